@@ -1,0 +1,34 @@
+//! Whose fault an error is, and whether trying again can help.
+//!
+//! The supervisor decides by these two values, never by an error's text.
+
+/// Whose fault an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// The pipeline, an option or the command line is wrong: exit code 2, with the fix in the message.
+    User,
+    /// A broker, a registry, a disk or another process: exit code 1.
+    Outside,
+    /// A promise of Sluicebox itself does not hold: exit code 1, with a request to report it.
+    Us,
+}
+
+/// Whether the same call may succeed later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// The same call will fail again.
+    No,
+    /// Try again after a pause that grows.
+    WithBackoff,
+}
+
+/// An error that says whose fault it is. Every crate's error enum implements it.
+pub trait Blamed: std::error::Error {
+    /// Whose fault this is.
+    fn blame(&self) -> Blame;
+
+    /// Whether a retry can help. Most errors are final.
+    fn retry(&self) -> Retry {
+        Retry::No
+    }
+}

@@ -1,0 +1,24 @@
+//! What every station of the road shares, and nothing that belongs to one of them.
+//!
+//! **Owns** the words that cross crate borders: partitions and offset ranges ([`offsets`]), raw events ([`raw`]),
+//! the hidden columns that carry provenance and event time ([`provenance`]), fates ([`fate`]), whose fault an error is
+//! ([`blame`]), the clock ([`clock`]), and the file operations on which exactly-once rests ([`durable`], [`fault`]).
+//!
+//! **May not know** Kafka, Avro, SQL, Parquet or DataFusion.
+//!
+//! **A crash** inside [`durable`] leaves either nothing or the whole file under its name; at worst a temporary file
+//! whose name starts with `.tmp-`, which the next run removes.
+
+pub mod blame;
+pub mod clock;
+pub mod durable;
+pub mod fate;
+pub mod fault;
+pub mod offsets;
+pub mod provenance;
+pub mod raw;
+
+pub use blame::{Blame, Blamed, Retry};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use fate::{Fate, Fates};
+pub use offsets::{OffsetRange, PartitionId};

@@ -1,0 +1,59 @@
+//! Raw events: what a source hands to the decoder.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+
+use crate::offsets::PartitionId;
+
+/// Events of one partition, in offset order, as they came.
+#[derive(Debug, Clone)]
+pub struct RawEvents {
+    /// Where they came from.
+    pub partition: PartitionId,
+    /// Columns of [`raw_schema`].
+    pub events: RecordBatch,
+}
+
+/// Position of the columns of [`raw_schema`].
+pub mod column {
+    /// Int64, not null, ascending, with gaps.
+    pub const OFFSET: usize = 0;
+    /// Timestamp(ms, UTC), nullable: the record's timestamp; NULL when the topic carries none.
+    pub const TIMESTAMP: usize = 1;
+    /// Binary, nullable.
+    pub const KEY: usize = 2;
+    /// Binary, nullable: NULL is a tombstone.
+    pub const VALUE: usize = 3;
+    /// List of struct (key Utf8, value Binary nullable), nullable: NULL when the record has no headers.
+    pub const HEADERS: usize = 4;
+}
+
+/// The fields of one header.
+#[must_use]
+pub fn header_fields() -> Fields {
+    Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)])
+}
+
+/// The field of the list's items in the headers' column.
+#[must_use]
+pub fn header_item() -> Field {
+    Field::new("item", DataType::Struct(header_fields()), false)
+}
+
+static RAW: LazyLock<SchemaRef> = LazyLock::new(|| {
+    Arc::new(Schema::new(vec![
+        Field::new("offset", DataType::Int64, false),
+        Field::new("timestamp", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true),
+        Field::new("key", DataType::Binary, true),
+        Field::new("value", DataType::Binary, true),
+        Field::new("headers", DataType::List(Arc::new(header_item())), true),
+    ]))
+});
+
+/// The schema of [`RawEvents::events`]; the positions are in [`column`].
+#[must_use]
+pub fn raw_schema() -> SchemaRef {
+    Arc::clone(&RAW)
+}

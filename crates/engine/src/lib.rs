@@ -1,0 +1,1 @@
+//! The batch loop: admit, write-ahead, run the graph, commit, recover

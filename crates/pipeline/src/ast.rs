@@ -1,0 +1,164 @@
+//! A pipeline as it was written: names, options and queries with their places in the text, before any of it has been
+//! resolved.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast as sql;
+
+/// A place in the pipeline's text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// Byte offset of the first character.
+    pub start: usize,
+    /// Byte offset after the last character.
+    pub end: usize,
+}
+
+/// A value and the place where it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// One SQL file, parsed.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// The file's name, as given on the command line.
+    pub file: String,
+    /// The file's text.
+    pub text: Arc<str>,
+    /// `pipeline.name`, or the file's name without folder and `.sql`.
+    pub name: String,
+    /// The `SET` keys, lower case as documented, after `--set`.
+    pub settings: BTreeMap<String, Spanned<String>>,
+    /// `CREATE TABLE ... USING kafka|files|rate`, in the order of the text.
+    pub sources: Vec<SourceDef>,
+    /// `CREATE TEMPORARY VIEW`, in the order of the text.
+    pub views: Vec<ViewDef>,
+    /// `CREATE STREAMING TABLE`, in the order of the text.
+    pub tables: Vec<TableDef>,
+}
+
+/// Where events come from.
+#[derive(Debug, Clone)]
+pub struct SourceDef {
+    /// The source's name, under which queries read it.
+    pub name: Spanned<String>,
+    /// `kafka`, `files` or `rate`.
+    pub kind: Spanned<SourceKind>,
+    /// The options, checked against the list of known ones; `kafka.*` properties are passed through.
+    pub options: Vec<(Spanned<String>, Spanned<String>)>,
+}
+
+/// The kinds of source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Kafka, or the embedded log when no broker is configured.
+    Kafka,
+    /// Files that appear in a folder.
+    Files,
+    /// Made-up rows at a fixed rate.
+    Rate,
+}
+
+/// A query with the streams that it reads.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The query. Every `STREAM t [WATERMARK ...]` in it has become a table named [`StreamRef::leaf`] aliased `t` (or
+    /// the alias that was written), so that columns may still be qualified by `t`. `window` in it has been rewritten,
+    /// see [`crate::window`].
+    pub ast: Box<sql::Query>,
+    /// The streams, in the order of the text.
+    pub streams: Vec<StreamRef>,
+    /// Where the query stands.
+    pub span: Span,
+}
+
+/// One `STREAM t` or `STREAM(t)` in a query.
+#[derive(Debug, Clone)]
+pub struct StreamRef {
+    /// The name in the rewritten query: `__sb_stream_<n>`, unique in the pipeline.
+    pub leaf: String,
+    /// The source, table or view that is read.
+    pub table: Spanned<String>,
+    /// The watermark clause, if there is one.
+    pub watermark: Option<WatermarkDef>,
+}
+
+/// `WATERMARK column DELAY OF INTERVAL '...'`.
+#[derive(Debug, Clone)]
+pub struct WatermarkDef {
+    /// The column with the event time.
+    pub column: Spanned<String>,
+    /// The delay in microseconds, not negative.
+    pub delay_micros: i64,
+    /// The whole clause.
+    pub span: Span,
+}
+
+/// `CREATE TEMPORARY VIEW name AS SELECT ...`: inlined where it is read.
+#[derive(Debug, Clone)]
+pub struct ViewDef {
+    /// The view's name.
+    pub name: Spanned<String>,
+    /// Its query.
+    pub query: Query,
+}
+
+/// `CREATE STREAMING TABLE`.
+#[derive(Debug, Clone)]
+pub struct TableDef {
+    /// The table's name.
+    pub name: Spanned<String>,
+    /// The expectations, in the order of the text.
+    pub constraints: Vec<ConstraintDef>,
+    /// `USING`; only `parquet` for now.
+    pub format: Option<Spanned<String>>,
+    /// `PARTITIONED BY`.
+    pub partitioned_by: Vec<Spanned<String>>,
+    /// `LOCATION`.
+    pub location: Option<Spanned<String>>,
+    /// `TBLPROPERTIES`.
+    pub properties: Vec<(Spanned<String>, Spanned<String>)>,
+    /// The table's own query, if it has one, then those of `CREATE FLOW name AS INSERT INTO table`.
+    pub flows: Vec<FlowDef>,
+}
+
+/// One query that feeds a table.
+#[derive(Debug, Clone)]
+pub struct FlowDef {
+    /// The flow's name; the table's name for its own query.
+    pub name: Spanned<String>,
+    /// The query.
+    pub query: Query,
+}
+
+/// `CONSTRAINT name EXPECT (condition) [ON VIOLATION ...]`.
+#[derive(Debug, Clone)]
+pub struct ConstraintDef {
+    /// The expectation's name, unique in its table.
+    pub name: Spanned<String>,
+    /// The condition.
+    pub condition: sql::Expr,
+    /// Where the condition stands; the text there is what reports print.
+    pub span: Span,
+    /// What happens to a row that breaks it.
+    pub action: Action,
+}
+
+/// What happens to a row that breaks an expectation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// It is counted and written.
+    Warn,
+    /// It is counted and left out.
+    Drop,
+    /// It is counted and kept in quarantine.
+    Quarantine,
+    /// The batch fails.
+    Fail,
+}

@@ -1,0 +1,212 @@
+//! A pipeline that has been checked: tables in topological order, each a small tree of stateless plans and stateful
+//! operators that the engine can run a batch through.
+//!
+//! A query's logical plan is cut where state begins. What lies between two cuts is an ordinary DataFusion plan over
+//! leaves ([`Node::Plan`]); what lies at a cut ([`Node::Late`], [`Node::Dedup`], [`Node::Aggregate`]) has state or a
+//! side output, and is run by the engine between plans. So no state hides in a stream's `poll_next`, every plan can be
+//! serialised, and an operator's step can be tested alone.
+//!
+//! The hidden columns of [`sluicebox_core::provenance`] travel in every node's schema as far as [`Hidden`] says.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::DFSchemaRef;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use sluicebox_core::fate::Ledger;
+
+use crate::ast::{Action, Pipeline, Span};
+
+/// A checked pipeline.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    /// What was written.
+    pub pipeline: Pipeline,
+    /// The tables; each stands after those it reads.
+    pub tables: Vec<Table>,
+}
+
+/// A streaming table.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// The table's name.
+    pub name: String,
+    /// Where its files go, as written or by its layer; relative to the working directory.
+    pub location: String,
+    /// The partition columns, in order; each is a column of `schema`.
+    pub partitioned_by: Vec<String>,
+    /// `TBLPROPERTIES`.
+    pub properties: BTreeMap<String, String>,
+    /// The expectations, in the order of the text.
+    pub expectations: Vec<Expectation>,
+    /// The queries that feed the table, their rows written in this order.
+    pub flows: Vec<Flow>,
+    /// The columns that are written, partition columns included.
+    pub schema: SchemaRef,
+    /// The visible columns that are the event time of the watermark that flows with the rows: those which a table below
+    /// may put into `window(...)`.
+    pub event_time: Vec<String>,
+    /// The ids of the watermark clauses that the rows have passed, in any upstream table; empty without a watermark.
+    pub clauses: Vec<String>,
+    /// What hidden columns its rows carry into the tables below.
+    pub hidden: Hidden,
+    /// The equation that its fates must satisfy.
+    pub ledger: Ledger,
+}
+
+/// One query of a table.
+#[derive(Debug, Clone)]
+pub struct Flow {
+    /// The flow's name.
+    pub name: String,
+    /// What to run. The node's visible columns are the table's, in order.
+    pub node: Node,
+}
+
+/// Which hidden columns the rows of a node carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hidden {
+    /// `__sb_part` and `__sb_offset`, not null.
+    pub provenance: bool,
+    /// `__sb_event_time` and `__sb_late`.
+    pub event_time: bool,
+}
+
+/// An expectation, its condition resolved against the table's visible columns.
+#[derive(Debug, Clone)]
+pub struct Expectation {
+    /// The name, unique in the table.
+    pub name: String,
+    /// The condition, type-checked to Boolean; columns are unqualified.
+    pub condition: Expr,
+    /// The condition as it was written.
+    pub text: String,
+    /// What happens to a row that breaks it.
+    pub action: Action,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A step of a query; see the module's page.
+#[derive(Debug, Clone)]
+pub enum Node {
+    /// The rows of a source or of an upstream table in this batch.
+    Stream(StreamNode),
+    /// A stateless plan over the rows of other nodes.
+    Plan(PlanNode),
+    /// Takes out the rows whose `__sb_late` is not 0; they go to `data/late/<table>/`.
+    Late(Box<Node>),
+    /// Keeps the first row per key.
+    Dedup(DedupNode),
+    /// Aggregates over windows of event time.
+    Aggregate(AggregateNode),
+}
+
+/// A leaf.
+#[derive(Debug, Clone)]
+pub struct StreamNode {
+    /// The source or table that is read.
+    pub upstream: String,
+    /// The clause that starts here, if one does: the rows then get `__sb_event_time` and `__sb_late`.
+    pub clause: Option<Clause>,
+    /// Visible columns of the upstream, then the hidden ones.
+    pub schema: SchemaRef,
+    /// What hidden columns the rows carry when they leave this node.
+    pub hidden: Hidden,
+}
+
+/// A watermark clause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clause {
+    /// `<table or flow>.<n>`: stable as long as the query's order of streams is; names the clause's state in commits.
+    pub id: String,
+    /// The column of the upstream with the event time.
+    pub column: String,
+    /// The delay, in microseconds.
+    pub delay_micros: i64,
+}
+
+/// A stateless plan.
+#[derive(Debug, Clone)]
+pub struct PlanNode {
+    /// Analysed, not optimised. Its leaves are table scans (without projection, filters and fetch) of tables named by
+    /// `inputs`; the engine puts the rows of the input in their place. Filters in it count as `filtered`.
+    pub plan: LogicalPlan,
+    /// Leaf name, and what gives its rows.
+    pub inputs: Vec<(String, Node)>,
+    /// The columns of the result: visible, then hidden.
+    pub schema: SchemaRef,
+    /// What hidden columns the rows carry.
+    pub hidden: Hidden,
+    /// Whether each row of the single input gives at most one row here, so that rows in minus rows out are `filtered`.
+    pub row_by_row: bool,
+}
+
+/// `DISTINCT ON (keys)`, or `DISTINCT`.
+#[derive(Debug, Clone)]
+pub struct DedupNode {
+    /// `<table or flow>.dedup.<n>`: names the operator's state.
+    pub id: String,
+    /// What gives the candidates. It carries provenance.
+    pub input: Box<Node>,
+    /// The columns of the input that hold the keys: hidden `__sb_key_<i>`, which end here.
+    pub keys: Vec<String>,
+    /// With a watermark, its delay in microseconds: for how long after a row's event time its key is remembered.
+    /// Without, keys are remembered for ever.
+    pub delay_micros: Option<i64>,
+    /// The clauses whose watermark forgets keys.
+    pub clauses: Vec<String>,
+    /// The columns of the result: those of the input without the keys.
+    pub schema: SchemaRef,
+}
+
+/// `GROUP BY window(...), keys`.
+#[derive(Debug, Clone)]
+pub struct AggregateNode {
+    /// `<table or flow>.aggregate.<n>`: names the operator's state.
+    pub id: String,
+    /// What gives the rows. It carries the event time.
+    pub input: Box<Node>,
+    /// The schema against which `group` and `aggregates` are resolved: that of the input, with qualifiers.
+    pub input_schema: DFSchemaRef,
+    /// The group expressions in the order of the query, without the window.
+    pub group: Vec<Expr>,
+    /// The window.
+    pub window: Window,
+    /// The aggregate functions, without aliases, in the order of the logical plan.
+    pub aggregates: Vec<Expr>,
+    /// The clauses whose watermark closes windows.
+    pub clauses: Vec<String>,
+    /// The columns of the result: as the logical `Aggregate` node gives them (group expressions in order, the window at
+    /// `window.position` among them as a struct of `start` and `end`; then the aggregates), then `__sb_event_time`
+    /// (the window's end less one microsecond) and `__sb_late` (0).
+    pub schema: SchemaRef,
+}
+
+/// A window of event time. Starts are at `offset + n * slide` since 1970-01-01T00:00Z; a window holds its start, not
+/// its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Where the window stands among the group expressions.
+    pub position: usize,
+    /// Length in microseconds, positive.
+    pub size_micros: i64,
+    /// Distance of starts in microseconds, positive, at most the size; equal to it for tumbling windows.
+    pub slide_micros: i64,
+    /// Shift of the starts, in microseconds, less than the slide.
+    pub offset_micros: i64,
+}
+
+impl Node {
+    /// The columns of the node's rows: visible, then hidden.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        match self {
+            Self::Stream(node) => &node.schema,
+            Self::Plan(node) => &node.schema,
+            Self::Late(input) => input.schema(),
+            Self::Dedup(node) => &node.schema,
+            Self::Aggregate(node) => &node.schema,
+        }
+    }
+}
