@@ -1,0 +1,1 @@
+//! From a parsed pipeline to plans: names and types resolved, queries cut where state begins.

@@ -1,0 +1,243 @@
+//! What a mistake in a pipeline looks like to the user: file, line and column, the text underlined, and the fix.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ariadne::{CharSet, Color, Config, IndexType, Label, Report, ReportKind, Source};
+use sluicebox_core::{Blame, Blamed};
+
+use crate::ast::Span;
+
+/// The place of what was not written in the file but given on the command line, by `--set`. It never indexes the text.
+pub const COMMAND_LINE: Span = Span { start: usize::MAX, end: usize::MAX };
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Diagnostic {
+    /// What is wrong, in one line that starts in lower case.
+    pub message: String,
+    /// Where: the text that is underlined; [`COMMAND_LINE`] for what is not in the file.
+    pub span: Span,
+    /// What is said beside the underlined text; empty to say nothing.
+    pub label: String,
+    /// Why it is so, when that is not plain.
+    pub note: Option<String>,
+    /// The fix.
+    pub help: Option<String>,
+    /// A short name of the kind of mistake in kebab-case, the same in every release.
+    pub code: &'static str,
+    /// Other places that matter, each with what it is.
+    pub related: Vec<(Span, String)>,
+}
+
+impl Diagnostic {
+    /// A mistake at `span`; `label` is said beside the underlined text.
+    #[must_use]
+    pub fn new(code: &'static str, span: Span, message: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { message: message.into(), span, label: label.into(), note: None, help: None, code, related: Vec::new() }
+    }
+
+    /// Adds why it is so.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
+        self
+    }
+
+    /// Adds the fix.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds the fix, if there is one.
+    #[must_use]
+    pub fn with_help_opt(mut self, help: Option<String>) -> Self {
+        self.help = help.or(self.help);
+        self
+    }
+
+    /// Adds another place that matters.
+    #[must_use]
+    pub fn with_related(mut self, span: Span, what: impl Into<String>) -> Self {
+        self.related.push((span, what.into()));
+        self
+    }
+}
+
+/// All mistakes found in one file, in the order of the text.
+#[derive(Debug, Clone)]
+pub struct Diagnostics {
+    file: String,
+    text: Arc<str>,
+    /// The mistakes; never empty.
+    list: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    /// The mistakes of `file`, whose text is `text`; they are put in the order of the text.
+    #[must_use]
+    pub fn new(file: impl Into<String>, text: impl Into<Arc<str>>, mut list: Vec<Diagnostic>) -> Self {
+        list.sort_by_key(|d| (d.span.start, d.span.end));
+        list.dedup();
+        Self { file: file.into(), text: text.into(), list }
+    }
+
+    /// The file's name, as given on the command line.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The mistakes, in the order of the text.
+    #[must_use]
+    pub fn list(&self) -> &[Diagnostic] {
+        &self.list
+    }
+
+    /// How many mistakes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is no mistake.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// All mistakes as a terminal shows them; with ANSI colours if `color`.
+    #[must_use]
+    pub fn render(&self, color: bool) -> String {
+        let mut out = String::new();
+        for (i, diagnostic) in self.list.iter().enumerate() {
+            if i > 0 {
+                out.push('\n');
+            }
+            self.render_one(diagnostic, color, &mut out);
+        }
+        out
+    }
+
+    fn render_one(&self, d: &Diagnostic, color: bool, out: &mut String) {
+        let text: &str = &self.text;
+        let config =
+            Config::default().with_color(color).with_index_type(IndexType::Byte).with_char_set(CharSet::Unicode);
+        let span = clamp(text, d.span);
+        let mut builder = Report::build(ReportKind::Error, (self.file.as_str(), span.clone()))
+            .with_config(config)
+            .with_message(format!("{} [{}]", d.message, d.code));
+        let in_text = d.span != COMMAND_LINE;
+        if in_text && !text.is_empty() {
+            let label = if d.label.is_empty() { "here" } else { &d.label };
+            builder =
+                builder.with_label(Label::new((self.file.as_str(), span)).with_message(label).with_color(Color::Red));
+            for (other, what) in d.related.iter().filter(|(s, _)| *s != COMMAND_LINE) {
+                let other = clamp(text, *other);
+                builder = builder
+                    .with_label(Label::new((self.file.as_str(), other)).with_message(what).with_color(Color::Blue));
+            }
+        }
+        if let Some(help) = &d.help {
+            builder = builder.with_help(help);
+        }
+        if let Some(note) = &d.note {
+            builder = builder.with_note(note);
+        }
+        let mut bytes = Vec::new();
+        let written = builder.finish().write((self.file.as_str(), Source::from(text)), &mut bytes);
+        match (written, String::from_utf8(bytes)) {
+            (Ok(()), Ok(rendered)) => out.extend(rendered.lines().flat_map(|line| [line.trim_end(), "\n"])),
+            _ => out.push_str(&format!("Error: {}\n", self.line(d))),
+        }
+    }
+
+    /// `file:line:column: message; help`: one mistake in one line.
+    fn line(&self, d: &Diagnostic) -> String {
+        let place = if d.span == COMMAND_LINE {
+            "--set".to_owned()
+        } else {
+            let (line, column) = line_col(&self.text, d.span.start);
+            format!("{}:{line}:{column}", self.file)
+        };
+        match &d.help {
+            Some(help) => format!("{place}: {}; {help}", d.message),
+            None => format!("{place}: {}", d.message),
+        }
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    /// One line per mistake, without the text: what a log gets. [`Diagnostics::render`] is for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, d) in self.list.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            f.write_str(&self.line(d))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+impl Blamed for Diagnostics {
+    fn blame(&self) -> Blame {
+        Blame::User
+    }
+}
+
+/// Line and column of the character at byte `offset`, both from 1; a column counts characters. An offset past the end,
+/// or inside a character, is that of the character before it.
+#[must_use]
+pub fn line_col(text: &str, offset: usize) -> (usize, usize) {
+    let offset = floor_char(text, offset.min(text.len()));
+    let before = &text[..offset];
+    let start = before.rfind('\n').map_or(0, |i| i + 1);
+    let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+    (line, before[start..].chars().count() + 1)
+}
+
+/// `span` as a range of whole characters of `text`, not empty where the text is not.
+fn clamp(text: &str, span: Span) -> std::ops::Range<usize> {
+    let mut start = floor_char(text, span.start.min(text.len()));
+    let mut end = floor_char(text, span.end.min(text.len())).max(start);
+    if start == end {
+        match text[start..].chars().next() {
+            Some(c) if c != '\n' => end += c.len_utf8(),
+            _ => start = text[..start].char_indices().next_back().map_or(start, |(i, _)| i),
+        }
+    }
+    start..end
+}
+
+fn floor_char(text: &str, mut offset: usize) -> usize {
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}
+
+/// The one of `known` that is most like `name`, if any is like it: for "did you mean".
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = name.to_lowercase();
+    let last = |s: &str| s.rsplit('.').next().unwrap_or(s).to_owned();
+    known
+        .into_iter()
+        .map(|candidate| {
+            let other = candidate.to_lowercase();
+            let whole = strsim::jaro_winkler(&lower, &other);
+            let edits = strsim::damerau_levenshtein(&lower, &other);
+            let by_edits =
+                if edits <= 2 && edits < lower.chars().count().min(other.chars().count()) { 0.9 } else { 0.0 };
+            let same_end = if last(&lower) == last(&other) { 0.86 } else { 0.0 };
+            (whole.max(by_edits).max(same_end), candidate)
+        })
+        .filter(|(score, _)| *score >= 0.85)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
