@@ -1,0 +1,116 @@
+//! What can go wrong while events are produced.
+
+use std::path::PathBuf;
+
+use sluicebox_core::durable::FileError;
+use sluicebox_core::{Blame, Blamed, Retry};
+use thiserror::Error;
+
+/// An error of producing events.
+#[derive(Debug, Error)]
+pub enum ProduceError {
+    /// A share, a rate or a count makes no sense.
+    #[error("{0}")]
+    Config(String),
+    /// The client refused its properties.
+    #[error("cannot make a Kafka producer for {brokers}: {source}")]
+    Client {
+        /// The brokers as given.
+        brokers: String,
+        /// What librdkafka said.
+        source: Box<rdkafka::error::KafkaError>,
+    },
+    /// The topic could not be looked up.
+    #[error("cannot ask {brokers} for topic {topic}: {source}; is the broker up, and is the address right?")]
+    Metadata {
+        /// The brokers as given.
+        brokers: String,
+        /// The topic.
+        topic: String,
+        /// What librdkafka said.
+        source: Box<rdkafka::error::KafkaError>,
+    },
+    /// The topic could not be created.
+    #[error("cannot create topic {topic}: {reason}; create it yourself, or ask for the right to")]
+    CreateTopic {
+        /// The topic.
+        topic: String,
+        /// What the broker said.
+        reason: String,
+    },
+    /// An event could not be handed to the broker.
+    #[error("cannot send to {topic}/{partition}: {source}")]
+    Send {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// What librdkafka said.
+        source: Box<rdkafka::error::KafkaError>,
+    },
+    /// Events were handed over, and the broker did not take them.
+    #[error("{failed} events were not delivered to {topic}; the first: {reason}")]
+    Delivery {
+        /// The topic.
+        topic: String,
+        /// How many.
+        failed: u64,
+        /// Why the first of them was not.
+        reason: String,
+    },
+    /// The registry could not be reached.
+    #[error(
+        "cannot register the schema of {subject} at {url}: {source}; is the registry up, and is the address right?"
+    )]
+    RegistryUnreachable {
+        /// The registry's address.
+        url: String,
+        /// The subject.
+        subject: String,
+        /// What the HTTP client said.
+        source: reqwest::Error,
+    },
+    /// The registry said no.
+    #[error("the registry at {url} refused the schema of {subject} with status {status}: {answer}")]
+    RegistryRefused {
+        /// The registry's address.
+        url: String,
+        /// The subject.
+        subject: String,
+        /// The HTTP status.
+        status: u16,
+        /// The answer's body.
+        answer: String,
+    },
+    /// A file of the feeder could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The feeder's record of a sample is damaged.
+    #[error("{} does not hold the record of a sample: {reason}; remove the folder of the embedded log to start anew", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Blamed for ProduceError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Config(_) => Blame::User,
+            _ => Blame::Outside,
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Metadata { .. } | Self::RegistryUnreachable { .. } => Retry::WithBackoff,
+            Self::RegistryRefused { status, .. } if *status >= 500 || *status == 429 => Retry::WithBackoff,
+            _ => Retry::No,
+        }
+    }
+}
+
+/// The result of producing events.
+pub type Result<T> = std::result::Result<T, ProduceError>;
