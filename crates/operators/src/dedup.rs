@@ -1,0 +1,246 @@
+//! `DISTINCT ON (keys)`: the first row per key.
+//!
+//! With a watermark a key is remembered for the delay: a row whose event time is at most the delay after that of the row
+//! kept for its key is a duplicate; one that comes later in event time is a new row, kept, and remembered in the other's
+//! place. That is decided row by row from event times alone, so it does not matter when a key is forgotten:
+//!
+//! > In the batches after W(N), every row that is not late has an event time e > W(N). A key kept at t may be forgotten
+//! > once t + delay <= W(N): a row with that key would then have e > W(N) >= t + delay, which makes it a new row whether
+//! > the key is remembered or not. In both cases it is kept and the key is remembered at e.
+//!
+//! Keys are forgotten by buckets of kept event times, when the whole bucket is that old. Without a watermark keys are
+//! kept for ever, and event times are not looked at.
+//!
+//! State: rows of (key, event time), see [`State`]. A later row of a key replaces the earlier one.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, FixedSizeBinaryArray, FixedSizeBinaryBuilder,
+    Int64Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
+};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use sluicebox_core::provenance;
+use sluicebox_pipeline::graph::DedupNode;
+
+use crate::error::{Error, Result};
+use crate::keys;
+use crate::operator::{Operator, Processed, State, Step};
+
+mod memory;
+#[cfg(test)]
+mod tests;
+
+use memory::{Entry, Memory};
+
+/// Rows of a snapshot's batches.
+const SNAPSHOT_ROWS: usize = 1 << 17;
+
+/// The operator. See the module's page.
+#[derive(Debug)]
+pub struct Dedup {
+    id: String,
+    keys: Vec<String>,
+    delay: Option<i64>,
+    schema: SchemaRef,
+    input: SchemaRef,
+    memory: Memory,
+    gained: Vec<Entry>,
+}
+
+impl Dedup {
+    /// The operator of `node`, with no key in it.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the node's keys are not among its input's columns; [`Error::KeyType`] when they have a type
+    /// that cannot be a key.
+    pub fn try_new(node: &DedupNode) -> Result<Self> {
+        let input = Arc::clone(node.input.schema());
+        for name in &node.keys {
+            let Ok(field) = input.field_with_name(name) else {
+                let detail = format!("its input has no column {name}");
+                return Err(Error::Input { operator: node.id.clone(), detail });
+            };
+            // Whether a type can be a key shows on no rows as well as on many.
+            keys::keys(&node.id, &[arrow::array::new_empty_array(field.data_type())], 0)?;
+        }
+        Ok(Self {
+            id: node.id.clone(),
+            keys: node.keys.clone(),
+            delay: node.delay_micros,
+            schema: Arc::clone(&node.schema),
+            input,
+            memory: Memory::new(node.delay_micros),
+            gained: Vec::new(),
+        })
+    }
+
+    /// Keeps the first row per key of `rows`, which come in (partition, offset) order and are not late.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the rows lack a column that the node promised.
+    pub fn process(&mut self, rows: &[RecordBatch]) -> Result<Processed> {
+        let mut processed = Processed::default();
+        for batch in rows {
+            self.process_batch(batch, &mut processed)?;
+        }
+        Ok(processed)
+    }
+
+    /// Forgets the keys that no row after `watermark` can have as duplicates.
+    pub fn close(&mut self, watermark: i64) {
+        self.memory.forget(watermark);
+    }
+
+    fn process_batch(&mut self, batch: &RecordBatch, processed: &mut Processed) -> Result<()> {
+        let columns: Vec<ArrayRef> =
+            self.keys.iter().map(|name| self.column(batch, name).cloned()).collect::<Result<_>>()?;
+        let keys = keys::keys(&self.id, &columns, batch.num_rows())?;
+        let times = self.delay.map(|_| self.event_times(batch)).transpose()?;
+        let mut keep = BooleanBufferBuilder::new(batch.num_rows());
+        for (row, &key) in keys.iter().enumerate() {
+            let time = match &times {
+                None => 0,
+                Some(times) if times.is_null(row) => {
+                    processed.filtered_null_event_time += 1;
+                    keep.append(false);
+                    continue;
+                }
+                Some(times) => times.value(row),
+            };
+            let new = self.memory.insert_first(key, time);
+            keep.append(new);
+            if new {
+                self.gained.push(Entry { key, time });
+            } else {
+                processed.duplicate += 1;
+            }
+        }
+        let keep = BooleanArray::new(keep.finish(), None);
+        let rows = self.without_keys(batch)?;
+        if keep.true_count() == batch.num_rows() {
+            processed.rows.push(rows);
+        } else if keep.true_count() > 0 {
+            processed.rows.push(filter_record_batch(&rows, &keep).map_err(Error::arrow("keep first rows"))?);
+        }
+        Ok(())
+    }
+
+    fn column<'a>(&self, batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
+        let missing = || Error::Input { operator: self.id.clone(), detail: format!("rows without column {name}") };
+        batch.column_by_name(name).ok_or_else(missing)
+    }
+
+    fn event_times<'a>(&self, batch: &'a RecordBatch) -> Result<&'a TimestampMicrosecondArray> {
+        let column = self.column(batch, provenance::EVENT_TIME)?;
+        column.as_primitive_opt().ok_or_else(|| Error::Input {
+            operator: self.id.clone(),
+            detail: format!("{} is of type {}", provenance::EVENT_TIME, column.data_type()),
+        })
+    }
+
+    fn without_keys(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let fields = batch.schema_ref().fields().iter().zip(batch.columns());
+        let columns = fields.filter(|(field, _)| !self.keys.contains(field.name())).map(|(_, column)| column.clone());
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns.collect(), &options)
+            .map_err(Error::arrow("drop the key columns"))
+    }
+
+    fn state_batch(&self, entries: &[Entry]) -> Result<RecordBatch> {
+        let mut keys = FixedSizeBinaryBuilder::with_capacity(entries.len(), 16);
+        for entry in entries {
+            keys.append_value(entry.key.to_be_bytes()).map_err(Error::arrow("write keys"))?;
+        }
+        let times = Int64Array::from_iter_values(entries.iter().map(|entry| entry.time));
+        RecordBatch::try_new(self.state_schema(), vec![Arc::new(keys.finish()), Arc::new(times)])
+            .map_err(Error::arrow("write keys"))
+    }
+
+    fn entries<'a>(&self, batch: &'a RecordBatch) -> Result<(&'a FixedSizeBinaryArray, &'a Int64Array)> {
+        let wrong = || Error::StateShape {
+            operator: self.id.clone(),
+            detail: format!("its columns are {:?}", batch.schema_ref().fields()),
+        };
+        let [keys, times] = batch.columns() else { return Err(wrong()) };
+        let keys = keys.as_fixed_size_binary_opt().filter(|k| k.value_length() == 16 && k.null_count() == 0);
+        let times = times.as_primitive_opt().filter(|t: &&Int64Array| t.null_count() == 0);
+        Ok((keys.ok_or_else(wrong)?, times.ok_or_else(wrong)?))
+    }
+}
+
+impl State for Dedup {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// `key` FixedSizeBinary(16), the hash big-endian; `event_time` Int64, microseconds since 1970, 0 without watermark.
+    fn state_schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            Field::new("key", DataType::FixedSizeBinary(16), false),
+            Field::new("event_time", DataType::Int64, false),
+        ]))
+    }
+
+    /// The keys that were kept, in the order of their rows.
+    fn delta(&mut self) -> Result<Option<RecordBatch>> {
+        let gained = std::mem::take(&mut self.gained);
+        if gained.is_empty() { Ok(None) } else { self.state_batch(&gained).map(Some) }
+    }
+
+    /// In the order of buckets, then keys.
+    fn snapshot(&self) -> Result<Vec<RecordBatch>> {
+        self.memory.entries().chunks(SNAPSHOT_ROWS).map(|chunk| self.state_batch(chunk)).collect()
+    }
+
+    fn restore(&mut self, batches: Vec<RecordBatch>, watermark: Option<i64>) -> Result<()> {
+        self.memory = Memory::new(self.delay);
+        self.gained.clear();
+        for batch in &batches {
+            let (keys, times) = self.entries(batch)?;
+            for (key, &time) in keys.iter().flatten().zip(times.values()) {
+                let bytes = key.try_into().unwrap_or_default();
+                self.memory.replace(u128::from_be_bytes(bytes), time);
+            }
+        }
+        if let Some(watermark) = watermark {
+            self.memory.forget(watermark);
+        }
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> String {
+        let key = |name: &String| {
+            let field = self.input.field_with_name(name);
+            field.map_or_else(|_| name.clone(), |field| format!("{name}: {}", keys::class(field.data_type())))
+        };
+        let keys: Vec<String> = self.keys.iter().map(key).collect();
+        let delay = self.delay.map_or_else(|| "for ever".to_owned(), |micros| format!("{micros} us"));
+        format!("dedup v1; key encoding v{}; keys [{}]; delay {delay}", keys::VERSION, keys.join(", "))
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.memory.bytes() + self.gained.capacity() * size_of::<Entry>()
+    }
+
+    fn rows(&self) -> u64 {
+        self.memory.len() as u64
+    }
+}
+
+impl Operator for Dedup {
+    fn process<'a>(&'a mut self, rows: &'a [RecordBatch]) -> Step<'a, Processed> {
+        Box::pin(std::future::ready(Self::process(self, rows)))
+    }
+
+    fn close(&mut self, watermark: i64) -> Step<'_, Vec<RecordBatch>> {
+        Self::close(self, watermark);
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Never: forgetting gives no rows.
+    fn next_close(&self) -> Option<i64> {
+        None
+    }
+}

@@ -1,0 +1,123 @@
+//! What can go wrong in an operator, and whose fault it is.
+
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use sluicebox_core::{Blame, Blamed, PartitionId};
+use thiserror::Error;
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An operator's failure. The batch has failed with it; the operator's state is then undefined and must be restored.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The column of a WATERMARK clause is not a time.
+    #[error("a column of type {data_type} cannot be an event time; cast it to TIMESTAMP in the query above")]
+    EventTimeType {
+        /// The column's type.
+        data_type: DataType,
+    },
+    /// A key has a type that cannot be compared.
+    #[error("{operator}: a value of type {data_type} cannot be a key; cast it, or leave it out of the keys")]
+    KeyType {
+        /// The operator's id.
+        operator: String,
+        /// The key's type.
+        data_type: DataType,
+    },
+    /// The query asks for what a stream cannot give.
+    #[error("{operator}: {what}")]
+    Unsupported {
+        /// The operator's id.
+        operator: String,
+        /// What cannot be done, and the way out.
+        what: String,
+    },
+    /// Saved state does not fit the operator.
+    #[error("{operator}: the saved state does not fit the query: {detail}; start again with --full-refresh")]
+    StateShape {
+        /// The operator's id.
+        operator: String,
+        /// What differs.
+        detail: String,
+    },
+    /// Rows of a partition came in the wrong order.
+    #[error("rows of {partition} are out of order: offset {after} follows {before}")]
+    OutOfOrder {
+        /// The partition.
+        partition: PartitionId,
+        /// The offset of the earlier row.
+        before: i64,
+        /// The offset of the later row, which is lower.
+        after: i64,
+    },
+    /// The rows that an operator was given are not those it was promised.
+    #[error("{operator}: {detail}")]
+    Input {
+        /// The operator's id.
+        operator: String,
+        /// What is wrong with the rows.
+        detail: String,
+    },
+    /// A row that was not late met a window that is closed.
+    #[error(
+        "{operator}: a row that is not late belongs to a window that ended at {window_end} \
+         and closed at watermark {watermark} (microseconds since 1970)"
+    )]
+    ClosedWindow {
+        /// The operator's id.
+        operator: String,
+        /// The end of the last window of the row's pane.
+        window_end: i64,
+        /// The watermark that closed it.
+        watermark: i64,
+    },
+    /// DataFusion failed.
+    #[error("{operator}: cannot {doing}: {source}")]
+    DataFusion {
+        /// The operator's id.
+        operator: String,
+        /// What was being done.
+        doing: &'static str,
+        /// What DataFusion said.
+        source: Box<DataFusionError>,
+    },
+    /// Arrow failed.
+    #[error("cannot {doing}: {source}")]
+    Arrow {
+        /// What was being done.
+        doing: &'static str,
+        /// What Arrow said.
+        source: ArrowError,
+    },
+}
+
+impl Error {
+    /// For `map_err`: an Arrow error that happened while `doing`.
+    pub(crate) fn arrow(doing: &'static str) -> impl Fn(ArrowError) -> Self {
+        move |source| Self::Arrow { doing, source }
+    }
+
+    /// For `map_err`: a DataFusion error of `operator` that happened while `doing`.
+    pub(crate) fn datafusion(operator: &str, doing: &'static str) -> impl Fn(DataFusionError) -> Self {
+        move |source| Self::DataFusion { operator: operator.to_owned(), doing, source: Box::new(source) }
+    }
+}
+
+impl Blamed for Error {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::EventTimeType { .. } | Self::KeyType { .. } | Self::Unsupported { .. } | Self::StateShape { .. } => {
+                Blame::User
+            }
+            Self::OutOfOrder { .. } | Self::Input { .. } | Self::ClosedWindow { .. } | Self::Arrow { .. } => Blame::Us,
+            Self::DataFusion { source, .. } => match source.find_root() {
+                DataFusionError::Internal(_) => Blame::Us,
+                DataFusionError::ResourcesExhausted(_) | DataFusionError::IoError(_) => Blame::Outside,
+                // What is left is a query that cannot be planned, or a value that an expression of it cannot take.
+                _ => Blame::User,
+            },
+        }
+    }
+}
