@@ -1,0 +1,188 @@
+//! Which writer settings give rows a second: `cargo bench -p sluicebox-lake`, or with `rows=<n>` another number of rows.
+//!
+//! The writer runs alone first, into memory, with one setting changed at a time; then a table stages and publishes to the
+//! disk of the temporary folder.
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Date32Array, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use parquet::schema::types::ColumnPath;
+use sluicebox_core::{Clock, SystemClock};
+use sluicebox_lake::{BatchKey, Check, ParquetOptions, ParquetTable, TableFormat};
+
+type Failure = Box<dyn std::error::Error>;
+
+const BATCH_ROWS: usize = 8192;
+
+fn main() -> Result<(), Failure> {
+    let rows = std::env::args().find_map(|a| a.strip_prefix("rows=").and_then(|n| n.parse().ok())).unwrap_or(200_000);
+    let batches = sales(rows)?;
+    let rows = batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+    let memory = batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+    println!("{rows} rows, {:.1} MB in memory, best of 5", memory as f64 / 1e6);
+    println!("{:<58} {:>12} {:>10}", "the writer alone, into memory", "rows/s", "bytes/row");
+    for (name, builder) in settings()? {
+        let properties = builder.build();
+        let (seconds, bytes) = best_of(5, || in_memory(&batches, &properties))?;
+        report(name, rows, seconds, bytes);
+    }
+    println!("{:<58} {:>12} {:>10}", "stage and publish, with every sync", "rows/s", "bytes/row");
+    for (name, by) in [("one date (no row is moved)", "ingest_date"), ("four regions (every row is moved)", "region")] {
+        let dir = tempfile::tempdir()?;
+        let table =
+            ParquetTable::try_new(dir.path(), batches[0].schema_ref(), &[by.to_owned()], ParquetOptions::default())?;
+        table.prepare()?;
+        let mut batch_id = 0;
+        let (seconds, bytes) = best_of(5, || {
+            batch_id += 1;
+            let files = table.stage(&BatchKey { batch_id, query_id: "bench", epoch: 1 }, &batches)?;
+            table.publish(&files, Check::Size)?;
+            Ok(files.iter().map(|f| f.bytes).sum::<u64>())
+        })?;
+        report(name, rows, seconds, bytes);
+    }
+    Ok(())
+}
+
+fn report(name: &str, rows: usize, seconds: f64, bytes: u64) {
+    println!("{name:<58} {:>12.0} {:>10.1}", rows as f64 / seconds, bytes as f64 / rows as f64);
+}
+
+fn best_of(n: usize, mut run: impl FnMut() -> Result<u64, Failure>) -> Result<(f64, u64), Failure> {
+    let clock = SystemClock::new();
+    let mut best = (f64::MAX, 0);
+    for _ in 0..n {
+        let start = clock.monotonic();
+        let bytes = run()?;
+        let seconds = (clock.monotonic() - start).as_secs_f64();
+        if seconds < best.0 {
+            best = (seconds, bytes);
+        }
+    }
+    Ok(best)
+}
+
+fn in_memory(batches: &[RecordBatch], properties: &WriterProperties) -> Result<u64, Failure> {
+    let mut writer = ArrowWriter::try_new(Vec::new(), batches[0].schema(), Some(properties.clone()))?;
+    for batch in batches {
+        writer.write(batch)?;
+    }
+    Ok(u64::try_from(writer.into_inner()?.len())?)
+}
+
+fn settings() -> Result<Vec<(&'static str, WriterPropertiesBuilder)>, Failure> {
+    let zstd = |level| Ok::<_, Failure>(Compression::ZSTD(ZstdLevel::try_new(level)?));
+    let base = || {
+        Ok::<_, Failure>(
+            WriterProperties::builder().set_compression(zstd(1)?).set_statistics_enabled(EnabledStatistics::Chunk),
+        )
+    };
+    let mut by_column = base()?;
+    for unique in ["event_id", "customer_id", "_offset", "event_time", "ingest_time", "_key"] {
+        by_column = by_column.set_column_dictionary_enabled(ColumnPath::from(unique), false);
+    }
+    let mut delta = by_column.clone().set_writer_version(WriterVersion::PARQUET_2_0);
+    for number in ["_offset", "event_time", "ingest_time", "amount"] {
+        delta = delta.set_column_encoding(ColumnPath::from(number), Encoding::DELTA_BINARY_PACKED);
+    }
+    Ok(vec![
+        ("zstd 1, dictionaries, statistics by chunk", base()?),
+        ("  and statistics by page", base()?.set_statistics_enabled(EnabledStatistics::Page)),
+        ("  and no statistics", base()?.set_statistics_enabled(EnabledStatistics::None)),
+        ("  and no offset index", base()?.set_offset_index_disabled(true)),
+        ("  and no dictionaries", base()?.set_dictionary_enabled(false)),
+        ("  and dictionaries only where values repeat", by_column),
+        ("  and those, with delta encodings", delta),
+        ("  and dictionaries of at most 64 KiB", base()?.set_dictionary_page_size_limit(64 * 1024)),
+        ("  and dictionaries of at most 16 KiB", base()?.set_dictionary_page_size_limit(16 * 1024)),
+        ("  and data pages of 64 KiB", base()?.set_data_page_size_limit(64 * 1024)),
+        ("  and pages of up to a million rows", base()?.set_data_page_row_count_limit(1 << 20)),
+        ("  and write batches of 8192", base()?.set_write_batch_size(8192)),
+        ("zstd 3", base()?.set_compression(zstd(3)?)),
+        ("lz4", base()?.set_compression(Compression::LZ4_RAW)),
+        ("snappy", base()?.set_compression(Compression::SNAPPY)),
+        ("uncompressed", base()?.set_compression(Compression::UNCOMPRESSED)),
+    ])
+}
+
+/// Rows like those of `sales.events.v1`: unique ids, a few codes, money, times that almost ascend, provenance.
+fn sales(rows: usize) -> Result<Vec<RecordBatch>, Failure> {
+    let time = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("event_id", DataType::Utf8, true),
+        Field::new("customer_id", DataType::Utf8, true),
+        Field::new("region", DataType::Utf8, true),
+        Field::new("plan_tier", DataType::Utf8, true),
+        Field::new("currency", DataType::Utf8, true),
+        Field::new("amount", DataType::Decimal128(12, 2), true),
+        Field::new("event_time", time(), true),
+        Field::new("ingest_time", time(), true),
+        Field::new("_topic", DataType::Utf8, false),
+        Field::new("_partition", DataType::Int32, false),
+        Field::new("_offset", DataType::Int64, false),
+        Field::new("_schema_id", DataType::Int32, true),
+        Field::new("ingest_date", DataType::Date32, true),
+    ]));
+    let mut seed = 42_u64;
+    let mut next = move || {
+        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    let mut batches = Vec::new();
+    let mut offset = 1_000_000_i64;
+    let start = 1_760_000_000_000_000_i64;
+    while batches.len() * BATCH_ROWS < rows {
+        let n = BATCH_ROWS;
+        let pick = |of: &[&'static str], r: u64| of[usize::try_from(r % of.len() as u64).unwrap_or(0)];
+        let random: Vec<[u64; 4]> = (0..n).map(|_| [next(), next(), next(), next()]).collect();
+        let first = offset;
+        offset += i64::try_from(n)?;
+        let at = |i: usize| start + (first + i as i64) * 800;
+        let id = |r: &[u64; 4]| {
+            let (a, b) = (r[0], r[1]);
+            format!(
+                "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+                a >> 32,
+                (a >> 16) & 0xffff,
+                a & 0xfff,
+                b >> 48,
+                b & 0xffff_ffff_ffff
+            )
+        };
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(random.iter().map(id))),
+            Arc::new(StringArray::from_iter_values(random.iter().map(|r| format!("cust-{:06}", r[2] % 50_000)))),
+            Arc::new(StringArray::from_iter_values(
+                random.iter().map(|r| pick(&["NA", "EMEA", "APAC", "LATAM"], r[0])),
+            )),
+            Arc::new(StringArray::from_iter_values(random.iter().map(|r| pick(&["free", "pro", "enterprise"], r[1])))),
+            Arc::new(StringArray::from_iter_values(random.iter().map(|r| pick(&["USD", "EUR", "GBP"], r[2])))),
+            Arc::new(
+                Decimal128Array::from_iter_values(random.iter().map(|r| i128::from(r[3] % 100_000)))
+                    .with_precision_and_scale(12, 2)?,
+            ),
+            Arc::new(
+                TimestampMicrosecondArray::from_iter_values(
+                    random.iter().enumerate().map(|(i, r)| at(i) - (r[3] % 30_000_000) as i64),
+                )
+                .with_timezone("UTC"),
+            ),
+            Arc::new(TimestampMicrosecondArray::from_iter_values((0..n).map(at)).with_timezone("UTC")),
+            Arc::new(StringArray::from_iter_values((0..n).map(|_| "sales.events.v1"))),
+            Arc::new(Int32Array::from_iter_values((0..n).map(|_| 0))),
+            Arc::new(Int64Array::from_iter_values((0..n).map(|i| first + i as i64))),
+            Arc::new(Int32Array::from_iter_values((0..n).map(|_| 1))),
+            Arc::new(Date32Array::from_iter_values((0..n).map(|_| 20_370))),
+        ];
+        batches.push(RecordBatch::try_new(Arc::clone(&schema), columns)?);
+    }
+    Ok(batches)
+}

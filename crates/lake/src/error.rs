@@ -1,0 +1,261 @@
+//! What can go wrong with a table's folder, and what to do about it.
+
+use std::path::PathBuf;
+
+use arrow::error::ArrowError;
+use parquet::errors::ParquetError;
+use sluicebox_core::blame::{Blame, Blamed};
+use sluicebox_core::durable::FileError;
+use thiserror::Error;
+
+use crate::owner::Owner;
+
+/// What the calls of this crate return.
+pub type Result<T, E = LakeError> = std::result::Result<T, E>;
+
+/// A table's folder or file that is not as it has to be.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LakeError {
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The Parquet writer failed.
+    #[error("cannot write {}: {source}", path.display())]
+    Parquet {
+        /// The staged file.
+        path: PathBuf,
+        /// What the writer said.
+        source: ParquetError,
+    },
+    /// Rows could not be sorted into partitions.
+    #[error("cannot split rows by partition value: {0}")]
+    Arrow(#[from] ArrowError),
+    /// Rows that do not have the table's columns.
+    #[error("rows for {} do not have the table's columns: {reason}", location.display())]
+    Rows {
+        /// The table's folder.
+        location: PathBuf,
+        /// Where they differ.
+        reason: String,
+    },
+    /// A column that the table cannot have.
+    #[error("column {column} of {}: {reason}", location.display())]
+    Column {
+        /// The table's folder.
+        location: PathBuf,
+        /// The column's name.
+        column: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A batch with more partition values than files that one would want.
+    #[error(
+        "partition column {column} of {} has more than {limit} values in one batch ({found} seen): each would become a \
+         file of its own; partition by something coarser, such as a date",
+        location.display()
+    )]
+    TooManyPartitions {
+        /// The table's folder.
+        location: PathBuf,
+        /// The partition column with the most values.
+        column: String,
+        /// Its values until the batch was given up.
+        found: usize,
+        /// The most that a batch may have.
+        limit: usize,
+    },
+    /// A partition value that makes no folder name.
+    #[error(
+        "a value of partition column {column} of {} makes a folder name of {bytes} bytes, and {limit} are the most; \
+         partition by something shorter",
+        location.display()
+    )]
+    LongPartitionValue {
+        /// The table's folder.
+        location: PathBuf,
+        /// The partition column.
+        column: String,
+        /// Bytes of the folder's name.
+        bytes: usize,
+        /// The most bytes that a filesystem takes.
+        limit: usize,
+    },
+    /// A location that does not start at the root.
+    #[error("location {} is not absolute", location.display())]
+    NotAbsolute {
+        /// The location.
+        location: PathBuf,
+    },
+    /// A folder in which nothing can be written.
+    #[error("{} is not writable: {source}; make it writable for this user, or choose another LOCATION", location.display())]
+    NotWritable {
+        /// The table's folder.
+        location: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A folder whose filesystem cannot publish.
+    #[error(
+        "{} cannot hold a table: a file staged in it cannot be linked to its final name ({source}); LOCATION must be one \
+         POSIX filesystem with hard links",
+        location.display()
+    )]
+    CannotPublish {
+        /// The table's folder.
+        location: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A manifest that names a file outside its folder or under a hidden name.
+    #[error("manifest names {path:?}, which is no path of a table file below {}", location.display())]
+    ManifestPath {
+        /// The table's folder.
+        location: PathBuf,
+        /// The path in the manifest.
+        path: String,
+    },
+    /// Another file has the name that a committed file is to get.
+    #[error(
+        "{} is not the file that was committed: {found}, committed {committed}; nothing was replaced. Move the file away if \
+         it is foreign and run again; if it was changed, rebuild the table with --full-refresh",
+        path.display()
+    )]
+    ForeignFile {
+        /// The final name.
+        path: PathBuf,
+        /// Size and checksum of the file that is there.
+        found: String,
+        /// Size and checksum in the manifest.
+        committed: String,
+    },
+    /// A committed file is neither staged nor published.
+    #[error(
+        "committed file {} is lost: it is neither there nor at {}; restore one of them from a backup, or rebuild the table \
+         with --full-refresh",
+        path.display(),
+        staged.display()
+    )]
+    LostFile {
+        /// The final name.
+        path: PathBuf,
+        /// The staged name.
+        staged: PathBuf,
+    },
+    /// A committed file was damaged before it was published.
+    #[error(
+        "staged file {} is damaged: {found}, committed {committed}; restore it from a backup, or rebuild the table with \
+         --full-refresh",
+        path.display()
+    )]
+    DamagedStagedFile {
+        /// The staged name.
+        path: PathBuf,
+        /// Size and checksum of the file that is there.
+        found: String,
+        /// Size and checksum in the manifest.
+        committed: String,
+    },
+    /// A folder that belongs to another pipeline, or to another generation of this one.
+    #[error(
+        "{} belongs to {found}, and this run is {wanted}; choose another LOCATION, run the pipeline that owns it, or \
+         remove the folder if nobody needs it",
+        location.display()
+    )]
+    NotOwner {
+        /// The table's folder.
+        location: PathBuf,
+        /// Who the mark names.
+        found: Box<Owner>,
+        /// Who asked.
+        wanted: Box<Owner>,
+    },
+    /// A folder that has an owner although the run starts without a checkpoint.
+    #[error(
+        "{} belongs to {found}, but this run has no checkpoint to resume from; point --checkpoint at {}, or choose \
+         another LOCATION, or rebuild with --full-refresh",
+        location.display(),
+        found.checkpoint
+    )]
+    OwnedButNoCheckpoint {
+        /// The table's folder.
+        location: PathBuf,
+        /// Who the mark names.
+        found: Box<Owner>,
+    },
+    /// A folder with files in it although the run starts without a checkpoint.
+    #[error(
+        "{} holds files ({} is one) but this run has no checkpoint that knows them; point --checkpoint at the one that \
+         wrote them, move the files away, or choose another LOCATION",
+        location.display(),
+        example.display()
+    )]
+    FilesButNoCheckpoint {
+        /// The table's folder.
+        location: PathBuf,
+        /// One of the files.
+        example: PathBuf,
+    },
+    /// A folder with files in it but without an owner's mark.
+    #[error(
+        "{} holds files ({} is one) but no owner's mark; if the mark {} was removed restore it, else move the files away",
+        location.display(),
+        example.display(),
+        mark.display()
+    )]
+    FilesButNoOwner {
+        /// The table's folder.
+        location: PathBuf,
+        /// One of the files.
+        example: PathBuf,
+        /// Where the mark should be.
+        mark: PathBuf,
+    },
+    /// An owner's mark that cannot be read.
+    #[error(
+        "owner's mark {} is damaged: {reason}; restore it from a backup, or remove it together with the files beside it",
+        path.display()
+    )]
+    DamagedOwner {
+        /// The mark.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A table inside another table's folder.
+    #[error(
+        "{} lies inside {}, which is a table of its own: readers of the outer one would see both; choose another LOCATION",
+        inner.display(),
+        outer.display()
+    )]
+    Nested {
+        /// The inner table's folder.
+        inner: PathBuf,
+        /// The outer table's folder.
+        outer: PathBuf,
+    },
+}
+
+impl Blamed for LakeError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Arrow(_) | Self::Rows { .. } | Self::NotAbsolute { .. } | Self::ManifestPath { .. } => Blame::Us,
+            Self::Column { .. }
+            | Self::TooManyPartitions { .. }
+            | Self::LongPartitionValue { .. }
+            | Self::NotOwner { .. }
+            | Self::OwnedButNoCheckpoint { .. }
+            | Self::FilesButNoCheckpoint { .. }
+            | Self::FilesButNoOwner { .. }
+            | Self::Nested { .. } => Blame::User,
+            Self::File(_)
+            | Self::Parquet { .. }
+            | Self::NotWritable { .. }
+            | Self::CannotPublish { .. }
+            | Self::ForeignFile { .. }
+            | Self::LostFile { .. }
+            | Self::DamagedStagedFile { .. }
+            | Self::DamagedOwner { .. } => Blame::Outside,
+        }
+    }
+}

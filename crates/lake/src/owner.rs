@@ -1,0 +1,265 @@
+//! Whose folder it is.
+//!
+//! A mark in the folder names its owner: the query and its generation, which grows with every full refresh. A run that
+//! is not the owner, or finds files that its checkpoint does not know, stops before it writes anything. At a first start
+//! the engine calls [`check_unowned`] on every table, makes its metadata durable, then calls [`claim`] on every table in
+//! path order; at every other start [`claim`] alone. For a full refresh it makes a record of it durable, calls [`clear`]
+//! and then [`replace`] on every table.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sluicebox_core::durable::{self, Created, FileError};
+use sluicebox_core::fault;
+
+use crate::error::{LakeError, Result};
+use crate::folder::{is_folder, list, remove_tree};
+use crate::layout;
+
+/// The mark's name, hidden from readers.
+pub const MARK: &str = "_sluicebox_owner";
+
+/// The version of the mark's format.
+const FORMAT: u32 = 1;
+
+/// The owner of a table's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The query's id, as the checkpoint's metadata pin it.
+    pub query_id: String,
+    /// 1, and one more after each full refresh.
+    pub generation: u64,
+    /// The pipeline's name, for messages.
+    pub pipeline: String,
+    /// The table's name, for messages.
+    pub table: String,
+    /// The checkpoint's folder, for messages.
+    pub checkpoint: String,
+}
+
+impl Owner {
+    /// Whether both name the same query in the same generation. The rest is for messages: a checkpoint may be moved.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.query_id == other.query_id && self.generation == other.generation
+    }
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "pipeline {} (table {}, query {}, generation {}, checkpoint {})",
+            self.pipeline, self.table, self.query_id, self.generation, self.checkpoint
+        )
+    }
+}
+
+/// The mark as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct Mark {
+    format: u32,
+    #[serde(flatten)]
+    owner: Owner,
+}
+
+/// What was seen of a folder before a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// Who the mark names.
+    pub owner: Option<Owner>,
+    /// A file in the folder that readers would see, if there is one.
+    pub example: Option<PathBuf>,
+}
+
+/// What a claim has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// Set the mark.
+    Mark,
+    /// Nothing: the folder is ours.
+    Ours,
+}
+
+/// Decides whether a run that starts without a checkpoint may go on.
+///
+/// # Errors
+/// When the folder has an owner or files.
+pub fn decide_unowned(location: &Path, seen: &Observed) -> Result<()> {
+    let location = location.to_path_buf();
+    match (&seen.owner, &seen.example) {
+        (Some(found), _) => Err(LakeError::OwnedButNoCheckpoint { location, found: Box::new(found.clone()) }),
+        (None, Some(example)) => Err(LakeError::FilesButNoCheckpoint { location, example: example.clone() }),
+        (None, None) => Ok(()),
+    }
+}
+
+/// Decides what a claim by `wanted` has to do.
+///
+/// # Errors
+/// When the folder belongs to somebody else, or has files and no mark.
+pub fn decide_claim(location: &Path, seen: &Observed, wanted: &Owner) -> Result<Claim> {
+    match (&seen.owner, &seen.example) {
+        (Some(found), _) if found.is_same(wanted) => Ok(Claim::Ours),
+        (Some(found), _) => Err(LakeError::NotOwner {
+            location: location.to_path_buf(),
+            found: Box::new(found.clone()),
+            wanted: Box::new(wanted.clone()),
+        }),
+        (None, Some(example)) => Err(LakeError::FilesButNoOwner {
+            location: location.to_path_buf(),
+            example: example.clone(),
+            mark: location.join(MARK),
+        }),
+        (None, None) => Ok(Claim::Mark),
+    }
+}
+
+/// Looks at the folder. One that is not there has neither owner nor files.
+///
+/// # Errors
+/// When the folder or its mark cannot be read, or it lies inside another table's.
+pub fn observe(location: &Path) -> Result<Observed> {
+    if let Some(outer) = location.ancestors().skip(1).find(|folder| folder.join(MARK).is_file()) {
+        return Err(LakeError::Nested { inner: location.to_path_buf(), outer: outer.to_path_buf() });
+    }
+    Ok(Observed { owner: read(location)?, example: visible_file(location, location)? })
+}
+
+/// For a start without a checkpoint, before metadata are written: stops if the folder has an owner or files.
+///
+/// # Errors
+/// When it has, with the ways out; or when the folder cannot be read.
+pub fn check_unowned(location: &Path) -> Result<()> {
+    decide_unowned(location, &observe(location)?)
+}
+
+/// Makes `owner` the owner of the folder, durably, or finds that it is. The folder must be there, see
+/// [`crate::prepare`], and the checkpoint's metadata durable.
+///
+/// # Errors
+/// When the folder belongs to somebody else, or has files and no mark; or a file operation fails.
+pub fn claim(location: &Path, owner: &Owner) -> Result<()> {
+    // What is found may not be durable yet: the mark of a run that was killed before it synced the folder.
+    durable::sync_dir(location)?;
+    if decide_claim(location, &observe(location)?, owner)? == Claim::Ours {
+        return Ok(());
+    }
+    let content = encode(location, owner)?;
+    match durable::create_if_absent(&location.join(MARK), &content)? {
+        Created::New => Ok(()),
+        Created::Exists => decide_claim(location, &observe(location)?, owner).map(|_| ()),
+    }
+}
+
+/// Makes `owner` the owner of the folder whoever was it before: for a full refresh, after [`clear`].
+///
+/// # Errors
+/// When the mark cannot be replaced.
+pub fn replace(location: &Path, owner: &Owner) -> Result<()> {
+    durable::replace(&location.join(MARK), &encode(location, owner)?)?;
+    Ok(())
+}
+
+/// Who owns the folder; `None` without a mark.
+///
+/// # Errors
+/// When the mark cannot be read or is damaged.
+pub fn read(location: &Path) -> Result<Option<Owner>> {
+    let path = location.join(MARK);
+    let content = match fs::read(&path) {
+        Ok(content) => content,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(FileError::new("read", path, e).into()),
+    };
+    let mark: Mark = serde_json::from_slice(&content)
+        .map_err(|e| LakeError::DamagedOwner { path: path.clone(), reason: e.to_string() })?;
+    if mark.format != FORMAT {
+        let reason = format!("it has format {}, and this version knows {FORMAT}", mark.format);
+        return Err(LakeError::DamagedOwner { path, reason });
+    }
+    Ok(Some(mark.owner))
+}
+
+/// Deletes what the table holds, staged files first, then table files, and syncs every folder it deleted from. The mark
+/// and other hidden names stay. Only for a full refresh by the owner, when no other process of the query lives; killed
+/// in between, it is called again. A folder that is not there is clear.
+///
+/// # Errors
+/// When a table of its own lies inside (nothing is deleted then), or something cannot be removed.
+pub fn clear(location: &Path) -> Result<()> {
+    let mut files = Vec::new();
+    collect(location, location, &mut files)?;
+    remove_tree(&location.join(layout::STAGING))?;
+    let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
+    for file in files {
+        match fs::remove_file(&file) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(FileError::new("remove", file, e).into()),
+            _ => {}
+        }
+        folders.extend(file.ancestors().skip(1).take_while(|f| f.starts_with(location)).map(Path::to_path_buf));
+        fault::point("clear.removed");
+    }
+    if location.is_dir() {
+        folders.insert(location.to_path_buf());
+    }
+    // Empty partition folders may go too, but need not: a folder that still holds a hidden file stays.
+    for folder in folders.iter().rev() {
+        durable::sync_dir(folder)?;
+        if folder != location && list(folder)?.is_empty() {
+            fs::remove_dir(folder).map_err(|e| FileError::new("remove", folder, e))?;
+        }
+    }
+    Ok(())
+}
+
+fn encode(location: &Path, owner: &Owner) -> Result<Vec<u8>> {
+    let mark = Mark { format: FORMAT, owner: owner.clone() };
+    let mut content = serde_json::to_vec_pretty(&mark)
+        .map_err(|e| FileError::new("encode", location.join(MARK), io::Error::other(e)))?;
+    content.push(b'\n');
+    Ok(content)
+}
+
+/// The first file below `folder` that readers would see.
+fn visible_file(location: &Path, folder: &Path) -> Result<Option<PathBuf>> {
+    for entry in list(folder)? {
+        if layout::is_hidden(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        if !is_folder(&entry)? {
+            return Ok(Some(entry.path()));
+        }
+        refuse_nested(location, &entry.path())?;
+        if let Some(found) = visible_file(location, &entry.path())? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// All files below `folder` that readers would see.
+fn collect(location: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in list(folder)? {
+        if layout::is_hidden(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        if is_folder(&entry)? {
+            refuse_nested(location, &entry.path())?;
+            collect(location, &entry.path(), files)?;
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn refuse_nested(outer: &Path, folder: &Path) -> Result<()> {
+    if folder.join(MARK).is_file() {
+        return Err(LakeError::Nested { inner: folder.to_path_buf(), outer: outer.to_path_buf() });
+    }
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! Tables of Parquet files in hive folders.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, new_null_array};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+
+use crate::TableFormat;
+use crate::error::{LakeError, Result};
+use crate::gather::{self, Run};
+use crate::layout;
+use crate::partition::Partitioning;
+use crate::staged::{BatchKey, StagedFile, StagedWriter, sync_staging};
+
+/// How Parquet files are written. The defaults are those that `benches/writer.rs` found to be fast; its page has the
+/// figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParquetOptions {
+    /// When a file reaches this size, in bytes, the rows after it go to the next part. Checked every few thousand rows.
+    pub target_file_bytes: usize,
+    /// The zstd level, 1 to 22; 0 leaves pages uncompressed.
+    pub zstd_level: i32,
+    /// The most rows of a row group.
+    pub row_group_rows: usize,
+    /// The most bytes, encoded, that a row group takes in memory before it is written out.
+    pub row_group_bytes: usize,
+}
+
+impl Default for ParquetOptions {
+    fn default() -> Self {
+        Self {
+            target_file_bytes: 256 * 1024 * 1024,
+            zstd_level: 1,
+            row_group_rows: 1024 * 1024,
+            row_group_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// A table of Parquet files below one location, partitioned by the values of some of its columns.
+#[derive(Debug)]
+pub struct ParquetTable {
+    location: PathBuf,
+    schema: SchemaRef,
+    /// The columns in files: those of `schema` without the partition columns.
+    file_schema: SchemaRef,
+    file_columns: Vec<usize>,
+    partitioning: Partitioning,
+    properties: WriterProperties,
+    target_file_bytes: usize,
+}
+
+/// Who wrote a file. Of the format that readers parse (`<application> version <version>`), without a time or a machine.
+const CREATED_BY: &str = concat!("sluicebox version ", env!("CARGO_PKG_VERSION"));
+
+impl ParquetTable {
+    /// The table at `location`, which must be absolute, with the columns of `schema`, those named by `partitioned_by` in
+    /// the path only. Nothing is read or written.
+    ///
+    /// # Errors
+    /// When the location is relative, a partition column is missing, unfit or the only one, or a column's type has no
+    /// Parquet form.
+    pub fn try_new(
+        location: impl Into<PathBuf>,
+        schema: &SchemaRef,
+        partitioned_by: &[String],
+        options: ParquetOptions,
+    ) -> Result<Self> {
+        let location = location.into();
+        if !location.is_absolute() {
+            return Err(LakeError::NotAbsolute { location });
+        }
+        // Metadata of a schema says where rows come from, not what they are: it stays out of files.
+        let fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
+        let schema = Arc::new(Schema::new(fields));
+        let partitioning = Partitioning::try_new(&location, &schema, partitioned_by)?;
+        let file_columns = partitioning.file_columns(&schema);
+        let refuse = |column: &str, reason: String| LakeError::Column {
+            location: location.clone(),
+            column: column.to_owned(),
+            reason,
+        };
+        let file_schema = Arc::new(schema.project(&file_columns)?);
+        let properties = properties(options).map_err(|e| refuse("(all)", e.to_string()))?;
+        for field in file_schema.fields() {
+            can_write(field, &properties).map_err(|e| {
+                refuse(field.name(), format!("type {} has no Parquet form ({e}); cast it", field.data_type()))
+            })?;
+        }
+        let target_file_bytes = options.target_file_bytes;
+        Ok(Self { location, schema, file_schema, file_columns, partitioning, properties, target_file_bytes })
+    }
+
+    /// The table's columns, partition columns included.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// `rows` checked against the table's schema, and labelled with it.
+    fn table_rows(&self, rows: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
+        let mismatch = |reason: String| LakeError::Rows { location: self.location.clone(), reason };
+        rows.iter()
+            .map(|batch| {
+                for (want, have) in self.schema.fields().iter().zip(batch.schema_ref().fields()) {
+                    if want.name() != have.name() {
+                        return Err(mismatch(format!("column {} where {} is expected", have.name(), want.name())));
+                    }
+                }
+                // Checks number and types of the columns, and that one that may not be NULL is not.
+                RecordBatch::try_new(Arc::clone(&self.schema), batch.columns().to_vec())
+                    .map_err(|e| mismatch(e.to_string()))
+            })
+            .collect()
+    }
+
+    /// Table rows without the partition columns.
+    fn file_rows(&self, rows: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
+        Ok(rows.iter().map(|batch| batch.project(&self.file_columns)).collect::<Result<_, _>>()?)
+    }
+
+    /// Writes one folder's rows as as many parts as their size asks for.
+    fn stage_folder(
+        &self,
+        batch: &BatchKey<'_>,
+        folder: &str,
+        rows: &[RecordBatch],
+        runs: &[Run],
+        files: &mut Vec<StagedFile>,
+    ) -> Result<()> {
+        let mut open: Option<ParquetWriter> = None;
+        let mut part = 0;
+        for chunk in gather::chunks(rows, runs) {
+            let chunk = chunk?;
+            let mut writer = match open.take() {
+                Some(writer) => writer,
+                None => {
+                    let name = layout::file_name(batch.batch_id, part, batch.query_id, "parquet");
+                    let target = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+                    part += 1;
+                    ParquetWriter::create(self, batch, &target)?
+                }
+            };
+            writer.write(&chunk)?;
+            if writer.bytes() >= self.target_file_bytes {
+                files.push(writer.finish()?);
+            } else {
+                open = Some(writer);
+            }
+        }
+        if let Some(writer) = open {
+            files.push(writer.finish()?);
+        }
+        Ok(())
+    }
+}
+
+impl TableFormat for ParquetTable {
+    fn location(&self) -> &Path {
+        &self.location
+    }
+
+    fn stage(&self, batch: &BatchKey<'_>, rows: &[RecordBatch]) -> Result<Vec<StagedFile>> {
+        let rows = self.table_rows(rows)?;
+        let split = self.partitioning.split(&self.location, &rows)?;
+        let rows = self.file_rows(&rows)?;
+        let mut files = Vec::with_capacity(split.len());
+        for (folder, runs) in &split {
+            self.stage_folder(batch, folder, &rows, runs, &mut files)?;
+        }
+        if !files.is_empty() {
+            sync_staging(&self.location, batch.epoch)?;
+        }
+        Ok(files)
+    }
+}
+
+/// One open file.
+struct ParquetWriter {
+    writer: ArrowWriter<StagedWriter>,
+    path: PathBuf,
+    rows: u64,
+}
+
+impl ParquetWriter {
+    fn create(table: &ParquetTable, batch: &BatchKey<'_>, target: &str) -> Result<Self> {
+        let file = StagedWriter::create(&table.location, batch, target)?;
+        let path = file.path.clone();
+        let writer = ArrowWriter::try_new(file, Arc::clone(&table.file_schema), Some(table.properties.clone()))
+            .map_err(|source| LakeError::Parquet { path: path.clone(), source })?;
+        Ok(Self { writer, path, rows: 0 })
+    }
+
+    fn write(&mut self, chunk: &RecordBatch) -> Result<()> {
+        self.rows += u64::try_from(chunk.num_rows()).unwrap_or(0);
+        self.writer.write(chunk).map_err(|source| LakeError::Parquet { path: self.path.clone(), source })
+    }
+
+    /// Bytes written, and those that wait in the row group.
+    fn bytes(&self) -> usize {
+        self.writer.bytes_written() + self.writer.in_progress_size()
+    }
+
+    fn finish(self) -> Result<StagedFile> {
+        let file = self.writer.into_inner().map_err(|source| LakeError::Parquet { path: self.path, source })?;
+        file.finish(self.rows)
+    }
+}
+
+fn properties(options: ParquetOptions) -> Result<WriterProperties, ParquetError> {
+    let compression = match options.zstd_level {
+        0 => Compression::UNCOMPRESSED,
+        level => Compression::ZSTD(ZstdLevel::try_new(level)?),
+    };
+    Ok(WriterProperties::builder()
+        .set_created_by(CREATED_BY.to_owned())
+        .set_compression(compression)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_max_row_group_row_count(Some(options.row_group_rows.max(1)))
+        .set_max_row_group_bytes(Some(options.row_group_bytes.max(1)))
+        .build())
+}
+
+/// Whether a column of this type can be written: tried with one row, since the writer says so no earlier.
+fn can_write(field: &Arc<Field>, properties: &WriterProperties) -> Result<(), ParquetError> {
+    let nullable = Arc::new(Schema::new(vec![field.as_ref().clone().with_nullable(true)]));
+    let row = RecordBatch::try_new(Arc::clone(&nullable), vec![new_null_array(field.data_type(), 1)])?;
+    let mut writer = ArrowWriter::try_new(std::io::sink(), nullable, Some(properties.clone()))?;
+    writer.write(&row)?;
+    writer.close()?;
+    Ok(())
+}

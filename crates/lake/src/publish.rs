@@ -1,0 +1,230 @@
+//! Publish: committed files get their final names.
+//!
+//! What to do for a file is decided by [`decide`] from what was seen of it; the rest of this module sees and does.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sluicebox_core::durable::{self, FileError};
+use sluicebox_core::fault;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::error::{LakeError, Result};
+use crate::layout;
+use crate::staged::{StagedFile, folders_of_all};
+
+/// How closely a staged file is looked at before it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Its size only: for the process that staged it a moment ago.
+    Size,
+    /// Its content against the manifest's checksum: for a restart.
+    Content,
+}
+
+/// A file as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// No file of that name.
+    Absent,
+    /// A file.
+    File {
+        /// Its size.
+        bytes: u64,
+        /// The checksum over its content; `None` if the content was not looked at.
+        checksum: Option<String>,
+    },
+}
+
+/// What was seen of one file of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The staged name. May not have been looked at ([`Seen::Absent`]) if the final name has a file.
+    pub staged: Seen,
+    /// The final name.
+    pub target: Seen,
+}
+
+/// What to do for one file of a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Link the staged file to its final name.
+    Link,
+    /// Nothing: it has its name.
+    Done,
+}
+
+/// Why a file of a manifest cannot be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Another file has the final name.
+    Foreign,
+    /// Neither name has a file.
+    Lost,
+    /// The staged file is not what was committed.
+    Damaged,
+}
+
+/// Decides what to do for `file`. It never replaces: a file at the final name is the committed one or stops the run.
+///
+/// # Errors
+/// The reason why nothing can be done.
+pub fn decide(file: &StagedFile, facts: &Facts) -> Result<Step, Refusal> {
+    let is_committed = |seen: &Seen, unread: bool| match seen {
+        Seen::Absent => false,
+        Seen::File { bytes, checksum } => {
+            *bytes == file.bytes && checksum.as_ref().map_or(unread, |found| *found == file.checksum)
+        }
+    };
+    match (&facts.staged, &facts.target) {
+        (_, target @ Seen::File { .. }) if is_committed(target, false) => Ok(Step::Done),
+        (_, Seen::File { .. }) => Err(Refusal::Foreign),
+        (Seen::Absent, Seen::Absent) => Err(Refusal::Lost),
+        (staged, Seen::Absent) if is_committed(staged, true) => Ok(Step::Link),
+        (_, Seen::Absent) => Err(Refusal::Damaged),
+    }
+}
+
+/// Gives the `files` of a commit's manifest their final names below `location`. May be repeated, by this process or any
+/// other, at any time after the commit: what is done stays done. When it returns, every name is durable.
+///
+/// Final folders are made and their parents synced first; then staged files are linked to their final names, in the
+/// manifest's order; then every folder that the manifest names is synced, up to `location`, whether a file was linked
+/// into it or found there; then staged names are removed.
+///
+/// # Errors
+/// When another file has a final name, a committed file is lost or damaged, or the filesystem fails. Nothing is ever
+/// replaced.
+pub fn publish(location: &Path, files: &[StagedFile], check: Check) -> Result<()> {
+    for file in files {
+        for (path, good) in
+            [(&file.target, layout::is_target(&file.target)), (&file.staged, layout::is_staged(&file.staged))]
+        {
+            if !good {
+                return Err(LakeError::ManifestPath { location: location.to_path_buf(), path: path.clone() });
+            }
+        }
+    }
+    make_folders(location, files)?;
+    fault::point("publish.folders_made");
+    for file in files {
+        publish_one(location, file, check)?;
+    }
+    for folder in folders_of_all(location, files).iter().rev() {
+        durable::sync_dir(folder)?;
+    }
+    fault::point("publish.folders_synced");
+    for file in files {
+        unstage(&location.join(&file.staged))?;
+        fault::point("publish.unstaged");
+    }
+    Ok(())
+}
+
+/// Makes the final folders, and the names of all of them durable, found ones too.
+fn make_folders(location: &Path, files: &[StagedFile]) -> Result<()> {
+    let folders = folders_of_all(location, files);
+    let mut parents: Vec<&PathBuf> = Vec::new();
+    for folder in folders.iter().filter(|folder| folder.as_path() != location) {
+        match fs::create_dir(folder) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(FileError::new("create folder", folder, e).into());
+            }
+            _ => {}
+        }
+        parents.extend(folder.parent().and_then(|parent| folders.get(parent)));
+    }
+    parents.sort();
+    parents.dedup();
+    for parent in parents {
+        durable::sync_dir(parent)?;
+    }
+    Ok(())
+}
+
+fn publish_one(location: &Path, file: &StagedFile, check: Check) -> Result<()> {
+    let (staged, target) = (location.join(&file.staged), location.join(&file.target));
+    // A second look only after another process was seen to publish the same file.
+    for _ in 0..2 {
+        let facts = observe(&staged, &target, file, check)?;
+        match decide(file, &facts).map_err(|refusal| refuse(&refusal, file, &facts, &staged, &target))? {
+            Step::Done => return Ok(()),
+            Step::Link => {}
+        }
+        match fs::hard_link(&staged, &target) {
+            Ok(()) => {
+                fault::point("publish.linked");
+                return Ok(());
+            }
+            Err(e) if matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
+            Err(e) => return Err(FileError::new("publish", target, e).into()),
+        }
+    }
+    let source = io::Error::other("another process moves the same files");
+    Err(FileError::new("publish", target, source).into())
+}
+
+fn observe(staged: &Path, target: &Path, file: &StagedFile, check: Check) -> Result<Facts> {
+    let target = see(target, file, Check::Content)?;
+    let staged = if target == Seen::Absent { see(staged, file, check)? } else { Seen::Absent };
+    Ok(Facts { staged, target })
+}
+
+/// Looks at a file; at its content only if `check` asks for it and the size does not already tell.
+fn see(path: &Path, file: &StagedFile, check: Check) -> Result<Seen, FileError> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Seen::Absent),
+        Err(e) => return Err(FileError::new("read", path, e)),
+    };
+    let bytes = metadata.len();
+    if check == Check::Size || bytes != file.bytes || !metadata.is_file() {
+        return Ok(Seen::File { bytes, checksum: None });
+    }
+    match checksum(path) {
+        Ok(checksum) => Ok(Seen::File { bytes, checksum: Some(checksum) }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Seen::Absent),
+        Err(e) => Err(FileError::new("read", path, e)),
+    }
+}
+
+/// [`sluicebox_core::durable::checksum`] of a file's content, without holding it in memory.
+fn checksum(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hash = Box::new(Xxh3::new());
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(format!("{:016x}", hash.digest()));
+        }
+        hash.update(buffer.get(..read).unwrap_or_default());
+    }
+}
+
+/// Removes a staged name whose final name is durable.
+fn unstage(staged: &Path) -> Result<(), FileError> {
+    match fs::remove_file(staged) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(FileError::new("remove", staged, e)),
+        _ => Ok(()),
+    }
+}
+
+fn refuse(refusal: &Refusal, file: &StagedFile, facts: &Facts, staged: &Path, target: &Path) -> LakeError {
+    let describe = |seen: &Seen| match seen {
+        Seen::Absent => "absent".to_owned(),
+        Seen::File { bytes, checksum: None } => format!("{bytes} bytes"),
+        Seen::File { bytes, checksum: Some(checksum) } => format!("{bytes} bytes, checksum {checksum}"),
+    };
+    let committed = format!("{} bytes, checksum {}", file.bytes, file.checksum);
+    match refusal {
+        Refusal::Foreign => {
+            LakeError::ForeignFile { path: target.to_path_buf(), found: describe(&facts.target), committed }
+        }
+        Refusal::Lost => LakeError::LostFile { path: target.to_path_buf(), staged: staged.to_path_buf() },
+        Refusal::Damaged => {
+            LakeError::DamagedStagedFile { path: staged.to_path_buf(), found: describe(&facts.staged), committed }
+        }
+    }
+}

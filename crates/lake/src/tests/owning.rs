@@ -1,0 +1,142 @@
+//! Ownership, full refresh and the list of tables.
+
+use std::fs;
+use std::path::Path;
+
+use super::{glob, key, rows, table, walk};
+use crate::owner::{self, MARK};
+use crate::{Check, LakeError, Owner, TableFormat, list_tables, prepare};
+
+fn me(generation: u64) -> Owner {
+    Owner {
+        query_id: super::QUERY.to_owned(),
+        generation,
+        pipeline: "revenue_5m".to_owned(),
+        table: "bronze_sales".to_owned(),
+        checkpoint: "/c/revenue_5m".to_owned(),
+    }
+}
+
+fn write_one(location: &Path) {
+    let table = table(location, &["day"]);
+    let files = table.stage(&key(1, 1), &[rows(0, &[(None, Some(1)), (None, None)])]).unwrap();
+    table.publish(&files, Check::Size).unwrap();
+}
+
+#[test]
+fn an_empty_folder_is_claimed_once_and_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let location = dir.path().join("t");
+    owner::check_unowned(&location).unwrap();
+    prepare(&location).unwrap();
+    owner::check_unowned(&location).unwrap();
+    owner::claim(&location, &me(1)).unwrap();
+    write_one(&location);
+    owner::claim(&location, &me(1)).unwrap();
+    assert_eq!(owner::read(&location).unwrap(), Some(me(1)));
+    let moved = Owner { checkpoint: "/elsewhere".to_owned(), ..me(1) };
+    owner::claim(&location, &moved).unwrap();
+}
+
+#[test]
+fn another_query_or_generation_is_refused_with_the_ways_out() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path()).unwrap();
+    owner::claim(dir.path(), &me(2)).unwrap();
+    for other in [me(1), me(3), Owner { query_id: "another".to_owned(), ..me(2) }] {
+        let error = owner::claim(dir.path(), &other).unwrap_err();
+        assert!(matches!(error, LakeError::NotOwner { .. }), "{error}");
+        assert!(error.to_string().contains("choose another LOCATION"), "{error}");
+    }
+    let error = owner::check_unowned(dir.path()).unwrap_err();
+    assert!(matches!(error, LakeError::OwnedButNoCheckpoint { .. }), "{error}");
+    assert!(error.to_string().contains("point --checkpoint at /c/revenue_5m"), "{error}");
+}
+
+#[test]
+fn files_without_checkpoint_or_mark_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    write_one(dir.path());
+    let error = owner::check_unowned(dir.path()).unwrap_err();
+    assert!(matches!(error, LakeError::FilesButNoCheckpoint { .. }), "{error}");
+    let error = owner::claim(dir.path(), &me(1)).unwrap_err();
+    assert!(matches!(error, LakeError::FilesButNoOwner { .. }), "{error}");
+    assert!(error.to_string().contains(MARK) && error.to_string().contains(".parquet"), "{error}");
+    assert!(!dir.path().join(MARK).exists());
+}
+
+#[test]
+fn hidden_files_are_nobodys() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(".gitkeep"), "").unwrap();
+    prepare(dir.path()).unwrap();
+    owner::check_unowned(dir.path()).unwrap();
+    owner::claim(dir.path(), &me(1)).unwrap();
+}
+
+#[test]
+fn a_damaged_mark_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for content in [
+        "",
+        "{",
+        "{\"format\":1}",
+        "{\"format\":9,\"query_id\":\"q\",\"generation\":1,\"pipeline\":\"p\",\"table\":\"t\",\"checkpoint\":\"c\"}",
+    ] {
+        fs::write(dir.path().join(MARK), content).unwrap();
+        let error = owner::claim(dir.path(), &me(1)).unwrap_err();
+        assert!(matches!(error, LakeError::DamagedOwner { .. }), "{content}: {error}");
+    }
+}
+
+#[test]
+fn a_table_inside_a_table_is_refused_from_both_sides() {
+    let dir = tempfile::tempdir().unwrap();
+    let (outer, inner) = (dir.path().join("gold"), dir.path().join("gold/revenue"));
+    prepare(&inner).unwrap();
+    owner::claim(&inner, &me(1)).unwrap();
+    write_one(&inner);
+    prepare(&outer).unwrap();
+    assert!(matches!(owner::claim(&outer, &me(1)), Err(LakeError::Nested { .. })));
+    assert!(matches!(owner::clear(&outer), Err(LakeError::Nested { .. })));
+    assert_eq!(glob(&inner).len(), 2, "nothing of the inner table is deleted");
+
+    let deeper = inner.join("x");
+    prepare(&deeper).unwrap();
+    assert!(matches!(owner::check_unowned(&deeper), Err(LakeError::Nested { .. })));
+}
+
+#[test]
+fn a_full_refresh_deletes_all_but_hidden_names_and_may_be_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path()).unwrap();
+    owner::claim(dir.path(), &me(1)).unwrap();
+    fs::write(dir.path().join(".gitkeep"), "").unwrap();
+    write_one(dir.path());
+    table(dir.path(), &["day"]).stage(&key(2, 1), &[rows(0, &[(None, None)])]).unwrap();
+    fs::write(dir.path().join("day=1970-01-02/_note"), "").unwrap();
+    owner::clear(dir.path()).unwrap();
+    owner::clear(dir.path()).unwrap();
+    let left: Vec<_> = walk(dir.path()).iter().map(|p| p.strip_prefix(dir.path()).unwrap().to_path_buf()).collect();
+    assert_eq!(left, [Path::new(".gitkeep"), Path::new("_sluicebox_owner"), Path::new("day=1970-01-02/_note")]);
+    owner::replace(dir.path(), &me(2)).unwrap();
+    prepare(dir.path()).unwrap();
+    owner::claim(dir.path(), &me(2)).unwrap();
+    assert!(matches!(owner::claim(dir.path(), &me(1)), Err(LakeError::NotOwner { .. })));
+    owner::clear(&dir.path().join("not there")).unwrap();
+}
+
+#[test]
+fn tables_are_listed_once_they_have_a_published_file() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(list_tables(&dir.path().join("none")).unwrap().is_empty());
+    for folder in ["gold/revenue_5m", "bronze/sales", "dq/p/metrics", "quarantine/silver_sales"] {
+        write_one(&dir.path().join(folder));
+    }
+    table(&dir.path().join("silver/staged_only"), &[]).stage(&key(1, 1), &[rows(0, &[(None, None)])]).unwrap();
+    fs::create_dir_all(dir.path().join("late/empty")).unwrap();
+    fs::create_dir_all(dir.path().join(".log/x")).unwrap();
+    let tables: Vec<String> =
+        list_tables(dir.path()).unwrap().into_iter().map(|t| format!("{}.{}", t.layer, t.table)).collect();
+    assert_eq!(tables, ["bronze.sales", "gold.revenue_5m", "quarantine.silver_sales", "dq.p_metrics"]);
+}
