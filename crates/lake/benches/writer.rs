@@ -35,7 +35,7 @@ fn main() -> Result<(), Failure> {
     for (name, by) in [("one date (no row is moved)", "ingest_date"), ("four regions (every row is moved)", "region")] {
         let dir = tempfile::tempdir()?;
         let table =
-            ParquetTable::try_new(dir.path(), batches[0].schema_ref(), &[by.to_owned()], ParquetOptions::default())?;
+            ParquetTable::try_new(dir.path(), batches[0].schema(), vec![by.to_owned()], ParquetOptions::default())?;
         table.prepare()?;
         let mut batch_id = 0;
         let (seconds, bytes) = best_of(5, || {

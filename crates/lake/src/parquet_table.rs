@@ -67,8 +67,8 @@ impl ParquetTable {
     /// Parquet form.
     pub fn try_new(
         location: impl Into<PathBuf>,
-        schema: &SchemaRef,
-        partitioned_by: &[String],
+        schema: SchemaRef,
+        partitioned_by: Vec<String>,
         options: ParquetOptions,
     ) -> Result<Self> {
         let location = location.into();
@@ -76,8 +76,7 @@ impl ParquetTable {
             return Err(LakeError::NotAbsolute { location });
         }
         // Metadata of a schema says where rows come from, not what they are: it stays out of files.
-        let fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
-        let schema = Arc::new(Schema::new(fields));
+        let schema = Arc::new(Schema::new(Arc::unwrap_or_clone(schema).fields));
         let partitioning = Partitioning::try_new(&location, &schema, partitioned_by)?;
         let file_columns = partitioning.file_columns(&schema);
         let refuse = |column: &str, reason: String| LakeError::Column {

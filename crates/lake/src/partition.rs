@@ -26,7 +26,7 @@ pub(crate) struct Partitioning {
 
 impl Partitioning {
     /// Checks the partition columns of the table at `location`.
-    pub(crate) fn try_new(location: &Path, schema: &Schema, partitioned_by: &[String]) -> Result<Self> {
+    pub(crate) fn try_new(location: &Path, schema: &Schema, partitioned_by: Vec<String>) -> Result<Self> {
         let refuse = |column: &str, reason: String| LakeError::Column {
             location: location.to_path_buf(),
             column: column.to_owned(),
@@ -34,15 +34,15 @@ impl Partitioning {
         };
         let mut columns: Vec<(String, usize)> = Vec::with_capacity(partitioned_by.len());
         for name in partitioned_by {
-            let Some((position, field)) = schema.column_with_name(name) else {
-                return Err(refuse(name, "a partition column must be a column of the table".to_owned()));
+            let Some((position, field)) = schema.column_with_name(&name) else {
+                return Err(refuse(&name, "a partition column must be a column of the table".to_owned()));
             };
-            if columns.iter().any(|(other, _)| other == name) {
-                return Err(refuse(name, "it is named twice in PARTITIONED BY".to_owned()));
+            if columns.iter().any(|(other, _)| *other == name) {
+                return Err(refuse(&name, "it is named twice in PARTITIONED BY".to_owned()));
             }
-            if !layout::is_partition_column(name) {
+            if !layout::is_partition_column(&name) {
                 return Err(refuse(
-                    name,
+                    &name,
                     "a partition column becomes a folder's name: it may not start with _ or . (readers hide those), and \
                      may hold letters, digits, -, _, . and ~ only; give it another name with AS"
                         .to_owned(),
@@ -50,7 +50,7 @@ impl Partitioning {
             }
             if !can_partition(field.data_type()) {
                 return Err(refuse(
-                    name,
+                    &name,
                     format!(
                         "rows cannot be partitioned by values of type {}; cast it to a date, a timestamp, a number \
                          without exponent or text",
@@ -58,7 +58,7 @@ impl Partitioning {
                     ),
                 ));
             }
-            columns.push((name.clone(), position));
+            columns.push((name, position));
         }
         if columns.len() == schema.fields().len() {
             let last = columns.last().map(|(name, _)| name.clone()).unwrap_or_default();
@@ -292,8 +292,8 @@ mod tests {
             Field::new("many", DataType::Int64, false),
             Field::new("v", DataType::Utf8, true),
         ]));
-        let by = ["few".to_owned(), "many".to_owned()];
-        let partitioning = Partitioning::try_new(Path::new("/t"), &schema, &by).unwrap();
+        let by = vec!["few".to_owned(), "many".to_owned()];
+        let partitioning = Partitioning::try_new(Path::new("/t"), &schema, by).unwrap();
         let rows = |n: i64| {
             RecordBatch::try_new(
                 Arc::clone(&schema),
@@ -324,11 +324,11 @@ mod tests {
             (vec!["a", "a"], "twice"),
         ] {
             let by: Vec<String> = by.into_iter().map(str::to_owned).collect();
-            let error = Partitioning::try_new(Path::new("/t"), &schema, &by).unwrap_err();
+            let error = Partitioning::try_new(Path::new("/t"), &schema, by).unwrap_err();
             assert!(error.to_string().contains(says), "{error}");
         }
         let all =
-            Partitioning::try_new(Path::new("/t"), &Schema::new(vec![schema.field(2).clone()]), &["a".to_owned()]);
+            Partitioning::try_new(Path::new("/t"), &Schema::new(vec![schema.field(2).clone()]), vec!["a".to_owned()]);
         assert!(all.unwrap_err().to_string().contains("not a partition column"));
     }
 }

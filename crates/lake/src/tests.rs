@@ -50,7 +50,7 @@ pub(crate) fn table(location: &Path, by: &[&str]) -> ParquetTable {
 
 pub(crate) fn table_with(location: &Path, by: &[&str], options: ParquetOptions) -> ParquetTable {
     let by: Vec<String> = by.iter().map(|c| (*c).to_owned()).collect();
-    let table = ParquetTable::try_new(location, &schema(), &by, options).unwrap();
+    let table = ParquetTable::try_new(location, schema(), by, options).unwrap();
     table.prepare().unwrap();
     table
 }

@@ -202,7 +202,8 @@ fn a_type_without_a_parquet_form_is_refused_before_anything_is_read() {
         Field::new("a", DataType::Int64, false),
         Field::new("i", DataType::Interval(IntervalUnit::MonthDayNano), true),
     ]));
-    let error = crate::ParquetTable::try_new("/t", &schema, &[], ParquetOptions::default()).unwrap_err();
+    let error = crate::ParquetTable::try_new("/t", std::sync::Arc::clone(&schema), vec![], ParquetOptions::default())
+        .unwrap_err();
     assert!(error.to_string().contains("column i"), "{error}");
-    assert!(crate::ParquetTable::try_new("t", &schema, &[], ParquetOptions::default()).is_err());
+    assert!(crate::ParquetTable::try_new("t", schema, vec![], ParquetOptions::default()).is_err());
 }
