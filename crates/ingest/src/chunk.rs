@@ -1,0 +1,207 @@
+//! Columns of one chunk under construction, and the cutting of finished ones.
+//!
+//! An event is copied once, from the client's memory or the file's block into these columns; cutting a finished chunk
+//! at an offset is a slice.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, Int64Array, ListBuilder, NullBufferBuilder, RecordBatch,
+    StringBuilder, StructBuilder, TimestampMillisecondArray, new_null_array,
+};
+use arrow::buffer::ScalarBuffer;
+use arrow::datatypes::{DataType, Int64Type};
+use arrow::error::ArrowError;
+use sluicebox_core::raw::{column, header_fields, header_item, raw_schema};
+
+use crate::source::{CHUNK_BYTES, CHUNK_EVENTS};
+
+/// Bytes that an event costs beside its own: its fixed-width columns. Keeps a flood of empty events under the budget too.
+const FIXED_BYTES: u64 = 24;
+
+type HeadersBuilder = ListBuilder<StructBuilder>;
+
+/// A chunk that still grows.
+pub(crate) struct OpenChunk {
+    offsets: Vec<i64>,
+    timestamps: Vec<i64>,
+    timestamp_nulls: NullBufferBuilder,
+    keys: BinaryBuilder,
+    values: BinaryBuilder,
+    /// Made at the first event with headers; most topics have none.
+    headers: Option<HeadersBuilder>,
+    bytes: u64,
+    next: i64,
+    value_hint: usize,
+}
+
+/// A finished chunk: events in offset order and the bytes they count for.
+#[derive(Debug, Clone)]
+pub(crate) struct Sealed {
+    pub(crate) events: RecordBatch,
+    /// The offset after the last event's.
+    pub(crate) next: i64,
+    pub(crate) bytes: u64,
+}
+
+impl OpenChunk {
+    pub(crate) fn new() -> Self {
+        Self {
+            offsets: Vec::new(),
+            timestamps: Vec::new(),
+            timestamp_nulls: NullBufferBuilder::new(0),
+            keys: BinaryBuilder::with_capacity(0, 0),
+            values: BinaryBuilder::with_capacity(0, 0),
+            headers: None,
+            bytes: 0,
+            next: 0,
+            value_hint: 0,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.offsets.len() >= CHUNK_EVENTS || self.bytes >= CHUNK_BYTES
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The offset after the last event's; only when there is one.
+    pub(crate) fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// Adds an event; offsets must ascend. Returns the bytes it counts for.
+    pub(crate) fn push<'h>(
+        &mut self,
+        offset: i64,
+        timestamp_ms: Option<i64>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>,
+    ) -> u64 {
+        if self.offsets.is_empty() && self.value_hint > 0 {
+            self.values = BinaryBuilder::with_capacity(CHUNK_EVENTS.min(self.value_hint), self.value_hint);
+        }
+        let mut bytes = FIXED_BYTES;
+        self.timestamps.push(timestamp_ms.unwrap_or(0));
+        self.timestamp_nulls.append(timestamp_ms.is_some());
+        bytes += append(&mut self.keys, key) + append(&mut self.values, value);
+        bytes += self.push_headers(headers);
+        self.offsets.push(offset);
+        self.next = offset + 1;
+        self.bytes += bytes;
+        bytes
+    }
+
+    fn push_headers<'h>(&mut self, headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>) -> u64 {
+        let mut headers = headers.peekable();
+        if headers.peek().is_none() {
+            if let Some(builder) = &mut self.headers {
+                builder.append_null();
+            }
+            return 0;
+        }
+        let before = self.offsets.len();
+        let builder = self.headers.get_or_insert_with(|| {
+            let mut builder = headers_builder();
+            for _ in 0..before {
+                builder.append_null();
+            }
+            builder
+        });
+        let mut bytes = 0;
+        let items = builder.values();
+        for (key, value) in headers {
+            bytes += key.len() as u64;
+            if let Some(keys) = items.field_builder::<StringBuilder>(0) {
+                keys.append_value(key);
+            }
+            if let Some(values) = items.field_builder::<BinaryBuilder>(1) {
+                bytes += append(values, value);
+            }
+            items.append(true);
+        }
+        builder.append(true);
+        bytes
+    }
+
+    /// Finishes the chunk and begins the next.
+    pub(crate) fn seal(&mut self) -> Result<Sealed, ArrowError> {
+        let rows = self.offsets.len();
+        // A topic that trickles must not hold a full chunk's memory for every event.
+        self.value_hint = if self.is_full() { self.values.values_slice().len() } else { 0 };
+        let timestamps = TimestampMillisecondArray::new(
+            ScalarBuffer::from(std::mem::take(&mut self.timestamps)),
+            self.timestamp_nulls.finish(),
+        )
+        .with_timezone("UTC");
+        let headers: ArrayRef = match self.headers.take() {
+            Some(mut builder) => Arc::new(builder.finish()),
+            None => new_null_array(raw_schema().field(column::HEADERS).data_type(), rows),
+        };
+        let events = RecordBatch::try_new(
+            raw_schema(),
+            vec![
+                Arc::new(Int64Array::from(std::mem::take(&mut self.offsets))),
+                Arc::new(timestamps),
+                Arc::new(self.keys.finish()),
+                Arc::new(self.values.finish()),
+                headers,
+            ],
+        )?;
+        Ok(Sealed { events, next: self.next, bytes: std::mem::take(&mut self.bytes) })
+    }
+}
+
+fn append(builder: &mut BinaryBuilder, bytes: Option<&[u8]>) -> u64 {
+    builder.append_option(bytes);
+    bytes.map_or(0, |b| b.len() as u64)
+}
+
+fn headers_builder() -> HeadersBuilder {
+    let fields = header_fields();
+    let builders: Vec<Box<dyn arrow::array::ArrayBuilder>> =
+        vec![Box::new(StringBuilder::new()), Box::new(BinaryBuilder::new())];
+    debug_assert!(matches!(fields[0].data_type(), DataType::Utf8) && matches!(fields[1].data_type(), DataType::Binary));
+    ListBuilder::new(StructBuilder::new(fields, builders)).with_field(header_item())
+}
+
+impl Sealed {
+    /// Cuts at `offset`: the events before it, and the rest. Either may be absent.
+    pub(crate) fn cut(self, offset: i64) -> (Option<Self>, Option<Self>) {
+        if self.next <= offset {
+            return (Some(self), None);
+        }
+        let offsets = self.events.column(column::OFFSET).as_primitive::<Int64Type>().values();
+        let at = offsets.partition_point(|o| *o < offset);
+        if at == 0 {
+            return (None, Some(self));
+        }
+        let next = offsets[at - 1] + 1;
+        let (head, tail) = (self.events.slice(0, at), self.events.slice(at, self.events.num_rows() - at));
+        let head_bytes = bytes_of(&head);
+        let tail = Self { events: tail, next: self.next, bytes: self.bytes.saturating_sub(head_bytes) };
+        (Some(Self { events: head, next, bytes: head_bytes }), Some(tail))
+    }
+}
+
+/// The bytes that the events of `batch` count for: as [`OpenChunk::push`] counted them.
+pub(crate) fn bytes_of(batch: &RecordBatch) -> u64 {
+    let headers = batch.column(column::HEADERS).as_list::<i32>();
+    let (first, last) = (headers.value_offsets()[0], headers.value_offsets()[headers.len()]);
+    let items = headers.values().as_struct().slice(first as usize, (last - first) as usize);
+    let header_keys = items.column(0).as_string::<i32>();
+    let span = |offsets: &[i32]| u64::try_from(offsets[offsets.len() - 1] - offsets[0]).unwrap_or(0);
+    let binary = |array: &BinaryArray| span(array.value_offsets());
+    FIXED_BYTES * batch.num_rows() as u64
+        + binary(batch.column(column::KEY).as_binary())
+        + binary(batch.column(column::VALUE).as_binary())
+        + span(header_keys.value_offsets())
+        + binary(items.column(1).as_binary())
+}

@@ -1,0 +1,215 @@
+//! What can go wrong at a source, whose fault it is, and what to do.
+
+use std::path::PathBuf;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use sluicebox_core::durable::FileError;
+use sluicebox_core::{Blame, Blamed, OffsetRange, PartitionId, Retry};
+use thiserror::Error;
+
+/// The result of a source's call.
+pub type Result<T> = std::result::Result<T, SourceError>;
+
+/// An error of a source. No message holds a secret.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// An option's value is not one of those accepted.
+    #[error("source {source_name}: option '{option}' is {given}; accepted: {accepted}")]
+    Option {
+        /// The source's name in the pipeline.
+        source_name: String,
+        /// The option, as the user writes it.
+        option: String,
+        /// What was given; a secret is shown as `(hidden)`.
+        given: String,
+        /// What would have been right.
+        accepted: String,
+    },
+    /// A topic that the source names is not there.
+    #[error(
+        "source {source_name}: topic '{topic}' does not exist in {log}{}; create it, or correct the option",
+        known_topics(known)
+    )]
+    UnknownTopic {
+        /// The source's name in the pipeline.
+        source_name: String,
+        /// The topic asked for.
+        topic: String,
+        /// The cluster or the folder that was asked.
+        log: String,
+        /// Topics that are there.
+        known: Vec<String>,
+    },
+    /// Offsets that the pipeline has yet to read are no longer in the log.
+    #[error("offsets {}..{} of {partition} are gone: the log now holds {earliest}..{latest} (retention, or the topic was \
+             deleted and made anew). To go on without them set 'failOnDataLoss' = 'false'; to read what is there from its \
+             start, use --full-refresh", lost.from, lost.to)]
+    DataLoss {
+        /// The partition.
+        partition: PartitionId,
+        /// The offsets that cannot be read any more.
+        lost: OffsetRange,
+        /// The first offset in the log.
+        earliest: i64,
+        /// The offset after the last one in the log.
+        latest: i64,
+    },
+    /// A position lies behind the end of the log: this is not the log that the position was taken in.
+    #[error(
+        "offset {offset} of {partition} is past the log's end {latest}: the topic was truncated, or deleted and made \
+             anew, since this checkpoint was written. Restore the topic, or start over with --full-refresh"
+    )]
+    PastEnd {
+        /// The partition.
+        partition: PartitionId,
+        /// The offset asked for.
+        offset: i64,
+        /// The offset after the last one in the log.
+        latest: i64,
+    },
+    /// A partition was asked for that the source has not been started with.
+    #[error("partition {partition} of source {} was not started before it was taken from", partition.source)]
+    NotStarted {
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// The broker, or the way to it.
+    #[error("cannot {doing}: {source}")]
+    Kafka {
+        /// What was tried.
+        doing: String,
+        /// What librdkafka said.
+        source: KafkaError,
+    },
+    /// A file or folder of the embedded log.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file of the embedded log holds something else than was written.
+    #[error("{} is damaged at byte {byte}: {what}. Restore the file, or delete the topic's folder and its checkpoints",
+            path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        byte: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// A topic that is made or written to is not as the log needs it.
+    #[error("topic '{topic}' of the embedded log: {what}")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// What is wrong and what would be right.
+        what: String,
+    },
+    /// The thread that fetches has ended, or a column could not be built.
+    #[error("source {source_name}: {what}; this is a fault of sluicebox, please report it")]
+    Internal {
+        /// The source's name in the pipeline.
+        source_name: String,
+        /// What happened.
+        what: String,
+    },
+}
+
+fn known_topics(known: &[String]) -> String {
+    const SHOWN: usize = 10;
+    if known.is_empty() {
+        return " (which has no topics)".to_owned();
+    }
+    let more = if known.len() > SHOWN { ", ..." } else { "" };
+    format!(" (there are: {}{more})", known.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "))
+}
+
+impl SourceError {
+    pub(crate) fn option(
+        source_name: &str,
+        option: impl Into<String>,
+        given: impl Into<String>,
+        accepted: impl Into<String>,
+    ) -> Self {
+        Self::Option {
+            source_name: source_name.to_owned(),
+            option: option.into(),
+            given: given.into(),
+            accepted: accepted.into(),
+        }
+    }
+
+    pub(crate) fn kafka(doing: impl Into<String>, source: KafkaError) -> Self {
+        Self::Kafka { doing: doing.into(), source }
+    }
+}
+
+impl Blamed for SourceError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Option { .. } | Self::UnknownTopic { .. } | Self::Topic { .. } => Blame::User,
+            Self::Kafka { source, .. } if is_misconfigured(source) => Blame::User,
+            Self::DataLoss { .. }
+            | Self::PastEnd { .. }
+            | Self::Kafka { .. }
+            | Self::File(_)
+            | Self::Damaged { .. } => Blame::Outside,
+            Self::NotStarted { .. } | Self::Internal { .. } => Blame::Us,
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Kafka { source, .. } if is_passing(source) => Retry::WithBackoff,
+            _ => Retry::No,
+        }
+    }
+}
+
+/// Whether a Kafka error is one that waiting cures: a broker that is down, slow, or electing.
+pub(crate) fn is_passing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as C;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            C::BrokerTransportFailure
+                | C::AllBrokersDown
+                | C::Resolve
+                | C::OperationTimedOut
+                | C::RequestTimedOut
+                | C::MessageTimedOut
+                | C::TimedOutQueue
+                | C::WaitingForCoordinator
+                | C::LeaderNotAvailable
+                | C::NotLeaderForPartition
+                | C::BrokerNotAvailable
+                | C::ReplicaNotAvailable
+                | C::NetworkException
+                | C::CoordinatorLoadInProgress
+                | C::CoordinatorNotAvailable
+                | C::NotCoordinator
+                | C::NotEnoughReplicas
+                | C::OffsetNotAvailable
+                | C::FencedLeaderEpoch
+                | C::UnknownLeaderEpoch
+                | C::KafkaStorageError
+                | C::NodeUpdate
+                | C::Retry
+        )
+    )
+}
+
+fn is_misconfigured(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as C;
+    matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(..))
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                C::Authentication
+                    | C::SaslAuthenticationFailed
+                    | C::UnsupportedSASLMechanism
+                    | C::TopicAuthorizationFailed
+                    | C::GroupAuthorizationFailed
+                    | C::ClusterAuthorizationFailed
+                    | C::SSL
+            )
+        )
+}

@@ -1,0 +1,185 @@
+//! Kafka's record batch, version 2, read straight from bytes without allocating for a record.
+//!
+//! `kafka-protocol` writes the batches, and reads them in tests to check this reader. Reading here keeps headers with
+//! equal keys, which its map of headers cannot, and hands keys and values to the columns without a copy between.
+
+use bytes::{Buf, Bytes};
+use kafka_protocol::compression::{Decompressor, Gzip, Lz4, Snappy, Zstd};
+
+use super::crc::crc32c;
+
+/// Bytes from a batch's start to its first record.
+pub(crate) const HEADER: usize = 61;
+/// Bytes before the part that the field `length` counts.
+const PREFIX: usize = 12;
+const CRC_AT: usize = 17;
+const CRC_FROM: usize = 21;
+/// No batch is larger, so that a damaged length cannot ask for gigabytes.
+pub(crate) const MAX_BATCH: usize = 1 << 30;
+
+const COMPRESSION: u16 = 0b111;
+const LOG_APPEND_TIME: u16 = 1 << 3;
+const CONTROL: u16 = 1 << 5;
+
+/// What the first [`HEADER`] bytes of a batch say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchHeader {
+    pub(crate) base_offset: i64,
+    /// The offset after the batch's last one.
+    pub(crate) next_offset: i64,
+    pub(crate) base_timestamp: i64,
+    pub(crate) max_timestamp: i64,
+    pub(crate) attributes: u16,
+    pub(crate) count: i32,
+    /// The whole batch's bytes, header included.
+    pub(crate) size: usize,
+}
+
+/// One record, borrowed from its batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordView<'a> {
+    pub(crate) offset: i64,
+    /// Milliseconds since 1970; `None` when the record carries none.
+    pub(crate) timestamp_ms: Option<i64>,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: HeadersView<'a>,
+}
+
+/// The headers of a record, checked when the record was read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeadersView<'a> {
+    left: usize,
+    bytes: &'a [u8],
+}
+
+/// Why bytes are not a batch.
+pub(crate) type Reason = String;
+
+impl BatchHeader {
+    /// Reads the header at the start of `bytes`; `None` when there are fewer than [`HEADER`].
+    pub(crate) fn read(bytes: &[u8]) -> Result<Option<Self>, Reason> {
+        if bytes.len() < HEADER {
+            return Ok(None);
+        }
+        let mut b = bytes;
+        let base_offset = b.get_i64();
+        let length = b.get_i32();
+        let _leader_epoch = b.get_i32();
+        let magic = b.get_i8();
+        let _crc = b.get_u32();
+        let attributes = b.get_u16();
+        let last_offset_delta = b.get_i32();
+        let base_timestamp = b.get_i64();
+        let max_timestamp = b.get_i64();
+        let _producer = (b.get_i64(), b.get_i16(), b.get_i32());
+        let count = b.get_i32();
+        if magic != 2 {
+            return Err(format!("record batch of version {magic}, not 2"));
+        }
+        let size = usize::try_from(length).ok().map(|l| l + PREFIX).filter(|s| (HEADER..=MAX_BATCH).contains(s));
+        let Some(size) = size else { return Err(format!("a record batch of {length} bytes")) };
+        let next_offset = base_offset.checked_add(i64::from(last_offset_delta)).and_then(|o| o.checked_add(1));
+        match next_offset {
+            Some(next_offset) if base_offset >= 0 && last_offset_delta >= 0 && count >= 0 => {
+                Ok(Some(Self { base_offset, next_offset, base_timestamp, max_timestamp, attributes, count, size }))
+            }
+            _ => Err(format!("a record batch at offset {base_offset} with {count} records, last {last_offset_delta}")),
+        }
+    }
+
+    /// Whether the batch holds markers of the log itself, which no reader sees.
+    pub(crate) fn is_control(&self) -> bool {
+        self.attributes & CONTROL != 0
+    }
+}
+
+/// Whether the checksum of the whole batch `bytes` is right.
+pub(crate) fn is_intact(bytes: &[u8]) -> bool {
+    let mut stored = &bytes[CRC_AT..CRC_FROM];
+    stored.get_u32() == crc32c(&bytes[CRC_FROM..])
+}
+
+/// Hands each record of the whole, intact batch `bytes` to `each`, in order.
+pub(crate) fn for_each(header: &BatchHeader, bytes: &[u8], each: &mut dyn FnMut(RecordView<'_>)) -> Result<(), Reason> {
+    if header.is_control() {
+        return Ok(());
+    }
+    let body = &bytes[HEADER..header.size];
+    let mut inside = |records: &[u8]| records_of(header, records, each);
+    let unpacked = |buf: &mut Bytes, run: &mut dyn FnMut(&[u8]) -> Result<(), Reason>| run(&buf[..]);
+    let packed = || Bytes::copy_from_slice(body);
+    let result = match header.attributes & COMPRESSION {
+        0 => return inside(body),
+        1 => Gzip::decompress(&mut packed(), |b| Ok(unpacked(b, &mut inside))),
+        2 => Snappy::decompress(&mut packed(), |b| Ok(unpacked(b, &mut inside))),
+        3 => Lz4::decompress(&mut packed(), |b| Ok(unpacked(b, &mut inside))),
+        4 => Zstd::decompress(&mut packed(), |b| Ok(unpacked(b, &mut inside))),
+        other => return Err(format!("compression {other}, which Kafka does not have")),
+    };
+    result.map_err(|e| format!("compressed records that cannot be unpacked ({e})"))?
+}
+
+fn records_of(header: &BatchHeader, mut bytes: &[u8], each: &mut dyn FnMut(RecordView<'_>)) -> Result<(), Reason> {
+    for index in 0..header.count {
+        let size = varint(&mut bytes).and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= bytes.len());
+        let record = size.and_then(|size| record(header, &bytes[..size]).inspect(|_| bytes = &bytes[size..]));
+        let Some(record) = record else {
+            return Err(format!("record {index} of the batch at offset {} is cut short", header.base_offset));
+        };
+        each(record);
+    }
+    Ok(())
+}
+
+fn record<'a>(header: &BatchHeader, mut b: &'a [u8]) -> Option<RecordView<'a>> {
+    let _attributes = take(&mut b, 1)?;
+    let timestamp = header.base_timestamp.checked_add(varint(&mut b)?)?;
+    let offset = header.base_offset.checked_add(varint(&mut b)?)?;
+    let timestamp = if header.attributes & LOG_APPEND_TIME == 0 { timestamp } else { header.max_timestamp };
+    let key = field(&mut b)?;
+    let value = field(&mut b)?;
+    let count = usize::try_from(varint(&mut b)?).ok()?;
+    let headers = HeadersView { left: count, bytes: b };
+    // Read once to check, so that reading them again cannot fail.
+    let whole = headers.count() == count;
+    let timestamp_ms = (timestamp >= 0).then_some(timestamp);
+    whole.then_some(RecordView { offset, timestamp_ms, key, value, headers })
+}
+
+impl<'a> Iterator for HeadersView<'a> {
+    type Item = (&'a str, Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let key = std::str::from_utf8(field(&mut self.bytes)??).ok()?;
+        Some((key, field(&mut self.bytes)?))
+    }
+}
+
+/// A length, -1 for null, and that many bytes.
+fn field<'a>(b: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    match varint(b)? {
+        -1 => Some(None),
+        n => take(b, usize::try_from(n).ok()?).map(Some),
+    }
+}
+
+fn take<'a>(b: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {
+    let (head, tail) = b.split_at_checked(n)?;
+    *b = tail;
+    Some(head)
+}
+
+/// A zigzag variable-length integer.
+fn varint(b: &mut &[u8]) -> Option<i64> {
+    let mut value = 0_u64;
+    for (i, byte) in b.iter().enumerate().take(10) {
+        value |= u64::from(byte & 0x7f) << (7 * i);
+        if byte & 0x80 == 0 {
+            *b = &b[i + 1..];
+            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
+        }
+    }
+    None
+}

@@ -1,0 +1,138 @@
+//! The small files that describe the log and its topics: one line of JSON, one line with its checksum.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sluicebox_core::durable::{self, Created, FileError};
+
+use crate::error::{Result, SourceError};
+
+/// The version of the files that this code writes and reads.
+const VERSION: u32 = 1;
+/// `@` is in no topic's name, so these names never meet a topic's folder.
+pub(crate) const LOG_FILE: &str = "@log.json";
+pub(crate) const TOPIC_FILE: &str = "@topic.json";
+pub(crate) const LOCK_FILE: &str = "@lock";
+
+/// Describes the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogMeta {
+    pub(crate) version: u32,
+    pub(crate) log_id: String,
+}
+
+/// A topic of the embedded log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicMeta {
+    version: u32,
+    /// The topic's name.
+    pub topic: String,
+    /// Changes when the topic is deleted and made anew.
+    pub topic_id: String,
+    /// Partitions, numbered from 0.
+    pub partitions: i32,
+    /// When the topic was made: microseconds since 1970.
+    pub created_micros: i64,
+    /// Age in milliseconds past which whole segments are deleted; `None` keeps them for ever.
+    pub retention_ms: Option<i64>,
+    /// Bytes of a partition past which whole segments are deleted, oldest first; `None` keeps all.
+    pub retention_bytes: Option<u64>,
+    /// Bytes at which a segment is closed and the next begun.
+    pub segment_bytes: u64,
+    /// Whatever the maker of the topic wants to keep with it, such as the seed of a generator.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub properties: BTreeMap<String, String>,
+}
+
+/// How a topic is made.
+#[derive(Debug, Clone)]
+pub struct TopicOptions {
+    /// See [`TopicMeta::retention_ms`].
+    pub retention_ms: Option<i64>,
+    /// See [`TopicMeta::retention_bytes`].
+    pub retention_bytes: Option<u64>,
+    /// See [`TopicMeta::segment_bytes`].
+    pub segment_bytes: u64,
+    /// See [`TopicMeta::properties`].
+    pub properties: BTreeMap<String, String>,
+}
+
+/// Everything is kept, in segments of 64 MiB.
+impl Default for TopicOptions {
+    fn default() -> Self {
+        Self { retention_ms: None, retention_bytes: None, segment_bytes: 64 << 20, properties: BTreeMap::new() }
+    }
+}
+
+impl LogMeta {
+    pub(crate) fn new(log_id: String) -> Self {
+        Self { version: VERSION, log_id }
+    }
+}
+
+impl TopicMeta {
+    pub(crate) fn new(
+        topic: &str,
+        topic_id: String,
+        partitions: i32,
+        created_micros: i64,
+        options: TopicOptions,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            topic: topic.to_owned(),
+            topic_id,
+            partitions,
+            created_micros,
+            retention_ms: options.retention_ms,
+            retention_bytes: options.retention_bytes,
+            segment_bytes: options.segment_bytes,
+            properties: options.properties,
+        }
+    }
+}
+
+/// Writes `meta` to `path` unless a file is there, durably.
+pub(crate) fn create<T: Serialize>(path: &Path, meta: &T) -> Result<Created> {
+    Ok(durable::create_if_absent(path, content(path, meta)?.as_bytes())?)
+}
+
+/// Writes `meta` to `path` over what is there, durably and at once.
+pub(crate) fn replace<T: Serialize>(path: &Path, meta: &T) -> Result<()> {
+    Ok(durable::replace(path, content(path, meta)?.as_bytes())?)
+}
+
+fn content<T: Serialize>(path: &Path, meta: &T) -> Result<String> {
+    let body = serde_json::to_string(meta)
+        .map_err(|e| FileError::new("describe", path, io::Error::new(io::ErrorKind::InvalidData, e)))?;
+    let sum = durable::checksum(body.as_bytes());
+    Ok(format!("{body}\n{sum}\n"))
+}
+
+/// Reads `path`; `None` when it is not there.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(e) => return Err(FileError::new("read", path, e).into()),
+    };
+    let damaged = |what: String| SourceError::Damaged { path: PathBuf::from(path), byte: 0, what };
+    let (body, sum) =
+        text.trim_end_matches('\n').split_once('\n').ok_or_else(|| damaged("it has no checksum".into()))?;
+    if durable::checksum(body.as_bytes()) != sum {
+        return Err(damaged("its checksum does not fit".into()));
+    }
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let version = serde_json::from_str::<Version>(body).map_err(|e| damaged(e.to_string()))?.version;
+    if version != VERSION {
+        return Err(damaged(format!("it is of version {version}, and this program knows version {VERSION}")));
+    }
+    serde_json::from_str(body).map(Some).map_err(|e| damaged(e.to_string()))
+}

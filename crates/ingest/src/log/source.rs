@@ -1,0 +1,236 @@
+//! The embedded log as a source.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sluicebox_core::{OffsetRange, PartitionId};
+
+use super::EmbeddedLog;
+use super::reader::{self, Reader, Run, TailCursor};
+use crate::buffer::{Feed, PrefetchBuffer, Stopping};
+use crate::error::{Result, SourceError};
+use crate::options::KafkaOptions;
+use crate::source::{Bounds, Buffered, LogIdentity, Source, Taken};
+
+/// How often the ends of files are looked at when there is nothing to read: one `stat` a partition.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Reads topics of an [`EmbeddedLog`].
+///
+/// A thread of its own reads ahead into the bounded buffer; it ends when the source is dropped. Options that speak of
+/// brokers are not looked at.
+pub struct LogSource {
+    name: String,
+    log: EmbeddedLog,
+    options: KafkaOptions,
+    buffer: PrefetchBuffer,
+    tails: Arc<Mutex<BTreeMap<PartitionId, TailCursor>>>,
+    feeds: mpsc::Sender<Feed>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LogSource {
+    /// A source named `name` that reads what `options` select from `log`, ahead by `prefetch_bytes` at most.
+    ///
+    /// # Errors
+    /// When the thread that reads cannot be started.
+    pub fn new(name: impl Into<String>, log: EmbeddedLog, options: KafkaOptions, prefetch_bytes: u64) -> Result<Self> {
+        let name = name.into();
+        let buffer = PrefetchBuffer::new(prefetch_bytes);
+        let (feeds, new_feeds) = mpsc::channel();
+        let fetcher = Fetcher {
+            log: log.clone(),
+            fail_on_data_loss: options.fail_on_data_loss,
+            new_feeds,
+            stopping: buffer.stopping(),
+            readers: Vec::new(),
+        };
+        let thread =
+            std::thread::Builder::new().name(format!("fetch-{name}")).spawn(move || fetcher.run()).map_err(|e| {
+                SourceError::Internal { source_name: name.clone(), what: format!("no thread to fetch: {e}") }
+            })?;
+        buffer.set_fetcher(thread.thread().clone());
+        Ok(Self { name, log, options, buffer, tails: Arc::default(), feeds, thread: Some(thread) })
+    }
+
+    /// Runs `work` where it may block.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(e) => Err(SourceError::Internal { source_name: self.name.clone(), what: e.to_string() }),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for LogSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn identity(&mut self) -> Result<LogIdentity> {
+        let (log, name, selection) = (self.log.clone(), self.name.clone(), self.options.selection.clone());
+        self.blocking(move || {
+            let topics = log.topics()?;
+            let counts = topics.iter().map(|(t, m)| (t.clone(), m.partitions)).collect();
+            let selected = selection.select(&name, &describe(&log), &counts)?;
+            let id_of = |id: PartitionId| topics.get(&id.topic).map(|t| (id.topic.clone(), Some(t.topic_id.clone())));
+            Ok(LogIdentity { log: log.id().to_owned(), topics: selected.into_iter().filter_map(id_of).collect() })
+        })
+        .await
+    }
+
+    async fn bounds(&mut self) -> Result<BTreeMap<PartitionId, Bounds>> {
+        let (log, name, selection) = (self.log.clone(), self.name.clone(), self.options.selection.clone());
+        let tails = Arc::clone(&self.tails);
+        let bounds = self
+            .blocking(move || {
+                let counts = log.topics()?.into_iter().map(|(t, m)| (t, m.partitions)).collect();
+                let selected = selection.select(&name, &describe(&log), &counts)?;
+                let mut tails = tails.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut out = BTreeMap::new();
+                for id in selected {
+                    let dir = log.partition_dir(&id.topic, id.partition);
+                    let tail = tails.entry(id.clone()).or_insert_with(|| TailCursor::new(dir));
+                    out.insert(id, tail.bounds()?);
+                }
+                Ok(out)
+            })
+            .await?;
+        for (id, held) in &bounds {
+            self.buffer.learn_end(id, held.latest);
+        }
+        Ok(bounds)
+    }
+
+    async fn starting_offsets(&mut self) -> Result<BTreeMap<PartitionId, i64>> {
+        let bounds = self.bounds().await?;
+        self.options.starting_offsets.resolve(&self.name, &bounds)
+    }
+
+    async fn start(&mut self, positions: &BTreeMap<PartitionId, i64>) -> Result<()> {
+        for (id, position) in positions {
+            if let Some(feed) = self.buffer.add(id, *position) {
+                self.feeds.send(feed).map_err(|_| ended(&self.name))?;
+            }
+        }
+        self.buffer.wake();
+        Ok(())
+    }
+
+    async fn buffered(&mut self) -> Result<Vec<Buffered>> {
+        self.buffer.buffered()
+    }
+
+    async fn changed(&mut self) {
+        self.buffer.changed().await;
+    }
+
+    async fn take(&mut self, ranges: &BTreeMap<PartitionId, OffsetRange>) -> Result<Taken> {
+        if self.buffer.end_unknown(ranges) {
+            let bounds = self.bounds().await?;
+            crate::source::check_ends(ranges, &bounds)?;
+        }
+        self.buffer.take(ranges).await
+    }
+
+    async fn committed(&mut self, _ends: &BTreeMap<PartitionId, i64>) -> Result<()> {
+        // No lag tool reads the embedded log.
+        Ok(())
+    }
+}
+
+impl Drop for LogSource {
+    fn drop(&mut self) {
+        self.buffer.stop();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn describe(log: &EmbeddedLog) -> String {
+    format!("the embedded log {}", log.root().display())
+}
+
+fn ended(source_name: &str) -> SourceError {
+    SourceError::Internal { source_name: source_name.to_owned(), what: "the thread that fetches has ended".to_owned() }
+}
+
+/// The thread that reads ahead.
+struct Fetcher {
+    log: EmbeddedLog,
+    fail_on_data_loss: bool,
+    new_feeds: mpsc::Receiver<Feed>,
+    stopping: Stopping,
+    readers: Vec<FedReader>,
+}
+
+struct FedReader {
+    feed: Feed,
+    reader: Reader,
+    generation: u64,
+}
+
+impl Fetcher {
+    fn run(mut self) {
+        while !self.stopping.is_set() {
+            for feed in self.new_feeds.try_iter() {
+                let reader = Reader::new(self.log.partition_dir(&feed.id().topic, feed.id().partition));
+                let generation = feed.want().generation;
+                self.readers.push(FedReader { feed, reader, generation });
+            }
+            let mut more = false;
+            for reader in &mut self.readers {
+                more |= reader.run(self.fail_on_data_loss);
+            }
+            if !more {
+                std::thread::park_timeout(POLL);
+            }
+        }
+    }
+}
+
+impl FedReader {
+    /// Reads on; true when there is more to do at once.
+    fn run(&mut self, fail_on_data_loss: bool) -> bool {
+        let want = self.feed.want();
+        if want.generation != self.generation {
+            self.reader.seek();
+            self.generation = want.generation;
+        }
+        if !want.room {
+            return false;
+        }
+        let reader = &mut self.reader;
+        let ran = self.feed.fill(want.generation, |fill| {
+            let run = reader.read(fill)?;
+            match run {
+                Run::Lost(held) if !fail_on_data_loss => {
+                    fill.lose(held.earliest);
+                    Ok(Run::More)
+                }
+                run => Ok(run),
+            }
+        });
+        match ran {
+            Some(Ok(run)) => match reader::out_of_range(run, self.feed.id(), want.next) {
+                Some(error) => self.fail(error),
+                None => run == Run::More,
+            },
+            Some(Err(error)) => self.fail(error),
+            // There was a seek meanwhile.
+            None => true,
+        }
+    }
+
+    fn fail(&mut self, error: SourceError) -> bool {
+        self.feed.fail(self.generation, error);
+        false
+    }
+}

@@ -1,0 +1,55 @@
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use sluicebox_core::{ManualClock, OffsetRange};
+use tempfile::TempDir;
+
+use super::*;
+use crate::conformance::{self, Bench, expected, id, numbered, ranges, soon};
+use crate::{KafkaOptions, Source};
+
+struct LogBench {
+    log: EmbeddedLog,
+    _dir: TempDir,
+}
+
+impl LogBench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { log: open(&dir), _dir: dir }
+    }
+}
+
+fn open(dir: &TempDir) -> EmbeddedLog {
+    EmbeddedLog::open_with(dir.path().join("log"), Arc::new(ManualClock::at(0)), Fsync::OnFlush).unwrap()
+}
+
+fn options(pairs: &[(&str, &str)]) -> KafkaOptions {
+    let pairs: Vec<(String, String)> = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    KafkaOptions::from_options("s", &pairs, &|_| None).unwrap()
+}
+
+fn source(log: &EmbeddedLog, pairs: &[(&str, &str)]) -> LogSource {
+    LogSource::new("s", log.clone(), options(pairs), 1 << 20).unwrap()
+}
+
+#[async_trait]
+impl Bench for LogBench {
+    async fn create(&mut self, topic: &str, partitions: i32) {
+        self.log.create_topic(topic, partitions, TopicOptions::default()).unwrap();
+    }
+
+    async fn append(&mut self, topic: &str, partition: i32, records: Vec<Record>) {
+        self.log.append(topic, partition, &records).unwrap();
+    }
+
+    fn source(&self, pairs: &[(&str, &str)], prefetch_bytes: u64) -> Box<dyn Source> {
+        Box::new(LogSource::new("s", self.log.clone(), options(pairs), prefetch_bytes).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn it_conforms() {
+    conformance::all(&mut LogBench::new()).await;
+}

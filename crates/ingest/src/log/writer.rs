@@ -1,0 +1,273 @@
+//! Appending to one partition, under its lock.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::indexmap::IndexMap;
+use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::records::{self, Compression, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
+use sluicebox_core::durable::{self, FileError};
+use sluicebox_core::fault;
+
+use super::meta::{LOCK_FILE, TopicMeta};
+use super::segment::{self, Segment, Tail};
+use crate::error::{Result, SourceError};
+
+/// Records and bytes that go into one batch at most; a larger record has a batch of its own.
+const BATCH_RECORDS: usize = 4096;
+const BATCH_BYTES: usize = 512 * 1024;
+/// No record is larger, so that a chunk's columns never overflow.
+const MAX_RECORD: usize = 512 << 20;
+
+/// One record to append.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Milliseconds since 1970; `None` for none. Negative times are not told apart from none.
+    pub timestamp_ms: Option<i64>,
+    /// The key.
+    pub key: Option<Bytes>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<Bytes>,
+    /// Headers, in order. Keys must differ.
+    pub headers: Vec<(String, Option<Bytes>)>,
+}
+
+/// When appended records are made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fsync {
+    /// Before [`append`](super::EmbeddedLog::append) returns: one sync for all the records of the call.
+    EachAppend,
+    /// When [`flush`](super::EmbeddedLog::flush) is called: one sync for many calls.
+    OnFlush,
+}
+
+/// What a writer remembers of a partition between appends. It is checked under the lock, since others write too.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    dir: PathBuf,
+    tail: Option<(Segment, File, Tail)>,
+    pub(crate) dirty: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self { dir, tail: None, dirty: false }
+    }
+
+    /// Appends `records` in as few batches as may be; returns the first one's offset.
+    pub(crate) fn append(&mut self, topic: &TopicMeta, records: &[Record], fsync: Fsync, now_ms: i64) -> Result<i64> {
+        let batches = split(topic, records)?;
+        let lock = self.lock()?;
+        let result = self.append_locked(topic, &batches, fsync, now_ms);
+        if result.is_err() {
+            // How much was written is unknown: look again next time.
+            self.tail = None;
+        }
+        drop(lock);
+        result
+    }
+
+    /// Makes everything appended durable.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        if self.dirty {
+            // The last segment only: an older one was synced when it was closed.
+            if let Some((_, file, _)) = &self.tail {
+                file.sync_data().map_err(|e| FileError::new("sync", &self.dir, e))?;
+            }
+            self.dirty = false;
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> Result<File> {
+        let path = self.dir.join(LOCK_FILE);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|e| FileError::new("open", &path, e))?;
+        file.lock().map_err(|e| FileError::new("lock", &path, e))?;
+        Ok(file)
+    }
+
+    fn append_locked(&mut self, topic: &TopicMeta, batches: &[&[Record]], fsync: Fsync, now_ms: i64) -> Result<i64> {
+        self.find_tail()?;
+        let mut base = None;
+        for records in batches {
+            let Some((_, _, tail)) = &self.tail else { break };
+            let first = tail.next_offset;
+            base.get_or_insert(first);
+            let encoded = encode(topic, records, first)?;
+            if tail.byte > 0 && tail.byte + encoded.len() as u64 > topic.segment_bytes {
+                self.roll(topic, now_ms)?;
+            }
+            let Some((segment, file, tail)) = &mut self.tail else { break };
+            fault::point("log.before_append");
+            file.write_all_at(&encoded, tail.byte).map_err(|e| FileError::new("append to", &segment.path, e))?;
+            fault::point("log.appended");
+            tail.byte += encoded.len() as u64;
+            tail.next_offset = first + records.len() as i64;
+            tail.max_timestamp = records
+                .iter()
+                .filter_map(|r| r.timestamp_ms)
+                .max()
+                .map_or(tail.max_timestamp, |t| t.max(tail.max_timestamp));
+            self.dirty = true;
+        }
+        if fsync == Fsync::EachAppend {
+            self.flush()?;
+        }
+        match (base, &self.tail) {
+            (Some(base), _) => Ok(base),
+            (None, Some((_, _, tail))) => Ok(tail.next_offset),
+            (None, None) => Ok(0),
+        }
+    }
+
+    /// Finds where to append: after the last whole batch of the last segment. What a crashed writer left behind that is
+    /// cut off.
+    fn find_tail(&mut self) -> Result<()> {
+        loop {
+            // A segment that is gone was passed by retention, so others wrote behind it.
+            let (mut reading, file, mut tail) = match self.tail.take().filter(|(s, ..)| s.path.exists()) {
+                Some(known) => known,
+                None => self.open_last()?,
+            };
+            if reading.len()? != tail.byte {
+                tail = segment::walk(&mut reading, tail)?;
+            }
+            let rolled = tail.next_offset > reading.base && segment::path(&self.dir, tail.next_offset).exists();
+            if rolled {
+                continue;
+            }
+            if reading.len()? > tail.byte {
+                tracing::warn!(file = %reading.path.display(), "cutting off an unfinished append at byte {}", tail.byte);
+                file.set_len(tail.byte).map_err(|e| FileError::new("truncate", &reading.path, e))?;
+                file.sync_all().map_err(|e| FileError::new("sync", &reading.path, e))?;
+                reading.forget();
+            }
+            self.tail = Some((reading, file, tail));
+            return Ok(());
+        }
+    }
+
+    fn open_last(&self) -> Result<(Segment, File, Tail)> {
+        let base = segment::list(&self.dir)?.last().copied().unwrap_or(0);
+        let path = segment::path(&self.dir, base);
+        self.open_segment(&path, base)
+    }
+
+    fn open_segment(&self, path: &Path, base: i64) -> Result<(Segment, File, Tail)> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+        let file = file.map_err(|e| FileError::new("open", path, e))?;
+        durable::sync_dir(&self.dir)?;
+        let reading = Segment::open(&self.dir, base)?
+            .ok_or_else(|| FileError::new("open", path, std::io::Error::from(std::io::ErrorKind::NotFound)))?;
+        Ok((reading, file, Tail::of_empty(base)))
+    }
+
+    /// Closes the segment, begins the next, and deletes what is past its retention.
+    fn roll(&mut self, topic: &TopicMeta, now_ms: i64) -> Result<()> {
+        if let Some((segment, file, tail)) = self.tail.take() {
+            file.sync_all().map_err(|e| FileError::new("sync", &segment.path, e))?;
+            fault::point("log.before_roll");
+            self.tail = Some(self.open_segment(&segment::path(&self.dir, tail.next_offset), tail.next_offset)?);
+        }
+        self.retain(topic, now_ms)
+    }
+
+    /// Deletes whole segments, oldest first, never the last.
+    fn retain(&self, topic: &TopicMeta, now_ms: i64) -> Result<()> {
+        if topic.retention_ms.is_none() && topic.retention_bytes.is_none() {
+            return Ok(());
+        }
+        let bases = segment::list(&self.dir)?;
+        let mut sizes = Vec::with_capacity(bases.len());
+        for base in &bases {
+            let path = segment::path(&self.dir, *base);
+            sizes.push(fs::metadata(&path).map_err(|e| FileError::new("look at", &path, e))?.len());
+        }
+        let mut held: u64 = sizes.iter().sum();
+        for (base, size) in bases.iter().zip(sizes).take(bases.len().saturating_sub(1)) {
+            let too_large = topic.retention_bytes.is_some_and(|limit| held > limit);
+            let too_old = match topic.retention_ms {
+                Some(age) if !too_large => newest(&self.dir, *base)?.is_some_and(|t| t < now_ms.saturating_sub(age)),
+                _ => false,
+            };
+            if !(too_large || too_old) {
+                break;
+            }
+            let path = segment::path(&self.dir, *base);
+            fs::remove_file(&path).map_err(|e| FileError::new("remove", &path, e))?;
+            fault::point("log.segment_removed");
+            held -= size;
+        }
+        Ok(durable::sync_dir(&self.dir)?)
+    }
+}
+
+/// The newest timestamp in a segment.
+fn newest(dir: &Path, base: i64) -> Result<Option<i64>> {
+    let Some(mut segment) = Segment::open(dir, base)? else { return Ok(None) };
+    let tail = segment::walk(&mut segment, Tail::of_empty(base))?;
+    Ok((tail.max_timestamp > i64::MIN).then_some(tail.max_timestamp))
+}
+
+/// Cuts `records` into batches.
+fn split<'a>(topic: &TopicMeta, records: &'a [Record]) -> Result<Vec<&'a [Record]>> {
+    let mut batches = Vec::new();
+    let (mut from, mut bytes) = (0, 0);
+    for (at, record) in records.iter().enumerate() {
+        let size = record.key.as_ref().map_or(0, Bytes::len)
+            + record.value.as_ref().map_or(0, Bytes::len)
+            + record.headers.iter().map(|(k, v)| k.len() + v.as_ref().map_or(0, Bytes::len)).sum::<usize>();
+        if size > MAX_RECORD {
+            let what = format!("a record of {size} bytes; at most {MAX_RECORD} fit");
+            return Err(SourceError::Topic { topic: topic.topic.clone(), what });
+        }
+        if at > from && (at - from >= BATCH_RECORDS || bytes + size > BATCH_BYTES) {
+            batches.push(&records[from..at]);
+            (from, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    if from < records.len() {
+        batches.push(&records[from..]);
+    }
+    Ok(batches)
+}
+
+fn encode(topic: &TopicMeta, batch: &[Record], base: i64) -> Result<BytesMut> {
+    let mut encoded = Vec::with_capacity(batch.len());
+    for (i, record) in batch.iter().enumerate() {
+        let mut headers = IndexMap::with_capacity(record.headers.len());
+        for (key, value) in &record.headers {
+            if headers.insert(StrBytes::from_string(key.clone()), value.clone()).is_some() {
+                let what = format!("a record with two headers '{key}'; the keys must differ");
+                return Err(SourceError::Topic { topic: topic.topic.clone(), what });
+            }
+        }
+        encoded.push(records::Record {
+            transactional: false,
+            control: false,
+            delete_horizon: false,
+            partition_leader_epoch: 0,
+            producer_id: records::NO_PRODUCER_ID,
+            producer_epoch: records::NO_PRODUCER_EPOCH,
+            timestamp_type: TimestampType::Creation,
+            offset: base + i as i64,
+            // The encoder keeps records in one batch whose offset and sequence run in step.
+            sequence: records::NO_SEQUENCE.wrapping_add(i as i32),
+            timestamp: record.timestamp_ms.unwrap_or(records::NO_TIMESTAMP),
+            key: record.key.clone(),
+            value: record.value.clone(),
+            headers,
+        });
+    }
+    let mut buffer = BytesMut::new();
+    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+    RecordBatchEncoder::encode(&mut buffer, &encoded, &options).map_err(|e| SourceError::Topic {
+        topic: topic.topic.clone(),
+        what: format!("a record that cannot be encoded ({e})"),
+    })?;
+    Ok(buffer)
+}

@@ -1,0 +1,141 @@
+//! The one trait that every source implements, and what crosses it.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use sluicebox_core::raw::RawEvents;
+use sluicebox_core::{OffsetRange, PartitionId};
+
+use crate::error::{Result, SourceError};
+
+/// Which log a source reads. Pinned in the checkpoint's metadata: positions of one log mean nothing in another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogIdentity {
+    /// Kafka's cluster id, or the embedded log's id. Empty when the cluster tells none.
+    pub log: String,
+    /// The id of each topic, which changes when the topic is deleted and made anew; `None` where it cannot be known
+    /// (librdkafka offers no safe call for it): a recreated Kafka topic then shows as positions past its end.
+    pub topics: BTreeMap<String, Option<String>>,
+}
+
+/// The offsets that a partition holds now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// The first offset in the log.
+    pub earliest: i64,
+    /// The offset after the last one a reader may see: the high watermark, or the last stable offset with
+    /// `kafka.isolation.level` = `read_committed`.
+    pub latest: i64,
+}
+
+/// What is in the buffer for one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buffered {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first offset not taken yet. The first chunk starts here.
+    pub position: i64,
+    /// What is there, ascending and without holes: each chunk starts where the one before it ends.
+    pub chunks: Vec<Chunk>,
+    /// The newest known end of the partition; at least the end of the last chunk.
+    pub log_end: i64,
+}
+
+impl Buffered {
+    /// The end of what is buffered: a range from `position` to here can be taken without waiting.
+    #[must_use]
+    pub fn end(&self) -> i64 {
+        self.chunks.last().map_or(self.position, |c| c.to)
+    }
+}
+
+/// A piece of a partition's buffer. Ranges may also end inside a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk {
+    /// The offset after the chunk's last one.
+    pub to: i64,
+    /// Bytes of its keys, values and headers; 0 when its offsets hold no event (transaction markers, compaction, lost
+    /// offsets).
+    pub bytes: u64,
+}
+
+/// What [`Source::take`] hands over.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// The events, sorted by partition, then offset; a partition's events come in one or several pieces of at most
+    /// [`CHUNK_EVENTS`] rows. Partitions without an event have none.
+    pub events: Vec<RawEvents>,
+    /// Ranges that the log no longer holds, sorted; only with `failOnDataLoss` = `false`.
+    pub lost: Vec<(PartitionId, OffsetRange)>,
+    /// Offsets inside the ranges that hold no event and were never one for a reader (transaction markers, aborted
+    /// transactions, compaction). Only partitions that have some.
+    pub gap_offsets: BTreeMap<PartitionId, u64>,
+}
+
+/// Events of a chunk at most.
+pub const CHUNK_EVENTS: usize = 4096;
+/// Bytes at which a chunk is closed: keys, values, headers. A chunk passes it by at most one event.
+pub const CHUNK_BYTES: u64 = 256 * 1024;
+
+/// Where events come from. Positions belong to the caller, who keeps them in its checkpoint: a source remembers nothing
+/// that is not in the log itself.
+///
+/// The calls in order: `identity`, then `starting_offsets` at the very first start only, then `start` with the positions,
+/// then `changed`, `buffered`, `take`, `committed` again and again; `bounds` at any time, and `start` again for the
+/// partitions it finds to be new (they begin at [`Bounds::earliest`]).
+///
+/// A log that cannot be reached is waited for inside each call, with one warning; such a call may be dropped. Other errors
+/// are returned.
+#[async_trait]
+pub trait Source: Send {
+    /// The source's name in the pipeline.
+    fn name(&self) -> &str;
+
+    /// Which log and topics these are.
+    async fn identity(&mut self) -> Result<LogIdentity>;
+
+    /// What every partition that there is now holds, those that are new included.
+    async fn bounds(&mut self) -> Result<BTreeMap<PartitionId, Bounds>>;
+
+    /// Where the option `startingOffsets` says to begin, as numbers. For the very first start: the caller makes them
+    /// durable and never asks again.
+    async fn starting_offsets(&mut self) -> Result<BTreeMap<PartitionId, i64>>;
+
+    /// Begins to fetch each partition from its position into the bounded buffer. Called again, it adds the partitions
+    /// that are not being fetched yet and leaves the others alone.
+    async fn start(&mut self, positions: &BTreeMap<PartitionId, i64>) -> Result<()>;
+
+    /// What can be taken now, sorted by partition.
+    async fn buffered(&mut self) -> Result<Vec<Buffered>>;
+
+    /// Returns when something was buffered, or a known end moved, since the last return. Dropping the future loses nothing.
+    async fn changed(&mut self);
+
+    /// Hands over the events of `ranges` and moves the positions to the ranges' ends. Waits until each range is wholly
+    /// fetched: an event at or past its end, or the partition's end at or past it, was seen. A range that does not begin
+    /// at the position (a replay) is fetched anew, so taking a range twice gives the same rows twice.
+    ///
+    /// # Errors
+    /// [`SourceError::DataLoss`] when offsets of a range are gone and `failOnDataLoss` is
+    /// on, [`SourceError::PastEnd`] when a range ends behind the log's end. Nothing is taken
+    /// then, and the call may be repeated.
+    async fn take(&mut self, ranges: &BTreeMap<PartitionId, OffsetRange>) -> Result<Taken>;
+
+    /// Tells the log how far a pipeline has committed, for lag tools. Nothing depends on it.
+    async fn committed(&mut self, ends: &BTreeMap<PartitionId, i64>) -> Result<()>;
+}
+
+/// Refuses ranges that end behind the log's end: nothing would ever complete them.
+pub(crate) fn check_ends(
+    ranges: &BTreeMap<PartitionId, OffsetRange>,
+    bounds: &BTreeMap<PartitionId, Bounds>,
+) -> Result<()> {
+    for (id, range) in ranges {
+        let latest = bounds.get(id).map_or(0, |b| b.latest);
+        if range.to > latest {
+            return Err(SourceError::PastEnd { partition: id.clone(), offset: range.to, latest });
+        }
+    }
+    Ok(())
+}
