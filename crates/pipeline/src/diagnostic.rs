@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ariadne::{CharSet, Color, Config, IndexType, Label, Report, ReportKind, Source};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span as SqlSpan};
 use sluicebox_core::{Blame, Blamed};
 
 use crate::ast::Span;
@@ -240,4 +241,30 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .filter(|(score, _)| *score >= 0.85)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+/// The byte offset of a place that is given as line and column, both from 1; past a line's end, the end of the line.
+#[must_use]
+pub fn offset_at(text: &str, location: Location) -> usize {
+    let (Ok(line), Ok(column)) = (usize::try_from(location.line), usize::try_from(location.column)) else { return 0 };
+    let mut start = 0;
+    for _ in 1..line.max(1) {
+        match text[start..].find('\n') {
+            Some(i) => start += i + 1,
+            None => return text.len(),
+        }
+    }
+    let line_text = text[start..].split('\n').next().unwrap_or_default();
+    start + line_text.char_indices().nth(column.max(1) - 1).map_or(line_text.len(), |(i, _)| i)
+}
+
+/// A place that sqlparser or DataFusion gives, in bytes; `None` for the empty span, which is what nodes without a place
+/// carry.
+#[must_use]
+pub fn byte_span(text: &str, span: SqlSpan) -> Option<Span> {
+    if span.start.line == 0 {
+        return None;
+    }
+    let start = offset_at(text, span.start);
+    Some(Span { start, end: offset_at(text, span.end).max(start) })
 }

@@ -1,6 +1,6 @@
 //! From SQL text to a checked pipeline, without I/O.
 //!
-//! **Owns** the language: its statements (`parse`), options (`options`), settings ([`settings`]), the
+//! **Owns** the language: its statements ([`parse`](mod@parse)), options ([`options`]), settings ([`settings`]), the
 //! function `window` ([`window`]), what a mistake looks like to the user ([`diagnostic`]), and the graph of plans and
 //! stateful operators that an engine can run a batch through ([`bind`], [`graph`]).
 //!
@@ -20,10 +20,11 @@ pub mod ast;
 pub mod bind;
 pub mod diagnostic;
 pub mod graph;
-//NYI pub mod options;
-//NYI pub mod parse;
-//NYI pub mod settings;
-//NYI pub mod window;
+pub mod options;
+pub mod parse;
+pub mod settings;
+pub mod values;
+pub mod window;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
-//NYI pub use parse::parse;
+pub use parse::parse;

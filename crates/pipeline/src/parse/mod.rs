@@ -1,0 +1,104 @@
+//! Text to [`Pipeline`]: statements are read here, queries and conditions by sqlparser.
+//!
+//! In steps: [`lex`] cuts the text into tokens and statements; [`statement`] reads each, and hands queries to [`query`],
+//! which takes the streams out of them ([`stream`]); [`check`] looks at the whole. A mistake ends its statement, not the
+//! file, so that several are reported at once.
+
+mod check;
+mod cursor;
+mod interval;
+mod lex;
+mod overrides;
+mod query;
+mod statement;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::ast::{FlowDef, Pipeline, SourceDef, Span, Spanned, TableDef, ViewDef};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+
+pub(crate) use check::default_location;
+pub(crate) use cursor::one_of;
+pub(crate) use interval::of_expr;
+
+/// What has been read of a file.
+pub(crate) struct Context<'a> {
+    text: &'a str,
+    found: Vec<Diagnostic>,
+    /// How many streams have been read: numbers their leaves.
+    leaves: usize,
+    settings: BTreeMap<String, Spanned<String>>,
+    sources: Vec<SourceDef>,
+    views: Vec<ViewDef>,
+    tables: Vec<TableDef>,
+    /// The flows and the tables that they insert into.
+    flows: Vec<(Spanned<String>, FlowDef)>,
+    /// What was defined by statements with mistakes: reading it is no further mistake.
+    broken: Vec<String>,
+}
+
+impl<'a> Context<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            found: Vec::new(),
+            leaves: 0,
+            settings: BTreeMap::new(),
+            sources: Vec::new(),
+            views: Vec::new(),
+            tables: Vec::new(),
+            flows: Vec::new(),
+            broken: Vec::new(),
+        }
+    }
+
+    fn slice(&self, span: Span) -> &'a str {
+        self.text.get(span.start..span.end).unwrap_or_default()
+    }
+}
+
+/// Reads a pipeline. `file` is its name as messages show it; `overrides` are the `--set KEY=VALUE`s of the command line in
+/// order: the key of a setting, or `<source>.<option>`.
+///
+/// Nothing is resolved that needs a schema; all else is checked: names, options, settings, properties, windows, delays,
+/// locations, that streams are read as streams, and that no table feeds itself.
+///
+/// # Errors
+/// All mistakes found, in the order of the text.
+pub fn parse(file: &str, text: &str, overrides: &[(String, String)]) -> Result<Pipeline, Diagnostics> {
+    let shared: Arc<str> = Arc::from(text);
+    let toks = lex::tokenize(text).map_err(|d| Diagnostics::new(file, Arc::clone(&shared), vec![d]))?;
+    let mut cx = Context::new(text);
+    let mut found = Vec::new();
+    for toks in lex::statements(&toks, &mut found) {
+        statement::statement(&mut cx, toks);
+    }
+    cx.found.append(&mut found);
+    check::flows(&mut cx);
+    overrides::apply(&mut cx, overrides);
+    check::all(&mut cx);
+    if !cx.found.is_empty() {
+        return Err(Diagnostics::new(file, check::without_secrets(text, &toks), cx.found));
+    }
+    let name = cx.settings.get("pipeline.name").map_or_else(|| stem(file), |s| s.value.clone());
+    Ok(Pipeline {
+        file: file.to_owned(),
+        text: shared,
+        name,
+        settings: cx.settings,
+        sources: cx.sources,
+        views: cx.views,
+        tables: cx.tables,
+    })
+}
+
+/// The file's name without folder and `.sql`.
+fn stem(file: &str) -> String {
+    let last = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    let stem = last.strip_suffix(".sql").unwrap_or(last);
+    if stem.is_empty() { "pipeline".to_owned() } else { stem.to_owned() }
+}

@@ -1,0 +1,57 @@
+//! `--set KEY=VALUE`: a setting, or an option of a source as `<source>.<option>`.
+
+use super::Context;
+use crate::ast::Spanned;
+use crate::diagnostic::{COMMAND_LINE, Diagnostic, nearest};
+use crate::values::Problem;
+use crate::{options, settings};
+
+/// Puts the overrides over what the file says; the last one of a key holds.
+pub(crate) fn apply(cx: &mut Context<'_>, overrides: &[(String, String)]) {
+    for (key, value) in overrides {
+        if let Err(diagnostic) = one(cx, key.trim(), value) {
+            cx.found.push(*diagnostic);
+        }
+    }
+}
+
+fn one(cx: &mut Context<'_>, key: &str, value: &str) -> Result<(), Box<Diagnostic>> {
+    let given = |text: &str| Spanned { value: text.to_owned(), span: COMMAND_LINE };
+    let at = |problem: Problem, code| Box::new(problem.at(code, COMMAND_LINE));
+    let source =
+        cx.sources.iter_mut().filter(|s| starts_with_name(key, &s.name.value)).max_by_key(|s| s.name.value.len());
+    if let Some(source) = source {
+        let option = &key[source.name.value.len() + 1..];
+        let name = options::check(source.kind.value, option, value).map_err(|p| at(p, "option"))?;
+        source.options.retain(|(k, _)| k.value != name);
+        source.options.push((given(&name), given(value)));
+        return Ok(());
+    }
+    let lower = key.to_lowercase();
+    match settings::check(&lower, value) {
+        Ok(()) => {
+            cx.settings.insert(lower, given(value));
+            Ok(())
+        }
+        Err(problem) if problem.about_value => Err(at(problem, "setting")),
+        Err(problem) => {
+            let keys = settings::SETTINGS.iter().map(|s| s.name.to_owned());
+            let options = cx.sources.iter().flat_map(|s| {
+                let of_kind = options::OPTIONS.iter().filter(|o| o.kinds.contains(&s.kind.value));
+                of_kind.map(|o| format!("{}.{}", s.name.value, o.name))
+            });
+            let known: Vec<String> = keys.chain(options).collect();
+            let help = nearest(key, known.iter().map(String::as_str)).map(|near| format!("did you mean {near}?"));
+            Err(Box::new(
+                Diagnostic::new("unknown-setting", COMMAND_LINE, format!("--set {key}: {}", problem.message), "")
+                    .with_help_opt(help.or(problem.help))
+                    .with_note("--set takes the key of a setting, or an option as <source>.<option>"),
+            ))
+        }
+    }
+}
+
+/// Whether `key` is `name`, a point, and more.
+fn starts_with_name(key: &str, name: &str) -> bool {
+    key.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name)) && key[name.len()..].starts_with('.')
+}

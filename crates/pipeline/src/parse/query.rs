@@ -1,0 +1,232 @@
+//! Queries and conditions: sqlparser reads them, and its complaints get their place and fix.
+
+use datafusion::sql::sqlparser::ast as sql;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
+
+use super::cursor::{Parsed, quoted};
+use super::lex::{Sql, Tok, span_of};
+use super::{Context, stream};
+use crate::ast::{Query, Span};
+use crate::diagnostic::{Diagnostic, byte_span, nearest, offset_at};
+use crate::window::rewrite;
+
+/// Words that start or join the clauses of a query: what a misspelt word is compared with.
+const CLAUSES: &[&str] = &[
+    "SELECT",
+    "DISTINCT",
+    "FROM",
+    "STREAM",
+    "WATERMARK",
+    "DELAY",
+    "INTERVAL",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "ORDER",
+    "UNION",
+    "JOIN",
+    "LEFT",
+    "INNER",
+    "USING",
+    "BETWEEN",
+    "CAST",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "ELSE",
+    "END",
+    "LIMIT",
+    "WITH",
+];
+
+/// The query that `toks` are.
+pub(crate) fn query(cx: &mut Context<'_>, toks: &[Tok], owner: Span) -> Parsed<Query> {
+    let Some(first) = toks.first() else {
+        return Err(Box::new(
+            Diagnostic::new("missing-query", owner, "the query is missing", "AS is followed by nothing")
+                .with_help("write AS SELECT ... FROM STREAM ..."),
+        ));
+    };
+    if !["SELECT", "WITH", "VALUES", "FROM"].iter().any(|w| first.is(w)) && !first.is_token(&Token::LParen) {
+        let found = quoted(cx.slice(first.span));
+        let like = first.word().and_then(|w| nearest(&w, ["SELECT", "WITH"]));
+        return Err(Box::new(
+            Diagnostic::new(
+                "missing-query",
+                first.span,
+                format!("a query should stand here, not {found}"),
+                "expected SELECT",
+            )
+            .with_help_opt(like.map(|w| format!("did you mean {w}?"))),
+        ));
+    }
+    let before = cx.found.len();
+    let extracted = stream::extract(cx.text, toks, &mut cx.leaves, &mut cx.found);
+    let parsed = parse_all(cx.text, extracted.tokens, toks, |parser| parser.parse_query());
+    let mut ast = match parsed {
+        Ok(ast) => ast,
+        // What was taken out wrongly has been reported; what sqlparser says of the hole would only confuse.
+        Err(_) if cx.found.len() > before => return Ok(empty(toks)),
+        Err(diagnostic) => return Err(diagnostic),
+    };
+    if !matches!(
+        *ast.body,
+        sql::SetExpr::Select(_) | sql::SetExpr::Query(_) | sql::SetExpr::SetOperation { .. } | sql::SetExpr::Values(_)
+    ) {
+        return Err(Box::new(Diagnostic::new(
+            "not-a-query",
+            first.span,
+            "only a SELECT can feed a table or a view",
+            "not a SELECT",
+        )));
+    }
+    rewrite::query(cx.text, &mut ast, &extracted.window_names, &mut cx.found);
+    Ok(Query { ast, streams: extracted.streams, span: span_of(toks) })
+}
+
+/// A query in place of one that could not be read, so that the statement's other parts are still checked. A mistake has
+/// been reported, so nobody will run it.
+fn empty(toks: &[Tok]) -> Query {
+    let values = sql::Values { explicit_row: false, value_keyword: false, rows: Vec::new() };
+    let ast = sql::Query {
+        with: None,
+        body: Box::new(sql::SetExpr::Values(values)),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
+    };
+    Query { ast: Box::new(ast), streams: Vec::new(), span: span_of(toks) }
+}
+
+/// The expression that `toks` are; `owner` is pointed at when there are none.
+pub(crate) fn expression(cx: &mut Context<'_>, toks: &[Tok], owner: Span) -> Parsed<sql::Expr> {
+    if toks.is_empty() {
+        return Err(Box::new(
+            Diagnostic::new("missing-condition", owner, "the condition is missing", "nothing between the parentheses")
+                .with_help("write EXPECT (event_id IS NOT NULL)"),
+        ));
+    }
+    let tokens = toks.iter().map(|t| t.token.clone()).collect();
+    let mut expr = parse_all(cx.text, tokens, toks, |parser| parser.parse_expr())?;
+    rewrite::expression(cx.text, &mut expr, &mut cx.found);
+    Ok(expr)
+}
+
+/// What `parse` makes of all `tokens`; `toks` are the same as they were written.
+fn parse_all<T>(
+    text: &str,
+    tokens: Vec<TokenWithSpan>,
+    toks: &[Tok],
+    parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+) -> Parsed<T> {
+    let mut parser = Parser::new(&Sql).with_tokens_with_locations(tokens);
+    let value = parse(&mut parser).map_err(|error| Box::new(parser_error(text, &error, toks)))?;
+    let next = parser.peek_token();
+    if next.token == Token::EOF {
+        return Ok(value);
+    }
+    let span = byte_span(text, next.span).unwrap_or_else(|| span_of(toks));
+    let found = quoted(text.get(span.start..span.end).unwrap_or_default());
+    let diagnostic = if next.token == Token::RParen {
+        Diagnostic::new(
+            "unopened-parenthesis",
+            span,
+            "this parenthesis closes nothing",
+            "no ( before it belongs to this",
+        )
+    } else {
+        Diagnostic::new("unexpected-word", span, format!("{found} does not belong here"), "the query ends before this")
+            .with_help_opt(misspelt(text, toks, span.start))
+    };
+    Err(Box::new(diagnostic))
+}
+
+/// sqlparser's complaint with its place: it says it only in words.
+fn parser_error(text: &str, error: &ParserError, toks: &[Tok]) -> Diagnostic {
+    let whole = span_of(toks);
+    let message = match error {
+        ParserError::ParserError(m) | ParserError::TokenizerError(m) => m.as_str(),
+        ParserError::RecursionLimitExceeded => {
+            return Diagnostic::new("too-deep", whole, "this is nested too deeply", "more than 50 levels")
+                .with_help("cut it in two, with a view or a table between");
+        }
+    };
+    let (message, location) = split_location(message);
+    let span = match location {
+        Some(location) => {
+            let start = offset_at(text, location);
+            toks.iter().find(|t| t.span.start == start).map_or(Span { start, end: start + 1 }, |t| t.span)
+        }
+        None => toks.last().map_or(whole, |t| t.span),
+    };
+    let at_end = message.ends_with("found: EOF");
+    let (expected, _) = message.split_once(", found: ").unwrap_or((message, ""));
+    let expected = expected.trim_start_matches("Expected: ").trim_end_matches('.');
+    let found = quoted(text.get(span.start..span.end).unwrap_or_default());
+    if at_end {
+        if let Some(open) = last_open(toks) {
+            return super::lex::unclosed(open);
+        }
+        return Diagnostic::new(
+            "unexpected-end",
+            span,
+            "the query ends too early",
+            format!("expected {expected} after this"),
+        );
+    }
+    if !message.contains(", found: ") {
+        return Diagnostic::new("syntax", span, format!("this cannot be read: {}", message.to_lowercase()), "here");
+    }
+    Diagnostic::new("syntax", span, format!("{found} does not belong here"), format!("expected {expected}"))
+        .with_help_opt(misspelt(text, toks, span.start).or_else(|| trailing_comma(toks, span.start)))
+}
+
+/// `... at Line: 3, Column: 8` without its end, and the place.
+fn split_location(message: &str) -> (&str, Option<Location>) {
+    let Some((head, tail)) = message.rsplit_once(" at Line: ") else { return (message, None) };
+    let Some((line, column)) = tail.split_once(", Column: ") else { return (message, None) };
+    match (line.trim().parse(), column.trim().parse()) {
+        (Ok(line), Ok(column)) => (head, Some(Location { line, column })),
+        _ => (message, None),
+    }
+}
+
+fn last_open(toks: &[Tok]) -> Option<Span> {
+    let mut open = Vec::new();
+    for tok in toks {
+        match tok.token.token {
+            Token::LParen => open.push(tok.span),
+            Token::RParen => {
+                open.pop();
+            }
+            _ => {}
+        }
+    }
+    open.last().copied()
+}
+
+/// Help for a word at or just before the place `start` that is almost a keyword: a misspelt one was taken for a name.
+fn misspelt(text: &str, toks: &[Tok], start: usize) -> Option<String> {
+    let at = toks.iter().position(|t| t.span.start >= start).unwrap_or(toks.len());
+    (at.saturating_sub(2)..=at).rev().filter_map(|i| toks.get(i)).find_map(|tok| {
+        let word = tok.word()?;
+        if CLAUSES.contains(&word.as_str()) || word.len() < 3 {
+            return None;
+        }
+        let close = CLAUSES.iter().filter(|k| strsim::damerau_levenshtein(&word, k) <= if k.len() > 5 { 2 } else { 1 });
+        let near = close.min_by_key(|k| strsim::damerau_levenshtein(&word, k))?;
+        Some(format!("did you mean {near} instead of {}?", text.get(tok.span.start..tok.span.end)?))
+    })
+}
+
+fn trailing_comma(toks: &[Tok], start: usize) -> Option<String> {
+    let at = toks.iter().position(|t| t.span.start >= start)?;
+    let comma = toks.get(at.checked_sub(1)?)?.is_token(&Token::Comma);
+    comma.then(|| "take out the comma before it, or write what is missing after the comma".to_owned())
+}

@@ -1,0 +1,118 @@
+//! `CREATE TABLE name USING kind OPTIONS (...)`: a source.
+
+use super::super::Context;
+use super::super::cursor::{Cursor, Parsed, quoted};
+use super::{comment, pairs};
+use crate::ast::{SourceDef, SourceKind, Spanned};
+use crate::diagnostic::{Diagnostic, nearest};
+use crate::options;
+
+/// The statement from the name on.
+pub(super) fn source(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()> {
+    cursor.eat_all(&["IF", "NOT", "EXISTS"]);
+    let name = cursor.name("the name of the source")?;
+    if cursor.peek().is_some_and(|t| t.is("AS")) {
+        let help = format!("write CREATE STREAMING TABLE {} AS SELECT ...", name.value);
+        return Err(Box::new(
+            Diagnostic::new(
+                "unsupported-statement",
+                cursor.here(),
+                "CREATE TABLE declares a source, which has no query",
+                "a query",
+            )
+            .with_help(help),
+        ));
+    }
+    if cursor.peek().is_some_and(|t| t.is_token(&datafusion::sql::sqlparser::tokenizer::Token::LParen)) {
+        return Err(Box::new(
+            Diagnostic::new(
+                "source-columns",
+                cursor.here(),
+                "a source's columns come from its schema",
+                "columns are not listed",
+            )
+            .with_help("take the list out; cast or rename columns in the first table below"),
+        ));
+    }
+    let mut kind: Option<Spanned<SourceKind>> = None;
+    let mut options: Option<Vec<(Spanned<String>, Spanned<String>)>> = None;
+    while cursor.peek().is_some() {
+        let here = cursor.here();
+        let twice = |what: &str| {
+            Box::new(
+                Diagnostic::new("duplicate-clause", here, format!("{what} is given twice"), "the second time")
+                    .with_help("keep one of them"),
+            )
+        };
+        if cursor.eat("USING") {
+            if kind.is_some() {
+                return Err(twice("USING"));
+            }
+            kind = Some(source_kind(cursor)?);
+        } else if cursor.eat("OPTIONS") {
+            if options.is_some() {
+                return Err(twice("OPTIONS"));
+            }
+            options = Some(pairs(cursor, "OPTIONS", "option")?);
+        } else if cursor.peek().is_some_and(|t| t.is("COMMENT")) {
+            comment(cursor)?;
+        } else if kind.is_none() {
+            return Err(cursor.expected(&["USING", "OPTIONS"], "CREATE TABLE"));
+        } else {
+            return Err(cursor.expected(&["OPTIONS", ";"], "CREATE TABLE"));
+        }
+    }
+    let Some(kind) = kind else {
+        return Err(Box::new(
+            Diagnostic::new(
+                "missing-using",
+                name.span,
+                format!("the source {} does not say what it is", quoted(&name.value)),
+                "USING is missing",
+            )
+            .with_help(format!("write CREATE TABLE {} USING kafka OPTIONS (...)", name.value)),
+        ));
+    };
+    let mut options = options.unwrap_or_default();
+    let before = cx.found.len();
+    for (key, value) in &mut options {
+        match options::check(kind.value, &key.value, &value.value) {
+            Ok(canonical) => key.value = canonical,
+            Err(problem) if problem.about_value => cx.found.push(problem.at("option", value.span)),
+            Err(problem) => cx.found.push(problem.at("unknown-option", key.span)),
+        }
+    }
+    if cx.found.len() > before {
+        cx.broken.push(name.value.clone());
+    }
+    cx.sources.push(SourceDef { name, kind, options });
+    Ok(())
+}
+
+fn source_kind(cursor: &mut Cursor<'_>) -> Parsed<Spanned<SourceKind>> {
+    let name = cursor.name("the kind of source: kafka, files or rate")?;
+    let value = match name.value.as_str() {
+        "kafka" => SourceKind::Kafka,
+        "files" => SourceKind::Files,
+        "rate" => SourceKind::Rate,
+        other => {
+            let help = match (nearest(other, ["kafka", "files", "rate"]), other) {
+                (_, "parquet" | "csv" | "json" | "avro" | "orc" | "delta") => {
+                    "files that appear in a folder are USING files".to_owned()
+                }
+                (Some(near), _) => format!("did you mean {near}?"),
+                (None, _) => "kafka, files and rate are the kinds".to_owned(),
+            };
+            return Err(Box::new(
+                Diagnostic::new(
+                    "unknown-source-kind",
+                    name.span,
+                    format!("there is no source of kind {}", quoted(other)),
+                    "not a kind of source",
+                )
+                .with_help(help),
+            ));
+        }
+    };
+    Ok(Spanned { value, span: name.span })
+}

@@ -1,0 +1,193 @@
+//! `SET` keys and `TBLPROPERTIES`: which there are, what they take, and what they mean.
+//!
+//! The lists are what `docs/sql.md` is checked against.
+
+use crate::ast::{Pipeline, TableDef};
+use crate::diagnostic::nearest;
+use crate::values::{self, Problem};
+pub use crate::values::{Trigger, ValueType};
+
+/// A setting of the pipeline, or a property of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyDef {
+    /// The name, in lower case.
+    pub name: &'static str,
+    /// What its value may be.
+    pub value: ValueType,
+    /// What holds without it, as the reference says it.
+    pub default: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+const fn key(name: &'static str, value: ValueType, default: &'static str, doc: &'static str) -> KeyDef {
+    KeyDef { name, value, default, doc }
+}
+
+/// Every key of `SET`.
+pub const SETTINGS: &[KeyDef] = &[
+    key("pipeline.name", ValueType::Name, "the file's name without `.sql`", "Names the checkpoint and the reports."),
+    key(
+        "checkpoint",
+        ValueType::Path,
+        "`checkpoints/<pipeline.name>`",
+        "The folder that a run resumes from; `--checkpoint` goes before it.",
+    ),
+    key(
+        "trigger",
+        ValueType::Trigger,
+        "`1 second`",
+        "When a batch starts once the run has caught up; a batch that hit a limit is followed at once. `--trigger` goes before it.",
+    ),
+    key(
+        "batch.bytes",
+        ValueType::Size(64 << 10),
+        "`16 MiB`",
+        "At most so many bytes of raw values in a batch, whatever the backlog; bounds memory.",
+    ),
+    key(
+        "state.partitions",
+        ValueType::Int(1, 1024),
+        "`4`",
+        "Into how many parts state is cut. Fixed by the first start of a checkpoint.",
+    ),
+    key(
+        "dq.samples",
+        ValueType::Int(0, 10_000),
+        "`10`",
+        "At most so many sample rows for each expectation and batch in the report.",
+    ),
+];
+
+/// Every key of `TBLPROPERTIES`.
+pub const PROPERTIES: &[KeyDef] = &[
+    key(
+        "target.file.size",
+        ValueType::Size(1 << 20),
+        "`128 MiB`",
+        "A file of a batch that would be larger is cut in several of about this size.",
+    ),
+    key(
+        "compression",
+        ValueType::OneOf(&["zstd", "snappy", "lz4", "none"]),
+        "`zstd`",
+        "How Parquet files are compressed.",
+    ),
+    key("compression.level", ValueType::Int(1, 22), "`3`", "The level of zstd: higher is smaller and slower."),
+];
+
+/// Whether there is such a setting and it may have such a value. `name` is in lower case.
+pub(crate) fn check(name: &str, value: &str) -> Result<(), Problem> {
+    match SETTINGS.iter().find(|s| s.name == name) {
+        Some(setting) => setting.value.check(setting.name, value),
+        None => Err(unknown("setting", name, SETTINGS)),
+    }
+}
+
+/// The property's name as the reference has it, if key and value are right.
+pub(crate) fn check_property(name: &str, value: &str) -> Result<String, Problem> {
+    match PROPERTIES.iter().find(|p| p.name.eq_ignore_ascii_case(name)) {
+        Some(property) => property.value.check(property.name, value).map(|()| property.name.to_owned()),
+        None => Err(unknown("property", name, PROPERTIES)),
+    }
+}
+
+fn unknown(what: &str, name: &str, known: &[KeyDef]) -> Problem {
+    let names: Vec<&str> = known.iter().map(|k| k.name).collect();
+    let help = if name.starts_with("spark.") {
+        format!("Spark's own keys have no meaning here; there are {}", names.join(", "))
+    } else {
+        match nearest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => format!("there are {}", names.join(", ")),
+        }
+    };
+    Problem::unknown(format!("there is no {what} `{name}`"), help)
+}
+
+/// The settings of a pipeline with their defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `checkpoint`, if it is set.
+    pub checkpoint: Option<String>,
+    /// `trigger`.
+    pub trigger: Trigger,
+    /// `batch.bytes`.
+    pub batch_bytes: u64,
+    /// `state.partitions`.
+    pub state_partitions: u32,
+    /// `dq.samples`.
+    pub dq_samples: u32,
+}
+
+impl Settings {
+    /// The settings of `pipeline`.
+    #[must_use]
+    pub fn of(pipeline: &Pipeline) -> Self {
+        let get = |name: &str| pipeline.settings.get(name).map(|s| s.value.as_str());
+        let number = |name: &str, default: u32| get(name).and_then(|v| v.trim().parse().ok()).unwrap_or(default);
+        Self {
+            checkpoint: get("checkpoint").map(str::to_owned),
+            trigger: get("trigger").and_then(values::trigger).unwrap_or(Trigger::Every(1_000_000)),
+            batch_bytes: get("batch.bytes").and_then(values::size).unwrap_or(16 << 20),
+            state_partitions: number("state.partitions", 4),
+            dq_samples: number("dq.samples", 10),
+        }
+    }
+}
+
+/// How a table's Parquet files are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Zstandard, at this level.
+    Zstd(u32),
+    /// Snappy.
+    Snappy,
+    /// LZ4.
+    Lz4,
+    /// Not at all.
+    None,
+}
+
+/// The properties of a table with their defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Properties {
+    /// `target.file.size`, in bytes.
+    pub target_file_size: u64,
+    /// `compression` and `compression.level`.
+    pub compression: Compression,
+}
+
+impl Properties {
+    /// The properties of `table`.
+    #[must_use]
+    pub fn of(table: &TableDef) -> Self {
+        Self::from_pairs(|name| table.properties.iter().find(|(k, _)| k.value == name).map(|(_, v)| v.value.as_str()))
+    }
+
+    /// The properties that `get` gives by their names in lower case.
+    #[must_use]
+    pub fn from_pairs<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let level = get("compression.level").and_then(|v| v.trim().parse().ok()).unwrap_or(3);
+        let compression = match get("compression").map(str::to_lowercase).as_deref() {
+            Some("snappy") => Compression::Snappy,
+            Some("lz4") => Compression::Lz4,
+            Some("none") => Compression::None,
+            _ => Compression::Zstd(level),
+        };
+        Self { target_file_size: get("target.file.size").and_then(values::size).unwrap_or(128 << 20), compression }
+    }
+}
+
+/// Where the table's files go: its LOCATION, else by its name: `bronze_`, `silver_` and `gold_` are layers,
+/// `data/<layer>/<rest>`, all else is in `data/tables/<name>`. Relative to the working directory.
+#[must_use]
+pub fn location(table: &TableDef) -> String {
+    match &table.location {
+        Some(location) => {
+            let path = location.value.trim();
+            path.strip_prefix("file://").unwrap_or(path).to_owned()
+        }
+        None => crate::parse::default_location(&table.name.value),
+    }
+}

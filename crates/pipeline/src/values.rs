@@ -1,0 +1,350 @@
+//! The values of options, settings and properties: what they may be, and how they are read.
+
+use std::collections::BTreeMap;
+
+use crate::ast::Span;
+use crate::diagnostic::{Diagnostic, nearest};
+use crate::parse::one_of;
+
+/// What a value may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueType {
+    /// Any text; references such as `${env:NAME}` are kept.
+    Text,
+    /// A text that is a secret: only a reference is taken.
+    Secret,
+    /// `true` or `false`.
+    Bool,
+    /// A whole number, at least and at most these.
+    Int(u64, u64),
+    /// A size such as `16 MiB`, at least this many bytes.
+    Size(u64),
+    /// A duration such as `10 seconds`, not negative.
+    Duration,
+    /// A duration such as `1 second`, or `available-now`.
+    Trigger,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// Names with commas between them.
+    Names,
+    /// A regular expression.
+    Pattern,
+    /// `{"topic": [0, 1]}`.
+    Partitions,
+    /// `earliest`, `latest`, or `{"topic": {"0": 23, "1": -2}}`.
+    Offsets,
+    /// A name that can be a folder's.
+    Name,
+    /// A path on this machine.
+    Path,
+}
+
+impl ValueType {
+    /// What the value may be, as the reference says it.
+    #[must_use]
+    pub fn describe(self) -> String {
+        match self {
+            Self::Text => "text".to_owned(),
+            Self::Secret => "`${env:NAME}` or `${file:PATH}`".to_owned(),
+            Self::Bool => "`true` or `false`".to_owned(),
+            Self::Int(min, u64::MAX) => format!("whole number from {min}"),
+            Self::Int(min, max) => format!("whole number from {min} to {max}"),
+            Self::Size(_) => "size, as `16 MiB`".to_owned(),
+            Self::Duration => "duration, as `10 seconds`".to_owned(),
+            Self::Trigger => "`available-now`, or a duration as `1 second`".to_owned(),
+            Self::OneOf(words) => words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", "),
+            Self::Names => "names with commas between".to_owned(),
+            Self::Pattern => "regular expression".to_owned(),
+            Self::Partitions => "JSON, as `{\"orders\": [0, 1]}`".to_owned(),
+            Self::Offsets => "`earliest`, `latest`, or JSON, as `{\"orders\": {\"0\": 23, \"1\": -2}}`".to_owned(),
+            Self::Name => "letters, digits, `_`, `-` and `.`".to_owned(),
+            Self::Path => "path".to_owned(),
+        }
+    }
+
+    /// Whether `value` is one; the mistake says what is wrong with the value of `key`.
+    pub(crate) fn check(self, key: &str, value: &str) -> Result<(), Problem> {
+        let wrong = |why: &str, help: String| {
+            Err(Problem {
+                about_value: true,
+                message: format!("`{key}` {why}"),
+                label: "this value".into(),
+                help: Some(help),
+                code: None,
+            })
+        };
+        if value.contains("${") && !matches!(self, Self::Text | Self::Secret) {
+            return wrong("takes no reference", format!("write the value itself: {}", self.describe()));
+        }
+        match self {
+            Self::Text => check_references(key, value),
+            Self::Secret => check_secret(key, value),
+            Self::Bool if boolean(value).is_none() => {
+                wrong("is neither true nor false", "write 'true' or 'false'".into())
+            }
+            Self::Int(min, max) => match value.trim().parse::<u64>() {
+                Ok(n) if (min..=max).contains(&n) => Ok(()),
+                Ok(_) => wrong("is out of range", format!("it is a {}", self.describe())),
+                Err(_) => wrong("is not a whole number", format!("it is a {}", self.describe())),
+            },
+            Self::Size(min) => match size(value) {
+                Some(n) if n >= min => Ok(()),
+                Some(_) => wrong("is too small", format!("the least is {min} bytes")),
+                None => wrong("is not a size", "write a number and B, KiB, MiB or GiB, as in '16 MiB'".into()),
+            },
+            Self::Duration if duration(value).is_none() => {
+                wrong("is not a duration", "write a number and a unit, as in '10 seconds' or '500 ms'".into())
+            }
+            Self::Trigger if trigger(value).is_none() => {
+                wrong("is not a trigger", "write 'available-now', or a duration as '1 second'".into())
+            }
+            Self::OneOf(words) if !words.contains(&value.to_lowercase().as_str()) => {
+                let help = match nearest(value, words.iter().copied()) {
+                    Some(near) => format!("did you mean '{near}'?"),
+                    None => format!(
+                        "it is {}",
+                        one_of(
+                            &words
+                                .iter()
+                                .map(|w| format!("'{w}'"))
+                                .collect::<Vec<_>>()
+                                .iter()
+                                .map(String::as_str)
+                                .collect::<Vec<_>>()
+                        )
+                    ),
+                };
+                wrong(&format!("cannot be '{value}'"), help)
+            }
+            Self::Names
+                if names(value).is_empty()
+                    || names(value).iter().any(|n| n.is_empty() || n.contains(char::is_whitespace)) =>
+            {
+                wrong("is not a list of names", "write names with commas between, as in 'orders,payments'".into())
+            }
+            Self::Pattern => match regex::Regex::new(value) {
+                Ok(_) => Ok(()),
+                Err(_) => wrong(
+                    "is not a regular expression",
+                    "write one as in 'sales\\..*'; \\ and ( ) [ ] have a meaning in it".into(),
+                ),
+            },
+            Self::Partitions => match partitions(value) {
+                Some(_) => Ok(()),
+                None => wrong("is not JSON of topics and partitions", "write '{\"orders\": [0, 1]}'".into()),
+            },
+            Self::Offsets if offsets(value).is_none() => {
+                let help = match nearest(value, ["earliest", "latest"]) {
+                    Some(near) => format!("did you mean '{near}'?"),
+                    None => "write 'earliest', 'latest', or '{\"orders\": {\"0\": 23, \"1\": -2}}', where -2 is earliest and -1 latest".into(),
+                };
+                wrong("does not say where to start", help)
+            }
+            Self::Name if !is_name(value) => wrong(
+                "cannot be the name of a folder",
+                "take letters, digits, _, - and . and start with a letter or digit".into(),
+            ),
+            Self::Path => check_path(key, value),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is wrong with a key or its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// Whether the value is wrong, not the key.
+    pub(crate) about_value: bool,
+    pub(crate) message: String,
+    pub(crate) label: String,
+    pub(crate) help: Option<String>,
+    /// The kind of mistake, when it is a special one.
+    pub(crate) code: Option<&'static str>,
+}
+
+impl Problem {
+    /// The mistake at its place.
+    pub(crate) fn at(self, code: &'static str, span: Span) -> Diagnostic {
+        Diagnostic::new(self.code.unwrap_or(code), span, self.message, self.label).with_help_opt(self.help)
+    }
+
+    /// The mistake of a key that is not known.
+    pub(crate) fn unknown(message: String, help: String) -> Self {
+        Self { about_value: false, message, label: "not known".into(), help: Some(help), code: None }
+    }
+}
+
+/// Whether every `${...}` in the text is a reference that can be resolved later.
+fn check_references(key: &str, value: &str) -> Result<(), Problem> {
+    let mut rest = value;
+    while let Some(start) = rest.find("${") {
+        let inner = &rest[start + 2..];
+        let body = inner.find('}').map(|end| &inner[..end]);
+        if !body.is_some_and(is_reference) {
+            return Err(Problem {
+                about_value: true,
+                message: format!("`{key}` has a reference that names no place"),
+                label: "this value".into(),
+                help: Some("write ${env:NAME} for an environment variable, ${file:PATH} for a file".into()),
+                code: None,
+            });
+        }
+        rest = inner;
+    }
+    Ok(())
+}
+
+fn is_reference(body: &str) -> bool {
+    ["env:", "file:"].iter().any(|p| body.strip_prefix(p).is_some_and(|name| !name.trim().is_empty()))
+}
+
+fn check_secret(key: &str, value: &str) -> Result<(), Problem> {
+    check_references(key, value)?;
+    if value.contains("${") {
+        return Ok(());
+    }
+    Err(Problem {
+        about_value: true,
+        message: format!("`{key}` is a secret, and a pipeline's file is no place for one"),
+        label: "a secret in plain text".into(),
+        help: Some(
+            "put it in an environment variable and write '${env:NAME}', or in a file and write '${file:PATH}'".into(),
+        ),
+        code: Some("plain-secret"),
+    })
+}
+
+/// Whether `path` is one on this machine, and not a URL.
+pub(crate) fn check_path(key: &str, value: &str) -> Result<(), Problem> {
+    let wrong = |message: String, help: &str| {
+        Err(Problem { about_value: true, message, label: "this value".into(), help: Some(help.into()), code: None })
+    };
+    if value.trim().is_empty() {
+        return wrong(format!("`{key}` is empty"), "write a path, as in 'data/silver/sales'");
+    }
+    if value.contains('\0') {
+        return wrong(format!("`{key}` holds a zero byte"), "write a path, as in 'data/silver/sales'");
+    }
+    match value.split_once("://") {
+        Some(("file", path)) if path.starts_with('/') => Ok(()),
+        Some((scheme, _)) => {
+            let message =
+                format!("`{key}` is on {scheme}: tables are written on this machine's filesystem only, for now");
+            wrong(message, "write a path, as in 'data/silver/sales', and copy finished files from there")
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether the text can be the name of a folder that every reader shows.
+pub(crate) fn is_name(value: &str) -> bool {
+    value.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+        && value.chars().next().is_some_and(char::is_alphanumeric)
+        && value.len() <= 200
+}
+
+/// `true` or `false`, in any case.
+#[must_use]
+pub fn boolean(value: &str) -> Option<bool> {
+    match value.trim().to_lowercase().as_str() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// A size in bytes. As in Spark, every unit is a power of 1024, `MB` as well as `MiB`; without unit, bytes.
+#[must_use]
+pub fn size(value: &str) -> Option<u64> {
+    let (number, unit) = number_and_unit(value)?;
+    let shift = match unit.as_str() {
+        "" | "b" | "byte" | "bytes" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return None,
+    };
+    number.checked_mul(1_u64 << shift)
+}
+
+/// A duration in microseconds; the unit must be there.
+#[must_use]
+pub fn duration(value: &str) -> Option<i64> {
+    let (number, unit) = number_and_unit(value)?;
+    let unit_micros: i64 = match unit.as_str() {
+        "us" | "microsecond" | "microseconds" => 1,
+        "ms" | "millisecond" | "milliseconds" => 1_000,
+        "s" | "sec" | "second" | "seconds" => 1_000_000,
+        "m" | "min" | "minute" | "minutes" => 60_000_000,
+        "h" | "hour" | "hours" => 3_600_000_000,
+        "d" | "day" | "days" => 86_400_000_000,
+        _ => return None,
+    };
+    i64::try_from(number).ok()?.checked_mul(unit_micros)
+}
+
+fn number_and_unit(value: &str) -> Option<(u64, String)> {
+    let lower = value.trim().to_lowercase();
+    let split = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());
+    let number = lower[..split].parse().ok()?;
+    Some((number, lower[split..].trim().to_owned()))
+}
+
+/// When batches start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// What is there at the start is read, in limited batches, then the run ends.
+    AvailableNow,
+    /// At most one batch in this many microseconds once the run has caught up; 0 never waits.
+    Every(i64),
+}
+
+/// A trigger, as `--trigger` and `SET 'trigger'` take it.
+#[must_use]
+pub fn trigger(value: &str) -> Option<Trigger> {
+    let word = value.trim().to_lowercase();
+    if ["available-now", "availablenow", "available_now"].contains(&word.as_str()) {
+        return Some(Trigger::AvailableNow);
+    }
+    duration(value).map(Trigger::Every)
+}
+
+/// Names with commas between, without the white space around them.
+#[must_use]
+pub fn names(value: &str) -> Vec<&str> {
+    if value.trim().is_empty() { Vec::new() } else { value.split(',').map(str::trim).collect() }
+}
+
+/// Topics and their partitions, from `{"topic": [0, 1]}`.
+#[must_use]
+pub fn partitions(value: &str) -> Option<BTreeMap<String, Vec<i32>>> {
+    let map: BTreeMap<String, Vec<i32>> = serde_json::from_str(value).ok()?;
+    let sound = !map.is_empty() && map.values().all(|list| !list.is_empty() && list.iter().all(|p| *p >= 0));
+    sound.then_some(map)
+}
+
+/// Where reading starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartingOffsets {
+    /// At the first offset there is.
+    Earliest,
+    /// After the last offset there is.
+    Latest,
+    /// Topic, partition, offset; -2 is earliest, -1 is latest.
+    Each(BTreeMap<String, BTreeMap<i32, i64>>),
+}
+
+/// Where reading starts, as the option `startingOffsets` says it.
+#[must_use]
+pub fn offsets(value: &str) -> Option<StartingOffsets> {
+    match value.trim().to_lowercase().as_str() {
+        "earliest" => return Some(StartingOffsets::Earliest),
+        "latest" => return Some(StartingOffsets::Latest),
+        _ => {}
+    }
+    let map: BTreeMap<String, BTreeMap<i32, i64>> = serde_json::from_str(value).ok()?;
+    let sound = !map.is_empty()
+        && map.values().all(|parts| !parts.is_empty() && parts.iter().all(|(p, offset)| *p >= 0 && *offset >= -2));
+    sound.then_some(StartingOffsets::Each(map))
+}

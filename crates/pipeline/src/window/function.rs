@@ -1,0 +1,203 @@
+//! The scalar functions.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, StructArray, TimestampMicrosecondArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, IntervalUnit, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType};
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use sluicebox_core::provenance::event_time_type;
+
+use super::{END, MAX_PANES, WINDOW, WINDOW_TIME, intervals_of, micros, window_fields, window_type};
+
+/// `window(time, size[, slide[, offset]])`: the tumbling window that holds the time, as a struct of `start` and `end` in
+/// UTC; NULL for NULL. The time may be a timestamp of any unit and zone (without zone it is UTC), a date, or a window,
+/// whose event time is then taken. A time whose window would lie outside of what microseconds can say gives NULL.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct WindowFunction {
+    signature: Signature,
+}
+
+impl Default for WindowFunction {
+    fn default() -> Self {
+        Self { signature: Signature::user_defined(Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for WindowFunction {
+    fn name(&self) -> &str {
+        WINDOW
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        Ok(window_type())
+    }
+
+    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        let Some((time, intervals)) = arg_types.split_first().filter(|(_, i)| (1..=3).contains(&i.len())) else {
+            return plan_err!(
+                "window takes a time and a size, then a slide and an offset: window(event_time, INTERVAL '5 minutes')"
+            );
+        };
+        let mut types = vec![time_type(time, "window")?];
+        for interval in intervals {
+            types.push(match interval {
+                DataType::Interval(_) | DataType::Duration(_) => interval.clone(),
+                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+                    DataType::Interval(IntervalUnit::MonthDayNano)
+                }
+                other => {
+                    return plan_err!(
+                        "window takes intervals after the time, such as INTERVAL '5 minutes', not {other}"
+                    );
+                }
+            });
+        }
+        Ok(types)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let Some((time, intervals)) = args.args.split_first() else {
+            return exec_err!("window takes a time and a size");
+        };
+        let intervals: Option<Vec<i64>> = intervals.iter().map(constant).collect();
+        let Some((size, slide, offset)) = intervals.as_deref().and_then(intervals_of) else {
+            return exec_err!(
+                "the size of a window is a positive constant of fixed length, its slide at most the size and at least a \
+                 {MAX_PANES}th of it, its offset less than the slide"
+            );
+        };
+        if slide != size {
+            return exec_err!(
+                "a hopping window holds a row more than once: it stands in GROUP BY of a streaming table only"
+            );
+        }
+        let scalar = matches!(time, ColumnarValue::Scalar(_));
+        let times = event_times(&time.to_array(if scalar { 1 } else { args.number_rows })?)?;
+        let windows: ArrayRef = Arc::new(windows(&times, size, offset)?);
+        if scalar {
+            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&windows, 0)?))
+        } else {
+            Ok(ColumnarValue::Array(windows))
+        }
+    }
+}
+
+/// `window_time(window)`: the event time of what was computed from a window: its end less one microsecond, so that it
+/// lies in the same larger window as all of its rows.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct WindowTimeFunction {
+    signature: Signature,
+}
+
+impl Default for WindowTimeFunction {
+    fn default() -> Self {
+        Self { signature: Signature::user_defined(Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for WindowTimeFunction {
+    fn name(&self) -> &str {
+        WINDOW_TIME
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        Ok(event_time_type())
+    }
+
+    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        match arg_types {
+            [window] if is_window(window) => Ok(vec![window.clone()]),
+            [DataType::Null] => Ok(vec![window_type()]),
+            _ => plan_err!("window_time takes a window, as in window_time(window)"),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [window] = args.args.as_slice() else { return exec_err!("window_time takes a window") };
+        let scalar = matches!(window, ColumnarValue::Scalar(_));
+        let times: ArrayRef = Arc::new(event_times(&window.to_array(if scalar { 1 } else { args.number_rows })?)?);
+        if scalar {
+            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&times, 0)?))
+        } else {
+            Ok(ColumnarValue::Array(times))
+        }
+    }
+}
+
+/// The type that a time of type `given` is taken as.
+fn time_type(given: &DataType, function: &str) -> Result<DataType> {
+    match given {
+        DataType::Timestamp(..) => Ok(given.clone()),
+        DataType::Date32 | DataType::Date64 | DataType::Null => Ok(event_time_type()),
+        window if is_window(window) => Ok(given.clone()),
+        other => plan_err!("{function} takes a timestamp first, not {other}; CAST the column to TIMESTAMP"),
+    }
+}
+
+/// Whether the type is that of a window: a struct of timestamps `start` and `end`.
+fn is_window(data_type: &DataType) -> bool {
+    let DataType::Struct(fields) = data_type else { return false };
+    matches!(fields.as_ref(), [start, end]
+        if start.name() == START_NAME && end.name() == END
+            && matches!((start.data_type(), end.data_type()), (DataType::Timestamp(..), DataType::Timestamp(..))))
+}
+
+const START_NAME: &str = super::START;
+
+fn constant(value: &ColumnarValue) -> Option<i64> {
+    match value {
+        ColumnarValue::Scalar(value) => micros(value),
+        ColumnarValue::Array(array) if !array.is_empty() && array.len() == 1 => {
+            micros(&ScalarValue::try_from_array(array, 0).ok()?)
+        }
+        ColumnarValue::Array(_) => None,
+    }
+}
+
+/// Times in microseconds UTC; of a window, its event time.
+fn event_times(times: &ArrayRef) -> Result<TimestampMicrosecondArray> {
+    match times.data_type() {
+        DataType::Struct(_) => {
+            let windows = times.as_struct();
+            let Some(end) = windows.column_by_name(END) else { return exec_err!("a window has an end") };
+            let ends = event_times(end)?;
+            let times = (0..ends.len())
+                .map(|i| (windows.is_valid(i) && ends.is_valid(i)).then(|| ends.value(i).checked_sub(1)).flatten());
+            Ok(times.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+        }
+        // arrow rounds to microseconds towards 1970, which would put the last nanoseconds before a start into its window.
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            let nanos = times.as_primitive::<TimestampNanosecondType>();
+            Ok(nanos.unary::<_, TimestampMicrosecondType>(|n| n.div_euclid(1000)).with_timezone("UTC"))
+        }
+        // A time with a zone is an instant already; casting it to another zone leaves the instant as it is.
+        _ => Ok(cast(times, &event_time_type())?.as_primitive::<TimestampMicrosecondType>().clone()),
+    }
+}
+
+/// The tumbling windows that hold `times`.
+fn windows(times: &TimestampMicrosecondArray, size: i64, offset: i64) -> Result<StructArray> {
+    let starts: TimestampMicrosecondArray = times.iter().map(|t| start_of(t?, size, offset)).collect();
+    let ends: TimestampMicrosecondArray = starts.iter().map(|s| s?.checked_add(size)).collect();
+    let nulls = ends.nulls().cloned();
+    let start: ArrayRef = Arc::new(starts.with_timezone("UTC"));
+    let end: ArrayRef = Arc::new(ends.with_timezone("UTC"));
+    Ok(StructArray::try_new(window_fields(), vec![start, end], nulls)?)
+}
+
+/// The start of the tumbling window that holds `time`; `None` where neither it nor the end can be said.
+pub(super) fn start_of(time: i64, size: i64, offset: i64) -> Option<i64> {
+    let start = i128::from(time) - (i128::from(time) - i128::from(offset)).rem_euclid(i128::from(size));
+    let fits = i64::try_from(start + i128::from(size)).is_ok();
+    i64::try_from(start).ok().filter(|_| fits)
+}

@@ -1,0 +1,163 @@
+//! `window(time, size[, slide[, offset]])` and `window_time(window)`.
+//!
+//! DataFusion plans neither `window.start` nor a grouping by a struct that is named after its function, so the parser
+//! rewrites them ([`rewrite`]): in a SELECT that groups by `window(...)`, the word `window` is that call, and
+//! `window.start` is `get_field(window(...), 'start')`. What is left are two scalar functions that any query may call, so
+//! that the same SELECT runs as a batch query.
+//!
+//! A *tumbling* window, whose slide is its size, is a function of the time: that is what the function computes. A
+//! *hopping* one puts a row into several windows, which no scalar function can say: it stands in GROUP BY of a streaming
+//! table only, where the aggregation gives it its meaning, and the function refuses to compute it.
+//!
+//! The starts of windows are at `offset + n * slide` since 1970-01-01T00:00Z, before 1970 too. A window holds its start
+//! and not its end.
+
+mod function;
+pub(crate) mod rewrite;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, ScalarUDF};
+use sluicebox_core::provenance::event_time_type;
+
+pub use function::{WindowFunction, WindowTimeFunction};
+
+/// The name of the function, and of its column.
+pub const WINDOW: &str = "window";
+/// The name of the function of a window's event time.
+pub const WINDOW_TIME: &str = "window_time";
+/// The field with a window's first instant.
+pub const START: &str = "start";
+/// The field with the first instant after a window.
+pub const END: &str = "end";
+/// At most so many panes make a window.
+pub const MAX_PANES: i64 = 1000;
+
+/// The type of a window: a struct of `start` and `end`. The fields are null where the window is.
+#[must_use]
+pub fn window_type() -> DataType {
+    DataType::Struct(window_fields())
+}
+
+/// The fields of a window.
+#[must_use]
+pub fn window_fields() -> Fields {
+    Fields::from(vec![Field::new(START, event_time_type(), true), Field::new(END, event_time_type(), true)])
+}
+
+/// `window` and `window_time`, for a session.
+#[must_use]
+pub fn functions() -> Vec<Arc<ScalarUDF>> {
+    vec![Arc::new(ScalarUDF::from(WindowFunction::default())), Arc::new(ScalarUDF::from(WindowTimeFunction::default()))]
+}
+
+/// A call of `window`, its intervals in microseconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowCall {
+    /// The time, or a window whose event time is meant.
+    pub time: Expr,
+    /// Length in microseconds, positive.
+    pub size_micros: i64,
+    /// Distance of starts in microseconds, positive, at most the size.
+    pub slide_micros: i64,
+    /// Shift of starts in microseconds; its absolute value is less than the slide.
+    pub offset_micros: i64,
+}
+
+/// The call of `window` that `expr` is, behind an alias or not; `None` if it is none, or one whose intervals are not
+/// constant or not allowed.
+#[must_use]
+pub fn as_window_call(expr: &Expr) -> Option<WindowCall> {
+    match expr {
+        Expr::Alias(alias) => as_window_call(&alias.expr),
+        Expr::ScalarFunction(call) if call.func.name() == WINDOW => {
+            let (time, intervals) = call.args.split_first()?;
+            let intervals: Vec<i64> = intervals.iter().map(constant).collect::<Option<_>>()?;
+            let (size_micros, slide_micros, offset_micros) = intervals_of(&intervals)?;
+            Some(WindowCall { time: time.clone(), size_micros, slide_micros, offset_micros })
+        }
+        _ => None,
+    }
+}
+
+/// Size, slide and offset of a call with these intervals, if they are allowed.
+fn intervals_of(intervals: &[i64]) -> Option<(i64, i64, i64)> {
+    let (size, slide, offset) = match *intervals {
+        [size] => (size, size, 0),
+        [size, slide] => (size, slide, 0),
+        [size, slide, offset] => (size, slide, offset),
+        _ => return None,
+    };
+    problem(size, slide, offset).is_none().then_some((size, slide, offset))
+}
+
+/// What is wrong with a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// The size is not positive.
+    Size,
+    /// The slide is not positive.
+    Slide,
+    /// The slide is longer than the size.
+    Gaps,
+    /// It has more than [`MAX_PANES`] panes: so many.
+    Panes(i64),
+    /// The offset is as long as the slide, or longer.
+    Offset,
+}
+
+/// What is wrong with a window of these intervals, if anything is.
+pub(crate) fn problem(size: i64, slide: i64, offset: i64) -> Option<Wrong> {
+    if size <= 0 {
+        return Some(Wrong::Size);
+    }
+    if slide <= 0 {
+        return Some(Wrong::Slide);
+    }
+    if slide > size {
+        return Some(Wrong::Gaps);
+    }
+    let panes = size / gcd(size, slide);
+    if panes > MAX_PANES {
+        return Some(Wrong::Panes(panes));
+    }
+    (offset.unsigned_abs() >= slide.unsigned_abs()).then_some(Wrong::Offset)
+}
+
+/// The greatest common divisor of two positive numbers.
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// The constant interval that `expr` is, in microseconds; the analyser may have put casts around it.
+fn constant(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Alias(alias) => constant(&alias.expr),
+        Expr::Cast(cast) => constant(&cast.expr),
+        Expr::Negative(inner) => constant(inner)?.checked_neg(),
+        Expr::Literal(value, _) => micros(value),
+        _ => None,
+    }
+}
+
+/// The length of a scalar interval or duration in microseconds, if it has a fixed one.
+fn micros(value: &ScalarValue) -> Option<i64> {
+    const DAY: i64 = 86_400_000_000;
+    match value {
+        ScalarValue::IntervalMonthDayNano(Some(v)) if v.months == 0 && v.nanoseconds % 1000 == 0 => {
+            i64::from(v.days).checked_mul(DAY)?.checked_add(v.nanoseconds / 1000)
+        }
+        ScalarValue::IntervalDayTime(Some(v)) => {
+            i64::from(v.days).checked_mul(DAY)?.checked_add(i64::from(v.milliseconds) * 1000)
+        }
+        ScalarValue::DurationSecond(Some(v)) => v.checked_mul(1_000_000),
+        ScalarValue::DurationMillisecond(Some(v)) => v.checked_mul(1000),
+        ScalarValue::DurationMicrosecond(Some(v)) => Some(*v),
+        ScalarValue::DurationNanosecond(Some(v)) if v % 1000 == 0 => Some(v / 1000),
+        _ => None,
+    }
+}

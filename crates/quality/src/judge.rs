@@ -1,0 +1,382 @@
+//! Expectations on the candidates of one table in one batch.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Int64Array, ListBuilder, RecordBatch, StringBuilder,
+};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field, FieldRef, Int32Type, Int64Type, Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::physical_plan::PhysicalExpr;
+use serde::{Deserialize, Serialize};
+use sluicebox_core::provenance;
+use sluicebox_pipeline::ast::Action;
+use sluicebox_pipeline::graph::Expectation;
+
+use crate::error::{QualityError, Result};
+use crate::render::row_as_json;
+
+/// List of Utf8: the names of the expectations that a quarantined row broke, in the order of the text.
+pub const VIOLATIONS: &str = "_violations";
+/// Int64: the batch in which a row was quarantined.
+pub const BATCH_ID: &str = "_batch_id";
+
+/// Samples kept of each expectation in a batch, unless told otherwise.
+pub const SAMPLES: usize = 10;
+
+/// The columns of quarantined rows: those of the table, then [`VIOLATIONS`] and [`BATCH_ID`].
+#[must_use]
+pub fn quarantine_schema(visible: &Schema) -> SchemaRef {
+    let mut fields: Vec<FieldRef> = visible.fields().iter().cloned().collect();
+    let item = Arc::new(Field::new_list_field(DataType::Utf8, false));
+    fields.push(Arc::new(Field::new(VIOLATIONS, DataType::List(item), false)));
+    fields.push(Arc::new(Field::new(BATCH_ID, DataType::Int64, false)));
+    Arc::new(Schema::new(fields))
+}
+
+/// A row that broke an expectation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Index of its source partition in the batch's sorted list; `None` where rows have no provenance.
+    pub part: Option<i32>,
+    /// Its offset in that partition; `None` where rows have no provenance.
+    pub offset: Option<i64>,
+    /// Its visible columns as one JSON object, long values cut.
+    pub row: String,
+    /// Why the condition could not be evaluated on it; `None` if it was false or NULL.
+    pub error: Option<String>,
+}
+
+/// What became of one expectation in one batch. `evaluated = passed + failed`, and `null_result` and `error_result` of
+/// the failed ones are counted apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectationResult {
+    /// The expectation.
+    pub name: String,
+    /// Its condition as it was written.
+    pub text: String,
+    /// What happens to a row that breaks it.
+    pub action: Action,
+    /// Candidates.
+    pub evaluated: u64,
+    /// Candidates for which the condition is true.
+    pub passed: u64,
+    /// Candidates for which it is not.
+    pub failed: u64,
+    /// Candidates for which it is NULL.
+    pub null_result: u64,
+    /// Candidates on which it cannot be evaluated.
+    pub error_result: u64,
+    /// The first rows that broke it, in order.
+    pub samples: Vec<Sample>,
+}
+
+/// The expectation that fails a batch: the first one, in the order of the text, that is FAIL UPDATE and was broken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailUpdate {
+    /// The expectation.
+    pub expectation: String,
+    /// Its condition as it was written.
+    pub text: String,
+    /// How many rows broke it.
+    pub failed: u64,
+    /// The first of them, in order.
+    pub samples: Vec<Sample>,
+}
+
+/// What became of some candidates.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// Those that go on, with their hidden columns, in order.
+    pub kept: Vec<RecordBatch>,
+    /// Those for the quarantine, with the columns of [`quarantine_schema`], in order.
+    pub quarantined: Vec<RecordBatch>,
+    /// How many were dropped.
+    pub dropped: u64,
+    /// How many broke an expectation that fails the batch: they are neither kept, quarantined nor dropped.
+    pub failed: u64,
+}
+
+/// What became of all candidates of a table in a batch.
+#[derive(Debug)]
+pub struct Verdict {
+    /// One for each expectation, in the order of the text.
+    pub results: Vec<ExpectationResult>,
+    /// Set when the batch must not be committed.
+    pub failed: Option<FailUpdate>,
+}
+
+/// Judges the candidates of one table in one batch.
+#[derive(Debug)]
+pub struct Judge {
+    schema: SchemaRef,
+    quarantine: SchemaRef,
+    conditions: Vec<Condition>,
+    samples: usize,
+}
+
+#[derive(Debug)]
+struct Condition {
+    expr: Arc<dyn PhysicalExpr>,
+    result: ExpectationResult,
+}
+
+/// One condition on the rows of one batch.
+struct Outcome {
+    /// Not null; true where the condition is.
+    holds: BooleanArray,
+    nulls: u64,
+    /// Row and message of each error, in order.
+    errors: Vec<(usize, String)>,
+}
+
+impl Judge {
+    /// A judge for rows whose visible columns are those of `schema`. The batch's clock has to be bound in the conditions.
+    ///
+    /// # Errors
+    /// When a condition cannot be evaluated even on no rows.
+    pub fn try_new(expectations: &[Expectation], schema: SchemaRef, session: &SessionState) -> Result<Self> {
+        let conditions = expectations
+            .iter()
+            .map(|e| {
+                let expr = compile(e, &schema, session).map_err(|source| QualityError::Condition {
+                    name: e.name.clone(),
+                    text: e.text.clone(),
+                    source: Box::new(source),
+                })?;
+                let result = ExpectationResult {
+                    name: e.name.clone(),
+                    text: e.text.clone(),
+                    action: e.action,
+                    evaluated: 0,
+                    passed: 0,
+                    failed: 0,
+                    null_result: 0,
+                    error_result: 0,
+                    samples: Vec::new(),
+                };
+                Ok(Condition { expr, result })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { quarantine: quarantine_schema(&schema), schema, conditions, samples: SAMPLES })
+    }
+
+    /// Keeps at most `samples` samples of each expectation.
+    #[must_use]
+    pub fn with_samples(mut self, samples: usize) -> Self {
+        self.samples = samples;
+        self
+    }
+
+    /// Judges `candidates`, visible columns first, then hidden ones. Batches that pass whole are handed on uncopied.
+    ///
+    /// # Errors
+    /// When the rows do not have the table's columns.
+    pub fn judge(&mut self, candidates: Vec<RecordBatch>, batch_id: u64) -> Result<Judged> {
+        let mut judged = Judged::default();
+        for batch in candidates {
+            self.judge_one(batch, batch_id, &mut judged)?;
+        }
+        Ok(judged)
+    }
+
+    /// What became of all candidates.
+    #[must_use]
+    pub fn finish(self) -> Verdict {
+        let results: Vec<ExpectationResult> = self.conditions.into_iter().map(|c| c.result).collect();
+        let failed = results.iter().find(|r| r.action == Action::Fail && r.failed > 0).map(|r| FailUpdate {
+            expectation: r.name.clone(),
+            text: r.text.clone(),
+            failed: r.failed,
+            samples: r.samples.clone(),
+        });
+        Verdict { results, failed }
+    }
+
+    fn judge_one(&mut self, batch: RecordBatch, batch_id: u64, judged: &mut Judged) -> Result<()> {
+        let visible = self.visible(&batch)?;
+        let mut outcomes = Vec::with_capacity(self.conditions.len());
+        for condition in &mut self.conditions {
+            let outcome = evaluate(&condition.expr, &visible);
+            condition.record(&outcome, &batch, &visible, self.samples)?;
+            outcomes.push(outcome);
+        }
+        let kept = self.where_action(&outcomes, batch.num_rows(), None);
+        if kept.true_count() == batch.num_rows() {
+            judged.kept.push(batch);
+            return Ok(());
+        }
+        if kept.true_count() > 0 {
+            judged.kept.push(filter_record_batch(&batch, &kept)?);
+        }
+        let quarantined = self.where_action(&outcomes, batch.num_rows(), Some(Action::Quarantine));
+        if quarantined.true_count() > 0 {
+            judged.quarantined.push(self.quarantine(&visible, &outcomes, &quarantined, batch_id)?);
+        }
+        let dropped = self.where_action(&outcomes, batch.num_rows(), Some(Action::Drop));
+        judged.dropped += count(&dropped);
+        judged.failed += count(&self.where_action(&outcomes, batch.num_rows(), Some(Action::Fail)));
+        Ok(())
+    }
+
+    /// The rows whose strictest broken expectation has `action`; with `None` those that are kept: nothing stricter than
+    /// a warning.
+    fn where_action(&self, outcomes: &[Outcome], rows: usize, action: Option<Action>) -> BooleanArray {
+        let breaks = |stricter: &dyn Fn(Action) -> bool| {
+            self.conditions
+                .iter()
+                .zip(outcomes)
+                .filter(|(c, o)| stricter(c.result.action) && o.holds.true_count() < rows)
+                .map(|(_, o)| !o.holds.values())
+                .reduce(|a, b| &a | &b)
+        };
+        let none = || BooleanArray::from(vec![false; rows]).values().clone();
+        let mask = match action {
+            None => !&breaks(&|a| a > Action::Warn).unwrap_or_else(none),
+            Some(action) => {
+                let this = breaks(&|a| a == action).unwrap_or_else(none);
+                &this & &!&breaks(&|a| a > action).unwrap_or_else(none)
+            }
+        };
+        BooleanArray::new(mask, None)
+    }
+
+    /// `batch` without hidden columns, checked against the schema that conditions were made for.
+    fn visible(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let visible = provenance::visible(batch)?;
+        let found = visible.schema_ref().fields();
+        let same = found.len() == self.schema.fields().len()
+            && found
+                .iter()
+                .zip(self.schema.fields())
+                .all(|(a, b)| a.name() == b.name() && a.data_type().equals_datatype(b.data_type()));
+        if !same {
+            let list = |fields: &arrow::datatypes::Fields| {
+                fields.iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect::<Vec<_>>().join(", ")
+            };
+            let (found, wanted) = (list(found), list(self.schema.fields()));
+            return Err(QualityError::Rows(format!("found ({found}), expected ({wanted})")));
+        }
+        Ok(visible)
+    }
+
+    /// The rows of `mask` with the columns of quarantine.
+    fn quarantine(
+        &self,
+        visible: &RecordBatch,
+        outcomes: &[Outcome],
+        mask: &BooleanArray,
+        batch_id: u64,
+    ) -> Result<RecordBatch> {
+        let item = Arc::new(Field::new_list_field(DataType::Utf8, false));
+        let mut violations = ListBuilder::new(StringBuilder::new()).with_field(item);
+        for row in mask.values().set_indices() {
+            for (condition, outcome) in self.conditions.iter().zip(outcomes) {
+                if !outcome.holds.value(row) {
+                    violations.values().append_value(&condition.result.name);
+                }
+            }
+            violations.append(true);
+        }
+        let rows = filter_record_batch(visible, mask)?;
+        let batch_ids = Int64Array::from_value(i64::try_from(batch_id).unwrap_or(i64::MAX), rows.num_rows());
+        let mut columns = rows.columns().to_vec();
+        columns.push(Arc::new(violations.finish()) as ArrayRef);
+        columns.push(Arc::new(batch_ids));
+        Ok(RecordBatch::try_new(Arc::clone(&self.quarantine), columns)?)
+    }
+}
+
+impl Condition {
+    /// Adds the outcome on `batch` to the counts, and samples until there are enough.
+    fn record(&mut self, outcome: &Outcome, batch: &RecordBatch, visible: &RecordBatch, samples: usize) -> Result<()> {
+        let result = &mut self.result;
+        let passed = count(&outcome.holds);
+        let rows = u64::try_from(batch.num_rows()).unwrap_or(0);
+        result.evaluated += rows;
+        result.passed += passed;
+        result.failed += rows - passed;
+        result.null_result += outcome.nulls;
+        result.error_result += u64::try_from(outcome.errors.len()).unwrap_or(0);
+        if passed == rows {
+            return Ok(());
+        }
+        let wanted = samples.saturating_sub(result.samples.len());
+        for row in (!outcome.holds.values()).set_indices().take(wanted) {
+            let part = batch.column_by_name(provenance::PART).and_then(|c| c.as_primitive_opt::<Int32Type>());
+            let offset = batch.column_by_name(provenance::OFFSET).and_then(|c| c.as_primitive_opt::<Int64Type>());
+            let error = outcome.errors.iter().find(|(at, _)| *at == row).map(|(_, message)| message.clone());
+            result.samples.push(Sample {
+                part: part.map(|c| c.value(row)),
+                offset: offset.map(|c| c.value(row)),
+                row: row_as_json(visible, row)?,
+                error,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn count(mask: &BooleanArray) -> u64 {
+    u64::try_from(mask.true_count()).unwrap_or(0)
+}
+
+/// The physical expression of a condition, tried on no rows: what fails there fails on all.
+fn compile(
+    expectation: &Expectation,
+    schema: &SchemaRef,
+    session: &SessionState,
+) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+    let df_schema = DFSchema::try_from(Arc::clone(schema))?;
+    let expr = session.create_physical_expr(expectation.condition.clone(), &df_schema)?;
+    let data_type = expr.data_type(schema)?;
+    if !matches!(data_type, DataType::Boolean | DataType::Null) {
+        return Err(DataFusionError::Plan(format!("it is {data_type}, not Boolean")));
+    }
+    whole(&expr, &RecordBatch::new_empty(Arc::clone(schema)))?;
+    Ok(expr)
+}
+
+/// The condition on all rows at once.
+fn whole(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<ArrayRef, DataFusionError> {
+    expr.evaluate(rows)?.into_array(rows.num_rows())
+}
+
+/// The condition on `rows`; where that fails, on halves of them, down to the rows that it fails on.
+fn evaluate(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Outcome {
+    let mut holds = BooleanBufferBuilder::new(rows.num_rows());
+    let mut outcome = Outcome { holds: BooleanArray::from(Vec::<bool>::new()), nulls: 0, errors: Vec::new() };
+    let mut rest = vec![(0, rows.num_rows())];
+    while let Some((start, len)) = rest.pop() {
+        match whole(expr, &rows.slice(start, len)) {
+            Ok(values) => {
+                outcome.nulls += u64::try_from(values.logical_null_count()).unwrap_or(0);
+                match values.as_boolean_opt() {
+                    Some(values) => match values.nulls() {
+                        Some(nulls) => holds.append_buffer(&(values.values() & nulls.inner())),
+                        None => holds.append_buffer(values.values()),
+                    },
+                    // A NULL literal has a type of its own.
+                    None => holds.append_n(len, false),
+                }
+            }
+            Err(error) if len <= 1 => {
+                outcome.errors.push((start, error.strip_backtrace()));
+                holds.append_n(len, false);
+            }
+            Err(_) => {
+                let half = len / 2;
+                rest.push((start + half, len - half));
+                rest.push((start, half));
+            }
+        }
+    }
+    outcome.holds = BooleanArray::new(holds.finish(), None);
+    outcome
+}
+
+#[cfg(test)]
+mod tests;

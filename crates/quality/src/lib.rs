@@ -1,0 +1,39 @@
+//! Expectations, the ledger of fates, and a report a batch.
+//!
+//! **Owns** what becomes of a row that breaks an expectation ([`Judge`]), the columns that quarantine adds
+//! ([`quarantine_schema`]), and what is told of a batch ([`BatchReport`]): as JSON for people, as rows for queries, with
+//! capped samples beside it ([`samples_batch`]).
+//!
+//! **May not know** files, folders, Kafka, Avro, checkpoints, or the clock of the machine. It is handed rows and counts
+//! and gives rows and counts back.
+//!
+//! **Its states**: a [`Judge`] lives for one table in one batch: made with conditions in which the batch's clock is
+//! already bound, fed the candidates in their order, then asked for its [`Verdict`]. A report is made from all verdicts
+//! and counts of a batch, and checked before it is staged: a ledger that does not balance fails the batch.
+//!
+//! **Rules of judgement**
+//!
+//! - A row breaks an expectation when its condition is not true: false, NULL (counted apart), or an error of evaluation
+//!   such as a division by zero (counted apart). A row that cannot be evaluated never harms its neighbours.
+//! - A row that breaks several meets the strictest action: fail, then quarantine, then drop, then warn.
+//! - Every expectation is evaluated on every candidate, whatever the others said, so that its counts do not depend on them.
+//!
+//! **Invariants** (DESIGN section 5): 1, each candidate is kept, quarantined or dropped, counted where it happens, and the
+//! report proves it; 4, the same batch gives the same bytes: samples are the first in order, and no time but the batch's
+//! clock is in a report; 7, no row panics.
+//!
+//! **A crash** leaves nothing: nothing here is written to a disk. A replayed batch gives the same report.
+
+mod error;
+mod judge;
+mod render;
+mod report;
+mod rows;
+
+pub use error::{QualityError, Result};
+pub use judge::{ExpectationResult, FailUpdate, Judge, Judged, Sample, Verdict, quarantine_schema};
+pub use report::{
+    Balance, BatchReport, ExpectationReport, FORMAT, Freshness, InputRange, LedgerReport, Micros, ReportHeader,
+    SampleRef, SchemaReport, SourceReport, Status, TableCounts, TableReport, event_time_bounds,
+};
+pub use rows::{metrics_schema, samples_batch, samples_schema};
