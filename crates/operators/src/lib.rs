@@ -34,6 +34,7 @@ pub mod watermark;
 #[cfg(test)]
 mod conformance;
 
+pub use aggregate::WindowAggregate;
 pub use dedup::Dedup;
 pub use error::{Error, Result};
 pub use operator::{Operator, Processed, State, Step};

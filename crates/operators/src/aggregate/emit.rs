@@ -1,0 +1,89 @@
+//! What leaves an aggregate: groups of closed windows as rows of the node's schema.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StructArray, TimestampMicrosecondArray, UInt8Array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Fields, SchemaRef};
+use sluicebox_core::provenance::Lateness;
+use sluicebox_pipeline::graph::AggregateNode;
+
+use super::pane::Panes;
+use super::plans::Plans;
+use crate::error::{Error, Result};
+
+/// State rows of a pane as state rows of the window that starts at `start`. Only the first column is new.
+pub(super) fn at_window(run: &RecordBatch, start: i64, plans: &Plans) -> Result<RecordBatch> {
+    let mut columns = run.columns().to_vec();
+    columns[0] = Arc::new(Int64Array::from_value(start, run.num_rows()));
+    plans.named(columns)
+}
+
+/// How output rows are laid out.
+#[derive(Debug)]
+pub(super) struct Output {
+    operator: String,
+    schema: SchemaRef,
+    /// Where the window stands among the group columns.
+    position: usize,
+    /// `start` and `end`.
+    window: Fields,
+    /// Group keys without the window.
+    keys: usize,
+}
+
+impl Output {
+    pub fn try_new(node: &AggregateNode) -> Result<Self> {
+        let wrong = |detail: String| Error::Input { operator: node.id.clone(), detail };
+        let position = node.window.position;
+        let window = match node.schema.fields().get(position).map(|field| field.data_type()) {
+            Some(DataType::Struct(fields)) if fields.len() == 2 && position <= node.group.len() => fields.clone(),
+            other => return Err(wrong(format!("column {position} is to be its window, but is {other:?}"))),
+        };
+        // The keys, the window, the aggregates, and two hidden columns.
+        let columns = node.group.len() + 1 + node.aggregates.len() + 2;
+        if node.schema.fields().len() != columns {
+            let has = node.schema.fields().len();
+            return Err(wrong(format!("its schema has {has} columns where its expressions make {columns}")));
+        }
+        let schema = Arc::clone(&node.schema);
+        Ok(Self { operator: node.id.clone(), schema, position, window, keys: node.group.len() })
+    }
+
+    /// `groups` are (window start, keys, values).
+    pub fn rows(&self, groups: &RecordBatch, panes: &Panes) -> Result<RecordBatch> {
+        let starts: &Int64Array = groups.column(0).as_primitive();
+        let micros = |at: fn(i64, &Panes) -> i64| -> ArrayRef {
+            let times = starts.values().iter().map(|&start| at(start, panes));
+            Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
+        };
+        let start = micros(|start, _| start);
+        let end = micros(|start, panes| panes.end(start));
+        let bounds =
+            [start, end].into_iter().zip(&self.window).map(|(times, field)| self.fit(&times, field.data_type()));
+        let bounds = bounds.collect::<Result<Vec<_>>>()?;
+        let window = StructArray::try_new(self.window.clone(), bounds, None).map_err(Error::arrow("make windows"))?;
+
+        let (keys, values) = groups.columns()[1..].split_at(self.keys);
+        let mut columns = keys.to_vec();
+        columns.insert(self.position, Arc::new(window));
+        columns.extend_from_slice(values);
+        // The last instant of the window: below, it belongs to whichever larger window holds this one.
+        columns.push(micros(|start, panes| panes.end(start) - 1));
+        columns.push(Arc::new(UInt8Array::from_value(Lateness::InTime as u8, groups.num_rows())));
+        let columns = columns.iter().zip(self.schema.fields()).map(|(column, f)| self.fit(column, f.data_type()));
+        let columns = columns.collect::<Result<_>>()?;
+        RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(Error::arrow("make output rows"))
+    }
+
+    /// `column` as the schema has it: types may differ in time zone or layout, not in meaning.
+    fn fit(&self, column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+        if column.data_type() == data_type {
+            return Ok(Arc::clone(column));
+        }
+        cast(column, data_type).map_err(|e| Error::Input {
+            operator: self.operator.clone(),
+            detail: format!("its schema says {data_type} of a column that is {}: {e}", column.data_type()),
+        })
+    }
+}

@@ -1,0 +1,357 @@
+//! The aggregate in DataFusion's terms: expressions made once, and the three small plans that run them.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::error::DataFusionError;
+use datafusion::execution::{SessionState, TaskContext};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{Aggregate, EmptyRelation, Expr, LogicalPlan, SortExpr};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortRequirement, create_physical_expr};
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use sluicebox_core::provenance;
+use sluicebox_pipeline::graph::AggregateNode;
+
+use super::sort;
+use crate::error::{Error, Result};
+
+/// The column with the start of a row's pane, behind the columns of the input.
+const PANE: &str = "__sb_pane";
+
+type Filters = Vec<Option<Arc<dyn PhysicalExpr>>>;
+
+/// The plans of one aggregate.
+#[derive(Debug)]
+pub(super) struct Plans {
+    operator: String,
+    /// The input's columns and the pane.
+    raw: SchemaRef,
+    /// State rows by position, see the module above.
+    state: SchemaRef,
+    /// State rows as DataFusion names them.
+    named: SchemaRef,
+    group: Arc<PhysicalGroupBy>,
+    aggregates: Vec<Arc<AggregateFunctionExpr>>,
+    filters: Filters,
+    /// The order in which aggregates must be given their rows; empty when any will do.
+    required: Vec<PhysicalSortRequirement>,
+    context: Arc<TaskContext>,
+    fingerprint: String,
+}
+
+impl Plans {
+    pub fn try_new(node: &AggregateNode, session: &SessionState) -> Result<Self> {
+        let fail = Error::datafusion(&node.id, "plan the aggregate");
+        let mut fields: Vec<FieldRef> = node.input_schema.as_arrow().fields().to_vec();
+        fields.push(Arc::new(Field::new(PANE, DataType::Int64, true)));
+        let raw = Arc::new(Schema::new(fields));
+        let logical = Logical::resolve(node, session).map_err(&fail)?;
+        let group = logical.group_by(node, session).map_err(&fail)?;
+        let (aggregates, filters) = logical.aggregates(node, &raw, session).map_err(&fail)?;
+
+        // A Partial over nothing tells the state's columns and the order that is needed. Its aggregates, not the given
+        // ones, are those to use: it may have reversed some, so that one order serves all.
+        let template = partial_exec(&group, aggregates, &filters, memory(&[], &raw).map_err(&fail)?, &raw);
+        let template = template.map_err(&fail)?;
+        let aggregates = template.aggr_expr().to_vec();
+        let hard = aggregates.iter().any(|a| a.order_sensitivity().hard_requires());
+        let required = if hard { required_order(&template) } else { Vec::new() };
+
+        let named = template.schema();
+        let state = positional(&named, group.expr().len(), &aggregates).map_err(&fail)?;
+        let keys = state.fields().iter().take(group.expr().len()).map(|field| field.data_type());
+        if let Some(unordered) = sort::first_unordered(keys) {
+            return Err(Error::KeyType { operator: node.id.clone(), data_type: unordered.clone() });
+        }
+        let fingerprint = logical.fingerprint(&state);
+        let context = task_context(session);
+        let operator = node.id.clone();
+        Ok(Self { operator, raw, state, named, group, aggregates, filters, required, context, fingerprint })
+    }
+
+    /// The columns of state rows.
+    pub fn state_schema(&self) -> SchemaRef {
+        Arc::clone(&self.state)
+    }
+
+    /// What state rows depend on but for the window.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// `columns`, those of the input and the pane, as rows for [`Plans::partial`].
+    pub fn raw(&self, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+        // The pane is NULL in rows that are about to be left out.
+        RecordBatch::try_new(Arc::clone(&self.raw), columns)
+            .map_err(|e| Error::Input { operator: self.operator.clone(), detail: e.to_string() })
+    }
+
+    /// State rows that were written before, with this schema's names. Types may differ in what a file format does not keep.
+    pub fn adopt(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let wrong = |detail: String| Error::StateShape { operator: self.operator.clone(), detail };
+        if batch.num_columns() != self.state.fields().len() {
+            let (has, needs) = (batch.num_columns(), self.state.fields().len());
+            return Err(wrong(format!("it has {has} columns where the query needs {needs}")));
+        }
+        let fields = batch.columns().iter().zip(self.state.fields());
+        let columns = fields.map(|(column, field)| match column.data_type() == field.data_type() {
+            true => Ok(Arc::clone(column)),
+            false => cast(column, field.data_type()).map_err(|e| wrong(format!("column {}: {e}", field.name()))),
+        });
+        let columns = columns.collect::<Result<_>>()?;
+        RecordBatch::try_new(self.state_schema(), columns).map_err(|e| wrong(e.to_string()))
+    }
+
+    /// Raw rows to state rows: each (pane, group) once, in their order. None when there are none.
+    pub async fn partial(&self, rows: &[RecordBatch]) -> Result<Option<RecordBatch>> {
+        let fail = Error::datafusion(&self.operator, "aggregate the rows of a batch");
+        let sorted;
+        let rows = if self.required.is_empty() {
+            rows
+        } else {
+            sorted = [self.in_required_order(rows)?];
+            &sorted
+        };
+        let input = memory(rows, &self.raw).map_err(&fail)?;
+        let plan =
+            partial_exec(&self.group, self.aggregates.clone(), &self.filters, input, &self.raw).map_err(&fail)?;
+        let state = collect(Arc::new(plan), Arc::clone(&self.context)).await.map_err(&fail)?;
+        let (state, unique) = self.sorted(&state)?;
+        // Under memory pressure Partial gives what it has and starts again.
+        match state {
+            Some(state) if !unique => self.reduce(&[state]).await,
+            state => Ok(state),
+        }
+    }
+
+    /// Runs, in the order in which they are to be merged, to one run: each (pane, group) once, in their order.
+    pub async fn reduce(&self, runs: &[RecordBatch]) -> Result<Option<RecordBatch>> {
+        match self.reduce_once(runs).await? {
+            // DataFusion promises no more than to try: what is left twice is merged again.
+            (Some(state), false) => Ok(self.reduce_once(&[state]).await?.0),
+            (state, _) => Ok(state),
+        }
+    }
+
+    async fn reduce_once(&self, runs: &[RecordBatch]) -> Result<(Option<RecordBatch>, bool)> {
+        let fail = Error::datafusion(&self.operator, "reduce state");
+        let runs = runs.iter().map(|run| self.named(run.columns().to_vec())).collect::<Result<Vec<_>>>()?;
+        let plan = self.merging(AggregateMode::PartialReduce, &runs).map_err(&fail)?;
+        let state = collect(plan, Arc::clone(&self.context)).await.map_err(&fail)?;
+        self.sorted(&state)
+    }
+
+    /// State rows, in the order in which they are to be merged, to values: (first group key, other keys, values), each group
+    /// once, in their order. `rows` are as [`Plans::named`] makes them.
+    pub async fn finish(&self, rows: &[RecordBatch]) -> Result<Option<RecordBatch>> {
+        let fail = Error::datafusion(&self.operator, "finish windows");
+        let plan = self.merging(AggregateMode::Final, rows).map_err(&fail)?;
+        let schema = plan.schema();
+        let groups = collect(plan, Arc::clone(&self.context)).await.map_err(&fail)?;
+        let groups = concat_batches(&schema, &groups).map_err(Error::arrow("put groups together"))?;
+        if groups.num_rows() == 0 {
+            return Ok(None);
+        }
+        let order = sort::order(&groups.columns()[..self.group.expr().len()], |_| sort::ORDER)?;
+        sort::copy(&groups, &order.indices).map(Some)
+    }
+
+    /// State columns as rows for the plans that merge.
+    pub fn named(&self, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+        RecordBatch::try_new(Arc::clone(&self.named), columns).map_err(Error::arrow("name state columns"))
+    }
+
+    fn merging(&self, mode: AggregateMode, rows: &[RecordBatch]) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let input = memory(rows, &self.named)?;
+        let no_filters = vec![None; self.aggregates.len()];
+        let group = self.group.as_final();
+        let exec =
+            AggregateExec::try_new(mode, group, self.aggregates.clone(), no_filters, input, Arc::clone(&self.raw))?;
+        Ok(Arc::new(exec))
+    }
+
+    /// What an aggregate gave as one batch of state rows in the order of (pane, keys), and whether each is there once.
+    fn sorted(&self, state: &[RecordBatch]) -> Result<(Option<RecordBatch>, bool)> {
+        let state = concat_batches(&self.named, state).map_err(Error::arrow("put state rows together"))?;
+        if state.num_rows() == 0 {
+            return Ok((None, true));
+        }
+        let order = sort::order(&state.columns()[..self.group.expr().len()], |_| sort::ORDER)?;
+        let state = RecordBatch::try_new(self.state_schema(), state.columns().to_vec());
+        let state = state.map_err(Error::arrow("name state columns by position"))?;
+        Ok((Some(sort::copy(&state, &order.indices)?), order.unique))
+    }
+
+    /// `rows` in the order that some aggregate needs; rows that it holds equal stay as they are.
+    fn in_required_order(&self, rows: &[RecordBatch]) -> Result<RecordBatch> {
+        let fail = Error::datafusion(&self.operator, "sort rows for an ordered aggregate");
+        let rows = concat_batches(&self.raw, rows).map_err(Error::arrow("put rows together"))?;
+        let value = |r: &PhysicalSortRequirement| r.expr.evaluate(&rows).and_then(|v| v.into_array(rows.num_rows()));
+        let columns = self.required.iter().map(value).collect::<Result<Vec<_>, _>>().map_err(fail)?;
+        let order = sort::order(&columns, |at| self.required[at].options.unwrap_or_default())?;
+        sort::copy(&rows, &order.indices)
+    }
+}
+
+/// The group and aggregate expressions, coerced and simplified. Functions such as `coalesce` are only ever run simplified.
+struct Logical {
+    group: Vec<Expr>,
+    aggregates: Vec<Expr>,
+}
+
+impl Logical {
+    fn resolve(node: &AggregateNode, session: &SessionState) -> Result<Self, DataFusionError> {
+        let (group, aggregates) = analysed(node, session)?;
+        let context = SimplifyContext::builder()
+            .with_schema(Arc::clone(&node.input_schema))
+            .with_config_options(Arc::clone(session.config_options()))
+            .with_query_execution_start_time(session.execution_props().query_execution_start_time)
+            .build();
+        let simplifier = ExprSimplifier::new(context);
+        let group = group.into_iter().map(|expr| simplifier.simplify(expr)).collect::<Result<_, _>>()?;
+        let aggregates = aggregates.into_iter().map(|expr| simplify_inside(expr, &simplifier));
+        Ok(Self { group, aggregates: aggregates.collect::<Result<_, _>>()? })
+    }
+
+    /// The pane, then the group expressions.
+    fn group_by(&self, node: &AggregateNode, session: &SessionState) -> Result<Arc<PhysicalGroupBy>, DataFusionError> {
+        let pane = node.input_schema.fields().len();
+        let mut group: Vec<(Arc<dyn PhysicalExpr>, String)> = vec![(Arc::new(Column::new(PANE, pane)), "g0".into())];
+        for (at, expr) in self.group.iter().enumerate() {
+            group.push((physical(expr, &node.input_schema, session)?, format!("g{}", at + 1)));
+        }
+        Ok(Arc::new(PhysicalGroupBy::new_single(group)))
+    }
+
+    fn aggregates(
+        &self,
+        node: &AggregateNode,
+        raw: &Schema,
+        session: &SessionState,
+    ) -> Result<(Vec<Arc<AggregateFunctionExpr>>, Filters), DataFusionError> {
+        let context = PhysicalPlanningContext::default();
+        let lowered = self.aggregates.iter().enumerate().map(|(at, expr)| {
+            let props = session.execution_props();
+            let lowered = LoweredAggregateBuilder::new(expr, &node.input_schema, raw, props, &context)
+                .with_name(format!("a{at}"))
+                .build()?;
+            Ok((lowered.aggregate, lowered.filter))
+        });
+        lowered.collect()
+    }
+
+    /// Expressions as text, types of the state, and the version that the state's layout belongs to.
+    fn fingerprint(&self, state: &Schema) -> String {
+        let text = |exprs: &[Expr]| exprs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let columns = state.fields().iter().map(|f| format!("{}: {}", f.name(), f.data_type())).collect::<Vec<_>>();
+        let version = datafusion::DATAFUSION_VERSION.split('.').next().unwrap_or_default();
+        format!(
+            "group [{}]; aggregates [{}]; columns [{}]; datafusion {version}",
+            text(&self.group),
+            text(&self.aggregates),
+            columns.join(", "),
+        )
+    }
+}
+
+/// The node's expressions after the analyser has coerced their types.
+fn analysed(node: &AggregateNode, session: &SessionState) -> Result<(Vec<Expr>, Vec<Expr>), DataFusionError> {
+    if node.group.is_empty() && node.aggregates.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    if let Some(set) = node.group.iter().find(|expr| matches!(expr, Expr::GroupingSet(_))) {
+        return Err(DataFusionError::NotImplemented(format!(
+            "{set} beside a window: a stream groups by one set of keys; write one table for each"
+        )));
+    }
+    let leaf = EmptyRelation { produce_one_row: false, schema: Arc::clone(&node.input_schema) };
+    let leaf = Arc::new(LogicalPlan::EmptyRelation(leaf));
+    let plan = LogicalPlan::Aggregate(Aggregate::try_new(leaf, node.group.clone(), node.aggregates.clone())?);
+    let plan = session.analyzer().execute_and_check(plan, session.config_options(), |_, _| {})?;
+    let mut found = None;
+    plan.apply(|plan| {
+        if let LogicalPlan::Aggregate(aggregate) = plan {
+            found = Some((aggregate.group_expr.clone(), aggregate.aggr_expr.clone()));
+            return Ok(datafusion::common::tree_node::TreeNodeRecursion::Stop);
+        }
+        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+    })?;
+    found.ok_or_else(|| DataFusionError::Internal("the analyser left no aggregate".into()))
+}
+
+/// Simplifies what an aggregate is given, not the aggregate: that must stay the function whose state is kept.
+fn simplify_inside(expr: Expr, simplifier: &ExprSimplifier) -> Result<Expr, DataFusionError> {
+    let Expr::AggregateFunction(AggregateFunction { func, mut params }) = expr.unalias_nested().data else {
+        return Err(DataFusionError::Internal("an aggregate expression that is no aggregate function".into()));
+    };
+    params.args = params.args.into_iter().map(|arg| simplifier.simplify(arg)).collect::<Result<_, _>>()?;
+    params.filter = params.filter.map(|filter| simplifier.simplify(*filter).map(Box::new)).transpose()?;
+    let sort = |sort: SortExpr| Ok(SortExpr { expr: simplifier.simplify(sort.expr)?, ..sort });
+    params.order_by = params.order_by.into_iter().map(sort).collect::<Result<_, DataFusionError>>()?;
+    Ok(Expr::AggregateFunction(AggregateFunction { func, params }))
+}
+
+fn physical(expr: &Expr, schema: &DFSchema, session: &SessionState) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+    create_physical_expr(expr, schema, session.execution_props(), &PhysicalPlanningContext::default())
+}
+
+fn memory(rows: &[RecordBatch], schema: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    Ok(MemorySourceConfig::try_new_exec(&[rows.to_vec()], Arc::clone(schema), None)?)
+}
+
+fn partial_exec(
+    group: &Arc<PhysicalGroupBy>,
+    aggregates: Vec<Arc<AggregateFunctionExpr>>,
+    filters: &Filters,
+    input: Arc<dyn ExecutionPlan>,
+    raw: &SchemaRef,
+) -> Result<AggregateExec, DataFusionError> {
+    AggregateExec::try_new(
+        AggregateMode::Partial,
+        Arc::clone(group),
+        aggregates,
+        filters.clone(),
+        input,
+        Arc::clone(raw),
+    )
+}
+
+fn required_order(exec: &AggregateExec) -> Vec<PhysicalSortRequirement> {
+    let required = exec.required_input_ordering().into_iter().next().flatten();
+    required.map(|order| order.into_single().into_iter().collect()).unwrap_or_default()
+}
+
+/// The columns of `named` under our names, all nullable: a file format may not keep that they are not.
+fn positional(
+    named: &Schema,
+    keys: usize,
+    aggregates: &[Arc<AggregateFunctionExpr>],
+) -> Result<SchemaRef, DataFusionError> {
+    let mut names: Vec<String> = (0..keys).map(|at| format!("g{at}")).collect();
+    for (at, aggregate) in aggregates.iter().enumerate() {
+        names.extend((0..aggregate.state_fields()?.len()).map(|column| format!("a{at}_s{column}")));
+    }
+    let fields = named.fields().iter().zip(names);
+    let fields: Vec<Field> = fields.map(|(f, name)| Field::new(name, f.data_type().clone(), true)).collect();
+    debug_assert!(fields.iter().all(|f| !provenance::is_hidden(f.name())), "state columns have names of their own");
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The session's context, with one change: Partial must not pass rows through when it finds few groups to merge, since
+/// what it gives is kept.
+fn task_context(session: &SessionState) -> Arc<TaskContext> {
+    let mut config = session.config().clone();
+    config.options_mut().execution.skip_partial_aggregation_probe_ratio_threshold = 1.1;
+    Arc::new(TaskContext::from(session).with_session_config(config))
+}
