@@ -1,0 +1,411 @@
+//! Columns under construction. Every one can forget its last rows, so that an event that fails in its middle leaves
+//! no trace.
+
+use std::sync::Arc;
+
+use arrow::array::NullBufferBuilder;
+use arrow::array::{
+    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, BooleanBufferBuilder, FixedSizeBinaryArray, ListArray,
+    MapArray, NullArray, PrimitiveArray, StringArray, StructArray,
+};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{
+    ArrowNativeType, DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int32Type,
+    Int64Type, Time32MillisecondType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, i256,
+};
+use arrow::error::ArrowError;
+
+/// A column of any type that a reader schema can have.
+#[derive(Debug)]
+pub(crate) enum Column {
+    Null(usize),
+    Boolean {
+        values: BooleanBufferBuilder,
+        nulls: NullBufferBuilder,
+    },
+    Int32(Values<i32>),
+    Int64(Values<i64>),
+    Float32(Values<f32>),
+    Float64(Values<f64>),
+    Decimal128(Values<i128>),
+    Decimal256(Values<i256>),
+    /// Utf8 and Binary.
+    Bytes(VarBytes),
+    Fixed {
+        size: usize,
+        values: Vec<u8>,
+        nulls: NullBufferBuilder,
+    },
+    List(Box<List>),
+    Map(Box<Map>),
+    Struct(Struct),
+}
+
+/// Numbers.
+#[derive(Debug)]
+pub(crate) struct Values<T> {
+    values: Vec<T>,
+    nulls: NullBufferBuilder,
+}
+
+impl<T: ArrowNativeType> Values<T> {
+    fn new(rows: usize) -> Self {
+        Self { values: Vec::with_capacity(rows), nulls: NullBufferBuilder::new(rows) }
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, value: T) {
+        self.values.push(value);
+        self.nulls.append_non_null();
+    }
+
+    #[inline]
+    fn push_null(&mut self) {
+        self.values.push(T::default());
+        self.nulls.append_null();
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.values.truncate(rows);
+        self.nulls.truncate(rows);
+    }
+
+    fn finish<P: ArrowPrimitiveType<Native = T>>(&mut self, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+        let values = take_vec(&mut self.values);
+        let array = PrimitiveArray::<P>::try_new(ScalarBuffer::from(values), self.nulls.finish())?;
+        Ok(Arc::new(array.with_data_type(data_type.clone())))
+    }
+}
+
+/// Texts or bytes of different lengths.
+#[derive(Debug)]
+pub(crate) struct VarBytes {
+    values: Vec<u8>,
+    offsets: Vec<i32>,
+    nulls: NullBufferBuilder,
+}
+
+impl VarBytes {
+    fn new(rows: usize) -> Self {
+        Self { values: Vec::with_capacity(rows * 16), offsets: first_offset(rows), nulls: NullBufferBuilder::new(rows) }
+    }
+
+    /// Appends `value`; `false` if the column is full, which only a chunk of over 2 GiB can be.
+    #[inline]
+    #[must_use]
+    pub(crate) fn push(&mut self, value: &[u8]) -> bool {
+        self.values.extend_from_slice(value);
+        self.nulls.append_non_null();
+        self.end()
+    }
+
+    #[inline]
+    fn end(&mut self) -> bool {
+        let end = i32::try_from(self.values.len());
+        self.offsets.push(end.unwrap_or(i32::MAX));
+        end.is_ok()
+    }
+
+    fn push_null(&mut self) {
+        self.nulls.append_null();
+        self.end();
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.offsets.truncate(rows + 1);
+        self.values.truncate(last(&self.offsets));
+        self.nulls.truncate(rows);
+    }
+
+    fn finish(&mut self, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+        let offsets = take_offsets(&mut self.offsets);
+        let values = Buffer::from_vec(take_vec(&mut self.values));
+        let nulls = self.nulls.finish();
+        Ok(match data_type {
+            DataType::Utf8 => Arc::new(StringArray::try_new(offsets, values, nulls)?),
+            _ => Arc::new(BinaryArray::try_new(offsets, values, nulls)?),
+        })
+    }
+}
+
+/// Lists of items.
+#[derive(Debug)]
+pub(crate) struct List {
+    pub(crate) items: Column,
+    offsets: Vec<i32>,
+    nulls: NullBufferBuilder,
+}
+
+impl List {
+    /// Ends a list whose items were appended; `false` if the column is full.
+    #[must_use]
+    pub(crate) fn end(&mut self) -> bool {
+        self.nulls.append_non_null();
+        push_offset(&mut self.offsets, self.items.len())
+    }
+}
+
+/// Maps from texts to values.
+#[derive(Debug)]
+pub(crate) struct Map {
+    pub(crate) keys: VarBytes,
+    pub(crate) values: Column,
+    offsets: Vec<i32>,
+    nulls: NullBufferBuilder,
+}
+
+impl Map {
+    /// Ends a map whose entries were appended; `false` if the column is full.
+    #[must_use]
+    pub(crate) fn end(&mut self) -> bool {
+        self.nulls.append_non_null();
+        push_offset(&mut self.offsets, self.values.len())
+    }
+}
+
+/// Columns side by side.
+#[derive(Debug)]
+pub(crate) struct Struct {
+    pub(crate) children: Vec<Column>,
+    nulls: NullBufferBuilder,
+}
+
+impl Struct {
+    /// Ends a row whose children were appended.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        self.nulls.append_non_null();
+    }
+}
+
+impl Column {
+    /// An empty column of `data_type` with room for `rows` rows.
+    ///
+    /// # Errors
+    /// For a type that no reader schema has.
+    pub(crate) fn new(data_type: &DataType, rows: usize) -> Result<Self, ArrowError> {
+        let nulls = NullBufferBuilder::new(rows);
+        Ok(match data_type {
+            DataType::Null => Self::Null(0),
+            DataType::Boolean => Self::Boolean { values: BooleanBufferBuilder::new(rows), nulls },
+            DataType::Int32 | DataType::Date32 | DataType::Time32(_) => Self::Int32(Values::new(rows)),
+            DataType::Int64 | DataType::Time64(_) | DataType::Timestamp(..) => Self::Int64(Values::new(rows)),
+            DataType::Float32 => Self::Float32(Values::new(rows)),
+            DataType::Float64 => Self::Float64(Values::new(rows)),
+            DataType::Decimal128(..) => Self::Decimal128(Values::new(rows)),
+            DataType::Decimal256(..) => Self::Decimal256(Values::new(rows)),
+            DataType::Utf8 | DataType::Binary => Self::Bytes(VarBytes::new(rows)),
+            DataType::FixedSizeBinary(size) => {
+                let size = usize::try_from(*size).unwrap_or_default();
+                Self::Fixed { size, values: Vec::with_capacity(size * rows), nulls }
+            }
+            DataType::List(item) => Self::List(Box::new(List {
+                items: Self::new(item.data_type(), rows)?,
+                offsets: first_offset(rows),
+                nulls,
+            })),
+            DataType::Map(entries, _) => {
+                let DataType::Struct(fields) = entries.data_type() else { return Err(unknown(data_type)) };
+                let [_, value] = &fields[..] else { return Err(unknown(data_type)) };
+                Self::Map(Box::new(Map {
+                    keys: VarBytes::new(rows),
+                    values: Self::new(value.data_type(), rows)?,
+                    offsets: first_offset(rows),
+                    nulls,
+                }))
+            }
+            DataType::Struct(fields) => Self::Struct(Struct {
+                children: fields.iter().map(|f| Self::new(f.data_type(), rows)).collect::<Result<_, _>>()?,
+                nulls,
+            }),
+            other => return Err(unknown(other)),
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Null(len) => *len,
+            Self::Boolean { nulls, .. } | Self::Fixed { nulls, .. } => nulls.len(),
+            Self::Int32(c) => c.nulls.len(),
+            Self::Int64(c) => c.nulls.len(),
+            Self::Float32(c) => c.nulls.len(),
+            Self::Float64(c) => c.nulls.len(),
+            Self::Decimal128(c) => c.nulls.len(),
+            Self::Decimal256(c) => c.nulls.len(),
+            Self::Bytes(c) => c.nulls.len(),
+            Self::List(c) => c.nulls.len(),
+            Self::Map(c) => c.nulls.len(),
+            Self::Struct(c) => c.nulls.len(),
+        }
+    }
+
+    /// Appends NULL. A struct's children get one each, which its own NULL covers.
+    pub(crate) fn push_null(&mut self) {
+        match self {
+            Self::Null(len) => *len += 1,
+            Self::Boolean { values, nulls } => {
+                values.append(false);
+                nulls.append_null();
+            }
+            Self::Int32(c) => c.push_null(),
+            Self::Int64(c) => c.push_null(),
+            Self::Float32(c) => c.push_null(),
+            Self::Float64(c) => c.push_null(),
+            Self::Decimal128(c) => c.push_null(),
+            Self::Decimal256(c) => c.push_null(),
+            Self::Bytes(c) => c.push_null(),
+            Self::Fixed { size, values, nulls } => {
+                values.resize(values.len() + *size, 0);
+                nulls.append_null();
+            }
+            Self::List(c) => {
+                c.nulls.append_null();
+                repeat_offset(&mut c.offsets);
+            }
+            Self::Map(c) => {
+                c.nulls.append_null();
+                repeat_offset(&mut c.offsets);
+            }
+            Self::Struct(c) => {
+                c.children.iter_mut().for_each(Self::push_null);
+                c.nulls.append_null();
+            }
+        }
+    }
+
+    /// Forgets all but the first `rows` rows. A row may be there in some children only.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        match self {
+            Self::Null(len) => *len = rows.min(*len),
+            Self::Boolean { values, nulls } => {
+                values.truncate(rows);
+                nulls.truncate(rows);
+            }
+            Self::Int32(c) => c.truncate(rows),
+            Self::Int64(c) => c.truncate(rows),
+            Self::Float32(c) => c.truncate(rows),
+            Self::Float64(c) => c.truncate(rows),
+            Self::Decimal128(c) => c.truncate(rows),
+            Self::Decimal256(c) => c.truncate(rows),
+            Self::Bytes(c) => c.truncate(rows),
+            Self::Fixed { size, values, nulls } => {
+                values.truncate(rows * *size);
+                nulls.truncate(rows);
+            }
+            Self::List(c) => {
+                c.offsets.truncate(rows + 1);
+                c.items.truncate(last(&c.offsets));
+                c.nulls.truncate(rows);
+            }
+            Self::Map(c) => {
+                c.offsets.truncate(rows + 1);
+                c.keys.truncate(last(&c.offsets));
+                c.values.truncate(last(&c.offsets));
+                c.nulls.truncate(rows);
+            }
+            Self::Struct(c) => {
+                c.children.iter_mut().for_each(|child| child.truncate(rows));
+                c.nulls.truncate(rows);
+            }
+        }
+    }
+
+    /// The rows as an array of `data_type`, with which the column was made. The column is empty then.
+    ///
+    /// # Errors
+    /// When the parts do not fit together, which no input may bring about.
+    pub(crate) fn finish(&mut self, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
+            Self::Null(len) => Arc::new(NullArray::new(std::mem::take(len))),
+            Self::Boolean { values, nulls } => Arc::new(BooleanArray::new(values.finish(), nulls.finish())),
+            Self::Int32(c) => match data_type {
+                DataType::Date32 => c.finish::<Date32Type>(data_type)?,
+                DataType::Time32(_) => c.finish::<Time32MillisecondType>(data_type)?,
+                _ => c.finish::<Int32Type>(data_type)?,
+            },
+            Self::Int64(c) => match data_type {
+                DataType::Time64(_) => c.finish::<Time64MicrosecondType>(data_type)?,
+                DataType::Timestamp(TimeUnit::Nanosecond, _) => c.finish::<TimestampNanosecondType>(data_type)?,
+                DataType::Timestamp(TimeUnit::Microsecond, _) => c.finish::<TimestampMicrosecondType>(data_type)?,
+                DataType::Timestamp(..) => c.finish::<TimestampMillisecondType>(data_type)?,
+                _ => c.finish::<Int64Type>(data_type)?,
+            },
+            Self::Float32(c) => c.finish::<Float32Type>(data_type)?,
+            Self::Float64(c) => c.finish::<Float64Type>(data_type)?,
+            Self::Decimal128(c) => c.finish::<Decimal128Type>(data_type)?,
+            Self::Decimal256(c) => c.finish::<Decimal256Type>(data_type)?,
+            Self::Bytes(c) => c.finish(data_type)?,
+            Self::Fixed { size, values, nulls } => Arc::new(FixedSizeBinaryArray::try_new(
+                i32::try_from(*size).unwrap_or_default(),
+                Buffer::from_vec(take_vec(values)),
+                nulls.finish(),
+            )?),
+            Self::List(c) => {
+                let DataType::List(item) = data_type else { return Err(unknown(data_type)) };
+                let items = c.items.finish(item.data_type())?;
+                let offsets = take_offsets(&mut c.offsets);
+                Arc::new(ListArray::try_new(Arc::clone(item), offsets, items, c.nulls.finish())?)
+            }
+            Self::Map(c) => finish_map(c, data_type)?,
+            Self::Struct(c) => Arc::new(finish_struct(c, data_type)?),
+        })
+    }
+}
+
+/// The rows of `column` as an array, as [`Column::finish`].
+pub(crate) fn finish_struct(column: &mut Struct, data_type: &DataType) -> Result<StructArray, ArrowError> {
+    let DataType::Struct(fields) = data_type else { return Err(unknown(data_type)) };
+    let len = column.nulls.len();
+    let nulls: Option<NullBuffer> = column.nulls.finish();
+    let arrays: Vec<ArrayRef> =
+        column.children.iter_mut().zip(fields).map(|(c, f)| c.finish(f.data_type())).collect::<Result<_, _>>()?;
+    StructArray::try_new_with_length(fields.clone(), arrays, nulls, len)
+}
+
+fn finish_map(column: &mut Map, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+    let DataType::Map(entries, ordered) = data_type else { return Err(unknown(data_type)) };
+    let DataType::Struct(fields) = entries.data_type() else { return Err(unknown(data_type)) };
+    let [key, value] = &fields[..] else { return Err(unknown(data_type)) };
+    let keys = column.keys.finish(key.data_type())?;
+    let values = column.values.finish(value.data_type())?;
+    let rows = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
+    let offsets = take_offsets(&mut column.offsets);
+    Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, rows, column.nulls.finish(), *ordered)?))
+}
+
+#[cold]
+fn unknown(data_type: &DataType) -> ArrowError {
+    ArrowError::NotYetImplemented(format!("a decoded column of type {data_type}"))
+}
+
+fn first_offset(rows: usize) -> Vec<i32> {
+    let mut offsets = Vec::with_capacity(rows + 1);
+    offsets.push(0);
+    offsets
+}
+
+fn push_offset(offsets: &mut Vec<i32>, end: usize) -> bool {
+    let end = i32::try_from(end);
+    offsets.push(end.unwrap_or(i32::MAX));
+    end.is_ok()
+}
+
+fn repeat_offset(offsets: &mut Vec<i32>) {
+    offsets.push(offsets.last().copied().unwrap_or_default());
+}
+
+fn last(offsets: &[i32]) -> usize {
+    offsets.last().and_then(|end| usize::try_from(*end).ok()).unwrap_or_default()
+}
+
+/// The content of `values`, which is left empty with room for as much again.
+fn take_vec<T>(values: &mut Vec<T>) -> Vec<T> {
+    let next = Vec::with_capacity(values.len());
+    std::mem::replace(values, next)
+}
+
+fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
+    let next = first_offset(offsets.len());
+    OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(offsets, next)))
+}

@@ -1,0 +1,447 @@
+//! The decoder of one source.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Fields, SchemaRef};
+use arrow::error::ArrowError;
+use futures::{StreamExt, TryStreamExt};
+use sluicebox_core::provenance;
+use sluicebox_core::raw::RawEvents;
+
+use crate::class::ErrorClass;
+use crate::decode::column::{Column, finish_struct};
+use crate::decode::cursor::Limits;
+use crate::decode::events::{DeadLetter, Events, dead_letter_schema, metadata_fields, source_schema};
+use crate::decode::program::Program;
+use crate::decode::shape::value_fields;
+use crate::decode::walk;
+use crate::error::AvroError;
+use crate::framing::{SchemaKey, unframe};
+use crate::registry::cache::SchemaCache;
+use crate::registry::{PinnedSchema, Registry, RegistryError, SchemaText};
+use crate::schema::{AvroSchema, SchemaError};
+
+/// Rows of a decoded batch at most: DataFusion's own batch size.
+const CHUNK_ROWS: usize = 8_192;
+/// A chunk ends early when its bodies have this many bytes, or its arrays and maps this many values.
+const CHUNK_BYTES: usize = 32 << 20;
+const CHUNK_VALUES: usize = 1 << 20;
+/// Schemas asked for at the same time.
+const FETCHES: usize = 8;
+
+/// What a decoder needs to know of its source.
+#[derive(Debug, Clone)]
+pub struct DecoderOptions {
+    /// The source's name in the pipeline, for messages.
+    pub source: String,
+    /// What one event may cost.
+    pub limits: Limits,
+}
+
+impl DecoderOptions {
+    /// The options of `source`, with the limits that are the default.
+    pub fn new(source: impl Into<String>) -> Self {
+        Self { source: source.into(), limits: Limits::default() }
+    }
+}
+
+/// Decodes the events of one source. Shared by threads: each decodes another partition.
+#[derive(Debug)]
+pub struct Decoder {
+    options: DecoderOptions,
+    pinned: PinnedSchema,
+    reader: AvroSchema,
+    schema: SchemaRef,
+    value: Fields,
+    registry: Arc<dyn Registry>,
+    cache: SchemaCache,
+    /// Every schema that an event has named and the registry knows: they are immutable.
+    writers: RwLock<HashMap<SchemaKey, Arc<Writer>>>,
+}
+
+/// What events of one writer's schema become.
+#[derive(Debug)]
+enum Writer {
+    Decoded(Program),
+    /// All are dead letters of this class.
+    Refused {
+        class: ErrorClass,
+        message: String,
+    },
+}
+
+/// The writer schemas that a batch needs, as [`Decoder::prepare`] found them.
+#[derive(Debug, Clone, Default)]
+pub struct Writers {
+    by_key: HashMap<SchemaKey, Arc<Writer>>,
+}
+
+/// What became of events.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// Source rows in the order of the events, in batches of [`Decoder::schema`], none empty.
+    pub rows: Vec<RecordBatch>,
+    /// One row per event that could not become one, in the order of the events; see [`dead_letter_schema`].
+    pub dead_letters: RecordBatch,
+    /// Events without a value.
+    pub tombstones: u64,
+    /// Dead letters by class; classes without any are not there.
+    pub by_class: BTreeMap<ErrorClass, u64>,
+    /// The schemas that the events name.
+    pub schemas: Vec<SchemaUse>,
+}
+
+/// How many events named one schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaUse {
+    /// The schema.
+    pub key: SchemaKey,
+    /// Events that became rows.
+    pub rows: u64,
+    /// Events that became dead letters.
+    pub dead_letters: u64,
+    /// The writer's fields that the reader lacks, as paths such as `customer.address[].zip`.
+    pub ignored_fields: Vec<String>,
+}
+
+impl Decoder {
+    /// The decoder of a source whose reader schema is `pinned`. Schemas of writers come from `cache`, else from
+    /// `registry`, and are then kept in `cache`.
+    ///
+    /// # Errors
+    /// When the reader schema cannot be parsed, is recursive, or has a field with the name of a metadata column.
+    pub fn new(
+        options: DecoderOptions,
+        pinned: PinnedSchema,
+        registry: Arc<dyn Registry>,
+        cache: SchemaCache,
+    ) -> Result<Self, AvroError> {
+        let refused = |source| AvroError::ReaderSchema {
+            name: options.source.clone(),
+            subject: pinned.subject.clone(),
+            version: pinned.version,
+            source,
+        };
+        let reader = AvroSchema::parse(&pinned.text).map_err(refused)?;
+        let value = value_fields(&reader).map_err(refused)?;
+        let metadata = metadata_fields();
+        let taken = |name: &str| provenance::is_hidden(name) || metadata.iter().any(|f| f.name() == name);
+        if let Some(field) = value.iter().find(|f| taken(f.name())) {
+            return Err(AvroError::NameTaken {
+                name: options.source,
+                subject: pinned.subject,
+                version: pinned.version,
+                field: field.name().clone(),
+            });
+        }
+        let schema = source_schema(&value);
+        let decoder =
+            Self { options, pinned, reader, schema, value, registry, cache, writers: RwLock::new(HashMap::new()) };
+        let own = decoder.writer(&decoder.pinned.text);
+        decoder.remember(SchemaKey::Id(decoder.pinned.id), own);
+        Ok(decoder)
+    }
+
+    /// The schema of source rows: the value's columns, then `_topic`, `_partition`, `_offset`, `_timestamp`, `_key`,
+    /// `_headers`, `_schema_id` (NULL for an event that names a GUID), then the hidden columns of provenance.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// The reader schema.
+    #[must_use]
+    pub fn pinned(&self) -> &PinnedSchema {
+        &self.pinned
+    }
+
+    /// Finds the writer schemas that `events` name: those seen before, those of the cache, and the rest from the
+    /// registry, which is waited for. An id that the registry does not know is asked for again in the next batch.
+    ///
+    /// # Errors
+    /// When the registry refuses for another reason than that it does not know the schema, or the cache fails.
+    pub async fn prepare(&self, events: &[RawEvents]) -> Result<Writers, AvroError> {
+        let mut keys = HashSet::new();
+        for raw in events {
+            collect_keys(&Events::new(raw)?, &mut keys);
+        }
+        let mut found = Writers::default();
+        let mut missing = Vec::new();
+        {
+            let known = self.writers.read().unwrap_or_else(PoisonError::into_inner);
+            for key in keys {
+                match known.get(&key) {
+                    Some(writer) => drop(found.by_key.insert(key, Arc::clone(writer))),
+                    None => missing.push(key),
+                }
+            }
+        }
+        missing.sort_unstable();
+        let fetched: Vec<(SchemaKey, Arc<Writer>)> = futures::stream::iter(missing)
+            .map(|key| async move { Ok::<_, AvroError>((key, self.find(key).await?)) })
+            .buffer_unordered(FETCHES)
+            .try_collect()
+            .await?;
+        found.by_key.extend(fetched);
+        Ok(found)
+    }
+
+    /// Decodes the events of one partition, the `part`-th of the batch. CPU work only; threads may share the decoder.
+    ///
+    /// # Errors
+    /// When `writers` was not prepared from these events, or on a mistake in the decoder itself: no event fails a batch.
+    pub fn decode_one(&self, writers: &Writers, raw: &RawEvents, part: i32) -> Result<Decoded, AvroError> {
+        let events = Events::new(raw)?;
+        let run = || Run::new(self, &events, part);
+        let columns = |source| AvroError::Columns { partition: events.partition(), source };
+        let mut run = run().map_err(columns)?;
+        let mut last: Option<(SchemaKey, &Writer, usize)> = None;
+        for row in 0..events.len() {
+            let Some(value) = events.value(row) else {
+                run.tombstones += 1;
+                continue;
+            };
+            let framed = match unframe(value, events.schema_header(row)) {
+                Ok(framed) => framed,
+                Err(error) => {
+                    run.dead_letter(row, None, error.class(), error.to_string());
+                    continue;
+                }
+            };
+            let (key, writer, slot) = match last {
+                Some(found) if found.0 == framed.key => found,
+                _ => {
+                    let writer = writers.by_key.get(&framed.key).ok_or_else(|| AvroError::NotPrepared {
+                        partition: format!("{} offset {}", events.partition(), events.offset(row)),
+                        key: framed.key,
+                    })?;
+                    *last.insert((framed.key, &**writer, run.slot(framed.key, writer)))
+                }
+            };
+            run.event(row, key, writer, slot, framed.body).map_err(columns)?;
+        }
+        run.finish().map_err(columns)
+    }
+
+    /// Decodes partition after partition; `parts[i]` is the number of `events[i]` in the batch.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode_one`].
+    pub fn decode(&self, writers: &Writers, events: &[RawEvents], parts: &[i32]) -> Result<Decoded, AvroError> {
+        let decoded = events.iter().zip(parts).map(|(raw, part)| self.decode_one(writers, raw, *part));
+        Decoded::merge(decoded.collect::<Result<_, _>>()?)
+            .map_err(|source| AvroError::Columns { partition: self.options.source.clone(), source })
+    }
+
+    async fn find(&self, key: SchemaKey) -> Result<Arc<Writer>, AvroError> {
+        if let Some(text) = self.cache.get(key)? {
+            return Ok(self.remember(key, self.writer(&text)));
+        }
+        match self.registry.by_key(key).await {
+            Ok(text) => {
+                self.cache.put(key, &text)?;
+                Ok(self.remember(key, self.writer(&text)))
+            }
+            Err(error @ RegistryError::NotFound { .. }) => Ok(refused(ErrorClass::UnknownSchemaId, &error)),
+            Err(error @ (RegistryError::NotAvro { .. } | RegistryError::References { .. })) => {
+                Ok(self.remember(key, refused(ErrorClass::UnsupportedSchema, &error)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn writer(&self, text: &SchemaText) -> Arc<Writer> {
+        let program = AvroSchema::parse(text)
+            .map_err(|e: SchemaError| refused(ErrorClass::UnsupportedSchema, &format!("the writer's schema: {e}")))
+            .and_then(|writer| {
+                Program::compile(Arc::new(writer), &self.reader).map_err(|e| {
+                    let (subject, version) = (&self.pinned.subject, self.pinned.version);
+                    let message = format!("the writer's schema does not resolve to {subject} version {version}: {e}");
+                    refused(ErrorClass::Unresolvable, &message)
+                })
+            });
+        program.map_or_else(|refused| refused, |program| Arc::new(Writer::Decoded(program)))
+    }
+
+    fn remember(&self, key: SchemaKey, writer: Arc<Writer>) -> Arc<Writer> {
+        let mut writers = self.writers.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(writers.entry(key).or_insert(writer))
+    }
+}
+
+fn refused(class: ErrorClass, message: &impl ToString) -> Arc<Writer> {
+    Arc::new(Writer::Refused { class, message: message.to_string() })
+}
+
+fn collect_keys(events: &Events<'_>, keys: &mut HashSet<SchemaKey>) {
+    let mut last = None;
+    for row in 0..events.len() {
+        if let Some(Ok(framed)) = events.value(row).map(|value| unframe(value, events.schema_header(row)))
+            && last != Some(framed.key)
+        {
+            last = Some(framed.key);
+            keys.insert(framed.key);
+        }
+    }
+}
+
+/// One partition's events under way.
+struct Run<'a> {
+    decoder: &'a Decoder,
+    events: &'a Events<'a>,
+    part: i32,
+    data_type: DataType,
+    /// A struct of the value's columns.
+    root: Column,
+    /// The events in `root`, and the ids they name.
+    rows: Vec<usize>,
+    ids: Vec<Option<i32>>,
+    bytes: usize,
+    values: usize,
+    batches: Vec<RecordBatch>,
+    letters: Vec<DeadLetter>,
+    tombstones: u64,
+    uses: Vec<SchemaUse>,
+}
+
+impl<'a> Run<'a> {
+    fn new(decoder: &'a Decoder, events: &'a Events<'a>, part: i32) -> Result<Self, ArrowError> {
+        let data_type = DataType::Struct(decoder.value.clone());
+        let room = events.len().min(CHUNK_ROWS);
+        Ok(Self {
+            decoder,
+            events,
+            part,
+            root: Column::new(&data_type, room)?,
+            data_type,
+            rows: Vec::with_capacity(room),
+            ids: Vec::with_capacity(room),
+            bytes: 0,
+            values: 0,
+            batches: Vec::new(),
+            letters: Vec::new(),
+            tombstones: 0,
+            uses: Vec::new(),
+        })
+    }
+
+    /// The place of `key` in the counts.
+    fn slot(&mut self, key: SchemaKey, writer: &Writer) -> usize {
+        if let Some(slot) = self.uses.iter().position(|u| u.key == key) {
+            return slot;
+        }
+        let ignored_fields = match writer {
+            Writer::Decoded(program) => program.ignored.clone(),
+            Writer::Refused { .. } => Vec::new(),
+        };
+        self.uses.push(SchemaUse { key, rows: 0, dead_letters: 0, ignored_fields });
+        self.uses.len() - 1
+    }
+
+    fn dead_letter(&mut self, row: usize, schema_id: Option<i32>, class: ErrorClass, message: String) {
+        self.letters.push(DeadLetter { row, schema_id, class, message });
+    }
+
+    fn event(
+        &mut self,
+        row: usize,
+        key: SchemaKey,
+        writer: &Writer,
+        slot: usize,
+        body: &[u8],
+    ) -> Result<(), ArrowError> {
+        let id = match key {
+            SchemaKey::Id(id) => Some(id),
+            SchemaKey::Guid(_) => None,
+        };
+        let program = match writer {
+            Writer::Decoded(program) => program,
+            Writer::Refused { class, message } => {
+                self.uses[slot].dead_letters += 1;
+                self.dead_letter(row, id, *class, message.clone());
+                return Ok(());
+            }
+        };
+        match walk::decode(program, body, &mut self.root, &self.decoder.options.limits) {
+            Ok(values) => {
+                self.uses[slot].rows += 1;
+                self.rows.push(row);
+                self.ids.push(id);
+                self.bytes += body.len();
+                self.values += values;
+                if self.rows.len() >= CHUNK_ROWS || self.bytes >= CHUNK_BYTES || self.values >= CHUNK_VALUES {
+                    self.flush()?;
+                }
+            }
+            Err(fault) => {
+                self.root.truncate(self.rows.len());
+                self.uses[slot].dead_letters += 1;
+                self.dead_letter(row, id, fault.class, fault.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), ArrowError> {
+        (self.bytes, self.values) = (0, 0);
+        let Column::Struct(root) = &mut self.root else { return Ok(()) };
+        let (_, value, _) = finish_struct(root, &self.data_type)?.into_parts();
+        let ids = std::mem::take(&mut self.ids);
+        self.batches.push(self.events.rows(&self.decoder.schema, value, &self.rows, ids, self.part)?);
+        self.rows.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Decoded, ArrowError> {
+        if !self.rows.is_empty() {
+            self.flush()?;
+        }
+        let mut by_class = BTreeMap::new();
+        for letter in &self.letters {
+            *by_class.entry(letter.class).or_default() += 1;
+        }
+        self.uses.sort_by_key(|u| u.key);
+        Ok(Decoded {
+            rows: self.batches,
+            dead_letters: self.events.dead_letters(&self.letters)?,
+            tombstones: self.tombstones,
+            by_class,
+            schemas: self.uses,
+        })
+    }
+}
+
+impl Decoded {
+    /// The results of several partitions, in the order given.
+    ///
+    /// # Errors
+    /// None for what one decoder made.
+    pub fn merge(decoded: Vec<Self>) -> Result<Self, ArrowError> {
+        let letters: Vec<&RecordBatch> = decoded.iter().map(|d| &d.dead_letters).collect();
+        let dead_letters = concat_batches(&dead_letter_schema(), letters)?;
+        let mut merged =
+            Self { rows: Vec::new(), dead_letters, tombstones: 0, by_class: BTreeMap::new(), schemas: Vec::new() };
+        let mut uses: BTreeMap<SchemaKey, SchemaUse> = BTreeMap::new();
+        for part in decoded {
+            merged.rows.extend(part.rows);
+            merged.tombstones += part.tombstones;
+            for (class, count) in part.by_class {
+                *merged.by_class.entry(class).or_default() += count;
+            }
+            for used in part.schemas {
+                match uses.get_mut(&used.key) {
+                    Some(all) => {
+                        all.rows += used.rows;
+                        all.dead_letters += used.dead_letters;
+                    }
+                    None => drop(uses.insert(used.key, used)),
+                }
+            }
+        }
+        merged.schemas = uses.into_values().collect();
+        Ok(merged)
+    }
+}

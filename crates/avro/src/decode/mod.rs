@@ -1,0 +1,20 @@
+//! Decoding: raw events into source rows, by the reader schema that the checkpoint pins.
+//!
+//! One walk over a body checks every byte of it and appends to the columns; rows of any number of writer schemas go into
+//! the same columns in offset order. An event that fails is cut off the columns again and becomes a dead letter.
+
+mod column;
+mod cursor;
+mod decoder;
+mod events;
+mod fault;
+mod number;
+mod program;
+mod resolve;
+mod shape;
+mod skip;
+mod walk;
+
+pub use cursor::Limits;
+pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaUse, Writers};
+pub use events::dead_letter_schema;

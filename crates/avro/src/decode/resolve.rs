@@ -1,0 +1,357 @@
+//! Schema resolution: what the specification says of reading one schema's values as another's, compiled to [`Op`]s.
+//!
+//! Where it leaves room: a writer's value goes to the reader's union branch of its own type before one that it would
+//! have to be promoted to, as Java does; times of different units are converted instead of read with the wrong one; a
+//! decimal may gain digits after the point but not lose them.
+
+use crate::decode::number;
+use crate::decode::program::{FieldStep, Items, Op, Record, Scale, What};
+use crate::decode::shape::{UnionShape, union_shape};
+use crate::schema::{AvroSchema, Field, Kind, Logical, Node, NodeId, Unit, encode_default};
+
+/// Steps that resolving one schema may take.
+const MOST_STEPS: usize = 200_000;
+
+pub(super) struct Resolver<'a> {
+    writer: &'a AvroSchema,
+    reader: &'a AvroSchema,
+    /// For each of the writer's nodes, whether a value may take no byte.
+    empty: &'a [bool],
+    /// The same for the reader's, needed for defaults.
+    reader_empty: Vec<bool>,
+    path: Vec<String>,
+    ignored: Vec<String>,
+    steps: usize,
+}
+
+impl<'a> Resolver<'a> {
+    pub(super) fn new(writer: &'a AvroSchema, reader: &'a AvroSchema, empty: &'a [bool]) -> Self {
+        let reader_empty = reader.may_be_empty();
+        Self { writer, reader, empty, reader_empty, path: Vec::new(), ignored: Vec::new(), steps: 0 }
+    }
+
+    /// The paths of the writer's fields that the reader lacks, sorted.
+    pub(super) fn ignored(self) -> Vec<String> {
+        let mut ignored = self.ignored;
+        ignored.sort();
+        ignored.dedup();
+        ignored
+    }
+
+    /// The program over the value's columns: the record's own, or one column for another type.
+    pub(super) fn root(&mut self) -> Result<Op, String> {
+        let op = self.value(self.writer.root(), self.reader.root())?;
+        if matches!(self.reader.node(self.reader.root()).kind, Kind::Record { .. }) {
+            return Ok(op);
+        }
+        let step = FieldStep { name: "value".into(), what: What::Read { column: 0, op } };
+        Ok(Op::Record(Box::new(Record { steps: vec![step] })))
+    }
+
+    fn value(&mut self, w: NodeId, r: NodeId) -> Result<Op, String> {
+        self.steps += 1;
+        if self.steps > MOST_STEPS {
+            return Err("the two schemas are too large to be resolved".to_owned());
+        }
+        let (writer, reader) = (self.writer.node(w), self.reader.node(r));
+        match (&writer.kind, &reader.kind) {
+            (Kind::Union(branches), _) => self.each_branch(branches, r),
+            (_, Kind::Union(branches)) => self.best_branch(w, branches),
+            (Kind::Null, Kind::Null) => Ok(Op::Null),
+            (Kind::Boolean, Kind::Boolean) => Ok(Op::Boolean),
+            (Kind::Array(wi), Kind::Array(ri)) => Ok(Op::Array(Box::new(self.items(*wi, *ri, "[]")?))),
+            (Kind::Map(wi), Kind::Map(ri)) => {
+                let mut items = self.items(*wi, *ri, "{}")?;
+                // An entry has a key, whose length takes a byte.
+                items.empty = false;
+                items.width += 1;
+                Ok(Op::Map(Box::new(items)))
+            }
+            (Kind::Enum { name: wn, symbols, .. }, Kind::Enum { name: rn, symbols: known, default })
+                if rn.reads(wn) =>
+            {
+                Ok(enumeration(symbols, known, default.as_deref()))
+            }
+            (Kind::Record { name: wn, fields: wf }, Kind::Record { name: rn, fields: rf }) => {
+                if rn.reads(wn) {
+                    self.record(wf, rf)
+                } else {
+                    Err(self.at(format!(
+                        "the writer's record is '{}', the reader's '{}' without an alias for it",
+                        wn.full, rn.full
+                    )))
+                }
+            }
+            _ => leaf(writer, reader).ok_or_else(|| {
+                self.at(format!("the writer's {} cannot be read as {}", describe(writer), describe(reader)))
+            }),
+        }
+    }
+
+    fn at(&self, problem: String) -> String {
+        if self.path.is_empty() { problem } else { format!("field {}: {problem}", self.path.join(".")) }
+    }
+
+    fn items(&mut self, w: NodeId, r: NodeId, mark: &str) -> Result<Items, String> {
+        self.path.push(mark.to_owned());
+        let op = self.value(w, r);
+        self.path.pop();
+        Ok(Items { op: op?, empty: self.empty[w], width: width(self.reader, r) })
+    }
+
+    /// Each of the writer's branches on its own; one that cannot be read fails only the events that have it.
+    fn each_branch(&mut self, branches: &[NodeId], r: NodeId) -> Result<Op, String> {
+        let mut ops = Vec::with_capacity(branches.len());
+        let mut first_problem = None;
+        for branch in branches {
+            ops.push(self.value(*branch, r).unwrap_or_else(|problem| {
+                let op = Op::Unresolvable(problem.as_str().into());
+                first_problem.get_or_insert(problem);
+                op
+            }));
+        }
+        if ops.iter().all(|op| matches!(op, Op::Unresolvable(_))) {
+            return Err(first_problem.unwrap_or_else(|| self.at("a union without branches has no values".to_owned())));
+        }
+        let null = match &ops[..] {
+            [Op::Null, _] => 0,
+            [_, Op::Null] => 1,
+            _ => return Ok(Op::Union(ops.into())),
+        };
+        let other = Box::new(ops.swap_remove(usize::from(1 - null)));
+        Ok(Op::Nullable { null, other })
+    }
+
+    /// Into the first branch that fits best: its own type and name, its own type, a promotion.
+    fn best_branch(&mut self, w: NodeId, branches: &[NodeId]) -> Result<Op, String> {
+        let writer = self.writer.node(w);
+        let mut candidates: Vec<(u8, NodeId)> =
+            branches.iter().filter_map(|b| rank(writer, self.reader.node(*b)).map(|rank| (rank, *b))).collect();
+        candidates.sort_by_key(|(rank, _)| *rank);
+        let mut problem = None;
+        for (_, branch) in candidates {
+            match self.value(w, branch) {
+                Ok(op) => return Ok(self.member(branch, branches, op)),
+                Err(e) => problem = problem.or(Some(e)),
+            }
+        }
+        Err(problem.unwrap_or_else(|| {
+            let names: Vec<String> = branches.iter().map(|b| describe(self.reader.node(*b))).collect();
+            self.at(format!("the writer's {} cannot be read as any of {}", describe(writer), names.join(", ")))
+        }))
+    }
+
+    fn member(&self, branch: NodeId, branches: &[NodeId], op: Op) -> Op {
+        match union_shape(self.reader, branches) {
+            UnionShape::Many { branches } => match branches.iter().position(|b| *b == branch) {
+                Some(member) => Op::Member { member, op: Box::new(op) },
+                // Null makes the whole union NULL.
+                None => op,
+            },
+            UnionShape::One { .. } | UnionShape::Null => op,
+        }
+    }
+
+    fn record(&mut self, writer: &[Field], reader: &[Field]) -> Result<Op, String> {
+        let mut steps = Vec::with_capacity(writer.len());
+        let sources = sources(writer, reader);
+        for (index, field) in writer.iter().enumerate() {
+            self.path.push(field.name.clone());
+            let what = match sources.iter().position(|source| *source == Some(index)) {
+                Some(column) => What::Read { column, op: self.value(field.node, reader[column].node)? },
+                None => {
+                    self.ignored.push(self.path.join(".").replace(".[]", "[]").replace(".{}", "{}"));
+                    What::Skip(field.node)
+                }
+            };
+            self.path.pop();
+            steps.push(FieldStep { name: field.name.as_str().into(), what });
+        }
+        for (column, field) in reader.iter().enumerate().filter(|(i, _)| sources[*i].is_none()) {
+            self.path.push(field.name.clone());
+            steps.push(FieldStep { name: field.name.as_str().into(), what: self.default(column, field)? });
+            self.path.pop();
+        }
+        Ok(Op::Record(Box::new(Record { steps })))
+    }
+
+    fn default(&mut self, column: usize, field: &Field) -> Result<What, String> {
+        let json = field
+            .default
+            .as_ref()
+            .ok_or_else(|| self.at("the writer does not have it, and the reader schema gives no default".to_owned()))?;
+        let bytes = encode_default(self.reader, field.node, json).map_err(|problem| self.at(problem))?;
+        let mut own = Resolver {
+            writer: self.reader,
+            reader: self.reader,
+            empty: &self.reader_empty,
+            reader_empty: self.reader_empty.clone(),
+            path: self.path.clone(),
+            ignored: Vec::new(),
+            steps: self.steps,
+        };
+        let op = own.value(field.node, field.node)?;
+        self.steps = own.steps;
+        let cost = bytes.len() + width(self.reader, field.node);
+        Ok(What::Default { column, op, bytes: bytes.into(), cost })
+    }
+}
+
+/// For each of the reader's fields, the writer's that it is read from: by name, else by alias; each at most once.
+fn sources(writer: &[Field], reader: &[Field]) -> Vec<Option<usize>> {
+    let find = |name: &str| writer.iter().position(|w| w.name == name);
+    let mut sources: Vec<Option<usize>> = reader.iter().map(|r| find(&r.name)).collect();
+    for (index, field) in reader.iter().enumerate() {
+        if sources[index].is_none() {
+            sources[index] = field.aliases.iter().filter_map(|a| find(a)).find(|w| !sources.contains(&Some(*w)));
+        }
+    }
+    sources
+}
+
+/// How well a reader's branch suits a writer's value, less is better; `None` if not at all.
+fn rank(writer: &Node, reader: &Node) -> Option<u8> {
+    let same_kind = std::mem::discriminant(&writer.kind) == std::mem::discriminant(&reader.kind);
+    match (writer.name(), reader.name()) {
+        (Some(w), Some(r)) if same_kind => match (w.full == r.full, r.reads(w)) {
+            (true, _) => Some(0),
+            (false, true) => Some(1),
+            (false, false) => None,
+        },
+        _ if same_kind => Some(0),
+        _ => Some(2),
+    }
+}
+
+fn enumeration(symbols: &[String], known: &[String], default: Option<&str>) -> Op {
+    let text = |symbol: &String| match (known.contains(symbol), default) {
+        (true, _) => Ok(symbol.as_str().into()),
+        (false, Some(default)) => Ok(default.into()),
+        (false, None) => Err(format!("symbol '{symbol}' is unknown to the reader's enum, which has no default").into()),
+    };
+    Op::Enum(symbols.iter().map(text).collect())
+}
+
+/// Types without parts.
+fn leaf(writer: &Node, reader: &Node) -> Option<Op> {
+    Some(match (&writer.kind, &reader.kind) {
+        (Kind::Int | Kind::Long, Kind::Int | Kind::Long) => return integer(writer, reader),
+        (Kind::Int, Kind::Float) => Op::IntToFloat,
+        (Kind::Int, Kind::Double) => Op::IntToDouble,
+        (Kind::Long, Kind::Float) => Op::LongToFloat,
+        (Kind::Long, Kind::Double) => Op::LongToDouble,
+        (Kind::Float, Kind::Float) => Op::Float,
+        (Kind::Float, Kind::Double) => Op::FloatToDouble,
+        (Kind::Double, Kind::Double) => Op::Double,
+        (Kind::String, Kind::String) => Op::String,
+        (Kind::String, Kind::Bytes) | (Kind::Bytes, Kind::String) => {
+            let decimal = |node: &Node| matches!(node.logical, Some(Logical::Decimal { .. }));
+            if decimal(writer) || decimal(reader) {
+                return None;
+            }
+            Op::String
+        }
+        (Kind::Bytes | Kind::Fixed { .. }, Kind::Bytes | Kind::Fixed { .. }) => return binary(writer, reader),
+        _ => return None,
+    })
+}
+
+fn integer(writer: &Node, reader: &Node) -> Option<Op> {
+    let int = matches!(writer.kind, Kind::Int);
+    let raw = match (&writer.kind, &reader.kind) {
+        (Kind::Int, Kind::Int) => Op::Int,
+        (Kind::Int, Kind::Long) => Op::IntToLong,
+        (Kind::Long, Kind::Long) => Op::Long,
+        _ => return None,
+    };
+    let (from, to) = match (writer.logical, reader.logical) {
+        // A plain number is what the other side says it is.
+        (None, _) | (_, None) => return Some(raw),
+        (Some(w), Some(r)) if w == r => return Some(raw),
+        (Some(Logical::Time(from)), Some(Logical::Time(to))) => (from, to),
+        (Some(Logical::Timestamp { unit: from, .. }), Some(Logical::Timestamp { unit: to, .. })) => (from, to),
+        _ => return None,
+    };
+    let power = |unit: Unit| match unit {
+        Unit::Millis => 1,
+        Unit::Micros => 1_000,
+        Unit::Nanos => 1_000_000,
+    };
+    Some(match from.cmp(&to) {
+        std::cmp::Ordering::Equal => raw,
+        std::cmp::Ordering::Less => Op::Rescale { int, scale: Scale::Multiply(power(to) / power(from)) },
+        std::cmp::Ordering::Greater => Op::Rescale { int, scale: Scale::Divide(power(from) / power(to)) },
+    })
+}
+
+fn binary(writer: &Node, reader: &Node) -> Option<Op> {
+    let size = match writer.kind {
+        Kind::Fixed { size, .. } => Some(size),
+        _ => None,
+    };
+    match (writer.logical, reader.logical) {
+        // Two decimals match by what they mean, whichever bytes carry them.
+        (Some(Logical::Decimal { scale: from, .. }), Some(Logical::Decimal { precision, scale })) => {
+            return decimal(size, from, (precision, scale));
+        }
+        (None, Some(Logical::Decimal { precision, scale })) if same_bytes(writer, reader) => {
+            return decimal(size, scale, (precision, scale));
+        }
+        (Some(Logical::Duration), Some(Logical::Uuid)) | (Some(Logical::Uuid), Some(Logical::Duration)) => return None,
+        _ if !same_bytes(writer, reader) => return None,
+        _ => {}
+    }
+    Some(match (reader.logical, size) {
+        (Some(Logical::Uuid), _) => Op::Uuid,
+        (Some(Logical::Duration), _) => Op::Duration,
+        (_, Some(size)) => Op::Fixed(size),
+        (_, None) => Op::Bytes,
+    })
+}
+
+/// Bytes and bytes, or fixed of one name and size.
+fn same_bytes(writer: &Node, reader: &Node) -> bool {
+    match (&writer.kind, &reader.kind) {
+        (Kind::Bytes, Kind::Bytes) => true,
+        (Kind::Fixed { name: wn, size: ws }, Kind::Fixed { name: rn, size: rs }) => ws == rs && rn.reads(wn),
+        _ => false,
+    }
+}
+
+fn decimal(size: Option<usize>, from_scale: u32, to: (u32, u32)) -> Option<Op> {
+    if to.0 <= u32::from(arrow::datatypes::DECIMAL128_MAX_PRECISION) {
+        number::decimal(size, from_scale, to).map(|d| Op::Decimal128(Box::new(d)))
+    } else {
+        number::decimal(size, from_scale, to).map(|d| Op::Decimal256(Box::new(d)))
+    }
+}
+
+/// Columns, nested ones included, that a value of the reader's node appends to. The reader schema is not recursive.
+fn width(reader: &AvroSchema, id: NodeId) -> usize {
+    match &reader.node(id).kind {
+        Kind::Record { fields, .. } => 1 + fields.iter().map(|f| width(reader, f.node)).sum::<usize>(),
+        Kind::Union(branches) => branches.iter().map(|b| width(reader, *b)).sum(),
+        // Their items are counted when they come.
+        _ => 1,
+    }
+}
+
+fn describe(node: &Node) -> String {
+    let logical = match node.logical {
+        None => "",
+        Some(Logical::Decimal { precision, scale }) => return format!("decimal({precision}, {scale})"),
+        Some(Logical::Uuid) => "uuid",
+        Some(Logical::Date) => "date",
+        Some(Logical::Time(_)) => "time",
+        Some(Logical::Timestamp { local: false, .. }) => "timestamp",
+        Some(Logical::Timestamp { local: true, .. }) => "local timestamp",
+        Some(Logical::Duration) => "duration",
+    };
+    match (&node.kind, logical) {
+        (_, logical) if !logical.is_empty() => format!("{} ({logical})", node.type_name()),
+        (Kind::Fixed { name, size }, _) => format!("fixed '{}' of {size} bytes", name.full),
+        (Kind::Enum { name, .. }, _) => format!("enum '{}'", name.full),
+        (Kind::Record { name, .. }, _) => format!("record '{}'", name.full),
+        _ => node.type_name().to_owned(),
+    }
+}

@@ -1,0 +1,203 @@
+//! Which Arrow type each Avro type of a reader schema becomes.
+//!
+//! | Avro | Arrow |
+//! |---|---|
+//! | null, boolean, int, long, float, double | Null, Boolean, Int32, Int64, Float32, Float64 |
+//! | string, enum, uuid (on string or fixed) | Utf8 |
+//! | bytes; fixed | Binary; FixedSizeBinary |
+//! | decimal on bytes or fixed | Decimal128 up to 38 digits, Decimal256 up to 76 |
+//! | date, time-millis, time-micros | Date32, Time32(ms), Time64(us) |
+//! | timestamp-millis, -micros, -nanos | Timestamp(unit, UTC) |
+//! | local-timestamp-* | Timestamp(unit) without a time zone |
+//! | duration | Struct of Int64 `months`, `days`, `millis` (unsigned 32-bit numbers in Avro) |
+//! | array, map, record | List, Map, Struct |
+//! | union of null and T | T, nullable |
+//! | other unions | Struct of one nullable member per branch other than null, named by the branch's type; nullable itself if null is a branch |
+//!
+//! A union of a single branch is that branch. Recursive types have no Arrow type and are refused.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{
+    DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, FieldRef, Fields, TimeUnit,
+};
+
+use crate::schema::{AvroSchema, Kind, Logical, NodeId, SchemaError, Unit};
+
+/// Columns, nested ones included, that a reader schema may have.
+const MOST_COLUMNS: usize = 10_000;
+/// How deep a reader schema's types may be nested.
+const DEEPEST: usize = 64;
+/// The column of a reader schema that is no record.
+pub(crate) const VALUE_COLUMN: &str = "value";
+
+/// A union as its column sees it.
+pub(crate) enum UnionShape {
+    /// A single branch other than null, and whether null is one too.
+    One { branch: NodeId },
+    /// Only null.
+    Null,
+    /// Several branches other than null, in order.
+    Many { branches: Vec<NodeId> },
+}
+
+/// How the union `branches` becomes a column.
+pub(crate) fn union_shape(schema: &AvroSchema, branches: &[NodeId]) -> UnionShape {
+    let others: Vec<NodeId> =
+        branches.iter().copied().filter(|b| !matches!(schema.node(*b).kind, Kind::Null)).collect();
+    match others[..] {
+        [] => UnionShape::Null,
+        [branch] => UnionShape::One { branch },
+        _ => UnionShape::Many { branches: others },
+    }
+}
+
+/// The value's columns: the fields of the reader schema's record, or one column [`VALUE_COLUMN`] for another type.
+pub(crate) fn value_fields(schema: &AvroSchema) -> Result<Fields, SchemaError> {
+    let mut shaper = Shaper { schema, open: Vec::new(), columns: 0 };
+    match &schema.node(schema.root()).kind {
+        Kind::Record { name, .. } => match shaper.data_type(schema.root(), name.short())? {
+            DataType::Struct(fields) => Ok(fields),
+            other => Err(SchemaError::new(name.full.clone(), format!("is a record and became {other}"))),
+        },
+        _ => Ok(Fields::from(vec![shaper.field(VALUE_COLUMN, schema.root(), VALUE_COLUMN)?])),
+    }
+}
+
+struct Shaper<'a> {
+    schema: &'a AvroSchema,
+    /// The nodes above, to find recursion.
+    open: Vec<NodeId>,
+    columns: usize,
+}
+
+impl Shaper<'_> {
+    fn field(&mut self, name: &str, id: NodeId, path: &str) -> Result<FieldRef, SchemaError> {
+        Ok(Arc::new(Field::new(name, self.data_type(id, path)?, self.nullable(id))))
+    }
+
+    fn nullable(&self, id: NodeId) -> bool {
+        let is_null = |id: &NodeId| matches!(self.schema.node(*id).kind, Kind::Null);
+        match &self.schema.node(id).kind {
+            Kind::Null => true,
+            Kind::Union(branches) => branches.iter().any(is_null),
+            _ => false,
+        }
+    }
+
+    fn data_type(&mut self, id: NodeId, path: &str) -> Result<DataType, SchemaError> {
+        let node = self.schema.node(id);
+        if self.open.contains(&id) {
+            return Err(SchemaError::new(
+                path,
+                format!(
+                    "'{}' holds itself, and a recursive type has no columns; pin a reader schema without this field \
+                     with 'value.schema.version'",
+                    node.name().map_or(node.type_name(), |n| &n.full)
+                ),
+            ));
+        }
+        self.columns += 1;
+        if self.columns > MOST_COLUMNS || self.open.len() >= DEEPEST {
+            return Err(SchemaError::new(
+                path,
+                format!("the schema has more than {MOST_COLUMNS} columns, or types nested deeper than {DEEPEST}"),
+            ));
+        }
+        self.open.push(id);
+        let data_type = match node.logical {
+            Some(logical) => logical_type(logical, path),
+            None => self.plain_type(id, path),
+        };
+        self.open.pop();
+        data_type
+    }
+
+    fn plain_type(&mut self, id: NodeId, path: &str) -> Result<DataType, SchemaError> {
+        Ok(match &self.schema.node(id).kind {
+            Kind::Null => DataType::Null,
+            Kind::Boolean => DataType::Boolean,
+            Kind::Int => DataType::Int32,
+            Kind::Long => DataType::Int64,
+            Kind::Float => DataType::Float32,
+            Kind::Double => DataType::Float64,
+            Kind::Bytes | Kind::Fixed { size: 0, .. } => DataType::Binary,
+            Kind::String | Kind::Enum { .. } => DataType::Utf8,
+            Kind::Fixed { size, .. } => DataType::FixedSizeBinary(i32::try_from(*size).unwrap_or(i32::MAX)),
+            Kind::Array(item) => DataType::List(self.field("item", *item, &format!("{path}[]"))?),
+            Kind::Map(value) => {
+                let value = self.field("value", *value, &format!("{path}{{}}"))?;
+                let key = Arc::new(Field::new("key", DataType::Utf8, false));
+                let entries = DataType::Struct(Fields::from(vec![key, value]));
+                DataType::Map(Arc::new(Field::new("entries", entries, false)), false)
+            }
+            Kind::Record { fields, .. } => {
+                let mut columns = Vec::with_capacity(fields.len());
+                for field in fields {
+                    columns.push(self.field(&field.name, field.node, &format!("{path}.{}", field.name))?);
+                }
+                DataType::Struct(Fields::from(columns))
+            }
+            Kind::Union(branches) => match union_shape(self.schema, branches) {
+                UnionShape::Null if branches.is_empty() => {
+                    return Err(SchemaError::new(path, "a union without branches has no values"));
+                }
+                UnionShape::Null => DataType::Null,
+                UnionShape::One { branch } => self.data_type(branch, path)?,
+                UnionShape::Many { branches } => self.members(&branches, path)?,
+            },
+        })
+    }
+
+    fn members(&mut self, branches: &[NodeId], path: &str) -> Result<DataType, SchemaError> {
+        let schema = self.schema;
+        let short = |id: &NodeId| schema.node(*id).type_name();
+        let mut members = Vec::with_capacity(branches.len());
+        for branch in branches {
+            let ambiguous = branches.iter().filter(|other| short(other) == short(branch)).count() > 1;
+            let name = match schema.node(*branch).name() {
+                Some(name) if ambiguous => name.full.as_str(),
+                _ => short(branch),
+            };
+            let data_type = self.data_type(*branch, &format!("{path}.{name}"))?;
+            members.push(Arc::new(Field::new(name, data_type, true)));
+        }
+        Ok(DataType::Struct(Fields::from(members)))
+    }
+}
+
+fn logical_type(logical: Logical, path: &str) -> Result<DataType, SchemaError> {
+    Ok(match logical {
+        Logical::Decimal { precision, scale } => {
+            // Scale is at most precision.
+            let (digits, scale) = (u8::try_from(precision).unwrap_or(u8::MAX), i8::try_from(scale).unwrap_or(i8::MAX));
+            if digits <= DECIMAL128_MAX_PRECISION {
+                DataType::Decimal128(digits, scale)
+            } else if digits <= DECIMAL256_MAX_PRECISION {
+                DataType::Decimal256(digits, scale)
+            } else {
+                let most = DECIMAL256_MAX_PRECISION;
+                return Err(SchemaError::new(
+                    path,
+                    format!("a decimal of {precision} digits has no column; {most} is the most"),
+                ));
+            }
+        }
+        Logical::Uuid => DataType::Utf8,
+        Logical::Date => DataType::Date32,
+        Logical::Time(Unit::Millis) => DataType::Time32(TimeUnit::Millisecond),
+        Logical::Time(_) => DataType::Time64(TimeUnit::Microsecond),
+        Logical::Timestamp { unit, local } => {
+            let unit = match unit {
+                Unit::Millis => TimeUnit::Millisecond,
+                Unit::Micros => TimeUnit::Microsecond,
+                Unit::Nanos => TimeUnit::Nanosecond,
+            };
+            DataType::Timestamp(unit, (!local).then(|| "UTC".into()))
+        }
+        Logical::Duration => {
+            let number = |name: &str| Field::new(name, DataType::Int64, false);
+            DataType::Struct(Fields::from(vec![number("months"), number("days"), number("millis")]))
+        }
+    })
+}

@@ -1,0 +1,154 @@
+//! Schemas kept in a folder of the checkpoint, so that a restart or a replay needs no registry.
+//!
+//! One file a schema, `id-<n>.json` or `guid-<uuid>.json`, created once and never changed: an id means one schema for
+//! ever. A crash leaves a whole file or none.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sluicebox_core::durable::{self, FileError};
+
+use crate::error::AvroError;
+use crate::framing::SchemaKey;
+use crate::registry::SchemaText;
+
+/// A folder of schemas by id or GUID.
+#[derive(Debug, Clone)]
+pub struct SchemaCache {
+    dir: PathBuf,
+}
+
+impl SchemaCache {
+    /// The cache in `dir`, which is made durably if it is not there; leftovers of a crash are swept.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or swept.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Self, AvroError> {
+        let dir = dir.into();
+        durable::create_dir_durable(&dir)?;
+        durable::sweep_temporaries(&dir)?;
+        Ok(Self { dir })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The schema of `key`, or `None` if it was never put.
+    ///
+    /// # Errors
+    /// When its file cannot be read, or is not as it was written.
+    pub fn get(&self, key: SchemaKey) -> Result<Option<SchemaText>, AvroError> {
+        read_sealed(&self.path(key), WAY_OUT)
+    }
+
+    /// Keeps `text` as the schema of `key`, durable when this returns. What was put first stays.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn put(&self, key: SchemaKey, text: &SchemaText) -> Result<(), AvroError> {
+        durable::create_if_absent(&self.path(key), &seal(text, &self.path(key))?)?;
+        Ok(())
+    }
+
+    fn path(&self, key: SchemaKey) -> PathBuf {
+        self.dir.join(match key {
+            SchemaKey::Id(id) => format!("id-{id}.json"),
+            SchemaKey::Guid(guid) => format!("guid-{guid}.json"),
+        })
+    }
+}
+
+const WAY_OUT: &str = "remove the file while the schema registry can be reached, and the schema is fetched again";
+
+/// The layout of sealed files that this binary writes and reads.
+const FORMAT: u32 = 1;
+
+/// The first line of a sealed file; its content follows.
+#[derive(Debug, Serialize, Deserialize)]
+struct Seal {
+    /// [`FORMAT`].
+    format: u32,
+    /// [`durable::checksum`] of everything after the first line.
+    checksum: String,
+}
+
+/// `content` as the bytes of a file that can tell whether it is whole.
+pub(crate) fn seal<T: Serialize>(content: &T, path: &Path) -> Result<Vec<u8>, AvroError> {
+    let unwritable = |e: serde_json::Error| FileError::new("write", path, e.into());
+    let body = serde_json::to_vec(content).map_err(unwritable)?;
+    let seal = Seal { format: FORMAT, checksum: durable::checksum(&body) };
+    let mut bytes = serde_json::to_vec(&seal).map_err(unwritable)?;
+    bytes.push(b'\n');
+    bytes.extend_from_slice(&body);
+    Ok(bytes)
+}
+
+/// The content of the sealed file `path`, or `None` if there is no such file.
+pub(crate) fn read_sealed<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    way_out: &'static str,
+) -> Result<Option<T>, AvroError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(FileError::new("read", path, e).into()),
+    };
+    unseal(&bytes).map(Some).map_err(|problem| AvroError::Damaged { path: path.to_owned(), problem, way_out })
+}
+
+fn unseal<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let end = bytes.iter().position(|b| *b == b'\n').ok_or("its first line is missing")?;
+    let (first, rest) = bytes.split_at(end);
+    let body = rest.get(1..).unwrap_or_default();
+    let seal: Seal = serde_json::from_slice(first).map_err(|e| format!("its first line cannot be read ({e})"))?;
+    if seal.format != FORMAT {
+        return Err(format!("it has format {}, this binary reads {FORMAT}", seal.format));
+    }
+    if seal.checksum != durable::checksum(body) {
+        return Err("its content does not have its checksum, so it was changed or damaged".to_owned());
+    }
+    serde_json::from_slice(body).map_err(|e| format!("its content cannot be read ({e})"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use super::*;
+    use crate::registry::{Reference, ReferencedText};
+
+    #[test]
+    fn what_was_put_is_there_after_a_restart_and_the_first_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("a/b");
+        let cache = SchemaCache::open(&folder).unwrap();
+        let reference = Reference { name: "a.B".into(), subject: "b".into(), version: 1 };
+        let text = SchemaText {
+            schema: "\"a.B\"".into(),
+            references: vec![ReferencedText { reference, schema: "{}".into() }],
+        };
+        cache.put(SchemaKey::Id(7), &text).unwrap();
+        cache.put(SchemaKey::Id(7), &SchemaText::new("\"int\"")).unwrap();
+        let again = SchemaCache::open(&folder).unwrap();
+        assert_eq!(again.get(SchemaKey::Id(7)).unwrap(), Some(text));
+        assert_eq!(again.get(SchemaKey::Id(8)).unwrap(), None);
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_with_the_way_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = SchemaCache::open(dir.path()).unwrap();
+        cache.put(SchemaKey::Id(7), &SchemaText::new("\"int\"")).unwrap();
+        let path = dir.path().join("id-7.json");
+        let whole = std::fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        for damaged in [&whole[..whole.len() - 1], &whole[..3], &flipped, b"{\"format\":2,\"checksum\":\"\"}\n"] {
+            std::fs::write(&path, damaged).unwrap();
+            let error = cache.get(SchemaKey::Id(7)).unwrap_err().to_string();
+            assert!(error.contains("id-7.json") && error.contains("remove the file"), "{error}");
+        }
+    }
+}

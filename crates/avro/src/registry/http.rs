@@ -1,0 +1,360 @@
+//! A registry over HTTP, by Confluent's REST API.
+//!
+//! A registry that is down is waited for: transport errors, 429 and 5xx are tried again, on every URL in turn, with
+//! pauses that grow, and one message says so. Any other refusal is final at once. Schemas are immutable, so each is
+//! asked for once; that an id is unknown is believed for a few seconds only.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rand::Rng;
+use reqwest::{Response, StatusCode, header};
+use serde::Deserialize;
+use sluicebox_core::Clock;
+
+use crate::framing::{Guid, SchemaKey};
+use crate::registry::flight::Flights;
+use crate::registry::references::ReferenceWalk;
+use crate::registry::{Auth, HttpOptions, PinnedSchema, Reference, Registry, RegistryError, SchemaText};
+
+/// A registry's Retry-After is obeyed up to this.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+/// Unknown keys remembered at most; beyond it all are forgotten, which costs requests and nothing else.
+const MOST_UNKNOWN: usize = 10_000;
+
+/// A registry over HTTP. One client serves any number of tasks.
+pub struct HttpRegistry {
+    options: HttpOptions,
+    client: reqwest::Client,
+    clock: Arc<dyn Clock>,
+    /// The URL that answered last, tried first.
+    preferred: AtomicUsize,
+    /// Whether the user has been told that the registry does not answer.
+    told_down: AtomicBool,
+    schemas: Flights<SchemaKey, Arc<SchemaText>>,
+    versions: Flights<(String, i32), Answer>,
+    /// Keys that the registry does not know, with the time until which that is believed.
+    unknown: Mutex<HashMap<SchemaKey, Duration>>,
+}
+
+impl fmt::Debug for HttpRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpRegistry").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// What the registry says of a schema. `id`, `version` and `subject` are there only when a version was asked for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    schema: String,
+    /// Left out for AVRO.
+    schema_type: Option<String>,
+    #[serde(default)]
+    references: Option<Vec<Reference>>,
+    subject: Option<String>,
+    version: Option<i32>,
+    id: Option<i32>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    error_code: i64,
+    #[serde(default)]
+    message: String,
+}
+
+/// What became of one request.
+enum Outcome {
+    Answered(Answer),
+    Final(RegistryError),
+    /// Worth trying again, no sooner than after the pause that the registry asked for.
+    Again {
+        why: String,
+        source: Option<reqwest::Error>,
+        pause: Option<Duration>,
+    },
+}
+
+impl HttpRegistry {
+    /// A client for the registry that `options` name. Sends nothing yet.
+    ///
+    /// # Errors
+    /// When a certificate or key file cannot be read.
+    pub fn new(options: HttpOptions, clock: Arc<dyn Clock>) -> Result<Self, RegistryError> {
+        let mut builder = reqwest::Client::builder()
+            .timeout(options.timeout)
+            .user_agent(concat!("sluicebox/", env!("CARGO_PKG_VERSION")));
+        if let Some(path) = &options.ca_file {
+            let authorities = read_pem("schema.registry.ssl.ca.location", path, reqwest::Certificate::from_pem_bundle)?;
+            builder = authorities.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);
+        }
+        if let Some(path) = &options.identity_file {
+            builder =
+                builder.identity(read_pem("schema.registry.ssl.identity.location", path, reqwest::Identity::from_pem)?);
+        }
+        let client = builder.build().map_err(|e| RegistryError::Option {
+            option: "schema.registry.url".to_owned(),
+            problem: format!("no client can be made for it: {e}"),
+        })?;
+        Ok(Self {
+            options,
+            client,
+            clock,
+            preferred: AtomicUsize::new(0),
+            told_down: AtomicBool::new(false),
+            schemas: Flights::new(),
+            versions: Flights::new(),
+            unknown: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// Asks until there is an answer: every URL in turn, then a pause, and again.
+    async fn ask(&self, what: &str, path: &str) -> Result<Answer, RegistryError> {
+        let started = self.clock.monotonic();
+        let mut backoff = self.options.first_backoff;
+        let mut attempts = 0;
+        loop {
+            let mut pause = backoff.mul_f64(rand::rng().random_range(0.5..1.0));
+            let mut last = (String::new(), None);
+            for turn in 0..self.options.urls.len() {
+                let index = (self.preferred.load(Ordering::Relaxed) + turn) % self.options.urls.len();
+                attempts += 1;
+                match self.request(index, what, path).await {
+                    Outcome::Answered(answer) => {
+                        self.answered(index);
+                        return Ok(answer);
+                    }
+                    Outcome::Final(error) => {
+                        self.answered(index);
+                        return Err(error);
+                    }
+                    Outcome::Again { why, source, pause: wanted } => {
+                        pause = pause.max(wanted.unwrap_or_default().min(LONGEST_RETRY_AFTER));
+                        last = (why, source);
+                    }
+                }
+            }
+            let waited = self.clock.monotonic().saturating_sub(started) + pause;
+            if self.options.give_up_after.is_some_and(|limit| waited > limit) {
+                let (last, source) = last;
+                return Err(RegistryError::Unavailable { what: what.to_owned(), attempts, last, source });
+            }
+            if !self.told_down.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "waiting for the schema registry {} to answer for {what}: {}",
+                    self.options.urls.join(", "),
+                    last.0
+                );
+            }
+            tokio::time::sleep(pause).await;
+            backoff = (backoff * 2).min(self.options.max_backoff);
+        }
+    }
+
+    fn answered(&self, index: usize) {
+        self.preferred.store(index, Ordering::Relaxed);
+        if self.told_down.swap(false, Ordering::Relaxed) {
+            tracing::info!("the schema registry {} answers again", self.options.urls[index]);
+        }
+    }
+
+    async fn request(&self, index: usize, what: &str, path: &str) -> Outcome {
+        let registry = &self.options.urls[index];
+        let request = self.client.get(format!("{registry}{path}")).header(header::ACCEPT, ACCEPT);
+        let request = match &self.options.auth {
+            Auth::None => request,
+            Auth::Basic { user, password } => request.basic_auth(user.reveal(), Some(password.reveal())),
+            Auth::Bearer(token) => request.bearer_auth(token.reveal()),
+        };
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(e) => return again(registry, e),
+        };
+        let status = response.status();
+        let retry_after = retry_after(&response);
+        let body = match response.bytes().await {
+            Ok(body) => body,
+            Err(e) => return again(registry, e),
+        };
+        if status.is_success() {
+            return match serde_json::from_slice(&body) {
+                Ok(answer) => Outcome::Answered(answer),
+                Err(e) => Outcome::Final(RegistryError::Malformed {
+                    what: what.to_owned(),
+                    registry: registry.clone(),
+                    problem: e.to_string(),
+                }),
+            };
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT || status.is_server_error()
+        {
+            return Outcome::Again {
+                why: format!("{registry} answered HTTP {status}"),
+                source: None,
+                pause: retry_after,
+            };
+        }
+        Outcome::Final(refusal(what, registry, status, &body))
+    }
+
+    /// The schema of `answer` with its references fetched.
+    async fn complete(&self, what: &str, answer: Answer) -> Result<SchemaText, RegistryError> {
+        let answer = avro_only(what, answer)?;
+        let mut walk = ReferenceWalk::new(answer.references.unwrap_or_default());
+        let circular = |problem| RegistryError::References { what: what.to_owned(), problem };
+        while let Some(reference) = walk.next().map_err(circular)? {
+            let found = self.subject_version(&reference.subject, reference.version).await?;
+            let found = avro_only(&format!("subject {} version {}", reference.subject, reference.version), found)?;
+            walk.supply(reference, found.schema, found.references.unwrap_or_default());
+        }
+        Ok(SchemaText { schema: answer.schema, references: walk.finish() })
+    }
+
+    async fn subject_version(&self, subject: &str, version: i32) -> Result<Answer, RegistryError> {
+        let what = format!("version {version} of subject {subject}");
+        let path = format!("/subjects/{}/versions/{version}", encoded(subject));
+        self.versions.get(&(subject.to_owned(), version), || self.ask(&what, &path)).await
+    }
+
+    async fn pinned(&self, what: &str, answer: Answer) -> Result<PinnedSchema, RegistryError> {
+        let malformed = |field: &str| RegistryError::Malformed {
+            what: what.to_owned(),
+            registry: self.options.urls.join(", "),
+            problem: format!("field `{field}` is missing"),
+        };
+        let subject = answer.subject.clone().ok_or_else(|| malformed("subject"))?;
+        let version = answer.version.ok_or_else(|| malformed("version"))?;
+        let id = answer.id.ok_or_else(|| malformed("id"))?;
+        Ok(PinnedSchema { subject, version, id, text: self.complete(what, answer).await? })
+    }
+
+    async fn by_key_at(&self, key: SchemaKey, path: String) -> Result<Arc<SchemaText>, RegistryError> {
+        let what = format!("schema {key}");
+        if self.still_unknown(key) {
+            return Err(RegistryError::NotFound { what, registry: self.options.urls.join(", ") });
+        }
+        let answer = self
+            .schemas
+            .get(&key, || async {
+                let answer = self.ask(&what, &path).await?;
+                Ok(Arc::new(self.complete(&what, answer).await?))
+            })
+            .await;
+        if matches!(answer, Err(RegistryError::NotFound { .. })) {
+            self.remember_unknown(key);
+        }
+        answer
+    }
+
+    fn still_unknown(&self, key: SchemaKey) -> bool {
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        match unknown.get(&key) {
+            Some(until) if self.clock.monotonic() < *until => true,
+            Some(_) => {
+                unknown.remove(&key);
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn remember_unknown(&self, key: SchemaKey) {
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown.len() >= MOST_UNKNOWN {
+            unknown.clear();
+        }
+        unknown.entry(key).or_insert(self.clock.monotonic() + self.options.unknown_for);
+    }
+}
+
+#[async_trait]
+impl Registry for HttpRegistry {
+    async fn by_id(&self, id: i32) -> Result<Arc<SchemaText>, RegistryError> {
+        self.by_key_at(SchemaKey::Id(id), format!("/schemas/ids/{id}")).await
+    }
+
+    async fn by_guid(&self, guid: Guid) -> Result<Arc<SchemaText>, RegistryError> {
+        self.by_key_at(SchemaKey::Guid(guid), format!("/schemas/guids/{guid}")).await
+    }
+
+    async fn latest(&self, subject: &str) -> Result<PinnedSchema, RegistryError> {
+        let what = format!("subject {subject}");
+        let answer = self.ask(&what, &format!("/subjects/{}/versions/latest", encoded(subject))).await?;
+        self.pinned(&what, answer).await
+    }
+
+    async fn version(&self, subject: &str, version: i32) -> Result<PinnedSchema, RegistryError> {
+        let answer = self.subject_version(subject, version).await?;
+        self.pinned(&format!("version {version} of subject {subject}"), answer).await
+    }
+}
+
+const ACCEPT: &str = "application/vnd.schemaregistry.v1+json, application/json";
+
+fn read_pem<T>(
+    option: &str,
+    path: &std::path::Path,
+    parse: impl Fn(&[u8]) -> Result<T, reqwest::Error>,
+) -> Result<T, RegistryError> {
+    let problem = |why: String| RegistryError::Option {
+        option: option.to_owned(),
+        problem: format!("cannot read the PEM file {}: {why}", path.display()),
+    };
+    let bytes = std::fs::read(path).map_err(|e| problem(e.to_string()))?;
+    parse(&bytes).map_err(|e| problem(e.to_string()))
+}
+
+fn again(registry: &str, error: reqwest::Error) -> Outcome {
+    let error = error.without_url();
+    // The reason (refused, name unknown, certificate) stands at the end of the chain.
+    let mut reason: &dyn std::error::Error = &error;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    Outcome::Again { why: format!("{registry}: {reason}"), source: Some(error), pause: None }
+}
+
+/// The pause that the registry asks for, when it gives it in seconds.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn refusal(what: &str, registry: &str, status: StatusCode, body: &[u8]) -> RegistryError {
+    let (what, registry, code) = (what.to_owned(), registry.to_owned(), status.as_u16());
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return RegistryError::Denied { what, registry, status: code };
+    }
+    match serde_json::from_slice::<Refusal>(body) {
+        // A bare 404 is a wrong URL, not an unknown schema: it must stop the run, not cost every event.
+        Ok(refusal) if status == StatusCode::NOT_FOUND && refusal.error_code != 404 => {
+            RegistryError::NotFound { what, registry }
+        }
+        Ok(refusal) => {
+            RegistryError::Refused { what, registry, status: code, code: refusal.error_code, message: refusal.message }
+        }
+        Err(_) => RegistryError::Refused {
+            what,
+            registry,
+            status: code,
+            code: i64::from(code),
+            message: "the answer is not a schema registry's; check 'schema.registry.url'".to_owned(),
+        },
+    }
+}
+
+fn avro_only(what: &str, answer: Answer) -> Result<Answer, RegistryError> {
+    match answer.schema_type.as_deref() {
+        None | Some("AVRO") => Ok(answer),
+        Some(other) => Err(RegistryError::NotAvro { what: what.to_owned(), schema_type: other.to_owned() }),
+    }
+}
+
+fn encoded(subject: &str) -> String {
+    percent_encoding::utf8_percent_encode(subject, percent_encoding::NON_ALPHANUMERIC).to_string()
+}

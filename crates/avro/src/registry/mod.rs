@@ -1,0 +1,225 @@
+//! What a Schema Registry is asked for, whoever answers: a server over HTTP ([`http`]) or the embedded registry
+//! ([`crate::store`]).
+
+pub mod cache;
+mod flight;
+pub mod http;
+mod options;
+pub(crate) mod references;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use sluicebox_core::{Blame, Blamed, Retry};
+use thiserror::Error;
+
+use crate::error::AvroError;
+use crate::framing::{Guid, SchemaKey};
+
+pub use http::HttpRegistry;
+pub use options::{Auth, HttpOptions, Secret};
+
+/// A schema's reference to another, as the registry keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Reference {
+    /// The full name by which the schema uses the referenced one.
+    pub name: String,
+    /// The subject of the referenced schema.
+    pub subject: String,
+    /// Its version there.
+    pub version: i32,
+}
+
+/// A referenced schema with its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferencedText {
+    /// Where it is registered and how it is named.
+    #[serde(flatten)]
+    pub reference: Reference,
+    /// Its JSON.
+    pub schema: String,
+}
+
+/// A schema's text with everything it refers to, so that it can be parsed without a registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaText {
+    /// The schema's JSON.
+    pub schema: String,
+    /// Everything it refers to, directly or not, each after what it refers to itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<ReferencedText>,
+}
+
+impl SchemaText {
+    /// A schema that refers to no other.
+    pub fn new(schema: impl Into<String>) -> Self {
+        Self { schema: schema.into(), references: Vec::new() }
+    }
+}
+
+/// The reader schema of a source. The checkpoint pins it, so that a row's columns do not change between two starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedSchema {
+    /// The subject it is registered under.
+    pub subject: String,
+    /// Its version there.
+    pub version: i32,
+    /// Its id in the registry.
+    pub id: i32,
+    /// Its text and what it refers to.
+    #[serde(flatten)]
+    pub text: SchemaText,
+}
+
+/// Answers questions about schemas. Every answer about an id, a GUID or a version is immutable; [`Registry::latest`]
+/// alone may change.
+#[async_trait]
+pub trait Registry: Send + Sync + Debug {
+    /// The schema of a global id.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`] if there is no such id; others when the registry cannot answer.
+    async fn by_id(&self, id: i32) -> Result<Arc<SchemaText>, RegistryError>;
+
+    /// The schema of a GUID.
+    ///
+    /// # Errors
+    /// As [`Registry::by_id`].
+    async fn by_guid(&self, guid: Guid) -> Result<Arc<SchemaText>, RegistryError>;
+
+    /// The latest version of `subject`.
+    ///
+    /// # Errors
+    /// As [`Registry::by_id`].
+    async fn latest(&self, subject: &str) -> Result<PinnedSchema, RegistryError>;
+
+    /// Version `version` of `subject`.
+    ///
+    /// # Errors
+    /// As [`Registry::by_id`].
+    async fn version(&self, subject: &str, version: i32) -> Result<PinnedSchema, RegistryError>;
+
+    /// The schema that an event names.
+    ///
+    /// # Errors
+    /// As [`Registry::by_id`].
+    async fn by_key(&self, key: SchemaKey) -> Result<Arc<SchemaText>, RegistryError> {
+        match key {
+            SchemaKey::Id(id) => self.by_id(id).await,
+            SchemaKey::Guid(guid) => self.by_guid(guid).await,
+        }
+    }
+}
+
+/// A question that the registry did not answer. URLs in it carry no credentials.
+#[derive(Debug, Error)]
+pub enum RegistryError {
+    /// There is no such schema, subject or version.
+    #[error("{registry} does not know {what}; register it, or check that this is the registry its producer used")]
+    NotFound {
+        /// `schema id 7`, `subject orders-value`, ...
+        what: String,
+        /// The registry.
+        registry: String,
+    },
+    /// The schema is not an Avro schema.
+    #[error("{what} is a {schema_type} schema; only AVRO can be decoded")]
+    NotAvro {
+        /// What was asked for.
+        what: String,
+        /// `JSON`, `PROTOBUF`, ...
+        schema_type: String,
+    },
+    /// The registry wants other credentials.
+    #[error(
+        "{registry} refused access to {what} (HTTP {status}); check 'schema.registry.basic.auth.user.info' or \
+         'schema.registry.bearer.auth.token'"
+    )]
+    Denied {
+        /// What was asked for.
+        what: String,
+        /// The registry.
+        registry: String,
+        /// 401 or 403.
+        status: u16,
+    },
+    /// The registry refused for another reason, which a retry will not change.
+    #[error("{registry} refused {what} (HTTP {status}, code {code}): {message}")]
+    Refused {
+        /// What was asked for.
+        what: String,
+        /// The registry.
+        registry: String,
+        /// The HTTP status.
+        status: u16,
+        /// Confluent's error code, or the status again.
+        code: i64,
+        /// What the registry said.
+        message: String,
+    },
+    /// No registry answered within the time that retries are given.
+    #[error("no schema registry answered for {what} after {attempts} attempts; the last one: {last}")]
+    Unavailable {
+        /// What was asked for.
+        what: String,
+        /// Requests that were sent.
+        attempts: u32,
+        /// What became of the last one.
+        last: String,
+        /// Its transport error, if that was it.
+        source: Option<reqwest::Error>,
+    },
+    /// The answer is not what the protocol says.
+    #[error(
+        "{registry} gave an answer for {what} that is no schema: {problem}; is this a Confluent-compatible registry?"
+    )]
+    Malformed {
+        /// What was asked for.
+        what: String,
+        /// The registry.
+        registry: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// References run in a circle, or are too many.
+    #[error("the references of {what} {problem}")]
+    References {
+        /// What was asked for.
+        what: String,
+        /// `run in a circle`, ...
+        problem: String,
+    },
+    /// An option is wrong.
+    #[error("option '{option}': {problem}")]
+    Option {
+        /// The option.
+        option: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// The files of the embedded registry cannot be read.
+    #[error("the embedded registry failed: {source}")]
+    Embedded {
+        /// Why.
+        source: Box<AvroError>,
+    },
+}
+
+impl Blamed for RegistryError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Option { .. } | Self::NotAvro { .. } => Blame::User,
+            Self::Embedded { source } => source.blame(),
+            _ => Blame::Outside,
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Unavailable { .. } => Retry::WithBackoff,
+            _ => Retry::No,
+        }
+    }
+}

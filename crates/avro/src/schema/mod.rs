@@ -1,0 +1,221 @@
+//! Avro schemas, parsed: an arena of nodes in which every name is resolved.
+//!
+//! Parsed here and not by `apache-avro`, whose parser loses the logical type of a named fixed at its second use, takes
+//! a field that is no object for no field, and leaves references by name in the tree, which its compatibility check
+//! then compares by name alone. Tests compare the two.
+
+mod default;
+mod parse;
+
+use serde_json::Value as Json;
+use thiserror::Error;
+
+use crate::registry::SchemaText;
+
+pub(crate) use default::encode_default;
+
+/// A schema that cannot be used, with the place in it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{place}: {problem}")]
+pub struct SchemaError {
+    /// Where, such as `Order.items[].price`, or `the schema`.
+    pub place: String,
+    /// What is wrong, and what would be right.
+    pub problem: String,
+}
+
+impl SchemaError {
+    pub(crate) fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
+        let place = place.into();
+        Self { place: if place.is_empty() { "the schema".to_owned() } else { place }, problem: problem.into() }
+    }
+}
+
+/// A node's number in its schema.
+pub(crate) type NodeId = usize;
+
+/// A parsed schema.
+#[derive(Debug, Clone)]
+pub struct AvroSchema {
+    nodes: Vec<Node>,
+    root: NodeId,
+}
+
+/// One type of a schema.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    pub(crate) logical: Option<Logical>,
+}
+
+/// What a node is on the wire.
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    Null,
+    Boolean,
+    Int,
+    Long,
+    Float,
+    Double,
+    Bytes,
+    String,
+    Fixed { name: Name, size: usize },
+    Enum { name: Name, symbols: Vec<String>, default: Option<String> },
+    Record { name: Name, fields: Vec<Field> },
+    Array(NodeId),
+    Map(NodeId),
+    Union(Vec<NodeId>),
+}
+
+/// The name of a record, enum or fixed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Name {
+    /// With its namespace.
+    pub(crate) full: String,
+    /// Other full names, by which a writer may know the type.
+    pub(crate) aliases: Vec<String>,
+}
+
+impl Name {
+    /// The name without its namespace.
+    pub(crate) fn short(&self) -> &str {
+        short(&self.full)
+    }
+
+    /// Whether a reader's type of this name may read a writer's named `writer`: the same name, namespaces apart, or an
+    /// alias of it.
+    pub(crate) fn reads(&self, writer: &Self) -> bool {
+        self.short() == writer.short() || self.aliases.iter().any(|a| *a == writer.full || a == writer.short())
+    }
+}
+
+fn short(full: &str) -> &str {
+    full.rsplit('.').next().unwrap_or(full)
+}
+
+/// A record's field.
+#[derive(Debug, Clone)]
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) aliases: Vec<String>,
+    pub(crate) node: NodeId,
+    pub(crate) default: Option<Json>,
+}
+
+/// What a node's values mean beyond their bytes. A logical type that does not fit its node is ignored, as the
+/// specification says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Logical {
+    Decimal {
+        precision: u32,
+        scale: u32,
+    },
+    /// On a string or on a fixed of 16 bytes.
+    Uuid,
+    Date,
+    Time(Unit),
+    Timestamp {
+        unit: Unit,
+        local: bool,
+    },
+    /// On a fixed of 12 bytes.
+    Duration,
+}
+
+/// The unit of a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Unit {
+    Millis,
+    Micros,
+    Nanos,
+}
+
+impl AvroSchema {
+    /// Parses a schema and what it refers to.
+    ///
+    /// # Errors
+    /// When it is not a valid Avro schema, or a name in it is neither defined nor referred to.
+    pub fn parse(text: &SchemaText) -> Result<Self, SchemaError> {
+        parse::parse(text)
+    }
+
+    /// Checks that every default is a value of its field's type, which a registry asks of new schemas. Reading is more
+    /// lenient: only defaults that are needed must be right.
+    ///
+    /// # Errors
+    /// The first default that is not.
+    pub fn check_defaults(&self) -> Result<(), SchemaError> {
+        for node in &self.nodes {
+            if let Kind::Record { name, fields } = &node.kind {
+                for field in fields {
+                    if let Some(default) = &field.default {
+                        encode_default(self, field.node, default)
+                            .map_err(|problem| SchemaError::new(format!("{}.{}", name.full, field.name), problem))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The full name of the schema's record, enum or fixed; `None` for other types.
+    #[must_use]
+    pub fn full_name(&self) -> Option<&str> {
+        self.node(self.root).name().map(|n| n.full.as_str())
+    }
+
+    pub(crate) fn root(&self) -> NodeId {
+        self.root
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id]
+    }
+
+    /// For each node, whether a value of it may take no byte: null, a fixed of size 0, a record of nothing else.
+    pub(crate) fn may_be_empty(&self) -> Vec<bool> {
+        let mut empty = vec![false; self.nodes.len()];
+        loop {
+            let mut changed = false;
+            for (id, node) in self.nodes.iter().enumerate() {
+                let now = match &node.kind {
+                    Kind::Null | Kind::Fixed { size: 0, .. } => true,
+                    Kind::Record { fields, .. } => fields.iter().all(|f| empty[f.node]),
+                    _ => false,
+                };
+                changed |= now != empty[id];
+                empty[id] = now;
+            }
+            if !changed {
+                return empty;
+            }
+        }
+    }
+}
+
+impl Node {
+    pub(crate) fn name(&self) -> Option<&Name> {
+        match &self.kind {
+            Kind::Fixed { name, .. } | Kind::Enum { name, .. } | Kind::Record { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The type's name in messages and, for unions, in column names.
+    pub(crate) fn type_name(&self) -> &str {
+        match &self.kind {
+            Kind::Null => "null",
+            Kind::Boolean => "boolean",
+            Kind::Int => "int",
+            Kind::Long => "long",
+            Kind::Float => "float",
+            Kind::Double => "double",
+            Kind::Bytes => "bytes",
+            Kind::String => "string",
+            Kind::Array(_) => "array",
+            Kind::Map(_) => "map",
+            Kind::Union(_) => "union",
+            Kind::Fixed { name, .. } | Kind::Enum { name, .. } | Kind::Record { name, .. } => name.short(),
+        }
+    }
+}
