@@ -302,25 +302,23 @@ impl BatchReport {
     /// # Errors
     /// The first ledger that does not, with its counts.
     pub fn check(&self) -> Result<()> {
-        for source in &self.sources {
-            if source.ledger.as_ref().is_none_or(|l| !l.ok) {
-                return Err(QualityError::Ledger {
-                    dataset: format!("source {}", source.source),
-                    batch_id: self.batch_id,
-                    equation: SOURCE_EQUATION.to_owned(),
-                    numbers: format!(
-                        "read {}, tombstones {}, dead_letters {}, rows {}, records in ranges {}, dead letters by class {}",
-                        source.read,
-                        source.tombstones,
-                        source.dead_letters,
-                        source.rows,
-                        source.records(),
-                        source.dead_letters_by_class.values().sum::<u64>()
-                    ),
-                });
-            }
+        if let Some(source) = self.sources.iter().find(|s| s.ledger.as_ref().is_none_or(|l| !l.ok)) {
+            return Err(QualityError::Ledger {
+                dataset: format!("source {}", source.source),
+                batch_id: self.batch_id,
+                equation: SOURCE_EQUATION.to_owned(),
+                numbers: format!(
+                    "read {}, tombstones {}, dead_letters {}, rows {}, records in ranges {}, dead letters by class {}",
+                    source.read,
+                    source.tombstones,
+                    source.dead_letters,
+                    source.rows,
+                    source.records(),
+                    source.dead_letters_by_class.values().sum::<u64>()
+                ),
+            });
         }
-        for table in self.tables.iter().filter(|t| !t.ledger.ok) {
+        if let Some(table) = self.tables.iter().find(|t| !t.ledger.ok) {
             return Err(QualityError::Ledger {
                 dataset: format!("table {}", table.table),
                 batch_id: self.batch_id,

@@ -69,7 +69,10 @@ enum Truth {
     Error,
 }
 
-fn cases() -> Vec<(Expr, fn(Row) -> Truth)> {
+/// A condition and its naive evaluator.
+type Case = (Expr, fn(Row) -> Truth);
+
+fn cases() -> Vec<Case> {
     fn of(value: Option<bool>) -> Truth {
         value.map_or(Truth::Null, Truth::Is)
     }
