@@ -20,6 +20,7 @@ pub mod ast;
 pub mod bind;
 pub mod diagnostic;
 pub mod graph;
+pub mod leaf;
 pub mod options;
 pub mod parse;
 pub mod settings;

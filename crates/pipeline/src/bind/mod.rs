@@ -1,1 +1,236 @@
 //! From a parsed pipeline to plans: names and types resolved, queries cut where state begins.
+//!
+//! A query goes through these hands, each a file:
+//!
+//! 1. `check`: what no query over a stream may have, found in the parsed SQL.
+//! 2. `plan`: DataFusion plans and analyses it over the visible columns of its streams, so that `SELECT *` never sees a
+//!    hidden one; its errors become diagnostics. [`functions`] and `durations` say with which functions and rules.
+//! 3. `lower` and `stateful`: the plan is rebuilt bottom-up with the hidden columns of its streams behind the visible
+//!    ones, and cut into [`crate::graph::Node`]s where state begins.
+//! 4. `table`: what holds for a table as a whole: one schema for all its flows, expectations, partition columns.
+//!
+//! [`crate::leaf`] and [`clock`] are what the engine needs to run the plans.
+
+mod check;
+pub mod clock;
+mod describe;
+mod durations;
+pub mod functions;
+mod lower;
+mod order;
+mod place;
+mod plan;
+mod stateful;
+mod table;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use sluicebox_core::provenance::{is_hidden, visible_schema};
+
+use self::lower::{Facts, Lowering, Relation, Upstream, View};
+use self::place::Places;
+use self::plan::Catalog;
+use crate::ast::{FlowDef, Pipeline, Query, Span, ViewDef};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::graph::{Flow, Graph, Hidden, Table};
+
+pub use self::clock::{bind_clock, bind_expectation, bind_expr_clock, expr_uses_clock, uses_clock};
+pub use self::describe::{
+    ClauseDescription, ColumnDescription, Description, ExpectationDescription, FlowDescription, SourceDescription,
+    StateDescription, TableDescription, WatermarkDescription,
+};
+pub use self::functions::session_state;
+
+/// Resolves every name and type of `pipeline` and cuts its queries into nodes.
+///
+/// `sources` gives for each source its visible columns and then those of provenance.
+///
+/// # Errors
+/// All mistakes that can be told apart, in the order of the text. A query whose upstream is wrong is not looked at.
+pub fn bind(pipeline: Pipeline, sources: &BTreeMap<String, SchemaRef>) -> Result<Graph, Diagnostics> {
+    let mut binder = Binder::new(&pipeline, sources);
+    binder.run();
+    let Binder { tables, found, .. } = binder;
+    if found.is_empty() {
+        return Ok(Graph { pipeline, tables });
+    }
+    Err(Diagnostics::new(pipeline.file.clone(), Arc::clone(&pipeline.text), found))
+}
+
+/// What is bound so far.
+struct Binder<'p> {
+    pipeline: &'p Pipeline,
+    state: SessionState,
+    places: Places<'p>,
+    relations: BTreeMap<String, Relation<'p>>,
+    /// Views and tables with a mistake, and those below them.
+    wrong: BTreeSet<String>,
+    delays: BTreeMap<String, i64>,
+    tables: Vec<Table>,
+    found: Vec<Diagnostic>,
+}
+
+/// A flow and what is known of its rows.
+struct BoundFlow {
+    flow: Flow,
+    span: Span,
+    facts: Facts,
+    /// The visible columns.
+    schema: SchemaRef,
+}
+
+type Found<T> = Result<T, Vec<Diagnostic>>;
+
+impl<'p> Binder<'p> {
+    fn new(pipeline: &'p Pipeline, sources: &BTreeMap<String, SchemaRef>) -> Self {
+        let mut relations = BTreeMap::new();
+        for source in &pipeline.sources {
+            if let Some(schema) = sources.get(&source.name.value) {
+                let upstream = Upstream {
+                    schema: visible_schema(schema),
+                    hidden: Hidden { provenance: true, event_time: false },
+                    event_time: Vec::new(),
+                    windows: Vec::new(),
+                    clauses: Vec::new(),
+                };
+                relations.insert(source.name.value.clone(), Relation::Rows(upstream));
+            }
+        }
+        Self {
+            pipeline,
+            state: session_state(1),
+            places: Places::new(&pipeline.text),
+            relations,
+            wrong: BTreeSet::new(),
+            delays: BTreeMap::new(),
+            tables: Vec::new(),
+            found: Vec::new(),
+        }
+    }
+
+    fn run(&mut self) {
+        for item in order::order(self.pipeline) {
+            let (name, streams) = (item.name(), item.upstreams());
+            let usable = streams.iter().all(|s| self.relations.contains_key(*s) && !self.wrong.contains(*s));
+            if !usable {
+                self.unusable(&item);
+                self.wrong.insert(name.to_owned());
+                continue;
+            }
+            let bound = match item {
+                order::Item::View(view) => self.view(view).map(Relation::View),
+                order::Item::Table(def) => self.table(def).map(|(table, upstream)| {
+                    self.tables.push(table);
+                    Relation::Rows(upstream)
+                }),
+            };
+            match bound {
+                Ok(relation) => {
+                    self.relations.insert(name.to_owned(), relation);
+                }
+                Err(mistakes) => {
+                    self.found.extend(mistakes);
+                    self.wrong.insert(name.to_owned());
+                }
+            }
+        }
+    }
+
+    /// A source without a schema is the caller's mistake; every other reason has been reported.
+    fn unusable(&mut self, item: &order::Item<'p>) {
+        for stream in item.streams() {
+            let name = &stream.table;
+            let source = self.pipeline.sources.iter().any(|s| s.name.value == name.value);
+            if source && !self.relations.contains_key(&name.value) {
+                let message = format!("the columns of source `{}` are not known", name.value);
+                self.found.push(Diagnostic::new("source-schema", name.span, message, "no schema"));
+            }
+        }
+    }
+
+    fn view(&self, view: &'p ViewDef) -> Found<View<'p>> {
+        let plan = self.plan(&view.query)?;
+        let mistakes = check_names(plan.schema().as_arrow().fields(), view.query.span);
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        Ok(View { plan, streams: &view.query.streams, span: view.query.span })
+    }
+
+    fn flow(&mut self, flow: &'p FlowDef) -> Found<BoundFlow> {
+        let span = flow.query.span;
+        let plan = self.plan(&flow.query)?;
+        let plan = table::short_names(plan).map_err(|e| vec![plan::diagnose(&e, &self.places, span)])?;
+        let mut lowering = Lowering {
+            relations: &self.relations,
+            places: &self.places,
+            flow: &flow.name.value,
+            span,
+            streams: vec![&flow.query.streams],
+            leaves: BTreeMap::new(),
+            clauses: 0,
+            dedups: 0,
+            aggregates: 0,
+            delays: &mut self.delays,
+        };
+        let bound = lowering.lower(&plan).and_then(|rows| {
+            let facts = rows.facts.clone();
+            lowering.node(rows).map(|node| (facts, node))
+        });
+        let (facts, node) = bound.map_err(|d| vec![*d])?;
+        let schema = visible_schema(node.schema());
+        let mistakes = check_names(schema.fields(), span);
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        Ok(BoundFlow { flow: Flow { name: flow.name.value.clone(), node }, span, facts, schema })
+    }
+
+    /// The analysed plan of a query over the visible columns of its streams.
+    fn plan(&self, query: &Query) -> Found<LogicalPlan> {
+        let mistakes = check::check(&*query.ast, &self.state, &self.places, query.span, check::Place::Query);
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let tables = query.streams.iter().filter_map(|s| {
+            let schema = match self.relations.get(&s.table.value)? {
+                Relation::Rows(upstream) => Arc::clone(&upstream.schema),
+                Relation::View(view) => Arc::clone(view.plan.schema().inner()),
+            };
+            Some((s.leaf.clone(), schema))
+        });
+        let catalog = Catalog::new(&self.state, tables);
+        catalog.query(&query.ast).map_err(|error| {
+            vec![plan::diagnose(&error, &self.places, plan::blame(&catalog, query, &error, &self.places))]
+        })
+    }
+}
+
+/// Columns whose name cannot be that of an output column.
+fn check_names(fields: &arrow::datatypes::Fields, span: Span) -> Vec<Diagnostic> {
+    let mut seen = BTreeSet::new();
+    let mut mistakes = Vec::new();
+    for field in fields {
+        let name = field.name();
+        if !seen.insert(name) {
+            let message = format!("two columns of this query are called `{name}`");
+            mistakes.push(
+                Diagnostic::new("duplicate-column", span, message, "")
+                    .with_help("give one of them another name with AS"),
+            );
+        } else if is_hidden(name) {
+            let message = format!("`{name}` starts with `__sb_`, as the columns of Sluicebox itself do");
+            mistakes
+                .push(Diagnostic::new("reserved-column", span, message, "").with_help("give it another name with AS"));
+        }
+    }
+    mistakes
+}

@@ -1,0 +1,245 @@
+//! What no query over a stream may have, found in the parsed SQL, where every part still knows its place.
+
+use std::ops::ControlFlow;
+
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::Volatility;
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, GroupByExpr, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, Visit, Visitor,
+};
+
+use super::place::Places;
+use crate::ast::Span;
+use crate::diagnostic::Diagnostic;
+
+/// Every part of a query or condition that a stream cannot have.
+pub(super) fn check(
+    node: &impl Visit,
+    state: &SessionState,
+    places: &Places<'_>,
+    whole: Span,
+    place: Place,
+) -> Vec<Diagnostic> {
+    let mut checker = Checker { state, places, whole, place, found: Vec::new() };
+    // Nothing breaks off: all mistakes are reported at once.
+    let _ = node.visit(&mut checker);
+    checker.found
+}
+
+/// Where the SQL stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A query over streams.
+    Query,
+    /// The condition of an expectation.
+    Condition,
+}
+
+struct Checker<'a> {
+    state: &'a SessionState,
+    places: &'a Places<'a>,
+    whole: Span,
+    place: Place,
+    found: Vec<Diagnostic>,
+}
+
+impl Checker<'_> {
+    fn refuse(&mut self, at: &impl Spanned, message: &str, label: &str, help: &str) {
+        let span = self.places.node(at, self.whole);
+        self.found.push(Diagnostic::new("not-supported", span, message, label).with_help(help));
+    }
+
+    fn set_expr(&mut self, body: &SetExpr) {
+        match body {
+            SetExpr::Select(_) | SetExpr::Query(_) => {}
+            SetExpr::SetOperation { op: SetOperator::Union, left, right, .. } => {
+                self.set_expr(left);
+                self.set_expr(right);
+            }
+            SetExpr::SetOperation { op, left, right, .. } => {
+                self.set_expr(left);
+                self.refuse(
+                    right.as_ref(),
+                    &format!("{op} of streams is not supported"),
+                    "this side may still grow",
+                    "UNION ALL is; what must be left out can be said with WHERE",
+                );
+            }
+            other => {
+                self.refuse(other, "a query over a stream starts with SELECT", "", "write SELECT ... FROM STREAM ...")
+            }
+        }
+    }
+
+    fn function(&mut self, function: &Function) {
+        let name = function.name.to_string().to_lowercase();
+        if function.over.is_some() {
+            self.refuse(
+                function,
+                "window functions (OVER) need all rows of a stream, which never ends",
+                "OVER over a stream",
+                "aggregate with GROUP BY window(event_time, INTERVAL '5 minutes'), or take the first row per key with \
+                 DISTINCT ON",
+            );
+        }
+        if name == "nth_value" {
+            self.refuse(
+                function,
+                "nth_value is not supported: its state cannot be merged across batches",
+                "",
+                "use array_agg(x ORDER BY y) and take the element",
+            );
+        }
+        let volatile = |v: Volatility| v == Volatility::Volatile;
+        if self.state.scalar_functions().get(&name).is_some_and(|f| volatile(f.signature().volatility)) {
+            self.refuse(
+                function,
+                &format!("{name}() gives another value each time it runs, so a replayed batch would write other rows"),
+                "not repeatable",
+                "derive the value from the row: its key, or _topic, _partition and _offset; sha256() of them is as good \
+                 as an id",
+            );
+        }
+        if self.place == Place::Condition && self.state.aggregate_functions().contains_key(&name) {
+            let message = format!("an expectation judges one row at a time, so it cannot ask for {name}() over rows");
+            self.refuse(
+                function,
+                &message,
+                "an aggregate",
+                "make a streaming table that aggregates, and put the expectation there",
+            );
+        }
+    }
+
+    fn table_factor(&mut self, factor: &TableFactor) {
+        match factor {
+            TableFactor::Table { args: None, sample: None, .. } | TableFactor::Derived { lateral: false, .. } => {}
+            TableFactor::Table { sample: Some(_), .. } => {
+                self.refuse(factor, "TABLESAMPLE of a stream would pick other rows on a replay", "", "use WHERE");
+            }
+            TableFactor::NestedJoin { .. } => {}
+            TableFactor::UNNEST { .. } => self.refuse(
+                factor,
+                "UNNEST beside a stream is a join, which is not supported yet",
+                "",
+                "write unnest(column) in the SELECT list",
+            ),
+            _ => self.refuse(
+                factor,
+                "a query over a stream reads STREAM, a subquery or a WITH query, nothing else",
+                "not a stream",
+                "write FROM STREAM name",
+            ),
+        }
+    }
+
+    fn select(&mut self, select: &Select) {
+        if let [_, second, ..] = select.from.as_slice() {
+            self.join(second);
+        }
+        for table in &select.from {
+            if let Some(join) = table.joins.first() {
+                self.join(join);
+            }
+        }
+        if let Some(qualify) = &select.qualify {
+            self.refuse(
+                qualify,
+                "QUALIFY needs a window function, which streams cannot have",
+                "",
+                "use WHERE or HAVING",
+            );
+        }
+        let modifiers = match &select.group_by {
+            GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers) => modifiers,
+        };
+        if !modifiers.is_empty() {
+            self.grouping_sets(&select.group_by);
+        }
+        if let Some(item) = select.sort_by.first() {
+            self.order_by(item);
+        }
+    }
+
+    fn join(&mut self, at: &impl Spanned) {
+        self.refuse(
+            at,
+            "joins of streams are not supported yet",
+            "joined here",
+            "UNION ALL is; a lookup in a few constant values can be written as CASE",
+        );
+    }
+
+    fn order_by(&mut self, at: &impl Spanned) {
+        self.refuse(
+            at,
+            "ORDER BY needs all rows of a stream, which never ends",
+            "ORDER BY over a stream",
+            "leave it out: rows are written in the order of their source; DISTINCT ON keeps the first row in that order",
+        );
+    }
+
+    fn grouping_sets(&mut self, at: &impl Spanned) {
+        self.refuse(
+            at,
+            "GROUPING SETS, ROLLUP and CUBE are not supported over streams",
+            "",
+            "make a streaming table for each grouping",
+        );
+    }
+
+    fn subquery(&mut self, at: &Expr) {
+        let message = match self.place {
+            Place::Condition => "an expectation judges one row by its own columns; it cannot have a subquery",
+            Place::Query => "a subquery inside an expression is a join, which streams cannot have yet",
+        };
+        self.refuse(
+            at,
+            message,
+            "a subquery",
+            "a subquery in FROM is fine; a short list can be written out: x IN (1, 2)",
+        );
+    }
+}
+
+impl Visitor for Checker<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        if let Some(order_by) = &query.order_by {
+            self.order_by(order_by);
+        }
+        let limit = "LIMIT over a stream would keep the rows of the first batch and drop all later ones";
+        let fix = "leave it out; DISTINCT ON (keys) keeps one row per key";
+        if let Some(clause) = &query.limit_clause {
+            self.refuse(clause, limit, "a limit", fix);
+        } else if let Some(fetch) = &query.fetch {
+            self.refuse(fetch, limit, "a limit", fix);
+        }
+        if let Some(with) = query.with.as_ref().filter(|with| with.recursive) {
+            self.refuse(with, "WITH RECURSIVE over a stream never ends", "", "WITH without RECURSIVE is fine");
+        }
+        self.set_expr(&query.body);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        self.select(select);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        self.table_factor(factor);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(function) => self.function(function),
+            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => self.subquery(expr),
+            Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) => self.grouping_sets(expr),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,488 @@
+//! What `plan` says of a pipeline, for programs: the graph, schemas, state and guarantees. `text` says the same
+//! to people.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use serde::Serialize;
+use sluicebox_core::fate::Ledger;
+
+use crate::ast::{Action, SourceKind};
+use crate::graph::{Clause, Flow, Graph, Node, PlanNode, StreamNode, Table, Window};
+
+/// A pipeline, described.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Description {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The sources, in the order of the text.
+    pub sources: Vec<SourceDescription>,
+    /// The tables, each after those it reads.
+    pub tables: Vec<TableDescription>,
+}
+
+/// A source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SourceDescription {
+    /// Its name.
+    pub name: String,
+    /// `kafka`, `files` or `rate`.
+    pub kind: &'static str,
+}
+
+/// A streaming table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableDescription {
+    /// Its name.
+    pub name: String,
+    /// The sources and tables that it reads, each once, in the order of the text.
+    pub upstreams: Vec<String>,
+    /// The folder of its files, relative to the working directory.
+    pub location: String,
+    /// `parquet`.
+    pub format: &'static str,
+    /// The partition columns, in order.
+    pub partitioned_by: Vec<String>,
+    /// `append`: a row is written once, when it is final.
+    pub output_mode: &'static str,
+    /// What readers may rely on.
+    pub guarantee: &'static str,
+    /// The columns in order.
+    pub columns: Vec<ColumnDescription>,
+    /// The watermark that its rows carry; none if no clause stands above.
+    pub watermark: Option<WatermarkDescription>,
+    /// What its queries do to the rows, a flow each.
+    pub flows: Vec<FlowDescription>,
+    /// What its operators remember between batches; empty for a stateless table.
+    pub state: Vec<StateDescription>,
+    /// Its expectations, in the order of the text.
+    pub expectations: Vec<ExpectationDescription>,
+    /// The kind of equation that its fates satisfy in each batch.
+    pub ledger: Ledger,
+    /// The equation.
+    pub ledger_equation: &'static str,
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ColumnDescription {
+    /// Its name.
+    pub name: String,
+    /// Its type, as Spark spells it.
+    pub r#type: String,
+    /// Whether it may be NULL.
+    pub nullable: bool,
+    /// Whether its values are in the path of the files instead of in them.
+    pub partition: bool,
+    /// Whether it is the event time of the rows' watermark.
+    pub event_time: bool,
+}
+
+/// The watermark of a table's rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WatermarkDescription {
+    /// The columns that a table below may put into `window(...)`.
+    pub event_time: Vec<String>,
+    /// The clauses that the rows have passed.
+    pub clauses: Vec<ClauseDescription>,
+}
+
+/// A WATERMARK clause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClauseDescription {
+    /// Its id, which names its state.
+    pub id: String,
+    /// The source or table that it stands at.
+    pub upstream: String,
+    /// The column with the event time.
+    pub column: String,
+    /// The delay, in microseconds.
+    pub delay_micros: i64,
+    /// The delay, in words.
+    pub delay: String,
+    /// Whether it stands in a query of this very table, so that late rows are kept below `data/late/<table>/`.
+    pub here: bool,
+}
+
+/// A flow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FlowDescription {
+    /// Its name.
+    pub name: String,
+    /// What happens to the rows, in the order in which it happens.
+    pub steps: Vec<String>,
+}
+
+/// What an operator remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StateDescription {
+    /// Its id, which names the state in the checkpoint.
+    pub id: String,
+    /// `dedup` or `window`.
+    pub operator: &'static str,
+    /// The expressions by which rows are told apart.
+    pub keys: Vec<String>,
+    /// What is held.
+    pub holds: String,
+    /// Until when it is held.
+    pub until: String,
+    /// Whether what is held has a bound, given a bounded rate of events.
+    pub bounded: bool,
+}
+
+/// An expectation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExpectationDescription {
+    /// Its name.
+    pub name: String,
+    /// The condition as it was written.
+    pub condition: String,
+    /// `warn`, `drop`, `quarantine` or `fail`.
+    pub action: &'static str,
+}
+
+impl Graph {
+    /// What `plan` says of the pipeline.
+    #[must_use]
+    pub fn describe(&self) -> Description {
+        let clauses = self.clauses();
+        let kind = |k| match k {
+            SourceKind::Kafka => "kafka",
+            SourceKind::Files => "files",
+            SourceKind::Rate => "rate",
+        };
+        let sources = self.pipeline.sources.iter();
+        Description {
+            pipeline: self.pipeline.name.clone(),
+            sources: sources
+                .map(|s| SourceDescription { name: s.name.value.clone(), kind: kind(s.kind.value) })
+                .collect(),
+            tables: self.tables.iter().map(|t| table(t, &clauses)).collect(),
+        }
+    }
+
+    /// Every WATERMARK clause by its id, with the source or table at which it stands.
+    #[must_use]
+    pub fn clauses(&self) -> BTreeMap<String, (String, Clause)> {
+        let flows = self.tables.iter().flat_map(|t| &t.flows);
+        let streams = flows.flat_map(|f| f.node.streams());
+        streams.filter_map(|s| s.clause.clone().map(|c| (c.id.clone(), (s.upstream.clone(), c)))).collect()
+    }
+}
+
+impl Node {
+    /// The nodes whose rows this one takes.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<&Self> {
+        match self {
+            Self::Stream(_) => Vec::new(),
+            Self::Plan(plan) => plan.inputs.iter().map(|(_, node)| node).collect(),
+            Self::Late(input) => vec![input],
+            Self::Dedup(dedup) => vec![&dedup.input],
+            Self::Aggregate(aggregate) => vec![&aggregate.input],
+        }
+    }
+
+    /// The streams at the leaves, in the order of the text.
+    #[must_use]
+    pub fn streams(&self) -> Vec<&StreamNode> {
+        match self {
+            Self::Stream(stream) => vec![stream],
+            other => other.inputs().into_iter().flat_map(Self::streams).collect(),
+        }
+    }
+
+    /// This node after all those below it, each after its inputs.
+    #[must_use]
+    pub fn bottom_up(&self) -> Vec<&Self> {
+        let mut all: Vec<&Self> = self.inputs().into_iter().flat_map(Self::bottom_up).collect();
+        all.push(self);
+        all
+    }
+}
+
+type Clauses = BTreeMap<String, (String, Clause)>;
+
+fn table(table: &Table, clauses: &Clauses) -> TableDescription {
+    let mut upstreams: Vec<String> = Vec::new();
+    for stream in table.flows.iter().flat_map(|f| f.node.streams()) {
+        if !upstreams.contains(&stream.upstream) {
+            upstreams.push(stream.upstream.clone());
+        }
+    }
+    let columns = table.schema.fields().iter().map(|f| ColumnDescription {
+        name: f.name().clone(),
+        r#type: sql_type(f.data_type()),
+        nullable: f.is_nullable(),
+        partition: table.partitioned_by.contains(f.name()),
+        event_time: table.event_time.contains(f.name()),
+    });
+    let expectations = table.expectations.iter().map(|e| ExpectationDescription {
+        name: e.name.clone(),
+        condition: e.text.split_whitespace().collect::<Vec<_>>().join(" "),
+        action: match e.action {
+            Action::Warn => "warn",
+            Action::Drop => "drop",
+            Action::Quarantine => "quarantine",
+            Action::Fail => "fail",
+        },
+    });
+    TableDescription {
+        name: table.name.clone(),
+        upstreams,
+        location: table.location.clone(),
+        format: "parquet",
+        partitioned_by: table.partitioned_by.clone(),
+        output_mode: "append",
+        guarantee: "exactly once: every row in one file, of one committed batch, whatever is killed and replayed",
+        columns: columns.collect(),
+        watermark: watermark(table, clauses),
+        flows: table.flows.iter().map(flow).collect(),
+        state: table.flows.iter().flat_map(|f| f.node.bottom_up()).filter_map(|n| state(n, clauses)).collect(),
+        expectations: expectations.collect(),
+        ledger: table.ledger,
+        ledger_equation: table.ledger.equation(),
+    }
+}
+
+fn watermark(table: &Table, clauses: &Clauses) -> Option<WatermarkDescription> {
+    let here: Vec<&str> = table
+        .flows
+        .iter()
+        .flat_map(|f| f.node.streams())
+        .filter_map(|s| s.clause.as_ref().map(|c| c.id.as_str()))
+        .collect();
+    let own = table.clauses.iter().map(String::as_str).chain(here.iter().copied());
+    let ids: std::collections::BTreeSet<&str> = own.collect();
+    let described = ids.into_iter().filter_map(|id| {
+        let (upstream, clause) = clauses.get(id)?;
+        Some(ClauseDescription {
+            id: id.to_owned(),
+            upstream: upstream.clone(),
+            column: clause.column.clone(),
+            delay_micros: clause.delay_micros,
+            delay: duration(clause.delay_micros),
+            here: here.contains(&id),
+        })
+    });
+    let described: Vec<_> = described.collect();
+    (!described.is_empty()).then(|| WatermarkDescription { event_time: table.event_time.clone(), clauses: described })
+}
+
+fn flow(flow: &Flow) -> FlowDescription {
+    let mut steps = Vec::new();
+    for node in flow.node.bottom_up() {
+        match node {
+            Node::Stream(stream) => {
+                steps.push(format!("read {}", stream.upstream));
+                if let Some(clause) = &stream.clause {
+                    steps.push(format!("judge lateness by {}, delay {}", clause.column, duration(clause.delay_micros)));
+                }
+            }
+            Node::Plan(plan) => steps.extend(plan_steps(&plan.plan)),
+            Node::Late(_) => steps.push("take out late rows".to_owned()),
+            Node::Dedup(_) => steps.push(format!("keep the first row per {}", dedup_keys(node).join(", "))),
+            Node::Aggregate(aggregate) => {
+                let mut keys = vec![window_words(&aggregate.window)];
+                keys.extend(aggregate.group.iter().map(expression));
+                let values: Vec<String> = aggregate.aggregates.iter().map(expression).collect();
+                steps.push(format!("aggregate {} by {}", values.join(", "), keys.join(", ")));
+            }
+        }
+    }
+    FlowDescription { name: flow.name.clone(), steps }
+}
+
+fn plan_steps(plan: &LogicalPlan) -> Vec<String> {
+    let mut steps: Vec<String> = plan.inputs().into_iter().flat_map(plan_steps).collect();
+    match plan {
+        LogicalPlan::Filter(filter) => steps.push(format!("keep rows where {}", expression(&filter.predicate))),
+        LogicalPlan::Union(_) => steps.push("put the streams together".to_owned()),
+        LogicalPlan::Unnest(_) => steps.push("one row per element of a list".to_owned()),
+        LogicalPlan::Projection(projection) => {
+            let visible =
+                projection.expr.iter().filter(|e| !sluicebox_core::provenance::is_hidden(&e.qualified_name().1));
+            let computed: Vec<String> = visible.filter_map(computed).collect();
+            if !computed.is_empty() {
+                steps.push(format!("compute {}", computed.join(", ")));
+            }
+        }
+        _ => {}
+    }
+    steps
+}
+
+/// A column that is more than one of the input's, as it would be written.
+fn computed(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Column(_) => None,
+        Expr::Alias(alias) => match alias.expr.as_ref() {
+            Expr::Column(_) => None,
+            Expr::Alias(_) => computed(&alias.expr),
+            inner => {
+                let text = expression(inner);
+                Some(if text == alias.name { text } else { format!("{text} AS {}", alias.name) })
+            }
+        },
+        other => Some(expression(other)),
+    }
+}
+
+fn state(node: &Node, clauses: &Clauses) -> Option<StateDescription> {
+    match node {
+        Node::Dedup(dedup) => {
+            let until = match dedup.delay_micros {
+                Some(delay) => {
+                    format!("the watermark is {} past the event time of the row that was kept", duration(delay))
+                }
+                None => {
+                    "for ever: memory grows with the number of keys; a WATERMARK on the stream bounds it".to_owned()
+                }
+            };
+            Some(StateDescription {
+                id: dedup.id.clone(),
+                operator: "dedup",
+                keys: dedup_keys(node),
+                holds: "one entry per key".to_owned(),
+                until,
+                bounded: dedup.delay_micros.is_some(),
+            })
+        }
+        Node::Aggregate(aggregate) => {
+            let delay = aggregate.clauses.iter().filter_map(|id| clauses.get(id)).map(|(_, c)| c.delay_micros).max();
+            let delay = delay.map(duration).unwrap_or_default();
+            Some(StateDescription {
+                id: aggregate.id.clone(),
+                operator: "window",
+                keys: aggregate.group.iter().map(expression).collect(),
+                holds: format!("one partial row per {} and group", window_words(&aggregate.window)),
+                until: format!(
+                    "the watermark ({delay} behind the event time seen) reaches the end of the window, when its rows are \
+                     written"
+                ),
+                bounded: true,
+            })
+        }
+        _ => None,
+    }
+}
+
+fn dedup_keys(node: &Node) -> Vec<String> {
+    let Node::Dedup(dedup) = node else { return Vec::new() };
+    let plan = match dedup.input.as_ref() {
+        Node::Late(inner) => inner.as_ref(),
+        other => other,
+    };
+    let Node::Plan(PlanNode { plan: LogicalPlan::Projection(projection), .. }) = plan else { return Vec::new() };
+    let key = |name: &String| {
+        projection.expr.iter().find_map(|e| match e {
+            Expr::Alias(alias) if alias.name == *name => Some(expression(&alias.expr)),
+            _ => None,
+        })
+    };
+    dedup.keys.iter().filter_map(key).collect()
+}
+
+fn window_words(window: &Window) -> String {
+    let size = duration(window.size_micros);
+    let mut words = format!("window of {size}");
+    if window.slide_micros != window.size_micros {
+        words.push_str(&format!(" every {}", duration(window.slide_micros)));
+    }
+    if window.offset_micros != 0 {
+        words.push_str(&format!(" shifted by {}", duration(window.offset_micros)));
+    }
+    words
+}
+
+/// An expression without the qualifiers of its columns.
+fn expression(expr: &Expr) -> String {
+    use datafusion::common::Column;
+    use datafusion::common::tree_node::{Transformed, TreeNode};
+    let plain = expr.clone().transform(|e| {
+        Ok(match e {
+            Expr::Column(column) => Transformed::yes(Expr::Column(Column::new_unqualified(column.name))),
+            other => Transformed::no(other),
+        })
+    });
+    plain.map_or_else(|_| expr.human_display().to_string(), |t| t.data.human_display().to_string())
+}
+
+/// A length of time in words: `10 minutes`, `1 hour 30 minutes`, `250 ms`.
+pub(super) fn duration(micros: i64) -> String {
+    const UNITS: [(i64, &str); 6] = [
+        (86_400_000_000, " day"),
+        (3_600_000_000, " hour"),
+        (60_000_000, " minute"),
+        (1_000_000, " second"),
+        (1_000, " ms"),
+        (1, " us"),
+    ];
+    let mut rest = micros.unsigned_abs();
+    let mut words = Vec::new();
+    for (unit, name) in UNITS {
+        let count = rest / unit.unsigned_abs();
+        rest %= unit.unsigned_abs();
+        if count > 0 {
+            let plural = if count > 1 && unit >= 1_000_000 { "s" } else { "" };
+            words.push(format!("{count}{name}{plural}"));
+        }
+    }
+    if words.is_empty() { "0 seconds".to_owned() } else { words.join(" ") }
+}
+
+/// A type as Spark spells it, with what Spark has no word for said plainly.
+pub(super) fn sql_type(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => "boolean".to_owned(),
+        DataType::Int8 => "tinyint".to_owned(),
+        DataType::Int16 => "smallint".to_owned(),
+        DataType::Int32 => "int".to_owned(),
+        DataType::Int64 => "bigint".to_owned(),
+        DataType::UInt8 => "unsigned tinyint".to_owned(),
+        DataType::UInt16 => "unsigned smallint".to_owned(),
+        DataType::UInt32 => "unsigned int".to_owned(),
+        DataType::UInt64 => "unsigned bigint".to_owned(),
+        DataType::Float32 => "float".to_owned(),
+        DataType::Float64 => "double".to_owned(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "binary".to_owned(),
+        DataType::FixedSizeBinary(n) => format!("binary({n})"),
+        DataType::Date32 | DataType::Date64 => "date".to_owned(),
+        DataType::Time32(_) | DataType::Time64(_) => "time".to_owned(),
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s) => {
+            format!("decimal({p},{s})")
+        }
+        DataType::Timestamp(unit, zone) => {
+            let precision = match unit {
+                TimeUnit::Second => "(0)",
+                TimeUnit::Millisecond => "(3)",
+                TimeUnit::Microsecond => "",
+                TimeUnit::Nanosecond => "(9)",
+            };
+            if zone.is_some() { format!("timestamp{precision}") } else { format!("timestamp_ntz{precision}") }
+        }
+        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => {
+            format!("array<{}>", sql_type(f.data_type()))
+        }
+        DataType::Struct(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|f| format!("{}: {}", f.name(), sql_type(f.data_type()))).collect();
+            format!("struct<{}>", fields.join(", "))
+        }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(kv) if kv.len() == 2 => {
+                format!("map<{}, {}>", sql_type(kv[0].data_type()), sql_type(kv[1].data_type()))
+            }
+            other => format!("map<{}>", sql_type(other)),
+        },
+        DataType::Dictionary(_, value) => sql_type(value),
+        DataType::Interval(_) => "interval".to_owned(),
+        DataType::Duration(_) => "duration".to_owned(),
+        other => other.to_string(),
+    }
+}

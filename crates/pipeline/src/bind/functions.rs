@@ -1,0 +1,169 @@
+//! The session: which functions, types and rules queries are planned with.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::optimizer::{Analyzer, Optimizer};
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::sqlparser::ast as sql;
+use sluicebox_core::provenance::event_time_type;
+
+use super::durations::IntervalAsDuration;
+
+/// The session for everything that a pipeline plans and runs.
+///
+/// - The functions of DataFusion, then those of datafusion-spark under names that are free, then `window`,
+///   `window_time`, and the functions of [`Clock`], which shadow DataFusion's own so that nothing reads the wall clock.
+/// - `TIMESTAMP` is in microseconds and UTC, as in Spark; text is `Utf8`.
+/// - A time difference compared with an interval is compared as a duration.
+/// - `count(DISTINCT x)` stays one aggregate: the optimiser's rule that makes two of it is left out, because an
+///   aggregate's state is that of the query, not that of a rewrite.
+/// - Rows keep their order: one partition unless `target_partitions` says otherwise, and no repartitioning of inputs.
+#[must_use]
+pub fn session_state(target_partitions: usize) -> SessionState {
+    let mut analyzer = Analyzer::new();
+    analyzer.add_function_rewrite(Arc::new(IntervalAsDuration));
+    let mut rules = Optimizer::new().rules;
+    rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
+    let mut builder = SessionStateBuilder::new()
+        .with_config(session_config(target_partitions))
+        .with_scalar_functions(datafusion_spark::all_default_scalar_functions())
+        .with_aggregate_functions(datafusion_spark::all_default_aggregate_functions())
+        .with_default_features()
+        .with_optimizer_rules(rules)
+        .with_type_planner(Arc::new(SqlTypes));
+    *builder.analyzer() = Some(analyzer);
+    let ours = [Clock::Now, Clock::Date, Clock::Time, Clock::LocalTimestamp]
+        .map(|clock| Arc::new(ScalarUDF::from(ClockFunction::new(clock))));
+    let functions = builder.scalar_functions().get_or_insert_default();
+    functions.extend(ours);
+    functions.extend(crate::window::functions());
+    builder.build()
+}
+
+fn session_config(target_partitions: usize) -> SessionConfig {
+    let mut config = SessionConfig::new().with_target_partitions(target_partitions.max(1));
+    let options = config.options_mut();
+    options.execution.time_zone = Some("UTC".to_owned());
+    options.execution.enable_file_stream_work_stealing = false;
+    // A partial aggregate is state: it must never be the rows themselves.
+    options.execution.skip_partial_aggregation_probe_ratio_threshold = 1.1;
+    options.optimizer.enable_round_robin_repartition = false;
+    options.sql_parser.collect_spans = true;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    config
+}
+
+/// SQL types that Spark reads otherwise than DataFusion.
+#[derive(Debug)]
+pub(super) struct SqlTypes;
+
+impl TypePlanner for SqlTypes {
+    fn plan_type_field(&self, sql_type: &sql::DataType) -> Result<Option<FieldRef>> {
+        let zone = |tz: &sql::TimezoneInfo| match tz {
+            sql::TimezoneInfo::WithoutTimeZone => None,
+            _ => Some(Arc::from("UTC")),
+        };
+        let unit = |precision: &Option<u64>| match precision {
+            Some(0) => Some(TimeUnit::Second),
+            Some(3) => Some(TimeUnit::Millisecond),
+            None | Some(6) => Some(TimeUnit::Microsecond),
+            Some(9) => Some(TimeUnit::Nanosecond),
+            Some(_) => None,
+        };
+        Ok(match sql_type {
+            sql::DataType::Timestamp(precision, tz) => unit(precision)
+                .map(|unit| DataType::Timestamp(unit, zone(tz)))
+                .map(|t| Arc::new(Field::new("", t, true)) as FieldRef),
+            _ => None,
+        })
+    }
+}
+
+/// The functions whose value is the batch's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Clock {
+    /// `now()`, `current_timestamp`.
+    Now,
+    /// `current_date`, `today()`, `curdate()`.
+    Date,
+    /// `current_time`.
+    Time,
+    /// `localtimestamp`.
+    LocalTimestamp,
+}
+
+impl Clock {
+    const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Now => &["now", "current_timestamp"],
+            Self::Date => &["current_date", "today", "curdate"],
+            Self::Time => &["current_time"],
+            Self::LocalTimestamp => &["localtimestamp"],
+        }
+    }
+
+    fn data_type(self) -> DataType {
+        match self {
+            Self::Now => event_time_type(),
+            Self::Date => DataType::Date32,
+            Self::Time => DataType::Time64(TimeUnit::Microsecond),
+            Self::LocalTimestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+        }
+    }
+
+    /// The clock function that `function` is, if it is one.
+    #[must_use]
+    pub(super) fn of(function: &ScalarUDF) -> Option<Self> {
+        function.inner().downcast_ref::<ClockFunction>().map(|f| f.clock)
+    }
+}
+
+/// A function of the clock. It has no value before [`super::bind_clock`] has put one in its place: to ask it is an
+/// error, where DataFusion's own would silently read the wall clock and make a replay differ.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ClockFunction {
+    clock: Clock,
+    aliases: Vec<String>,
+    signature: Signature,
+}
+
+impl ClockFunction {
+    fn new(clock: Clock) -> Self {
+        let aliases = clock.names().iter().skip(1).map(|s| (*s).to_owned()).collect();
+        Self { clock, aliases, signature: Signature::nullary(Volatility::Stable) }
+    }
+}
+
+impl ScalarUDFImpl for ClockFunction {
+    fn name(&self) -> &str {
+        self.clock.names()[0]
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        Ok(self.clock.data_type())
+    }
+
+    fn return_field_from_args(&self, _args: ReturnFieldArgs) -> Result<FieldRef> {
+        Ok(Arc::new(Field::new(self.name(), self.clock.data_type(), false)))
+    }
+
+    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Err(DataFusionError::Internal(format!("{}() was run without the clock of a batch", self.name())))
+    }
+}

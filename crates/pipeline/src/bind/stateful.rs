@@ -1,0 +1,263 @@
+//! The cuts: DISTINCT, DISTINCT ON, and GROUP BY over windows.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use datafusion::logical_expr::{Aggregate, DistinctOn, Expr, LogicalPlan};
+use sluicebox_core::provenance::{PREFIX, watermark_fields};
+
+use super::lower::{Facts, Lowered, Lowering, Rows, Shape, unaliased};
+use crate::ast::Span;
+use crate::diagnostic::Diagnostic;
+use crate::graph::{AggregateNode, DedupNode, Hidden, Node, Window};
+use crate::window::{WindowCall, as_window_call};
+
+impl Lowering<'_, '_> {
+    /// `SELECT DISTINCT`, and UNION without ALL: the keys are all visible columns.
+    pub(super) fn distinct(&mut self, input: &LogicalPlan) -> Lowered<Rows> {
+        let rows = self.lower(input)?;
+        let facts = rows.facts.clone();
+        let (visible, keys): (Vec<Expr>, Vec<Expr>) =
+            (rows.visible_columns().collect(), rows.visible_columns().collect());
+        self.dedup(rows, visible, keys, input.schema(), facts)
+    }
+
+    /// `SELECT DISTINCT ON (keys)`.
+    pub(super) fn distinct_on(&mut self, on: &DistinctOn) -> Lowered<Rows> {
+        if on.sort_expr.is_some() {
+            return Err(self.refuse(
+                "not-supported",
+                "ORDER BY beside DISTINCT ON is not supported: the row that comes first is kept, in the source's order",
+                "",
+                "leave ORDER BY out",
+            ));
+        }
+        let rows = self.lower(&on.input)?;
+        let facts = rows.projected(&on.select_expr);
+        self.dedup(rows, on.select_expr.clone(), on.on_expr.clone(), &on.schema, facts)
+    }
+
+    fn dedup(
+        &mut self,
+        rows: Rows,
+        select: Vec<Expr>,
+        keys: Vec<Expr>,
+        original: &datafusion::common::DFSchema,
+        facts: Facts,
+    ) -> Lowered<Rows> {
+        if !facts.hidden.provenance {
+            return Err(self.refuse(
+                "no-provenance",
+                "DISTINCT keeps the row that comes first in its source; aggregated rows have no place in a source",
+                "",
+                "take duplicates out before GROUP BY; the rows of a GROUP BY are distinct already",
+            ));
+        }
+        let names: Vec<String> = (0..keys.len()).map(|i| format!("{PREFIX}key_{i}")).collect();
+        let keys = keys.into_iter().zip(&names).map(|(key, name)| unaliased(&key).clone().alias(name));
+        let exprs: Vec<Expr> = select.into_iter().chain(rows.hidden_columns()).chain(keys).collect();
+        let plan = self.project(&rows, exprs)?;
+        let candidates = self.node(Rows { plan, bare: false, facts: facts.clone(), ..rows })?;
+        let id = format!("{}.dedup.{}", self.flow, self.dedups);
+        let leaf = format!("{PREFIX}dedup_{}", self.dedups);
+        self.dedups += 1;
+        let fields: Vec<FieldRef> =
+            candidates.schema().fields().iter().filter(|f| !names.contains(f.name())).cloned().collect();
+        let delay_micros = facts.clauses.iter().filter_map(|c| self.delays.get(c).copied()).max();
+        let node = Node::Dedup(DedupNode {
+            id,
+            input: Box::new(candidates),
+            keys: names,
+            delay_micros,
+            clauses: facts.clauses.iter().cloned().collect(),
+            schema: Arc::new(Schema::new(fields)),
+        });
+        let shape = Shape { dedups: facts.shape.dedups + 1, ..facts.shape };
+        self.above(node, &leaf, original, Facts { shape, ..facts })
+    }
+
+    /// `GROUP BY window(...), ...`.
+    pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> Lowered<Rows> {
+        let rows = self.lower(&aggregate.input)?;
+        let (position, call) = self.window_of(aggregate, &rows)?;
+        let group: Vec<Expr> = aggregate.group_expr.iter().map(|e| unaliased(e).clone()).collect();
+        let group: Vec<Expr> = group.into_iter().enumerate().filter(|(i, _)| *i != position).map(|(_, e)| e).collect();
+        let aggregates: Vec<Expr> = aggregate.aggr_expr.iter().map(|e| unaliased(e).clone()).collect();
+        let facts = Facts {
+            hidden: Hidden { provenance: false, event_time: true },
+            event_time: BTreeSet::new(),
+            windows: BTreeSet::from([position]),
+            shape: Shape { aggregates: rows.facts.shape.aggregates + 1, ..rows.facts.shape },
+            ..rows.facts.clone()
+        };
+        let rows = self.pruned(rows, group.iter().chain(&aggregates))?;
+        let input_schema = Arc::clone(rows.plan.schema());
+        let input = self.node(rows)?;
+        let id = format!("{}.aggregate.{}", self.flow, self.aggregates);
+        let leaf = format!("{PREFIX}aggregate_{}", self.aggregates);
+        self.aggregates += 1;
+        let node = Node::Aggregate(AggregateNode {
+            id,
+            input: Box::new(input),
+            input_schema,
+            group,
+            window: Window {
+                position,
+                size_micros: call.size_micros,
+                slide_micros: call.slide_micros,
+                offset_micros: call.offset_micros,
+            },
+            aggregates,
+            clauses: facts.clauses.iter().cloned().collect(),
+            schema: output_schema(aggregate),
+        });
+        self.above(node, &leaf, &aggregate.schema, facts)
+    }
+
+    /// Only the columns that the aggregate needs, and the hidden ones.
+    fn pruned<'e>(&self, rows: Rows, needed: impl Iterator<Item = &'e Expr>) -> Lowered<Rows> {
+        let needed: BTreeSet<usize> = needed
+            .flat_map(|e| e.column_refs())
+            .filter_map(|column| rows.plan.schema().maybe_index_of_column(column))
+            .collect();
+        if needed.len() == rows.visible() {
+            return Ok(rows);
+        }
+        let kept = needed.iter().flat_map(|i| rows.columns(*i..*i + 1));
+        let plan = self.project(&rows, kept.chain(rows.hidden_columns()).collect())?;
+        Ok(Rows { plan, bare: false, ..rows })
+    }
+
+    /// The one window among the group expressions, over the event time of the rows.
+    fn window_of(&self, aggregate: &Aggregate, rows: &Rows) -> Lowered<(usize, WindowCall)> {
+        let at = self.group_span(aggregate);
+        if aggregate.group_expr.iter().any(|e| matches!(unaliased(e), Expr::GroupingSet(_))) {
+            let message = "GROUPING SETS, ROLLUP and CUBE are not supported over streams";
+            return Err(Box::new(
+                Diagnostic::new("not-supported", at, message, "").with_help("make a streaming table for each grouping"),
+            ));
+        }
+        for e in &aggregate.aggr_expr {
+            if matches!(unaliased(e), Expr::AggregateFunction(f) if f.func.name() == "nth_value") {
+                let message = "nth_value is not supported: its state cannot be merged across batches";
+                let help = "use array_agg(x ORDER BY y) and take the element";
+                return Err(Box::new(Diagnostic::new("not-supported", at, message, "").with_help(help)));
+            }
+        }
+        let mut windows = aggregate
+            .group_expr
+            .iter()
+            .enumerate()
+            .filter_map(|(i, e)| as_window_call(unaliased(e)).map(|call| (i, call)));
+        let first = windows.next();
+        if windows.next().is_some() {
+            let message = "a query can group by one window";
+            let help = "aggregate by the smaller window in a table of its own, and by the larger one over \
+                        window_time(window) of that";
+            return Err(Box::new(Diagnostic::new("two-windows", at, message, "two of them").with_help(help)));
+        }
+        if !rows.facts.hidden.event_time {
+            return Err(Box::new(self.no_watermark(at, first.is_some(), rows)));
+        }
+        match first {
+            Some((i, call)) if rows.is_event_time(&call.time) || rows.is_window(&call.time) => Ok((i, call)),
+            Some((_, call)) => Err(Box::new(self.other_window(&call, at, rows))),
+            None => Err(Box::new(self.no_window(at, rows))),
+        }
+    }
+
+    fn group_span(&self, aggregate: &Aggregate) -> Span {
+        self.places
+            .columns(&aggregate.group_expr)
+            .or_else(|| self.places.columns(&aggregate.aggr_expr))
+            .unwrap_or(self.span)
+    }
+
+    fn no_watermark(&self, at: Span, windowed: bool, rows: &Rows) -> Diagnostic {
+        let column = first_timestamp(rows).unwrap_or_else(|| "event_time".to_owned());
+        let clause = format!("WATERMARK {column} DELAY OF INTERVAL '10 minutes'");
+        let help = if windowed {
+            format!("add a watermark where the events are read: FROM STREAM ... {clause}")
+        } else {
+            format!(
+                "write FROM STREAM ... {clause}, here or in a table above, and GROUP BY window({column}, INTERVAL '5 minutes')"
+            )
+        };
+        Diagnostic::new(
+            "aggregate-without-watermark",
+            at,
+            "an aggregation without a watermark never has a final row",
+            "no watermark flows here",
+        )
+        .with_note(
+            "a table is appended to, so a row is written once, when it is final; only a watermark says that no more \
+             events will change it",
+        )
+        .with_help(help)
+    }
+
+    fn no_window(&self, at: Span, rows: &Rows) -> Diagnostic {
+        let column = self.event_time_name(rows);
+        Diagnostic::new(
+            "aggregate-without-window",
+            at,
+            "an aggregation over a stream is grouped by a window of event time",
+            "no window here",
+        )
+        .with_note("without a window a group may always get another event, so its row is never final")
+        .with_help(format!("add window({column}, INTERVAL '5 minutes') to GROUP BY"))
+    }
+
+    fn other_window(&self, call: &WindowCall, at: Span, rows: &Rows) -> Diagnostic {
+        let span = self.places.columns([&call.time]).unwrap_or(at);
+        let column = self.event_time_name(rows);
+        let written = self.places.text(span);
+        let what = if written.is_empty() || written.contains('\n') { "this expression" } else { written };
+        Diagnostic::new(
+            "window-over-other-column",
+            span,
+            format!("the watermark of these rows is not about {what}, so windows over it never close"),
+            "not the event time",
+        )
+        .with_help(format!("write window({column}, ...)"))
+    }
+
+    /// How the event time of `rows` is written.
+    fn event_time_name(&self, rows: &Rows) -> String {
+        let schema = rows.plan.schema();
+        if let Some(i) = rows.facts.event_time.first() {
+            return schema.field(*i).name().clone();
+        }
+        match rows.facts.windows.first() {
+            Some(i) => format!("window_time({})", super::plan::quoted(schema.field(*i).name())),
+            None => "event_time".to_owned(),
+        }
+    }
+}
+
+fn first_timestamp(rows: &Rows) -> Option<String> {
+    let timestamps: Vec<&String> = rows
+        .plan
+        .schema()
+        .fields()
+        .iter()
+        .take(rows.visible())
+        .filter(|f| matches!(f.data_type(), arrow::datatypes::DataType::Timestamp(..)))
+        .map(|f| f.name())
+        .collect();
+    let own = timestamps.iter().find(|n| !n.starts_with('_'));
+    own.or(timestamps.first()).map(|n| super::plan::quoted(n))
+}
+
+/// The columns of an aggregate: as DataFusion names them, then the event time of its windows.
+fn output_schema(aggregate: &Aggregate) -> SchemaRef {
+    let mut fields: Vec<FieldRef> = Vec::new();
+    for field in aggregate.schema.fields() {
+        let taken = fields.iter().any(|f| f.name() == field.name());
+        let name = if taken { format!("{}#{}", field.name(), fields.len()) } else { field.name().clone() };
+        fields.push(Arc::new(field.as_ref().clone().with_name(name)));
+    }
+    fields.extend(watermark_fields());
+    Arc::new(Schema::new(fields))
+}

@@ -1,0 +1,103 @@
+//! The first pipeline, and the shapes of others.
+
+use sluicebox_core::fate::Ledger;
+
+use super::*;
+use crate::graph::{Hidden, Window};
+
+#[test]
+fn the_first_pipeline_has_the_shape_of_the_design() {
+    let graph = graph(GOLD);
+    let shapes: Vec<(String, String)> =
+        graph.tables.iter().map(|t| (t.name.clone(), shape(&t.flows[0].node))).collect();
+    assert_eq!(
+        shapes,
+        [
+            ("bronze_sales", "Plan(Stream)"),
+            ("silver_sales", "Dedup(Late(Plan(Stream clause)))"),
+            ("gold_revenue_5m", "Plan(Aggregate(Plan(Stream)))"),
+        ]
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+    );
+}
+
+#[test]
+fn the_first_pipeline_is_described() {
+    let graph = graph(GOLD);
+    insta::assert_snapshot!("gold_text", graph.describe().to_string());
+    insta::assert_snapshot!("gold_json", serde_json::to_string_pretty(&graph.describe()).unwrap());
+}
+
+#[test]
+fn every_table_says_what_flows_on() {
+    let graph = graph(GOLD);
+    let [bronze, silver, gold] = graph.tables.as_slice() else { return assert_eq!(graph.tables.len(), 3) };
+    assert_eq!(bronze.hidden, Hidden { provenance: true, event_time: false });
+    assert_eq!(silver.hidden, Hidden { provenance: true, event_time: true });
+    assert_eq!(gold.hidden, Hidden { provenance: false, event_time: true });
+    assert_eq!((bronze.ledger, silver.ledger, gold.ledger), (Ledger::Rows, Ledger::Rows, Ledger::Aggregate));
+    assert_eq!(silver.event_time, ["event_time"]);
+    assert!(bronze.clauses.is_empty());
+    assert_eq!(silver.clauses, ["silver_sales.0"]);
+    assert_eq!(gold.clauses, ["silver_sales.0"]);
+    let Node::Dedup(dedup) = &silver.flows[0].node else { return assert_eq!("", "no dedup") };
+    assert_eq!(dedup.delay_micros, Some(600_000_000));
+    assert_eq!(dedup.keys, ["__sb_key_0"]);
+    let last: Vec<&String> = dedup.schema.fields().iter().rev().take(5).map(|f| f.name()).collect();
+    assert_eq!(last, ["__sb_late", "__sb_event_time", "__sb_offset", "__sb_part", "event_date"]);
+    let Node::Plan(top) = &gold.flows[0].node else { return assert_eq!("", "no plan") };
+    let (name, Node::Aggregate(aggregate)) = &top.inputs[0] else { return assert_eq!("", "no aggregate") };
+    assert_eq!(top.leaf(name).unwrap().columns(), &aggregate.schema);
+    assert_eq!(
+        aggregate.window,
+        Window { position: 0, size_micros: 300_000_000, slide_micros: 300_000_000, offset_micros: 0 }
+    );
+    assert_eq!((aggregate.group.len(), aggregate.aggregates.len()), (2, 2));
+    let below: Vec<&String> = aggregate.input.schema().fields().iter().map(|f| f.name()).collect();
+    assert_eq!(below, ["region", "plan_tier", "amount", "__sb_part", "__sb_offset", "__sb_event_time", "__sb_late"]);
+}
+
+#[test]
+fn no_plan_stands_where_none_is_needed() {
+    let table = |query: &str| last_shape(&format!("{SALES}CREATE STREAMING TABLE t AS {query};"));
+    assert_eq!(table("SELECT * FROM STREAM sales"), "Stream");
+    assert_eq!(
+        table("SELECT * FROM STREAM sales WATERMARK event_time DELAY OF INTERVAL '1 minute'"),
+        "Late(Stream clause)"
+    );
+    assert_eq!(table("SELECT region FROM STREAM sales WHERE quantity > 1"), "Plan(Stream)");
+    assert_eq!(table("SELECT DISTINCT region FROM STREAM sales"), "Dedup(Plan(Stream))");
+    assert_eq!(
+        table("SELECT upper(x.r) AS r FROM (SELECT DISTINCT region AS r FROM STREAM sales) AS x"),
+        "Plan(Dedup(Plan(Stream)))"
+    );
+    assert_eq!(
+        table("SELECT region FROM STREAM sales UNION ALL SELECT product FROM STREAM sales"),
+        "Plan(Stream, Stream)"
+    );
+    assert_eq!(
+        table(
+            "SELECT window.start AS s, count(*) AS n FROM STREAM sales WATERMARK event_time DELAY OF INTERVAL '1 minute' \
+             WHERE region = 'NA' GROUP BY window(event_time, INTERVAL '10 minutes', INTERVAL '5 minutes')"
+        ),
+        "Plan(Aggregate(Late(Plan(Stream clause))))"
+    );
+}
+
+#[test]
+fn windows_stand_on_windows() {
+    let text = format!(
+        "{SALES}CREATE STREAMING TABLE a AS SELECT window, region, count(*) AS n
+         FROM STREAM sales WATERMARK event_time DELAY OF INTERVAL '1 minute'
+         GROUP BY window(event_time, INTERVAL '1 minute'), region;
+         CREATE STREAMING TABLE b AS SELECT window.end AS until, sum(n) AS n, max(cast(n AS double)) AS most
+         FROM STREAM a GROUP BY window(window_time(window), INTERVAL '1 hour');
+         CREATE STREAMING TABLE c AS SELECT window_time(window) AS time, n FROM STREAM a;
+         CREATE STREAMING TABLE d AS SELECT count(*) AS n FROM STREAM c GROUP BY window(time, INTERVAL '1 hour');"
+    );
+    let graph = graph(&text);
+    assert_eq!(shape(&graph.tables[1].flows[0].node), "Plan(Aggregate(Plan(Stream)))");
+    assert_eq!(graph.tables[2].event_time, ["time"]);
+    assert_eq!(graph.tables[3].clauses, ["a.0"]);
+    insta::assert_snapshot!("windows_on_windows", graph.describe().to_string());
+}

@@ -1,0 +1,3 @@
+CREATE TABLE events USING files;
+
+CREATE STREAMING TABLE bronze_events AS SELECT * FROM STREAM events;
