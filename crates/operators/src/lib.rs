@@ -33,6 +33,8 @@ pub mod watermark;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod testing;
 
 pub use aggregate::WindowAggregate;
 pub use dedup::Dedup;
