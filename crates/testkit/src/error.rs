@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use sluicebox_core::durable::FileError;
 use sluicebox_core::{Blame, Blamed, Retry};
+use sluicebox_ingest::SourceError;
 use thiserror::Error;
 
 /// An error of producing events.
@@ -82,23 +83,34 @@ pub enum ProduceError {
         /// The answer's body.
         answer: String,
     },
+    /// The embedded log could not be read or written.
+    #[error(transparent)]
+    Log(#[from] Box<SourceError>),
     /// A file of the feeder could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The feeder's record of a sample is damaged.
-    #[error("{} does not hold the record of a sample: {reason}; remove the folder of the embedded log to start anew", path.display())]
-    Record {
-        /// The file.
-        path: PathBuf,
+    /// What the topic says of its sample cannot be used.
+    #[error("topic {topic} of the embedded log in {} was filled by another version's sample: {reason}. Remove that folder \
+             and its checkpoints to start anew, or take the option 'sample' out to read what is there", log.display())]
+    Sample {
+        /// The log's folder.
+        log: PathBuf,
+        /// The topic.
+        topic: String,
         /// What is wrong.
         reason: String,
     },
+    /// The program itself is at fault.
+    #[error("{0}; please report this")]
+    Internal(String),
 }
 
 impl Blamed for ProduceError {
     fn blame(&self) -> Blame {
         match self {
             Self::Config(_) => Blame::User,
+            Self::Internal(_) => Blame::Us,
+            Self::Log(source) => source.blame(),
             _ => Blame::Outside,
         }
     }
@@ -107,8 +119,15 @@ impl Blamed for ProduceError {
         match self {
             Self::Metadata { .. } | Self::RegistryUnreachable { .. } => Retry::WithBackoff,
             Self::RegistryRefused { status, .. } if *status >= 500 || *status == 429 => Retry::WithBackoff,
+            Self::Log(source) => source.retry(),
             _ => Retry::No,
         }
+    }
+}
+
+impl From<SourceError> for ProduceError {
+    fn from(source: SourceError) -> Self {
+        Self::Log(Box::new(source))
     }
 }
 

@@ -170,6 +170,16 @@ impl SalesGenerator {
         index
     }
 
+    /// The index of the event with this record timestamp, key and value, if it is one of this stream.
+    #[must_use]
+    pub fn find(&self, timestamp_ms: i64, key: &[u8], value: &[u8]) -> Option<u64> {
+        let first = self.index_at(timestamp_ms.checked_mul(1000)?);
+        (first..).take_while(|index| self.time_micros(*index).div_euclid(1000) == timestamp_ms).find(|index| {
+            let event = self.event(*index);
+            event.key == key && event.value == value
+        })
+    }
+
     /// What event `index` is meant to be.
     #[must_use]
     pub fn kind(&self, index: u64) -> EventKind {
@@ -249,11 +259,16 @@ impl SalesGenerator {
     }
 
     /// The event of which `index` is a copy: a good one of the two minutes before it. `None` when there is none.
+    ///
+    /// It is never one of the same millisecond: of all the events with one record timestamp no two are equal, so that an
+    /// event found in a log tells its index.
     fn origin(&self, index: u64, detail: u64) -> Option<u64> {
         const REACH_MICROS: u64 = 120_000_000;
         const TRIES: u64 = 64;
         let back = i64::try_from(detail % REACH_MICROS).unwrap_or(0);
-        let newest = self.index_at(self.time_micros(index) - back).min(index.checked_sub(1)?);
+        let time = self.time_micros(index);
+        let millisecond = time - time.rem_euclid(1000);
+        let newest = self.index_at((time - back).min(millisecond)).checked_sub(1)?;
         let oldest = newest.saturating_sub(TRIES);
         let shares = &self.config.shares;
         let odd = shares.malformed + shares.invalid + shares.late + shares.duplicate;

@@ -165,6 +165,17 @@ proptest! {
     }
 
     #[test]
+    fn an_event_in_a_log_tells_its_index(
+        seed: u64, backlog in 0_u64..500_000, rate in 0.01_f64..5e5, index in 0_u64..2_000_000,
+    ) {
+        let config = SalesConfig { backlog, rate, ..SalesConfig::new(seed, BIRTH) };
+        let generator = SalesGenerator::new(config).unwrap();
+        let event = generator.event(index);
+        prop_assert_eq!(generator.find(event.timestamp_ms, &event.key, &event.value), Some(index));
+        prop_assert_eq!(generator.find(event.timestamp_ms, &event.key, b"other"), None);
+    }
+
+    #[test]
     fn an_event_depends_on_nothing_else(seed: u64, index in 0_u64..1_000_000) {
         let generator = generator(seed);
         let mut used = generator.event(index / 2);

@@ -143,9 +143,12 @@ async fn create_topic(admin: &AdminClient<DefaultClientContext>, target: &KafkaT
 fn partition_count(producer: &ThreadedProducer<Delivery>, target: &KafkaTarget) -> Result<i32> {
     let mut tries = 0;
     loop {
-        let metadata = producer.client().fetch_metadata(Some(&target.topic), WAIT).map_err(|source| {
-            ProduceError::Metadata { brokers: target.brokers.clone(), topic: target.topic.clone(), source: Box::new(source) }
-        })?;
+        let metadata =
+            producer.client().fetch_metadata(Some(&target.topic), WAIT).map_err(|source| ProduceError::Metadata {
+                brokers: target.brokers.clone(),
+                topic: target.topic.clone(),
+                source: Box::new(source),
+            })?;
         let count = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
         if count > 0 {
             return Ok(i32::try_from(count).unwrap_or(i32::MAX));
@@ -181,7 +184,11 @@ impl EventSink for KafkaSink {
                         record = back;
                     }
                     Err((source, _)) => {
-                        return Err(ProduceError::Send { topic: self.topic.clone(), partition, source: Box::new(source) });
+                        return Err(ProduceError::Send {
+                            topic: self.topic.clone(),
+                            partition,
+                            source: Box::new(source),
+                        });
                     }
                 }
             }

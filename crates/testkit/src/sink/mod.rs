@@ -1,7 +1,9 @@
 //! Where generated events go.
 
+mod embedded;
 mod kafka;
 
+pub use embedded::EmbeddedSink;
 pub use kafka::{KafkaSink, KafkaTarget};
 
 use std::ops::Range;
