@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Kills a run with SIGKILL at random moments, again and again, and looks whether anybody could tell.
+
+A topic of a real broker is read twice: undisturbed in one folder, and in another by a run that is killed and restarted
+while a reader globs its tables. Both must equal the oracle, and each other, row for row.
+
+    kill_test.py --binary BINARY [--events 200000] [--kills 20] [--seed N] [--folder DIR]
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import common
+import oracle
+import same_tables
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PIPELINE = os.path.join(HERE, "..", "..", "sql", "gold_revenue.sql")
+
+
+def produce(options, topic, ledger):
+    line = [sys.executable, os.path.join(HERE, "produce_contract_events.py"), "--topic", topic, "--ledger", ledger,
+            "--events", str(options.events), "--seed", str(options.seed)]
+    subprocess.run(line, check=True)
+
+
+class Killer:
+    """Starts the run, kills it after a while, starts it again."""
+
+    def __init__(self, options, folder, settings, longest):
+        self.options, self.folder, self.settings, self.longest = options, folder, settings, longest
+        self.random = random.Random(options.seed)
+        self.log = os.path.join(folder, "run.log")
+
+    def start(self):
+        with open(self.log, "ab") as out:
+            line = common.command(self.options.binary, PIPELINE, self.settings)
+            return subprocess.Popen(line, cwd=self.folder, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+
+    def batches(self):
+        """How many batches are committed."""
+        path = os.path.join(self.folder, "checkpoints/run/commits")
+        return max((int(n) for n in os.listdir(path) if n.isdigit()), default=-1) + 1 if os.path.isdir(path) else 0
+
+    def go(self):
+        """The number of kills that hit before the run came to its end."""
+        for kill in range(self.options.kills):
+            run = self.start()
+            # Some early, in recovery, most anywhere.
+            wait = self.random.uniform(0, self.longest * (0.3 if kill % 4 == 0 else 1))
+            try:
+                code = run.wait(wait)
+            except subprocess.TimeoutExpired:
+                run.send_signal(signal.SIGKILL)
+                run.wait()
+                print(f"kill {kill + 1}: after {wait:.2f} s, {self.batches()} batches committed", flush=True)
+                continue
+            if code != 0:
+                self.fail(code)
+            return kill
+        return self.options.kills
+
+    def finish(self):
+        code = self.start().wait()
+        if code != 0:
+            self.fail(code)
+
+    def fail(self, code):
+        with open(self.log, errors="replace") as text:
+            sys.stderr.write("".join(text.readlines()[-25:]))
+        raise SystemExit(f"the run ended with {code}; its log: {self.log}")
+
+
+def killed(options, folder, settings, longest):
+    """A run that was killed often enough, while a reader looked on. Each try takes shorter steps."""
+    for _ in range(4):
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        stop = folder + ".stop"
+        if os.path.exists(stop):
+            os.unlink(stop)
+        reader = subprocess.Popen([sys.executable, os.path.join(HERE, "glob_reader.py"), folder, stop])
+        killer = Killer(options, folder, settings, longest)
+        try:
+            kills = killer.go()
+            if kills == options.kills:
+                killer.finish()
+        finally:
+            with open(stop, "w"):
+                pass
+            code = reader.wait()
+        if kills == options.kills:
+            return code
+        print(f"only {kills} kills before its end; again, with shorter waits")
+        longest *= 0.6
+    raise SystemExit("the run ends before it can be killed often enough: give more --events")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=int(time.time()) % 1_000_000, help="of events and moments")
+    parser.add_argument("--folder", help="kept; default: a temporary one, removed when all is well")
+    parser.add_argument("--max-offsets", type=int, default=4_000, help="offsets a batch")
+    options = parser.parse_args()
+    base = os.path.abspath(options.folder or tempfile.mkdtemp(prefix="sluicebox-kill-"))
+    os.makedirs(base, exist_ok=True)
+    print(f"seed {options.seed}, {options.events} events, {options.kills} kills, in {base}", flush=True)
+    topic, ledger = f"kill-{options.seed}-{int(time.time())}", os.path.join(base, "ledger.jsonl")
+    produce(options, topic, ledger)
+    settings = {"sales_events.subscribe": topic, "sales_events.maxOffsetsPerTrigger": options.max_offsets}
+    calm, wild = os.path.join(base, "calm"), os.path.join(base, "wild")
+    begun = time.monotonic()
+    common.run(options.binary, PIPELINE, calm, settings)
+    took = time.monotonic() - begun
+    print(f"undisturbed: {took:.1f} s", flush=True)
+    # On average half of the longest wait a kill, and a start is lost with each.
+    wrong = killed(options, wild, settings, max(0.6, 1.6 * took / options.kills))
+    for name, folder in (("undisturbed", calm), ("killed", wild)):
+        print(f"-- {name} and the oracle")
+        wrong += oracle.compare(ledger, folder)
+    print("-- undisturbed and killed")
+    wrong += same_tables.compare(calm, wild)
+    if wrong:
+        print(f"FAILED with seed {options.seed}; see {base}")
+        sys.exit(1)
+    print(f"{options.kills} kills, and nobody can tell (seed {options.seed})")
+    if not options.folder:
+        shutil.rmtree(base)
+
+
+if __name__ == "__main__":
+    main()
