@@ -107,6 +107,37 @@ pub struct SchemaUse {
     pub ignored_fields: Vec<String>,
 }
 
+/// The reader schema and the columns of values, if it can be one.
+fn reader_parts(name: &str, pinned: &PinnedSchema) -> Result<(AvroSchema, Fields), AvroError> {
+    let refused = |source| AvroError::ReaderSchema {
+        name: name.to_owned(),
+        subject: pinned.subject.clone(),
+        version: pinned.version,
+        source,
+    };
+    let reader = AvroSchema::parse(&pinned.text).map_err(refused)?;
+    let value = value_fields(&reader).map_err(refused)?;
+    let metadata = metadata_fields();
+    let taken = |name: &str| provenance::is_hidden(name) || metadata.iter().any(|f| f.name() == name);
+    if let Some(field) = value.iter().find(|f| taken(f.name())) {
+        return Err(AvroError::NameTaken {
+            name: name.to_owned(),
+            subject: pinned.subject.clone(),
+            version: pinned.version,
+            field: field.name().clone(),
+        });
+    }
+    Ok((reader, value))
+}
+
+/// What [`Decoder::schema`] of source `name` would be with the reader schema `pinned`; for planning without a registry.
+///
+/// # Errors
+/// As [`Decoder::new`].
+pub fn source_columns(name: &str, pinned: &PinnedSchema) -> Result<SchemaRef, AvroError> {
+    Ok(source_schema(&reader_parts(name, pinned)?.1))
+}
+
 impl Decoder {
     /// The decoder of a source whose reader schema is `pinned`. Schemas of writers come from `cache`, else from
     /// `registry`, and are then kept in `cache`.
@@ -119,24 +150,7 @@ impl Decoder {
         registry: Arc<dyn Registry>,
         cache: SchemaCache,
     ) -> Result<Self, AvroError> {
-        let refused = |source| AvroError::ReaderSchema {
-            name: options.source.clone(),
-            subject: pinned.subject.clone(),
-            version: pinned.version,
-            source,
-        };
-        let reader = AvroSchema::parse(&pinned.text).map_err(refused)?;
-        let value = value_fields(&reader).map_err(refused)?;
-        let metadata = metadata_fields();
-        let taken = |name: &str| provenance::is_hidden(name) || metadata.iter().any(|f| f.name() == name);
-        if let Some(field) = value.iter().find(|f| taken(f.name())) {
-            return Err(AvroError::NameTaken {
-                name: options.source,
-                subject: pinned.subject,
-                version: pinned.version,
-                field: field.name().clone(),
-            });
-        }
+        let (reader, value) = reader_parts(&options.source, &pinned)?;
         let schema = source_schema(&value);
         let decoder =
             Self { options, pinned, reader, schema, value, registry, cache, writers: RwLock::new(HashMap::new()) };

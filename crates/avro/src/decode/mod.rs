@@ -16,5 +16,5 @@ mod skip;
 mod walk;
 
 pub use cursor::Limits;
-pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaUse, Writers};
+pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaUse, Writers, source_columns};
 pub use events::dead_letter_schema;

@@ -1,0 +1,470 @@
+//! What the registry holds, and the pure decisions over it: from the state and a request to the change that follows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::framing::{Guid, SchemaKey};
+use crate::registry::references::ReferenceWalk;
+use crate::registry::{Reference, SchemaText};
+use crate::schema::{AvroSchema, SchemaError};
+use crate::store::compat::Level;
+use crate::store::error::StoreError;
+
+/// A schema as a client sends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSchema {
+    /// Its JSON.
+    pub schema: String,
+    /// What it refers to directly.
+    pub references: Vec<Reference>,
+}
+
+impl NewSchema {
+    /// A schema that refers to no other.
+    pub fn new(schema: impl Into<String>) -> Self {
+        Self { schema: schema.into(), references: Vec::new() }
+    }
+}
+
+/// A version of a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// The subject.
+    pub subject: String,
+    /// The version, from 1.
+    pub version: i32,
+    /// The schema's id, the same under every subject.
+    pub id: i32,
+    /// The schema's GUID.
+    pub guid: Guid,
+    /// The schema's JSON without needless white space.
+    pub schema: String,
+    /// What it refers to directly.
+    pub references: Vec<Reference>,
+}
+
+/// A change of the state; the registry is the sequence of its changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub(crate) enum Change {
+    Register { subject: String, version: i32, id: i32, schema: String, references: Vec<Reference> },
+    DeleteVersion { subject: String, version: i32, permanent: bool },
+    DeleteSubject { subject: String, permanent: bool },
+    SetLevel { subject: Option<String>, level: Level },
+    DeleteLevel { subject: Option<String> },
+}
+
+/// A schema that was once registered. It stays for ever, whatever becomes of its versions: events still name it.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) schema: String,
+    pub(crate) references: Vec<Reference>,
+    pub(crate) guid: Guid,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Version {
+    id: i32,
+    deleted: bool,
+}
+
+#[derive(Debug, Default)]
+struct Subject {
+    versions: BTreeMap<i32, Version>,
+    /// The highest version there ever was: numbers are never used again.
+    highest: i32,
+}
+
+impl Subject {
+    fn live(&self) -> impl DoubleEndedIterator<Item = (i32, i32)> {
+        self.versions.iter().filter(|(_, v)| !v.deleted).map(|(number, v)| (*number, v.id))
+    }
+}
+
+/// Everything the registry holds.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    schemas: BTreeMap<i32, Stored>,
+    /// Ids by what makes two schemas the same.
+    by_identity: HashMap<String, i32>,
+    by_guid: HashMap<Guid, i32>,
+    subjects: BTreeMap<String, Subject>,
+    global_level: Option<Level>,
+    levels: BTreeMap<String, Level>,
+}
+
+/// Which versions a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionName {
+    /// The newest that is not deleted.
+    Latest,
+    /// The one of this number.
+    Number(i32),
+}
+
+impl std::str::FromStr for VersionName {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        match (text, text.parse()) {
+            ("latest" | "-1", _) => Ok(Self::Latest),
+            (_, Ok(number)) if number >= 1 => Ok(Self::Number(number)),
+            _ => Err(StoreError::InvalidVersion(text.to_owned())),
+        }
+    }
+}
+
+impl std::fmt::Display for VersionName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Latest => f.write_str("latest"),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+impl State {
+    /// Makes `change` part of the state. Every change was decided against the state before it.
+    pub(crate) fn apply(&mut self, change: Change) {
+        match change {
+            Change::Register { subject, version, id, schema, references } => {
+                let identity = identity(&schema, &references);
+                let guid = guid_of(&identity);
+                self.by_identity.entry(identity).or_insert(id);
+                self.by_guid.entry(guid).or_insert(id);
+                self.schemas.entry(id).or_insert(Stored { schema, references, guid });
+                let entry = self.subjects.entry(subject).or_default();
+                entry.versions.insert(version, Version { id, deleted: false });
+                entry.highest = entry.highest.max(version);
+            }
+            Change::DeleteVersion { subject, version, permanent } => {
+                if let Some(entry) = self.subjects.get_mut(&subject) {
+                    if permanent {
+                        entry.versions.remove(&version);
+                    } else if let Some(version) = entry.versions.get_mut(&version) {
+                        version.deleted = true;
+                    }
+                }
+            }
+            Change::DeleteSubject { subject, permanent } => {
+                self.levels.remove(&subject);
+                if let Some(entry) = self.subjects.get_mut(&subject) {
+                    if permanent {
+                        entry.versions.clear();
+                    } else {
+                        entry.versions.values_mut().for_each(|v| v.deleted = true);
+                    }
+                }
+            }
+            Change::SetLevel { subject: Some(subject), level } => drop(self.levels.insert(subject, level)),
+            Change::SetLevel { subject: None, level } => self.global_level = Some(level),
+            Change::DeleteLevel { subject: Some(subject) } => drop(self.levels.remove(&subject)),
+            Change::DeleteLevel { subject: None } => self.global_level = None,
+        }
+    }
+
+    /// What `schema` is registered as, and the change that makes it so, unless the subject has it already.
+    pub(crate) fn decide_register(
+        &self,
+        subject: &str,
+        new: &NewSchema,
+    ) -> Result<(Registered, Option<Change>), StoreError> {
+        let (schema, parsed) = self.parse(new)?;
+        parsed.check_defaults()?;
+        let identity = identity(&schema, &new.references);
+        let known = self.by_identity.get(&identity).copied();
+        if let Some(found) = known.and_then(|id| self.version_of(subject, id, false)) {
+            return Ok((found, None));
+        }
+        let details = self.check(subject, &parsed, self.level(subject), None)?;
+        if !details.is_empty() {
+            return Err(StoreError::Incompatible { subject: subject.to_owned(), details });
+        }
+        let subject = subject.to_owned();
+        let version = self.subjects.get(&subject).map_or(0, |s| s.highest) + 1;
+        let next_id = self.schemas.last_key_value().map_or(0, |(id, _)| *id) + 1;
+        let (id, guid, references) = (known.unwrap_or(next_id), guid_of(&identity), new.references.clone());
+        let change = Change::Register {
+            subject: subject.clone(),
+            version,
+            id,
+            schema: schema.clone(),
+            references: references.clone(),
+        };
+        Ok((Registered { subject, version, id, guid, schema, references }, Some(change)))
+    }
+
+    /// The text of `new` without needless white space, and the schema.
+    pub(crate) fn parse(&self, new: &NewSchema) -> Result<(String, AvroSchema), StoreError> {
+        let schema = compact(&new.schema)?;
+        let parsed = AvroSchema::parse(&self.with_references(&schema, &new.references)?)?;
+        Ok((schema, parsed))
+    }
+
+    pub(crate) fn decide_delete_subject(
+        &self,
+        subject: &str,
+        permanent: bool,
+    ) -> Result<(Change, Vec<i32>), StoreError> {
+        let entry = self.existing(subject)?;
+        let live: Vec<i32> = entry.live().map(|(number, _)| number).collect();
+        if permanent && !live.is_empty() {
+            return Err(StoreError::SubjectNotSoftDeleted(subject.to_owned()));
+        }
+        if !permanent && live.is_empty() {
+            return Err(StoreError::SubjectSoftDeleted(subject.to_owned()));
+        }
+        let versions: Vec<i32> = if permanent { entry.versions.keys().copied().collect() } else { live };
+        if let Some(version) = versions.iter().find(|v| !self.referrers(subject, **v).is_empty()) {
+            return Err(StoreError::ReferenceExists { subject: subject.to_owned(), version: *version });
+        }
+        Ok((Change::DeleteSubject { subject: subject.to_owned(), permanent }, versions))
+    }
+
+    pub(crate) fn decide_delete_version(
+        &self,
+        subject: &str,
+        name: VersionName,
+        permanent: bool,
+    ) -> Result<(Change, i32), StoreError> {
+        let entry = self.existing(subject)?;
+        let not_found = || StoreError::VersionNotFound { subject: subject.to_owned(), version: name.to_string() };
+        let version = match name {
+            VersionName::Number(number) => number,
+            VersionName::Latest => entry.live().next_back().ok_or_else(not_found)?.0,
+        };
+        let subject = subject.to_owned();
+        match (entry.versions.get(&version).ok_or_else(not_found)?.deleted, permanent) {
+            (true, false) => return Err(StoreError::VersionSoftDeleted { subject, version }),
+            (false, true) => return Err(StoreError::VersionNotSoftDeleted { subject, version }),
+            _ => {}
+        }
+        if !self.referrers(&subject, version).is_empty() {
+            return Err(StoreError::ReferenceExists { subject, version });
+        }
+        Ok((Change::DeleteVersion { subject, version, permanent }, version))
+    }
+
+    /// What keeps `new` from following the versions of `subject` under `level`; `against` names one version, else the
+    /// level says which.
+    pub(crate) fn check(
+        &self,
+        subject: &str,
+        new: &AvroSchema,
+        level: Level,
+        against: Option<VersionName>,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut versions: Vec<(i32, i32)> = match against {
+            Some(name) => {
+                let found = self.version(subject, name, false)?;
+                vec![(found.version, found.id)]
+            }
+            None => self.subjects.get(subject).map(|s| s.live().collect()).unwrap_or_default(),
+        };
+        versions.reverse();
+        if !level.transitive() {
+            versions.truncate(1);
+        }
+        let mut details = Vec::new();
+        for (number, id) in versions {
+            let Some(stored) = self.schemas.get(&id).filter(|_| level != Level::None) else { continue };
+            // What was registered was valid then; a schema that no longer parses cannot be followed.
+            let old = AvroSchema::parse(&self.with_references(&stored.schema, &stored.references)?)?;
+            let problems = level.problems(new, &old);
+            if !problems.is_empty() {
+                details.extend(problems.iter().map(ToString::to_string));
+                details.push(format!("{{oldSchemaVersion: {number}}}"));
+                details.push(format!("{{oldSchema: '{}'}}", stored.schema));
+                details.push(format!("{{compatibility: '{level}'}}"));
+            }
+        }
+        Ok(details)
+    }
+
+    /// `schema` with the texts of everything that `references` name.
+    pub(crate) fn with_references(&self, schema: &str, references: &[Reference]) -> Result<SchemaText, StoreError> {
+        let mut walk = ReferenceWalk::new(references.to_vec());
+        let too_many = |problem| SchemaError::new("the references", problem);
+        while let Some(reference) = walk.next().map_err(too_many)? {
+            let stored = self
+                .subjects
+                .get(&reference.subject)
+                .and_then(|s| s.versions.get(&reference.version))
+                .and_then(|v| self.schemas.get(&v.id))
+                .ok_or_else(|| StoreError::UnknownReference {
+                    name: reference.name.clone(),
+                    subject: reference.subject.clone(),
+                    version: reference.version,
+                })?;
+            walk.supply(reference, stored.schema.clone(), stored.references.clone());
+        }
+        Ok(SchemaText { schema: schema.to_owned(), references: walk.finish() })
+    }
+
+    pub(crate) fn level(&self, subject: &str) -> Level {
+        self.levels.get(subject).copied().unwrap_or(self.global_level())
+    }
+
+    pub(crate) fn subject_level(&self, subject: &str) -> Option<Level> {
+        self.levels.get(subject).copied()
+    }
+
+    /// BACKWARD unless it was set.
+    pub(crate) fn global_level(&self) -> Level {
+        self.global_level.unwrap_or(Level::Backward)
+    }
+
+    pub(crate) fn subjects(&self, deleted: bool) -> Vec<String> {
+        let has = |s: &Subject| if deleted { !s.versions.is_empty() } else { s.live().next().is_some() };
+        self.subjects.iter().filter(|(_, s)| has(s)).map(|(name, _)| name.clone()).collect()
+    }
+
+    pub(crate) fn versions(&self, subject: &str, deleted: bool) -> Result<Vec<i32>, StoreError> {
+        let entry = self.existing(subject)?;
+        let numbers: Vec<i32> =
+            entry.versions.iter().filter(|(_, v)| deleted || !v.deleted).map(|(number, _)| *number).collect();
+        if numbers.is_empty() { Err(StoreError::SubjectNotFound(subject.to_owned())) } else { Ok(numbers) }
+    }
+
+    pub(crate) fn version(&self, subject: &str, name: VersionName, deleted: bool) -> Result<Registered, StoreError> {
+        let numbers = self.versions(subject, deleted)?;
+        let number = match name {
+            VersionName::Latest => numbers.last().copied(),
+            VersionName::Number(number) => numbers.contains(&number).then_some(number),
+        };
+        number
+            .and_then(|number| self.registered(subject, number))
+            .ok_or_else(|| StoreError::VersionNotFound { subject: subject.to_owned(), version: name.to_string() })
+    }
+
+    pub(crate) fn lookup(&self, subject: &str, schema: &NewSchema, deleted: bool) -> Result<Registered, StoreError> {
+        self.versions(subject, deleted)?;
+        let text = compact(&schema.schema)?;
+        self.by_identity
+            .get(&identity(&text, &schema.references))
+            .and_then(|id| self.version_of(subject, *id, deleted))
+            .ok_or_else(|| StoreError::SchemaNotFound(subject.to_owned()))
+    }
+
+    pub(crate) fn stored(&self, key: SchemaKey) -> Result<(i32, &Stored), StoreError> {
+        let id = match key {
+            SchemaKey::Id(id) => Some(id),
+            SchemaKey::Guid(guid) => self.by_guid.get(&guid).copied(),
+        };
+        id.and_then(|id| self.schemas.get(&id).map(|stored| (id, stored))).ok_or(StoreError::KeyNotFound(key))
+    }
+
+    /// Subjects and versions that have the schema `id`.
+    pub(crate) fn uses(&self, id: i32, deleted: bool) -> Vec<(String, i32)> {
+        let mut uses = Vec::new();
+        for (name, subject) in &self.subjects {
+            let of_id = subject.versions.iter().filter(|(_, v)| v.id == id && (deleted || !v.deleted));
+            uses.extend(of_id.map(|(number, _)| (name.clone(), *number)));
+        }
+        uses
+    }
+
+    /// Ids of the schemas that refer to a version and have a version that is not deleted.
+    pub(crate) fn referrers(&self, subject: &str, version: i32) -> Vec<i32> {
+        let live: BTreeSet<i32> = self.subjects.values().flat_map(|s| s.live().map(|(_, id)| id)).collect();
+        let refers = |stored: &Stored| stored.references.iter().any(|r| r.subject == subject && r.version == version);
+        live.into_iter().filter(|id| self.schemas.get(id).is_some_and(refers)).collect()
+    }
+
+    /// All versions, by subject and number.
+    pub(crate) fn all(&self, deleted: bool) -> Vec<Registered> {
+        let mut all = Vec::new();
+        for (name, subject) in &self.subjects {
+            let numbers = subject.versions.iter().filter(|(_, v)| deleted || !v.deleted);
+            all.extend(numbers.filter_map(|(number, _)| self.registered(name, *number)));
+        }
+        all
+    }
+
+    fn existing(&self, subject: &str) -> Result<&Subject, StoreError> {
+        self.subjects
+            .get(subject)
+            .filter(|s| !s.versions.is_empty())
+            .ok_or_else(|| StoreError::SubjectNotFound(subject.to_owned()))
+    }
+
+    fn version_of(&self, subject: &str, id: i32, deleted: bool) -> Option<Registered> {
+        let versions = &self.subjects.get(subject)?.versions;
+        let number = versions.iter().rev().find(|(_, v)| v.id == id && (deleted || !v.deleted))?.0;
+        self.registered(subject, *number)
+    }
+
+    pub(crate) fn registered(&self, subject: &str, version: i32) -> Option<Registered> {
+        let id = self.subjects.get(subject)?.versions.get(&version)?.id;
+        let stored = self.schemas.get(&id)?;
+        Some(Registered {
+            subject: subject.to_owned(),
+            version,
+            id,
+            guid: stored.guid,
+            schema: stored.schema.clone(),
+            references: stored.references.clone(),
+        })
+    }
+}
+
+/// JSON without needless white space. A primitive type may come without quotes, as Confluent's clients send it.
+fn compact(schema: &str) -> Result<String, StoreError> {
+    let bare = schema.trim();
+    if !bare.is_empty() && bare.chars().all(|c| c.is_ascii_alphabetic()) {
+        return Ok(format!("\"{bare}\""));
+    }
+    match serde_json::from_str::<Json>(schema) {
+        Ok(json) => Ok(json.to_string()),
+        Err(e) => Err(SchemaError::new("", format!("is not JSON: {e}")).into()),
+    }
+}
+
+/// What makes two schemas the same: their JSON, whatever the order of attributes, and what they refer to.
+fn identity(schema: &str, references: &[Reference]) -> String {
+    let mut text = String::new();
+    match serde_json::from_str::<Json>(schema) {
+        Ok(json) => sorted(&json, &mut text),
+        Err(_) => text.push_str(schema),
+    }
+    let references: BTreeSet<&Reference> = references.iter().collect();
+    for reference in references {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n{reference:?}");
+    }
+    text
+}
+
+fn sorted(json: &Json, out: &mut String) {
+    match json {
+        Json::Object(object) => {
+            let ordered: BTreeMap<&String, &Json> = object.iter().collect();
+            out.push('{');
+            for (key, value) in ordered {
+                let _ = write!(out, "{}:", Json::from(key.as_str()));
+                sorted(value, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Json::Array(items) => {
+            out.push('[');
+            for item in items {
+                sorted(item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        other => {
+            let _ = write!(out, "{other}");
+        }
+    }
+}
+
+/// The same schema has the same GUID in every embedded registry.
+fn guid_of(identity: &str) -> Guid {
+    Guid(xxhash_rust::xxh3::xxh3_128(identity.as_bytes()).to_be_bytes())
+}
