@@ -1,0 +1,243 @@
+//! Which offsets a batch reads: a pure decision from what is buffered and the limits that are set.
+//!
+//! A batch takes what is there, up to a budget of bytes, shared over partitions by what each has buffered, and up to
+//! `maxOffsetsPerTrigger`, shared by backlog. So a backlog of any size costs the same memory, and a partition with
+//! much to catch up does not starve the others.
+
+use std::collections::BTreeMap;
+
+use sluicebox_core::{OffsetRange, PartitionId};
+use sluicebox_ingest::Buffered;
+
+use crate::checkpoint::records::PlannedRange;
+
+/// What bounds a batch.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of raw keys and values of a batch, over all sources.
+    pub bytes: u64,
+    /// `maxOffsetsPerTrigger` of each source that has one.
+    pub max_offsets: BTreeMap<String, u64>,
+    /// Where an available-now run stops, by partition; other partitions are not read by it.
+    pub run_end: Option<BTreeMap<PartitionId, i64>>,
+}
+
+/// What a batch will read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// A range per partition, in the order of partitions; some or all may be empty.
+    pub ranges: Vec<PlannedRange>,
+    /// Whether a limit left out something that was buffered: the next batch should follow at once.
+    pub limited: bool,
+}
+
+impl Admission {
+    /// Whether nothing will be read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ranges.iter().all(|r| r.range.is_empty())
+    }
+}
+
+/// Decides the ranges of the next batch.
+#[must_use]
+pub fn admit(buffered: &[Buffered], limits: &Limits) -> Admission {
+    let mut offers: Vec<Offer> = buffered.iter().map(|b| Offer::new(b, limits.run_end.as_ref())).collect();
+    offers.sort_by(|a, b| a.partition.cmp(&b.partition));
+    let total: u64 = offers.iter().map(Offer::bytes).sum();
+    let mut limited = false;
+    if total > limits.bytes {
+        limited = true;
+        for offer in &mut offers {
+            offer.keep_bytes(share(limits.bytes, offer.bytes(), total));
+        }
+    }
+    for (source, max) in &limits.max_offsets {
+        limited |= keep_offsets(offers.iter_mut().filter(|o| o.partition.source == *source).collect(), *max);
+    }
+    Admission { ranges: offers.into_iter().map(Offer::into_range).collect(), limited }
+}
+
+/// What a partition has to offer.
+struct Offer {
+    partition: PartitionId,
+    from: i64,
+    /// Ends and bytes, ascending, none past the run's end.
+    chunks: Vec<(i64, u64)>,
+    log_end: i64,
+}
+
+impl Offer {
+    fn new(buffered: &Buffered, run_end: Option<&BTreeMap<PartitionId, i64>>) -> Self {
+        let stop = match run_end {
+            // A partition that came after the start of the run is left to the next run.
+            Some(ends) => ends.get(&buffered.partition).copied().unwrap_or(buffered.position),
+            None => i64::MAX,
+        };
+        let mut chunks = Vec::new();
+        for chunk in &buffered.chunks {
+            if chunk.to >= stop {
+                if stop > buffered.position {
+                    chunks.push((stop, chunk.bytes));
+                }
+                break;
+            }
+            chunks.push((chunk.to, chunk.bytes));
+        }
+        Self {
+            partition: buffered.partition.clone(),
+            from: buffered.position,
+            chunks,
+            log_end: buffered.log_end.min(stop).max(buffered.position),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.chunks.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    fn to(&self) -> i64 {
+        self.chunks.last().map_or(self.from, |(to, _)| *to)
+    }
+
+    /// Keeps chunks up to `bytes`, but at least one, so that every partition goes on.
+    fn keep_bytes(&mut self, bytes: u64) {
+        let mut sum = 0;
+        let mut keep = 0;
+        for (_, chunk) in &self.chunks {
+            sum += chunk;
+            if sum > bytes && keep > 0 {
+                break;
+            }
+            keep += 1;
+        }
+        self.chunks.truncate(keep);
+    }
+
+    fn cut_at(&mut self, to: i64) {
+        let whole = self.chunks.iter().take_while(|(end, _)| *end <= to).count();
+        let rest = self.chunks.get(whole).map(|(_, bytes)| *bytes);
+        self.chunks.truncate(whole);
+        if let Some(bytes) = rest
+            && to > self.to()
+        {
+            self.chunks.push((to, bytes));
+        }
+    }
+
+    fn into_range(self) -> PlannedRange {
+        let range = OffsetRange::new(self.from, self.to());
+        PlannedRange { partition: self.partition, range, log_end: self.log_end.max(range.to) }
+    }
+}
+
+/// Cuts the offers of one source to `max` offsets in all, shared by backlog, at least one each while there are any.
+fn keep_offsets(mut offers: Vec<&mut Offer>, max: u64) -> bool {
+    let offered: u64 = offers.iter().map(|o| length(o.from, o.to())).sum();
+    if offered <= max {
+        return false;
+    }
+    let backlog: u64 = offers.iter().map(|o| length(o.from, o.log_end.max(o.to()))).sum();
+    let mut left = max;
+    for offer in &mut offers {
+        let own = length(offer.from, offer.log_end.max(offer.to()));
+        if own == 0 {
+            continue;
+        }
+        let keep = share(max, own, backlog).max(1).min(left).min(length(offer.from, offer.to()));
+        left -= keep;
+        offer.cut_at(offer.from + i64::try_from(keep).unwrap_or(i64::MAX));
+    }
+    true
+}
+
+/// `part / whole` of `budget`, rounded down.
+fn share(budget: u64, part: u64, whole: u64) -> u64 {
+    if whole == 0 {
+        return 0;
+    }
+    u64::try_from(u128::from(budget) * u128::from(part) / u128::from(whole)).unwrap_or(u64::MAX)
+}
+
+fn length(from: i64, to: i64) -> u64 {
+    u64::try_from(to - from).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sluicebox_ingest::Chunk;
+
+    use super::*;
+
+    fn limits(bytes: u64) -> Limits {
+        Limits { bytes, max_offsets: BTreeMap::new(), run_end: None }
+    }
+
+    fn buffered(partition: i32, position: i64, chunks: &[(i64, u64)], log_end: i64) -> Buffered {
+        Buffered {
+            partition: PartitionId::new("s", "t", partition),
+            position,
+            chunks: chunks.iter().map(|&(to, bytes)| Chunk { to, bytes }).collect(),
+            log_end,
+        }
+    }
+
+    fn tos(admission: &Admission) -> Vec<i64> {
+        admission.ranges.iter().map(|r| r.range.to).collect()
+    }
+
+    #[test]
+    fn all_is_taken_while_it_fits() {
+        let admission = admit(&[buffered(1, 5, &[(9, 10)], 9), buffered(0, 0, &[(3, 10), (4, 10)], 7)], &limits(30));
+        assert_eq!((tos(&admission), admission.limited), (vec![4, 9], false));
+    }
+
+    #[test]
+    fn bytes_are_shared_by_what_is_there_and_every_partition_goes_on() {
+        let big: Vec<_> = (1..=10).map(|i| (i * 100, 100)).collect();
+        let admission = admit(&[buffered(0, 0, &big, 5000), buffered(1, 0, &[(1, 90)], 1)], &limits(500));
+        assert_eq!((tos(&admission), admission.limited), (vec![400, 1], true));
+    }
+
+    #[test]
+    fn max_offsets_are_shared_by_backlog() {
+        let mut limits = limits(1 << 30);
+        limits.max_offsets.insert("s".to_owned(), 100);
+        let admission = admit(&[buffered(0, 0, &[(900, 9)], 900), buffered(1, 50, &[(150, 9)], 150)], &limits);
+        assert_eq!((tos(&admission), admission.limited), (vec![90, 60], true));
+    }
+
+    #[test]
+    fn an_available_now_run_stops_at_its_end_and_leaves_new_partitions_out() {
+        let mut limits = limits(1 << 30);
+        limits.run_end = Some(BTreeMap::from([(PartitionId::new("s", "t", 0), 7)]));
+        let admission = admit(&[buffered(0, 3, &[(5, 1), (20, 1)], 20), buffered(1, 0, &[(9, 1)], 9)], &limits);
+        assert_eq!(tos(&admission), vec![7, 0]);
+        assert_eq!(admission.ranges.iter().map(|r| r.log_end).collect::<Vec<_>>(), vec![7, 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_stays_within_what_is_there_and_goes_on(
+            parts in prop::collection::vec((0i64..100, prop::collection::vec((1i64..50, 0u64..5000), 0..6)), 1..6),
+            bytes in 1u64..20_000, max in prop::option::of(1u64..400),
+        ) {
+            let buffered: Vec<Buffered> = parts.iter().enumerate().map(|(i, (position, chunks))| {
+                let mut to = *position;
+                let chunks: Vec<(i64, u64)> = chunks.iter().map(|(n, b)| { to += n; (to, *b) }).collect();
+                buffered(i32::try_from(i).unwrap_or(0), *position, &chunks, to)
+            }).collect();
+            let mut limits = limits(bytes);
+            if let Some(max) = max { limits.max_offsets.insert("s".to_owned(), max); }
+            let admission = admit(&buffered, &limits);
+            let there: i64 = buffered.iter().map(|b| b.log_end - b.position).sum();
+            let taken: u64 = admission.ranges.iter().map(|r| r.range.len()).sum();
+            prop_assert_eq!(there > 0, taken > 0, "a batch with something buffered reads something");
+            for (range, b) in admission.ranges.iter().zip(&buffered) {
+                prop_assert!(range.range.from == b.position && range.range.to <= b.log_end);
+            }
+            if let Some(max) = max { prop_assert!(taken <= max); }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! One batch: from its durable plan to its published files.
+//!
+//! ```text
+//! offsets/<id> durable ─> take ─> decode ─> tables ─> stage, while the tables below compute ─> state ─> report
+//!    ─> commits/<id> durable ─> publish ─> tell the log
+//! ```
+//!
+//! A crash before `commits/<id>` leaves staged files that nobody names; after it, files that the next start publishes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use sluicebox_avro::{Decoded, Writers};
+use sluicebox_core::raw::RawEvents;
+use sluicebox_core::{OffsetRange, PartitionId};
+use sluicebox_ingest::Taken;
+use sluicebox_lake::{BatchKey, Check};
+use sluicebox_operators::AtEnd;
+use tokio::task::JoinHandle;
+
+use crate::EngineError;
+use crate::checkpoint::records::{Commit, Offsets, OperatorState, OutputFiles, PlannedRange, Position, SeenSchemas};
+use crate::engine::{Engine, SharedDecoder};
+use crate::graph::{BatchInput, OperatorChange, TableOutput};
+use crate::outputs::{self, Job};
+use crate::report::{self, SourceReport};
+use crate::state_writer;
+
+/// What a batch did; for progress.
+#[derive(Debug)]
+pub struct BatchOutcome {
+    /// Its plan.
+    pub offsets: Offsets,
+    /// What was read, by source.
+    pub sources: Vec<SourceReport>,
+    /// What the tables gave; rows are dropped, counts stay.
+    pub tables: Vec<TableOutput>,
+    /// The operators after it.
+    pub operators: Vec<OperatorChange>,
+    /// The watermarks after it, by clause.
+    pub watermarks_after: BTreeMap<String, Option<i64>>,
+    /// Time by step.
+    pub durations: BTreeMap<&'static str, Duration>,
+}
+
+type Staging = Vec<JoinHandle<Result<Option<OutputFiles>, EngineError>>>;
+
+impl Engine {
+    /// Runs the batch of `offsets`, which is durable. On an error the operators' state is undefined: the run must end.
+    pub(crate) async fn run_batch(&mut self, offsets: Offsets) -> Result<BatchOutcome, EngineError> {
+        let clock = Arc::clone(&self.config.clock);
+        let mut durations = BTreeMap::new();
+        let mut mark = clock.monotonic();
+        let mut lap = |name: &'static str| {
+            let now = clock.monotonic();
+            durations.insert(name, now.saturating_sub(mark));
+            mark = now;
+        };
+        let taken = self.take(&offsets.ranges).await?;
+        lap("getBatch");
+        let partitions: Vec<PartitionId> = offsets.ranges.iter().map(|r| r.partition.clone()).collect();
+        let (sources, rows, mut staging) = self.decode(&offsets, taken, &partitions).await?;
+        lap("decode");
+        let input = BatchInput {
+            clock_micros: offsets.clock_micros,
+            partitions,
+            at_end: at_end(&offsets.ranges),
+            finishing: offsets.finishing,
+            rows,
+        };
+        let mut tables = self.run_tables(&offsets, input, &mut staging).await?;
+        lap("addBatch");
+        let mut changes = self.runner.changes()?;
+        let state = self.write_state(&offsets, &mut changes)?;
+        self.stage_report(&offsets, &sources, &tables, &mut staging)?;
+        let files = staged(staging).await?;
+        lap("stage");
+        let commit = self.commit_record(&offsets, &sources, files, state);
+        self.config.checkpoint.write_commit(&commit)?;
+        lap("commitOffsets");
+        outputs::publish(&commit.files, Check::Size)?;
+        lap("publish");
+        for range in &offsets.ranges {
+            self.positions.insert(range.partition.clone(), range.range.to);
+        }
+        self.tell_logs().await;
+        for table in &mut tables {
+            table.forget_rows();
+        }
+        self.last = Some(commit);
+        self.last_offsets = Some(offsets.clone());
+        self.next_batch = offsets.batch_id + 1;
+        Ok(BatchOutcome {
+            offsets,
+            sources,
+            tables,
+            operators: changes,
+            watermarks_after: self.runner.watermarks(),
+            durations,
+        })
+    }
+
+    async fn take(&mut self, ranges: &[PlannedRange]) -> Result<BTreeMap<String, Taken>, EngineError> {
+        let mut taken = BTreeMap::new();
+        for binding in &mut self.config.sources {
+            let own: BTreeMap<PartitionId, OffsetRange> = ranges
+                .iter()
+                .filter(|r| r.partition.source == binding.name && !r.range.is_empty())
+                .map(|r| (r.partition.clone(), r.range))
+                .collect();
+            let events = if own.is_empty() { Taken::default() } else { binding.source.take(&own).await? };
+            taken.insert(binding.name.clone(), events);
+        }
+        Ok(taken)
+    }
+
+    /// Decodes the events, partitions in parallel, and starts to stage the dead letters.
+    async fn decode(
+        &mut self,
+        offsets: &Offsets,
+        taken: BTreeMap<String, Taken>,
+        partitions: &[PartitionId],
+    ) -> Result<(Vec<SourceReport>, BTreeMap<String, Vec<RecordBatch>>, Staging), EngineError> {
+        let mut reports = Vec::new();
+        let mut rows = BTreeMap::new();
+        let mut staging = Staging::new();
+        for (name, taken) in taken {
+            let Some(binding) = self.config.sources.iter().find(|s| s.name == name) else { continue };
+            let decoder = Arc::clone(&binding.decoder);
+            let writers = Arc::new(decoder.prepare(&taken.events).await?);
+            let mut report = SourceReport::new(&name, &offsets.ranges, &taken);
+            let decoded = decode_all(&decoder, &writers, taken.events, partitions).await?;
+            let mut dead_letters = Vec::new();
+            let source_rows: &mut Vec<RecordBatch> = rows.entry(name.clone()).or_default();
+            for part in decoded {
+                report.add(&part);
+                source_rows.extend(part.rows);
+                if part.dead_letters.num_rows() > 0 {
+                    dead_letters.push(part.dead_letters);
+                }
+            }
+            if !dead_letters.is_empty() {
+                self.stage(offsets, self.outputs.dead_letter_job(&name, dead_letters), &mut staging);
+            }
+            reports.push(report);
+        }
+        Ok((reports, rows, staging))
+    }
+
+    /// Runs the tables; each one's files are staged while the next one computes.
+    async fn run_tables(
+        &mut self,
+        offsets: &Offsets,
+        input: BatchInput,
+        staging: &mut Staging,
+    ) -> Result<Vec<TableOutput>, EngineError> {
+        let outputs = &self.outputs;
+        let (query_id, epoch, batch_id) = (self.metadata.id.clone(), self.lock.epoch.epoch, offsets.batch_id);
+        let start = |job: Job| {
+            let query_id = query_id.clone();
+            tokio::task::spawn_blocking(move || job.stage(&BatchKey { batch_id, query_id: &query_id, epoch }))
+        };
+        let tables = self
+            .runner
+            .run_batch(input, batch_id, |table| {
+                if table.failed.is_some() {
+                    return Ok(());
+                }
+                if !table.rows.is_empty() {
+                    staging.push(start(outputs.table_job(&table.table, &table.rows)?));
+                }
+                if !table.quarantined.is_empty() {
+                    staging.push(start(outputs.quarantine_job(&table.table, table.quarantined.clone())));
+                }
+                if !table.late.is_empty() {
+                    staging.push(start(outputs.late_job(&table.table, &table.late)?));
+                }
+                Ok(())
+            })
+            .await?;
+        match report::failed_update(&tables, offsets.batch_id, &self.outputs.failed())? {
+            Some(error) => Err(error),
+            None => Ok(tables),
+        }
+    }
+
+    fn stage(&self, offsets: &Offsets, job: Job, staging: &mut Staging) {
+        let (query_id, epoch, batch_id) = (self.metadata.id.clone(), self.lock.epoch.epoch, offsets.batch_id);
+        staging
+            .push(tokio::task::spawn_blocking(move || job.stage(&BatchKey { batch_id, query_id: &query_id, epoch })));
+    }
+
+    /// Writes what the batch changed in each operator; now and then the whole state, so that a restart reads little.
+    fn write_state(
+        &mut self,
+        offsets: &Offsets,
+        changes: &mut [OperatorChange],
+    ) -> Result<BTreeMap<String, OperatorState>, EngineError> {
+        let mut states = self.last.as_ref().map(|c| c.state.clone()).unwrap_or_default();
+        for change in changes {
+            let state = states.entry(change.id.clone()).or_default();
+            state.fingerprint.clone_from(&change.fingerprint);
+            let snapshot =
+                if state_writer::wants_snapshot(state) { Some(self.runner.snapshot(&change.id)?) } else { None };
+            state_writer::write(
+                &self.config.checkpoint,
+                (offsets.batch_id, self.lock.epoch.epoch),
+                change,
+                snapshot,
+                state,
+            )?;
+        }
+        Ok(states)
+    }
+
+    /// Makes the report, proves the ledger, and starts to stage it.
+    fn stage_report(
+        &self,
+        offsets: &Offsets,
+        sources: &[SourceReport],
+        tables: &[TableOutput],
+        staging: &mut Staging,
+    ) -> Result<(), EngineError> {
+        let none = SeenSchemas::new();
+        let seen = self.last.as_ref().map_or(&none, |commit| &commit.schemas);
+        let report = report::build(&self.identity, offsets, sources, tables, seen)?;
+        for job in self.outputs.report_jobs(report.json, report.rows, report.samples) {
+            self.stage(offsets, job, staging);
+        }
+        Ok(())
+    }
+
+    fn commit_record(
+        &self,
+        offsets: &Offsets,
+        sources: &[SourceReport],
+        files: Vec<OutputFiles>,
+        state: BTreeMap<String, OperatorState>,
+    ) -> Commit {
+        let mut positions = self.positions.clone();
+        positions.extend(offsets.ranges.iter().map(|r| (r.partition.clone(), r.range.to)));
+        let mut schemas = self.last.as_ref().map(|commit| commit.schemas.clone()).unwrap_or_default();
+        for source in sources {
+            let keys = source.schemas.iter().map(|s| s.key.to_string());
+            schemas.entry(source.source.clone()).or_default().extend(keys);
+        }
+        Commit {
+            schemas,
+            batch_id: offsets.batch_id,
+            epoch: self.lock.epoch.epoch,
+            files,
+            positions: positions.into_iter().map(|(partition, offset)| Position { partition, offset }).collect(),
+            watermarks: self.runner.watermark_states(),
+            state,
+        }
+    }
+
+    /// Tells each log how far the pipeline is, for lag tools. Nothing depends on it.
+    async fn tell_logs(&mut self) {
+        for binding in &mut self.config.sources {
+            let own =
+                self.positions.iter().filter(|(p, _)| p.source == binding.name).map(|(p, o)| (p.clone(), *o)).collect();
+            if let Err(error) = binding.source.committed(&own).await {
+                tracing::warn!(
+                    "group offsets of source `{}` were not committed, lag tools show old ones: {error}",
+                    binding.name
+                );
+            }
+        }
+    }
+}
+
+/// Decodes `events` on as many threads as there are cores; the results stand in the events' order.
+async fn decode_all(
+    decoder: &SharedDecoder,
+    writers: &Arc<Writers>,
+    events: Vec<RawEvents>,
+    partitions: &[PartitionId],
+) -> Result<Vec<Decoded>, EngineError> {
+    let mut tasks = Vec::with_capacity(events.len());
+    for raw in events {
+        let part = partitions
+            .binary_search(&raw.partition)
+            .map_err(|_| EngineError::Bug(format!("events of {}, which the batch does not read", raw.partition)))?;
+        let part = i32::try_from(part).map_err(|_| EngineError::Bug("too many partitions".to_owned()))?;
+        let (decoder, writers) = (Arc::clone(decoder), Arc::clone(writers));
+        tasks.push(tokio::task::spawn_blocking(move || decoder.decode_one(&writers, &raw, part)));
+    }
+    let mut decoded = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        decoded.push(task.await??);
+    }
+    Ok(decoded)
+}
+
+pub(crate) fn at_end(ranges: &[PlannedRange]) -> BTreeMap<PartitionId, AtEnd> {
+    ranges
+        .iter()
+        .map(|r| {
+            let left = u64::try_from(r.log_end - r.range.to).unwrap_or(0);
+            (r.partition.clone(), if left == 0 { AtEnd::Reached } else { AtEnd::Backlog(left) })
+        })
+        .collect()
+}
+
+/// Waits for all staging, and puts the tables before what stands beside them, in a fixed order.
+async fn staged(staging: Staging) -> Result<Vec<OutputFiles>, EngineError> {
+    let mut files = Vec::with_capacity(staging.len());
+    for task in staging {
+        files.extend(task.await??);
+    }
+    Ok(files)
+}

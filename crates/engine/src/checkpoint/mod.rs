@@ -1,0 +1,291 @@
+//! The checkpoint: the folder that a run resumes from.
+//!
+//! ```text
+//! metadata               query id, generation, the logs that are read     written once
+//! epochs/<n>             one file a run, locked while it lives            create-if-absent
+//! sources/<name>/        starting offsets, reader schema, writer schemas  written before the first fetch
+//! offsets/<id>           the plan of batch <id>                           before any effect of the batch
+//! state/<operator>/      deltas and snapshots                             before the commit that names them
+//! commits/<id>           the commit of batch <id>                         this is the moment it happens
+//! refresh                a full refresh in progress                       removed when it is done
+//! ```
+//!
+//! Every file but those below `state/` is wrapped by [`envelope`]; files below `state/` are named with length and
+//! checksum by the commit.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sluicebox_core::durable::{self, Created, FileError};
+use sluicebox_core::{Blame, Blamed};
+use thiserror::Error;
+
+pub mod envelope;
+mod lock;
+mod purge;
+pub mod records;
+pub mod recovery;
+mod state_files;
+
+pub use lock::RunLock;
+pub use purge::keep_from;
+pub use state_files::StateKind;
+
+use records::{Commit, Metadata, Offsets, Refresh, SourceStart};
+use recovery::Observed;
+
+/// What can be wrong with a checkpoint.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// A file cannot be read or made durable.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file's content is not what was written.
+    #[error(
+        "the checkpoint file {} is damaged: {why}. Restore the checkpoint from a copy, or start from the beginning with \
+         `--full-refresh`, which deletes this pipeline's tables first",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A file that must be there is not.
+    #[error(
+        "the checkpoint has no `{name}`, which other files in it refer to. Restore the checkpoint from a copy, or start \
+         from the beginning with `--full-refresh`, which deletes this pipeline's tables first"
+    )]
+    Missing {
+        /// Path below the checkpoint.
+        name: String,
+    },
+    /// Another run holds the checkpoint.
+    #[error(
+        "another run (process {pid} on {host}) uses the checkpoint {}. Stop it first; if it hangs and cannot be stopped, \
+         `--take-over` goes on in its place",
+        path.display()
+    )]
+    Held {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The holder's process.
+        pid: u32,
+        /// The holder's machine.
+        host: String,
+    },
+    /// A later run has taken over.
+    #[error("a later run (epoch {theirs}) has taken this checkpoint over from this one (epoch {ours}); this run stops")]
+    TakenOver {
+        /// This run's epoch.
+        ours: u64,
+        /// The later one.
+        theirs: u64,
+    },
+    /// A record cannot be written as JSON.
+    #[error("a checkpoint record cannot be encoded: {0}. This is a bug in Sluicebox")]
+    Encode(#[source] serde_json::Error),
+    /// Batches of state cannot be written or read.
+    #[error("state of `{operator}` cannot be encoded or decoded: {source}")]
+    State {
+        /// The operator.
+        operator: String,
+        /// What Arrow said.
+        source: arrow::error::ArrowError,
+    },
+}
+
+impl Blamed for CheckpointError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Encode(_) => Blame::Us,
+            _ => Blame::Outside,
+        }
+    }
+}
+
+/// The folder of a checkpoint.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    root: PathBuf,
+}
+
+impl Checkpoint {
+    /// The checkpoint in `root`, which need not exist.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Makes the folders, removes what a crash left unfinished in them, and makes what they hold durable: a restart may
+    /// act only on what cannot be lost.
+    ///
+    /// # Errors
+    /// When a folder cannot be made, listed or synced.
+    pub fn prepare(&self) -> Result<(), CheckpointError> {
+        for name in ["", "epochs", "sources", "offsets", "state", "commits"] {
+            let dir = self.root.join(name);
+            durable::create_dir_durable(&dir)?;
+            durable::sync_dir(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// Removes temporary files that a crash of an earlier run left behind; only the holder of the lock may.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed or a file not removed.
+    pub fn sweep_temporaries(&self) -> Result<(), CheckpointError> {
+        for name in ["", "epochs", "offsets", "commits"] {
+            durable::sweep_temporaries(&self.root.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// The newest records there are.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed.
+    pub fn observe(&self) -> Result<Observed, CheckpointError> {
+        Ok(Observed {
+            metadata: self.root.join("metadata").is_file(),
+            offsets: self.ids("offsets")?.into_iter().max(),
+            commit: self.ids("commits")?.into_iter().max(),
+        })
+    }
+
+    /// The ids of the records in `folder`, in no order.
+    fn ids(&self, folder: &str) -> Result<Vec<u64>, CheckpointError> {
+        let dir = self.root.join(folder);
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(FileError::new("list", dir, e).into()),
+        };
+        let mut ids = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|e| FileError::new("list", &dir, e))?;
+            if let Ok(id) = entry.file_name().to_string_lossy().parse() {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The ids of all commits, ascending.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn commit_ids(&self) -> Result<Vec<u64>, CheckpointError> {
+        let mut ids = self.ids("commits")?;
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// `metadata`, if it is there.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn metadata(&self) -> Result<Option<Metadata>, CheckpointError> {
+        envelope::read(&self.root.join("metadata"))
+    }
+
+    /// Writes `metadata` at the first start, or replaces it at a refresh.
+    ///
+    /// # Errors
+    /// When it cannot be made durable.
+    pub fn write_metadata(&self, metadata: &Metadata) -> Result<(), CheckpointError> {
+        Ok(durable::replace(&self.root.join("metadata"), &envelope::wrap(metadata)?)?)
+    }
+
+    /// `offsets/<id>`.
+    ///
+    /// # Errors
+    /// When it is missing or damaged.
+    pub fn offsets(&self, id: u64) -> Result<Offsets, CheckpointError> {
+        self.required(&format!("offsets/{id}"))
+    }
+
+    /// `commits/<id>`.
+    ///
+    /// # Errors
+    /// When it is missing or damaged.
+    pub fn commit(&self, id: u64) -> Result<Commit, CheckpointError> {
+        self.required(&format!("commits/{id}"))
+    }
+
+    fn required<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, CheckpointError> {
+        envelope::read(&self.root.join(name))?.ok_or_else(|| CheckpointError::Missing { name: name.to_owned() })
+    }
+
+    /// Makes the plan of a batch durable.
+    ///
+    /// # Errors
+    /// When another run planned this batch: this one has been taken over.
+    pub fn write_offsets(&self, offsets: &Offsets) -> Result<(), CheckpointError> {
+        self.refuse_later_epochs(offsets.epoch)?;
+        let path = self.root.join("offsets").join(offsets.batch_id.to_string());
+        match envelope::create(&path, offsets)? {
+            Created::New => Ok(()),
+            Created::Exists => {
+                let theirs: Offsets = self.offsets(offsets.batch_id)?;
+                Err(CheckpointError::TakenOver { ours: offsets.epoch, theirs: theirs.epoch })
+            }
+        }
+    }
+
+    /// Commits a batch: when this returns the batch has happened.
+    ///
+    /// # Errors
+    /// When another run committed this batch: this one has been taken over.
+    pub fn write_commit(&self, commit: &Commit) -> Result<(), CheckpointError> {
+        self.refuse_later_epochs(commit.epoch)?;
+        let path = self.root.join("commits").join(commit.batch_id.to_string());
+        match envelope::create(&path, commit)? {
+            Created::New => Ok(()),
+            Created::Exists => {
+                let theirs = self.commit(commit.batch_id)?;
+                Err(CheckpointError::TakenOver { ours: commit.epoch, theirs: theirs.epoch })
+            }
+        }
+    }
+
+    /// The starting offsets of `source`, if they have been resolved.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn source_start(&self, source: &str) -> Result<Option<SourceStart>, CheckpointError> {
+        envelope::read(&self.source_dir(source).join("start"))
+    }
+
+    /// Pins the starting offsets of `source`.
+    ///
+    /// # Errors
+    /// When the file cannot be made durable.
+    pub fn write_source_start(&self, source: &str, start: &SourceStart) -> Result<(), CheckpointError> {
+        let dir = self.source_dir(source);
+        durable::create_dir_durable(&dir)?;
+        envelope::create(&dir.join("start"), start)?;
+        Ok(())
+    }
+
+    /// The folder of what is pinned for `source`.
+    #[must_use]
+    pub fn source_dir(&self, source: &str) -> PathBuf {
+        self.root.join("sources").join(source)
+    }
+
+    /// The full refresh in progress, if there is one.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn refresh(&self) -> Result<Option<Refresh>, CheckpointError> {
+        envelope::read(&self.root.join("refresh"))
+    }
+}

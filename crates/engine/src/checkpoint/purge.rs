@@ -1,0 +1,66 @@
+//! Which records and state files may go.
+//!
+//! The last [`KEEP`] batches stay, so that one can look back. A state file goes only when no commit that stays names
+//! it, and only after the commit that stopped naming it is durable, which holds because this runs after a commit.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use sluicebox_core::durable::FileError;
+
+use super::records::Commit;
+use super::{Checkpoint, CheckpointError};
+
+/// How many batches' records stay.
+const KEEP: u64 = 100;
+
+/// The lowest id whose records stay, when `newest` has been committed.
+#[must_use]
+pub fn keep_from(newest: u64) -> u64 {
+    newest.saturating_sub(KEEP - 1)
+}
+
+impl Checkpoint {
+    /// Removes the records of batches before [`keep_from`] `(newest.batch_id)`, and the state files that neither
+    /// `newest` nor any commit that stays names.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed or a file not removed.
+    pub fn purge(&self, newest: &Commit) -> Result<(), CheckpointError> {
+        let keep = keep_from(newest.batch_id);
+        let mut named = BTreeSet::new();
+        for id in self.commit_ids()?.into_iter().filter(|id| *id >= keep) {
+            let commit = if id == newest.batch_id { newest.clone() } else { self.commit(id)? };
+            for state in commit.state.into_values() {
+                named.extend(state.snapshot.into_iter().chain(state.deltas).map(|f| f.path));
+            }
+        }
+        self.remove_state_but(&named, newest)?;
+        for folder in ["offsets", "commits"] {
+            for id in self.ids(folder)?.into_iter().filter(|id| *id < keep) {
+                let path = self.root.join(folder).join(id.to_string());
+                fs::remove_file(&path).map_err(|e| FileError::new("remove", path, e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_state_but(&self, named: &BTreeSet<String>, newest: &Commit) -> Result<(), CheckpointError> {
+        for operator in newest.state.keys() {
+            let dir = self.root.join("state").join(operator);
+            let entries = match fs::read_dir(&dir) {
+                Ok(entries) => entries,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(FileError::new("list", dir, e).into()),
+            };
+            for entry in entries {
+                let entry = entry.map_err(|e| FileError::new("list", &dir, e))?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if !named.contains(&format!("state/{operator}/{name}")) {
+                    fs::remove_file(entry.path()).map_err(|e| FileError::new("remove", entry.path(), e))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

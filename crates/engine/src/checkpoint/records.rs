@@ -1,0 +1,159 @@
+//! What the files of a checkpoint say. The names of the fields are the format; `docs/formats.md` specifies it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sluicebox_core::{OffsetRange, PartitionId};
+use sluicebox_ingest::LogIdentity;
+use sluicebox_lake::StagedFile;
+use sluicebox_operators::WatermarkState;
+
+/// `metadata`: who this checkpoint belongs to. Written once, at the first start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The query's id, for ever the same; Spark's `metadata` has the same field.
+    pub id: String,
+    /// 1 at the first start; one more at each full refresh.
+    pub generation: u64,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// When the checkpoint was made, microseconds since 1970 UTC.
+    pub created_micros: i64,
+    /// The number of partitions of every plan; pinned, so that a replay gives the same files.
+    pub plan_partitions: usize,
+    /// The log that each source reads; another log is refused.
+    pub logs: BTreeMap<String, LogIdentity>,
+}
+
+/// `offsets/<id>`: what batch `id` is, durable before any effect of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Offsets {
+    /// The batch.
+    pub batch_id: u64,
+    /// The epoch of the run that planned it.
+    pub epoch: u64,
+    /// The batch's clock, microseconds since 1970 UTC: `now()` in its queries.
+    pub clock_micros: i64,
+    /// Whether all partitions are idle in this batch because an available-now run ends with it.
+    pub finishing: bool,
+    /// The watermarks in force before the batch, by clause.
+    pub watermarks: BTreeMap<String, Option<i64>>,
+    /// The offsets that the batch reads, by partition; partitions from which nothing is read are there too, with an
+    /// empty range, so that it is known whether they had reached their end.
+    pub ranges: Vec<PlannedRange>,
+    /// For available-now runs, the ends taken at the run's start, at which the run stops. A restart finishes to them.
+    pub run_end: Option<Vec<Position>>,
+    /// xxh3-64 of the pipeline's text.
+    pub sql_hash: String,
+}
+
+/// The offsets of one partition in a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedRange {
+    /// The partition.
+    #[serde(flatten)]
+    pub partition: PartitionId,
+    /// The range.
+    #[serde(flatten)]
+    pub range: OffsetRange,
+    /// The end of the partition's log, as known when the batch was planned.
+    pub log_end: i64,
+}
+
+/// An offset of a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The partition.
+    #[serde(flatten)]
+    pub partition: PartitionId,
+    /// The offset.
+    pub offset: i64,
+}
+
+/// `commits/<id>`: the commit of batch `id`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Commit {
+    /// The batch.
+    pub batch_id: u64,
+    /// The epoch of the run that committed it.
+    pub epoch: u64,
+    /// Every file of the batch, in the order in which they are published.
+    pub files: Vec<OutputFiles>,
+    /// The first offset not read, for every partition that any batch has read.
+    pub positions: Vec<Position>,
+    /// The watermarks after the batch, by clause.
+    pub watermarks: BTreeMap<String, WatermarkState>,
+    /// The writer schemas that events have named so far.
+    pub schemas: SeenSchemas,
+    /// The files that hold each operator's state after the batch.
+    pub state: BTreeMap<String, OperatorState>,
+}
+
+/// The staged files of one output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutputFiles {
+    /// What wrote them: `table bronze_sales`, `dead letters sales_events`, ...
+    pub output: String,
+    /// The output's folder, absolute.
+    pub location: String,
+    /// Its files.
+    pub files: Vec<StagedFile>,
+}
+
+/// Where an operator's state is: a snapshot, then deltas in the order of their batches.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OperatorState {
+    /// Of the operator's plan: a state of another fingerprint is refused.
+    pub fingerprint: String,
+    /// The whole state at some batch; none before the first.
+    pub snapshot: Option<StateFile>,
+    /// What each batch since then has added.
+    pub deltas: Vec<StateFile>,
+}
+
+/// A file below `state/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateFile {
+    /// Path below the checkpoint.
+    pub path: String,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// xxh3-64 of the content.
+    pub checksum: String,
+}
+
+/// The keys of the writer schemas that the events of each source have named.
+pub type SeenSchemas = BTreeMap<String, BTreeSet<String>>;
+
+/// `epochs/<n>`: one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// The number, from 1.
+    pub epoch: u64,
+    /// The run's id; Spark's `runId`.
+    pub run_id: String,
+    /// The process.
+    pub pid: u32,
+    /// The machine's name.
+    pub host: String,
+    /// When the run started, microseconds since 1970 UTC.
+    pub started_micros: i64,
+}
+
+/// `sources/<name>/start`: the starting offsets of a source, resolved once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStart {
+    /// The offset at which each partition starts.
+    pub positions: Vec<Position>,
+}
+
+/// `refresh`: a full refresh in progress.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refresh {
+    /// The query's id, which stays.
+    pub id: String,
+    /// The generation that the refresh begins.
+    pub generation: u64,
+    /// The folders whose files it deletes, absolute.
+    pub locations: Vec<String>,
+}

@@ -1,0 +1,81 @@
+//! What a run is made of.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::execution::SessionState;
+use sluicebox_avro::{Decoder, PinnedSchema};
+use sluicebox_core::Clock;
+use sluicebox_ingest::Source;
+use sluicebox_lake::ParquetOptions;
+use sluicebox_pipeline::graph::Graph;
+
+use crate::checkpoint::Checkpoint;
+use crate::graph::ClauseSettings;
+
+/// When batches start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// As soon as there is data; at most one a second once caught up, since each leaves files.
+    Default,
+    /// At most one an interval; zero never waits.
+    Interval(Duration),
+    /// What was there at the start, in limited batches, then batches without data until the watermark stands still.
+    AvailableNow,
+}
+
+/// A source with what turns its events into rows.
+pub struct SourceBinding {
+    /// The source's name in the pipeline.
+    pub name: String,
+    /// For progress: `Kafka[sales.events.v1]`.
+    pub description: String,
+    /// Where the events come from.
+    pub source: Box<dyn Source>,
+    /// What turns them into rows.
+    pub decoder: Arc<Decoder>,
+    /// The reader schema that the decoder has; made durable at the first start.
+    pub reader: PinnedSchema,
+    /// `maxOffsetsPerTrigger`.
+    pub max_offsets: Option<u64>,
+    /// `idleTimeout` and `maxFuture`.
+    pub clauses: ClauseSettings,
+}
+
+impl std::fmt::Debug for SourceBinding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourceBinding").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Everything that [`Engine::open`](crate::Engine::open) needs.
+#[derive(Debug)]
+pub struct Config {
+    /// The checked pipeline.
+    pub graph: Graph,
+    /// The session that planned it.
+    pub session: SessionState,
+    /// Its sources.
+    pub sources: Vec<SourceBinding>,
+    /// Where the run resumes from.
+    pub checkpoint: Checkpoint,
+    /// The folder to which relative locations are relative, absolute.
+    pub working_dir: PathBuf,
+    /// The folder of quarantine, late rows, dead letters and reports, absolute: `data`.
+    pub data_dir: PathBuf,
+    /// When batches start.
+    pub trigger: Trigger,
+    /// `batch.bytes`.
+    pub batch_bytes: u64,
+    /// The most rows of an expectation that a batch keeps as samples.
+    pub samples: usize,
+    /// How the files of each table are written, by table.
+    pub parquet: std::collections::BTreeMap<String, ParquetOptions>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Whether to pass a living run's lock.
+    pub take_over: bool,
+    /// Whether to delete the tables and start from the beginning.
+    pub full_refresh: bool,
+}

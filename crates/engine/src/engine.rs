@@ -1,0 +1,319 @@
+//! Opening a pipeline: lock, identity, ownership, state; then it stands where its last run left it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sluicebox_core::PartitionId;
+use sluicebox_core::durable::{self, FileError};
+use sluicebox_lake::{Check, owner};
+
+use crate::EngineError;
+use crate::checkpoint::records::{Commit, Metadata, Offsets, Position, Refresh, SourceStart};
+use crate::checkpoint::recovery::{Recovery, decide};
+use crate::checkpoint::{RunLock, envelope};
+use crate::config::{Config, SourceBinding, Trigger};
+use crate::graph::{ClauseSettings, Runner};
+use crate::outputs::{self, Outputs};
+use crate::report::Identity;
+
+/// A pipeline that holds its checkpoint and is ready to run.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) config: Config,
+    pub(crate) lock: RunLock,
+    pub(crate) metadata: Metadata,
+    pub(crate) outputs: Outputs,
+    pub(crate) runner: Runner,
+    /// The first offset not read, by partition.
+    pub(crate) positions: BTreeMap<PartitionId, i64>,
+    /// The newest commit.
+    pub(crate) last: Option<Commit>,
+    /// The plan of the newest batch.
+    pub(crate) last_offsets: Option<Offsets>,
+    /// A batch that was planned and must be replayed first.
+    pub(crate) replay: Option<Offsets>,
+    pub(crate) next_batch: u64,
+    pub(crate) identity: Identity,
+    pub(crate) progress: crate::run::Totals,
+}
+
+impl Engine {
+    /// Takes the checkpoint's lock and the next epoch, proves that checkpoint, log and tables belong together, restores
+    /// the state, publishes what was committed and maybe not published.
+    ///
+    /// # Errors
+    /// When another run holds the checkpoint, or something in it, in the tables or in the log is not what it must be.
+    pub async fn open(mut config: Config) -> Result<Self, EngineError> {
+        let checkpoint = config.checkpoint.clone();
+        checkpoint.prepare()?;
+        let run_id = uuid::Uuid::new_v4().to_string();
+        let lock = checkpoint.lock(config.take_over, &run_id, config.clock.now_micros())?;
+        if lock.exclusive() {
+            checkpoint.sweep_temporaries()?;
+        }
+        let outputs = Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.parquet)?;
+        let logs = identities(&mut config.sources).await?;
+        if config.full_refresh || checkpoint.refresh()?.is_some() {
+            refresh(&config, &outputs, &lock, &logs)?;
+        }
+        let observed = checkpoint.observe()?;
+        let recovery = decide(observed)?;
+        let metadata = match checkpoint.metadata()? {
+            Some(metadata) => metadata,
+            None => first_metadata(&config, &outputs, logs.clone())?,
+        };
+        check_identity(&config, &metadata, &logs)?;
+        outputs.claim(&metadata.id, metadata.generation, checkpoint.root())?;
+
+        let mut runner = new_runner(&config)?;
+        let (last, replay) = match recovery {
+            Recovery::Start => (None, None),
+            Recovery::Publish { publish } => (Some(checkpoint.commit(publish)?), None),
+            Recovery::Replay { replay: 0 } => (None, Some(checkpoint.offsets(0)?)),
+            Recovery::Replay { replay } => (Some(checkpoint.commit(replay - 1)?), Some(checkpoint.offsets(replay)?)),
+        };
+        if let Some(commit) = &last {
+            restore(&config, &mut runner, commit)?;
+            if matches!(recovery, Recovery::Publish { .. }) {
+                outputs::publish(&commit.files, Check::Content)?;
+            }
+        }
+        let last_offsets = match (&replay, &last) {
+            (Some(offsets), _) => Some(offsets.clone()),
+            (None, Some(commit)) => Some(checkpoint.offsets(commit.batch_id)?),
+            (None, None) => None,
+        };
+        let positions = positions(&mut config, last.as_ref()).await?;
+        let next_batch = last.as_ref().map_or(0, |c| c.batch_id + 1);
+        let identity = Identity::new(&config, &metadata, &run_id);
+        Ok(Self {
+            config,
+            lock,
+            metadata,
+            outputs,
+            runner,
+            positions,
+            last,
+            last_offsets,
+            replay,
+            next_batch,
+            identity,
+            progress: crate::run::Totals::default(),
+        })
+    }
+
+    /// The folders that the run writes to, for the first lines that a user sees.
+    #[must_use]
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    /// Whether this run goes on from a batch of an earlier one.
+    #[must_use]
+    pub fn resumes_at(&self) -> Option<u64> {
+        self.last.as_ref().map(|commit| commit.batch_id + 1)
+    }
+
+    /// Whether batches are those of an available-now run.
+    pub(crate) fn available_now(&self) -> bool {
+        self.config.trigger == Trigger::AvailableNow
+    }
+}
+
+type Logs = BTreeMap<String, sluicebox_ingest::LogIdentity>;
+
+async fn identities(sources: &mut [SourceBinding]) -> Result<Logs, EngineError> {
+    let mut logs = BTreeMap::new();
+    for binding in sources {
+        logs.insert(binding.name.clone(), binding.source.identity().await?);
+    }
+    Ok(logs)
+}
+
+/// The metadata of a first start. Tables that hold files, or are another's, stop it before anything is written.
+fn first_metadata(config: &Config, outputs: &Outputs, logs: Logs) -> Result<Metadata, EngineError> {
+    for folder in outputs.folders() {
+        owner::check_unowned(&folder.location)?;
+    }
+    let metadata = Metadata {
+        id: uuid::Uuid::new_v4().to_string(),
+        generation: 1,
+        pipeline: config.graph.pipeline.name.clone(),
+        created_micros: config.clock.now_micros(),
+        plan_partitions: 1,
+        logs,
+    };
+    config.checkpoint.write_metadata(&metadata)?;
+    Ok(metadata)
+}
+
+fn check_identity(config: &Config, metadata: &Metadata, logs: &Logs) -> Result<(), EngineError> {
+    let name = &config.graph.pipeline.name;
+    if metadata.pipeline != *name {
+        return Err(EngineError::OtherPipeline {
+            checkpoint: config.checkpoint.root().display().to_string(),
+            pinned: metadata.pipeline.clone(),
+            found: name.clone(),
+        });
+    }
+    for (source, found) in logs {
+        let Some(pinned) = metadata.logs.get(source) else { continue };
+        let other = |pinned: &str, found: &str| EngineError::OtherLog {
+            name: source.clone(),
+            pinned: pinned.to_owned(),
+            found: found.to_owned(),
+        };
+        if pinned.log != found.log {
+            return Err(other(&pinned.log, &found.log));
+        }
+        for (topic, id) in &found.topics {
+            if let (Some(Some(pinned)), Some(found)) = (pinned.topics.get(topic), id)
+                && pinned != found
+            {
+                return Err(other(&format!("{topic} ({pinned})"), &format!("{topic} ({found})")));
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn new_runner(config: &Config) -> Result<Runner, EngineError> {
+    Runner::try_new(&config.graph, config.session.clone(), config.samples, |sources| {
+        let mut settings = config.sources.iter().filter(|s| sources.contains(&s.name)).map(|s| s.clauses);
+        let first = settings
+            .next()
+            .unwrap_or(ClauseSettings { idle_timeout_micros: 10_000_000, max_future_micros: 3_600_000_000 });
+        settings.fold(first, |a, b| ClauseSettings {
+            idle_timeout_micros: a.idle_timeout_micros.max(b.idle_timeout_micros),
+            max_future_micros: a.max_future_micros.min(b.max_future_micros),
+        })
+    })
+}
+
+/// Puts the operators and watermarks back as of `commit`.
+fn restore(config: &Config, runner: &mut Runner, commit: &Commit) -> Result<(), EngineError> {
+    runner.restore_watermarks(&commit.watermarks);
+    for (id, fingerprint) in runner.fingerprints() {
+        // An operator that the commit does not know belongs to a table that was added since: it starts empty.
+        let Some(state) = commit.state.get(&id) else { continue };
+        if state.fingerprint != fingerprint {
+            return Err(EngineError::OtherState { operator: id });
+        }
+        let mut batches = Vec::new();
+        for file in state.snapshot.iter().chain(&state.deltas) {
+            batches.extend(config.checkpoint.read_state(&id, file)?);
+        }
+        runner.restore(&id, batches)?;
+    }
+    Ok(())
+}
+
+/// Where each partition goes on: from the commit, or from the starting offsets, resolved once and durable before the
+/// first fetch.
+async fn positions(config: &mut Config, last: Option<&Commit>) -> Result<BTreeMap<PartitionId, i64>, EngineError> {
+    let mut positions = BTreeMap::new();
+    for binding in &mut config.sources {
+        let start = match config.checkpoint.source_start(&binding.name)? {
+            Some(start) => start,
+            None => {
+                let found = binding.source.starting_offsets().await?;
+                let positions = found.into_iter().map(|(partition, offset)| Position { partition, offset }).collect();
+                let start = SourceStart { positions };
+                pin_reader(config.checkpoint.source_dir(&binding.name).as_path(), &binding.reader)?;
+                config.checkpoint.write_source_start(&binding.name, &start)?;
+                start
+            }
+        };
+        positions.extend(start.positions.into_iter().map(|p| (p.partition, p.offset)));
+    }
+    if let Some(commit) = last {
+        positions.extend(commit.positions.iter().map(|p| (p.partition.clone(), p.offset)));
+    }
+    for binding in &mut config.sources {
+        let own = positions.iter().filter(|(p, _)| p.source == binding.name).map(|(p, o)| (p.clone(), *o)).collect();
+        binding.source.start(&own).await?;
+    }
+    Ok(positions)
+}
+
+/// Pins the reader schema beside the starting offsets.
+fn pin_reader(dir: &std::path::Path, reader: &sluicebox_avro::PinnedSchema) -> Result<(), EngineError> {
+    durable::create_dir_durable(dir)?;
+    envelope::create(&dir.join("reader"), reader)?;
+    Ok(())
+}
+
+/// Deletes the pipeline's tables and its checkpoint but the identity, and begins the next generation. Killed anywhere in
+/// between, it goes on at the next start, for its own record is durable first and removed last.
+fn refresh(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Logs) -> Result<(), EngineError> {
+    let checkpoint = &config.checkpoint;
+    let living = checkpoint.living_epochs(lock.epoch.epoch)?;
+    if !living.is_empty() {
+        return Err(EngineError::RefreshBesideRun { epochs: living });
+    }
+    let record = match checkpoint.refresh()? {
+        Some(record) => record,
+        None => {
+            let old = checkpoint.metadata()?;
+            let record = Refresh {
+                id: old.as_ref().map_or_else(|| uuid::Uuid::new_v4().to_string(), |m| m.id.clone()),
+                generation: old.map_or(1, |m| m.generation + 1),
+                locations: outputs.folders().iter().map(|f| f.location.display().to_string()).collect(),
+            };
+            refuse_foreign(outputs, &record)?;
+            envelope::create(&checkpoint.root().join("refresh"), &record)?;
+            record
+        }
+    };
+    let root = checkpoint.root();
+    for folder in &record.locations {
+        owner::clear(std::path::Path::new(folder))?;
+    }
+    // The plans go before the commits and the metadata stay to the end: what is left is always this refresh's to finish.
+    for folder in ["offsets", "commits", "state", "sources"] {
+        remove_all(&root.join(folder))?;
+    }
+    checkpoint.prepare()?;
+    let metadata = Metadata {
+        id: record.id.clone(),
+        generation: record.generation,
+        pipeline: config.graph.pipeline.name.clone(),
+        created_micros: config.clock.now_micros(),
+        plan_partitions: 1,
+        logs: logs.clone(),
+    };
+    checkpoint.write_metadata(&metadata)?;
+    for folder in outputs.folders() {
+        sluicebox_lake::prepare(&folder.location)?;
+        owner::replace(&folder.location, &outputs.owner(&folder, &record.id, record.generation, root))?;
+    }
+    let path = root.join("refresh");
+    std::fs::remove_file(&path).map_err(|e| FileError::new("remove", &path, e))?;
+    Ok(durable::sync_dir(root)?)
+}
+
+/// A refresh deletes only what is this pipeline's: folders without an owner must be empty.
+fn refuse_foreign(outputs: &Outputs, record: &Refresh) -> Result<(), EngineError> {
+    for folder in outputs.folders() {
+        match owner::read(&folder.location)? {
+            Some(owner) if owner.query_id == record.id => {}
+            _ => owner::check_unowned(&folder.location)?,
+        }
+    }
+    Ok(())
+}
+
+fn remove_all(dir: &std::path::Path) -> Result<(), EngineError> {
+    match std::fs::remove_dir_all(dir) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(FileError::new("remove", dir, e).into()),
+    }
+    if let Some(parent) = dir.parent() {
+        durable::sync_dir(parent)?;
+    }
+    Ok(())
+}
+
+/// Shared by the modules of the engine.
+pub(crate) type SharedDecoder = Arc<sluicebox_avro::Decoder>;

@@ -1,0 +1,140 @@
+//! Everything that can end a run.
+
+use sluicebox_avro::AvroError;
+use sluicebox_core::durable::FileError;
+use sluicebox_core::{Blame, Blamed};
+use sluicebox_ingest::SourceError;
+use sluicebox_lake::LakeError;
+use sluicebox_quality::QualityError;
+use thiserror::Error;
+
+use crate::checkpoint::CheckpointError;
+
+/// What ended a run, or kept it from starting.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A source.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The registry or the decoder.
+    #[error(transparent)]
+    Avro(#[from] AvroError),
+    /// A table's files.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// Expectations or the report.
+    #[error(transparent)]
+    Quality(#[from] QualityError),
+    /// An operator with state.
+    #[error(transparent)]
+    Operator(#[from] sluicebox_operators::Error),
+    /// A file of the engine's own.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A query failed on this batch's rows.
+    #[error("table `{table}`, batch {batch_id}: {source}")]
+    Query {
+        /// The table.
+        table: String,
+        /// The batch.
+        batch_id: u64,
+        /// What DataFusion said.
+        source: datafusion::error::DataFusionError,
+    },
+    /// A plan cannot be made or run.
+    #[error("a query failed: {0}")]
+    DataFusion(#[from] datafusion::error::DataFusionError),
+    /// Columns that do not fit.
+    #[error("columns do not fit: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// An expectation with FAIL UPDATE stopped the run.
+    #[error(
+        "expectation `{expectation}` of table `{table}` failed on {rows} rows of batch {batch_id}; nothing of the batch was \
+         written. The rows are in {samples}. Ways on: correct the events at their source and set new starting offsets with \
+         `--full-refresh`; or let the expectation warn, drop or quarantine instead of FAIL UPDATE, and run again: the \
+         batch is tried again"
+    )]
+    FailUpdate {
+        /// The table.
+        table: String,
+        /// The expectation.
+        expectation: String,
+        /// Rows that broke it.
+        rows: u64,
+        /// The batch.
+        batch_id: u64,
+        /// The folder with the rows.
+        samples: String,
+    },
+    /// The checkpoint was made with another log.
+    #[error(
+        "source `{name}`: this checkpoint reads the log `{pinned}`, and this one is `{found}`: its offsets mean nothing \
+         here. Point the source at the old log, use another checkpoint and other tables, or start from the beginning \
+         with `--full-refresh`, which deletes this pipeline's tables first"
+    )]
+    OtherLog {
+        /// The source.
+        name: String,
+        /// The log in the checkpoint.
+        pinned: String,
+        /// The log that was found.
+        found: String,
+    },
+    /// The checkpoint belongs to another pipeline.
+    #[error(
+        "the checkpoint {checkpoint} belongs to the pipeline `{pinned}`, this one is `{found}`: name another folder with \
+         `--checkpoint`, or set 'pipeline.name' back"
+    )]
+    OtherPipeline {
+        /// The folder.
+        checkpoint: String,
+        /// The pipeline in the checkpoint.
+        pinned: String,
+        /// This pipeline.
+        found: String,
+    },
+    /// An operator's state was made by another query.
+    #[error(
+        "the state of `{operator}` in the checkpoint was made by another query or another version of DataFusion, and \
+         cannot go on with this one. Put the query back, or start from the beginning with `--full-refresh`, which deletes \
+         this pipeline's tables first"
+    )]
+    OtherState {
+        /// The operator.
+        operator: String,
+    },
+    /// A full refresh beside a living run.
+    #[error("a full refresh cannot start while another run lives (epochs {epochs:?}): stop it first")]
+    RefreshBesideRun {
+        /// The epochs that live.
+        epochs: Vec<u64>,
+    },
+    /// A background task ended without a result.
+    #[error("a background task was lost: {0}")]
+    Task(#[from] tokio::task::JoinError),
+    /// A promise that Sluicebox itself did not keep.
+    #[error("{0}")]
+    Bug(String),
+}
+
+impl Blamed for EngineError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Checkpoint(e) => e.blame(),
+            Self::Source(e) => e.blame(),
+            Self::Avro(e) => e.blame(),
+            Self::Lake(e) => e.blame(),
+            Self::Quality(e) => e.blame(),
+            Self::Operator(e) => e.blame(),
+            Self::File(e) => e.blame(),
+            Self::OtherLog { .. } | Self::OtherPipeline { .. } | Self::OtherState { .. } => Blame::User,
+            Self::RefreshBesideRun { .. } | Self::FailUpdate { .. } => Blame::Outside,
+            // A cast or a division in the query that its rows do not bear.
+            Self::Query { .. } | Self::DataFusion(_) => Blame::Outside,
+            Self::Arrow(_) | Self::Task(_) | Self::Bug(_) => Blame::Us,
+        }
+    }
+}

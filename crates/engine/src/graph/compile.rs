@@ -1,0 +1,258 @@
+//! From the checked graph to what runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use sluicebox_core::PartitionId;
+use sluicebox_core::fate::Ledger;
+use sluicebox_operators::aggregate::WindowAggregate;
+use sluicebox_operators::{AtEnd, ClauseConfig, Dedup, Operator, Watermark};
+use sluicebox_pipeline::bind::clock::uses_clock;
+use sluicebox_pipeline::graph::{DedupNode, Expectation, Graph, Node};
+use sluicebox_pipeline::leaf::{LeafTable, leaves};
+
+use crate::EngineError;
+
+/// What the settings of the sources say about watermark clauses.
+#[derive(Debug, Clone, Copy)]
+pub struct ClauseSettings {
+    /// `idleTimeout`, microseconds.
+    pub idle_timeout_micros: i64,
+    /// `maxFuture`, microseconds.
+    pub max_future_micros: i64,
+}
+
+/// A graph with its operators' state.
+#[derive(Debug)]
+pub struct Runner {
+    pub(super) session: SessionState,
+    /// Sample rows that each expectation keeps of a batch at most.
+    pub(super) samples: usize,
+    pub(super) tables: Vec<RunTable>,
+    pub(super) clauses: BTreeMap<String, RunClause>,
+}
+
+/// A clause: its watermark, and the sources whose partitions it watches.
+#[derive(Debug)]
+pub(super) struct RunClause {
+    pub watermark: Watermark,
+    pub sources: BTreeSet<String>,
+}
+
+impl RunClause {
+    /// Of `at_end`, the partitions that the clause watches.
+    pub(super) fn watched(&self, at_end: &BTreeMap<PartitionId, AtEnd>) -> BTreeMap<PartitionId, AtEnd> {
+        at_end.iter().filter(|(p, _)| self.sources.contains(&p.source)).map(|(p, end)| (p.clone(), *end)).collect()
+    }
+}
+
+/// The watermark of an operator below `clauses`: the minimum, for rows of all of them may still come; `None` without
+/// clauses, or while one of them knows none.
+pub(super) fn lowest(all: &BTreeMap<String, RunClause>, clauses: &[String]) -> Option<i64> {
+    clauses.iter().map(|id| all.get(id).and_then(|clause| clause.watermark.watermark())).min().flatten()
+}
+
+/// A table ready to run.
+#[derive(Debug)]
+pub(super) struct RunTable {
+    pub name: String,
+    pub flows: Vec<RunFlow>,
+    pub expectations: Vec<Expectation>,
+    pub clauses: Vec<String>,
+    pub schema: SchemaRef,
+    pub ledger: Ledger,
+}
+
+/// A flow ready to run.
+#[derive(Debug)]
+pub(super) struct RunFlow {
+    /// What gives the candidates that the expectations judge.
+    pub candidates: RunNode,
+    /// What then picks one of each key, when that is the flow's last step.
+    pub dedup: Option<RunOperator>,
+}
+
+/// An operator with state, and the clauses whose watermark closes what it holds.
+pub(super) struct RunOperator {
+    pub operator: Box<dyn Operator>,
+    pub clauses: Vec<String>,
+    pub kind: OperatorKind,
+}
+
+/// The kinds of operator, as progress names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperatorKind {
+    /// Keeps the first row per key.
+    Dedup,
+    /// Aggregates over windows.
+    WindowAggregate,
+}
+
+impl std::fmt::Debug for RunOperator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunOperator").field("id", &self.operator.id()).finish_non_exhaustive()
+    }
+}
+
+/// A node ready to run.
+#[derive(Debug)]
+pub(super) enum RunNode {
+    Stream { upstream: String, clause: Option<(String, String)>, schema: SchemaRef },
+    Plan(RunPlan),
+    Late(Box<RunNode>),
+    Operator(Box<RunNode>, RunOperator),
+}
+
+/// A stateless plan, optimised once.
+#[derive(Debug)]
+pub(super) struct RunPlan {
+    pub plan: LogicalPlan,
+    /// Whether the plan reads the batch's clock, and so must be bound and optimised in each batch.
+    pub uses_clock: bool,
+    pub inputs: Vec<(Arc<LeafTable>, RunNode)>,
+    pub schema: SchemaRef,
+    /// Whether rows that go in and do not come out are `filtered`: not above an aggregate, whose rows are others.
+    pub counts_filtered: bool,
+}
+
+impl Runner {
+    /// Makes `graph` ready, with empty state. `clause_settings` gives the settings for the sources that a clause
+    /// watches.
+    ///
+    /// # Errors
+    /// When a plan cannot be optimised or an aggregate cannot be split into partial states.
+    pub fn try_new(
+        graph: &Graph,
+        session: SessionState,
+        samples: usize,
+        clause_settings: impl Fn(&BTreeSet<String>) -> ClauseSettings,
+    ) -> Result<Self, EngineError> {
+        let mut compiler = Compiler { session: &session, upstream: BTreeMap::new(), clauses: BTreeMap::new() };
+        for source in &graph.pipeline.sources {
+            let name = source.name.value.clone();
+            compiler.upstream.insert(name.clone(), BTreeSet::from([name]));
+        }
+        let mut tables = Vec::new();
+        for table in &graph.tables {
+            let mut flows = Vec::new();
+            let mut sources = BTreeSet::new();
+            for flow in &table.flows {
+                sources.extend(compiler.sources_of(&flow.node));
+                flows.push(compiler.flow(&flow.node)?);
+            }
+            compiler.upstream.insert(table.name.clone(), sources);
+            tables.push(RunTable {
+                name: table.name.clone(),
+                flows,
+                expectations: table.expectations.clone(),
+                clauses: table.clauses.clone(),
+                schema: Arc::clone(&table.schema),
+                ledger: table.ledger,
+            });
+        }
+        let clauses = compiler.clauses;
+        let clauses = clauses
+            .into_iter()
+            .map(|(id, (delay_micros, sources))| {
+                let settings = clause_settings(&sources);
+                let config = ClauseConfig {
+                    id: id.clone(),
+                    delay_micros,
+                    idle_timeout_micros: settings.idle_timeout_micros,
+                    max_future_micros: settings.max_future_micros,
+                };
+                (id, RunClause { watermark: Watermark::new(config), sources })
+            })
+            .collect();
+        Ok(Self { session, samples, tables, clauses })
+    }
+}
+
+struct Compiler<'a> {
+    session: &'a SessionState,
+    /// The sources above each source and table.
+    upstream: BTreeMap<String, BTreeSet<String>>,
+    /// Delay and sources of each clause.
+    clauses: BTreeMap<String, (i64, BTreeSet<String>)>,
+}
+
+impl Compiler<'_> {
+    fn sources_of(&self, node: &Node) -> BTreeSet<String> {
+        match node {
+            Node::Stream(stream) => self.upstream.get(&stream.upstream).cloned().unwrap_or_default(),
+            Node::Plan(plan) => plan.inputs.iter().flat_map(|(_, input)| self.sources_of(input)).collect(),
+            Node::Late(input) => self.sources_of(input),
+            Node::Dedup(dedup) => self.sources_of(&dedup.input),
+            Node::Aggregate(aggregate) => self.sources_of(&aggregate.input),
+        }
+    }
+
+    fn flow(&mut self, node: &Node) -> Result<RunFlow, EngineError> {
+        if let Node::Dedup(dedup) = node {
+            return Ok(RunFlow { candidates: self.node(&dedup.input)?, dedup: Some(dedup_operator(dedup)?) });
+        }
+        Ok(RunFlow { candidates: self.node(node)?, dedup: None })
+    }
+
+    fn node(&mut self, node: &Node) -> Result<RunNode, EngineError> {
+        Ok(match node {
+            Node::Stream(stream) => {
+                if let Some(clause) = &stream.clause {
+                    let sources = self.sources_of(node);
+                    self.clauses.insert(clause.id.clone(), (clause.delay_micros, sources));
+                }
+                RunNode::Stream {
+                    upstream: stream.upstream.clone(),
+                    clause: stream.clause.as_ref().map(|c| (c.id.clone(), c.column.clone())),
+                    schema: Arc::clone(&stream.schema),
+                }
+            }
+            Node::Plan(plan) => {
+                let uses_clock = uses_clock(&plan.plan);
+                let optimised = if uses_clock { plan.plan.clone() } else { self.session.optimize(&plan.plan)? };
+                let mut tables: BTreeMap<String, Arc<LeafTable>> = leaves(&plan.plan)?.into_iter().collect();
+                let mut inputs = Vec::new();
+                for (leaf, input) in &plan.inputs {
+                    let table =
+                        tables.remove(leaf).ok_or_else(|| EngineError::Bug(format!("plan has no leaf `{leaf}`")))?;
+                    inputs.push((table, self.node(input)?));
+                }
+                RunNode::Plan(RunPlan {
+                    plan: optimised,
+                    uses_clock,
+                    inputs,
+                    schema: Arc::clone(&plan.schema),
+                    counts_filtered: plan.row_by_row && !plan.inputs.iter().any(|(_, input)| has_aggregate(input)),
+                })
+            }
+            Node::Late(input) => RunNode::Late(Box::new(self.node(input)?)),
+            Node::Dedup(dedup) => RunNode::Operator(Box::new(self.node(&dedup.input)?), dedup_operator(dedup)?),
+            Node::Aggregate(aggregate) => {
+                let operator = RunOperator {
+                    operator: Box::new(WindowAggregate::try_new(aggregate, self.session)?),
+                    clauses: aggregate.clauses.clone(),
+                    kind: OperatorKind::WindowAggregate,
+                };
+                RunNode::Operator(Box::new(self.node(&aggregate.input)?), operator)
+            }
+        })
+    }
+}
+
+fn dedup_operator(node: &DedupNode) -> Result<RunOperator, EngineError> {
+    let operator = Box::new(Dedup::try_new(node)?);
+    Ok(RunOperator { operator, clauses: node.clauses.clone(), kind: OperatorKind::Dedup })
+}
+
+fn has_aggregate(node: &Node) -> bool {
+    match node {
+        Node::Stream(_) => false,
+        Node::Plan(plan) => plan.inputs.iter().any(|(_, input)| has_aggregate(input)),
+        Node::Late(input) => has_aggregate(input),
+        Node::Dedup(dedup) => has_aggregate(&dedup.input),
+        Node::Aggregate(_) => true,
+    }
+}

@@ -1,0 +1,189 @@
+//! One flow of one table over one batch: a walk down its nodes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanArray, RecordBatch, UInt8Array};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
+use datafusion::execution::SessionState;
+use futures::future::BoxFuture;
+use sluicebox_core::Fates;
+use sluicebox_core::provenance::{EVENT_TIME, LATE, Lateness};
+use sluicebox_pipeline::bind::clock::bind_clock;
+
+use super::BatchInput;
+use super::compile::{RunClause, RunNode, RunOperator, RunPlan, lowest};
+use crate::EngineError;
+
+/// What a table's flows read and count while a batch runs.
+pub(super) struct FlowContext<'a> {
+    pub session: &'a SessionState,
+    pub input: &'a BatchInput,
+    /// Rows of the sources and of the tables above, with their hidden columns.
+    pub rows: &'a BTreeMap<String, Vec<RecordBatch>>,
+    pub clauses: &'a mut BTreeMap<String, RunClause>,
+    pub fates: Fates,
+    /// Late rows, with their hidden columns.
+    pub late: Vec<RecordBatch>,
+    /// Rows ahead of the clock by more than `maxFuture`.
+    pub future: u64,
+}
+
+impl FlowContext<'_> {
+    /// Runs `node` and everything below it.
+    pub(super) fn run<'s>(&'s mut self, node: &'s mut RunNode) -> BoxFuture<'s, Result<Vec<RecordBatch>, EngineError>> {
+        Box::pin(async move {
+            match node {
+                RunNode::Stream { upstream, clause, schema } => self.stream(upstream, clause.as_ref(), schema),
+                RunNode::Plan(plan) => self.plan(plan).await,
+                RunNode::Late(input) => {
+                    let rows = self.run(input).await?;
+                    self.split_late(rows)
+                }
+                RunNode::Operator(input, operator) => {
+                    let rows = self.run(input).await?;
+                    self.operate(operator, &rows).await
+                }
+            }
+        })
+    }
+
+    fn stream(
+        &mut self,
+        upstream: &str,
+        clause: Option<&(String, String)>,
+        schema: &SchemaRef,
+    ) -> Result<Vec<RecordBatch>, EngineError> {
+        let rows = self.rows.get(upstream).cloned().unwrap_or_default();
+        self.fates.rows_in += count(&rows);
+        let judged = match clause {
+            Some((id, column)) => self.judge(id, column, rows, schema)?,
+            None => rows.into_iter().map(|batch| in_shape(&batch, schema)).collect::<Result<Vec<_>, _>>()?,
+        };
+        Ok(judged)
+    }
+
+    /// Lets the clause `id` judge `rows`, then moves its watermark to the end of the batch.
+    fn judge(
+        &mut self,
+        id: &str,
+        column: &str,
+        rows: Vec<RecordBatch>,
+        schema: &SchemaRef,
+    ) -> Result<Vec<RecordBatch>, EngineError> {
+        let clause = self.clauses.get_mut(id).ok_or_else(|| EngineError::Bug(format!("no watermark clause `{id}`")))?;
+        let mut judged = Vec::with_capacity(rows.len());
+        for batch in rows {
+            let event_time = batch
+                .column_by_name(column)
+                .ok_or_else(|| EngineError::Bug(format!("no column `{column}` for the watermark `{id}`")))?;
+            let judgement =
+                clause.watermark.judge(&batch, event_time, &self.input.partitions, self.input.clock_micros)?;
+            self.future += judgement.counts.future;
+            let columns = schema
+                .fields()
+                .iter()
+                .map(|field| match field.name().as_str() {
+                    EVENT_TIME => Ok(Arc::clone(&judgement.event_time)),
+                    LATE => Ok(Arc::new(judgement.late.clone()) as _),
+                    name => column_of(&batch, name),
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            judged.push(RecordBatch::try_new(Arc::clone(schema), columns)?);
+        }
+        let at_end = clause.watched(&self.input.at_end);
+        clause.watermark.end_batch(self.input.clock_micros, &at_end, self.input.finishing);
+        Ok(judged)
+    }
+
+    async fn plan(&mut self, plan: &mut RunPlan) -> Result<Vec<RecordBatch>, EngineError> {
+        let mut rows_in = 0;
+        for (leaf, input) in &mut plan.inputs {
+            let rows = self.run(input).await?;
+            rows_in += count(&rows);
+            leaf.set(rows)?;
+        }
+        if rows_in == 0 {
+            // No stateless plan makes rows out of none, and planning one for nothing costs more than all else.
+            return Ok(Vec::new());
+        }
+        let physical = if plan.uses_clock {
+            let bound = bind_clock(plan.plan.clone(), self.input.clock_micros)?;
+            self.session.query_planner().create_physical_plan(&self.session.optimize(&bound)?, self.session).await?
+        } else {
+            self.session.query_planner().create_physical_plan(&plan.plan, self.session).await?
+        };
+        let rows = datafusion::physical_plan::collect(physical, self.session.task_ctx()).await?;
+        let rows = rows
+            .into_iter()
+            .filter(|batch| batch.num_rows() > 0)
+            .map(|batch| in_shape(&batch, &plan.schema))
+            .collect::<Result<Vec<_>, _>>()?;
+        if plan.counts_filtered {
+            self.fates.filtered += rows_in - count(&rows);
+        }
+        Ok(rows)
+    }
+
+    /// Takes the late rows out.
+    fn split_late(&mut self, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, EngineError> {
+        let mut in_time = Vec::with_capacity(rows.len());
+        for batch in rows {
+            let verdicts = batch
+                .column_by_name(LATE)
+                .and_then(|c| c.as_any().downcast_ref::<UInt8Array>())
+                .ok_or_else(|| EngineError::Bug("late rows are looked for where no watermark judged".to_owned()))?;
+            let late: BooleanArray = verdicts.iter().map(|v| Some(v != Some(Lateness::InTime as u8))).collect();
+            let count = late.true_count();
+            if count == 0 {
+                in_time.push(batch);
+                continue;
+            }
+            let behind_clause = verdicts.iter().filter(|v| *v == Some(Lateness::Clause as u8)).count();
+            self.fates.late += count as u64;
+            self.fates.late_clause += behind_clause as u64;
+            self.late.push(filter_record_batch(&batch, &late)?);
+            if count < batch.num_rows() {
+                in_time.push(filter_record_batch(&batch, &arrow::compute::not(&late)?)?);
+            }
+        }
+        Ok(in_time)
+    }
+
+    /// Lets an operator take `rows`, then close what the watermark after this batch closes.
+    pub(super) async fn operate(
+        &mut self,
+        run: &mut RunOperator,
+        rows: &[RecordBatch],
+    ) -> Result<Vec<RecordBatch>, EngineError> {
+        let processed = run.operator.process(rows).await?;
+        self.fates.absorbed += processed.absorbed;
+        self.fates.duplicate += processed.duplicate;
+        self.fates.filtered += processed.filtered_null_event_time;
+        self.fates.filtered_null_event_time += processed.filtered_null_event_time;
+        let mut out = processed.rows;
+        if let Some(w) = lowest(self.clauses, &run.clauses) {
+            out.extend(run.operator.close(w).await?);
+        }
+        Ok(out)
+    }
+}
+
+/// The columns of `schema` from `batch`, by name, under `schema`.
+fn in_shape(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, EngineError> {
+    if batch.schema_ref() == schema {
+        return Ok(batch.clone());
+    }
+    let columns = schema.fields().iter().map(|field| column_of(batch, field.name())).collect::<Result<Vec<_>, _>>()?;
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}
+
+fn column_of(batch: &RecordBatch, name: &str) -> Result<arrow::array::ArrayRef, EngineError> {
+    batch.column_by_name(name).cloned().ok_or_else(|| EngineError::Bug(format!("rows without a column `{name}`")))
+}
+
+/// The number of rows in `batches`.
+pub(super) fn count(batches: &[RecordBatch]) -> u64 {
+    batches.iter().map(|b| b.num_rows() as u64).sum()
+}

@@ -1,0 +1,151 @@
+//! The state of all operators of a graph: what a batch changed, the whole of it, and its way back.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use sluicebox_core::PartitionId;
+use sluicebox_operators::{AtEnd, Watermark, WatermarkState};
+
+use super::compile::{OperatorKind, RunNode, RunOperator, Runner, lowest};
+use crate::EngineError;
+
+/// What one batch changed in one operator.
+#[derive(Debug)]
+pub struct OperatorChange {
+    /// The operator's id.
+    pub id: String,
+    /// What it does.
+    pub kind: OperatorKind,
+    /// Of its plan.
+    pub fingerprint: String,
+    /// What the batch added; `None` when nothing.
+    pub delta: Option<RecordBatch>,
+    /// Rows of the delta.
+    pub updated: u64,
+    /// Keys or groups that it now holds.
+    pub rows: u64,
+    /// Bytes that it holds in memory.
+    pub memory_bytes: usize,
+}
+
+impl Runner {
+    /// Every operator, in a fixed order.
+    fn operators(&mut self) -> Vec<&mut RunOperator> {
+        let mut all = Vec::new();
+        for table in &mut self.tables {
+            for flow in &mut table.flows {
+                all.extend(&mut flow.dedup);
+                collect(&mut flow.candidates, &mut all);
+            }
+        }
+        all
+    }
+
+    fn operator(&mut self, id: &str) -> Result<&mut RunOperator, EngineError> {
+        self.operators()
+            .into_iter()
+            .find(|run| run.operator.id() == id)
+            .ok_or_else(|| EngineError::Bug(format!("no operator `{id}`")))
+    }
+
+    /// The changes since this was last called.
+    ///
+    /// # Errors
+    /// When a delta cannot be made.
+    pub fn changes(&mut self) -> Result<Vec<OperatorChange>, EngineError> {
+        let mut changes = Vec::new();
+        for run in self.operators() {
+            let delta = run.operator.delta()?;
+            changes.push(OperatorChange {
+                id: run.operator.id().to_owned(),
+                kind: run.kind,
+                fingerprint: run.operator.fingerprint(),
+                updated: 0,
+                delta,
+                rows: run.operator.rows(),
+                memory_bytes: run.operator.memory_bytes(),
+            });
+        }
+        Ok(changes)
+    }
+
+    /// The whole state of operator `id`.
+    ///
+    /// # Errors
+    /// When there is no such operator, or its state cannot be put together.
+    pub fn snapshot(&mut self, id: &str) -> Result<Vec<RecordBatch>, EngineError> {
+        Ok(self.operator(id)?.operator.snapshot()?)
+    }
+
+    /// The ids and fingerprints of all operators.
+    pub fn fingerprints(&mut self) -> BTreeMap<String, String> {
+        self.operators().into_iter().map(|run| (run.operator.id().to_owned(), run.operator.fingerprint())).collect()
+    }
+
+    /// Puts the state of operator `id` back: a snapshot's batches, then those of the deltas, in order. The watermarks
+    /// must have been put back before.
+    ///
+    /// # Errors
+    /// When there is no such operator, or the state is not its own.
+    pub fn restore(&mut self, id: &str, batches: Vec<RecordBatch>) -> Result<(), EngineError> {
+        let clauses = self.operator(id)?.clauses.clone();
+        let watermark = lowest(&self.clauses, &clauses);
+        self.operator(id)?.operator.restore(batches, watermark)?;
+        Ok(())
+    }
+
+    /// Whether a batch without data would give rows or free state now: some watermark would move, by idleness, to or
+    /// past what an operator waits for.
+    pub fn wants_empty_batch(
+        &mut self,
+        clock_micros: i64,
+        at_end: &BTreeMap<PartitionId, AtEnd>,
+        finishing: bool,
+    ) -> bool {
+        let moved: BTreeMap<String, Option<i64>> = self
+            .clauses
+            .iter()
+            .map(|(id, clause)| {
+                let mut watermark = clause.watermark.clone();
+                (id.clone(), watermark.end_batch(clock_micros, &clause.watched(at_end), finishing))
+            })
+            .collect();
+        self.operators().into_iter().any(|run| {
+            let after = run.clauses.iter().map(|id| moved.get(id).copied().flatten()).min().flatten();
+            matches!((run.operator.next_close(), after), (Some(next), Some(after)) if next <= after)
+        })
+    }
+
+    /// The watermarks' state, for the commit.
+    #[must_use]
+    pub fn watermark_states(&self) -> BTreeMap<String, WatermarkState> {
+        self.clauses.iter().map(|(id, clause)| (id.clone(), clause.watermark.state())).collect()
+    }
+
+    /// Puts the watermarks' state back. Clauses that the commit does not know start anew.
+    pub fn restore_watermarks(&mut self, states: &BTreeMap<String, WatermarkState>) {
+        for (id, clause) in &mut self.clauses {
+            if let Some(state) = states.get(id) {
+                clause.watermark = Watermark::restore(clause.watermark.config().clone(), state.clone());
+            }
+        }
+    }
+
+    /// The watermarks in force, by clause.
+    #[must_use]
+    pub fn watermarks(&self) -> BTreeMap<String, Option<i64>> {
+        self.clauses.iter().map(|(id, clause)| (id.clone(), clause.watermark.watermark())).collect()
+    }
+}
+
+fn collect<'a>(node: &'a mut RunNode, all: &mut Vec<&'a mut RunOperator>) {
+    match node {
+        RunNode::Stream { .. } => {}
+        RunNode::Plan(plan) => plan.inputs.iter_mut().for_each(|(_, input)| collect(input, all)),
+        RunNode::Late(input) => collect(input, all),
+        RunNode::Operator(input, operator) => {
+            all.push(operator);
+            collect(input, all);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! One table over one batch: its flows, then its expectations, then what it keeps.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use sluicebox_core::Fates;
+use sluicebox_core::fate::Ledger;
+use sluicebox_quality::{ExpectationResult, FailUpdate, Judge};
+
+use super::BatchInput;
+use super::compile::{Runner, lowest};
+use super::flow::{FlowContext, count};
+use crate::EngineError;
+
+/// What one table gives in one batch.
+#[derive(Debug)]
+pub struct TableOutput {
+    /// The table.
+    pub table: String,
+    /// The rows to write, with their hidden columns, in order.
+    pub rows: Vec<RecordBatch>,
+    /// Late rows, with their hidden columns.
+    pub late: Vec<RecordBatch>,
+    /// Rows for the quarantine: visible columns and what `sluicebox_quality` adds.
+    pub quarantined: Vec<RecordBatch>,
+    /// Which of the ledger's equations hold for the table.
+    pub ledger: Ledger,
+    /// The counts.
+    pub fates: Fates,
+    /// The least and greatest event time of the rows to write, microseconds since 1970.
+    pub event_time: Option<(i64, i64)>,
+    /// The watermark of the table's rows after the batch.
+    pub watermark: Option<i64>,
+    /// Rows whose event time was ahead of the clock by more than `maxFuture`.
+    pub future: u64,
+    /// What became of each expectation.
+    pub expectations: Vec<ExpectationResult>,
+    /// The expectation that fails the batch, if one does.
+    pub failed: Option<FailUpdate>,
+}
+
+impl TableOutput {
+    /// Lets go of the rows; the counts stay.
+    pub fn forget_rows(&mut self) {
+        self.rows.clear();
+        self.late.clear();
+        self.quarantined.clear();
+    }
+}
+
+impl Runner {
+    /// Runs every table over one batch, and hands each output to `sink` as soon as it is there, so that files can be
+    /// written while the tables below are computed.
+    ///
+    /// # Errors
+    /// When a plan or an operator fails, or `sink` does. The runner is of no use then.
+    pub async fn run_batch(
+        &mut self,
+        mut input: BatchInput,
+        batch_id: u64,
+        mut sink: impl FnMut(&TableOutput) -> Result<(), EngineError> + Send,
+    ) -> Result<Vec<TableOutput>, EngineError> {
+        let mut rows: BTreeMap<String, Vec<RecordBatch>> = std::mem::take(&mut input.rows);
+        let mut outputs = Vec::with_capacity(self.tables.len());
+        for at in 0..self.tables.len() {
+            let output = self.run_table(at, batch_id, &input, &rows).await?;
+            sink(&output)?;
+            rows.insert(output.table.clone(), output.rows.clone());
+            outputs.push(output);
+        }
+        Ok(outputs)
+    }
+
+    async fn run_table(
+        &mut self,
+        at: usize,
+        batch_id: u64,
+        input: &BatchInput,
+        rows: &BTreeMap<String, Vec<RecordBatch>>,
+    ) -> Result<TableOutput, EngineError> {
+        let table = &mut self.tables[at];
+        let expectations = table
+            .expectations
+            .iter()
+            .map(|e| sluicebox_pipeline::bind::clock::bind_expectation(e, input.clock_micros))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut judge = Judge::try_new(&expectations, table.schema.clone(), &self.session)?.with_samples(self.samples);
+        let mut context = FlowContext {
+            session: &self.session,
+            input,
+            rows,
+            clauses: &mut self.clauses,
+            fates: Fates::default(),
+            late: Vec::new(),
+            future: 0,
+        };
+        let mut kept_rows = Vec::new();
+        let mut quarantined = Vec::new();
+        for flow in &mut table.flows {
+            let candidates = context.run(&mut flow.candidates).await?;
+            context.fates.rows_out += count(&candidates);
+            let judged = judge.judge(candidates, batch_id)?;
+            context.fates.quarantined += count(&judged.quarantined);
+            context.fates.dropped += judged.dropped;
+            quarantined.extend(judged.quarantined);
+            match &mut flow.dedup {
+                Some(dedup) => kept_rows.extend(context.operate(dedup, &judged.kept).await?),
+                None => kept_rows.extend(judged.kept),
+            }
+        }
+        context.fates.written += count(&kept_rows);
+        let verdict = judge.finish();
+        let watermark = lowest(context.clauses, &table.clauses);
+        Ok(TableOutput {
+            table: table.name.clone(),
+            late: context.late,
+            quarantined,
+            ledger: table.ledger,
+            fates: context.fates,
+            event_time: sluicebox_quality::event_time_bounds(&kept_rows),
+            watermark,
+            future: context.future,
+            rows: kept_rows,
+            expectations: verdict.results,
+            failed: verdict.failed,
+        })
+    }
+}

@@ -1,0 +1,296 @@
+//! The folders that a pipeline writes to, and the staging of a batch's rows into them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use sluicebox_core::provenance;
+use sluicebox_lake::{BatchKey, Check, Owner, ParquetOptions, ParquetTable, StagedFile, TableFormat, owner};
+use sluicebox_pipeline::graph::{Graph, Table};
+
+use crate::EngineError;
+use crate::checkpoint::records::OutputFiles;
+
+/// The partition column of everything beside the tables.
+const BATCH_ID: &str = "batch_id";
+
+/// Where everything of a pipeline goes.
+#[derive(Debug)]
+pub struct Outputs {
+    tables: BTreeMap<String, Arc<ParquetTable>>,
+    data_dir: PathBuf,
+    working_dir: PathBuf,
+    pipeline: String,
+    sources: Vec<String>,
+}
+
+/// A folder with the name under which commits and messages know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputFolder {
+    /// `table bronze_sales`, `late silver_sales`, `dead letters sales_events`, `reports`, ...
+    pub output: String,
+    /// The folder, absolute.
+    pub location: PathBuf,
+}
+
+/// Rows, or a file, that wait to be staged.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Rows of a table.
+    Table(Arc<ParquetTable>, Vec<RecordBatch>),
+    /// Rows for a folder beside the tables, partitioned by batch.
+    Side(Vec<RecordBatch>),
+    /// A file: its name below the batch's folder, and its content.
+    File(String, Vec<u8>),
+}
+
+/// Something to stage.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Where.
+    pub folder: OutputFolder,
+    /// What.
+    pub content: Content,
+}
+
+impl Outputs {
+    /// The folders of `graph`.
+    ///
+    /// # Errors
+    /// When a table's columns cannot be written.
+    pub fn try_new(
+        graph: &Graph,
+        working_dir: &Path,
+        data_dir: &Path,
+        options: &BTreeMap<String, ParquetOptions>,
+    ) -> Result<Self, EngineError> {
+        let mut tables = BTreeMap::new();
+        for table in &graph.tables {
+            let location = absolute(working_dir, &table.location);
+            let options = options.get(&table.name).cloned().unwrap_or_default();
+            let format =
+                ParquetTable::try_new(location, Arc::clone(&table.schema), table.partitioned_by.clone(), options)?;
+            tables.insert(table.name.clone(), Arc::new(format));
+        }
+        Ok(Self {
+            tables,
+            data_dir: data_dir.to_owned(),
+            working_dir: working_dir.to_owned(),
+            pipeline: graph.pipeline.name.clone(),
+            sources: graph.pipeline.sources.iter().map(|s| s.name.value.clone()).collect(),
+        })
+    }
+
+    /// The folder of a table, absolute.
+    #[must_use]
+    pub fn location(&self, table: &Table) -> PathBuf {
+        absolute(&self.working_dir, &table.location)
+    }
+
+    /// Every folder that the pipeline may write to, in the order of paths.
+    #[must_use]
+    pub fn folders(&self) -> Vec<OutputFolder> {
+        let mut folders: Vec<OutputFolder> = self
+            .tables
+            .iter()
+            .map(|(name, table)| OutputFolder {
+                output: format!("table {name}"),
+                location: table.location().to_owned(),
+            })
+            .collect();
+        for name in self.tables.keys() {
+            folders.push(self.quarantine(name));
+            folders.push(self.late(name));
+        }
+        folders.extend(self.sources.iter().map(|s| self.dead_letters(s)));
+        folders.extend([self.reports(), self.samples()]);
+        folders.sort_by(|a, b| a.location.cmp(&b.location));
+        folders
+    }
+
+    fn side(&self, output: String, path: &[&str]) -> OutputFolder {
+        OutputFolder { output, location: path.iter().fold(self.data_dir.clone(), |dir, part| dir.join(part)) }
+    }
+
+    fn quarantine(&self, table: &str) -> OutputFolder {
+        self.side(format!("quarantine {table}"), &["quarantine", table])
+    }
+
+    fn late(&self, table: &str) -> OutputFolder {
+        self.side(format!("late {table}"), &["late", table])
+    }
+
+    fn dead_letters(&self, source: &str) -> OutputFolder {
+        self.side(format!("dead letters {source}"), &["dead_letters", source])
+    }
+
+    fn reports(&self) -> OutputFolder {
+        self.side("reports".to_owned(), &["dq", &self.pipeline, "metrics"])
+    }
+
+    fn samples(&self) -> OutputFolder {
+        self.side("samples".to_owned(), &["dq", &self.pipeline, "samples"])
+    }
+
+    /// Where the samples of a batch that FAIL UPDATE stopped go: outside the commit.
+    #[must_use]
+    pub fn failed(&self) -> PathBuf {
+        self.data_dir.join("dq").join(&self.pipeline).join("failed")
+    }
+
+    /// The job of a table's rows.
+    ///
+    /// # Errors
+    /// When there is no such table.
+    pub fn table_job(&self, table: &str, rows: &[RecordBatch]) -> Result<Job, EngineError> {
+        let format = self.tables.get(table).ok_or_else(|| EngineError::Bug(format!("no table `{table}`")))?;
+        let rows = rows.iter().map(provenance::visible).collect::<Result<Vec<_>, _>>()?;
+        Ok(Job {
+            folder: OutputFolder { output: format!("table {table}"), location: format.location().to_owned() },
+            content: Content::Table(Arc::clone(format), rows),
+        })
+    }
+
+    /// The job of a table's quarantined rows.
+    #[must_use]
+    pub fn quarantine_job(&self, table: &str, rows: Vec<RecordBatch>) -> Job {
+        Job { folder: self.quarantine(table), content: Content::Side(rows) }
+    }
+
+    /// The job of a table's late rows.
+    ///
+    /// # Errors
+    /// When the verdicts are missing.
+    pub fn late_job(&self, table: &str, rows: &[RecordBatch]) -> Result<Job, EngineError> {
+        let rows = rows.iter().map(late_rows).collect::<Result<Vec<_>, _>>()?;
+        Ok(Job { folder: self.late(table), content: Content::Side(rows) })
+    }
+
+    /// The job of a source's dead letters.
+    #[must_use]
+    pub fn dead_letter_job(&self, source: &str, rows: Vec<RecordBatch>) -> Job {
+        Job { folder: self.dead_letters(source), content: Content::Side(rows) }
+    }
+
+    /// The jobs of a batch's report: the JSON file and its Parquet rows, and the samples.
+    #[must_use]
+    pub fn report_jobs(&self, json: Vec<u8>, rows: RecordBatch, samples: Option<RecordBatch>) -> Vec<Job> {
+        let mut jobs = vec![
+            Job { folder: self.reports(), content: Content::File("report.json".to_owned(), json) },
+            Job { folder: self.reports(), content: Content::Side(vec![rows]) },
+        ];
+        if let Some(samples) = samples {
+            jobs.push(Job { folder: self.samples(), content: Content::Side(vec![samples]) });
+        }
+        jobs
+    }
+
+    /// Makes every folder, proves that files can be published in it, and marks it as this query's.
+    ///
+    /// # Errors
+    /// When a folder is another's, holds files of nobody, or cannot be written.
+    pub fn claim(&self, query_id: &str, generation: u64, checkpoint: &Path) -> Result<(), EngineError> {
+        for folder in self.folders() {
+            sluicebox_lake::prepare(&folder.location)?;
+            owner::claim(&folder.location, &self.owner(&folder, query_id, generation, checkpoint))?;
+        }
+        Ok(())
+    }
+
+    /// The mark of `folder`.
+    #[must_use]
+    pub fn owner(&self, folder: &OutputFolder, query_id: &str, generation: u64, checkpoint: &Path) -> Owner {
+        Owner {
+            query_id: query_id.to_owned(),
+            generation,
+            pipeline: self.pipeline.clone(),
+            table: folder.output.clone(),
+            checkpoint: checkpoint.display().to_string(),
+        }
+    }
+}
+
+impl Job {
+    /// Stages it; blocking. `None` when there is nothing to write.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn stage(self, key: &BatchKey<'_>) -> Result<Option<OutputFiles>, EngineError> {
+        let location = self.folder.location;
+        let files = match self.content {
+            Content::Table(format, rows) => format.stage(key, &rows)?,
+            Content::Side(rows) => stage_side(&location, key, rows)?,
+            Content::File(name, content) => {
+                let target = format!("{BATCH_ID}={}/{name}", key.batch_id);
+                vec![sluicebox_lake::stage_file(&location, key, &target, &content)?]
+            }
+        };
+        Ok((!files.is_empty()).then(|| OutputFiles {
+            output: self.folder.output,
+            location: location.display().to_string(),
+            files,
+        }))
+    }
+}
+
+/// Publishes the files of a commit, in its order.
+///
+/// # Errors
+/// When a file is lost or another is in its way.
+pub fn publish(outputs: &[OutputFiles], check: Check) -> Result<(), EngineError> {
+    for output in outputs {
+        sluicebox_lake::publish(Path::new(&output.location), &output.files, check)?;
+    }
+    Ok(())
+}
+
+fn stage_side(location: &Path, key: &BatchKey<'_>, rows: Vec<RecordBatch>) -> Result<Vec<StagedFile>, EngineError> {
+    let rows: Vec<RecordBatch> = rows.into_iter().filter(|r| r.num_rows() > 0).collect();
+    let Some(first) = rows.first() else { return Ok(Vec::new()) };
+    let schema = with_batch_id(&first.schema());
+    let id = i64::try_from(key.batch_id).unwrap_or(i64::MAX);
+    let rows = rows
+        .iter()
+        .map(|batch| {
+            let mut columns = batch.columns().to_vec();
+            columns.push(Arc::new(Int64Array::from_value(id, batch.num_rows())) as ArrayRef);
+            RecordBatch::try_new(Arc::clone(&schema), columns)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let table =
+        ParquetTable::try_new(location.to_owned(), schema, vec![BATCH_ID.to_owned()], ParquetOptions::default())?;
+    Ok(table.stage(key, &rows)?)
+}
+
+fn with_batch_id(schema: &Schema) -> SchemaRef {
+    let mut fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(BATCH_ID, DataType::Int64, false)));
+    Arc::new(Schema::new(fields))
+}
+
+/// Visible columns, then `_late`: `partition` or `clause`, the watermark that the row was behind.
+fn late_rows(batch: &RecordBatch) -> Result<RecordBatch, EngineError> {
+    use arrow::array::{AsArray, StringArray};
+    use arrow::datatypes::UInt8Type;
+    let verdicts = batch
+        .column_by_name(provenance::LATE)
+        .and_then(|c| c.as_primitive_opt::<UInt8Type>())
+        .ok_or_else(|| EngineError::Bug("late rows without a verdict".to_owned()))?;
+    let reasons: StringArray = verdicts
+        .iter()
+        .map(|v| Some(if v == Some(provenance::Lateness::Clause as u8) { "clause" } else { "partition" }))
+        .collect();
+    let visible = provenance::visible(batch)?;
+    let mut fields: Vec<FieldRef> = visible.schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("_late", DataType::Utf8, false)));
+    let mut columns = visible.columns().to_vec();
+    columns.push(Arc::new(reasons));
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+fn absolute(base: &Path, path: &str) -> PathBuf {
+    let path = Path::new(path);
+    if path.is_absolute() { path.to_owned() } else { base.join(path) }
+}

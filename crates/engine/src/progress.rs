@@ -1,0 +1,144 @@
+//! What a batch did, in the exact keys of Spark's `StreamingQueryProgress`, so that listeners written for Spark work.
+//!
+//! Timings live here and nowhere else: everything that is committed must be the same when the batch is replayed.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sluicebox_core::Fates;
+
+/// One batch's progress. Keys in Spark's order.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// The query's id.
+    pub id: String,
+    /// This run's id.
+    pub run_id: String,
+    /// The pipeline's name.
+    pub name: String,
+    /// The batch's clock, ISO 8601 UTC with milliseconds.
+    pub timestamp: String,
+    /// The batch.
+    pub batch_id: u64,
+    /// Milliseconds from plan to publish.
+    pub batch_duration: u64,
+    /// Events read.
+    pub num_input_rows: u64,
+    /// Events read per second since the last batch began; absent when it cannot be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_rows_per_second: Option<f64>,
+    /// Events read per second of the batch's duration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processed_rows_per_second: Option<f64>,
+    /// Milliseconds by step, keys sorted.
+    pub duration_ms: BTreeMap<&'static str, u64>,
+    /// `watermark`, `min`, `max` of the event time.
+    pub event_time: BTreeMap<&'static str, String>,
+    /// One for each operator with state.
+    pub state_operators: Vec<StateOperatorProgress>,
+    /// One for each source.
+    pub sources: Vec<SourceProgress>,
+    /// The tables together.
+    pub sink: SinkProgress,
+    /// The counters of quality: fates and expectations by table.
+    pub observed_metrics: Map<String, Value>,
+}
+
+/// The state of one operator after a batch.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StateOperatorProgress {
+    /// `dedup` or `windowAggregate`.
+    pub operator_name: String,
+    /// Keys, or groups, in the state.
+    pub num_rows_total: u64,
+    /// Rows that the batch added.
+    pub num_rows_updated: u64,
+    /// Milliseconds of taking in rows.
+    pub all_updates_time_ms: u64,
+    /// Rows that the batch removed.
+    pub num_rows_removed: u64,
+    /// Milliseconds of closing.
+    pub all_removals_time_ms: u64,
+    /// Milliseconds of writing the state's files.
+    pub commit_time_ms: u64,
+    /// Bytes in memory.
+    pub memory_used_bytes: u64,
+    /// Late rows.
+    pub num_rows_dropped_by_watermark: u64,
+    /// Always 1: plans have one partition.
+    pub num_shuffle_partitions: u64,
+    /// Always 1.
+    pub num_state_store_instances: u64,
+    /// `operatorId`.
+    pub custom_metrics: Map<String, Value>,
+}
+
+/// What was read from one source.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceProgress {
+    /// `Kafka[topic, ...]`.
+    pub description: String,
+    /// `{topic: {partition: offset}}`, the first offset read.
+    pub start_offset: Value,
+    /// The first offset not read.
+    pub end_offset: Value,
+    /// The newest known end.
+    pub latest_offset: Value,
+    /// Events read.
+    pub num_input_rows: u64,
+    /// Events read per second since the last batch began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_rows_per_second: Option<f64>,
+    /// Events read per second of the batch's duration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processed_rows_per_second: Option<f64>,
+    /// `avgOffsetsBehindLatest`, `maxOffsetsBehindLatest`, `minOffsetsBehindLatest`.
+    pub metrics: BTreeMap<&'static str, String>,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SinkProgress {
+    /// The tables.
+    pub description: String,
+    /// Rows written to all tables.
+    pub num_output_rows: i64,
+    /// Rows written, by table.
+    pub metrics: BTreeMap<String, String>,
+}
+
+/// Why a table has no rows yet, or how far it is: for the live status.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableStatus {
+    /// The table.
+    pub table: String,
+    /// Its fates in this run.
+    pub fates: Fates,
+    /// What it waits for, in words; `None` when it has written rows.
+    pub waits_for: Option<String>,
+}
+
+/// What the live status shows beside the progress.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// The tables in topological order.
+    pub tables: Vec<TableStatus>,
+    /// Offsets not read yet, over all partitions.
+    pub backlog: u64,
+    /// The watermark of the first clause, microseconds since 1970.
+    pub watermark: Option<i64>,
+    /// Dead letters in this run.
+    pub dead_letters: u64,
+}
+
+/// `count` per second over `millis`, to one decimal; `None` when no time has passed.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+pub fn per_second(count: u64, millis: u64) -> Option<f64> {
+    (millis > 0).then(|| (count as f64 * 10_000.0 / millis as f64).round() / 10.0)
+}

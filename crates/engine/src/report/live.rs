@@ -1,0 +1,147 @@
+//! Progress and live status of a run.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::{Identity, SourceReport, iso};
+use crate::batch::BatchOutcome;
+use crate::checkpoint::records::PlannedRange;
+use crate::graph::{OperatorChange, OperatorKind, Runner, TableOutput};
+use crate::progress::{Progress, SinkProgress, SourceProgress, StateOperatorProgress, Status, TableStatus, per_second};
+use crate::run::Totals;
+
+/// The progress of a batch, `since_last` after the one before it began.
+#[must_use]
+pub fn progress(identity: &Identity, outcome: &BatchOutcome, since_last: Option<Duration>) -> Progress {
+    let duration = millis(outcome.durations.get("triggerExecution").copied().unwrap_or_default());
+    let read: u64 = outcome.sources.iter().map(|s| s.read).sum();
+    let interval = since_last.map(millis);
+    let late = outcome.tables.iter().map(|t| t.fates.late).sum();
+    Progress {
+        id: identity.query_id.clone(),
+        run_id: identity.run_id.clone(),
+        name: identity.pipeline.clone(),
+        timestamp: iso(outcome.offsets.clock_micros),
+        batch_id: outcome.offsets.batch_id,
+        batch_duration: duration,
+        num_input_rows: read,
+        input_rows_per_second: interval.and_then(|i| per_second(read, i)),
+        processed_rows_per_second: per_second(read, duration),
+        duration_ms: outcome.durations.iter().map(|(name, d)| (*name, millis(*d))).collect(),
+        event_time: event_time(outcome),
+        state_operators: outcome.operators.iter().map(|change| operator(change, late)).collect(),
+        sources: outcome.sources.iter().map(|s| source(identity, s, interval, duration)).collect(),
+        sink: sink(&outcome.tables),
+        observed_metrics: outcome.tables.iter().map(|t| (t.table.clone(), observed(t))).collect(),
+    }
+}
+
+fn event_time(outcome: &BatchOutcome) -> BTreeMap<&'static str, String> {
+    let lowest = outcome.watermarks_after.values().copied().min().flatten();
+    lowest.map(|w| ("watermark", iso(w))).into_iter().collect()
+}
+
+fn operator(change: &OperatorChange, late: u64) -> StateOperatorProgress {
+    StateOperatorProgress {
+        operator_name: match change.kind {
+            OperatorKind::Dedup => "dedup".to_owned(),
+            OperatorKind::WindowAggregate => "windowAggregate".to_owned(),
+        },
+        num_rows_total: change.rows,
+        num_rows_updated: change.updated,
+        all_updates_time_ms: 0,
+        num_rows_removed: 0,
+        all_removals_time_ms: 0,
+        commit_time_ms: 0,
+        memory_used_bytes: change.memory_bytes as u64,
+        num_rows_dropped_by_watermark: late,
+        num_shuffle_partitions: 1,
+        num_state_store_instances: 1,
+        custom_metrics: Map::from_iter([("operatorId".to_owned(), Value::from(change.id.clone()))]),
+    }
+}
+
+fn source(identity: &Identity, report: &SourceReport, interval: Option<u64>, duration: u64) -> SourceProgress {
+    let behind: Vec<i64> = report.ranges.iter().map(|r| r.log_end - r.range.to).collect();
+    let sum: i64 = behind.iter().sum();
+    let average = if behind.is_empty() { 0.0 } else { rate(sum) / rate(i64::try_from(behind.len()).unwrap_or(1)) };
+    SourceProgress {
+        description: identity.sources.get(&report.source).cloned().unwrap_or_else(|| report.source.clone()),
+        start_offset: offsets(&report.ranges, |r| r.range.from),
+        end_offset: offsets(&report.ranges, |r| r.range.to),
+        latest_offset: offsets(&report.ranges, |r| r.log_end),
+        num_input_rows: report.read,
+        input_rows_per_second: interval.and_then(|i| per_second(report.read, i)),
+        processed_rows_per_second: per_second(report.read, duration),
+        metrics: BTreeMap::from([
+            ("avgOffsetsBehindLatest", format!("{average:.1}")),
+            ("maxOffsetsBehindLatest", behind.iter().max().copied().unwrap_or(0).to_string()),
+            ("minOffsetsBehindLatest", behind.iter().min().copied().unwrap_or(0).to_string()),
+        ]),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an average for people")]
+fn rate(n: i64) -> f64 {
+    n as f64
+}
+
+/// `{topic: {partition: offset}}`, as Spark prints offsets.
+fn offsets(ranges: &[PlannedRange], offset: impl Fn(&PlannedRange) -> i64) -> Value {
+    let mut topics: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    for range in ranges {
+        topics
+            .entry(&range.partition.topic)
+            .or_default()
+            .insert(range.partition.partition.to_string(), Value::from(offset(range)));
+    }
+    json!(topics)
+}
+
+fn sink(tables: &[TableOutput]) -> SinkProgress {
+    let rows: u64 = tables.iter().map(|t| t.fates.written).sum();
+    SinkProgress {
+        description: "Parquet".to_owned(),
+        num_output_rows: i64::try_from(rows).unwrap_or(i64::MAX),
+        metrics: tables.iter().map(|t| (t.table.clone(), t.fates.written.to_string())).collect(),
+    }
+}
+
+/// The counters of one table: its fates and its expectations.
+fn observed(table: &TableOutput) -> Value {
+    let mut metrics = match serde_json::to_value(table.fates) {
+        Ok(Value::Object(fates)) => fates,
+        _ => Map::new(),
+    };
+    for result in &table.expectations {
+        metrics.insert(format!("failed_{}", result.name), Value::from(result.failed));
+    }
+    Value::Object(metrics)
+}
+
+/// The live status: what each table has done, and what one with nothing out yet waits for.
+pub fn status(totals: &Totals, runner: &mut Runner) -> Status {
+    let waits = runner.waits();
+    let tables = runner
+        .table_names()
+        .into_iter()
+        .map(|table| {
+            let fates = totals.tables.get(&table).copied().unwrap_or_default();
+            let waits_for =
+                if fates.written > 0 { None } else { waits.get(&table).map(|w| w.describe(totals.backlog)) };
+            TableStatus { table, fates, waits_for }
+        })
+        .collect();
+    Status {
+        tables,
+        backlog: totals.backlog,
+        watermark: runner.watermarks().into_values().min().flatten(),
+        dead_letters: totals.dead_letters,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

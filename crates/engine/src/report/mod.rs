@@ -1,0 +1,65 @@
+//! What is told of a batch: the durable report, the progress, the live status.
+
+mod durable;
+mod live;
+mod source;
+
+pub use durable::{BuiltReport, build, failed_update};
+pub use live::{progress, status};
+pub use source::SourceReport;
+
+use sluicebox_core::{Fates, durable::checksum};
+
+use crate::checkpoint::records::Metadata;
+use crate::config::Config;
+
+/// What every report and progress of a run begins with.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The query's id.
+    pub query_id: String,
+    /// The run's id.
+    pub run_id: String,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// xxh3-64 of the pipeline's text.
+    pub sql_hash: String,
+    /// `Kafka[topic]` of each source, by name.
+    pub sources: std::collections::BTreeMap<String, String>,
+}
+
+impl Identity {
+    /// Of a run of `config`.
+    #[must_use]
+    pub fn new(config: &Config, metadata: &Metadata, run_id: &str) -> Self {
+        Self {
+            query_id: metadata.id.clone(),
+            run_id: run_id.to_owned(),
+            pipeline: metadata.pipeline.clone(),
+            sql_hash: checksum(config.graph.pipeline.text.as_bytes()),
+            sources: config.sources.iter().map(|s| (s.name.clone(), s.description.clone())).collect(),
+        }
+    }
+}
+
+/// Adds `more` to `sum`.
+pub fn add(sum: &mut Fates, more: &Fates) {
+    sum.rows_in += more.rows_in;
+    sum.written += more.written;
+    sum.duplicate += more.duplicate;
+    sum.late += more.late;
+    sum.late_clause += more.late_clause;
+    sum.quarantined += more.quarantined;
+    sum.dropped += more.dropped;
+    sum.filtered += more.filtered;
+    sum.filtered_null_event_time += more.filtered_null_event_time;
+    sum.absorbed += more.absorbed;
+    sum.rows_out += more.rows_out;
+}
+
+/// `micros` since 1970 as ISO 8601 UTC with milliseconds, as Spark prints times.
+#[must_use]
+pub fn iso(micros: i64) -> String {
+    chrono::DateTime::from_timestamp_micros(micros)
+        .map_or_else(|| format!("{micros} us"), |t| t.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+}

@@ -1,0 +1,82 @@
+//! What one source gave to one batch.
+
+use std::collections::BTreeMap;
+
+use sluicebox_avro::{Decoded, ErrorClass, SchemaUse};
+use sluicebox_core::{OffsetRange, PartitionId};
+use sluicebox_ingest::Taken;
+
+use crate::checkpoint::records::PlannedRange;
+
+/// What one source gave to one batch; its ledger is read = tombstones + dead letters + rows.
+#[derive(Debug, Clone)]
+pub struct SourceReport {
+    /// The source.
+    pub source: String,
+    /// Its planned ranges, all partitions.
+    pub ranges: Vec<PlannedRange>,
+    /// Events read, by partition.
+    pub records: BTreeMap<PartitionId, u64>,
+    /// Events read.
+    pub read: u64,
+    /// Events without a value.
+    pub tombstones: u64,
+    /// Events that became rows.
+    pub rows: u64,
+    /// Dead letters by class.
+    pub by_class: BTreeMap<ErrorClass, u64>,
+    /// The writer schemas seen, by id.
+    pub schemas: Vec<SchemaUse>,
+    /// Ranges that the log no longer held.
+    pub lost: Vec<(PartitionId, OffsetRange)>,
+    /// Offsets that never held an event for a reader.
+    pub gap_offsets: BTreeMap<PartitionId, u64>,
+}
+
+impl SourceReport {
+    /// What was taken from `source`, before decoding.
+    #[must_use]
+    pub fn new(source: &str, ranges: &[PlannedRange], taken: &Taken) -> Self {
+        let mut records: BTreeMap<PartitionId, u64> = BTreeMap::new();
+        for events in &taken.events {
+            *records.entry(events.partition.clone()).or_default() += events.events.num_rows() as u64;
+        }
+        Self {
+            source: source.to_owned(),
+            ranges: ranges.iter().filter(|r| r.partition.source == source).cloned().collect(),
+            read: records.values().sum(),
+            records,
+            tombstones: 0,
+            rows: 0,
+            by_class: BTreeMap::new(),
+            schemas: Vec::new(),
+            lost: taken.lost.clone(),
+            gap_offsets: taken.gap_offsets.clone(),
+        }
+    }
+
+    /// Adds what became of some of the events.
+    pub fn add(&mut self, decoded: &Decoded) {
+        self.tombstones += decoded.tombstones;
+        self.rows += decoded.rows.iter().map(|r| r.num_rows() as u64).sum::<u64>();
+        for (class, count) in &decoded.by_class {
+            *self.by_class.entry(*class).or_default() += count;
+        }
+        for schema in &decoded.schemas {
+            match self.schemas.iter_mut().find(|s| s.key == schema.key) {
+                Some(own) => {
+                    own.rows += schema.rows;
+                    own.dead_letters += schema.dead_letters;
+                }
+                None => self.schemas.push(schema.clone()),
+            }
+        }
+        self.schemas.sort_by_key(|s| s.key);
+    }
+
+    /// Dead letters of all classes.
+    #[must_use]
+    pub fn dead_letters(&self) -> u64 {
+        self.by_class.values().sum()
+    }
+}

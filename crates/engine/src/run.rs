@@ -1,0 +1,328 @@
+//! The loop: wait for data, plan a batch, make the plan durable, run it, tell how it went.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::select_all;
+use sluicebox_core::{Fates, PartitionId};
+use sluicebox_ingest::Buffered;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::EngineError;
+use crate::admit::{Admission, Limits, admit};
+use crate::batch::BatchOutcome;
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::records::{Offsets, PlannedRange, Position};
+use crate::config::Trigger;
+use crate::engine::Engine;
+use crate::progress::{Progress, Status};
+
+/// How long to wait for a change before looking again whether a partition has become idle.
+const TICK: Duration = Duration::from_secs(1);
+/// The shortest time between batches of the default trigger, once caught up.
+const CAUGHT_UP: Duration = Duration::from_secs(1);
+/// How often new partitions are looked for.
+const DISCOVERY: Duration = Duration::from_secs(10);
+/// How many batches go by between two purges of the checkpoint.
+const PURGE_EVERY: u64 = 10;
+
+/// Is told what happens.
+pub trait Observer: Send {
+    /// A batch has been published.
+    fn batch(&mut self, progress: &Progress, status: &Status);
+
+    /// Nothing to read; called about once a second.
+    fn idle(&mut self, status: &Status) {
+        let _ = status;
+    }
+}
+
+/// What a run did, over all its batches.
+#[derive(Debug, Clone, Default)]
+pub struct Totals {
+    /// Batches.
+    pub batches: u64,
+    /// Events read.
+    pub events: u64,
+    /// Dead letters.
+    pub dead_letters: u64,
+    /// Fates by table.
+    pub tables: BTreeMap<String, Fates>,
+    /// When the last batch began, by the clock that never goes back.
+    pub last_start: Option<Duration>,
+    /// Offsets not read at the end of the last batch.
+    pub backlog: u64,
+}
+
+/// What the loop found to do.
+enum Next {
+    Run(Admission),
+    Finish,
+    Wait,
+    Done,
+}
+
+impl Engine {
+    /// Runs until `stop` turns true (the batch in progress is finished) or, for available-now, until all that was there
+    /// is done. Gives the totals of the run.
+    ///
+    /// # Errors
+    /// What ended the run. The checkpoint is as the last commit left it.
+    pub async fn run(
+        &mut self,
+        mut stop: watch::Receiver<bool>,
+        observer: &mut dyn Observer,
+    ) -> Result<Totals, EngineError> {
+        if let Some(offsets) = self.replay.take() {
+            self.one_batch(offsets, observer).await?;
+        }
+        let mut run_end = if self.available_now() { Some(self.run_end(true).await?) } else { None };
+        let mut resumed_end = run_end.is_some() && self.unfinished_end().is_some();
+        let mut purge: Option<JoinHandle<Result<(), CheckpointError>>> = None;
+        let mut discovered = self.config.clock.monotonic();
+        while !*stop.borrow() {
+            let now = self.config.clock.monotonic();
+            if run_end.is_none() && now.saturating_sub(discovered) >= DISCOVERY {
+                discovered = now;
+                self.discover().await?;
+            }
+            match self.next(run_end.as_ref()).await? {
+                Next::Run(admission) => {
+                    let limited = admission.limited;
+                    self.plan_and_run(admission.ranges, false, run_end.as_ref(), observer).await?;
+                    self.start_purge(&mut purge).await?;
+                    if !limited && run_end.is_none() {
+                        self.pause(&mut stop).await;
+                    }
+                }
+                Next::Finish => {
+                    let ranges = self.idle_ranges(run_end.as_ref()).await?;
+                    self.plan_and_run(ranges, true, run_end.as_ref(), observer).await?;
+                }
+                Next::Wait => self.wait(&mut stop, observer).await,
+                Next::Done if resumed_end => {
+                    resumed_end = false;
+                    run_end = Some(self.run_end(false).await?);
+                }
+                Next::Done => break,
+            }
+        }
+        if let Some(purge) = purge {
+            purge.await??;
+        }
+        Ok(self.progress.clone())
+    }
+
+    async fn next(&mut self, run_end: Option<&BTreeMap<PartitionId, i64>>) -> Result<Next, EngineError> {
+        let buffered = self.buffered().await?;
+        let limits = Limits {
+            bytes: self.config.batch_bytes,
+            max_offsets: self
+                .config
+                .sources
+                .iter()
+                .filter_map(|s| s.max_offsets.map(|max| (s.name.clone(), max)))
+                .collect(),
+            run_end: run_end.cloned(),
+        };
+        let admission = admit(&buffered, &limits);
+        if !admission.is_empty() {
+            return Ok(Next::Run(admission));
+        }
+        let clock = self.config.clock.now_micros();
+        let at_end = crate::batch::at_end(&admission.ranges);
+        match run_end {
+            Some(ends) if ends.iter().all(|(p, end)| self.positions.get(p).is_none_or(|at| at >= end)) => {
+                let wanted = self.runner.wants_empty_batch(clock, &at_end, true);
+                Ok(if wanted { Next::Finish } else { Next::Done })
+            }
+            Some(_) => Ok(Next::Wait),
+            None if self.runner.wants_empty_batch(clock, &at_end, false) => Ok(Next::Run(admission)),
+            None => Ok(Next::Wait),
+        }
+    }
+
+    async fn buffered(&mut self) -> Result<Vec<Buffered>, EngineError> {
+        let mut buffered = Vec::new();
+        for binding in &mut self.config.sources {
+            buffered.extend(binding.source.buffered().await?);
+        }
+        self.progress.backlog = buffered.iter().map(|b| u64::try_from(b.log_end - b.position).unwrap_or(0)).sum();
+        Ok(buffered)
+    }
+
+    /// Empty ranges at the positions of all partitions, each at its end.
+    async fn idle_ranges(
+        &mut self,
+        run_end: Option<&BTreeMap<PartitionId, i64>>,
+    ) -> Result<Vec<PlannedRange>, EngineError> {
+        let buffered = self.buffered().await?;
+        let limits =
+            Limits { bytes: 0, max_offsets: BTreeMap::new(), run_end: Some(run_end.cloned().unwrap_or_default()) };
+        Ok(admit(&buffered, &limits).ranges)
+    }
+
+    async fn plan_and_run(
+        &mut self,
+        ranges: Vec<PlannedRange>,
+        finishing: bool,
+        run_end: Option<&BTreeMap<PartitionId, i64>>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), EngineError> {
+        let offsets = Offsets {
+            batch_id: self.next_batch,
+            epoch: self.lock.epoch.epoch,
+            clock_micros: self.config.clock.now_micros(),
+            finishing,
+            watermarks: self.runner.watermarks(),
+            ranges,
+            run_end: run_end.map(|ends| {
+                ends.iter().map(|(p, offset)| Position { partition: p.clone(), offset: *offset }).collect()
+            }),
+            sql_hash: self.identity.sql_hash.clone(),
+        };
+        let started = self.config.clock.monotonic();
+        self.config.checkpoint.write_offsets(&offsets)?;
+        let wal = self.config.clock.monotonic().saturating_sub(started);
+        self.progress.last_start = Some(started);
+        self.observed_batch(offsets, started, wal, observer).await
+    }
+
+    async fn one_batch(&mut self, offsets: Offsets, observer: &mut dyn Observer) -> Result<(), EngineError> {
+        let started = self.config.clock.monotonic();
+        self.progress.last_start = Some(started);
+        self.observed_batch(offsets, started, Duration::ZERO, observer).await
+    }
+
+    async fn observed_batch(
+        &mut self,
+        offsets: Offsets,
+        started: Duration,
+        wal: Duration,
+        observer: &mut dyn Observer,
+    ) -> Result<(), EngineError> {
+        let previous = self.progress.last_start;
+        let mut outcome = self.run_batch(offsets).await?;
+        let ended = self.config.clock.monotonic();
+        outcome.durations.insert("walCommit", wal);
+        outcome.durations.insert("triggerExecution", ended.saturating_sub(started));
+        self.count(&outcome);
+        let progress = crate::report::progress(&self.identity, &outcome, previous.map(|p| ended.saturating_sub(p)));
+        let status = self.status();
+        observer.batch(&progress, &status);
+        Ok(())
+    }
+
+    fn count(&mut self, outcome: &BatchOutcome) {
+        let totals = &mut self.progress;
+        totals.batches += 1;
+        for source in &outcome.sources {
+            totals.events += source.read;
+            totals.dead_letters += source.dead_letters();
+        }
+        for table in &outcome.tables {
+            crate::report::add(totals.tables.entry(table.table.clone()).or_default(), &table.fates);
+        }
+        totals.backlog =
+            outcome.offsets.ranges.iter().map(|r| u64::try_from(r.log_end - r.range.to).unwrap_or(0)).sum();
+    }
+
+    /// After a batch that took all there was: until the trigger's time is over, or the run is to stop.
+    async fn pause(&self, stop: &mut watch::Receiver<bool>) {
+        let interval = match self.config.trigger {
+            Trigger::Default => CAUGHT_UP,
+            Trigger::Interval(interval) => interval,
+            Trigger::AvailableNow => return,
+        };
+        let since = self.progress.last_start.map_or(interval, |s| self.config.clock.monotonic().saturating_sub(s));
+        if let Some(left) = interval.checked_sub(since)
+            && !left.is_zero()
+        {
+            tokio::select! {
+                () = tokio::time::sleep(left) => {}
+                _ = stop.changed() => {}
+            }
+        }
+    }
+
+    /// Until something new is buffered, a second has passed (a partition may have become idle), or the run is to stop.
+    async fn wait(&mut self, stop: &mut watch::Receiver<bool>, observer: &mut dyn Observer) {
+        let ticked = {
+            let changes = self.config.sources.iter_mut().map(|s| Box::pin(s.source.changed()));
+            tokio::select! {
+                _ = select_all(changes) => false,
+                () = tokio::time::sleep(TICK) => true,
+                _ = stop.changed() => false,
+            }
+        };
+        if ticked {
+            let status = self.status();
+            observer.idle(&status);
+        }
+    }
+
+    /// Looks for new partitions and starts them at their beginning.
+    async fn discover(&mut self) -> Result<(), EngineError> {
+        for binding in &mut self.config.sources {
+            let new: BTreeMap<PartitionId, i64> = binding
+                .source
+                .bounds()
+                .await?
+                .into_iter()
+                .filter(|(partition, _)| !self.positions.contains_key(partition))
+                .map(|(partition, bounds)| (partition, bounds.earliest))
+                .collect();
+            if !new.is_empty() {
+                binding.source.start(&new).await?;
+                self.positions.extend(new);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where an available-now run stops. One that an earlier run began and did not finish is finished first.
+    async fn run_end(&mut self, resume: bool) -> Result<BTreeMap<PartitionId, i64>, EngineError> {
+        if resume && let Some(ends) = self.unfinished_end() {
+            return Ok(ends);
+        }
+        self.discover().await?;
+        let mut ends = BTreeMap::new();
+        for binding in &mut self.config.sources {
+            ends.extend(binding.source.bounds().await?.into_iter().map(|(p, bounds)| (p, bounds.latest)));
+        }
+        Ok(ends)
+    }
+
+    fn unfinished_end(&self) -> Option<BTreeMap<PartitionId, i64>> {
+        let last = self.last_offsets.as_ref().filter(|offsets| !offsets.finishing)?;
+        let ends = last.run_end.as_ref()?;
+        Some(ends.iter().map(|p| (p.partition.clone(), p.offset)).collect())
+    }
+
+    /// Removes old records off the batch's path; at most one purge runs.
+    async fn start_purge(
+        &self,
+        running: &mut Option<JoinHandle<Result<(), CheckpointError>>>,
+    ) -> Result<(), EngineError> {
+        let Some(commit) = self.last.as_ref().filter(|c| c.batch_id % PURGE_EVERY == 0) else { return Ok(()) };
+        if let Some(purge) = running.take() {
+            purge.await??;
+        }
+        let (checkpoint, commit) = (self.config.checkpoint.clone(), commit.clone());
+        *running = Some(tokio::task::spawn_blocking(move || checkpoint.purge(&commit)));
+        Ok(())
+    }
+
+    /// What the live status shows.
+    pub(crate) fn status(&mut self) -> Status {
+        crate::report::status(&self.progress, &mut self.runner)
+    }
+
+    /// The clock of the run.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn sluicebox_core::Clock> {
+        Arc::clone(&self.config.clock)
+    }
+}
