@@ -154,6 +154,33 @@ fn nothing_staged_is_visible_and_names_carry_batch_part_and_query() {
 }
 
 #[test]
+fn a_file_larger_than_any_buffer_has_the_checksum_of_its_content() {
+    let dir = tempfile::tempdir().unwrap();
+    crate::prepare(dir.path()).unwrap();
+    let content: Vec<u8> = (0..1_000_003_u32).map(|i| u8::try_from(i % 251).unwrap()).collect();
+    let file = stage_file(dir.path(), &key(1, 1), "report.json", &content).unwrap();
+    assert_eq!((file.bytes, file.checksum.as_str()), (1_000_003, checksum(&content).as_str()));
+    assert_eq!(fs::read(dir.path().join(&file.staged)).unwrap(), content);
+    let values: Vec<String> = (0..60_000_u64).map(|i| format!("{:x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    let values: Vec<_> = values.iter().map(|v| (Some(v.as_str()), None)).collect();
+    let files = table(dir.path(), &["day"]).stage(&key(2, 1), &[rows(0, &values)]).unwrap();
+    let content = fs::read(dir.path().join(&files[0].staged)).unwrap();
+    assert!(content.len() > 300_000);
+    assert_eq!(files[0].checksum, checksum(&content));
+}
+
+#[test]
+fn a_report_cannot_be_staged_for_a_name_outside_or_hidden() {
+    let dir = tempfile::tempdir().unwrap();
+    crate::prepare(dir.path()).unwrap();
+    for target in ["../x.json", "/x.json", "_x.json", "a/.x.json", ""] {
+        let error = stage_file(dir.path(), &key(1, 1), target, b"{}").unwrap_err();
+        assert!(matches!(error, LakeError::ManifestPath { .. }), "{target}: {error}");
+    }
+    assert!(super::walk(dir.path()).is_empty());
+}
+
+#[test]
 fn no_rows_give_no_files() {
     let dir = tempfile::tempdir().unwrap();
     let table = table(dir.path(), &[]);
@@ -181,6 +208,17 @@ fn rows_of_another_table_are_refused() {
     let table = table(dir.path(), &["day"]);
     let other = rows(0, &[(None, None)]).project(&[0, 2, 1, 3]).unwrap();
     assert!(matches!(table.stage(&key(1, 1), &[other]), Err(LakeError::Rows { .. })));
+    let mut columns = rows(0, &[(None, None)]).columns().to_vec();
+    columns[0] = arrow::array::new_null_array(columns[0].data_type(), 1);
+    let nullable = rows(0, &[(None, None)])
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| f.as_ref().clone().with_nullable(true))
+        .collect::<Vec<_>>();
+    let null = RecordBatch::try_new(std::sync::Arc::new(arrow::datatypes::Schema::new(nullable)), columns).unwrap();
+    let error = table.stage(&key(1, 1), &[null]).unwrap_err().to_string();
+    assert!(error.contains("id"), "a NULL in a column without: {error}");
     let fewer = rows(0, &[(None, None)]).project(&[0, 1]).unwrap();
     assert!(matches!(table.stage(&key(1, 1), &[fewer]), Err(LakeError::Rows { .. })));
 }
