@@ -86,6 +86,7 @@ fn cases() -> Vec<Case> {
             Some(0) => Truth::Error,
             a => of(a.map(|a| 10 / a > 1)),
         }),
+        (lit(datafusion::scalar::ScalarValue::Null), |_| Truth::Null),
         (is_not_true(col("a").eq(lit(2_i64))), |(a, _)| Truth::Is(a != Some(2))),
     ]
 }
@@ -99,7 +100,7 @@ proptest! {
             (prop::option::weighted(0.8, -2_i64..8), prop::option::weighted(0.8, prop::sample::select(vec!["x", "y", "z"]))),
             0..60,
         ),
-        chosen in prop::collection::vec((0_usize..7, 0_usize..4), 0..5),
+        chosen in prop::collection::vec((0_usize..8, 0_usize..4), 0..5),
         cut in 1_usize..20,
     ) {
         let cases = cases();
