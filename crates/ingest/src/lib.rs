@@ -1,7 +1,7 @@
 //! Sources of events: Kafka, and the embedded log that stands in for it where there is no broker.
 //!
 //! **Owns** the [`Source`] trait, the options of a `kafka` source ([`KafkaOptions`]), the bounded buffer into which every
-//! source fetches ahead, the Kafka client and the embedded log's files ([`EmbeddedLog`], [`LogSource`]).
+//! source fetches ahead, the Kafka client ([`KafkaSource`]) and the embedded log's files ([`EmbeddedLog`], [`LogSource`]).
 //!
 //! **May not know** batches, checkpoints, Avro or SQL. Positions are the caller's: a source keeps none, commits none that
 //! matter, and can be asked for the same range again and again.
@@ -23,12 +23,14 @@ mod chunk;
 #[cfg(test)]
 mod conformance;
 mod error;
+mod kafka;
 mod log;
 mod options;
 pub mod positions;
 mod source;
 
 pub use error::{Result, SourceError};
+pub use kafka::KafkaSource;
 pub use log::{EmbeddedLog, Fsync, LogSource, Record, TopicMeta, TopicOptions};
 pub use options::{BROKERS_ENV, KAFKA_PREFIX, KNOWN_OPTIONS, KafkaOptions, Selection, StartingOffsets};
 pub use source::{Bounds, Buffered, CHUNK_BYTES, CHUNK_EVENTS, Chunk, LogIdentity, Source, Taken};

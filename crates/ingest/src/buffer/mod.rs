@@ -91,6 +91,9 @@ pub(crate) struct Fill<'a> {
     room: u64,
 }
 
+/// A range that is waited for.
+type Wanted = (PartitionId, OffsetRange, Arc<Mutex<Partition>>);
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic while the lock was held cannot leave a state worse than an error does.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -122,11 +125,6 @@ impl PrefetchBuffer {
         partitions.insert(id.clone(), Arc::clone(&partition));
         self.shared.count.store(partitions.len(), Ordering::Relaxed);
         Some(Feed { shared: Arc::clone(&self.shared), id: id.clone(), partition })
-    }
-
-    /// Whether `id` was added.
-    pub(crate) fn contains(&self, id: &PartitionId) -> bool {
-        lock(&self.shared.partitions).contains_key(id)
     }
 
     /// Names the thread to be woken when there is room or a seek.
@@ -209,10 +207,7 @@ impl PrefetchBuffer {
     }
 
     /// Moves every partition to where its range begins and asks for the range.
-    fn demand(
-        &self,
-        ranges: &BTreeMap<PartitionId, OffsetRange>,
-    ) -> Result<Vec<(PartitionId, OffsetRange, Arc<Mutex<Partition>>)>> {
+    fn demand(&self, ranges: &BTreeMap<PartitionId, OffsetRange>) -> Result<Vec<Wanted>> {
         let partitions = lock(&self.shared.partitions);
         let mut wanted = Vec::with_capacity(ranges.len());
         for (id, range) in ranges.iter().filter(|(_, r)| !r.is_empty()) {

@@ -55,8 +55,11 @@ struct Inner {
     log_id: String,
     clock: Arc<dyn Clock>,
     fsync: Fsync,
-    writers: Mutex<BTreeMap<(String, i32), Arc<Mutex<OpenWriter>>>>,
+    writers: Mutex<Writers>,
 }
+
+/// By topic and partition.
+type Writers = BTreeMap<(String, i32), Arc<Mutex<OpenWriter>>>;
 
 #[derive(Debug)]
 struct OpenWriter {
@@ -239,7 +242,7 @@ impl EmbeddedLog {
         Ok(Arc::clone(self.writers().entry(key).or_insert(open)))
     }
 
-    fn writers(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, i32), Arc<Mutex<OpenWriter>>>> {
+    fn writers(&self) -> std::sync::MutexGuard<'_, Writers> {
         self.inner.writers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

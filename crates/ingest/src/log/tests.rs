@@ -1,12 +1,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-use std::collections::BTreeMap;
-
-use async_trait::async_trait;
-use sluicebox_core::{ManualClock, OffsetRange};
+use sluicebox_core::ManualClock;
 use tempfile::TempDir;
 
 use super::*;
-use crate::conformance::{self, Bench, expected, id, numbered, ranges, soon};
+use crate::conformance::{self, Bench};
 use crate::{KafkaOptions, Source};
 
 struct LogBench {
@@ -30,17 +27,12 @@ fn options(pairs: &[(&str, &str)]) -> KafkaOptions {
     KafkaOptions::from_options("s", &pairs, &|_| None).unwrap()
 }
 
-fn source(log: &EmbeddedLog, pairs: &[(&str, &str)]) -> LogSource {
-    LogSource::new("s", log.clone(), options(pairs), 1 << 20).unwrap()
-}
-
-#[async_trait]
 impl Bench for LogBench {
-    async fn create(&mut self, topic: &str, partitions: i32) {
+    fn create(&mut self, topic: &str, partitions: i32) {
         self.log.create_topic(topic, partitions, TopicOptions::default()).unwrap();
     }
 
-    async fn append(&mut self, topic: &str, partition: i32, records: Vec<Record>) {
+    fn append(&mut self, topic: &str, partition: i32, records: Vec<Record>) {
         self.log.append(topic, partition, &records).unwrap();
     }
 

@@ -1,0 +1,275 @@
+//! The librdkafka client: its configuration, what it reports, and what is asked of it. Calls here block.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use sluicebox_core::PartitionId;
+
+use crate::error::{Result, SourceError};
+use crate::options::{KAFKA_PREFIX, KafkaOptions, Selection};
+use crate::source::Bounds;
+
+pub(crate) type Client = BaseConsumer<Context>;
+
+/// How long one question to a broker may take before it counts as failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What librdkafka reports outside of answers.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) outage: Arc<Outage>,
+}
+
+/// Whether the brokers answer; tells the user once when they stop and once when they are back.
+pub(crate) struct Outage {
+    source: String,
+    brokers: String,
+    down: AtomicBool,
+    /// Whether a broker ever answered: a wrong password is final before that, and a passing trouble after.
+    answered: AtomicBool,
+    refused: Mutex<Option<KafkaError>>,
+    commit_failed: AtomicBool,
+}
+
+impl Outage {
+    pub(crate) fn new(source: &str, brokers: &str) -> Self {
+        Self {
+            source: source.to_owned(),
+            brokers: brokers.to_owned(),
+            down: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
+            refused: Mutex::default(),
+            commit_failed: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn begins(&self, reason: &str) {
+        if !self.down.swap(true, Ordering::Relaxed) {
+            let (source, brokers) = (&self.source, &self.brokers);
+            tracing::warn!(
+                "source {source}: waiting for broker {brokers} ({reason}); it goes on when the broker answers"
+            );
+        }
+    }
+
+    pub(crate) fn is_over(&self) {
+        if !self.answered.load(Ordering::Relaxed) {
+            self.answered.store(true, Ordering::Relaxed);
+        }
+        if self.down.load(Ordering::Relaxed) && self.down.swap(false, Ordering::Relaxed) {
+            tracing::info!("source {}: broker {} answers", self.source, self.brokers);
+        }
+    }
+
+    /// The refusal of a broker that never let this client in.
+    pub(crate) fn refusal(&self) -> Option<KafkaError> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+        refused.filter(|_| !self.answered.load(Ordering::Relaxed))
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Lost connections are told once, by `Outage`; librdkafka repeats them at every attempt.
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!(target: "librdkafka", "{facility}: {message}");
+            }
+            RDKafkaLogLevel::Warning if facility != "FAIL" => {
+                tracing::warn!(target: "librdkafka", "{facility}: {message}")
+            }
+            _ => tracing::debug!(target: "librdkafka", "{facility}: {message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        use RDKafkaErrorCode as C;
+        match error.rdkafka_error_code() {
+            Some(C::AllBrokersDown) => self.outage.begins("all brokers are down"),
+            Some(C::Resolve) => self.outage.begins(reason),
+            Some(C::Authentication | C::SaslAuthenticationFailed | C::SSL | C::UnsupportedSASLMechanism) => {
+                tracing::debug!(target: "librdkafka", "{error}: {reason}");
+                *self.outage.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+            _ => tracing::debug!(target: "librdkafka", "{error}: {reason}"),
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        match result {
+            Ok(()) => self.outage.commit_failed.store(false, Ordering::Relaxed),
+            Err(error) => {
+                if !self.outage.commit_failed.swap(true, Ordering::Relaxed) {
+                    let source = &self.outage.source;
+                    tracing::warn!("source {source}: lag tools will show old offsets, committing them failed: {error}");
+                }
+            }
+        }
+    }
+}
+
+/// What a client is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Purpose<'a> {
+    /// Questions about topics and offsets.
+    Ask,
+    /// Fetching this many partitions, under a budget, and committing for lag tools.
+    Fetch { group_id: &'a str, partitions: usize, prefetch_bytes: u64 },
+}
+
+/// Makes a client. Nothing is sent yet.
+pub(crate) fn create(
+    source_name: &str,
+    options: &KafkaOptions,
+    purpose: Purpose<'_>,
+    context: Context,
+) -> Result<Client> {
+    let config = configure(options, purpose);
+    BaseConsumer::from_config_and_context(&config, context).map_err(|error| match error {
+        KafkaError::ClientConfig(_, description, key, value) => {
+            let given = if is_secret(&key) { "(hidden)".to_owned() } else { format!("'{value}'") };
+            let accepted = match description.is_empty() || is_secret(&key) {
+                true => "a property of librdkafka and a value of it".to_owned(),
+                false => format!("what librdkafka takes: {description}"),
+            };
+            SourceError::option(source_name, format!("{KAFKA_PREFIX}{key}"), given, accepted)
+        }
+        KafkaError::ClientCreation(reason) => SourceError::option(
+            source_name,
+            "kafka.*",
+            "refused by librdkafka",
+            format!("properties that go together: {reason}"),
+        ),
+        other => SourceError::kafka("make a Kafka client", other),
+    })
+}
+
+/// The configuration: ours first, then the user's, then what the source cannot do without.
+pub(crate) fn configure(options: &KafkaOptions, purpose: Purpose<'_>) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    // Kafka's own default, and Spark's; librdkafka's is read_committed.
+    config.set("isolation.level", "read_uncommitted");
+    config.set("client.id", "sluicebox");
+    config.set("fetch.wait.max.ms", "100");
+    config.set("fetch.error.backoff.ms", "100");
+    // Half a second of pause, librdkafka's habit when its queue is full, would starve a fast reader.
+    config.set("fetch.queue.backoff.ms", "2");
+    config.set("reconnect.backoff.max.ms", "5000");
+    if let Purpose::Fetch { partitions, prefetch_bytes, .. } = purpose {
+        let share = prefetch_bytes / 4 / partitions.max(1) as u64;
+        config.set("queued.max.messages.kbytes", (share / 1024).clamp(64, 8 * 1024).to_string());
+        config.set("fetch.message.max.bytes", share.clamp(64 * 1024, 1 << 20).to_string());
+        let message_max = options.properties.get("message.max.bytes").and_then(|t| t.parse().ok()).unwrap_or(1_000_000);
+        config.set("fetch.max.bytes", (prefetch_bytes / 2).clamp(message_max, message_max.max(50 << 20)).to_string());
+    }
+    for (key, value) in &options.properties {
+        config.set(key, value);
+    }
+    if let Some(brokers) = &options.brokers {
+        config.set("bootstrap.servers", brokers);
+    }
+    config.set("enable.auto.commit", "false");
+    config.set("enable.auto.offset.store", "false");
+    config.set("auto.offset.reset", "error");
+    config.set("enable.partition.eof", "true");
+    match purpose {
+        Purpose::Ask => config.remove("group.id"),
+        Purpose::Fetch { group_id, .. } => config.set("group.id", group_id),
+    };
+    if !options.properties.contains_key("allow.auto.create.topics") {
+        config.set("allow.auto.create.topics", "false");
+    }
+    config
+}
+
+/// Whether a property's value must not be shown.
+fn is_secret(property: &str) -> bool {
+    ["password", "secret", "pem", "token", "oauthbearer.config", "username", "sasl.jaas"]
+        .iter()
+        .any(|s| property.contains(s))
+}
+
+/// Handles what librdkafka has to report. The client that fetches does this in its loop.
+pub(crate) fn drain(client: &Client) {
+    while client.poll(Duration::ZERO).is_some() {}
+}
+
+/// The partition counts of the topics that `selection` may mean: the named ones that are there, or all.
+pub(crate) fn topics(client: &Client, selection: &Selection) -> KafkaResult<BTreeMap<String, i32>> {
+    let mut out = BTreeMap::new();
+    let mut ask = |topic: Option<&str>| -> KafkaResult<()> {
+        let metadata = client.fetch_metadata(topic, PATIENCE)?;
+        for found in metadata.topics() {
+            match found.error().map(RDKafkaErrorCode::from) {
+                None | Some(RDKafkaErrorCode::NoError) => {
+                    let count = i32::try_from(found.partitions().len()).unwrap_or(i32::MAX);
+                    out.insert(found.name().to_owned(), count);
+                }
+                Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {}
+                // Of topics that nobody asked for, the trouble is nobody's.
+                Some(_) if topic.is_none() => {}
+                Some(code) => return Err(KafkaError::MetadataFetch(code)),
+            }
+        }
+        Ok(())
+    };
+    match selection.named_topics() {
+        None => ask(None)?,
+        Some(names) => {
+            for name in &names {
+                ask(Some(name))?;
+            }
+            if names.iter().any(|n| !out.contains_key(*n)) {
+                // The error names the topics that there are.
+                let client_topics = client.fetch_metadata(None, PATIENCE)?;
+                for found in client_topics.topics().iter().filter(|t| t.error().is_none()) {
+                    out.entry(found.name().to_owned()).or_insert(found.partitions().len() as i32);
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// What each partition holds: one question a broker for the starts and one for the ends. The end is the last stable
+/// offset under `read_committed`: librdkafka asks with the client's isolation level.
+pub(crate) fn bounds(client: &Client, ids: &BTreeSet<PartitionId>) -> KafkaResult<BTreeMap<PartitionId, Bounds>> {
+    let earliest = offsets(client, ids, Offset::Beginning)?;
+    let latest = offsets(client, ids, Offset::End)?;
+    let one = |id: &PartitionId| {
+        let key = (id.topic.clone(), id.partition);
+        let (earliest, latest) = (*earliest.get(&key)?, *latest.get(&key)?);
+        Some((id.clone(), Bounds { earliest, latest: latest.max(earliest) }))
+    };
+    Ok(ids.iter().filter_map(one).collect())
+}
+
+fn offsets(client: &Client, ids: &BTreeSet<PartitionId>, which: Offset) -> KafkaResult<BTreeMap<(String, i32), i64>> {
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut asked = TopicPartitionList::with_capacity(ids.len());
+    for id in ids {
+        asked.add_partition_offset(&id.topic, id.partition, which)?;
+    }
+    // Where a timestamp would stand, Kafka's protocol takes -2 and -1 for the start and the end.
+    let answered = client.offsets_for_times(asked, PATIENCE)?;
+    let mut out = BTreeMap::new();
+    for element in answered.elements() {
+        element.error()?;
+        match element.offset() {
+            Offset::Offset(offset) => out.insert((element.topic().to_owned(), element.partition()), offset),
+            _ => return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::LeaderNotAvailable)),
+        };
+    }
+    Ok(out)
+}

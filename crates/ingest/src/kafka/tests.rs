@@ -1,0 +1,79 @@
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+
+use super::*;
+use crate::Record;
+use crate::conformance::{self, Bench};
+
+pub(super) type Cluster = MockCluster<'static, DefaultProducerContext>;
+type TestProducer = ThreadedProducer<rdkafka::producer::DefaultProducerContext>;
+
+struct KafkaBench {
+    producer: TestProducer,
+    brokers: String,
+    cluster: Cluster,
+}
+
+impl KafkaBench {
+    fn new() -> Self {
+        let cluster = MockCluster::new(2).unwrap();
+        let brokers = cluster.bootstrap_servers();
+        let producer = ClientConfig::new().set("bootstrap.servers", &brokers).set("linger.ms", "0").create().unwrap();
+        Self { producer, brokers, cluster }
+    }
+}
+
+fn options(brokers: &str, pairs: &[(&str, &str)]) -> KafkaOptions {
+    let pairs: Vec<(String, String)> = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    KafkaOptions::from_options("s", &pairs, &|_| Some(brokers.to_owned())).unwrap()
+}
+
+impl Bench for KafkaBench {
+    fn create(&mut self, topic: &str, partitions: i32) {
+        self.cluster.create_topic(topic, partitions, 1).unwrap();
+    }
+
+    fn append(&mut self, topic: &str, partition: i32, records: Vec<Record>) {
+        for record in &records {
+            loop {
+                let mut base = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+                base = base.timestamp(record.timestamp_ms.unwrap_or(0));
+                if let Some(key) = &record.key {
+                    base = base.key(key);
+                }
+                if let Some(value) = &record.value {
+                    base = base.payload(value);
+                }
+                if !record.headers.is_empty() {
+                    let mut headers = OwnedHeaders::new();
+                    for (key, value) in &record.headers {
+                        headers = headers.insert(Header { key, value: value.as_deref() });
+                    }
+                    base = base.headers(headers);
+                }
+                match self.producer.send(base) {
+                    Ok(()) => break,
+                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                        self.producer.flush(Duration::from_secs(10)).unwrap();
+                    }
+                    Err((error, _)) => unreachable!("{error}"),
+                }
+            }
+        }
+        self.producer.flush(Duration::from_secs(30)).unwrap();
+    }
+
+    fn source(&self, pairs: &[(&str, &str)], prefetch_bytes: u64) -> Box<dyn Source> {
+        Box::new(KafkaSource::new("s", options(&self.brokers, pairs), "p", prefetch_bytes).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn it_conforms() {
+    conformance::all(&mut KafkaBench::new()).await;
+}
