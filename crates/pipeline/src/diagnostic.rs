@@ -123,23 +123,27 @@ impl Diagnostics {
     }
 
     fn render_one(&self, d: &Diagnostic, color: bool, out: &mut String) {
-        let text: &str = &self.text;
+        if d.span == COMMAND_LINE {
+            return self.render_without_place(d, color, out);
+        }
+        let file = self.file.as_str();
         let config =
-            Config::default().with_color(color).with_index_type(IndexType::Byte).with_char_set(CharSet::Unicode);
-        let span = clamp(text, d.span);
-        let mut builder = Report::build(ReportKind::Error, (self.file.as_str(), span.clone()))
+            Config::default().with_color(color).with_index_type(IndexType::Char).with_char_set(CharSet::Unicode);
+        let mut builder = Report::build(ReportKind::Error, (file, chars(&self.text, d.span)))
             .with_config(config)
             .with_message(format!("{} [{}]", d.message, d.code));
-        let in_text = d.span != COMMAND_LINE;
-        if in_text && !text.is_empty() {
+        if !self.text.is_empty() {
             let label = if d.label.is_empty() { "here" } else { &d.label };
-            builder =
-                builder.with_label(Label::new((self.file.as_str(), span)).with_message(label).with_color(Color::Red));
-            for (other, what) in d.related.iter().filter(|(s, _)| *s != COMMAND_LINE) {
-                let other = clamp(text, *other);
-                builder = builder
-                    .with_label(Label::new((self.file.as_str(), other)).with_message(what).with_color(Color::Blue));
-            }
+            let mut labels = vec![(chars(&self.text, d.span), label, Color::Red)];
+            let related = d.related.iter().filter(|(span, _)| *span != COMMAND_LINE);
+            labels.extend(related.map(|(span, what)| (chars(&self.text, *span), what.as_str(), Color::Blue)));
+            // In the order of the text, or ariadne starts a new snippet for each.
+            labels.sort_by_key(|(span, ..)| (span.start, span.end));
+            builder = builder.with_labels(
+                labels
+                    .into_iter()
+                    .map(|(span, what, color)| Label::new((file, span)).with_message(what).with_color(color)),
+            );
         }
         if let Some(help) = &d.help {
             builder = builder.with_help(help);
@@ -148,24 +152,35 @@ impl Diagnostics {
             builder = builder.with_note(note);
         }
         let mut bytes = Vec::new();
-        let written = builder.finish().write((self.file.as_str(), Source::from(text)), &mut bytes);
+        let written = builder.finish().write((file, Source::from(self.text.as_ref())), &mut bytes);
         match (written, String::from_utf8(bytes)) {
             (Ok(()), Ok(rendered)) => out.extend(rendered.lines().flat_map(|line| [line.trim_end(), "\n"])),
             _ => out.push_str(&format!("Error: {}\n", self.line(d))),
         }
     }
 
+    /// What is wrong on the command line: there is no text to show.
+    fn render_without_place(&self, d: &Diagnostic, color: bool, out: &mut String) {
+        let (red, green, plain) = if color { ("\u{1b}[31m", "\u{1b}[38;5;115m", "\u{1b}[0m") } else { ("", "", "") };
+        out.push_str(&format!("{red}Error:{plain} {} [{}]\n", d.message, d.code));
+        for (what, text) in [("Help", &d.help), ("Note", &d.note)] {
+            if let Some(text) = text {
+                out.push_str(&format!("  {green}{what}{plain}: {text}\n"));
+            }
+        }
+    }
+
     /// `file:line:column: message; help`: one mistake in one line.
     fn line(&self, d: &Diagnostic) -> String {
         let place = if d.span == COMMAND_LINE {
-            "--set".to_owned()
+            String::new()
         } else {
             let (line, column) = line_col(&self.text, d.span.start);
-            format!("{}:{line}:{column}", self.file)
+            format!("{}:{line}:{column}: ", self.file)
         };
         match &d.help {
-            Some(help) => format!("{place}: {}; {help}", d.message),
-            None => format!("{place}: {}", d.message),
+            Some(help) => format!("{place}{}; {help}", d.message),
+            None => format!("{place}{}", d.message),
         }
     }
 }
@@ -200,6 +215,13 @@ pub fn line_col(text: &str, offset: usize) -> (usize, usize) {
     let start = before.rfind('\n').map_or(0, |i| i + 1);
     let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
     (line, before[start..].chars().count() + 1)
+}
+
+/// `span` in characters, which is what ariadne counts by.
+fn chars(text: &str, span: Span) -> std::ops::Range<usize> {
+    let bytes = clamp(text, span);
+    let start = text[..bytes.start].chars().count();
+    start..start + text[bytes].chars().count()
 }
 
 /// `span` as a range of whole characters of `text`, not empty where the text is not.

@@ -74,7 +74,7 @@ impl ValueType {
             })
         };
         if value.contains("${") && !matches!(self, Self::Text | Self::Secret) {
-            return wrong("takes no reference", format!("write the value itself: {}", self.describe()));
+            return wrong("takes no reference", format!("write the value itself ({})", self.describe()));
         }
         match self {
             Self::Text => check_references(key, value),
@@ -84,8 +84,8 @@ impl ValueType {
             }
             Self::Int(min, max) => match value.trim().parse::<u64>() {
                 Ok(n) if (min..=max).contains(&n) => Ok(()),
-                Ok(_) => wrong("is out of range", format!("it is a {}", self.describe())),
-                Err(_) => wrong("is not a whole number", format!("it is a {}", self.describe())),
+                Ok(_) => wrong("is out of range", format!("write a {}", self.describe())),
+                Err(_) => wrong("is not a whole number", format!("write a {}", self.describe())),
             },
             Self::Size(min) => match size(value) {
                 Some(n) if n >= min => Ok(()),

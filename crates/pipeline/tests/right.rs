@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use sluicebox_pipeline::ast::{Action, Pipeline, SourceKind};
-use sluicebox_pipeline::options::{KafkaOptions, StartingOffsets, Topics};
+use sluicebox_pipeline::options::{self, KafkaOptions, StartingOffsets, Topics};
 use sluicebox_pipeline::parse;
-use sluicebox_pipeline::settings;
+use sluicebox_pipeline::settings::{self, Compression, Properties, Settings, Trigger};
 
 fn read(text: &str) -> Pipeline {
     read_with(text, &[])
@@ -41,10 +41,7 @@ fn the_first_pipeline() {
     assert_eq!(actions[..5], [Action::Quarantine; 5]);
     assert_eq!(actions[5], Action::Warn);
     let within = &silver.constraints[5];
-    assert_eq!(
-        &pipeline.text[within.span.start..within.span.end],
-        "ingest_time - event_time <= INTERVAL '5 minutes'"
-    );
+    assert_eq!(&pipeline.text[within.span.start..within.span.end], "ingest_time - event_time <= INTERVAL '5 minutes'");
     assert_eq!(silver.partitioned_by[0].value, "event_date");
     let stream = &silver.flows[0].query.streams[0];
     assert_eq!(stream.table.value, "bronze_sales");
@@ -58,4 +55,141 @@ fn the_first_pipeline() {
     assert_eq!(locations, ["data/bronze/sales", "data/silver/sales", "data/gold/revenue_5m"]);
     insta::assert_snapshot!(query(&pipeline, "silver_sales"));
     insta::assert_snapshot!(query(&pipeline, "gold_revenue_5m"));
+}
+
+const SOURCE: &str = "CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');\n";
+
+/// A pipeline with one table `g` that is fed by `query`.
+fn with_query(query: &str) -> Pipeline {
+    read(&format!("{SOURCE}CREATE STREAMING TABLE g AS {query};"))
+}
+
+fn rewritten(text: &str) -> String {
+    query(&with_query(text), "g")
+}
+
+#[test]
+fn streams_are_taken_out_in_every_form() {
+    for text in [
+        "SELECT * FROM STREAM events WATERMARK ts DELAY OF INTERVAL 10 MINUTES AS e",
+        "SELECT * FROM STREAM events AS e WATERMARK ts DELAY OF INTERVAL '10' MINUTE",
+        "SELECT * FROM STREAM(events) e WATERMARK ts DELAY OF INTERVAL '10 minutes'",
+        "select * from stream ( EVENTS ) watermark TS delay of interval '600 seconds' e",
+        "SELECT * FROM STREAM `events` WATERMARK `ts` DELAY OF INTERVAL 9 MINUTES 60 SECONDS e",
+    ] {
+        let pipeline = with_query(text);
+        let query = &pipeline.tables[0].flows[0].query;
+        assert_eq!(query.streams.len(), 1, "{text}");
+        let stream = &query.streams[0];
+        assert_eq!(stream.table.value, "events", "{text}");
+        let watermark = stream.watermark.as_ref().unwrap();
+        assert_eq!((watermark.column.value.as_str(), watermark.delay_micros), ("ts", 600_000_000), "{text}");
+        assert_eq!(query.ast.to_string().to_lowercase(), "select * from __sb_stream_0 as e", "{text}");
+    }
+}
+
+#[test]
+fn streams_stand_in_joins_subqueries_and_unions() {
+    let text = "WITH a AS (SELECT * FROM STREAM events) \
+                SELECT x FROM (SELECT * FROM STREAM events e WHERE k IN (SELECT k FROM a)) s \
+                JOIN STREAM events f ON s.id = f.id, STREAM events AS h, (STREAM events AS i CROSS JOIN a) \
+                UNION ALL SELECT substring(x FROM 2) FROM STREAM events WHERE a IS DISTINCT FROM stream AND stream > extract(day FROM stream)";
+    insta::assert_snapshot!(rewritten(text));
+    assert_eq!(with_query(text).tables[0].flows[0].query.streams.len(), 6);
+}
+
+#[test]
+fn a_column_or_alias_may_be_called_stream() {
+    let text = "SELECT stream, max(stream) AS watermark, a stream FROM STREAM events stream WHERE stream.watermark > 1";
+    assert_eq!(
+        rewritten(text),
+        "SELECT stream, max(stream) AS watermark, a AS stream FROM __sb_stream_0 AS stream WHERE stream.watermark > 1"
+    );
+}
+
+#[test]
+fn windows_resolve_as_in_spark() {
+    let group = "FROM STREAM events WATERMARK ts DELAY OF INTERVAL '1 minute' GROUP BY";
+    let select = |list: &str, by: &str| rewritten(&format!("SELECT {list} {group} {by}"));
+    insta::assert_snapshot!(
+        [
+            select("window.start, window.end, window, count(*)", "window(ts, '5 minutes'), region"),
+            select("window.*, window_time(window), n", "WINDOW(ts, INTERVAL 5 MINUTES)"),
+            select("w.start AS s, w", "window(ts, INTERVAL '1 hour', '15 minutes') AS w"),
+            select("window(ts, '5 minutes') AS w, w.end", "w HAVING w.start > now() ORDER BY w.start"),
+            select("window(ts, '5 minutes', '5 minutes', '1 minute'), count(*)", "1"),
+            select("window['start'], (SELECT max(window.start) FROM (VALUES (1)) x)", "window(ts, '5 minutes')"),
+            rewritten("SELECT window.start, sum(n) FROM STREAM events GROUP BY window(window, '1 hour')"),
+            rewritten("SELECT window.start, q.window.end, w.start FROM STREAM events"),
+            rewritten("SELECT window(ts, '1 day'), window(ts, '1 day') AS w, w.start FROM STREAM events"),
+        ]
+        .join("\n")
+    );
+}
+
+#[test]
+fn clauses_in_any_order_and_spelling() {
+    let pipeline = read(
+        r#"set Batch.Bytes = 4 MiB; -- a comment; with a semicolon
+        SET 'trigger' = 'available-now';
+        create table if not exists Events using KAFKA options (
+            subscribe 'a, b', "kafka.bootstrap.servers" "localhost:9092", failondataloss = FALSE, maxOffsetsPerTrigger 5,
+            'kafka.sasl.password' = '${env:KAFKA_PASSWORD}', idletimeout = '1 min');
+        create or refresh streaming table Gold_Sums
+          (constraint A expect (x > 0) on violation drop row, constraint b expect (y in (1, 2)))
+          tblproperties ('compression' = 'zstd', compression.level = 9, target.file.size '64 MiB')
+          location "out/gold" comment 'sums' partitioned by (`Day`, hour) using PARQUET
+        as with e as (select * from stream events) select * from e;
+        create temporary view v comment 'none' as select 1 as one;
+        create flow more as insert into gold_sums select * from stream events;"#,
+    );
+    assert_eq!(Settings::of(&pipeline).batch_bytes, 4 << 20);
+    assert_eq!(Settings::of(&pipeline).trigger, Trigger::AvailableNow);
+    assert_eq!(pipeline.name, "test");
+    let kafka = KafkaOptions::of(&pipeline.sources[0]).unwrap();
+    assert_eq!(kafka.topics, Topics::Subscribe(vec!["a".into(), "b".into()]));
+    assert_eq!(kafka.client["bootstrap.servers"], "localhost:9092");
+    assert_eq!(kafka.client["sasl.password"], "${env:KAFKA_PASSWORD}");
+    assert_eq!((kafka.fail_on_data_loss, kafka.max_offsets_per_trigger), (false, Some(5)));
+    assert_eq!(options::EventTimeOptions::of(&pipeline.sources[0]).idle_timeout_micros, 60_000_000);
+    let table = &pipeline.tables[0];
+    assert_eq!(table.name.value, "gold_sums");
+    assert_eq!(settings::location(table), "out/gold");
+    assert_eq!(table.partitioned_by.iter().map(|c| c.value.as_str()).collect::<Vec<_>>(), ["Day", "hour"]);
+    assert_eq!(Properties::of(table).compression, Compression::Zstd(9));
+    assert_eq!(Properties::of(table).target_file_size, 64 << 20);
+    assert_eq!(table.constraints.iter().map(|c| c.action).collect::<Vec<_>>(), [Action::Drop, Action::Warn]);
+    assert_eq!(table.flows.iter().map(|f| f.name.value.as_str()).collect::<Vec<_>>(), ["gold_sums", "more"]);
+    assert_eq!(table.flows[1].query.streams[0].leaf, "__sb_stream_1");
+}
+
+#[test]
+fn the_command_line_goes_before_the_file() {
+    let text =
+        format!("SET 'batch.bytes' = '1 MiB';\n{SOURCE}CREATE STREAMING TABLE g AS SELECT * FROM STREAM events;");
+    let overrides = [("Batch.bytes", "2 MiB"), ("events.startingOffsets", "earliest"), ("events.subscribe", "other")];
+    let pipeline = read_with(&text, &overrides);
+    assert_eq!(Settings::of(&pipeline).batch_bytes, 2 << 20);
+    let kafka = KafkaOptions::of(&pipeline.sources[0]).unwrap();
+    assert_eq!(kafka.topics, Topics::Subscribe(vec!["other".into()]));
+    assert_eq!(kafka.starting_offsets, StartingOffsets::Earliest);
+    let wrong = [("batch.byte", "1"), ("events.subscrib", "x"), ("event.subscribe", "x"), ("batch.bytes", "x")];
+    let wrong: Vec<_> = wrong.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let diagnostics = parse("test.sql", &text, &wrong).unwrap_err();
+    insta::assert_snapshot!(diagnostics.render(false));
+    insta::assert_snapshot!(diagnostics.to_string());
+}
+
+#[test]
+fn the_name_is_the_files() {
+    let text = format!("{SOURCE}CREATE STREAMING TABLE g AS SELECT * FROM STREAM events;");
+    assert_eq!(parse("sql/revenue.sql", &text, &[]).unwrap().name, "revenue");
+    assert_eq!(parse("sql/my revenue (2).sql", &text, &[]).unwrap().name, "my_revenue_2");
+}
+
+#[test]
+fn colours_only_when_asked_for() {
+    let diagnostics = parse("t.sql", "SELECT 1", &[]).unwrap_err();
+    assert!(!diagnostics.render(false).contains('\u{1b}'));
+    assert!(diagnostics.render(true).contains('\u{1b}'));
 }

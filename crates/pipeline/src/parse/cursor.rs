@@ -6,6 +6,10 @@ use super::lex::{Tok, span_of, unclosed};
 use crate::ast::{Span, Spanned};
 use crate::diagnostic::{Diagnostic, nearest};
 
+/// Words that are never meant as names: where one stands, a name was forgotten.
+const NO_NAMES: &[&str] =
+    &["AS", "SELECT", "FROM", "USING", "OPTIONS", "INSERT", "WITH", "TBLPROPERTIES", "PARTITIONED", "EXPECT", "DELAY"];
+
 /// What a step of parsing gives: a mistake ends the statement, not the file.
 pub(crate) type Parsed<T> = Result<T, Box<Diagnostic>>;
 
@@ -125,6 +129,17 @@ impl<'a> Cursor<'a> {
     pub(crate) fn name(&mut self, what: &str) -> Parsed<Spanned<String>> {
         let tok = self.peek();
         match tok.map(|t| &t.token.token) {
+            Some(Token::Word(w)) if w.quote_style.is_none() && NO_NAMES.contains(&w.value.to_uppercase().as_str()) => {
+                Err(Box::new(
+                    Diagnostic::new(
+                        "missing-name",
+                        self.here(),
+                        format!("{what} is missing"),
+                        "it should stand before this",
+                    )
+                    .with_help(format!("if {} is the name, write it between backticks", quoted(&w.value))),
+                ))
+            }
             Some(Token::Word(w)) => {
                 let value = if w.quote_style.is_none() { w.value.to_lowercase() } else { w.value.clone() };
                 let span = self.here();
@@ -137,7 +152,7 @@ impl<'a> Cursor<'a> {
             Some(Token::SingleQuotedString(s)) => {
                 let (span, help) = (self.here(), format!("write {} without quotes, or between backticks", s));
                 Err(Box::new(
-                    Diagnostic::new("quoted-name", span, format!("{what} is a name, not a text"), "a text")
+                    Diagnostic::new("quoted-name", span, format!("{what} is given as a text"), "a text")
                         .with_help(help),
                 ))
             }
@@ -164,7 +179,7 @@ impl<'a> Cursor<'a> {
             Diagnostic::new(
                 "qualified-name",
                 span,
-                format!("{what} has one part: there are no catalogs or schemas"),
+                format!("{what} has two parts: there are no catalogs or schemas"),
                 "two parts",
             )
             .with_help(format!("write one name, such as {plain}")),
@@ -186,11 +201,24 @@ impl<'a> Cursor<'a> {
             }
             Some(_) => {
                 let found = self.text(span);
+                let typographic =
+                    matches!(self.peek().map(|t| &t.token.token), Some(Token::Char('‘' | '’' | '“' | '”' | '´')));
+                if typographic {
+                    return Err(Box::new(
+                        Diagnostic::new(
+                            "missing-quotes",
+                            span,
+                            format!("{what} is between typographic quotes"),
+                            "not a quote of SQL",
+                        )
+                        .with_help("write ' instead"),
+                    ));
+                }
                 Err(Box::new(
                     Diagnostic::new(
                         "missing-quotes",
                         span,
-                        format!("{what} is a text between single quotes"),
+                        format!("{what} is not between single quotes"),
                         "not a text",
                     )
                     .with_help_opt(

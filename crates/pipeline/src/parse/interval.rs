@@ -88,7 +88,7 @@ pub(crate) fn interval_literal(cursor: &mut Cursor<'_>, what: &str) -> Parsed<Wr
     }
     if !word {
         return Err(Box::new(
-            Diagnostic::new("interval", span, format!("{what} is an interval"), "INTERVAL is missing")
+            Diagnostic::new("interval", span, format!("{what} is not written as an interval"), "INTERVAL is missing")
                 .with_help(format!("write INTERVAL {}", cursor.text(span))),
         ));
     }

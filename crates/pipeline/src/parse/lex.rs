@@ -170,17 +170,21 @@ pub(crate) fn tokenize(text: &str) -> Result<Vec<Tok>, Diagnostic> {
 }
 
 fn tokenizer_error(text: &str, error: &TokenizerError, toks: &[Tok]) -> Diagnostic {
-    let start = crate::diagnostic::offset_at(text, error.location);
+    let lower = error.message.to_lowercase();
+    let start = if lower.contains("comment") {
+        text.rfind("/*").unwrap_or(text.len())
+    } else {
+        crate::diagnostic::offset_at(text, error.location)
+    };
     let line_end = text[start..].find('\n').map_or(text.len(), |i| start + i);
     let span = Span { start, end: line_end };
-    let lower = error.message.to_lowercase();
+    if lower.contains("comment") {
+        return Diagnostic::new("unclosed-comment", span, "this comment is never closed", "opened here")
+            .with_help("close it with */");
+    }
     if lower.contains("unterminated") || lower.contains("close") || lower.contains("end of file") {
-        let what = if text[start..].starts_with("/*") { "comment" } else { "quote" };
-        let help = if what == "quote" {
-            "close it; a quote inside a quoted text is written twice, as in 'it''s'"
-        } else {
-            "close it with */"
-        };
+        let what = "quote";
+        let help = "close it; a quote inside a quoted text is written twice, as in 'it''s'";
         let diagnostic = Diagnostic::new("unclosed-quote", span, format!("this {what} is never closed"), "opened here")
             .with_help(help);
         // The quote that is really missing is often an earlier one, whose text then runs over several lines.

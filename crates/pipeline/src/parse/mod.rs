@@ -81,6 +81,7 @@ pub fn parse(file: &str, text: &str, overrides: &[(String, String)]) -> Result<P
     check::flows(&mut cx);
     overrides::apply(&mut cx, overrides);
     check::all(&mut cx);
+    check::without_echoes(&mut cx.found);
     if !cx.found.is_empty() {
         return Err(Diagnostics::new(file, check::without_secrets(text, &toks), cx.found));
     }
@@ -96,9 +97,14 @@ pub fn parse(file: &str, text: &str, overrides: &[(String, String)]) -> Result<P
     })
 }
 
-/// The file's name without folder and `.sql`.
+/// The file's name without folder and `.sql`, as the name of a folder.
 fn stem(file: &str) -> String {
     let last = file.rsplit(['/', '\\']).next().unwrap_or(file);
     let stem = last.strip_suffix(".sql").unwrap_or(last);
-    if stem.is_empty() { "pipeline".to_owned() } else { stem.to_owned() }
+    let kept: String =
+        stem.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '.') { c } else { '_' }).collect();
+    let words: Vec<&str> = kept.split('_').filter(|w| !w.is_empty()).collect();
+    let name = words.join("_");
+    let name = name.trim_matches(['-', '.', '_']);
+    if name.is_empty() { "pipeline".to_owned() } else { name.to_owned() }
 }

@@ -9,7 +9,8 @@ use crate::{options, settings};
 /// Puts the overrides over what the file says; the last one of a key holds.
 pub(crate) fn apply(cx: &mut Context<'_>, overrides: &[(String, String)]) {
     for (key, value) in overrides {
-        if let Err(diagnostic) = one(cx, key.trim(), value) {
+        if let Err(mut diagnostic) = one(cx, key.trim(), value) {
+            diagnostic.message = format!("--set {key}: {}", diagnostic.message);
             cx.found.push(*diagnostic);
         }
     }
@@ -43,7 +44,7 @@ fn one(cx: &mut Context<'_>, key: &str, value: &str) -> Result<(), Box<Diagnosti
             let known: Vec<String> = keys.chain(options).collect();
             let help = nearest(key, known.iter().map(String::as_str)).map(|near| format!("did you mean {near}?"));
             Err(Box::new(
-                Diagnostic::new("unknown-setting", COMMAND_LINE, format!("--set {key}: {}", problem.message), "")
+                Diagnostic::new("unknown-setting", COMMAND_LINE, problem.message, "")
                     .with_help_opt(help.or(problem.help))
                     .with_note("--set takes the key of a setting, or an option as <source>.<option>"),
             ))

@@ -1,6 +1,7 @@
 //! Queries and conditions: sqlparser reads them, and its complaints get their place and fix.
 
 use datafusion::sql::sqlparser::ast as sql;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
@@ -132,19 +133,18 @@ fn parse_all<T>(
         return Ok(value);
     }
     let span = byte_span(text, next.span).unwrap_or_else(|| span_of(toks));
-    let found = quoted(text.get(span.start..span.end).unwrap_or_default());
-    let diagnostic = if next.token == Token::RParen {
-        Diagnostic::new(
+    if next.token == Token::RParen {
+        return Err(Box::new(Diagnostic::new(
             "unopened-parenthesis",
             span,
             "this parenthesis closes nothing",
             "no ( before it belongs to this",
-        )
-    } else {
+        )));
+    }
+    let found = quoted(text.get(span.start..span.end).unwrap_or_default());
+    Err(Box::new(likely(text, toks, span).unwrap_or_else(|| {
         Diagnostic::new("unexpected-word", span, format!("{found} does not belong here"), "the query ends before this")
-            .with_help_opt(misspelt(text, toks, span.start))
-    };
-    Err(Box::new(diagnostic))
+    })))
 }
 
 /// sqlparser's complaint with its place: it says it only in words.
@@ -165,26 +165,38 @@ fn parser_error(text: &str, error: &ParserError, toks: &[Tok]) -> Diagnostic {
         }
         None => toks.last().map_or(whole, |t| t.span),
     };
-    let at_end = message.ends_with("found: EOF");
+    if let Some(open) = last_open(toks) {
+        return super::lex::unclosed(open);
+    }
+    if let Some(diagnostic) = likely(text, toks, span) {
+        return diagnostic;
+    }
     let (expected, _) = message.split_once(", found: ").unwrap_or((message, ""));
-    let expected = expected.trim_start_matches("Expected: ").trim_end_matches('.');
-    let found = quoted(text.get(span.start..span.end).unwrap_or_default());
-    if at_end {
-        if let Some(open) = last_open(toks) {
-            return super::lex::unclosed(open);
-        }
+    let expected = expected.trim_start_matches("Expected: ").trim_start_matches("Expected ").trim_end_matches('.');
+    if message.ends_with("found: EOF") {
         return Diagnostic::new(
             "unexpected-end",
             span,
-            "the query ends too early",
+            "this ends too early",
             format!("expected {expected} after this"),
         );
     }
     if !message.contains(", found: ") {
         return Diagnostic::new("syntax", span, format!("this cannot be read: {}", message.to_lowercase()), "here");
     }
+    let found = quoted(text.get(span.start..span.end).unwrap_or_default());
     Diagnostic::new("syntax", span, format!("{found} does not belong here"), format!("expected {expected}"))
-        .with_help_opt(misspelt(text, toks, span.start).or_else(|| trailing_comma(toks, span.start)))
+}
+
+/// What is most likely meant where sqlparser stopped, at `span`.
+fn likely(text: &str, toks: &[Tok], span: Span) -> Option<Diagnostic> {
+    let at = toks.iter().position(|t| t.span.start >= span.start).unwrap_or(toks.len());
+    let near = at.saturating_sub(3)..=at;
+    trailing_comma(toks, at).or_else(|| {
+        near.rev()
+            .filter_map(|i| Some((i, toks.get(i)?)))
+            .find_map(|(i, tok)| misplaced_clause(tok, toks.get(i + 1)).or_else(|| misspelt(text, tok)))
+    })
 }
 
 /// `... at Line: 3, Column: 8` without its end, and the place.
@@ -211,22 +223,55 @@ fn last_open(toks: &[Tok]) -> Option<Span> {
     open.last().copied()
 }
 
-/// Help for a word at or just before the place `start` that is almost a keyword: a misspelt one was taken for a name.
-fn misspelt(text: &str, toks: &[Tok], start: usize) -> Option<String> {
-    let at = toks.iter().position(|t| t.span.start >= start).unwrap_or(toks.len());
-    (at.saturating_sub(2)..=at).rev().filter_map(|i| toks.get(i)).find_map(|tok| {
-        let word = tok.word()?;
-        if CLAUSES.contains(&word.as_str()) || word.len() < 3 {
-            return None;
-        }
-        let close = CLAUSES.iter().filter(|k| strsim::damerau_levenshtein(&word, k) <= if k.len() > 5 { 2 } else { 1 });
-        let near = close.min_by_key(|k| strsim::damerau_levenshtein(&word, k))?;
-        Some(format!("did you mean {near} instead of {}?", text.get(tok.span.start..tok.span.end)?))
-    })
+/// A word that is almost a keyword: it was taken for a name.
+fn misspelt(text: &str, tok: &Tok) -> Option<Diagnostic> {
+    let word = tok.word()?;
+    if word.len() < 3 || tok.keyword() != Keyword::NoKeyword && word != "FORM" || CLAUSES.contains(&word.as_str()) {
+        return None;
+    }
+    let edits = |keyword: &str| strsim::damerau_levenshtein(&word, keyword);
+    let close = CLAUSES.iter().filter(|k| edits(k) <= if k.len() > 5 { 2 } else { 1 });
+    let near = close.min_by_key(|k| edits(k))?;
+    let found = quoted(text.get(tok.span.start..tok.span.end)?);
+    Some(
+        Diagnostic::new("unexpected-word", tok.span, format!("{found} does not belong here"), format!("almost {near}"))
+            .with_help(format!("did you mean {near}?")),
+    )
 }
 
-fn trailing_comma(toks: &[Tok], start: usize) -> Option<String> {
-    let at = toks.iter().position(|t| t.span.start >= start)?;
-    let comma = toks.get(at.checked_sub(1)?)?.is_token(&Token::Comma);
-    comma.then(|| "take out the comma before it, or write what is missing after the comma".to_owned())
+/// A clause of the table after its query, or a watermark away from its stream.
+fn misplaced_clause(tok: &Tok, next: Option<&Tok>) -> Option<Diagnostic> {
+    let followed = |word: &str| next.is_some_and(|t| t.is(word));
+    let text_follows = next.is_some_and(|t| matches!(t.token.token, Token::SingleQuotedString(_)));
+    let list_follows = next.is_some_and(|t| t.is_token(&Token::LParen));
+    let clause = match tok.word()?.as_str() {
+        "LOCATION" if text_follows => "LOCATION",
+        "COMMENT" if text_follows => "COMMENT",
+        "TBLPROPERTIES" if list_follows => "TBLPROPERTIES",
+        "PARTITIONED" if followed("BY") => "PARTITIONED BY",
+        "WATERMARK" => {
+            return Some(
+                Diagnostic::new("unexpected-word", tok.span, "WATERMARK does not stand beside its stream", "not here")
+                    .with_help("write it right after the stream's name: FROM STREAM t WATERMARK ..."),
+            );
+        }
+        _ => return None,
+    };
+    Some(
+        Diagnostic::new("unexpected-word", tok.span, format!("{clause} stands after the query"), "not here")
+            .with_help(format!("write {clause} before AS SELECT")),
+    )
+}
+
+/// A comma before a word that starts a clause, up to the token at `at`.
+fn trailing_comma(toks: &[Tok], at: usize) -> Option<Diagnostic> {
+    let ends = |t: &Tok| {
+        ["FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "UNION"].iter().any(|w| t.is(w))
+            || t.is_token(&Token::RParen)
+    };
+    let pair = toks.windows(2).take(at + 1).find(|p| p[0].is_token(&Token::Comma) && ends(&p[1]))?;
+    Some(
+        Diagnostic::new("trailing-comma", pair[0].span, "the comma is followed by nothing", "nothing follows")
+            .with_help("take the comma out, or write what is missing after it"),
+    )
 }

@@ -285,7 +285,7 @@ fn watermark(cursor: &mut Cursor<'_>, found: &mut Vec<Diagnostic>) -> Parsed<Opt
         Ok(micros) if micros >= 0 => Ok(Some(WatermarkDef { column, delay_micros: micros, span })),
         Ok(_) => {
             found.push(
-                Diagnostic::new("negative-delay", delay.span, "the delay of a watermark is not negative", "negative")
+                Diagnostic::new("negative-delay", delay.span, "the delay of this watermark is negative", "negative")
                     .with_help(
                         "write how much later than its event time a row may come, such as INTERVAL '10 minutes'",
                     ),
@@ -313,7 +313,7 @@ fn watermark_expression(cursor: &Cursor<'_>, words: &[Tok]) -> Diagnostic {
     Diagnostic::new(
         "watermark-column",
         span,
-        "WATERMARK takes the name of a column of the stream",
+        "WATERMARK takes the name of a column of the stream, not an expression",
         "not a column's name",
     )
     .with_help(help)
@@ -333,8 +333,8 @@ fn watermark_without_stream(text: &str, toks: &[Tok], found: &mut Vec<Diagnostic
             Diagnostic::new(
                 "watermark-without-stream",
                 toks[at].span,
-                "a WATERMARK belongs to a stream",
-                "but STREAM is missing",
+                "WATERMARK without STREAM",
+                "belongs to a stream",
             )
             .with_help(format!("write FROM STREAM {name} WATERMARK ..."))
             .with_related(toks[0].span, "read as a whole table"),

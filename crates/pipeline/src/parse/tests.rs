@@ -1,1 +1,162 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use proptest::prelude::*;
+
+use super::lex::tokenize;
+use super::parse;
+use crate::diagnostic::line_col;
+
+/// Whatever the text, there is a pipeline, or mistakes with places that can be shown.
+fn survives(text: &str) {
+    match parse("fuzz.sql", text, &[("batch.bytes".to_owned(), text.to_owned()), (text.to_owned(), "1".to_owned())]) {
+        Ok(pipeline) => assert!(!pipeline.tables.is_empty()),
+        Err(diagnostics) => {
+            assert!(!diagnostics.is_empty());
+            assert!(!diagnostics.render(false).is_empty());
+            assert!(!diagnostics.render(true).is_empty());
+            assert!(!diagnostics.to_string().is_empty());
+        }
+    }
+}
+
+#[test]
+fn spans_are_the_text_of_tokens() {
+    let text = "SELECT 'ä\n…', \"ü\" -- ö\r\n\t/* 𝄞 \n */ ,🦀 x1 <> 1.5e3 ;E'\\n' $$d$$";
+    let words: Vec<&str> = tokenize(text).unwrap().iter().map(|t| &text[t.span.start..t.span.end]).collect();
+    let expected = ["SELECT", "'ä\n…'", ",", "\"ü\"", ",", "🦀", "x1", "<>", "1.5e3", ";", "E'\\n'", "$$d$$"];
+    assert_eq!(words, expected);
+}
+
+#[test]
+fn lines_and_columns_count_characters_from_one() {
+    let text = "aä\nb🦀c";
+    let places: Vec<_> = [0, 1, 3, 4, 5, 9, 10, 99].iter().map(|o| line_col(text, *o)).collect();
+    assert_eq!(places, [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3), (2, 4), (2, 4)]);
+    assert_eq!(line_col("", 5), (1, 1));
+}
+
+/// Pieces that a pipeline is made of, and some that it is not.
+const PIECES: &[&str] = &[
+    "SET",
+    "CREATE",
+    "STREAMING",
+    "TABLE",
+    "TEMPORARY",
+    "VIEW",
+    "FLOW",
+    "OR",
+    "REFRESH",
+    "USING",
+    "kafka",
+    "rate",
+    "OPTIONS",
+    "(",
+    ")",
+    ",",
+    ";",
+    "=",
+    "'subscribe'",
+    "'a'",
+    "\"b\"",
+    "`c`",
+    "PARTITIONED",
+    "BY",
+    "LOCATION",
+    "TBLPROPERTIES",
+    "AS",
+    "SELECT",
+    "*",
+    "FROM",
+    "STREAM",
+    "t",
+    "s",
+    "WATERMARK",
+    "DELAY",
+    "OF",
+    "INTERVAL",
+    "'10 minutes'",
+    "10",
+    "MINUTES",
+    "-",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "ORDER",
+    "window",
+    "window.start",
+    ".",
+    "DISTINCT",
+    "ON",
+    "JOIN",
+    "UNION",
+    "ALL",
+    "WITH",
+    "CONSTRAINT",
+    "EXPECT",
+    "VIOLATION",
+    "DROP",
+    "ROW",
+    "QUARANTINE",
+    "INSERT",
+    "INTO",
+    "CASE",
+    "WHEN",
+    "END",
+    "CAST",
+    "DATE",
+    "count",
+    "NULL",
+    "IS",
+    "NOT",
+    "IN",
+    "[",
+    "]",
+    "{",
+    "}",
+    "::",
+    "->",
+    "'",
+    "\"",
+    "/*",
+    "--",
+    "\n",
+    "ä",
+    "\u{0}",
+    "🦀",
+    "$",
+    "CREATE TABLE s USING rate;",
+    "CREATE STREAMING TABLE t AS SELECT * FROM STREAM s",
+    "window(ts, INTERVAL '5 minutes')",
+    "window(window, '1 hour', '10 minutes')",
+    "EXISTS",
+    "LATERAL",
+    "VALUES",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_text_is_survived(text in any::<String>()) {
+        survives(&text);
+    }
+
+    #[test]
+    fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        survives(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn any_pieces_are_survived(pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..40)) {
+        survives(&pieces.join(" "));
+    }
+
+    #[test]
+    fn a_cut_or_stained_pipeline_is_survived(at in 0..3000_usize, len in 0..40_usize, with in proptest::sample::select(PIECES)) {
+        let text = include_str!("../../../../sql/gold_revenue.sql");
+        let start = at.min(text.len());
+        let end = (start + len).min(text.len());
+        survives(&format!("{}{with}{}", &text[..start], &text[end..]));
+        survives(&text[..start]);
+    }
+}

@@ -68,15 +68,15 @@ impl Calls<'_> {
             ))
         };
         let sql::FunctionArguments::List(list) = &mut function.args else {
-            return Err(shape("window takes a time and a size"));
+            return Err(shape("window is called with the wrong arguments"));
         };
         if !(2..=4).contains(&list.args.len()) || list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
-            return Err(shape("window takes a time and a size, then a slide and an offset"));
+            return Err(shape("window is called with the wrong arguments"));
         }
         let mut lengths = Vec::new();
         for (what, arg) in ["size", "slide", "offset"].into_iter().zip(&mut list.args[1..]) {
             let sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(expr)) = arg else {
-                return Err(shape("window takes its arguments by position"));
+                return Err(shape("window is called with the wrong arguments"));
             };
             let span = byte_span(self.text, expr.span()).unwrap_or(name);
             let Some(written) = of_expr(self.text, expr) else {
@@ -84,7 +84,7 @@ impl Calls<'_> {
                     Diagnostic::new(
                         "window",
                         span,
-                        format!("the {what} of a window is a constant interval"),
+                        format!("the {what} of this window is no constant interval"),
                         "not a constant interval",
                     )
                     .with_help("write INTERVAL '5 minutes'"),
@@ -105,13 +105,13 @@ impl Calls<'_> {
         let (span, message, label, help) = match wrong {
             Wrong::Size => (
                 size.1,
-                "the size of a window is longer than nothing".to_owned(),
+                "the size of this window is zero or negative".to_owned(),
                 "not positive",
                 "write INTERVAL '5 minutes'".to_owned(),
             ),
             Wrong::Slide => (
                 slide.1,
-                "the slide of a window is longer than nothing".to_owned(),
+                "the slide of this window is zero or negative".to_owned(),
                 "not positive",
                 "leave it out for windows that stand side by side".to_owned(),
             ),
@@ -233,7 +233,7 @@ impl Levels<'_> {
                 Diagnostic::new(
                     "hopping-window",
                     span,
-                    "a hopping window stands in GROUP BY only",
+                    "this hopping window is not in GROUP BY",
                     "a row is in several of these",
                 )
                 .with_help("add the same window(...) to GROUP BY, or leave the slide out"),

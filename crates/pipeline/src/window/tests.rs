@@ -1,1 +1,176 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    TimestampNanosecondArray, TimestampSecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
+use datafusion::logical_expr::{LogicalPlan, col, lit};
+use datafusion::prelude::SessionContext;
+use proptest::prelude::*;
+use sluicebox_core::provenance::event_time_type;
+
+use super::function::start_of;
+use super::{WindowCall, as_window_call, functions, problem, window_type};
+use crate::bind::session_state;
+
+const MINUTE: i64 = 60_000_000;
+
+/// A session with a table `t` of the times and numbers, and what it makes of a query after the rewriting.
+async fn run(times: Vec<Option<i64>>, sql: &str) -> Vec<RecordBatch> {
+    let n = i64::try_from(times.len()).unwrap();
+    let column: ArrayRef = Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"));
+    run_on(column, n, sql).await
+}
+
+async fn run_on(column: ArrayRef, n: i64, sql: &str) -> Vec<RecordBatch> {
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("ts", column, true),
+        ("n", Arc::new(Int64Array::from_iter_values(0..n)) as ArrayRef, false),
+    ])
+    .unwrap();
+    let ctx = SessionContext::new_with_state(session_state(1));
+    ctx.register_batch("t", batch).unwrap();
+    ctx.execute_logical_plan(plan(&ctx, sql).await).await.unwrap().collect().await.unwrap()
+}
+
+/// The plan of a query, rewritten as the parser does it.
+async fn plan(ctx: &SessionContext, sql: &str) -> LogicalPlan {
+    use datafusion::sql::parser::Statement;
+    use datafusion::sql::sqlparser::ast::Statement as Sql;
+    // The parser's way in is a pipeline; its view's query is what we want.
+    let pipeline = crate::parse(
+        "t.sql",
+        &format!(
+            "CREATE TABLE s USING rate; CREATE STREAMING TABLE x AS SELECT * FROM STREAM s;
+             CREATE TEMPORARY VIEW t AS SELECT 1 AS one; CREATE TEMPORARY VIEW v AS {sql};"
+        ),
+        &[],
+    )
+    .unwrap();
+    let query = pipeline.views[1].query.ast.clone();
+    let statement = Statement::Statement(Box::new(Sql::Query(query)));
+    ctx.state().statement_to_plan(statement).await.unwrap()
+}
+
+fn instants(array: &ArrayRef) -> Vec<Option<i64>> {
+    array.as_primitive::<TimestampMicrosecondType>().iter().collect()
+}
+
+#[tokio::test]
+async fn a_grouped_query_runs_as_a_batch_query() {
+    let times = vec![Some(0), Some(4 * MINUTE), Some(5 * MINUTE), None, Some(-1), Some(9 * MINUTE + 59_999_999)];
+    let sql = "SELECT window.start, window.end AS e, window_time(window), sum(n) AS s FROM t
+               WHERE ts IS NOT NULL GROUP BY window(ts, '5 minutes') ORDER BY window.start";
+    let batches = run(times, sql).await;
+    let batch = &batches[0];
+    let names: Vec<_> = batch.schema().fields().iter().map(|f| f.name().clone()).collect();
+    assert_eq!(names, ["start", "e", "window_time(window)", "s"]);
+    assert_eq!(batch.schema().field(0).data_type(), &event_time_type());
+    assert_eq!(instants(batch.column(0)), [Some(-5 * MINUTE), Some(0), Some(5 * MINUTE)]);
+    assert_eq!(instants(batch.column(1)), [Some(0), Some(5 * MINUTE), Some(10 * MINUTE)]);
+    assert_eq!(instants(batch.column(2)), [Some(-1), Some(5 * MINUTE - 1), Some(10 * MINUTE - 1)]);
+    assert_eq!(batch.column(3).as_primitive::<arrow::datatypes::Int64Type>().values(), &[4, 1, 7]);
+}
+
+#[tokio::test]
+async fn windows_over_windows() {
+    let times = (0..60).map(|i| Some(i * MINUTE)).collect();
+    let sql = "SELECT window.start AS s, sum(c) AS c FROM
+                 (SELECT window, count(*) AS c FROM t GROUP BY window(ts, INTERVAL 5 MINUTES)) q
+               GROUP BY window(window, '30 minutes') HAVING window.end > TIMESTAMP '1970-01-01' ORDER BY s";
+    let batches = run(times, sql).await;
+    assert_eq!(instants(batches[0].column(0)), [Some(0), Some(30 * MINUTE)]);
+    assert_eq!(batches[0].column(1).as_primitive::<arrow::datatypes::Int64Type>().values(), &[30, 30]);
+}
+
+#[tokio::test]
+async fn null_and_extreme_times_give_null() {
+    let sql = "SELECT window(ts, '1 hour') AS w, w.start, w['end'], window_time(w) FROM t";
+    let batches = run(vec![None, Some(i64::MAX), Some(i64::MIN), Some(1)], sql).await;
+    let batch = &batches[0];
+    assert_eq!(batch.column(0).data_type(), &window_type());
+    assert_eq!((0..4).map(|i| batch.column(0).is_null(i)).collect::<Vec<_>>(), [true, true, true, false]);
+    for column in &batch.columns()[1..] {
+        assert_eq!(instants(column).iter().map(Option::is_none).collect::<Vec<_>>(), [true, true, true, false]);
+    }
+}
+
+#[tokio::test]
+async fn any_timestamp_is_taken() {
+    let sql = "SELECT window(ts, '1 minute', '1 minute', '30 seconds') AS w, w.start FROM t";
+    let nanos: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![-30_000_000_001, -30_000_000_000]));
+    assert_eq!(instants(run_on(nanos, 2, sql).await[0].column(1)), [Some(-90_000_000), Some(-30_000_000)]);
+    let seconds: ArrayRef = Arc::new(TimestampSecondArray::from(vec![29, 30]).with_timezone("+02:00"));
+    assert_eq!(instants(run_on(seconds, 2, sql).await[0].column(1)), [Some(-30_000_000), Some(30_000_000)]);
+}
+
+#[tokio::test]
+async fn wrong_types_are_refused() {
+    let ctx = SessionContext::new_with_state(session_state(1));
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
+    ctx.register_batch("t", RecordBatch::try_from_iter([("ts", text)]).unwrap()).unwrap();
+    for (sql, why) in [
+        ("SELECT window(ts, INTERVAL '1 minute') FROM t", "CAST the column to TIMESTAMP"),
+        ("SELECT window(TIMESTAMP '2026-01-01') FROM t", "takes a time and a size"),
+        ("SELECT window(TIMESTAMP '2026-01-01', 5) FROM t", "takes intervals"),
+        ("SELECT window_time(ts) FROM t", "takes a window"),
+        ("SELECT window(TIMESTAMP '2026-01-01', INTERVAL '1 month') FROM t", "of fixed length"),
+        ("SELECT window(TIMESTAMP '2026-01-01', INTERVAL '2 minutes', INTERVAL '1 minute') FROM t", "hopping window"),
+    ] {
+        let error = match ctx.sql(sql).await {
+            Ok(frame) => frame.collect().await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(error.to_string().contains(why), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn calls_are_recognised_in_analysed_plans() {
+    let schema = Schema::new(vec![Field::new("ts", event_time_type(), true)]);
+    let ctx = SessionContext::new_with_state(session_state(1));
+    ctx.register_batch("t", RecordBatch::new_empty(Arc::new(schema))).unwrap();
+    let sql =
+        "SELECT window.start, count(*) AS n FROM t GROUP BY window(ts, '1 hour', INTERVAL 15 MINUTES, '-1 minute')";
+    let plan = plan(&ctx, sql).await;
+    let state = ctx.state();
+    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| ()).unwrap();
+    let LogicalPlan::Projection(projection) = &plan else { unreachable!("{plan}") };
+    let LogicalPlan::Aggregate(aggregate) = projection.input.as_ref() else { unreachable!("{plan}") };
+    let call = as_window_call(&aggregate.group_expr[0].clone().alias("w")).unwrap();
+    let time = datafusion::logical_expr::Expr::Column("t.ts".into());
+    assert_eq!(call, WindowCall { time, size_micros: 60 * MINUTE, slide_micros: 15 * MINUTE, offset_micros: -MINUTE });
+}
+
+#[test]
+fn other_expressions_are_no_window() {
+    assert_eq!(as_window_call(&col("window")), None);
+    let window = &functions()[0];
+    assert_eq!(as_window_call(&window.call(vec![col("ts"), col("size")])), None);
+    assert_eq!(as_window_call(&window.call(vec![col("ts"), lit(5)])), None);
+    assert_eq!(window.return_type(&[DataType::Null]).unwrap(), window_type());
+}
+
+proptest! {
+    #[test]
+    fn a_window_holds_its_time(time in any::<i64>(), size in 1..i64::MAX, offset in any::<i64>()) {
+        let offset = offset % size;
+        if let Some(start) = start_of(time, size, offset) {
+            let (time, size) = (i128::from(time), i128::from(size));
+            prop_assert!(i128::from(start) <= time && time < i128::from(start) + size);
+            prop_assert_eq!((i128::from(start) - i128::from(offset)).rem_euclid(size), 0);
+        } else {
+            prop_assert!(time.checked_add(size).is_none() || time.checked_sub(size).is_none());
+        }
+    }
+
+    #[test]
+    fn any_intervals_are_judged(size in any::<i64>(), slide in any::<i64>(), offset in any::<i64>()) {
+        if problem(size, slide, offset).is_none() {
+            prop_assert!(size > 0 && slide > 0 && slide <= size && offset.unsigned_abs() < slide.unsigned_abs());
+        }
+    }
+}

@@ -46,8 +46,13 @@ pub(super) fn check(tables: &[TableDef], found: &mut Vec<Diagnostic>) {
         }
         if let Some(ours) = OURS.iter().find(|ours| overlap(&components(ours), &parts)) {
             found.push(
-                Diagnostic::new("location", span, format!("runs write to {ours} themselves"), "no place for a table")
-                    .with_help("write a path, as in 'data/silver/sales'"),
+                Diagnostic::new(
+                    "location",
+                    span,
+                    format!("runs keep their own files in {ours}"),
+                    if path == **ours { "no place for a table" } else { "overlaps with it" },
+                )
+                .with_help("write a path, as in 'data/silver/sales'"),
             );
             continue;
         }

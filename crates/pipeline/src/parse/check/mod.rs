@@ -110,7 +110,7 @@ fn names(cx: &Context<'_>, found: &mut Vec<Diagnostic>) {
     all.sort_by_key(|(name, _)| name.span.start);
     for (name, what) in all {
         reserved(name, what, found);
-        if !crate::values::is_name(&name.value) {
+        if !crate::values::is_name(&name.value) && !name.value.to_lowercase().starts_with(PREFIX) {
             found.push(
                 Diagnostic::new(
                     "bad-name",
@@ -313,6 +313,12 @@ fn format(table: &TableDef, found: &mut Vec<Diagnostic>) {
                 .with_related(value.span, "the compression"),
         );
     }
+}
+
+/// Takes out the mistakes that another one of the same place already tells.
+pub(crate) fn without_echoes(found: &mut Vec<Diagnostic>) {
+    let told: Vec<Span> = found.iter().filter(|d| d.code == "missing-stream").map(|d| d.span).collect();
+    found.retain(|d| d.code != "watermark-without-stream" || !d.related.iter().any(|(span, _)| told.contains(span)));
 }
 
 /// The text with every secret that stands in it in plain replaced by stars of the same length: what messages show.

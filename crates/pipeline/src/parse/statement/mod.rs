@@ -69,7 +69,7 @@ fn set(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()> {
     let Some(eq) = toks.iter().position(|t| t.is_token(&Token::Eq)) else {
         let place = toks.last().map_or(cursor.before(), |t| t.span);
         return Err(Box::new(
-            Diagnostic::new("set-without-value", place, "SET gives a key its value", "= and a value should follow")
+            Diagnostic::new("set-without-value", place, "SET without a value", "= and a value should follow")
                 .with_help("write SET 'key' = 'value';"),
         ));
     };
@@ -148,7 +148,11 @@ fn create(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()> {
         return flow(cx, cursor);
     }
     if cursor.eat("VIEW") {
-        return Err(cursor_error(what, "a view lives in its pipeline only", "write CREATE TEMPORARY VIEW"));
+        return Err(cursor_error(
+            what,
+            "a view lives in its pipeline only, so it is temporary",
+            "write CREATE TEMPORARY VIEW",
+        ));
     }
     if cursor.eat_all(&["MATERIALIZED", "VIEW"]) {
         return Err(cursor_error(
@@ -187,6 +191,13 @@ fn flow(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()> {
     let name = cursor.name("the name of the flow")?;
     comment(cursor)?;
     cursor.expect("AS", "CREATE FLOW")?;
+    if cursor.peek().is_some_and(|t| t.is("SELECT") || t.is("WITH")) {
+        return Err(cursor_error(
+            cursor.here(),
+            "this flow does not say which table it feeds",
+            "write AS INSERT INTO table SELECT ...",
+        ));
+    }
     cursor.expect("INSERT", "CREATE FLOW name AS INSERT INTO")?;
     cursor.expect("INTO", "CREATE FLOW name AS INSERT INTO")?;
     let once = cursor.here();

@@ -28,7 +28,7 @@ pub(super) fn source(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()
             Diagnostic::new(
                 "source-columns",
                 cursor.here(),
-                "a source's columns come from its schema",
+                "a source lists no columns: they come from its schema",
                 "columns are not listed",
             )
             .with_help("take the list out; cast or rename columns in the first table below"),

@@ -128,7 +128,7 @@ fn partition_columns(cursor: &mut Cursor<'_>) -> Parsed<Vec<Spanned<String>>> {
         let mut cursor = cursor.over(toks);
         if toks.len() > 1 {
             return Err(Box::new(
-                Diagnostic::new("partition-expression", span_of(toks), "PARTITIONED BY takes columns of the table", "not a column's name")
+                Diagnostic::new("partition-expression", span_of(toks), "PARTITIONED BY takes names of columns, not expressions", "not a column's name")
                     .with_help("name the expression in the SELECT, as in CAST(event_time AS DATE) AS event_date, and partition by that name"),
             ));
         }
@@ -181,13 +181,24 @@ fn constraint(cx: &mut Context<'_>, cursor: &mut Cursor<'_>, list: Span) -> Pars
     }
     cursor.next();
     let name = cursor.name("the name of the constraint")?;
+    if cursor.peek().is_some_and(|t| t.is("CHECK")) {
+        return Err(Box::new(
+            Diagnostic::new(
+                "unexpected-word",
+                cursor.here(),
+                "a constraint here is an expectation, not a CHECK",
+                "expected EXPECT",
+            )
+            .with_help("write CONSTRAINT name EXPECT (condition), and ON VIOLATION FAIL UPDATE to stop the run"),
+        ));
+    }
     cursor.expect("EXPECT", "CONSTRAINT name EXPECT (condition)")?;
     if !cursor.peek().is_some_and(|t| t.is_token(&Token::LParen)) {
         return Err(Box::new(
             Diagnostic::new(
                 "missing-parenthesis",
                 cursor.here(),
-                "the condition stands between parentheses",
+                "the condition is not between parentheses",
                 "expected (",
             )
             .with_help("write EXPECT (condition)"),
@@ -211,7 +222,7 @@ fn column_definition(cursor: &Cursor<'_>) -> Box<Diagnostic> {
         Diagnostic::new(
             "table-columns",
             span,
-            "the columns of a streaming table come from its query",
+            "a streaming table lists no columns: they come from its query",
             "only CONSTRAINT stands here",
         )
         .with_help("cast and name the columns in the SELECT"),
