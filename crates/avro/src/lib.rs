@@ -23,6 +23,8 @@ pub mod framing;
 pub mod registry;
 pub mod schema;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub use class::ErrorClass;
 pub use decode::{Decoded, Decoder, DecoderOptions, Limits, SchemaUse, Writers, dead_letter_schema, source_columns};
 pub use error::AvroError;

@@ -13,6 +13,8 @@ mod program;
 mod resolve;
 mod shape;
 mod skip;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use cursor::Limits;

@@ -1,5 +1,5 @@
-//! Walking over what the reader lacks: checked as strictly as what it reads, so that an event's fate does not depend on
-//! the reader schema.
+//! Walking over what the reader lacks: checked as strictly as what it reads, but for the digits of decimals, so that an
+//! event's fate does not hang on the reader schema.
 
 use crate::class::ErrorClass;
 use crate::decode::cursor::Cursor;

@@ -13,6 +13,8 @@ use thiserror::Error;
 use crate::registry::SchemaText;
 
 pub(crate) use default::encode_default;
+#[cfg(test)]
+pub(crate) use default::long as encode_long;
 
 /// A schema that cannot be used, with the place in it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

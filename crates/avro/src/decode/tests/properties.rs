@@ -1,0 +1,197 @@
+//! Properties over random schemas, values and bytes.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use apache_avro::Schema;
+use apache_avro::types::Value;
+use proptest::prelude::*;
+use rand::Rng;
+use serde_json::{Value as Json, json};
+
+use super::random::{Random, expected};
+use crate::SchemaText;
+use crate::framing::frame;
+use crate::schema::AvroSchema;
+use crate::testing::{Fixture, letters, raw, rows, value_json};
+
+fn encode(schema: &Schema, value: Value) -> Vec<u8> {
+    apache_avro::writer::datum::GenericDatumWriter::builder(schema).build().unwrap().write_value_to_vec(value).unwrap()
+}
+
+fn as_rows(schema: &AvroSchema, values: &[Value]) -> Vec<Json> {
+    values.iter().map(|v| expected(schema, schema.root(), v)).collect()
+}
+
+/// Damages `body`: cut, bytes changed, added or moved.
+fn damaged(random: &mut Random, mut body: Vec<u8>) -> Vec<u8> {
+    match random.rng.random_range(0..4) {
+        0 => body.truncate(random.rng.random_range(0..=body.len())),
+        1 => body.extend(std::iter::repeat_n(random.rng.random::<u8>(), random.rng.random_range(1..5))),
+        2 => body = (0..random.rng.random_range(0..40)).map(|_| random.rng.random()).collect(),
+        _ => {
+            for _ in 0..random.rng.random_range(1..4) {
+                if !body.is_empty() {
+                    let at = random.rng.random_range(0..body.len());
+                    body[at] = random.rng.random();
+                }
+            }
+        }
+    }
+    body
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Decoding gives what `apache-avro` wrote.
+    #[test]
+    fn rows_are_what_was_written(seed: u64) {
+        let mut random = Random::new(seed);
+        let json = random.record(0);
+        let text = json.to_string();
+        let schema = Schema::parse(&json).unwrap();
+        let values: Vec<Value> = (0..20).map(|_| random.value(&schema)).collect();
+        let fixture = Fixture::new(&text, &[(1, &text)]);
+        let bodies: Vec<_> = values.iter().map(|v| Some(frame(1, &encode(&schema, v.clone())))).collect();
+        let decoded = fixture.decode(&bodies);
+        prop_assert_eq!(letters(&decoded), vec![]);
+        let own = AvroSchema::parse(&SchemaText::new(text)).unwrap();
+        prop_assert_eq!(rows(&decoded), as_rows(&own, &values));
+    }
+
+    /// Resolution gives what `apache-avro` reads.
+    #[test]
+    fn rows_are_what_another_reader_reads(seed: u64) {
+        let mut random = Random::new(seed);
+        let writer_json = random.record(0);
+        let reader_json = random.evolved(&writer_json);
+        let (writer, reader) = (Schema::parse(&writer_json).unwrap(), Schema::parse(&reader_json).unwrap());
+        let fixture = Fixture::new(&reader_json.to_string(), &[(1, &writer_json.to_string())]);
+        let mut bodies = Vec::new();
+        let mut read = Vec::new();
+        for _ in 0..10 {
+            let value = random.value(&writer);
+            let body = encode(&writer, value);
+            // What apache-avro does not resolve (strings as bytes that are a promotion, say) is not compared.
+            let found = apache_avro::reader::datum::GenericDatumReader::builder(&writer)
+                .reader_schema(&reader).build().unwrap().read_value(&mut &body[..]);
+            if let Ok(found) = found {
+                bodies.push(Some(frame(1, &body)));
+                read.push(found);
+            }
+        }
+        let decoded = fixture.decode(&bodies);
+        prop_assert_eq!(letters(&decoded), vec![], "writer {} reader {}", writer_json, reader_json);
+        let own = AvroSchema::parse(&SchemaText::new(reader_json.to_string())).unwrap();
+        prop_assert_eq!(rows(&decoded), as_rows(&own, &read), "writer {} reader {}", writer_json, reader_json);
+    }
+
+    /// A batch gives what its events give one at a time: no event harms its neighbours, whatever its bytes.
+    #[test]
+    fn a_batch_is_its_events(seed: u64) {
+        let mut random = Random::new(seed);
+        let first = random.record(0);
+        let second = random.evolved(&first);
+        let texts = [first.to_string(), second.to_string()];
+        let schemas = [Schema::parse(&first).unwrap(), Schema::parse(&second).unwrap()];
+        let fixture = Fixture::new(&texts[1], &[(1, &texts[0]), (2, &texts[1])]);
+        let values: Vec<Option<Vec<u8>>> = (0..40)
+            .map(|_| {
+                let which = random.rng.random_range(0..2_usize);
+                let value = random.value(&schemas[which]);
+                let mut body = encode(&schemas[which], value);
+                if random.rng.random_bool(0.4) {
+                    body = damaged(&mut random, body);
+                }
+                match random.rng.random_range(0..20) {
+                    0 => None,
+                    1 => Some(body),
+                    2 => Some(frame(99, &body)),
+                    _ => Some(frame(i32::try_from(which).unwrap() + 1, &body)),
+                }
+            })
+            .collect();
+        let together = fixture.decode(&values);
+        let mut alone_rows = Vec::new();
+        let mut alone_letters = Vec::new();
+        let mut tombstones = 0;
+        for (i, value) in values.iter().enumerate() {
+            let alone = fixture.decode(std::slice::from_ref(value));
+            alone_rows.extend(rows(&alone));
+            let offset = 100 + 2 * i64::try_from(i).unwrap();
+            alone_letters.extend(letters(&alone).into_iter().map(|(_, class)| (offset, class)));
+            tombstones += alone.tombstones;
+        }
+        prop_assert_eq!(letters(&together), alone_letters);
+        prop_assert_eq!(rows(&together), alone_rows);
+        prop_assert_eq!(together.tombstones, tombstones);
+        let counted: u64 = together.by_class.values().sum::<u64>() + together.tombstones;
+        let row_count: usize = together.rows.iter().map(arrow::array::RecordBatch::num_rows).sum();
+        prop_assert_eq!(counted + u64::try_from(row_count).unwrap(), 40, "every event has one fate");
+    }
+
+    /// What the reader lacks is checked as what it reads, but for decimals' digits.
+    #[test]
+    fn skipping_refuses_what_reading_refuses(seed: u64) {
+        let mut random = Random::new(seed);
+        let json = random.record(0);
+        let schema = Schema::parse(&json).unwrap();
+        let mut nothing = json.clone();
+        nothing["fields"] = json!([]);
+        let (text, nothing) = (json.to_string(), nothing.to_string());
+        let (all, none) = (Fixture::new(&text, &[(1, &text)]), Fixture::new(&nothing, &[(1, &text)]));
+        for _ in 0..20 {
+            let value = random.value(&schema);
+            let body = damaged(&mut random, encode(&schema, value));
+            let class = |fixture: &Fixture| fixture.one(1, &body).map(drop).map_err(|(class, _)| class);
+            let read = class(&all);
+            if read != Err("INVALID_DECIMAL".to_owned()) {
+                prop_assert_eq!(class(&none), read, "schema {} body {:02x?}", text, body);
+            }
+        }
+    }
+
+    /// Whatever is registered as a schema, parsing and resolving it ends well.
+    #[test]
+    fn no_schema_text_panics(seed: u64, cut: u16) {
+        let mut random = Random::new(seed);
+        let mut text = random.record(0).to_string().into_bytes();
+        let at = usize::from(cut) % text.len();
+        text[at] = b"\"{}[]:,0nrt"[usize::from(cut) % 11];
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let reader = r#"{"type":"record","name":"R1","fields":[]}"#;
+        let fixture = Fixture::new(reader, &[(1, &text)]);
+        let decoded = fixture.decode(&[Some(frame(1, &[0, 1, 2]))]);
+        prop_assert_eq!(decoded.rows.len() + decoded.dead_letters.num_rows(), 1);
+        // As a reader schema it may be refused, but not more.
+        drop(Fixture::try_new(&text, &[]));
+    }
+
+    /// Partitions decoded on other threads, in other cuts, give the same.
+    #[test]
+    fn cuts_do_not_matter(seed: u64, cut in 0_usize..30) {
+        let mut random = Random::new(seed);
+        let json = random.record(0);
+        let text = json.to_string();
+        let schema = Schema::parse(&json).unwrap();
+        let fixture = Fixture::new(&text, &[(1, &text)]);
+        let values: Vec<_> = (0..30).map(|_| {
+            let value = random.value(&schema);
+            Some(frame(1, &encode(&schema, value)))
+        }).collect();
+        let whole = raw(0, &values);
+        let writers = fixture.prepare(std::slice::from_ref(&whole)).unwrap();
+        let all = fixture.decoder.decode_one(&writers, &whole, 4).unwrap();
+        let mut parts = Vec::new();
+        for (from, len) in [(0, cut), (cut, 30 - cut)] {
+            let mut part = whole.clone();
+            part.events = whole.events.slice(from, len);
+            parts.push(fixture.decoder.decode_one(&writers, &part, 4).unwrap());
+        }
+        let merged = crate::Decoded::merge(parts).unwrap();
+        let schema = fixture.decoder.schema();
+        let concat = |batches: &[arrow::array::RecordBatch]| arrow::compute::concat_batches(&schema, batches).unwrap();
+        prop_assert_eq!(concat(&merged.rows), concat(&all.rows));
+        prop_assert_eq!(all.rows.iter().flat_map(value_json).count(), 30);
+    }
+}
