@@ -27,7 +27,7 @@ use sluicebox_ingest::{EmbeddedLog, Fsync, KafkaOptions, LogSource, Source, Topi
 
 use crate::error::{ProduceError, Result};
 use crate::sales::{SalesConfig, SalesGenerator};
-use crate::sink::{EmbeddedSink, EventSink, STRETCH, Stretch, TICK, due};
+use crate::sink::{EmbeddedSink, EventSink, STRETCH, Stretch, due};
 
 /// The property of the topic that holds the configuration.
 const PROPERTY: &str = "sample.sales";
@@ -35,6 +35,8 @@ const LOCK_FILE: &str = "@sample";
 /// How many of a partition's last events are looked at together.
 const LOOK: i64 = 1000;
 const LOOK_BYTES: u64 = 4 << 20;
+/// Between two appends: often enough to look alive, and seldom enough that a batch holds more than one event.
+const FEED: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What [`SampleFeeder::ensure_backlog`] found or did.
@@ -80,7 +82,7 @@ impl SampleFeeder {
         let made = blocking(move || {
             // A handle of its own, without a sync for each append: readers sync what they read.
             let log = EmbeddedLog::open_with(root, its_clock, Fsync::OnFlush)?;
-            let generator = birth(&log, &name, config)?;
+            let generator = birth(&log, &name, &config)?;
             Ok((log, generator))
         });
         let (log, generator) = made.await?;
@@ -138,7 +140,7 @@ impl SampleFeeder {
             stop.await;
             return Ok(());
         };
-        let mut ticks = tokio::time::interval(TICK);
+        let mut ticks = tokio::time::interval(FEED);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -251,12 +253,12 @@ impl SampleFeeder {
 }
 
 /// Makes the topic, unless it is there; returns the generator that it was born with.
-fn birth(log: &EmbeddedLog, topic: &str, config: SalesConfig) -> Result<Option<SalesGenerator>> {
+fn birth(log: &EmbeddedLog, topic: &str, config: &SalesConfig) -> Result<Option<SalesGenerator>> {
     let found = match log.topic(topic)? {
         Some(found) => found,
         None => {
             config.check()?;
-            let text = serde_json::to_string(&config).map_err(|e| ProduceError::Internal(e.to_string()))?;
+            let text = serde_json::to_string(config).map_err(|e| ProduceError::Internal(e.to_string()))?;
             let properties = BTreeMap::from([(PROPERTY.to_owned(), text)]);
             log.create_topic(topic, config.partitions, TopicOptions { properties, ..TopicOptions::default() })?
         }
