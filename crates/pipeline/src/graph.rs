@@ -120,7 +120,8 @@ pub struct StreamNode {
 pub struct Clause {
     /// `<table or flow>.<n>`: stable as long as the query's order of streams is; names the clause's state in commits.
     pub id: String,
-    /// The column of the upstream with the event time.
+    /// The column of the upstream with the event time: a timestamp of any unit and zone, UTC if it has none, which the
+    /// engine casts to [`sluicebox_core::provenance::event_time_type`].
     pub column: String,
     /// The delay, in microseconds.
     pub delay_micros: i64,
@@ -129,8 +130,10 @@ pub struct Clause {
 /// A stateless plan.
 #[derive(Debug, Clone)]
 pub struct PlanNode {
-    /// Analysed, not optimised. Its leaves are table scans (without projection, filters and fetch) of tables named by
-    /// `inputs`; the engine puts the rows of the input in their place. Filters in it count as `filtered`.
+    /// Analysed, not optimised. Its leaves are scans (without projection, filters and fetch) of
+    /// [`crate::leaf::LeafTable`]s named by `inputs`, where the engine puts the rows of the input: by
+    /// [`PlanNode::leaf`] one by one, or [`crate::leaf::with_rows`]. Clones of a plan share their leaves. Filters in it
+    /// count as `filtered`. The clock is bound by [`crate::bind::bind_clock`] if [`crate::bind::uses_clock`].
     pub plan: LogicalPlan,
     /// Leaf name, and what gives its rows.
     pub inputs: Vec<(String, Node)>,
@@ -193,7 +196,7 @@ pub struct Window {
     pub size_micros: i64,
     /// Distance of starts in microseconds, positive, at most the size; equal to it for tumbling windows.
     pub slide_micros: i64,
-    /// Shift of the starts, in microseconds, less than the slide.
+    /// Shift of the starts, in microseconds; its absolute value is less than the slide.
     pub offset_micros: i64,
 }
 

@@ -5,8 +5,11 @@ use std::ops::ControlFlow;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::Volatility;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, GroupByExpr, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, Visit, Visitor,
+    Expr, Function, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, SetOperator, Spanned, TableFactor, Visit,
+    Visitor, visit_expressions,
 };
+
+use sluicebox_core::provenance::{PREFIX, is_hidden};
 
 use super::place::Places;
 use crate::ast::Span;
@@ -112,6 +115,10 @@ impl Checker<'_> {
     }
 
     fn table_factor(&mut self, factor: &TableFactor) {
+        if let TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } = factor
+        {
+            alias.columns.iter().for_each(|column| self.alias(&column.name));
+        }
         match factor {
             TableFactor::Table { args: None, sample: None, .. } | TableFactor::Derived { lateral: false, .. } => {}
             TableFactor::Table { sample: Some(_), .. } => {
@@ -133,7 +140,25 @@ impl Checker<'_> {
         }
     }
 
+    /// Names that are Sluicebox's own.
+    fn alias(&mut self, alias: &Ident) {
+        if is_hidden(&alias.value.to_lowercase()) {
+            let span = self.places.parsed(alias.span).unwrap_or(self.whole);
+            let message = format!("`{}` starts with {PREFIX}, as the names of Sluicebox itself do", alias.value);
+            self.found
+                .push(Diagnostic::new("reserved-name", span, message, "reserved").with_help("choose another name"));
+        }
+    }
+
     fn select(&mut self, select: &Select) {
+        for item in &select.projection {
+            if let SelectItem::ExprWithAlias { alias, .. } = item {
+                self.alias(alias);
+            }
+        }
+        if select.distinct.is_some() {
+            self.distinct_unnest(select);
+        }
         if let [_, second, ..] = select.from.as_slice() {
             self.join(second);
         }
@@ -158,6 +183,22 @@ impl Checker<'_> {
         }
         if let Some(item) = select.sort_by.first() {
             self.order_by(item);
+        }
+    }
+
+    /// DataFusion plans DISTINCT before unnest.
+    fn distinct_unnest(&mut self, select: &Select) {
+        let found = visit_expressions(&select.projection, |e| match e {
+            Expr::Function(f) if f.name.to_string().eq_ignore_ascii_case("unnest") => ControlFlow::Break(f.clone()),
+            _ => ControlFlow::Continue(()),
+        });
+        if let ControlFlow::Break(function) = found {
+            self.refuse(
+                &function,
+                "unnest beside DISTINCT is not supported: it is not said which of them comes first",
+                "",
+                "put it into a subquery: SELECT DISTINCT ... FROM (SELECT unnest(...) ... FROM STREAM name) AS x",
+            );
         }
     }
 

@@ -8,6 +8,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use serde::Serialize;
 use sluicebox_core::fate::Ledger;
 
+use super::words::Words;
 use crate::ast::{Action, SourceKind};
 use crate::graph::{Clause, Flow, Graph, Node, PlanNode, StreamNode, Table, Window};
 
@@ -272,6 +273,7 @@ fn watermark(table: &Table, clauses: &Clauses) -> Option<WatermarkDescription> {
 
 fn flow(flow: &Flow) -> FlowDescription {
     let mut steps = Vec::new();
+    let mut words = Words::default();
     for node in flow.node.bottom_up() {
         match node {
             Node::Stream(stream) => {
@@ -280,30 +282,31 @@ fn flow(flow: &Flow) -> FlowDescription {
                     steps.push(format!("judge lateness by {}, delay {}", clause.column, duration(clause.delay_micros)));
                 }
             }
-            Node::Plan(plan) => steps.extend(plan_steps(&plan.plan)),
+            Node::Plan(plan) => steps.extend(plan_steps(&plan.plan, &words)),
             Node::Late(_) => steps.push("take out late rows".to_owned()),
             Node::Dedup(_) => steps.push(format!("keep the first row per {}", dedup_keys(node).join(", "))),
             Node::Aggregate(aggregate) => {
                 let mut keys = vec![window_words(&aggregate.window)];
-                keys.extend(aggregate.group.iter().map(expression));
-                let values: Vec<String> = aggregate.aggregates.iter().map(expression).collect();
-                steps.push(format!("aggregate {} by {}", values.join(", "), keys.join(", ")));
+                keys.extend(aggregate.group.iter().map(|e| words.say(e)));
+                let values: Vec<String> = aggregate.aggregates.iter().map(|e| words.say(e)).collect();
+                let values =
+                    if values.is_empty() { "group".to_owned() } else { format!("aggregate {}", values.join(", ")) };
+                steps.push(format!("{values} by {}", keys.join(", ")));
+                words.learn(aggregate);
             }
         }
     }
     FlowDescription { name: flow.name.clone(), steps }
 }
 
-fn plan_steps(plan: &LogicalPlan) -> Vec<String> {
-    let mut steps: Vec<String> = plan.inputs().into_iter().flat_map(plan_steps).collect();
+fn plan_steps(plan: &LogicalPlan, words: &Words) -> Vec<String> {
+    let mut steps: Vec<String> = plan.inputs().into_iter().flat_map(|p| plan_steps(p, words)).collect();
     match plan {
-        LogicalPlan::Filter(filter) => steps.push(format!("keep rows where {}", expression(&filter.predicate))),
+        LogicalPlan::Filter(filter) => steps.push(format!("keep rows where {}", words.say(&filter.predicate))),
         LogicalPlan::Union(_) => steps.push("put the streams together".to_owned()),
-        LogicalPlan::Unnest(_) => steps.push("one row per element of a list".to_owned()),
+        LogicalPlan::Unnest(_) => steps.push("make a row of each element of a list".to_owned()),
         LogicalPlan::Projection(projection) => {
-            let visible =
-                projection.expr.iter().filter(|e| !sluicebox_core::provenance::is_hidden(&e.qualified_name().1));
-            let computed: Vec<String> = visible.filter_map(computed).collect();
+            let computed: Vec<String> = projection.expr.iter().filter_map(|e| words.computed(e)).collect();
             if !computed.is_empty() {
                 steps.push(format!("compute {}", computed.join(", ")));
             }
@@ -313,23 +316,8 @@ fn plan_steps(plan: &LogicalPlan) -> Vec<String> {
     steps
 }
 
-/// A column that is more than one of the input's, as it would be written.
-fn computed(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Column(_) => None,
-        Expr::Alias(alias) => match alias.expr.as_ref() {
-            Expr::Column(_) => None,
-            Expr::Alias(_) => computed(&alias.expr),
-            inner => {
-                let text = expression(inner);
-                Some(if text == alias.name { text } else { format!("{text} AS {}", alias.name) })
-            }
-        },
-        other => Some(expression(other)),
-    }
-}
-
 fn state(node: &Node, clauses: &Clauses) -> Option<StateDescription> {
+    let words = Words::default();
     match node {
         Node::Dedup(dedup) => {
             let until = match dedup.delay_micros {
@@ -355,7 +343,7 @@ fn state(node: &Node, clauses: &Clauses) -> Option<StateDescription> {
             Some(StateDescription {
                 id: aggregate.id.clone(),
                 operator: "window",
-                keys: aggregate.group.iter().map(expression).collect(),
+                keys: aggregate.group.iter().map(|e| words.say(e)).collect(),
                 holds: format!("one partial row per {} and group", window_words(&aggregate.window)),
                 until: format!(
                     "the watermark ({delay} behind the event time seen) reaches the end of the window, when its rows are \
@@ -377,7 +365,7 @@ fn dedup_keys(node: &Node) -> Vec<String> {
     let Node::Plan(PlanNode { plan: LogicalPlan::Projection(projection), .. }) = plan else { return Vec::new() };
     let key = |name: &String| {
         projection.expr.iter().find_map(|e| match e {
-            Expr::Alias(alias) if alias.name == *name => Some(expression(&alias.expr)),
+            Expr::Alias(alias) if alias.name == *name => Some(Words::default().say(&alias.expr)),
             _ => None,
         })
     };
@@ -394,19 +382,6 @@ fn window_words(window: &Window) -> String {
         words.push_str(&format!(" shifted by {}", duration(window.offset_micros)));
     }
     words
-}
-
-/// An expression without the qualifiers of its columns.
-fn expression(expr: &Expr) -> String {
-    use datafusion::common::Column;
-    use datafusion::common::tree_node::{Transformed, TreeNode};
-    let plain = expr.clone().transform(|e| {
-        Ok(match e {
-            Expr::Column(column) => Transformed::yes(Expr::Column(Column::new_unqualified(column.name))),
-            other => Transformed::no(other),
-        })
-    });
-    plain.map_or_else(|_| expr.human_display().to_string(), |t| t.data.human_display().to_string())
 }
 
 /// A length of time in words: `10 minutes`, `1 hour 30 minutes`, `250 ms`.

@@ -17,6 +17,12 @@ use sluicebox_core::provenance::event_time_type;
 
 use super::durations::IntervalAsDuration;
 
+/// The optimiser's rules that a stream cannot have. The first makes two aggregates of one with DISTINCT, so that the state
+/// would not be the query's; the other two move field accesses into leaves, which makes names ambiguous where a leaf has
+/// the columns of an aggregate (`count(*)` is then both a column and an expression).
+const REMOVED: [&str; 3] =
+    ["single_distinct_aggregation_to_group_by", "extract_leaf_expressions", "push_down_leaf_projections"];
+
 /// The session for everything that a pipeline plans and runs.
 ///
 /// - The functions of DataFusion, then those of datafusion-spark under names that are free, then `window`,
@@ -31,7 +37,7 @@ pub fn session_state(target_partitions: usize) -> SessionState {
     let mut analyzer = Analyzer::new();
     analyzer.add_function_rewrite(Arc::new(IntervalAsDuration));
     let mut rules = Optimizer::new().rules;
-    rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
+    rules.retain(|rule| !REMOVED.contains(&rule.name()));
     let mut builder = SessionStateBuilder::new()
         .with_config(session_config(target_partitions))
         .with_scalar_functions(datafusion_spark::all_default_scalar_functions())
@@ -78,12 +84,25 @@ impl TypePlanner for SqlTypes {
             Some(9) => Some(TimeUnit::Nanosecond),
             Some(_) => None,
         };
-        Ok(match sql_type {
-            sql::DataType::Timestamp(precision, tz) => unit(precision)
-                .map(|unit| DataType::Timestamp(unit, zone(tz)))
-                .map(|t| Arc::new(Field::new("", t, true)) as FieldRef),
+        let utc = || Some(Arc::from("UTC"));
+        let planned = match sql_type {
+            sql::DataType::Timestamp(precision, tz) => unit(precision).map(|unit| DataType::Timestamp(unit, zone(tz))),
+            sql::DataType::Datetime(precision) => unit(precision).map(|unit| DataType::Timestamp(unit, utc())),
+            sql::DataType::TimestampNtz(precision) => unit(precision).map(|unit| DataType::Timestamp(unit, None)),
+            sql::DataType::Binary(None) => Some(DataType::Binary),
+            sql::DataType::Custom(name, modifiers) if modifiers.is_empty() => {
+                match name.to_string().to_lowercase().as_str() {
+                    "byte" => Some(DataType::Int8),
+                    "short" => Some(DataType::Int16),
+                    "long" => Some(DataType::Int64),
+                    "timestamp_ltz" => Some(event_time_type()),
+                    "timestamp_ntz" => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
+                    _ => None,
+                }
+            }
             _ => None,
-        })
+        };
+        Ok(planned.map(|t| Arc::new(Field::new("", t, true)) as FieldRef))
     }
 }
 

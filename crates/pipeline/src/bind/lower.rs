@@ -13,7 +13,7 @@ use sluicebox_core::provenance::{provenance_fields, watermark_fields};
 
 use super::place::Places;
 use super::plan::{diagnose, unknown_column};
-use crate::ast::{Span, StreamRef};
+use crate::ast::{Span, Spanned, StreamRef, WatermarkDef};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Clause, Hidden, Node, PlanNode, StreamNode};
 use crate::leaf;
@@ -186,6 +186,8 @@ pub(super) struct Lowering<'b, 'p> {
     /// The streams of the queries that are lowered now, innermost last.
     pub(super) streams: Vec<&'p [StreamRef]>,
     pub(super) leaves: BTreeMap<String, u32>,
+    /// Clauses that stand at a view, by the leaf below it that they judge.
+    pub(super) watermarks: BTreeMap<String, WatermarkDef>,
     pub(super) clauses: u32,
     pub(super) dedups: u32,
     pub(super) aggregates: u32,
@@ -249,10 +251,10 @@ impl<'p> Lowering<'_, 'p> {
     fn stream(&mut self, stream: &StreamRef, upstream: &Upstream) -> Lowered<Rows> {
         let n = self.clauses;
         self.clauses += 1;
-        let clause = match &stream.watermark {
+        let clause = match self.watermark(stream) {
             None => None,
             Some(watermark) => {
-                self.check_watermark(stream, upstream)?;
+                self.check_watermark(&watermark, &stream.table.value, upstream)?;
                 let column = watermark_column(upstream, &watermark.column.value)
                     .map_or_else(|| watermark.column.value.clone(), |f| f.name().clone());
                 let id = format!("{}.{n}", self.flow);
@@ -282,9 +284,7 @@ impl<'p> Lowering<'_, 'p> {
         Ok(Rows { plan, inputs: vec![(name, Node::Stream(node))], bare: true, row_by_row: true, facts })
     }
 
-    fn check_watermark(&self, stream: &StreamRef, upstream: &Upstream) -> Lowered<()> {
-        let Some(watermark) = &stream.watermark else { return Ok(()) };
-        let table = &stream.table.value;
+    fn check_watermark(&self, watermark: &WatermarkDef, table: &str, upstream: &Upstream) -> Lowered<()> {
         if upstream.hidden.event_time {
             return Err(Box::new(
                 Diagnostic::new(
@@ -315,10 +315,8 @@ impl<'p> Lowering<'_, 'p> {
         if !matches!(field.data_type(), DataType::Timestamp(..)) {
             let message = format!("an event time is a timestamp; `{}` is {}", field.name(), field.data_type());
             return Err(Box::new(
-                Diagnostic::new("watermark-type", column.span, message, "not a timestamp").with_help(format!(
-                    "make it a timestamp in a view or table above: CAST({} AS TIMESTAMP)",
-                    field.name()
-                )),
+                Diagnostic::new("watermark-type", column.span, message, "not a timestamp")
+                    .with_help(format!("make it one in a table above: CAST({} AS TIMESTAMP)", field.name())),
             ));
         }
         Ok(())
@@ -326,18 +324,8 @@ impl<'p> Lowering<'_, 'p> {
 
     /// A view: its query in the place of its name.
     fn view(&mut self, stream: &'p StreamRef, view: &View<'p>) -> Lowered<Rows> {
-        if let Some(watermark) = &stream.watermark {
-            let table = &stream.table.value;
-            return Err(Box::new(
-                Diagnostic::new(
-                    "watermark-on-view",
-                    watermark.span,
-                    format!("`{table}` is a view, which has no rows of its own to judge"),
-                    "on a view",
-                )
-                .with_related(view.span, "the view's query")
-                .with_help("put WATERMARK into the view, after the STREAM that it reads"),
-            ));
+        if let Some(watermark) = self.watermark(stream) {
+            self.push_down(&watermark, stream, view)?;
         }
         self.streams.push(view.streams);
         let outer = std::mem::replace(&mut self.span, view.span);
@@ -348,6 +336,41 @@ impl<'p> Lowering<'_, 'p> {
         let alias = SubqueryAlias::try_new(Arc::new(rows.plan), TableReference::bare(stream.leaf.as_str()));
         let plan = LogicalPlan::SubqueryAlias(alias.map_err(|e| self.failed(&e))?);
         Ok(Rows { plan, ..rows })
+    }
+
+    /// The clause at a stream: its own, or that of a view above.
+    fn watermark(&self, stream: &StreamRef) -> Option<WatermarkDef> {
+        self.watermarks.get(&stream.leaf).or(stream.watermark.as_ref()).cloned()
+    }
+
+    /// A clause at a view that only chooses and renames columns stands at the stream that the view reads.
+    fn push_down(&mut self, watermark: &WatermarkDef, stream: &StreamRef, view: &View<'p>) -> Lowered<()> {
+        let schema = view.plan.schema();
+        let find = |name: &str| schema.fields().iter().position(|f| f.name() == name);
+        let column = &watermark.column;
+        let Some(at) = find(&column.value).or_else(|| find(&column.value.to_lowercase())) else {
+            let known = schema.fields().iter().map(|f| f.name().as_str());
+            return Err(Box::new(unknown_column(&column.value, column.span, known)));
+        };
+        let Some((leaf, value)) = origin(&view.plan, at) else {
+            let table = &stream.table.value;
+            return Err(Box::new(
+                Diagnostic::new(
+                    "watermark-on-view",
+                    watermark.span,
+                    format!("`{table}` is a view that does more than choose columns: it has no rows of its own to judge"),
+                    "on a view",
+                )
+                .with_related(view.span, "the view's query")
+                .with_help(
+                    "put WATERMARK into the view, after the STREAM that it reads; an event time that is computed is computed \
+                     in a table above",
+                ),
+            ));
+        };
+        let column = Spanned { value, span: column.span };
+        self.watermarks.insert(leaf, WatermarkDef { column, ..watermark.clone() });
+        Ok(())
     }
 
     /// A name for a leaf: a stream that is read twice, through a view or a WITH query, has two leaves.
@@ -506,6 +529,21 @@ impl<'p> Lowering<'_, 'p> {
         let inputs = vec![(name.to_owned(), node)];
         let facts = Facts { late: false, ..facts };
         Ok(Rows { plan: LogicalPlan::Projection(plan), inputs, bare: true, row_by_row: true, facts })
+    }
+}
+
+/// The leaf and the column of it that column `at` of `plan` is, if nothing but columns is chosen between.
+fn origin(plan: &LogicalPlan, at: usize) -> Option<(String, String)> {
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            Some((scan.table_name.table().to_owned(), scan.projected_schema.field(at).name().clone()))
+        }
+        LogicalPlan::SubqueryAlias(alias) => origin(&alias.input, at),
+        LogicalPlan::Projection(projection) => match unaliased(projection.expr.get(at)?) {
+            Expr::Column(column) => origin(&projection.input, projection.input.schema().maybe_index_of_column(column)?),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -20,9 +20,11 @@ mod lower;
 mod order;
 mod place;
 mod plan;
+mod spark;
 mod stateful;
 mod table;
 mod text;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -30,10 +32,10 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Fields, SchemaRef};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use sluicebox_core::provenance::{is_hidden, visible_schema};
+use sluicebox_core::provenance::{PREFIX, is_hidden, visible_schema};
 
 use self::lower::{Facts, Lowering, Relation, Upstream, View};
 use self::place::Places;
@@ -158,10 +160,6 @@ impl<'p> Binder<'p> {
 
     fn view(&self, view: &'p ViewDef) -> Found<View<'p>> {
         let plan = self.plan(&view.query)?;
-        let mistakes = check_names(plan.schema().as_arrow().fields(), view.query.span);
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
         Ok(View { plan, streams: &view.query.streams, span: view.query.span })
     }
 
@@ -176,6 +174,7 @@ impl<'p> Binder<'p> {
             span,
             streams: vec![&flow.query.streams],
             leaves: BTreeMap::new(),
+            watermarks: BTreeMap::new(),
             clauses: 0,
             dedups: 0,
             aggregates: 0,
@@ -187,10 +186,6 @@ impl<'p> Binder<'p> {
         });
         let (facts, node) = bound.map_err(|d| vec![*d])?;
         let schema = visible_schema(node.schema());
-        let mistakes = check_names(schema.fields(), span);
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
         Ok(BoundFlow { flow: Flow { name: flow.name.value.clone(), node }, span, facts, schema })
     }
 
@@ -208,29 +203,28 @@ impl<'p> Binder<'p> {
             Some((s.leaf.clone(), schema))
         });
         let catalog = Catalog::new(&self.state, tables);
-        catalog.query(&query.ast).map_err(|error| {
-            vec![plan::diagnose(&error, &self.places, plan::blame(&catalog, query, &error, &self.places))]
-        })
+        let plan = catalog
+            .query(&query.ast)
+            .map_err(|error| vec![plan::diagnose_query(&catalog, query, &error, &self.places)])?;
+        let mistakes = self.check_names(query, plan.schema().as_arrow().fields());
+        if mistakes.is_empty() { Ok(plan) } else { Err(mistakes) }
     }
-}
 
-/// Columns whose name cannot be that of an output column.
-fn check_names(fields: &arrow::datatypes::Fields, span: Span) -> Vec<Diagnostic> {
-    let mut seen = BTreeSet::new();
-    let mut mistakes = Vec::new();
-    for field in fields {
-        let name = field.name();
-        if !seen.insert(name) {
-            let message = format!("two columns of this query are called `{name}`");
-            mistakes.push(
-                Diagnostic::new("duplicate-column", span, message, "")
-                    .with_help("give one of them another name with AS"),
-            );
-        } else if is_hidden(name) {
-            let message = format!("`{name}` starts with `__sb_`, as the columns of Sluicebox itself do");
-            mistakes
-                .push(Diagnostic::new("reserved-column", span, message, "").with_help("give it another name with AS"));
+    /// Output columns whose name cannot be one.
+    fn check_names(&self, query: &Query, fields: &Fields) -> Vec<Diagnostic> {
+        let mut seen = BTreeSet::new();
+        let at = |name: &str| plan::place_of_output(&query.ast, name, &self.places).unwrap_or(query.span);
+        let mut mistakes = Vec::new();
+        for name in fields.iter().map(|f| f.name()) {
+            if !seen.insert(name) {
+                mistakes.push(plan::duplicate_column(name, at(name)));
+            } else if is_hidden(name) {
+                let message = format!("`{name}` starts with `{PREFIX}`, as the columns of Sluicebox itself do");
+                mistakes.push(
+                    Diagnostic::new("reserved-name", at(name), message, "").with_help("give it another name with AS"),
+                );
+            }
         }
+        mistakes
     }
-    mistakes
 }

@@ -41,13 +41,17 @@ impl<'a> Catalog<'a> {
 
     /// The analysed plan of a query.
     pub(super) fn query(&self, query: &sql::Query) -> Result<LogicalPlan> {
-        let statement = sql::Statement::Query(Box::new(query.clone()));
+        let mut query = Box::new(query.clone());
+        super::spark::int_literals(&mut query);
+        let statement = sql::Statement::Query(query);
         self.analyse(self.planner().sql_statement_to_plan(statement)?)
     }
 
     /// A condition over the columns of `schema`, its types not coerced yet.
     pub(super) fn expression(&self, expr: &sql::Expr, schema: &DFSchema) -> Result<Expr> {
-        self.planner().sql_to_expr(expr.clone(), schema, &mut PlannerContext::new())
+        let mut expr = expr.clone();
+        super::spark::int_literals(&mut expr);
+        self.planner().sql_to_expr(expr, schema, &mut PlannerContext::new())
     }
 
     /// Coerces types.
@@ -120,13 +124,97 @@ pub(super) fn diagnose(error: &DataFusionError, places: &Places<'_>, otherwise: 
     if let DataFusionError::SchemaError(schema, _) = error.find_root() {
         return schema_error(schema, places, span, otherwise);
     }
-    let message = match located {
-        Some(d) => d.message.clone(),
-        None => plain(error),
+    let message = located.map_or_else(|| plain(error), |d| d.message.clone());
+    let mut diagnostic = Diagnostic::new("query", span.unwrap_or(otherwise), lower_first(&message), "");
+    let mut notes: Vec<&str> = Vec::new();
+    for note in located.iter().flat_map(|d| &d.notes) {
+        match note.span.and_then(|span| places.of(span)) {
+            Some(at) if Some(at) != span => diagnostic = diagnostic.with_related(at, note.message.clone()),
+            _ => notes.push(&note.message),
+        }
+    }
+    match notes.as_slice() {
+        [] => {}
+        [left, right] if left.starts_with("has type ") && right.starts_with("has type ") => {
+            diagnostic = diagnostic.with_note(format!("the left side {left}, the right side {right}"));
+        }
+        all => diagnostic = diagnostic.with_note(all.join("; ")),
+    }
+    let help = located.and_then(|d| d.helps.first()).map(|h| lower_first(&h.message));
+    diagnostic.with_help_opt(help)
+}
+
+/// As [`diagnose`], for the error of a whole query: what DataFusion does not place is looked for in the query.
+pub(super) fn diagnose_query(
+    catalog: &Catalog<'_>,
+    query: &crate::ast::Query,
+    error: &DataFusionError,
+    places: &Places<'_>,
+) -> Diagnostic {
+    if let Some(name) = repeated_column(error) {
+        return duplicate_column(&name, place_of_output(&query.ast, &name, places).unwrap_or(query.span));
+    }
+    let mut diagnostic = diagnose(error, places, query.span);
+    if diagnostic.span == query.span {
+        diagnostic.span = blame(catalog, query, error, places);
+    }
+    if let Some(name) = error.diagnostic().and_then(|d| d.message.strip_prefix("Invalid function '")) {
+        let name = name.trim_end_matches('\'');
+        let known = catalog.udf_names().into_iter().chain(catalog.udaf_names()).collect::<Vec<_>>();
+        let near = nearest(name, known.iter().map(String::as_str));
+        let help = near.map(|near| format!("did you mean `{near}`?"));
+        return Diagnostic::new(
+            "unknown-function",
+            diagnostic.span,
+            format!("there is no function `{name}`"),
+            "no such function",
+        )
+        .with_help_opt(help);
+    }
+    diagnostic
+}
+
+/// The name that two columns of a SELECT would have, if that is the mistake.
+fn repeated_column(error: &DataFusionError) -> Option<String> {
+    let name = match error.find_root() {
+        DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
+            // With one input to a SELECT, no column is ambiguous but one that is also computed.
+            SchemaError::AmbiguousReference { field } => field.name.clone(),
+            SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+                name.clone()
+            }
+            SchemaError::FieldNotFound { .. } => return None,
+        },
+        DataFusionError::Plan(text) => {
+            let (_, rest) = text.split_once("unique expression names but the expression \"")?;
+            let (name, _) = rest.split_once("\" at position")?;
+            let alias = name.rsplit_once(" AS ").map(|(_, alias)| alias);
+            alias.or_else(|| name.rsplit('.').next()).unwrap_or(name).to_owned()
+        }
+        _ => return None,
     };
-    let hints = located.map(|d| d.helps.iter().map(|h| &h.message).chain(d.notes.iter().map(|n| &n.message)));
-    let help = hints.and_then(|mut hints| hints.next().cloned());
-    Diagnostic::new("query", span.unwrap_or(otherwise), lower_first(&message), "").with_help_opt(help)
+    Some(name)
+}
+
+/// Two columns of one name.
+pub(super) fn duplicate_column(name: &str, span: Span) -> Diagnostic {
+    Diagnostic::new("duplicate-column", span, format!("two columns of this query are called `{name}`"), "")
+        .with_help("give one of them another name with AS")
+}
+
+/// The last item of a SELECT list that gives a column called `name`.
+pub(super) fn place_of_output(query: &sql::Query, name: &str, places: &Places<'_>) -> Option<Span> {
+    let sql::SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let last = select.projection.iter().rev().find(|item| {
+        let ident = match item {
+            sql::SelectItem::ExprWithAlias { alias, .. } => Some(alias),
+            sql::SelectItem::UnnamedExpr(sql::Expr::Identifier(ident)) => Some(ident),
+            sql::SelectItem::UnnamedExpr(sql::Expr::CompoundIdentifier(idents)) => idents.last(),
+            _ => None,
+        };
+        ident.is_some_and(|ident| ident.value.eq_ignore_ascii_case(name))
+    });
+    last.map(|item| places.node(item, Span::default())).filter(|span| span.end > 0)
 }
 
 fn schema_error(error: &SchemaError, places: &Places<'_>, span: Option<Span>, otherwise: Span) -> Diagnostic {
@@ -135,23 +223,17 @@ fn schema_error(error: &SchemaError, places: &Places<'_>, span: Option<Span>, ot
     };
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
+            let elsewhere = valid_fields.iter().find(|c| c.name == field.name);
+            if let (Some(wrong), Some(right)) = (&field.relation, elsewhere) {
+                let message = format!("there is no column `{}` in `{wrong}` here", field.name);
+                return Diagnostic::new("unknown-column", of(field), message, "no such column")
+                    .with_help(format!("did you mean `{}`?", right.flat_name()));
+            }
             unknown_column(&field.name, of(field), valid_fields.iter().map(|c| c.name.as_str()))
         }
-        SchemaError::AmbiguousReference { field } => Diagnostic::new(
-            "ambiguous-column",
-            of(field),
-            format!("`{}` is a column of more than one input", field.name),
-            "which one?",
-        )
-        .with_help("write the input's name before the column's"),
+        SchemaError::AmbiguousReference { field } => duplicate_column(&field.name, of(field)),
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
-            Diagnostic::new(
-                "duplicate-column",
-                span.unwrap_or(otherwise),
-                format!("two columns of this query are called `{name}`"),
-                "",
-            )
-            .with_help("give one of them another name with AS")
+            duplicate_column(name, span.unwrap_or(otherwise))
         }
     }
 }
@@ -212,18 +294,20 @@ fn lower_first(text: &str) -> String {
 
 /// Where in the query the mistake stands that `error` is about, if it does not say so itself: the one part of a SELECT
 /// that fails with the same words when it is planned without the others.
-pub(super) fn blame(
-    catalog: &Catalog<'_>,
-    query: &crate::ast::Query,
-    error: &DataFusionError,
-    places: &Places<'_>,
-) -> Span {
-    let sql::SetExpr::Select(select) = query.ast.body.as_ref() else { return query.span };
-    let fails = |select: sql::Select| {
-        let body = Box::new(sql::SetExpr::Select(Box::new(select)));
-        let probe = sql::Query { body, ..(*query.ast).clone() };
-        catalog.query(&probe).err().is_some_and(|e| plain(&e) == plain(error))
+fn blame(catalog: &Catalog<'_>, query: &crate::ast::Query, error: &DataFusionError, places: &Places<'_>) -> Span {
+    let words = plain(error);
+    let fails = |body: sql::SetExpr| {
+        let probe = sql::Query { body: Box::new(body), ..(*query.ast).clone() };
+        catalog.query(&probe).err().is_some_and(|e| plain(&e) == words)
     };
+    let mut body = query.ast.body.as_ref();
+    let mut span = query.span;
+    while let sql::SetExpr::SetOperation { left, right, .. } = body {
+        let Some(side) = [left, right].into_iter().find(|side| fails(side.as_ref().clone())) else { return span };
+        span = places.node(side.as_ref(), span);
+        body = side.as_ref();
+    }
+    let sql::SetExpr::Select(select) = body else { return span };
     let one = sql::SelectItem::UnnamedExpr(sql::Expr::value(sql::Value::Boolean(true)));
     let base = sql::Select {
         projection: vec![one],
@@ -233,15 +317,16 @@ pub(super) fn blame(
         distinct: None,
         ..(**select).clone()
     };
+    let fails = |select: sql::Select| fails(sql::SetExpr::Select(Box::new(select)));
     if let Some(condition) = &select.selection
         && fails(sql::Select { selection: Some(condition.clone()), ..base.clone() })
     {
-        return places.node(condition, query.span);
+        return places.node(condition, span);
     }
     for item in &select.projection {
         if fails(sql::Select { projection: vec![item.clone()], ..base.clone() }) {
-            return places.node(item, query.span);
+            return places.node(item, span);
         }
     }
-    query.span
+    span
 }

@@ -198,7 +198,7 @@ impl Lowering<'_, '_> {
     }
 
     fn no_window(&self, at: Span, rows: &Rows) -> Diagnostic {
-        let column = self.event_time_name(rows);
+        let column = self.event_time_name(rows).unwrap_or_else(|| "event_time".to_owned());
         Diagnostic::new(
             "aggregate-without-window",
             at,
@@ -220,19 +220,22 @@ impl Lowering<'_, '_> {
             format!("the watermark of these rows is not about {what}, so windows over it never close"),
             "not the event time",
         )
-        .with_help(format!("write window({column}, ...)"))
+        .with_help(match column {
+            Some(column) => format!("write window({column}, INTERVAL '5 minutes')"),
+            None if rows.facts.hidden.provenance => {
+                "carry the event time along: select its column in the table above too".to_owned()
+            }
+            None => "carry the event time along: in the table above, select window_time(window) AS event_time, and group by \
+                     a window of that"
+                .to_owned(),
+        })
     }
 
     /// How the event time of `rows` is written.
-    fn event_time_name(&self, rows: &Rows) -> String {
-        let schema = rows.plan.schema();
-        if let Some(i) = rows.facts.event_time.first() {
-            return schema.field(*i).name().clone();
-        }
-        match rows.facts.windows.first() {
-            Some(i) => format!("window_time({})", super::plan::quoted(schema.field(*i).name())),
-            None => "event_time".to_owned(),
-        }
+    fn event_time_name(&self, rows: &Rows) -> Option<String> {
+        let name = |i: &usize| super::plan::quoted(rows.plan.schema().field(*i).name());
+        let window = || rows.facts.windows.first().map(|i| format!("window_time({})", name(i)));
+        rows.facts.event_time.first().map(name).or_else(window)
     }
 }
 

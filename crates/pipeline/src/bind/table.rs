@@ -174,7 +174,7 @@ fn upstream(schema: &SchemaRef, flows: &[BoundFlow]) -> Upstream {
 fn ledger(shapes: impl Iterator<Item = Shape>) -> Ledger {
     let of = |shape: Shape| match shape {
         Shape { many: true, .. } => Ledger::OutOnly,
-        Shape { aggregates: 0, dedups: 0 | 1, .. } => Ledger::Rows,
+        Shape { aggregates: 0, .. } => Ledger::Rows,
         Shape { aggregates: 1, dedups: 0, .. } => Ledger::Aggregate,
         _ => Ledger::OutOnly,
     };

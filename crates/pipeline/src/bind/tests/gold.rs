@@ -101,3 +101,82 @@ fn windows_stand_on_windows() {
     assert_eq!(graph.tables[3].clauses, ["a.0"]);
     insta::assert_snapshot!("windows_on_windows", graph.describe().to_string());
 }
+
+#[test]
+fn a_watermark_at_a_view_stands_at_its_stream() {
+    let text = format!(
+        "{SALES}CREATE TEMPORARY VIEW v AS SELECT region, event_time AS time FROM STREAM sales;
+         CREATE TEMPORARY VIEW w AS SELECT x.time AS at FROM STREAM v AS x;
+         CREATE STREAMING TABLE t AS SELECT count(*) AS n FROM STREAM w WATERMARK at DELAY OF INTERVAL '1 minute'
+         GROUP BY window(at, INTERVAL '1 minute');"
+    );
+    let graph = graph(&text);
+    assert_eq!(shape(&graph.tables[0].flows[0].node), "Plan(Aggregate(Late(Plan(Stream clause))))");
+    let (upstream, clause) = graph.clauses().remove("t.0").unwrap();
+    assert_eq!((upstream.as_str(), clause.column.as_str()), ("sales", "event_time"));
+}
+
+#[test]
+fn steps_read_like_sql() {
+    let text = format!(
+        "{SALES}CREATE STREAMING TABLE t AS SELECT window.start, upper(region) AS r, sum(amount), count(*) AS n,
+         count(DISTINCT product) FILTER (WHERE quantity > 1) AS p
+         FROM STREAM sales WATERMARK event_time DELAY OF INTERVAL '90 seconds'
+         WHERE ingest_time - event_time < INTERVAL '1 day' AND region LIKE 'N%'
+         GROUP BY window(event_time, INTERVAL '10 minutes', INTERVAL '2 minutes 30 seconds'), region HAVING count(*) > 2;
+         CREATE STREAMING TABLE u AS SELECT DISTINCT ON (lower(event_id)) x.*
+         FROM (SELECT *, unnest([1, 2]) AS e FROM STREAM sales) AS x;
+         CREATE FLOW f AS INSERT INTO u SELECT *, CAST(1 AS bigint) AS e FROM STREAM sales WHERE _timestamp > now();"
+    );
+    insta::assert_snapshot!(graph(&text).describe().to_string());
+}
+
+#[test]
+fn queries_of_many_shapes_bind() {
+    let mut out = String::new();
+    for query in [
+        "SELECT date_trunc('day', event_time) AS d, count(*) AS n FROM STREAM sales WATERMARK event_time DELAY OF INTERVAL \
+         '1 minute' GROUP BY d, window(event_time, INTERVAL '1 minute')",
+        "SELECT region, window.start AS s, first_value(product ORDER BY ingest_time DESC) AS p FROM STREAM sales AS s \
+         WATERMARK event_time DELAY OF INTERVAL '1 minute' GROUP BY 1, window(s.event_time, INTERVAL '1 minute')",
+        "SELECT count(*) AS n FROM (SELECT DISTINCT ON (event_id) event_time AS t, upper(region) AS r FROM STREAM sales \
+         WATERMARK event_time DELAY OF INTERVAL '1 minute') AS x GROUP BY window(t, INTERVAL '1 minute'), r",
+        "WITH c AS (SELECT window, region, count(*) AS n FROM STREAM sales WATERMARK event_time DELAY OF INTERVAL '1 minute' \
+         GROUP BY window(event_time, INTERVAL '1 minute'), region) SELECT max(n) AS m FROM c GROUP BY window(c.window, \
+         INTERVAL '1 hour')",
+        "SELECT avg(amount) AS a, approx_percentile_cont(quantity, 0.5) AS b, array_agg(DISTINCT product) AS c, \
+         stddev(quantity) AS d, bool_and(quantity > 1) AS e FROM STREAM sales WATERMARK event_time DELAY OF INTERVAL \
+         '1 minute' GROUP BY window(event_time, INTERVAL '1 minute'), region || plan_tier",
+        "SELECT region FROM STREAM sales WATERMARK event_time DELAY OF INTERVAL '1 minute' UNION SELECT product FROM STREAM \
+         sales WATERMARK ingest_time DELAY OF INTERVAL '2 minutes'",
+        "SELECT hex(quantity) AS h, initcap(region) AS i, sha2(region, 256) AS s, date_add(CAST(event_time AS DATE), 1) AS d, \
+         CASE WHEN quantity > 1 THEN 'a' ELSE 'b' END AS c, _headers[1]['key'] AS k, regexp_like(region, 'N.*') AS r, \
+         extract(hour FROM event_time) AS e, coalesce(event_id, 'x') AS o, CAST(quantity AS long) AS l FROM STREAM sales",
+        "SELECT count(*) AS n FROM (SELECT event_time FROM STREAM sales WATERMARK event_time DELAY OF INTERVAL '1 minute' \
+         UNION ALL SELECT event_time FROM STREAM more WATERMARK event_time DELAY OF INTERVAL '2 minutes') AS u \
+         GROUP BY window(event_time, INTERVAL '1 minute')",
+        "SELECT DISTINCT ON (region) * EXCEPT (_key, _headers) FROM STREAM sales WHERE quantity BETWEEN 1 AND 3",
+        "SELECT DISTINCT ON (a.region) a.region, b FROM (SELECT DISTINCT ON (product) region, product AS b FROM STREAM sales) AS a",
+        "SELECT window, count(*) AS n FROM STREAM sales WATERMARK event_time DELAY OF INTERVAL '1 minute' \
+         GROUP BY window(event_time, '1 minute') HAVING sum(quantity) > 10 AND window.start > TIMESTAMP '2026-01-01'",
+    ] {
+        let more = SALES.replace("TABLE sales", "TABLE more");
+        let graph = graph(&format!("{SALES}{more}CREATE STREAMING TABLE t AS {query};"));
+        let table = &graph.tables[0];
+        let columns: Vec<String> = table
+            .schema
+            .fields()
+            .iter()
+            .map(|f| format!("{} {}", f.name(), crate::bind::describe::sql_type(f.data_type())))
+            .collect();
+        out.push_str(&format!(
+            "{query}\n  {}\n  {}\n  {:?} {:?} event time {:?}\n\n",
+            shape(&table.flows[0].node),
+            columns.join(", "),
+            table.ledger,
+            table.clauses,
+            table.event_time
+        ));
+    }
+    insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!("queries_of_many_shapes", out) });
+}

@@ -1,0 +1,96 @@
+//! Expressions as they would be written.
+
+use std::collections::BTreeMap;
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, ScalarValue};
+use datafusion::logical_expr::Expr;
+use datafusion::sql::unparser::Unparser;
+use datafusion::sql::unparser::dialect::CustomDialectBuilder;
+use sluicebox_core::provenance::is_hidden;
+
+use crate::graph::AggregateNode;
+use crate::window::WINDOW;
+
+/// What the columns above an aggregate mean: DataFusion names them after their expressions, at length.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    names: BTreeMap<String, String>,
+}
+
+impl Words {
+    /// From here on the columns of `node` may be met.
+    pub(super) fn learn(&mut self, node: &AggregateNode) {
+        let mut meanings: Vec<String> = node.group.iter().map(|e| self.say(e)).collect();
+        meanings.insert(node.window.position.min(meanings.len()), WINDOW.to_owned());
+        meanings.extend(node.aggregates.iter().map(|e| self.say(e)).collect::<Vec<_>>());
+        self.names.extend(node.schema.fields().iter().map(|f| f.name().clone()).zip(meanings));
+    }
+
+    /// The expression in SQL, columns without qualifiers.
+    pub(super) fn say(&self, expr: &Expr) -> String {
+        let plain = expr.clone().transform_up(|e| Ok(self.plain(e))).map_or_else(|_| expr.clone(), |t| t.data);
+        let dialect = CustomDialectBuilder::new().build();
+        let unparser = Unparser::new(&dialect).with_pretty(true);
+        unparser.expr_to_sql(&plain).map_or_else(|_| plain.human_display().to_string(), |sql| sql.to_string())
+    }
+
+    fn plain(&self, expr: Expr) -> Transformed<Expr> {
+        match &expr {
+            Expr::Column(column) => {
+                let name = self.names.get(&column.name).unwrap_or(&column.name);
+                Transformed::yes(Expr::Column(Column::new_unqualified(name)))
+            }
+            Expr::ScalarFunction(f) if f.func.name() == "get_field" => match f.args.as_slice() {
+                [Expr::Column(of), Expr::Literal(ScalarValue::Utf8(Some(field)), _)] => {
+                    Transformed::yes(Expr::Column(Column::new_unqualified(format!("{}.{field}", of.name))))
+                }
+                _ => Transformed::no(expr),
+            },
+            // count(*) counts ones.
+            Expr::AggregateFunction(f) if f.func.name() == "count" => match f.params.args.as_slice() {
+                [Expr::Literal(value, _)] if !value.is_null() && !f.params.distinct && f.params.filter.is_none() => {
+                    Transformed::yes(Expr::Column(Column::new_unqualified("count(*)")))
+                }
+                _ => Transformed::no(expr),
+            },
+            Expr::Literal(value, _) => match length(value) {
+                Some(micros) => {
+                    let text = format!("INTERVAL '{}'", super::describe::duration(micros));
+                    Transformed::yes(Expr::Column(Column::new_unqualified(text)))
+                }
+                None => Transformed::no(expr),
+            },
+            Expr::Alias(alias) => Transformed::yes(alias.expr.as_ref().clone()),
+            _ => Transformed::no(expr),
+        }
+    }
+
+    /// A visible column of a projection that is more than one of the input's: what it is, and its name.
+    pub(super) fn computed(&self, expr: &Expr) -> Option<String> {
+        let name = expr.qualified_name().1;
+        if is_hidden(&name) || name.contains("__unnest_placeholder") {
+            return None;
+        }
+        let inner = super::lower::unaliased(expr);
+        if matches!(inner, Expr::Column(_)) {
+            return None;
+        }
+        let text = self.say(inner);
+        Some(if text == name { text } else { format!("{text} AS {name}") })
+    }
+}
+
+/// The length of an interval or duration that has a fixed one, and is not negative.
+fn length(value: &ScalarValue) -> Option<i64> {
+    let micros = match value {
+        ScalarValue::DurationSecond(Some(v)) => v.checked_mul(1_000_000)?,
+        ScalarValue::DurationMillisecond(Some(v)) => v.checked_mul(1_000)?,
+        ScalarValue::DurationMicrosecond(Some(v)) => *v,
+        ScalarValue::IntervalMonthDayNano(Some(v)) if v.months == 0 && v.nanoseconds % 1_000 == 0 => {
+            i64::from(v.days).checked_mul(86_400_000_000)?.checked_add(v.nanoseconds / 1_000)?
+        }
+        _ => return None,
+    };
+    (micros >= 0).then_some(micros)
+}
