@@ -136,11 +136,8 @@ pub fn sweep_temporaries(dir: &Path) -> Result<(), FileError> {
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
 
 fn write_synced(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(|e| FileError::new("create", path, e))?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).open(path).map_err(|e| FileError::new("create", path, e))?;
     fault::point("create.opened");
     file.write_all(content).map_err(|e| FileError::new("write", path, e))?;
     fault::point("create.written");

@@ -72,9 +72,7 @@ impl Ledger {
     pub fn equation(self) -> &'static str {
         match self {
             Self::Rows => "rows_in = written + duplicate + late + quarantined + dropped + filtered",
-            Self::Aggregate => {
-                "rows_in = absorbed + late + filtered; rows_out = written + quarantined + dropped"
-            }
+            Self::Aggregate => "rows_in = absorbed + late + filtered; rows_out = written + quarantined + dropped",
             Self::OutOnly => "rows_out = written + quarantined + dropped",
         }
     }
@@ -85,9 +83,7 @@ impl Ledger {
         let out = fates.written + fates.quarantined + fates.dropped;
         match self {
             Self::Rows => fates.rows_in == out + fates.duplicate + fates.late + fates.filtered,
-            Self::Aggregate => {
-                fates.rows_in == fates.absorbed + fates.late + fates.filtered && fates.rows_out == out
-            }
+            Self::Aggregate => fates.rows_in == fates.absorbed + fates.late + fates.filtered && fates.rows_out == out,
             Self::OutOnly => fates.rows_out == out,
         }
     }

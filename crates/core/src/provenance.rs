@@ -47,10 +47,7 @@ pub fn provenance_fields() -> [FieldRef; 2] {
 /// The fields that a WATERMARK clause adds: [`EVENT_TIME`] and [`LATE`].
 #[must_use]
 pub fn watermark_fields() -> [FieldRef; 2] {
-    [
-        Arc::new(Field::new(EVENT_TIME, event_time_type(), true)),
-        Arc::new(Field::new(LATE, DataType::UInt8, false)),
-    ]
+    [Arc::new(Field::new(EVENT_TIME, event_time_type(), true)), Arc::new(Field::new(LATE, DataType::UInt8, false))]
 }
 
 /// Whether `name` is that of a hidden column.
@@ -71,13 +68,7 @@ pub fn visible_schema(schema: &Schema) -> SchemaRef {
 /// # Errors
 /// None for a batch that is well formed.
 pub fn visible(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let keep: Vec<usize> = batch
-        .schema_ref()
-        .fields()
-        .iter()
-        .enumerate()
-        .filter(|(_, f)| !is_hidden(f.name()))
-        .map(|(i, _)| i)
-        .collect();
+    let keep: Vec<usize> =
+        batch.schema_ref().fields().iter().enumerate().filter(|(_, f)| !is_hidden(f.name())).map(|(i, _)| i).collect();
     batch.project(&keep)
 }

@@ -1,0 +1,44 @@
+//! From an error to what a person reads and the exit code.
+
+use std::process::ExitCode;
+
+use sluicebox_core::{Blame, Blamed};
+use sluicebox_engine::EngineError;
+use sluicebox_pipeline::diagnostic::Diagnostics;
+
+/// A mistake on the command line or in what it names, without a place in a pipeline: exit code 2.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Prints `error` on stderr and gives its exit code.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    if let Some(diagnostics) = error.downcast_ref::<Diagnostics>() {
+        let colour = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+        eprint!("{}", diagnostics.render(colour));
+        return ExitCode::from(2);
+    }
+    eprintln!("error: {error:#}");
+    if error.downcast_ref::<Usage>().is_some() {
+        return ExitCode::from(2);
+    }
+    match error.downcast_ref::<EngineError>() {
+        Some(EngineError::FailUpdate { .. }) => ExitCode::from(3),
+        Some(error) => match error.blame() {
+            Blame::User => ExitCode::from(2),
+            Blame::Outside => ExitCode::from(1),
+            Blame::Us => {
+                eprintln!("this is a bug in Sluicebox: please report it with the lines above");
+                ExitCode::from(1)
+            }
+        },
+        None => ExitCode::from(1),
+    }
+}

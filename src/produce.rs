@@ -1,0 +1,124 @@
+//! `sluicebox produce`: made-up events, to Kafka and its registry or to the embedded log.
+
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use sluicebox_core::{Clock, SystemClock};
+use sluicebox_testkit::register;
+use sluicebox_testkit::sales::{SALES_SCHEMA, SalesConfig, SalesGenerator, Shares};
+use sluicebox_testkit::sink::{EmbeddedSink, EventSink, KafkaSink, KafkaTarget, Produced, fill, live};
+
+use crate::failure::Usage;
+use crate::load::{LOG_DIR, open_log, register_sales};
+
+/// Write made-up events to a topic
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluicebox produce sales --events 1000000
+  sluicebox produce sales --rate 2000 --late 0.02 --malformed 0
+  KAFKA_BOOTSTRAP_SERVERS=localhost:9092 SCHEMA_REGISTRY_URL=http://localhost:8081 sluicebox produce sales
+
+With KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL set the events go to Kafka, else to the embedded log below
+data/.log. Event i is a pure function of the seed, i and the moment of the call.")]
+pub struct ProduceArgs {
+    /// What to make up
+    #[arg(value_enum)]
+    what: What,
+    /// The topic; made when it is not there
+    #[arg(long, default_value = "sales.events.v1")]
+    topic: String,
+    /// The partitions that a new topic gets
+    #[arg(long, default_value_t = 3)]
+    partitions: i32,
+    /// So many events, spread over the last two hours, at once; without it, live at --rate until Ctrl-C
+    #[arg(long)]
+    events: Option<u64>,
+    /// Events a second when live; with --events also, so many at that rate
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Two runs of one seed and one moment make the same events
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Share of events 10.5 to 30 minutes behind
+    #[arg(long, value_name = "R", default_value_t = 0.01)]
+    late: f64,
+    /// Share of copies of an earlier event
+    #[arg(long, value_name = "R", default_value_t = 0.01)]
+    duplicate: f64,
+    /// Share of events that break an expectation
+    #[arg(long, value_name = "R", default_value_t = 0.01)]
+    invalid: f64,
+    /// Share of events that are no rows
+    #[arg(long, value_name = "R", default_value_t = 0.005)]
+    malformed: f64,
+}
+
+/// What can be made up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// Sales of subscriptions, as sql/gold_revenue.sql reads them
+    Sales,
+}
+
+/// Produces the events.
+pub async fn produce(args: ProduceArgs) -> anyhow::Result<()> {
+    let What::Sales = args.what;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let (mut sink, schema_id, place) = target(&args, &clock).await?;
+    let mut config = SalesConfig::new(args.seed, clock.now_micros());
+    config.schema_id = schema_id;
+    config.partitions = sink.partitions();
+    config.shares =
+        Shares { late: args.late, duplicate: args.duplicate, invalid: args.invalid, malformed: args.malformed };
+    config.rate = args.rate.unwrap_or(config.rate);
+    let is_live = args.rate.is_some() || args.events.is_none();
+    config.backlog = if is_live { 0 } else { args.events.unwrap_or(0) };
+    config.check().map_err(|e| Usage(e.to_string()))?;
+    let generator = SalesGenerator::new(config)?;
+    let produced = if is_live {
+        eprintln!("producing to {place}; Ctrl-C stops");
+        let stop = crate::run::stop_signal();
+        live(&generator, sink.as_mut(), clock.as_ref(), 0, args.events, stop, |_| {}).await?
+    } else {
+        let events = args.events.unwrap_or(0);
+        tokio::task::spawn_blocking(move || fill(&generator, sink.as_mut(), 0..events, |_| {})).await??
+    };
+    eprintln!("{} to {place}", describe(&produced));
+    Ok(())
+}
+
+async fn target(args: &ProduceArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<(Box<dyn EventSink>, u32, String)> {
+    let env = |name: &str| std::env::var(name).ok().filter(|v| !v.trim().is_empty());
+    let Some(brokers) = env("KAFKA_BOOTSTRAP_SERVERS") else {
+        let id = register_sales(&args.topic).await?;
+        let sink = EmbeddedSink::open(open_log(clock)?, &args.topic, args.partitions)?;
+        return Ok((Box::new(sink), id, format!("{} in {LOG_DIR}", args.topic)));
+    };
+    let registry = env("SCHEMA_REGISTRY_URL").ok_or_else(|| {
+        Usage(
+            "KAFKA_BOOTSTRAP_SERVERS is set and SCHEMA_REGISTRY_URL is not: the events' schema needs a registry"
+                .to_owned(),
+        )
+    })?;
+    let id = register(&registry, &args.topic, SALES_SCHEMA).await?;
+    let target = KafkaTarget {
+        brokers: brokers.clone(),
+        topic: args.topic.clone(),
+        partitions: args.partitions,
+        ..Default::default()
+    };
+    Ok((Box::new(KafkaSink::connect(&target).await?), id, format!("{} at {brokers}", args.topic)))
+}
+
+fn describe(produced: &Produced) -> String {
+    format!(
+        "{} events ({} good, {} late, {} duplicate, {} invalid, {} malformed)",
+        produced.events,
+        produced.events - produced.late - produced.duplicate - produced.invalid - produced.malformed,
+        produced.late,
+        produced.duplicate,
+        produced.invalid,
+        produced.malformed
+    )
+}
