@@ -14,7 +14,8 @@
 //! and a window that no row fell into does not exist.
 //!
 //! **Order.** Rows reach Partial in (partition, offset) order, runs of a pane are merged in batch order, panes of a window
-//! in time order: an aggregate that depends on the order of its input sees that one. Output rows are in the order of
+//! in time order. An aggregate with ORDER BY sorts for itself; one that depends on the order of its input without saying which
+//! (`array_agg(x)`, `first_value(x)`) sees that one: as rows came if the window is one pane. Output rows are in the order of
 //! (window start, keys), ascending, NULL first.
 //!
 //! **State format.** One row a (pane, group): `g0` the pane's start in microseconds, `g1`.. the other group keys, `a<i>_s<j>`
