@@ -100,6 +100,11 @@ def sql(text):
     return "'" + str(text).replace("'", "''") + "'"
 
 
+def settings(topic):
+    """What every run over a topic of the contract producer sets: it takes some of its transactions back."""
+    return {"sales_events.subscribe": topic, "sales_events.kafka.isolation.level": "read_committed"}
+
+
 def command(binary, pipeline, settings, checkpoint="checkpoints/run", more=()):
     """The command line of a run that takes what is there and ends."""
     line = [os.path.abspath(binary), "run", os.path.abspath(pipeline), "--trigger", "available-now",

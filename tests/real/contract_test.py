@@ -42,7 +42,7 @@ def main():
         folder = os.path.join(base, name)
         shutil.rmtree(folder, ignore_errors=True)
         begun = time.monotonic()
-        common.run(options.binary, PIPELINE, folder, {"sales_events.subscribe": topic, **settings}, env)
+        common.run(options.binary, PIPELINE, folder, {**common.settings(topic), **settings}, env)
         print(f"-- {name}: {time.monotonic() - begun:.1f} s", flush=True)
         wrong += oracle.compare(ledger, folder)
         if first is None:
@@ -50,7 +50,7 @@ def main():
         else:
             wrong += same_tables.compare(first, folder)
     # Once more over the finished checkpoint: nothing is left to do.
-    common.run(options.binary, PIPELINE, first, {"sales_events.subscribe": topic})
+    common.run(options.binary, PIPELINE, first, common.settings(topic))
     print("-- again, with nothing new")
     wrong += oracle.compare(ledger, first)
     if wrong:

@@ -117,7 +117,7 @@ def main():
     print(f"seed {options.seed}, {options.events} events, {options.kills} kills, in {base}", flush=True)
     topic, ledger = f"kill-{options.seed}-{int(time.time())}", os.path.join(base, "ledger.jsonl")
     produce(options, topic, ledger)
-    settings = {"sales_events.subscribe": topic, "sales_events.maxOffsetsPerTrigger": options.max_offsets}
+    settings = {**common.settings(topic), "sales_events.maxOffsetsPerTrigger": options.max_offsets}
     calm, wild = os.path.join(base, "calm"), os.path.join(base, "wild")
     begun = time.monotonic()
     common.run(options.binary, PIPELINE, calm, settings)

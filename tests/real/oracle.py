@@ -234,20 +234,30 @@ class Comparison:
         for path in paths:
             with open(path) as text:
                 report = json.load(text)
-            balance = report.get("balance")
-            if not isinstance(balance, dict) or balance.get("ok") is not True:
-                self.complain(f"reports: {path} does not balance: {balance}")
-            for name, value in (report.get("counts") or {}).items():
-                if isinstance(value, int):
-                    totals[name] += value
-        wanted = {"read": len(expected.bronze) + len(expected.dead) + expected.tombstones,
-                  "tombstones": expected.tombstones, "decoded": len(expected.bronze), "late": len(expected.late),
-                  "dlq": len(expected.dead), "dead_letters": len(expected.dead), "duplicates": expected.duplicates,
-                  "quarantined": len(expected.quarantine)}
-        for name, value in wanted.items():
-            if name in totals and totals[name] != value:
-                self.complain(f"reports: {name} adds up to {totals[name]}, {value} expected")
-        print(f"reports: {len(paths)}, {dict(totals)}")
+            parts = [(part.get("source") or part["table"], part) for part in report["sources"] + report["tables"]]
+            if report["balance"]["ok"] is not True or not all(part["ledger"]["ok"] for _, part in parts):
+                self.complain(f"reports: {path} does not balance: {report['balance']}")
+            for name, part in parts:
+                counts = part.get("fates") or {k: part[k] for k in ("read", "tombstones", "dead_letters", "rows")}
+                totals.update({f"{name}.{fate}": count for fate, count in counts.items()})
+            for source in report["sources"]:
+                totals.update({f"class {name}": count for name, count in source["dead_letters_by_class"].items()})
+        rows, silver = len(expected.bronze), len(expected.silver)
+        gold = self.db.execute("SELECT count(*) FROM expected_gold").fetchone()[0]
+        wanted = {
+            "sales_events.read": rows + len(expected.dead) + expected.tombstones, "sales_events.rows": rows,
+            "sales_events.tombstones": expected.tombstones, "sales_events.dead_letters": len(expected.dead),
+            "bronze_sales.rows_in": rows, "bronze_sales.written": rows,
+            "silver_sales.rows_in": rows, "silver_sales.written": silver, "silver_sales.late": len(expected.late),
+            "silver_sales.duplicate": expected.duplicates, "silver_sales.quarantined": len(expected.quarantine),
+            "silver_sales.dropped": 0, "silver_sales.filtered": 0,
+            "gold_revenue_5m.rows_in": silver, "gold_revenue_5m.absorbed": silver, "gold_revenue_5m.late": 0,
+            "gold_revenue_5m.written": gold,
+        }
+        wrong = {name: (totals[name], value) for name, value in wanted.items() if totals[name] != value}
+        if wrong:
+            self.complain(f"reports: (got, expected) {wrong}")
+        print(f"reports: {len(paths)} balance, {len(wanted)} counts: {'DIFFERENT' if wrong else 'equal'}")
 
 
 def expect(db, expected):
