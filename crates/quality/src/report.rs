@@ -156,6 +156,9 @@ pub struct SourceReport {
     pub ledger: Option<LedgerReport>,
     /// The schemas that events were written with, in the order given.
     pub schemas: Vec<SchemaReport>,
+    /// Writer schema to its fields that the reader schema lacks, as paths: their values are in no table.
+    #[serde(default)]
+    pub schema_drift: BTreeMap<String, Vec<String>>,
     /// Error class to dead letters.
     pub dead_letters_by_class: BTreeMap<String, u64>,
 }
@@ -176,7 +179,7 @@ pub struct InputRange {
 }
 
 /// A schema that events of a batch were written with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchemaReport {
     /// Its id in the registry.
     pub id: i32,

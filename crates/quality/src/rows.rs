@@ -34,9 +34,9 @@ static METRICS: LazyLock<SchemaRef> = LazyLock::new(|| {
 /// |---|---|---|
 /// | query_id, pipeline | Utf8 | whose report |
 /// | batch_clock | Timestamp(us, UTC) | the batch's clock |
-/// | kind | Utf8 | `batch`, `source`, `partition`, `dead_letters`, `schema`, `table` or `expectation` |
+/// | kind | Utf8 | `batch`, `source`, `partition`, `dead_letters`, `schema_drift`, `schema`, `table` or `expectation` |
 /// | dataset | Utf8 | the pipeline, source or table |
-/// | name | Utf8, nullable | `topic/partition`, error class, schema id or expectation; NULL for batch, source and table |
+/// | name | Utf8, nullable | `topic/partition`, error class, schema or expectation; NULL for batch, source and table |
 /// | metric | Utf8 | which number: `written`, `failed`, `lost_offsets`, `watermark`, ... |
 /// | value | Int64, nullable | the number, if it is a count or an offset |
 /// | time | Timestamp(us, UTC), nullable | the number, if it is a time |
@@ -252,6 +252,11 @@ impl BatchReport {
                 let subject =
                     Subject { kind: "dead_letters", name: Some(class), status: Some(Status::Warn), ..subject };
                 metrics.counts(subject, [("count", *count)]);
+            }
+            for (schema, fields) in &source.schema_drift {
+                let subject = Subject { kind: "schema_drift", name: Some(schema), status: None, ..subject };
+                let count = u64::try_from(fields.len()).unwrap_or(u64::MAX);
+                metrics.counts(subject, [("ignored_fields", count)]);
             }
             for schema in &source.schemas {
                 let name = schema.id.to_string();

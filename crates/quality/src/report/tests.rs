@@ -36,6 +36,7 @@ fn source() -> SourceReport {
         schemas: vec![SchemaReport { id: 7, subject: None, version: Some(3), records: 148, first_seen: true }],
         ..SourceReport::default()
     };
+    source.schema_drift.insert("id 7".to_owned(), vec!["customer.zip".to_owned(), "note".to_owned()]);
     source.dead_letters_by_class.insert("truncated".to_owned(), 2);
     source.dead_letters_by_class.insert("unknown_schema_id".to_owned(), 1);
     for (part, (start, end, records)) in parts().iter().zip([(100, 210, 100), (0, 50, 50)]) {
@@ -87,6 +88,7 @@ fn a_report_says_what_was_read_and_what_became_of_it() {
         r#""batch_clock":"2026-09-21T14:13:20.123456Z","status":"warn","balance":{"ok":true,"broken":[]}"#,
         r#""input":{"sales.events.v1":{"0":{"start":100,"end":210,"records":100,"gap_offsets":10,"lost_offsets":0},"1":"#,
         r#""dead_letters_by_class":{"truncated":2,"unknown_schema_id":1}"#,
+        r#""schema_drift":{"id 7":["customer.zip","note"]}"#,
         r#""schemas":[{"id":7,"subject":null,"version":3,"records":148,"first_seen":true}]"#,
         r#""ledger":{"equation":"rows_in = written + duplicate + late + quarantined + dropped + filtered","ok":true}"#,
         r#""name":"valid_amount","dataset":"silver_sales","expr":"amount >= 0","action":"quarantine","evaluated":145"#,
@@ -187,6 +189,7 @@ fn rows_hold_one_number_each() {
     assert_eq!(find("partition", Some("sales.events.v1/0"), "end"), [210]);
     assert_eq!(find("dead_letters", Some("truncated"), "count"), [2]);
     assert_eq!(find("schema", Some("7"), "records"), [148]);
+    assert_eq!(find("schema_drift", Some("id 7"), "ignored_fields"), [2]);
     assert_eq!(find("table", None, "duplicate"), [2]);
     assert_eq!(find("expectation", Some("valid_amount"), "failed"), [2]);
     let times = rows.column_by_name("time").unwrap().as_primitive::<TimestampMicrosecondType>();
