@@ -6,14 +6,14 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::DFSchema;
-use datafusion::common::tree_node::TreeNode;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Aggregate, EmptyRelation, Expr, LogicalPlan, SortExpr};
+use datafusion::logical_expr::{Aggregate, EmptyRelation, Expr, LogicalPlan, SortExpr, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
 use datafusion::physical_expr::expressions::Column;
@@ -56,6 +56,7 @@ impl Plans {
         let mut fields: Vec<FieldRef> = node.input_schema.as_arrow().fields().to_vec();
         fields.push(Arc::new(Field::new(PANE, DataType::Int64, true)));
         let raw = Arc::new(Schema::new(fields));
+        refuse_clock(node)?;
         let logical = Logical::resolve(node, session).map_err(&fail)?;
         let group = logical.group_by(node, session).map_err(&fail)?;
         let (aggregates, filters) = logical.aggregates(node, &raw, session).map_err(&fail)?;
@@ -265,6 +266,34 @@ impl Logical {
     }
 }
 
+/// Expressions are planned once, so that what a batch's clock or chance decides has no place in them.
+fn refuse_clock(node: &AggregateNode) -> Result<()> {
+    let mut found = None;
+    let unsteady = |expr: &Expr| match expr {
+        Expr::ScalarFunction(call) => match call.func.signature().volatility {
+            Volatility::Immutable => false,
+            // Of the stable functions those without arguments tell the time; others depend on settings alone.
+            Volatility::Stable => call.args.is_empty(),
+            Volatility::Volatile => true,
+        },
+        _ => false,
+    };
+    for expr in node.group.iter().chain(&node.aggregates) {
+        let inside = expr.apply(|inner| {
+            found = found.take().or_else(|| unsteady(inner).then(|| inner.to_string()));
+            Ok(TreeNodeRecursion::Continue)
+        });
+        inside.map_err(Error::datafusion(&node.id, "look through the aggregate"))?;
+    }
+    match found {
+        None => Ok(()),
+        Some(call) => Err(Error::Unsupported {
+            operator: node.id.clone(),
+            what: format!("{call} inside an aggregate or its keys; make it a column of a view or table below"),
+        }),
+    }
+}
+
 /// The node's expressions after the analyser has coerced their types.
 fn analysed(node: &AggregateNode, session: &SessionState) -> Result<(Vec<Expr>, Vec<Expr>), DataFusionError> {
     if node.group.is_empty() && node.aggregates.is_empty() {
@@ -283,9 +312,9 @@ fn analysed(node: &AggregateNode, session: &SessionState) -> Result<(Vec<Expr>, 
     plan.apply(|plan| {
         if let LogicalPlan::Aggregate(aggregate) = plan {
             found = Some((aggregate.group_expr.clone(), aggregate.aggr_expr.clone()));
-            return Ok(datafusion::common::tree_node::TreeNodeRecursion::Stop);
+            return Ok(TreeNodeRecursion::Stop);
         }
-        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+        Ok(TreeNodeRecursion::Continue)
     })?;
     found.ok_or_else(|| DataFusionError::Internal("the analyser left no aggregate".into()))
 }

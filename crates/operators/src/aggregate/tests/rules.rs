@@ -157,6 +157,14 @@ fn a_division_by_zero_is_the_querys_fault_and_no_panic() {
 }
 
 #[test]
+fn the_clock_inside_an_aggregate_is_refused_and_not_frozen() {
+    for aggregates in ["max(now())", "count(*) FILTER (WHERE __sb_event_time > now())", "sum(random())"] {
+        let error = WindowAggregate::try_new(&node(&["k"], aggregates, tumbling(10)), &SESSION.state()).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    }
+}
+
+#[test]
 fn next_close_is_when_the_first_row_will_come() {
     let mut operator = operator(&node(&["k"], "count(*)", hopping(10, 4, 0)));
     block_on(operator.process(&[rows(&[(1, 1, 1)])])).unwrap();
