@@ -47,7 +47,7 @@ pub use catalog::{TableFolder, list_tables};
 pub use error::{LakeError, Result};
 pub use folder::{prepare, sweep};
 pub use owner::Owner;
-pub use parquet_table::{ParquetOptions, ParquetTable};
+pub use parquet_table::{ParquetOptions, ParquetTable, ParquetVersion};
 pub use partition::MAX_PARTITIONS;
 pub use publish::{Check, Facts, Refusal, Seen, Step, decide, publish};
 pub use staged::{BatchKey, StagedFile, stage_file};

@@ -8,7 +8,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 
 use crate::TableFormat;
 use crate::error::{LakeError, Result};
@@ -25,10 +25,22 @@ pub struct ParquetOptions {
     pub target_file_bytes: usize,
     /// The zstd level, 1 to 22; 0 leaves pages uncompressed.
     pub zstd_level: i32,
+    /// Which generation of readers has to open the files.
+    pub version: ParquetVersion,
     /// The most rows of a row group.
     pub row_group_rows: usize,
     /// The most bytes, encoded, that a row group takes in memory before it is written out.
     pub row_group_bytes: usize,
+}
+
+/// Which pages and encodings a file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParquetVersion {
+    /// Plain values where dictionaries grow too large: for readers older than those of [`ParquetVersion::V2`].
+    V1,
+    /// Differences instead of plain values: twice as fast to write, and smaller. DuckDB, DataFusion, Arrow, Trino, Spark
+    /// from 3.3 read it.
+    V2,
 }
 
 impl Default for ParquetOptions {
@@ -36,6 +48,7 @@ impl Default for ParquetOptions {
         Self {
             target_file_bytes: 256 * 1024 * 1024,
             zstd_level: 1,
+            version: ParquetVersion::V2,
             row_group_rows: 1024 * 1024,
             row_group_bytes: 64 * 1024 * 1024,
         }
@@ -54,6 +67,10 @@ pub struct ParquetTable {
     properties: WriterProperties,
     target_file_bytes: usize,
 }
+
+/// How large a column's dictionary may grow before its values are written as they are. Codes and names fit; ids, which
+/// gain nothing from a dictionary, are found out early.
+const DICTIONARY_BYTES: usize = 64 * 1024;
 
 /// Who wrote a file. Of the format that readers parse (`<application> version <version>`), without a time or a machine.
 const CREATED_BY: &str = concat!("sluicebox version ", env!("CARGO_PKG_VERSION"));
@@ -218,7 +235,12 @@ fn properties(options: ParquetOptions) -> Result<WriterProperties, ParquetError>
     };
     Ok(WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
+        .set_writer_version(match options.version {
+            ParquetVersion::V1 => WriterVersion::PARQUET_1_0,
+            ParquetVersion::V2 => WriterVersion::PARQUET_2_0,
+        })
         .set_compression(compression)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(options.row_group_rows.max(1)))
         .set_max_row_group_bytes(Some(options.row_group_bytes.max(1)))

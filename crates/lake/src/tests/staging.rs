@@ -82,12 +82,12 @@ fn value() -> impl Strategy<Value = (Option<String>, Option<i32>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn rows_come_back_per_partition_in_order_and_bytes_do_not_depend_on_cuts(
         values in prop::collection::vec(value(), 1..200),
-        repeat in 1_usize..200,
+        repeat in 1_usize..120,
         cuts in prop::collection::vec(0_usize..3000, 1..6),
     ) {
         prop_assume!(cuts.iter().any(|c| *c > 0));
@@ -118,7 +118,7 @@ fn the_same_rows_cut_differently_give_the_same_bytes() {
         (0..60_000).map(|i| (Some("EMEA"), Some(if i < 40_000 { 19_000 } else { 19_000 + i % 3 }))).collect();
     let all = rows(7, &days);
     let dir = tempfile::tempdir().unwrap();
-    let options = ParquetOptions { target_file_bytes: 90_000, ..ParquetOptions::default() };
+    let options = ParquetOptions { target_file_bytes: 20_000, ..ParquetOptions::default() };
     let table = table_with(dir.path(), &["day"], options);
     let mut seen = None;
     for (epoch, cuts) in [vec![60_000], vec![8192], vec![8191, 1, 77], vec![1000, 33_000], vec![13]].iter().enumerate()
