@@ -31,7 +31,9 @@ mod report;
 mod rows;
 
 pub use error::{QualityError, Result};
-pub use judge::{ExpectationResult, FailUpdate, Judge, Judged, Sample, Verdict, quarantine_schema};
+pub use judge::{
+    BATCH_ID, ExpectationResult, FailUpdate, Judge, Judged, SAMPLES, Sample, VIOLATIONS, Verdict, quarantine_schema,
+};
 pub use report::{
     Balance, BatchReport, ExpectationReport, FORMAT, Freshness, InputRange, LedgerReport, Micros, ReportHeader,
     SampleRef, SchemaReport, SourceReport, Status, TableCounts, TableReport, event_time_bounds,
