@@ -32,35 +32,41 @@ def produce(options, topic, ledger):
 
 
 class Killer:
-    """Starts the run, kills it after a while, starts it again."""
+    """Starts the run, kills it after a while, starts it again. The waits are random around the time that it should take to
+    the batch where the next kill is due, so that the kills are spread over the whole topic."""
 
-    def __init__(self, options, folder, settings, longest):
-        self.options, self.folder, self.settings, self.longest = options, folder, settings, longest
+    def __init__(self, options, folder, settings, start_s, batch_s, batches):
+        self.options, self.folder, self.settings = options, folder, settings
+        self.start_s, self.batch_s, self.total = start_s, batch_s, batches
         self.random = random.Random(options.seed)
         self.log = os.path.join(folder, "run.log")
+        self.hit_at = []
 
     def start(self):
         with open(self.log, "ab") as out:
             line = common.command(self.options.binary, PIPELINE, self.settings)
             return subprocess.Popen(line, cwd=self.folder, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
 
-    def batches(self):
-        """How many batches are committed."""
-        path = os.path.join(self.folder, "checkpoints/run/commits")
-        return max((int(n) for n in os.listdir(path) if n.isdigit()), default=-1) + 1 if os.path.isdir(path) else 0
+    def wait(self, kill):
+        """How long the run may live before it is killed for the time `kill`, counted from 0."""
+        ahead = self.total * (kill + 1) / (self.options.kills + 1) - (self.hit_at[-1] if self.hit_at else 0)
+        # A quarter of the kills, and those that are too early, hit while it starts or recovers.
+        if ahead < 1 or self.random.random() < 0.25:
+            return self.random.uniform(0, self.start_s + self.batch_s)
+        return self.random.uniform(self.start_s, self.start_s + 2 * ahead * self.batch_s)
 
     def go(self):
         """The number of kills that hit before the run came to its end."""
         for kill in range(self.options.kills):
+            wait = self.wait(kill)
             run = self.start()
-            # Some early, in recovery, most anywhere.
-            wait = self.random.uniform(0, self.longest * (0.3 if kill % 4 == 0 else 1))
             try:
                 code = run.wait(wait)
             except subprocess.TimeoutExpired:
                 run.send_signal(signal.SIGKILL)
                 run.wait()
-                print(f"kill {kill + 1}: after {wait:.2f} s, {self.batches()} batches committed", flush=True)
+                self.hit_at.append(committed(self.folder))
+                print(f"kill {kill + 1}: after {wait:.2f} s, {self.hit_at[-1]} of {self.total} batches", flush=True)
                 continue
             if code != 0:
                 self.fail(code)
@@ -78,16 +84,39 @@ class Killer:
         raise SystemExit(f"the run ended with {code}; its log: {self.log}")
 
 
-def killed(options, folder, settings, longest):
-    """A run that was killed often enough, while a reader looked on. Each try takes shorter steps."""
-    for _ in range(4):
+def committed(folder):
+    """How many batches are committed."""
+    path = os.path.join(folder, "checkpoints/run/commits")
+    return max((int(n) for n in os.listdir(path) if n.isdigit()), default=-1) + 1 if os.path.isdir(path) else 0
+
+
+def undisturbed(options, folder, settings):
+    """Runs to the end; returns the seconds until its first batch and of each after it, and the number of batches."""
+    killer = Killer(options, folder, settings, 0, 0, 0)
+    begun, first = time.monotonic(), None
+    run = killer.start()
+    while run.poll() is None:
+        if first is None and committed(folder):
+            first = time.monotonic() - begun
+        time.sleep(0.01)
+    if run.returncode != 0:
+        killer.fail(run.returncode)
+    took, batches = time.monotonic() - begun, committed(folder)
+    first = first or took
+    print(f"undisturbed: {took:.1f} s, {batches} batches, the first after {first:.1f} s", flush=True)
+    return first, (took - first) / max(1, batches - 1), batches
+
+
+def killed(options, folder, settings, pace):
+    """A run that was killed often enough, while a reader looked on; the number of things that were wrong."""
+    for _ in range(3):
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)
         stop = folder + ".stop"
         if os.path.exists(stop):
             os.unlink(stop)
         reader = subprocess.Popen([sys.executable, os.path.join(HERE, "glob_reader.py"), folder, stop])
-        killer = Killer(options, folder, settings, longest)
+        killer = Killer(options, folder, settings, *pace)
         try:
             kills = killer.go()
             if kills == options.kills:
@@ -96,10 +125,15 @@ def killed(options, folder, settings, longest):
             with open(stop, "w"):
                 pass
             code = reader.wait()
-        if kills == options.kills:
-            return code
-        print(f"only {kills} kills before its end; again, with shorter waits")
-        longest *= 0.6
+        if kills < options.kills:
+            print(f"only {kills} kills before its end; again")
+            continue
+        moments = len(set(killer.hit_at))
+        print(f"{kills} kills, after {moments} different numbers of batches")
+        if moments < min(options.kills, pace[2]) // 3:
+            print("the kills hit too few different batches to tell anything")
+            return code + 1
+        return code
     raise SystemExit("the run ends before it can be killed often enough: give more --events")
 
 
@@ -113,18 +147,14 @@ def main():
     parser.add_argument("--max-offsets", type=int, default=4_000, help="offsets a batch")
     options = parser.parse_args()
     base = os.path.abspath(options.folder or tempfile.mkdtemp(prefix="sluicebox-kill-"))
-    os.makedirs(base, exist_ok=True)
+    calm, wild = os.path.join(base, "calm"), os.path.join(base, "wild")
+    os.makedirs(calm, exist_ok=True)
     print(f"seed {options.seed}, {options.events} events, {options.kills} kills, in {base}", flush=True)
     topic, ledger = f"kill-{options.seed}-{int(time.time())}", os.path.join(base, "ledger.jsonl")
     produce(options, topic, ledger)
     settings = {**common.settings(topic), "sales_events.maxOffsetsPerTrigger": options.max_offsets}
-    calm, wild = os.path.join(base, "calm"), os.path.join(base, "wild")
-    begun = time.monotonic()
-    common.run(options.binary, PIPELINE, calm, settings)
-    took = time.monotonic() - begun
-    print(f"undisturbed: {took:.1f} s", flush=True)
-    # On average half of the longest wait a kill, and a start is lost with each.
-    wrong = killed(options, wild, settings, max(0.6, 1.6 * took / options.kills))
+    pace = undisturbed(options, calm, settings)
+    wrong = killed(options, wild, settings, pace)
     for name, folder in (("undisturbed", calm), ("killed", wild)):
         print(f"-- {name} and the oracle")
         wrong += oracle.compare(ledger, folder)

@@ -1,0 +1,92 @@
+//! The job on the README's first page, against plain batch queries over what it read.
+#![expect(clippy::expect_used, reason = "a test may stop at the first surprise")]
+
+mod support;
+
+use support::{Workspace, assert_same};
+
+/// Silver as a batch query: the first copy of each key among the valid rows that are in no side output for lateness.
+/// The topic's key is the account, so copies of an event are in one partition and its offsets order them.
+const SILVER: &str = "
+    WITH candidates AS (
+      SELECT b.* FROM bronze.sales b
+      WHERE NOT EXISTS (SELECT 1 FROM late.silver_sales l WHERE l._partition = b._partition AND l._offset = b._offset)
+        AND event_id IS NOT NULL AND region IN ('NA', 'EMEA', 'APAC', 'LATAM')
+        AND plan_tier IN ('free', 'pro', 'enterprise') AND currency IN ('USD', 'EUR', 'GBP') AND amount >= 0),
+    numbered AS (SELECT *, row_number() OVER (PARTITION BY event_id ORDER BY _partition, _offset) AS n FROM candidates)
+    SELECT event_id, event_time, region, plan_tier, amount, _partition, _offset FROM numbered WHERE n = 1";
+
+/// Lateness as a batch query: behind the running maximum of the partition's earlier event times, less ten minutes.
+const LATE: &str = "
+    WITH seen AS (
+      SELECT _partition, _offset, event_time,
+             max(event_time) OVER (PARTITION BY _partition ORDER BY _offset
+                                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+      FROM bronze.sales)
+    SELECT _partition, _offset FROM seen WHERE event_time <= before - INTERVAL '10 minutes'";
+
+/// Gold as a batch query over silver, windows that the final watermark has closed.
+const GOLD: &str = "
+    SELECT w AS window_start, w + INTERVAL '5 minutes' AS window_end, region, plan_tier,
+           sum(amount) AS revenue, count(*) AS event_count
+    FROM (SELECT date_bin(INTERVAL '5 minutes', event_time) AS w, * FROM silver.sales)
+    WHERE w + INTERVAL '5 minutes' <= (SELECT max(event_time) - INTERVAL '10 minutes' FROM bronze.sales)
+    GROUP BY w, region, plan_tier";
+
+#[test]
+fn every_table_equals_a_batch_query_over_what_was_read() {
+    let job = Workspace::new();
+    job.produce(30_000, 7);
+    job.run_to_end(&["--set", "sales_events.maxOffsetsPerTrigger=4000"]);
+
+    let read =
+        job.value("SELECT count(*) FROM bronze.sales") + job.value("SELECT count(*) FROM dead_letters.sales_events");
+    assert_eq!(read, 30_000, "every event is a row or a dead letter");
+    assert_eq!(job.rows(LATE), job.rows("SELECT _partition, _offset FROM late.silver_sales"), "late rows");
+    let columns = "event_id, event_time, region, plan_tier, amount, _partition, _offset";
+    assert_eq!(job.rows(SILVER), job.rows(&format!("SELECT {columns} FROM silver.sales")), "silver");
+    let columns = "window_start, window_end, region, plan_tier, revenue, event_count";
+    let gold = job.rows(&format!("SELECT {columns} FROM gold.revenue_5m"));
+    assert!(gold.len() > 200, "{} gold rows", gold.len());
+    assert_eq!(job.rows(GOLD), gold, "gold");
+}
+
+#[test]
+fn the_tables_do_not_depend_on_how_the_topic_is_cut_into_batches() {
+    let whole = Workspace::new();
+    whole.produce(20_000, 11);
+    whole.run_to_end(&[]);
+    let expected = whole.tables();
+    assert_eq!(expected.len(), support::TABLES.len());
+    for limits in [["--set", "sales_events.maxOffsetsPerTrigger=777"], ["--set", "batch.bytes=64 KiB"]] {
+        let cut = Workspace::with_log_of(&whole);
+        cut.run_to_end(&limits);
+        let batches = cut.value("SELECT count(DISTINCT batch_id) FROM dq.revenue_5m_metrics");
+        assert!(batches > 10, "{limits:?} gave {batches} batches");
+        assert_same(&expected, &cut.tables());
+    }
+}
+
+#[test]
+fn a_second_run_goes_on_where_the_first_ended() {
+    let whole = Workspace::new();
+    whole.produce(8_000, 3);
+    let parts = Workspace::with_log_of(&whole);
+    whole.run_to_end(&[]);
+    // Nothing new: nothing is written, nothing is lost.
+    let before = whole.tables();
+    whole.run_to_end(&[]);
+    assert_same(&before, &whole.tables());
+
+    let mut run = parts.start(&["run", "sql/gold_revenue.sql", "--set", "sales_events.maxOffsetsPerTrigger=500"]);
+    let commits = parts.path().join("checkpoints/revenue_5m/commits");
+    while std::fs::read_dir(&commits).map_or(0, Iterator::count) < 3 {
+        assert!(run.try_wait().expect("a state").is_none(), "the run ended by itself");
+        std::thread::yield_now();
+    }
+    run.kill().expect("killed");
+    run.wait().expect("ended");
+    parts.run_to_end(&[]);
+    assert_same(&before, &parts.tables());
+    parts.ok(&["checkpoint", "verify", "checkpoints/revenue_5m"]);
+}

@@ -1,0 +1,159 @@
+//! A working directory of its own for each test, the binary run in it, and its tables read back as text.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+#![expect(dead_code, reason = "each test file uses a part of it")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// The tables of `sql/gold_revenue.sql` and what stands beside them, each with the columns that a result is compared by.
+pub const TABLES: [(&str, &str); 6] = [
+    ("bronze.sales", "*"),
+    ("silver.sales", "*"),
+    ("gold.revenue_5m", "*"),
+    ("late.silver_sales", "_topic, _partition, _offset, event_id, _late"),
+    ("quarantine.silver_sales", "_topic, _partition, _offset, event_id, array_to_string(_violations, ',')"),
+    ("dead_letters.sales_events", "topic, partition, \"offset\", error_class, message"),
+];
+
+/// A folder that is a project of its own, removed at the end.
+pub struct Workspace {
+    dir: tempfile::TempDir,
+}
+
+impl Workspace {
+    /// A folder with `sql/gold_revenue.sql` and nothing else.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("sql")).unwrap();
+        let sql = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/gold_revenue.sql");
+        // The sample would go on for ever: a test reads what it produced itself.
+        let text = std::fs::read_to_string(sql).unwrap().replace(", 'sample' = 'sales'", "");
+        assert!(!text.contains("sample"));
+        std::fs::write(dir.path().join("sql/gold_revenue.sql"), text).unwrap();
+        Self { dir }
+    }
+
+    /// A folder with the same log as `other`, and nothing else of it.
+    pub fn with_log_of(other: &Self) -> Self {
+        let own = Self::new();
+        copy(&other.path().join("data/.log"), &own.path().join("data/.log"));
+        own
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes a pipeline.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluicebox"));
+        command.args(args).current_dir(self.path()).stdin(Stdio::null());
+        for name in ["KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "SLUICEBOX_LOG"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Runs the binary to its end.
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs the binary, which must succeed.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}\n{}", output.status, text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Runs the binary, which must fail with `code`; gives what it said.
+    pub fn fails(&self, code: i32, args: &[&str]) -> String {
+        let output = self.run(args);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        said
+    }
+
+    /// Fills the topic of the pipeline.
+    pub fn produce(&self, events: u64, seed: u64) {
+        self.ok(&["produce", "sales", "--events", &events.to_string(), "--seed", &seed.to_string()]);
+    }
+
+    /// Reads all there is, then ends.
+    pub fn run_to_end(&self, more: &[&str]) -> String {
+        let mut args = vec!["run", "sql/gold_revenue.sql", "--trigger", "available-now"];
+        args.extend(more);
+        self.ok(&args)
+    }
+
+    /// Starts the binary, output thrown away.
+    pub fn start(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// The rows of a query, as lines of CSV, sorted.
+    pub fn rows(&self, sql: &str) -> Vec<String> {
+        let mut lines: Vec<String> =
+            self.ok(&["query", sql, "--format", "csv"]).lines().skip(1).map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    /// The only value of a query.
+    pub fn value(&self, sql: &str) -> i64 {
+        let rows = self.rows(sql);
+        assert_eq!(rows.len(), 1, "{sql}: {rows:?}");
+        rows[0].parse().unwrap_or_else(|_| panic!("{sql}: {rows:?}"))
+    }
+
+    /// Whether there is such a table with a row in it.
+    pub fn rows_exist(&self, table: &str) -> bool {
+        let output = self.run(&["query", &format!("SELECT 1 FROM {table} LIMIT 1"), "--format", "csv"]);
+        output.status.success() && text(&output.stdout).lines().count() > 1
+    }
+
+    /// All that the pipeline of the README wrote, by table.
+    pub fn tables(&self) -> Vec<(&'static str, Vec<String>)> {
+        let there = self.rows("SHOW TABLES");
+        TABLES
+            .iter()
+            .filter(|(table, _)| there.iter().any(|t| t == table))
+            .map(|(table, columns)| (*table, self.rows(&format!("SELECT {columns} FROM {table}"))))
+            .collect()
+    }
+}
+
+/// Fails with the first difference.
+pub fn assert_same(expected: &[(&str, Vec<String>)], found: &[(&str, Vec<String>)]) {
+    let names = |tables: &[(&str, Vec<String>)]| tables.iter().map(|(n, _)| (*n).to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(expected), names(found), "the tables");
+    for ((name, expected), (_, found)) in expected.iter().zip(found) {
+        if let Some((e, f)) = expected.iter().zip(found).find(|(e, f)| e != f) {
+            panic!("{name}: {} rows expected, {} found; first difference\n  {e}\n  {f}", expected.len(), found.len());
+        }
+        assert_eq!(expected.len(), found.len(), "{name}");
+    }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
