@@ -23,10 +23,35 @@ pub(super) fn check(
     whole: Span,
     place: Place,
 ) -> Vec<Diagnostic> {
-    let mut checker = Checker { state, places, whole, place, found: Vec::new() };
-    // Nothing breaks off: all mistakes are reported at once.
+    let mut checker = Checker { state, places, whole, place, depth: 0, found: Vec::new() };
+    // All mistakes are reported at once; it breaks off only at what is too deep to go on.
     let _ = node.visit(&mut checker);
     checker.found
+}
+
+/// How many UNIONs and the like the query has, at all levels; found without recursion.
+pub(super) fn set_operations(query: &Query) -> usize {
+    let mut count = 0;
+    let mut queries = vec![query];
+    while let Some(query) = queries.pop() {
+        queries.extend(query.with.iter().flat_map(|with| &with.cte_tables).map(|cte| cte.query.as_ref()));
+        let mut bodies = vec![query.body.as_ref()];
+        while let Some(body) = bodies.pop() {
+            match body {
+                SetExpr::SetOperation { left, right, .. } => {
+                    count += 1;
+                    bodies.extend([left.as_ref(), right.as_ref()]);
+                }
+                SetExpr::Query(inner) => queries.push(inner),
+                SetExpr::Select(select) => queries.extend(select.from.iter().filter_map(|t| match &t.relation {
+                    TableFactor::Derived { subquery, .. } => Some(subquery.as_ref()),
+                    _ => None,
+                })),
+                _ => {}
+            }
+        }
+    }
+    count
 }
 
 /// Where the SQL stands.
@@ -43,8 +68,14 @@ struct Checker<'a> {
     places: &'a Places<'a>,
     whole: Span,
     place: Place,
+    /// How many expressions are open.
+    depth: usize,
     found: Vec<Diagnostic>,
 }
+
+/// So deep may an expression be; `a OR b OR c` is as deep as it is long. Deeper trees overflow the stack of an ordinary
+/// thread when they are copied.
+const MAX_DEPTH: usize = 250;
 
 impl Checker<'_> {
     fn refuse(&mut self, at: &impl Spanned, message: &str, label: &str, help: &str) {
@@ -274,7 +305,22 @@ impl Visitor for Checker<'_> {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_expr(&mut self, _expr: &Expr) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            let message = format!("an expression is nested more than {MAX_DEPTH} deep");
+            self.found.clear();
+            self.found.push(
+                Diagnostic::new("too-deep", self.whole, message, "in here")
+                    .with_help("write x IN (1, 2, 3) for a long row of ORs, or cut it in two with a view between"),
+            );
+            return ControlFlow::Break(());
+        }
         match expr {
             Expr::Function(function) => self.function(function),
             Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => self.subquery(expr),

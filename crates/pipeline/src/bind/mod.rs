@@ -5,7 +5,7 @@
 //! 1. `check`: what no query over a stream may have, found in the parsed SQL.
 //! 2. `plan`: DataFusion plans and analyses it over the visible columns of its streams, so that `SELECT *` never sees a
 //!    hidden one; its errors become diagnostics. [`functions`] and `durations` say with which functions and rules.
-//! 3. `lower` and `stateful`: the plan is rebuilt bottom-up with the hidden columns of its streams behind the visible
+//! 3. `lower`, `streams` and `stateful`: the plan is rebuilt bottom-up with the hidden columns of its streams behind the visible
 //!    ones, and cut into [`crate::graph::Node`]s where state begins.
 //! 4. `table`: what holds for a table as a whole: one schema for all its flows, expectations, partition columns.
 //!
@@ -22,6 +22,7 @@ mod place;
 mod plan;
 mod spark;
 mod stateful;
+mod streams;
 mod table;
 mod text;
 mod words;
@@ -37,9 +38,10 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use sluicebox_core::provenance::{PREFIX, is_hidden, visible_schema};
 
-use self::lower::{Facts, Lowering, Relation, Upstream, View};
+use self::lower::{Facts, Lowering};
 use self::place::Places;
 use self::plan::Catalog;
+use self::streams::{Relation, Upstream, View};
 use crate::ast::{FlowDef, Pipeline, Query, Span, ViewDef};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{Flow, Graph, Hidden, Table};
@@ -66,6 +68,10 @@ pub fn bind(pipeline: Pipeline, sources: &BTreeMap<String, SchemaRef>) -> Result
     }
     Err(Diagnostics::new(pipeline.file.clone(), Arc::clone(&pipeline.text), found))
 }
+
+/// So many queries may stand side by side in a UNION: the parsed form of a UNION is as deep as it is long, and deeper
+/// trees overflow the stack of an ordinary thread.
+const MAX_UNION: usize = 64;
 
 /// What is bound so far.
 struct Binder<'p> {
@@ -191,6 +197,13 @@ impl<'p> Binder<'p> {
 
     /// The analysed plan of a query over the visible columns of its streams.
     fn plan(&self, query: &Query) -> Found<LogicalPlan> {
+        if check::set_operations(&query.ast) >= MAX_UNION {
+            let message = format!("this query puts more than {MAX_UNION} queries together");
+            return Err(vec![
+                Diagnostic::new("too-deep", query.span, message, "")
+                    .with_help("feed the table by several flows: CREATE FLOW name AS INSERT INTO table SELECT ..."),
+            ]);
+        }
         let mistakes = check::check(&*query.ast, &self.state, &self.places, query.span, check::Place::Query);
         if !mistakes.is_empty() {
             return Err(mistakes);

@@ -9,13 +9,13 @@ use datafusion::logical_expr::{EmptyRelation, Expr, ExprSchemable, LogicalPlan, 
 use sluicebox_core::fate::Ledger;
 
 use super::check::{Place, check};
-use super::lower::{Shape, Upstream, unaliased};
+use super::lower::{Shape, unaliased};
 use super::plan::{Catalog, diagnose, unknown_column};
+use super::streams::Upstream;
 use super::{Binder, BoundFlow, Found};
 use crate::ast::{ConstraintDef, Spanned, TableDef};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Expectation, Hidden, Table};
-use crate::parse::default_location;
 
 impl<'p> Binder<'p> {
     pub(super) fn table(&mut self, def: &'p TableDef) -> Found<(Table, Upstream)> {
@@ -45,7 +45,7 @@ impl<'p> Binder<'p> {
         let upstream = upstream(&schema, &flows);
         let table = Table {
             name: def.name.value.clone(),
-            location: def.location.as_ref().map_or_else(|| default_location(&def.name.value), |l| l.value.clone()),
+            location: crate::settings::location(def),
             partitioned_by: partition_names(def, &schema),
             properties: def.properties.iter().map(|(k, v)| (k.value.clone(), v.value.clone())).collect(),
             expectations,

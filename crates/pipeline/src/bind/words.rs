@@ -1,7 +1,8 @@
-//! Expressions as they would be written.
+//! Expressions, types and lengths of time as they would be written.
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::Expr;
@@ -56,7 +57,7 @@ impl Words {
             },
             Expr::Literal(value, _) => match length(value) {
                 Some(micros) => {
-                    let text = format!("INTERVAL '{}'", super::describe::duration(micros));
+                    let text = format!("INTERVAL '{}'", duration(micros));
                     Transformed::yes(Expr::Column(Column::new_unqualified(text)))
                 }
                 None => Transformed::no(expr),
@@ -93,4 +94,82 @@ fn length(value: &ScalarValue) -> Option<i64> {
         _ => return None,
     };
     (micros >= 0).then_some(micros)
+}
+
+/// A length of time in words: `10 minutes`, `1 hour 30 minutes`, `250 ms`.
+pub(super) fn duration(micros: i64) -> String {
+    const UNITS: [(i64, &str); 6] = [
+        (86_400_000_000, " day"),
+        (3_600_000_000, " hour"),
+        (60_000_000, " minute"),
+        (1_000_000, " second"),
+        (1_000, " ms"),
+        (1, " us"),
+    ];
+    let mut rest = micros.unsigned_abs();
+    let mut words = Vec::new();
+    for (unit, name) in UNITS {
+        let count = rest / unit.unsigned_abs();
+        rest %= unit.unsigned_abs();
+        if count > 0 {
+            let plural = if count > 1 && unit >= 1_000_000 { "s" } else { "" };
+            words.push(format!("{count}{name}{plural}"));
+        }
+    }
+    if words.is_empty() { "0 seconds".to_owned() } else { words.join(" ") }
+}
+
+/// A type as Spark spells it, with what Spark has no word for said plainly.
+pub(super) fn sql_type(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => "boolean".to_owned(),
+        DataType::Int8 => "tinyint".to_owned(),
+        DataType::Int16 => "smallint".to_owned(),
+        DataType::Int32 => "int".to_owned(),
+        DataType::Int64 => "bigint".to_owned(),
+        DataType::UInt8 => "unsigned tinyint".to_owned(),
+        DataType::UInt16 => "unsigned smallint".to_owned(),
+        DataType::UInt32 => "unsigned int".to_owned(),
+        DataType::UInt64 => "unsigned bigint".to_owned(),
+        DataType::Float32 => "float".to_owned(),
+        DataType::Float64 => "double".to_owned(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "binary".to_owned(),
+        DataType::FixedSizeBinary(n) => format!("binary({n})"),
+        DataType::Date32 | DataType::Date64 => "date".to_owned(),
+        DataType::Time32(_) | DataType::Time64(_) => "time".to_owned(),
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s) => {
+            format!("decimal({p},{s})")
+        }
+        DataType::Timestamp(unit, zone) => {
+            let precision = match unit {
+                TimeUnit::Second => "(0)",
+                TimeUnit::Millisecond => "(3)",
+                TimeUnit::Microsecond => "",
+                TimeUnit::Nanosecond => "(9)",
+            };
+            if zone.is_some() { format!("timestamp{precision}") } else { format!("timestamp_ntz{precision}") }
+        }
+        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => {
+            format!("array<{}>", sql_type(f.data_type()))
+        }
+        DataType::Struct(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|f| format!("{}: {}", f.name(), sql_type(f.data_type()))).collect();
+            format!("struct<{}>", fields.join(", "))
+        }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(kv) if kv.len() == 2 => {
+                format!("map<{}, {}>", sql_type(kv[0].data_type()), sql_type(kv[1].data_type()))
+            }
+            other => format!("map<{}>", sql_type(other)),
+        },
+        DataType::Dictionary(_, value) => sql_type(value),
+        DataType::Interval(_) => "interval".to_owned(),
+        DataType::Duration(_) => "duration".to_owned(),
+        other => other.to_string(),
+    }
 }

@@ -112,6 +112,12 @@ fn a_watermark_at_a_view_stands_at_its_stream() {
     );
     let graph = graph(&text);
     assert_eq!(shape(&graph.tables[0].flows[0].node), "Plan(Aggregate(Late(Plan(Stream clause))))");
+    let mixed = format!(
+        "{SALES}CREATE TEMPORARY VIEW v AS SELECT event_time FROM STREAM sales;
+         CREATE STREAMING TABLE t AS SELECT * FROM STREAM v WATERMARK event_time DELAY OF INTERVAL '1 minute'
+         UNION ALL SELECT * FROM STREAM v;"
+    );
+    assert!(mistakes(&mixed).contains("mixed-union"));
     let (upstream, clause) = graph.clauses().remove("t.0").unwrap();
     assert_eq!((upstream.as_str(), clause.column.as_str()), ("sales", "event_time"));
 }
@@ -167,7 +173,7 @@ fn queries_of_many_shapes_bind() {
             .schema
             .fields()
             .iter()
-            .map(|f| format!("{} {}", f.name(), crate::bind::describe::sql_type(f.data_type())))
+            .map(|f| format!("{} {}", f.name(), crate::bind::words::sql_type(f.data_type())))
             .collect();
         out.push_str(&format!(
             "{query}\n  {}\n  {}\n  {:?} {:?} event time {:?}\n\n",

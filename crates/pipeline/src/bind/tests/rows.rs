@@ -153,7 +153,133 @@ fn timestamps_are_microseconds_in_utc() {
          CAST(quantity AS STRING) AS c, CAST(_topic AS TIMESTAMP(3)) AS d FROM STREAM sales;"
     );
     let types: Vec<String> =
-        graph(&text).tables[0].schema.fields().iter().map(|f| crate::bind::describe::sql_type(f.data_type())).collect();
+        graph(&text).tables[0].schema.fields().iter().map(|f| crate::bind::words::sql_type(f.data_type())).collect();
     assert_eq!(types, ["timestamp", "timestamp", "string", "timestamp(3)"]);
     let _ = ScalarValue::Null;
+}
+
+/// The sales rows as DataFusion itself would query them.
+async fn batch_query(query: &str) -> Vec<RecordBatch> {
+    let state = session_state(1);
+    let rows = sluicebox_core::provenance::visible(&sales(&sales_schema())).unwrap();
+    let table = datafusion::datasource::MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
+    let context = datafusion::prelude::SessionContext::new_with_state(state);
+    context.register_table("sales", Arc::new(table)).unwrap();
+    let plan = context.sql(query).await.unwrap().create_physical_plan().await.unwrap();
+    collect_in_order(plan, &context.task_ctx()).await.unwrap()
+}
+
+fn text_of(rows: &[RecordBatch]) -> String {
+    let visible: Vec<RecordBatch> = rows.iter().map(|b| sluicebox_core::provenance::visible(b).unwrap()).collect();
+    pretty_format_batches(&visible).unwrap().to_string()
+}
+
+mod any_query {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn value() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("region"),
+            Just("product"),
+            Just("event_id"),
+            Just("upper(region)"),
+            Just("coalesce(event_id, 'none')"),
+            Just("'x'"),
+        ];
+        (leaf.clone(), leaf).prop_map(|(a, b)| format!("concat({a}, {b})"))
+    }
+
+    fn condition() -> impl Strategy<Value = String> {
+        let simple = prop_oneof![
+            (0..4).prop_map(|n| format!("quantity > {n}")),
+            Just("event_id IS NOT NULL".to_owned()),
+            Just("ingest_time - event_time < INTERVAL '1 day'".to_owned()),
+            Just("region LIKE 'N%'".to_owned()),
+        ];
+        proptest::collection::vec(simple, 1..3).prop_map(|all| all.join(" OR "))
+    }
+
+    /// A SELECT of the columns `a` and `b`, with `FROM sales`.
+    fn query() -> impl Strategy<Value = String> {
+        let select = (value(), value(), proptest::option::of(condition())).prop_map(|(a, b, condition)| {
+            let filter = condition.map(|c| format!(" WHERE {c}")).unwrap_or_default();
+            format!("SELECT {a} AS a, {b} AS b FROM sales{filter}")
+        });
+        select.prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a} UNION ALL {b}")),
+                inner
+                    .clone()
+                    .prop_map(|q| format!("SELECT x.b AS a, lower(x.a) AS b FROM ({q}) AS x WHERE x.a <> 'NAx'")),
+                inner.prop_map(|q| format!("SELECT c.a, c.b FROM (WITH c AS ({q}) SELECT * FROM c) AS c")),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// A stateless query over a stream gives the rows, in the order, of the same query over a table.
+        #[test]
+        fn gives_what_the_batch_query_gives(query in query()) {
+            let stream = query.replace("FROM sales", "FROM STREAM sales");
+            let text = format!("{SALES}CREATE STREAMING TABLE t AS {stream};");
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let (ours, theirs) = runtime.block_on(async {
+                let graph = graph(&text);
+                let Node::Plan(plan) = &graph.tables[0].flows[0].node else { return (String::new(), query.clone()) };
+                let input = plan.inputs[0].1.schema();
+                with_rows(&plan.plan, |_| vec![sales(input)]).unwrap();
+                (text_of(&run(&plan.plan).await), text_of(&batch_query(&query).await))
+            });
+            prop_assert_eq!(ours, theirs);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_leaf_gives_its_rows_once_and_in_order() {
+    let schema = sales_schema();
+    let plan = crate::leaf::scan("x", Arc::clone(&schema)).unwrap();
+    let (name, leaf) = crate::leaf::leaves(&plan).unwrap().remove(0);
+    assert_eq!(name, "x");
+    let one = sales(&schema);
+    leaf.set(vec![one.slice(2, 1), one.slice(0, 2)]).unwrap();
+    let rows = run(&plan).await;
+    let rows = arrow::compute::concat_batches(&schema, &rows).unwrap();
+    assert_eq!(
+        rows.column(12).to_data(),
+        arrow::compute::concat_batches(&schema, [&one.slice(2, 1), &one.slice(0, 2)]).unwrap().column(12).to_data()
+    );
+    assert_eq!(run(&plan).await.iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+    let wrong = one.project(&[0]).unwrap();
+    assert!(leaf.set(vec![wrong]).is_err());
+}
+
+#[test]
+fn a_condition_has_a_limit() {
+    let table = |terms: usize| {
+        let all: Vec<String> = (0..terms).map(|n| format!("quantity = {n}")).collect();
+        let all = all.join(" OR ");
+        format!(
+            "{SALES}CREATE STREAMING TABLE t (CONSTRAINT c EXPECT ({all})) AS SELECT * FROM STREAM sales WHERE {all};"
+        )
+    };
+    assert_eq!(shape(&graph(&table(200)).tables[0].flows[0].node), "Plan(Stream)");
+    let refused = mistakes(&table(500));
+    assert!(refused.contains("[too-deep]"), "{}", refused.chars().take(300).collect::<String>());
+}
+
+#[test]
+fn a_union_has_a_limit() {
+    let table = |sides| {
+        let query = vec!["SELECT region FROM STREAM sales"; sides].join(" UNION ALL ");
+        format!("{SALES}CREATE STREAMING TABLE t AS {query};")
+    };
+    let graph = graph(&table(64));
+    let Node::Plan(plan) = &graph.tables[0].flows[0].node else { return assert_eq!("", "no plan") };
+    assert_eq!(plan.inputs.len(), 64);
+    assert!(mistakes(&table(1000)).contains("puts more than 64 queries together"));
 }
