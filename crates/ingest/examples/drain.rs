@@ -1,4 +1,4 @@
-//! Reads a topic to its end and says how fast: `drain kafka BROKERS TOPIC`, or `drain log FOLDER TOPIC [FILL]`, where FILL
+//! Reads a topic to its end and says how fast: `drain kafka BROKERS TOPIC` (after `drain fill BROKERS TOPIC EVENTS`), or `drain log FOLDER TOPIC [FILL]`, where FILL
 //! events of 100 bytes are appended first. With `raw` in place of `kafka`, librdkafka alone polls and drops: the ceiling.
 
 use std::collections::BTreeMap;
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sluicebox_core::{Clock, OffsetRange, SystemClock};
 use sluicebox_ingest::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Record, Source, TopicOptions};
@@ -25,6 +26,7 @@ async fn main() -> Result<(), Failure> {
     };
     let mut source: Box<dyn Source> = match kind.as_str() {
         "raw" => return raw(place, topic, &clock),
+        "fill" => return produce(place, topic, args.get(3).map_or(Ok(0), |n| n.parse())?, &clock),
         "kafka" => Box::new(KafkaSource::new("drain", options(Some(place))?, "drain", PREFETCH)?),
         _ => {
             let log = EmbeddedLog::open(place.clone(), Arc::new(clock.clone()))?;
@@ -83,6 +85,26 @@ fn fill(log: &EmbeddedLog, topic: &str, events: u64, clock: &SystemClock) -> Res
         log.append(topic, (chunk % 3) as i32, &records)?;
     }
     report("append", events, clock.monotonic().saturating_sub(started));
+    Ok(())
+}
+
+fn produce(brokers: &str, topic: &str, events: u64, clock: &SystemClock) -> Result<(), Failure> {
+    let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("linger.ms", "20")
+        .set("batch.size", "200000")
+        .set("queue.buffering.max.messages", "1000000")
+        .create()?;
+    let value = [b'x'; 100];
+    let started = clock.monotonic();
+    for i in 0..events {
+        let key = format!("{i:08}");
+        while producer.send(BaseRecord::to(topic).key(&key).payload(&value[..])).is_err() {
+            producer.flush(Duration::from_secs(60))?;
+        }
+    }
+    producer.flush(Duration::from_secs(60))?;
+    report("produce", events, clock.monotonic().saturating_sub(started));
     Ok(())
 }
 

@@ -1,4 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod batches;
+mod files;
+
 use sluicebox_core::ManualClock;
 use tempfile::TempDir;
 
