@@ -155,6 +155,11 @@ def main():
     settings = {**common.settings(topic), "sales_events.maxOffsetsPerTrigger": options.max_offsets}
     pace = undisturbed(options, calm, settings)
     wrong = killed(options, wild, settings, pace)
+    left = [os.path.join(where, name) for where, _, names in os.walk(os.path.join(wild, "data")) for name in names
+            if f"{os.sep}_staging{os.sep}" in os.path.join(where, name)]
+    if left:
+        wrong += 1
+        print(f"{len(left)} staged files of killed runs were left behind: {left[:3]}")
     for name, folder in (("undisturbed", calm), ("killed", wild)):
         print(f"-- {name} and the oracle")
         wrong += oracle.compare(ledger, folder)
