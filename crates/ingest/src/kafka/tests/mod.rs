@@ -1,4 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod troubles;
+
 use std::time::Duration;
 
 use rdkafka::ClientConfig;

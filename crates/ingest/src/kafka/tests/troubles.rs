@@ -1,0 +1,275 @@
+//! Brokers that are down, offsets that are gone, options that are wrong.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::super::client::{bounds, configure};
+use super::*;
+use crate::SourceError;
+use crate::conformance::{events_of, expected, id, numbered, ranges, soon, until};
+
+const EARLIEST: [(&str, &str); 2] = [("subscribe", "t"), ("startingOffsets", "earliest")];
+
+fn bench(partitions: i32) -> KafkaBench {
+    let mut bench = KafkaBench::new();
+    bench.create("t", partitions);
+    bench
+}
+
+fn source(bench: &KafkaBench, pairs: &[(&str, &str)]) -> KafkaSource {
+    KafkaSource::new("s", options(&bench.brokers, pairs), "p", 1 << 20).unwrap()
+}
+
+async fn start_at(source: &mut KafkaSource, position: i64) {
+    source.start(&BTreeMap::from([(id("t", 0), position)])).await.unwrap();
+}
+
+/// What was logged through `tracing` on this thread.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Logged {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn logging() -> (Logged, tracing::subscriber::DefaultGuard) {
+    let logged = Logged::default();
+    let writer = logged.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::INFO)
+        .with_writer(move || writer.clone())
+        .finish();
+    (logged, tracing::subscriber::set_default(subscriber))
+}
+
+#[tokio::test]
+async fn a_broker_that_is_down_is_waited_for_at_the_start_and_told_once() {
+    let mut bench = bench(1);
+    bench.append("t", 0, numbered(0..5));
+    bench.cluster.broker_down(-1).unwrap();
+    let (logged, _guard) = logging();
+    let mut source = source(&bench, &EARLIEST);
+    let told = logged.clone();
+    let cluster = &bench.cluster;
+    let asked = async {
+        let bounds = source.bounds();
+        tokio::pin!(bounds);
+        let mut up = false;
+        loop {
+            tokio::select! {
+                answer = &mut bounds => return answer,
+                () = tokio::task::yield_now(), if !up => {
+                    if told.text().contains("waiting for broker") {
+                        cluster.broker_up(-1).unwrap();
+                        up = true;
+                    }
+                }
+            }
+        }
+    };
+    let held = soon("an answer", asked).await.unwrap();
+    assert_eq!(held[&id("t", 0)], Bounds { earliest: 0, latest: 5 });
+    let text = logged.text();
+    assert_eq!(text.matches("waiting for broker").count(), 1, "{text}");
+    assert!(text.contains(&bench.brokers) && text.contains("answers"), "{text}");
+}
+
+#[tokio::test]
+async fn a_broker_that_goes_away_while_running_comes_back() {
+    let mut bench = bench(1);
+    bench.append("t", 0, numbered(0..5));
+    let mut source = source(&bench, &EARLIEST);
+    start_at(&mut source, 0).await;
+    soon("a take", source.take(&ranges(&[("t", 0, 0, 5)]))).await.unwrap();
+    bench.cluster.broker_down(-1).unwrap();
+    bench.cluster.broker_up(-1).unwrap();
+    bench.append("t", 0, numbered(5..9));
+    let taken = soon("what came after", source.take(&ranges(&[("t", 0, 5, 9)]))).await.unwrap();
+    assert_eq!(events_of(&taken, &id("t", 0)), expected(5..9));
+}
+
+/// More than the 5 MB of a partition that the mock cluster keeps.
+fn overflow(bench: &mut KafkaBench) -> Bounds {
+    let large = |r: Record| Record { value: Some(Bytes::from(vec![b'x'; 50_000])), ..r };
+    bench.append("t", 0, numbered(0..300).into_iter().map(large).collect());
+    let selected = BTreeSet::from([id("t", 0)]);
+    let source = source(bench, &EARLIEST);
+    let held = bounds(&source.asking, &selected).unwrap()[&id("t", 0)];
+    assert!(held.earliest > 10 && held.latest == 300, "{held:?}");
+    held
+}
+
+#[tokio::test]
+async fn offsets_that_are_gone_stop_the_run() {
+    let mut bench = bench(1);
+    let held = overflow(&mut bench);
+    let mut source = source(&bench, &EARLIEST);
+    start_at(&mut source, 3).await;
+    let error = soon("a take", source.take(&ranges(&[("t", 0, 3, 300)]))).await.unwrap_err();
+    assert!(
+        matches!(&error, SourceError::DataLoss { lost, .. } if (lost.from, lost.to) == (3, held.earliest)),
+        "{error}"
+    );
+    assert!(error.to_string().contains("failOnDataLoss"), "{error}");
+}
+
+#[tokio::test]
+async fn offsets_that_are_gone_are_reported_when_that_is_allowed() {
+    let mut bench = bench(1);
+    let held = overflow(&mut bench);
+    let mut source = source(&bench, &[("subscribe", "t"), ("failOnDataLoss", "false")]);
+    start_at(&mut source, 3).await;
+    let taken = soon("a take", source.take(&ranges(&[("t", 0, 3, 300)]))).await.unwrap();
+    assert_eq!(taken.lost, [(id("t", 0), OffsetRange::new(3, held.earliest))]);
+    let offsets: Vec<i64> = events_of(&taken, &id("t", 0)).iter().map(|e| e.offset).collect();
+    assert!(offsets.into_iter().eq(held.earliest..300));
+    assert!(taken.gap_offsets.is_empty());
+}
+
+#[tokio::test]
+async fn a_position_past_the_end_is_another_logs() {
+    let mut bench = bench(1);
+    bench.append("t", 0, numbered(0..5));
+    let mut source = source(&bench, &EARLIEST);
+    start_at(&mut source, 50).await;
+    let error = soon("a take", source.take(&ranges(&[("t", 0, 50, 51)]))).await.unwrap_err();
+    assert!(matches!(error, SourceError::PastEnd { latest: 5, .. }), "{error}");
+    let wait = async {
+        loop {
+            if let Err(error) = source.buffered().await {
+                return error;
+            }
+            source.changed().await;
+        }
+    };
+    let error = soon("the error of the fetch", wait).await;
+    assert!(matches!(error, SourceError::PastEnd { offset: 50, latest: 5, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_end_without_a_record_is_settled() {
+    let mut bench = bench(1);
+    bench.append("t", 0, numbered(0..5));
+    let mut source = source(&bench, &EARLIEST);
+    start_at(&mut source, 0).await;
+    until(&mut source, &id("t", 0), |b| b.end() == 5).await;
+    // As after a compaction that left the log's end without its last records: the end is known, no record reaches it.
+    source.buffer.learn_end(&id("t", 0), 8);
+    until(&mut source, &id("t", 0), |b| b.end() == 8).await;
+    let taken = soon("a take", source.take(&ranges(&[("t", 0, 0, 8)]))).await.unwrap();
+    assert_eq!(events_of(&taken, &id("t", 0)), expected(0..5));
+    assert_eq!(taken.gap_offsets, BTreeMap::from([(id("t", 0), 3)]));
+}
+
+#[tokio::test]
+async fn topics_that_come_while_running_are_found_by_their_pattern() {
+    let mut bench = bench(1);
+    let mut source = source(&bench, &[("subscribePattern", "t.*"), ("startingOffsets", "earliest")]);
+    let positions = soon("starting offsets", source.starting_offsets()).await.unwrap();
+    source.start(&positions).await.unwrap();
+    bench.create("t2", 1);
+    bench.append("t2", 0, numbered(0..3));
+    let found = soon("bounds", source.bounds()).await.unwrap();
+    let position = found[&id("t2", 0)].earliest;
+    source.start(&BTreeMap::from([(id("t2", 0), position)])).await.unwrap();
+    let taken = soon("the new topic", source.take(&ranges(&[("t2", 0, 0, 3)]))).await.unwrap();
+    assert_eq!(events_of(&taken, &id("t2", 0)), expected(0..3));
+}
+
+#[tokio::test]
+async fn lag_tools_see_what_was_committed() {
+    let mut bench = bench(1);
+    bench.append("t", 0, numbered(0..5));
+    let mut source = source(&bench, &[("subscribe", "t"), ("groupIdPrefix", "acme")]);
+    start_at(&mut source, 0).await;
+    soon("a take", source.take(&ranges(&[("t", 0, 0, 4)]))).await.unwrap();
+    source.committed(&BTreeMap::from([(id("t", 0), 4)])).await.unwrap();
+    let lag_tool: Client = client::create(
+        "tool",
+        &options(&bench.brokers, &EARLIEST),
+        Purpose::Fetch { group_id: "acme-p", partitions: 1, prefetch_bytes: 1 << 20 },
+        source.context.clone(),
+    )
+    .unwrap();
+    let seen = || {
+        let mut list = TopicPartitionList::new();
+        list.add_partition("t", 0);
+        let found = lag_tool.committed_offsets(list, Duration::from_secs(10)).unwrap();
+        found.find_partition("t", 0).unwrap().offset()
+    };
+    let wait = async {
+        while seen() != Offset::Offset(4) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the committed offset", wait).await;
+}
+
+#[test]
+fn properties_are_checked_and_secrets_not_shown() {
+    let refused = |pairs: &[(&str, &str)]| {
+        let mut all = vec![("subscribe", "t")];
+        all.extend_from_slice(pairs);
+        KafkaSource::new("s", options("localhost:1", &all), "p", 1 << 20).err().unwrap().to_string()
+    };
+    let message = refused(&[("kafka.no.such.thing", "1")]);
+    assert!(message.contains("'kafka.no.such.thing'") && message.contains("'1'"), "{message}");
+    let message = refused(&[("kafka.security.protocol", "carrier-pigeon")]);
+    assert!(message.contains("kafka.security.protocol") && message.contains("carrier-pigeon"), "{message}");
+    let message = refused(&[("kafka.ssl.key.password.x", "hunter2")]);
+    assert!(message.contains("(hidden)") && !message.contains("hunter2"), "{message}");
+}
+
+#[test]
+fn the_configuration_is_ours_then_the_users_then_what_must_be() {
+    let given = options(
+        "b:1",
+        &[
+            ("subscribe", "t"),
+            ("kafka.isolation.level", "read_committed"),
+            ("kafka.fetch.message.max.bytes", "77777"),
+            ("kafka.sasl.username", "u"),
+        ],
+    );
+    let purpose = Purpose::Fetch { group_id: "g", partitions: 4, prefetch_bytes: 16 << 20 };
+    let config = configure(&given, purpose);
+    for (key, value) in [
+        ("bootstrap.servers", "b:1"),
+        ("isolation.level", "read_committed"),
+        ("fetch.message.max.bytes", "77777"),
+        ("queued.max.messages.kbytes", "1024"),
+        ("fetch.max.bytes", "8388608"),
+        ("enable.auto.commit", "false"),
+        ("enable.partition.eof", "true"),
+        ("auto.offset.reset", "error"),
+        ("group.id", "g"),
+        ("sasl.username", "u"),
+    ] {
+        assert_eq!(config.get(key), Some(value), "{key}");
+    }
+    assert_eq!(configure(&given, Purpose::Ask).get("group.id"), None);
+    assert_eq!(
+        configure(&options("b:1", &[("subscribe", "t")]), purpose).get("isolation.level"),
+        Some("read_uncommitted")
+    );
+    let passing = KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure);
+    assert!(is_passing(&passing));
+}
