@@ -210,11 +210,11 @@ impl WindowAggregate {
         Ok((kept, filtered as u64))
     }
 
+    /// Every row of the pane is behind the watermark that was closed at, if the pane ends at or before it.
     fn refuse_closed(&self, pane: i64) -> Result<()> {
-        let window_end = self.panes.last_end(pane);
         match self.closed {
-            Some(watermark) if window_end <= watermark => {
-                Err(Error::ClosedWindow { operator: self.id.clone(), window_end, watermark })
+            Some(watermark) if self.panes.pane_end(pane) <= watermark => {
+                Err(Error::ClosedWindow { operator: self.id.clone(), pane, watermark })
             }
             _ => Ok(()),
         }
@@ -235,12 +235,12 @@ impl State for WindowAggregate {
         Ok(self.gained.take())
     }
 
-    /// The first run of every pane, then the second of every pane that has one, and so on.
+    /// The first run of every pane, then the second of every pane that has one, and so on; each in batches of bounded size.
     fn snapshot(&self) -> Result<Vec<RecordBatch>> {
         let schema = self.state_schema();
-        let level =
+        let together =
             |runs: Vec<&RecordBatch>| concat_batches(&schema, runs).map_err(Error::arrow("put state rows together"));
-        self.runs.levels().into_iter().map(level).collect()
+        self.runs.levels(ROWS_AT_ONCE).into_iter().map(together).collect()
     }
 
     fn restore(&mut self, batches: Vec<RecordBatch>, watermark: Option<i64>) -> Result<()> {

@@ -21,8 +21,9 @@ use arrow::array::{
 };
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::logical_expr::Expr;
 use sluicebox_core::provenance;
-use sluicebox_pipeline::graph::DedupNode;
+use sluicebox_pipeline::graph::{DedupNode, Node};
 
 use crate::error::{Error, Result};
 use crate::keys;
@@ -44,7 +45,7 @@ pub struct Dedup {
     keys: Vec<String>,
     delay: Option<i64>,
     schema: SchemaRef,
-    input: SchemaRef,
+    fingerprint: String,
     memory: Memory,
     gained: Vec<Entry>,
 }
@@ -56,7 +57,7 @@ impl Dedup {
     /// [`Error::Input`] when the node's keys are not among its input's columns; [`Error::KeyType`] when they have a type
     /// that cannot be a key.
     pub fn try_new(node: &DedupNode) -> Result<Self> {
-        let input = Arc::clone(node.input.schema());
+        let input = node.input.schema();
         for name in &node.keys {
             let Ok(field) = input.field_with_name(name) else {
                 let detail = format!("its input has no column {name}");
@@ -70,7 +71,7 @@ impl Dedup {
             keys: node.keys.clone(),
             delay: node.delay_micros,
             schema: Arc::clone(&node.schema),
-            input,
+            fingerprint: fingerprint(node),
             memory: Memory::new(node.delay_micros),
             gained: Vec::new(),
         })
@@ -170,6 +171,32 @@ impl Dedup {
     }
 }
 
+/// What keys are made of and how, and how long they are remembered.
+fn fingerprint(node: &DedupNode) -> String {
+    let key = |name: &String| {
+        let class = node.input.schema().field_with_name(name).map(|field| keys::class(field.data_type()));
+        let made_of = made_of(&node.input, name).unwrap_or_else(|| name.clone());
+        format!("{made_of}: {}", class.unwrap_or_default())
+    };
+    let keys: Vec<String> = node.keys.iter().map(key).collect();
+    let delay = node.delay_micros.map_or_else(|| "for ever".to_owned(), |micros| format!("{micros} us"));
+    format!("dedup v1; key encoding v{}; keys [{}]; delay {delay}", keys::VERSION, keys.join(", "))
+}
+
+/// The expression that the plan below gives the name of the key `name`.
+fn made_of(input: &Node, name: &str) -> Option<String> {
+    let plan = match input {
+        Node::Plan(node) => &node.plan,
+        Node::Late(input) => return made_of(input, name),
+        _ => return None,
+    };
+    let key = |expr: Expr| match expr {
+        Expr::Alias(alias) if alias.name == name => Some(alias.expr.to_string()),
+        _ => None,
+    };
+    plan.expressions().into_iter().find_map(key)
+}
+
 impl State for Dedup {
     fn id(&self) -> &str {
         &self.id
@@ -211,13 +238,7 @@ impl State for Dedup {
     }
 
     fn fingerprint(&self) -> String {
-        let key = |name: &String| {
-            let field = self.input.field_with_name(name);
-            field.map_or_else(|_| name.clone(), |field| format!("{name}: {}", keys::class(field.data_type())))
-        };
-        let keys: Vec<String> = self.keys.iter().map(key).collect();
-        let delay = self.delay.map_or_else(|| "for ever".to_owned(), |micros| format!("{micros} us"));
-        format!("dedup v1; key encoding v{}; keys [{}]; delay {delay}", keys::VERSION, keys.join(", "))
+        self.fingerprint.clone()
     }
 
     fn memory_bytes(&self) -> usize {

@@ -62,15 +62,15 @@ pub enum Error {
     },
     /// A row that was not late met a window that is closed.
     #[error(
-        "{operator}: a row that is not late belongs to a window that ended at {window_end} \
-         and closed at watermark {watermark} (microseconds since 1970)"
+        "{operator}: a row that is not late belongs to windows that closed at watermark {watermark}: \
+         its event time is soon after {pane} (both in microseconds since 1970)"
     )]
     ClosedWindow {
         /// The operator's id.
         operator: String,
-        /// The end of the last window of the row's pane.
-        window_end: i64,
-        /// The watermark that closed it.
+        /// The start of the row's pane.
+        pane: i64,
+        /// The watermark that closed its windows.
         watermark: i64,
     },
     /// DataFusion failed.

@@ -60,6 +60,11 @@ impl Panes {
         time - (time - self.offset).rem_euclid(self.width)
     }
 
+    /// The end of the pane that starts at `pane`.
+    pub fn pane_end(&self, pane: i64) -> i64 {
+        pane + self.width
+    }
+
     /// The end of the window that starts at `start`.
     pub fn end(&self, start: i64) -> i64 {
         start + self.size

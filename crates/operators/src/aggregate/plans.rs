@@ -75,7 +75,7 @@ impl Plans {
         if let Some(unordered) = sort::first_unordered(keys) {
             return Err(Error::KeyType { operator: node.id.clone(), data_type: unordered.clone() });
         }
-        let fingerprint = logical.fingerprint(&state);
+        let fingerprint = fingerprint(node, &state);
         let context = task_context(session);
         let operator = node.id.clone();
         Ok(Self { operator, raw, state, named, group, aggregates, filters, required, context, fingerprint })
@@ -251,19 +251,19 @@ impl Logical {
         });
         lowered.collect()
     }
+}
 
-    /// Expressions as text, types of the state, and the version that the state's layout belongs to.
-    fn fingerprint(&self, state: &Schema) -> String {
-        let text = |exprs: &[Expr]| exprs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let columns = state.fields().iter().map(|f| format!("{}: {}", f.name(), f.data_type())).collect::<Vec<_>>();
-        let version = datafusion::DATAFUSION_VERSION.split('.').next().unwrap_or_default();
-        format!(
-            "group [{}]; aggregates [{}]; columns [{}]; datafusion {version}",
-            text(&self.group),
-            text(&self.aggregates),
-            columns.join(", "),
-        )
-    }
+/// Expressions as they were bound, types of the state, and the version that the state's layout belongs to.
+fn fingerprint(node: &AggregateNode, state: &Schema) -> String {
+    let text = |exprs: &[Expr]| exprs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let columns = state.fields().iter().map(|f| format!("{}: {}", f.name(), f.data_type())).collect::<Vec<_>>();
+    let version = datafusion::DATAFUSION_VERSION.split('.').next().unwrap_or_default();
+    format!(
+        "group [{}]; aggregates [{}]; columns [{}]; datafusion {version}",
+        text(&node.group),
+        text(&node.aggregates),
+        columns.join(", "),
+    )
 }
 
 /// Expressions are planned once, so that what a batch's clock or chance decides has no place in them.

@@ -143,18 +143,22 @@ impl Runs {
         }
     }
 
-    /// The n-th runs of all panes, for each n.
-    pub fn levels(&self) -> Vec<Vec<&RecordBatch>> {
-        let mut levels: Vec<Vec<&RecordBatch>> = Vec::new();
-        for pane in self.panes.values() {
-            for (level, run) in pane.runs().enumerate() {
-                if levels.len() == level {
-                    levels.push(Vec::new());
+    /// The n-th runs of all panes, for each n, in groups of whole runs that have few more than `rows` rows.
+    pub fn levels(&self, rows: usize) -> Vec<Vec<&RecordBatch>> {
+        let depth = self.panes.values().map(|pane| pane.runs().count()).max().unwrap_or(0);
+        let mut groups: Vec<Vec<&RecordBatch>> = Vec::new();
+        for level in 0..depth {
+            let mut size = rows;
+            for run in self.panes.values().filter_map(|pane| pane.runs().nth(level)) {
+                if size >= rows {
+                    groups.push(Vec::new());
+                    size = 0;
                 }
-                levels[level].push(run);
+                size += run.num_rows();
+                groups.last_mut().into_iter().for_each(|group| group.push(run));
             }
         }
-        levels
+        groups
     }
 
     /// Bytes of all runs.

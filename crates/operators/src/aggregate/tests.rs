@@ -49,9 +49,14 @@ fn window_field() -> FieldRef {
 
 /// The node of `SELECT <aggregates> FROM t GROUP BY window, <keys>`, as the planner makes it.
 fn node(keys: &[&str], aggregates: &str, window: Window) -> AggregateNode {
+    node_over("t", testing::schema(), keys, aggregates, window)
+}
+
+/// The same, over the rows of `table`, which has `schema`.
+fn node_over(table: &str, schema: SchemaRef, keys: &[&str], aggregates: &str, window: Window) -> AggregateNode {
     let columns: Vec<&str> = keys.iter().copied().chain((!aggregates.is_empty()).then_some(aggregates)).collect();
     let group = if keys.is_empty() { String::new() } else { format!("GROUP BY {}", keys.join(", ")) };
-    let sql = format!("SELECT {} FROM t {group}", columns.join(", "));
+    let sql = format!("SELECT {} FROM {table} {group}", columns.join(", "));
     let plan = block_on(SESSION.state().create_logical_plan(&sql)).unwrap();
     let mut found = None;
     plan.apply(|plan| {
@@ -69,7 +74,7 @@ fn node(keys: &[&str], aggregates: &str, window: Window) -> AggregateNode {
     let input = StreamNode {
         upstream: "silver".into(),
         clause: None,
-        schema: testing::schema(),
+        schema,
         hidden: Hidden { provenance: true, event_time: true },
     };
     AggregateNode {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
+use datafusion::logical_expr::{col, table_scan};
 use proptest::prelude::*;
 use sluicebox_core::{Blame, Blamed};
-use sluicebox_pipeline::graph::{Hidden, Node, StreamNode};
+use sluicebox_pipeline::graph::{Hidden, PlanNode, StreamNode};
 
 use super::*;
 use crate::conformance::{Batch, conforms};
@@ -154,6 +155,23 @@ fn a_fingerprint_names_what_keys_depend_on() {
         "dedup v1; key encoding v1; keys [__sb_key_0: text, __sb_key_1: integer]; delay 10000000 us"
     );
     assert_ne!(fingerprint, dedup(None).fingerprint());
+}
+
+#[test]
+fn a_fingerprint_has_the_expressions_of_the_keys() {
+    let by = |key: &str| {
+        let mut node = node(None);
+        let keys = ["__sb_key_0", "__sb_key_1"].map(|name| col(key).alias(name));
+        let schema = Arc::clone(node.input.schema());
+        let rows = table_scan(Some("t"), &testing::schema(), None).unwrap();
+        let plan = rows.project(keys).unwrap().build().unwrap();
+        let hidden = Hidden { provenance: true, event_time: true };
+        let plan = PlanNode { plan, inputs: Vec::new(), schema, hidden, row_by_row: true };
+        *node.input = Node::Late(Box::new(Node::Plan(plan)));
+        Dedup::try_new(&node).unwrap().fingerprint()
+    };
+    assert!(by("k").contains("[t.k: text, t.k: integer]"), "{}", by("k"));
+    assert_ne!(by("k"), by("s"));
 }
 
 #[test]

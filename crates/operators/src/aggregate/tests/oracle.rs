@@ -231,6 +231,27 @@ const MIXED: [&str; 11] = [
     "sum(v) FILTER (WHERE b)",
 ];
 
+/// Windows over windows: each batch, what closes above goes into the operator below, which then closes too.
+fn chained(batches: &[Batch], node: &AggregateNode, wider: Window) -> (Vec<RecordBatch>, Vec<RecordBatch>) {
+    let table = MemTable::try_new(Arc::clone(&node.schema), vec![vec![]]).unwrap();
+    SESSION.deregister_table("gold").unwrap();
+    SESSION.register_table("gold", Arc::new(table)).unwrap();
+    let below = node_over("gold", Arc::clone(&node.schema), &["k"], "sum(\"count(Int64(1))\"), count(*)", wider);
+    let (mut above, mut below) = (operator(node), operator(&below));
+    let (mut gold, mut wide) = (Vec::new(), Vec::new());
+    for batch in batches {
+        block_on(above.process(&batch.rows)).unwrap();
+        let watermark = batch.watermark.unwrap_or(i64::MIN);
+        let closed = block_on(above.close(watermark)).unwrap();
+        block_on(below.process(&closed)).unwrap();
+        wide.extend(block_on(below.close(watermark)).unwrap());
+        gold.extend(closed);
+        above.delta().unwrap();
+        below.delta().unwrap();
+    }
+    (gold, wide)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
@@ -262,6 +283,32 @@ proptest! {
         let (batches, _) = testing::scenario(&topic, &cuts);
         let node = node(&["k"], "count(*), sum(v), sum(0.1 * i), array_agg(i), last_value(s)", window);
         block_on(conforms(|| operator(&node), &batches));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn windows_over_windows_add_up(topic in testing::topic(24), cuts in testing::cuts(10), size in 2i64..9, times in 1i64..4, odd in 0i64..2) {
+        let (batches, _) = testing::scenario(&topic, &cuts);
+        let wider = (size * times + odd) * SECOND;
+        let window = Window { position: 0, size_micros: wider, slide_micros: wider, offset_micros: 0 };
+        let (gold, wide) = chained(&batches, &node(&["k"], "count(*)", tumbling(size)), window);
+        let watermark = batches.last().and_then(|batch| batch.watermark).unwrap_or(i64::MIN);
+        let mut expected: BTreeMap<(i64, String), (i64, i64)> = BTreeMap::new();
+        for line in text(&gold) {
+            let cells: Vec<&str> = line.split(' ').collect();
+            let start = (cells[1].parse::<i64>().unwrap() - 1).div_euclid(wider) * wider;
+            if start + wider <= watermark {
+                let sums = expected.entry((start, cells[2].to_owned())).or_default();
+                *sums = (sums.0 + cells[3].parse::<i64>().unwrap(), sums.1 + 1);
+            }
+        }
+        let line = |((start, k), (sum, count))| format!("{start} {} {k} {sum} {count}", start + wider);
+        let mut expected: Vec<String> = expected.into_iter().map(line).collect();
+        expected.sort();
+        prop_assert_eq!(sorted(&wide), expected);
     }
 }
 
