@@ -115,12 +115,11 @@ pub(crate) fn raw(partition: i32, values: &[Option<Vec<u8>>]) -> RawEvents {
     raw_with_headers(partition, values, &[])
 }
 
+/// A header's key and value.
+pub(crate) type Header<'a> = (&'a str, Option<&'a [u8]>);
+
 /// The same, with the header `(key, value)` lists of the first events.
-pub(crate) fn raw_with_headers(
-    partition: i32,
-    values: &[Option<Vec<u8>>],
-    headers: &[Vec<(&str, Option<&[u8]>)>],
-) -> RawEvents {
+pub(crate) fn raw_with_headers(partition: i32, values: &[Option<Vec<u8>>], headers: &[Vec<Header<'_>>]) -> RawEvents {
     let offsets: Vec<i64> = (0..values.len()).map(|i| 100 + 2 * i64::try_from(i).unwrap()).collect();
     let times: TimestampMillisecondArray = offsets.iter().map(|o| (*o != 102).then_some(o * 1_000)).collect();
     let keys: BinaryArray = offsets.iter().map(|o| (o % 4 == 0).then(|| o.to_be_bytes())).collect();

@@ -44,13 +44,13 @@ pub(crate) enum Column {
 
 /// Numbers.
 #[derive(Debug)]
-pub(crate) struct Values<T> {
+pub(crate) struct Values<T: ArrowNativeType> {
     values: Vec<T>,
     nulls: NullBufferBuilder,
 }
 
 impl<T: ArrowNativeType> Values<T> {
-    fn new(rows: usize) -> Self {
+    pub(crate) fn new(rows: usize) -> Self {
         Self { values: Vec::with_capacity(rows), nulls: NullBufferBuilder::new(rows) }
     }
 
@@ -61,7 +61,7 @@ impl<T: ArrowNativeType> Values<T> {
     }
 
     #[inline]
-    fn push_null(&mut self) {
+    pub(crate) fn push_null(&mut self) {
         self.values.push(T::default());
         self.nulls.append_null();
     }
@@ -71,7 +71,10 @@ impl<T: ArrowNativeType> Values<T> {
         self.nulls.truncate(rows);
     }
 
-    fn finish<P: ArrowPrimitiveType<Native = T>>(&mut self, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+    pub(crate) fn finish<P: ArrowPrimitiveType<Native = T>>(
+        &mut self,
+        data_type: &DataType,
+    ) -> Result<ArrayRef, ArrowError> {
         let values = take_vec(&mut self.values);
         let array = PrimitiveArray::<P>::try_new(ScalarBuffer::from(values), self.nulls.finish())?;
         Ok(Arc::new(array.with_data_type(data_type.clone())))

@@ -80,8 +80,17 @@ impl<'a> Cursor<'a> {
     }
 
     fn long_of_many(&mut self) -> Step<i64> {
+        // The longest form of a number, or what is left; the first is compiled to code without bounds.
+        match self.rest.first_chunk::<10>() {
+            Some(bytes) => self.long_in(bytes),
+            None => self.long_in(self.rest),
+        }
+    }
+
+    #[inline(always)]
+    fn long_in(&mut self, bytes: &[u8]) -> Step<i64> {
         let mut value = 0_u64;
-        for (i, byte) in self.rest.iter().take(10).enumerate() {
+        for (i, byte) in bytes.iter().enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * i);
             if *byte < 0x80 {
                 if i == 9 && *byte > 1 {
@@ -146,7 +155,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn bytes(&mut self) -> Step<&'a [u8]> {
         let len = self.long()?;
         let Ok(needed) = usize::try_from(len) else {
-            return Err(self.fault(ErrorClass::NegativeLength, format!("a length is {len}")));
+            return Err(self.negative(len));
         };
         match self.rest.split_at_checked(needed) {
             Some((bytes, rest)) => {
@@ -161,10 +170,20 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(crate) fn string(&mut self) -> Step<&'a [u8]> {
         let bytes = self.bytes()?;
-        if bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() {
+        if is_ascii(bytes) || std::str::from_utf8(bytes).is_ok() {
             return Ok(bytes);
         }
-        Err(self.fault(ErrorClass::InvalidUtf8, format!("a string of {} bytes is not UTF-8", bytes.len())))
+        Err(self.not_utf8(bytes.len()))
+    }
+
+    #[cold]
+    fn not_utf8(&self, len: usize) -> Box<Fault> {
+        self.fault(ErrorClass::InvalidUtf8, format!("a string of {len} bytes is not UTF-8"))
+    }
+
+    #[cold]
+    fn negative(&self, len: i64) -> Box<Fault> {
+        self.fault(ErrorClass::NegativeLength, format!("a length is {len}"))
     }
 
     /// A number from 0 to below `count`, which `what` names.
@@ -173,8 +192,13 @@ impl<'a> Cursor<'a> {
         let value = self.long()?;
         match usize::try_from(value) {
             Ok(index) if index < count => Ok(index),
-            _ => Err(self.fault(class, format!("{what} number {value} is not one of the {count} there are"))),
+            _ => Err(self.no_such(value, count, class, what)),
         }
+    }
+
+    #[cold]
+    fn no_such(&self, value: i64, count: usize, class: ErrorClass, what: &str) -> Box<Fault> {
+        self.fault(class, format!("{what} number {value} is not one of the {count} there are"))
     }
 
     /// The next block of an array or map, or `None` at its end. Each item becomes `width` values and, if `empty`, takes
@@ -255,6 +279,15 @@ impl<'a> Cursor<'a> {
     pub(crate) fn shallower(&mut self) {
         self.depth_left += 1;
     }
+}
+
+/// Most texts are short and ASCII: eight bytes at a time, without a call.
+#[inline]
+fn is_ascii(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let high = words.iter().fold(0, |high, word| high | u64::from_ne_bytes(*word));
+    let tail = rest.iter().fold(0, |tail, byte| tail | byte);
+    high & 0x8080_8080_8080_8080 == 0 && tail < 0x80
 }
 
 #[inline]

@@ -5,16 +5,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Fields, SchemaRef};
+use arrow::datatypes::{DataType, Fields, Int32Type, SchemaRef};
 use arrow::error::ArrowError;
 use futures::{StreamExt, TryStreamExt};
 use sluicebox_core::provenance;
 use sluicebox_core::raw::RawEvents;
 
 use crate::class::ErrorClass;
-use crate::decode::column::{Column, finish_struct};
+use crate::decode::column::{Column, Values, finish_struct};
 use crate::decode::cursor::Limits;
-use crate::decode::events::{DeadLetter, Events, dead_letter_schema, metadata_fields, source_schema};
+use crate::decode::events::{Constants, DeadLetter, Events, dead_letter_schema, metadata_fields, source_schema};
 use crate::decode::program::Program;
 use crate::decode::shape::value_fields;
 use crate::decode::walk;
@@ -209,9 +209,8 @@ impl Decoder {
     /// When `writers` was not prepared from these events, or on a mistake in the decoder itself: no event fails a batch.
     pub fn decode_one(&self, writers: &Writers, raw: &RawEvents, part: i32) -> Result<Decoded, AvroError> {
         let events = Events::new(raw)?;
-        let run = || Run::new(self, &events, part);
         let columns = |source| AvroError::Columns { partition: events.partition(), source };
-        let mut run = run().map_err(columns)?;
+        let mut run = Run::new(self, &events, part).map_err(columns)?;
         let mut last: Option<(SchemaKey, &Writer, usize)> = None;
         for row in 0..events.len() {
             let Some(value) = events.value(row) else {
@@ -306,13 +305,13 @@ fn collect_keys(events: &Events<'_>, keys: &mut HashSet<SchemaKey>) {
 struct Run<'a> {
     decoder: &'a Decoder,
     events: &'a Events<'a>,
-    part: i32,
+    constants: Constants,
     data_type: DataType,
     /// A struct of the value's columns.
     root: Column,
     /// The events in `root`, and the ids they name.
     rows: Vec<usize>,
-    ids: Vec<Option<i32>>,
+    ids: Values<i32>,
     bytes: usize,
     values: usize,
     batches: Vec<RecordBatch>,
@@ -328,11 +327,11 @@ impl<'a> Run<'a> {
         Ok(Self {
             decoder,
             events,
-            part,
+            constants: events.constants(part, room),
             root: Column::new(&data_type, room)?,
             data_type,
             rows: Vec::with_capacity(room),
-            ids: Vec::with_capacity(room),
+            ids: Values::new(room),
             bytes: 0,
             values: 0,
             batches: Vec::new(),
@@ -383,7 +382,10 @@ impl<'a> Run<'a> {
             Ok(values) => {
                 self.uses[slot].rows += 1;
                 self.rows.push(row);
-                self.ids.push(id);
+                match id {
+                    Some(id) => self.ids.push(id),
+                    None => self.ids.push_null(),
+                }
                 self.bytes += body.len();
                 self.values += values;
                 if self.rows.len() >= CHUNK_ROWS || self.bytes >= CHUNK_BYTES || self.values >= CHUNK_VALUES {
@@ -403,8 +405,9 @@ impl<'a> Run<'a> {
         (self.bytes, self.values) = (0, 0);
         let Column::Struct(root) = &mut self.root else { return Ok(()) };
         let (_, value, _) = finish_struct(root, &self.data_type)?.into_parts();
-        let ids = std::mem::take(&mut self.ids);
-        self.batches.push(self.events.rows(&self.decoder.schema, value, &self.rows, ids, self.part)?);
+        let ids = self.ids.finish::<Int32Type>(&DataType::Int32)?;
+        let batch = self.events.rows(&self.decoder.schema, value, &self.rows, ids, &self.constants)?;
+        self.batches.push(batch);
         self.rows.clear();
         Ok(())
     }

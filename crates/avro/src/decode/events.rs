@@ -129,30 +129,27 @@ impl<'a> Events<'a> {
         self.raw.partition.to_string()
     }
 
-    fn times(&self) -> Result<ArrayRef, ArrowError> {
-        cast(self.raw.events.column(column::TIMESTAMP), &timestamp())
-    }
-
-    /// The batch of source rows: `value` beside the metadata of the events at `rows`, and their provenance.
+    /// The batch of source rows: `value` beside the metadata of the events at `rows`, and their provenance. `ids` are
+    /// the schema ids that they name, `constants` the columns that are the same in every row.
     pub(crate) fn rows(
         &self,
         schema: &SchemaRef,
         mut value: Vec<ArrayRef>,
         rows: &[usize],
-        ids: Vec<Option<i32>>,
-        part: i32,
+        ids: ArrayRef,
+        constants: &Constants,
     ) -> Result<RecordBatch, ArrowError> {
         let pick = Pick::of(rows);
-        let count = rows.len();
-        let offsets = pick.from(self.raw.events.column(column::OFFSET))?;
-        value.push(self.topic(count));
-        value.push(Arc::new(Int32Array::from_value(self.raw.partition.partition, count)));
+        let events = &self.raw.events;
+        let offsets = pick.from(events.column(column::OFFSET))?;
+        value.push(constants.topic.slice(0, rows.len()));
+        value.push(constants.partition.slice(0, rows.len()));
         value.push(Arc::clone(&offsets));
-        value.push(pick.from(&self.times()?)?);
-        value.push(pick.from(self.raw.events.column(column::KEY))?);
-        value.push(pick.from(self.raw.events.column(column::HEADERS))?);
-        value.push(Arc::new(Int32Array::from(ids)));
-        value.push(Arc::new(Int32Array::from_value(part, count)));
+        value.push(cast(&pick.from(events.column(column::TIMESTAMP))?, &timestamp())?);
+        value.push(pick.from(events.column(column::KEY))?);
+        value.push(pick.from(events.column(column::HEADERS))?);
+        value.push(ids);
+        value.push(constants.part.slice(0, rows.len()));
         value.push(offsets);
         RecordBatch::try_new(Arc::clone(schema), value)
     }
@@ -162,11 +159,12 @@ impl<'a> Events<'a> {
         let rows: Vec<usize> = letters.iter().map(|letter| letter.row).collect();
         let pick = Pick::of(&rows);
         let events = &self.raw.events;
+        let constants = self.constants(0, rows.len());
         let columns: Vec<ArrayRef> = vec![
-            self.topic(rows.len()),
-            Arc::new(Int32Array::from_value(self.raw.partition.partition, rows.len())),
+            constants.topic,
+            constants.partition,
             pick.from(events.column(column::OFFSET))?,
-            pick.from(&self.times()?)?,
+            cast(&pick.from(events.column(column::TIMESTAMP))?, &timestamp())?,
             pick.from(events.column(column::KEY))?,
             pick.from(events.column(column::VALUE))?,
             pick.from(events.column(column::HEADERS))?,
@@ -177,14 +175,27 @@ impl<'a> Events<'a> {
         RecordBatch::try_new(dead_letter_schema(), columns)
     }
 
-    fn topic(&self, count: usize) -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&self.raw.partition.topic, count)))
+    /// The columns that are the same in every row, for up to `rows` rows.
+    pub(crate) fn constants(&self, part: i32, rows: usize) -> Constants {
+        let partition = &self.raw.partition;
+        Constants {
+            topic: Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&partition.topic, rows))),
+            partition: Arc::new(Int32Array::from_value(partition.partition, rows)),
+            part: Arc::new(Int32Array::from_value(part, rows)),
+        }
     }
 
     /// The event's offset.
     pub(crate) fn offset(&self, row: usize) -> i64 {
         self.offsets.value(row)
     }
+}
+
+/// Columns that are the same in every row; a batch takes as many rows of them as it has.
+pub(crate) struct Constants {
+    topic: ArrayRef,
+    partition: ArrayRef,
+    part: ArrayRef,
 }
 
 /// An event that could not become a row.

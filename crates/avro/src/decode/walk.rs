@@ -1,7 +1,7 @@
 //! Walking a body: every value is checked and appended to its column in one pass.
 
 use crate::class::ErrorClass;
-use crate::decode::column::Column;
+use crate::decode::column::{Column, Struct};
 use crate::decode::cursor::{Cursor, Limits};
 use crate::decode::fault::{Fault, Step};
 use crate::decode::program::{Items, Op, Program, Record, Scale, What};
@@ -16,7 +16,11 @@ pub(crate) fn decode(program: &Program, body: &[u8], root: &mut Column, limits: 
         return Err(Fault::new(ErrorClass::TooLarge, 0, problem));
     }
     let mut cursor = Cursor::new(body, limits);
-    Walk { program, limits }.value(&program.root, root, &mut cursor)?;
+    let walk = Walk { program, limits };
+    match (&program.root, root) {
+        (Op::Record(record), Column::Struct(columns)) => walk.record(record, columns, &mut cursor)?,
+        _ => return Err(mismatch(&cursor)),
+    }
     cursor.end()?;
     Ok(cursor.values_used(limits))
 }
@@ -27,52 +31,51 @@ struct Walk<'a> {
     limits: &'a Limits,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "Avro promotes integers to floating-point numbers")]
 impl Walk<'_> {
+    /// The types that most columns have, without a call; [`Walk::nested`] and [`other`] do the rest.
+    #[inline(always)]
     fn value(self, op: &Op, column: &mut Column, cursor: &mut Cursor<'_>) -> Step {
         match (op, column) {
-            (Op::Record(record), column) => return self.record(record, column, cursor),
+            (Op::String, Column::Bytes(c)) => room(c.push(cursor.string()?), cursor),
+            (Op::Long, Column::Int64(c)) => {
+                c.push(cursor.long()?);
+                Ok(())
+            }
+            (Op::Double, Column::Float64(c)) => {
+                c.push(f64::from_le_bytes(cursor.array("a double")?));
+                Ok(())
+            }
+            (Op::Int, Column::Int32(c)) => {
+                c.push(cursor.int()?);
+                Ok(())
+            }
+            (Op::Decimal128(decimal), Column::Decimal128(c)) => {
+                c.push(decimal.read(cursor)?);
+                Ok(())
+            }
             (Op::Nullable { null, other }, column) => {
                 let branch = cursor.index(2, ErrorClass::InvalidUnionBranch, "union branch")?;
-                if branch != usize::from(*null) {
-                    return self.value(other, column, cursor);
+                if branch == usize::from(*null) {
+                    column.push_null();
+                    return Ok(());
                 }
-                column.push_null();
+                self.nested(other, column, cursor)
             }
-            (Op::Null, column) => column.push_null(),
-            (Op::Int, Column::Int32(c)) => c.push(cursor.int()?),
-            (Op::Long, Column::Int64(c)) => c.push(cursor.long()?),
-            (Op::Double, Column::Float64(c)) => c.push(f64::from_le_bytes(cursor.array("a double")?)),
-            (Op::Float, Column::Float32(c)) => c.push(f32::from_le_bytes(cursor.array("a float")?)),
-            (Op::String, Column::Bytes(c)) => return room(c.push(cursor.string()?), cursor),
-            (Op::Bytes, Column::Bytes(c)) => return room(c.push(cursor.bytes()?), cursor),
-            (Op::Boolean, Column::Boolean { values, nulls }) => {
-                values.append(cursor.boolean()?);
-                nulls.append_non_null();
+            (op, column) => self.nested(op, column, cursor),
+        }
+    }
+
+    #[inline(never)]
+    fn nested(self, op: &Op, column: &mut Column, cursor: &mut Cursor<'_>) -> Step {
+        match (op, column) {
+            (Op::String, Column::Bytes(c)) => room(c.push(cursor.string()?), cursor),
+            (Op::Nullable { .. } | Op::Long | Op::Int | Op::Double | Op::Decimal128(_), column) => {
+                self.value(op, column, cursor)
             }
-            (Op::IntToLong, Column::Int64(c)) => c.push(i64::from(cursor.int()?)),
-            (Op::IntToFloat, Column::Float32(c)) => c.push(cursor.int()? as f32),
-            (Op::IntToDouble, Column::Float64(c)) => c.push(f64::from(cursor.int()?)),
-            (Op::LongToFloat, Column::Float32(c)) => c.push(cursor.long()? as f32),
-            (Op::LongToDouble, Column::Float64(c)) => c.push(cursor.long()? as f64),
-            (Op::FloatToDouble, Column::Float64(c)) => c.push(f64::from(f32::from_le_bytes(cursor.array("a float")?))),
-            (Op::Rescale { int, scale }, Column::Int64(c)) => c.push(rescaled(*int, *scale, cursor)?),
-            (Op::Decimal128(decimal), Column::Decimal128(c)) => c.push(decimal.read(cursor)?),
-            (Op::Decimal256(decimal), Column::Decimal256(c)) => c.push(decimal.read(cursor)?),
-            (Op::Fixed(size), column) => return fixed(*size, column, cursor),
-            (Op::Uuid, Column::Bytes(c)) => {
-                let text = hyphenated(&cursor.array("a uuid")?);
-                return room(c.push(text.as_bytes()), cursor);
-            }
-            (Op::Enum(symbols), Column::Bytes(c)) => {
-                match &symbols[cursor.index(symbols.len(), ErrorClass::InvalidEnum, "enum symbol")?] {
-                    Ok(text) => return room(c.push(text.as_bytes()), cursor),
-                    Err(problem) => return Err(cursor.fault(ErrorClass::Unresolvable, &**problem)),
-                }
-            }
+            (Op::Record(record), Column::Struct(columns)) => self.record(record, columns, cursor),
             (Op::Array(items), Column::List(list)) => {
                 self.array(items, &mut list.items, cursor)?;
-                return room(list.end(), cursor);
+                room(list.end(), cursor)
             }
             (Op::Map(items), Column::Map(map)) => {
                 while let Some(block) = cursor.block(items.width, items.empty)? {
@@ -82,45 +85,35 @@ impl Walk<'_> {
                     }
                     cursor.end_block(&block)?;
                 }
-                return room(map.end(), cursor);
+                room(map.end(), cursor)
             }
             (Op::Union(branches), column) => {
                 let branch = cursor.index(branches.len(), ErrorClass::InvalidUnionBranch, "union branch")?;
-                return self.value(&branches[branch], column, cursor);
+                self.nested(&branches[branch], column, cursor)
             }
             (Op::Member { member, op }, Column::Struct(columns)) => {
                 for (index, child) in columns.children.iter_mut().enumerate() {
                     if index == *member {
-                        self.value(op, child, cursor)?;
+                        self.nested(op, child, cursor)?;
                     } else {
                         child.push_null();
                     }
                 }
                 columns.end();
+                Ok(())
             }
-            (Op::Duration, Column::Struct(columns)) => {
-                for child in &mut columns.children {
-                    let part = u32::from_le_bytes(cursor.array("a duration")?);
-                    if let Column::Int64(c) = child {
-                        c.push(i64::from(part));
-                    }
-                }
-                columns.end();
-            }
-            (Op::Unresolvable(problem), _) => return Err(cursor.fault(ErrorClass::Unresolvable, &**problem)),
-            _ => return Err(mismatch(cursor)),
+            (op, column) => other(op, column, cursor),
         }
-        Ok(())
     }
 
-    fn record(self, record: &Record, column: &mut Column, cursor: &mut Cursor<'_>) -> Step {
-        let Column::Struct(columns) = column else { return Err(mismatch(cursor)) };
+    #[inline]
+    fn record(self, record: &Record, columns: &mut Struct, cursor: &mut Cursor<'_>) -> Step {
         for step in &record.steps {
             let done = match &step.what {
                 What::Read { column, op } => self.value(op, &mut columns.children[*column], cursor),
                 What::Skip(node) => skip(self.program, *node, cursor),
                 What::Default { column, op, bytes, cost } => cursor.charge(*cost).and_then(|()| {
-                    self.value(op, &mut columns.children[*column], &mut Cursor::new(bytes, self.limits))
+                    self.nested(op, &mut columns.children[*column], &mut Cursor::new(bytes, self.limits))
                 }),
             };
             if let Err(fault) = done {
@@ -140,6 +133,52 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// The types without parts that fewer columns have.
+#[expect(clippy::cast_precision_loss, reason = "Avro promotes integers to floating-point numbers")]
+#[inline(never)]
+fn other(op: &Op, column: &mut Column, cursor: &mut Cursor<'_>) -> Step {
+    match (op, column) {
+        (Op::Null, column) => column.push_null(),
+        (Op::Bytes, Column::Bytes(c)) => return room(c.push(cursor.bytes()?), cursor),
+        (Op::Boolean, Column::Boolean { values, nulls }) => {
+            values.append(cursor.boolean()?);
+            nulls.append_non_null();
+        }
+        (Op::Float, Column::Float32(c)) => c.push(f32::from_le_bytes(cursor.array("a float")?)),
+        (Op::IntToLong, Column::Int64(c)) => c.push(i64::from(cursor.int()?)),
+        (Op::IntToFloat, Column::Float32(c)) => c.push(cursor.int()? as f32),
+        (Op::IntToDouble, Column::Float64(c)) => c.push(f64::from(cursor.int()?)),
+        (Op::LongToFloat, Column::Float32(c)) => c.push(cursor.long()? as f32),
+        (Op::LongToDouble, Column::Float64(c)) => c.push(cursor.long()? as f64),
+        (Op::FloatToDouble, Column::Float64(c)) => c.push(f64::from(f32::from_le_bytes(cursor.array("a float")?))),
+        (Op::Rescale { int, scale }, Column::Int64(c)) => c.push(rescaled(*int, *scale, cursor)?),
+        (Op::Decimal256(decimal), Column::Decimal256(c)) => c.push(decimal.read(cursor)?),
+        (Op::Fixed(size), column) => return fixed(*size, column, cursor),
+        (Op::Uuid, Column::Bytes(c)) => {
+            let text = hyphenated(&cursor.array("a uuid")?);
+            return room(c.push(text.as_bytes()), cursor);
+        }
+        (Op::Enum(symbols), Column::Bytes(c)) => {
+            match &symbols[cursor.index(symbols.len(), ErrorClass::InvalidEnum, "enum symbol")?] {
+                Ok(text) => return room(c.push(text.as_bytes()), cursor),
+                Err(problem) => return Err(cursor.fault(ErrorClass::Unresolvable, &**problem)),
+            }
+        }
+        (Op::Duration, Column::Struct(columns)) => {
+            for child in &mut columns.children {
+                let part = u32::from_le_bytes(cursor.array("a duration")?);
+                if let Column::Int64(c) = child {
+                    c.push(i64::from(part));
+                }
+            }
+            columns.end();
+        }
+        (Op::Unresolvable(problem), _) => return Err(cursor.fault(ErrorClass::Unresolvable, &**problem)),
+        _ => return Err(mismatch(cursor)),
+    }
+    Ok(())
 }
 
 fn rescaled(int: bool, scale: Scale, cursor: &mut Cursor<'_>) -> Step<i64> {

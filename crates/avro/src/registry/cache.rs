@@ -19,13 +19,12 @@ pub struct SchemaCache {
 }
 
 impl SchemaCache {
-    /// The cache in `dir`, which is made durably if it is not there; leftovers of a crash are swept.
+    /// The cache in `dir`, which need not be there: the first schema that is put makes it. Leftovers of a crash are swept.
     ///
     /// # Errors
-    /// When the folder cannot be made or swept.
+    /// When the folder cannot be swept.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, AvroError> {
         let dir = dir.into();
-        durable::create_dir_durable(&dir)?;
         durable::sweep_temporaries(&dir)?;
         Ok(Self { dir })
     }
@@ -49,6 +48,7 @@ impl SchemaCache {
     /// # Errors
     /// When the file cannot be written.
     pub fn put(&self, key: SchemaKey, text: &SchemaText) -> Result<(), AvroError> {
+        durable::create_dir_durable(&self.dir)?;
         durable::create_if_absent(&self.path(key), &seal(text, &self.path(key))?)?;
         Ok(())
     }
