@@ -247,6 +247,10 @@ fn floor_char(text: &str, mut offset: usize) -> usize {
 /// The one of `known` that is most like `name`, if any is like it: for "did you mean".
 #[must_use]
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Comparing takes time by the product of the lengths, and no name is as long as this.
+    if name.len() > 200 {
+        return None;
+    }
     let lower = name.to_lowercase();
     let last = |s: &str| s.rsplit('.').next().unwrap_or(s).to_owned();
     known

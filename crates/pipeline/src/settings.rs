@@ -46,12 +46,6 @@ pub const SETTINGS: &[KeyDef] = &[
         "At most so many bytes of raw values in a batch, whatever the backlog; bounds memory.",
     ),
     key(
-        "state.partitions",
-        ValueType::Int(1, 1024),
-        "`4`",
-        "Into how many parts state is cut. Fixed by the first start of a checkpoint.",
-    ),
-    key(
         "dq.samples",
         ValueType::Int(0, 10_000),
         "`10`",
@@ -64,16 +58,11 @@ pub const PROPERTIES: &[KeyDef] = &[
     key(
         "target.file.size",
         ValueType::Size(1 << 20),
-        "`128 MiB`",
+        "`256 MiB`",
         "A file of a batch that would be larger is cut in several of about this size.",
     ),
-    key(
-        "compression",
-        ValueType::OneOf(&["zstd", "snappy", "lz4", "none"]),
-        "`zstd`",
-        "How Parquet files are compressed.",
-    ),
-    key("compression.level", ValueType::Int(1, 22), "`3`", "The level of zstd: higher is smaller and slower."),
+    key("compression", ValueType::OneOf(&["zstd", "none"]), "`zstd`", "How Parquet files are compressed."),
+    key("compression.level", ValueType::Int(1, 22), "`1`", "The level of zstd: higher is smaller and slower."),
 ];
 
 /// Whether there is such a setting and it may have such a value. `name` is in lower case.
@@ -114,8 +103,6 @@ pub struct Settings {
     pub trigger: Trigger,
     /// `batch.bytes`.
     pub batch_bytes: u64,
-    /// `state.partitions`.
-    pub state_partitions: u32,
     /// `dq.samples`.
     pub dq_samples: u32,
 }
@@ -130,7 +117,6 @@ impl Settings {
             checkpoint: get("checkpoint").map(str::to_owned),
             trigger: get("trigger").and_then(values::trigger).unwrap_or(Trigger::Every(1_000_000)),
             batch_bytes: get("batch.bytes").and_then(values::size).unwrap_or(16 << 20),
-            state_partitions: number("state.partitions", 4),
             dq_samples: number("dq.samples", 10),
         }
     }
@@ -141,10 +127,6 @@ impl Settings {
 pub enum Compression {
     /// Zstandard, at this level.
     Zstd(u32),
-    /// Snappy.
-    Snappy,
-    /// LZ4.
-    Lz4,
     /// Not at all.
     None,
 }
@@ -168,14 +150,12 @@ impl Properties {
     /// The properties that `get` gives by their names in lower case.
     #[must_use]
     pub fn from_pairs<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Self {
-        let level = get("compression.level").and_then(|v| v.trim().parse().ok()).unwrap_or(3);
+        let level = get("compression.level").and_then(|v| v.trim().parse().ok()).unwrap_or(1);
         let compression = match get("compression").map(str::to_lowercase).as_deref() {
-            Some("snappy") => Compression::Snappy,
-            Some("lz4") => Compression::Lz4,
             Some("none") => Compression::None,
             _ => Compression::Zstd(level),
         };
-        Self { target_file_size: get("target.file.size").and_then(values::size).unwrap_or(128 << 20), compression }
+        Self { target_file_size: get("target.file.size").and_then(values::size).unwrap_or(256 << 20), compression }
     }
 }
 

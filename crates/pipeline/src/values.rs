@@ -37,6 +37,8 @@ pub enum ValueType {
     Name,
     /// A path on this machine.
     Path,
+    /// URLs of HTTP servers, with commas between.
+    Url,
 }
 
 impl ValueType {
@@ -59,6 +61,7 @@ impl ValueType {
             Self::Offsets => "`earliest`, `latest`, or JSON, as `{\"orders\": {\"0\": 23, \"1\": -2}}`".to_owned(),
             Self::Name => "letters, digits, `_`, `-` and `.`".to_owned(),
             Self::Path => "path".to_owned(),
+            Self::Url => "`http://` or `https://` URLs with commas between".to_owned(),
         }
     }
 
@@ -129,11 +132,10 @@ impl ValueType {
                     "write one as in 'sales\\..*'; \\ and ( ) [ ] have a meaning in it".into(),
                 ),
             },
-            Self::Partitions => match partitions(value) {
-                Some(_) => Ok(()),
-                None => wrong("is not JSON of topics and partitions", "write '{\"orders\": [0, 1]}'".into()),
-            },
-            Self::Offsets if offsets(value).is_none() => {
+            Self::Partitions if !is_partitions(value) => {
+                wrong("is not JSON of topics and partitions", "write '{\"orders\": [0, 1]}'".into())
+            }
+            Self::Offsets if !is_offsets(value) => {
                 let help = match nearest(value, ["earliest", "latest"]) {
                     Some(near) => format!("did you mean '{near}'?"),
                     None => "write 'earliest', 'latest', or '{\"orders\": {\"0\": 23, \"1\": -2}}', where -2 is earliest and -1 latest".into(),
@@ -145,6 +147,8 @@ impl ValueType {
                 "take letters, digits, _, - and . and start with a letter or digit".into(),
             ),
             Self::Path => check_path(key, value),
+            Self::Url if has_password(value) => Err(plain_secret(key)),
+            Self::Url if !is_urls(value) => wrong("is not a list of URLs", "write 'http://host:8081'".into()),
             _ => Ok(()),
         }
     }
@@ -180,7 +184,7 @@ fn check_references(key: &str, value: &str) -> Result<(), Problem> {
     while let Some(start) = rest.find("${") {
         let inner = &rest[start + 2..];
         let body = inner.find('}').map(|end| &inner[..end]);
-        if !body.is_some_and(is_reference) {
+        if body.and_then(reference).is_none() {
             return Err(Problem {
                 about_value: true,
                 message: format!("`{key}` has a reference that names no place"),
@@ -194,24 +198,24 @@ fn check_references(key: &str, value: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-fn is_reference(body: &str) -> bool {
-    ["env:", "file:"].iter().any(|p| body.strip_prefix(p).is_some_and(|name| !name.trim().is_empty()))
-}
-
 fn check_secret(key: &str, value: &str) -> Result<(), Problem> {
     check_references(key, value)?;
     if value.contains("${") {
         return Ok(());
     }
-    Err(Problem {
+    Err(plain_secret(key))
+}
+
+fn plain_secret(key: &str) -> Problem {
+    Problem {
         about_value: true,
-        message: format!("`{key}` is a secret, and a pipeline's file is no place for one"),
+        message: format!("`{key}` holds a secret, and a pipeline's file is no place for one"),
         label: "a secret in plain text".into(),
         help: Some(
             "put it in an environment variable and write '${env:NAME}', or in a file and write '${file:PATH}'".into(),
         ),
         code: Some("plain-secret"),
-    })
+    }
 }
 
 /// Whether `path` is one on this machine, and not a URL.
@@ -316,35 +320,80 @@ pub fn names(value: &str) -> Vec<&str> {
     if value.trim().is_empty() { Vec::new() } else { value.split(',').map(str::trim).collect() }
 }
 
-/// Topics and their partitions, from `{"topic": [0, 1]}`.
-#[must_use]
-pub fn partitions(value: &str) -> Option<BTreeMap<String, Vec<i32>>> {
-    let map: BTreeMap<String, Vec<i32>> = serde_json::from_str(value).ok()?;
-    let sound = !map.is_empty() && map.values().all(|list| !list.is_empty() && list.iter().all(|p| *p >= 0));
-    sound.then_some(map)
+/// Whether the text is topics and their partitions, as `{"topic": [0, 1]}`.
+fn is_partitions(value: &str) -> bool {
+    serde_json::from_str::<BTreeMap<String, Vec<i32>>>(value)
+        .is_ok_and(|map| !map.is_empty() && map.values().all(|list| !list.is_empty() && list.iter().all(|p| *p >= 0)))
 }
 
-/// Where reading starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StartingOffsets {
-    /// At the first offset there is.
-    Earliest,
-    /// After the last offset there is.
-    Latest,
-    /// Topic, partition, offset; -2 is earliest, -1 is latest.
-    Each(BTreeMap<String, BTreeMap<i32, i64>>),
-}
-
-/// Where reading starts, as the option `startingOffsets` says it.
-#[must_use]
-pub fn offsets(value: &str) -> Option<StartingOffsets> {
-    match value.trim().to_lowercase().as_str() {
-        "earliest" => return Some(StartingOffsets::Earliest),
-        "latest" => return Some(StartingOffsets::Latest),
-        _ => {}
+/// Whether the text says where to start: `earliest`, `latest`, or `{"topic": {"0": 23, "1": -2}}`.
+fn is_offsets(value: &str) -> bool {
+    if ["earliest", "latest"].contains(&value.trim().to_lowercase().as_str()) {
+        return true;
     }
-    let map: BTreeMap<String, BTreeMap<i32, i64>> = serde_json::from_str(value).ok()?;
-    let sound = !map.is_empty()
-        && map.values().all(|parts| !parts.is_empty() && parts.iter().all(|(p, offset)| *p >= 0 && *offset >= -2));
-    sound.then_some(StartingOffsets::Each(map))
+    let sound =
+        |parts: &BTreeMap<i32, i64>| !parts.is_empty() && parts.iter().all(|(p, offset)| *p >= 0 && *offset >= -2);
+    serde_json::from_str::<BTreeMap<String, BTreeMap<i32, i64>>>(value)
+        .is_ok_and(|map| !map.is_empty() && map.values().all(sound))
+}
+
+/// Whether the text is URLs of HTTP servers with commas between.
+fn is_urls(value: &str) -> bool {
+    value.split(',').map(str::trim).all(|url| {
+        let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        host.is_some_and(|h| !h.is_empty() && !h.starts_with('/') && !h.contains(char::is_whitespace))
+    })
+}
+
+/// Whether the text holds a URL with a password in it.
+pub(crate) fn has_password(value: &str) -> bool {
+    value.split(',').filter_map(|url| url.split_once("://")).any(|(_, rest)| {
+        let authority = rest.split('/').next().unwrap_or_default();
+        authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    })
+}
+
+/// What a reference in a value stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reference<'a> {
+    /// `${env:NAME}`: the value of an environment variable.
+    Env(&'a str),
+    /// `${file:PATH}`: what a file holds.
+    File(&'a str),
+}
+
+/// The text with each `${env:NAME}` and `${file:PATH}` in it replaced by what `lookup` gives for it. This crate does no
+/// I/O, so the caller reads; a value that the parser checked has no other `${`.
+///
+/// # Errors
+/// The first one of `lookup`.
+pub fn resolve<E>(value: &str, mut lookup: impl FnMut(Reference<'_>) -> Result<String, E>) -> Result<String, E> {
+    let mut out = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((before, tail)) = rest.split_once("${") {
+        out.push_str(before);
+        let reference = tail.split_once('}').and_then(|(body, after)| Some((reference(body)?, after)));
+        match reference {
+            Some((reference, after)) => {
+                out.push_str(&lookup(reference)?);
+                rest = after;
+            }
+            None => {
+                out.push_str("${");
+                rest = tail;
+            }
+        }
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+fn reference(body: &str) -> Option<Reference<'_>> {
+    let (kind, name) =
+        body.split_once(':').map(|(kind, name)| (kind, name.trim())).filter(|(_, name)| !name.is_empty())?;
+    match kind {
+        "env" => Some(Reference::Env(name)),
+        "file" => Some(Reference::File(name)),
+        _ => None,
+    }
 }

@@ -2,9 +2,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use sluicebox_pipeline::ast::{Action, Pipeline, SourceKind};
-use sluicebox_pipeline::options::{self, KafkaOptions, StartingOffsets, Topics};
+use sluicebox_pipeline::options;
 use sluicebox_pipeline::parse;
 use sluicebox_pipeline::settings::{self, Compression, Properties, Settings, Trigger};
+use sluicebox_pipeline::values::{Reference, resolve};
 
 fn read(text: &str) -> Pipeline {
     read_with(text, &[])
@@ -31,11 +32,10 @@ fn the_first_pipeline() {
     assert_eq!(pipeline.name, "revenue_5m");
     let source = &pipeline.sources[0];
     assert_eq!((source.name.value.as_str(), source.kind.value), ("sales_events", SourceKind::Kafka));
-    let kafka = KafkaOptions::of(source).unwrap();
-    assert_eq!(kafka.topics, Topics::Subscribe(vec!["sales.events.v1".into()]));
-    assert_eq!(kafka.starting_offsets, StartingOffsets::Earliest);
-    assert_eq!(kafka.sample.as_deref(), Some("sales"));
-    assert!(kafka.fail_on_data_loss && !kafka.include_headers);
+    let get = |name| options::get(source, name);
+    assert_eq!(get("subscribe"), Some("sales.events.v1"));
+    assert_eq!(get("startingOffsets"), Some("earliest"));
+    assert_eq!((get("sample"), get("assign")), (Some("sales"), None));
     let silver = &pipeline.tables[1];
     let actions: Vec<Action> = silver.constraints.iter().map(|c| c.action).collect();
     assert_eq!(actions[..5], [Action::Quarantine; 5]);
@@ -141,16 +141,24 @@ fn clauses_in_any_order_and_spelling() {
           location "out/gold" comment 'sums' partitioned by (`Day`, hour) using PARQUET
         as with e as (select * from stream events) select * from e;
         create temporary view v comment 'none' as select 1 as one;
-        create flow more as insert into gold_sums select * from stream events;"#,
+        create flow more as insert into gold_sums by name select * from stream events;"#,
     );
     assert_eq!(Settings::of(&pipeline).batch_bytes, 4 << 20);
     assert_eq!(Settings::of(&pipeline).trigger, Trigger::AvailableNow);
     assert_eq!(pipeline.name, "test");
-    let kafka = KafkaOptions::of(&pipeline.sources[0]).unwrap();
-    assert_eq!(kafka.topics, Topics::Subscribe(vec!["a".into(), "b".into()]));
-    assert_eq!(kafka.client["bootstrap.servers"], "localhost:9092");
-    assert_eq!(kafka.client["sasl.password"], "${env:KAFKA_PASSWORD}");
-    assert_eq!((kafka.fail_on_data_loss, kafka.max_offsets_per_trigger), (false, Some(5)));
+    let written: Vec<_> =
+        pipeline.sources[0].options.iter().map(|(k, v)| (k.value.as_str(), v.value.as_str())).collect();
+    assert_eq!(
+        written,
+        [
+            ("subscribe", "a, b"),
+            ("kafka.bootstrap.servers", "localhost:9092"),
+            ("failOnDataLoss", "false"),
+            ("maxOffsetsPerTrigger", "5"),
+            ("kafka.sasl.password", "${env:KAFKA_PASSWORD}"),
+            ("idleTimeout", "1 min")
+        ]
+    );
     assert_eq!(options::EventTimeOptions::of(&pipeline.sources[0]).idle_timeout_micros, 60_000_000);
     let table = &pipeline.tables[0];
     assert_eq!(table.name.value, "gold_sums");
@@ -170,9 +178,8 @@ fn the_command_line_goes_before_the_file() {
     let overrides = [("Batch.bytes", "2 MiB"), ("events.startingOffsets", "earliest"), ("events.subscribe", "other")];
     let pipeline = read_with(&text, &overrides);
     assert_eq!(Settings::of(&pipeline).batch_bytes, 2 << 20);
-    let kafka = KafkaOptions::of(&pipeline.sources[0]).unwrap();
-    assert_eq!(kafka.topics, Topics::Subscribe(vec!["other".into()]));
-    assert_eq!(kafka.starting_offsets, StartingOffsets::Earliest);
+    let get = |name| options::get(&pipeline.sources[0], name);
+    assert_eq!((get("subscribe"), get("startingOffsets")), (Some("other"), Some("earliest")));
     let wrong = [("batch.byte", "1"), ("events.subscrib", "x"), ("event.subscribe", "x"), ("batch.bytes", "x")];
     let wrong: Vec<_> = wrong.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let diagnostics = parse("test.sql", &text, &wrong).unwrap_err();
@@ -192,4 +199,16 @@ fn colours_only_when_asked_for() {
     let diagnostics = parse("t.sql", "SELECT 1", &[]).unwrap_err();
     assert!(!diagnostics.render(false).contains('\u{1b}'));
     assert!(diagnostics.render(true).contains('\u{1b}'));
+}
+
+#[test]
+fn references_are_resolved_by_the_caller() {
+    let lookup = |reference: Reference<'_>| match reference {
+        Reference::Env("U") => Ok("ann".to_owned()),
+        Reference::File("/run/p") => Ok("${env:U}".to_owned()),
+        other => Err(format!("{other:?}")),
+    };
+    assert_eq!(resolve("${env:U}:${file:/run/p}$", lookup).unwrap(), "ann:${env:U}$");
+    assert_eq!(resolve("a ${b} ${", lookup).unwrap(), "a ${b} ${");
+    assert_eq!(resolve("${env:X}", lookup).unwrap_err(), "Env(\"X\")");
 }

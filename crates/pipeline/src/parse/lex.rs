@@ -147,11 +147,9 @@ pub(crate) fn span_of(toks: &[Tok]) -> Span {
     }
 }
 
-/// The tokens of `text`.
-///
-/// # Errors
-/// A quote or comment that is not closed, or a character that no token starts with.
-pub(crate) fn tokenize(text: &str) -> Result<Vec<Tok>, Diagnostic> {
+/// The tokens of `text`, up to the mistake if there is one: a quote or comment that is not closed, or a character that no
+/// token starts with.
+pub(crate) fn tokenize(text: &str) -> (Vec<Tok>, Option<Diagnostic>) {
     let mut raw = Vec::new();
     let outcome = Tokenizer::new(&Sql, text).tokenize_with_location_into_buf(&mut raw);
     let mut walker = Walker { rest: text.char_indices(), line: 1, column: 1, offset: 0, len: text.len() };
@@ -163,10 +161,8 @@ pub(crate) fn tokenize(text: &str) -> Result<Vec<Tok>, Diagnostic> {
             toks.push(Tok { token, span: Span { start, end } });
         }
     }
-    match outcome {
-        Ok(()) => Ok(toks),
-        Err(error) => Err(tokenizer_error(text, &error, &toks)),
-    }
+    let mistake = outcome.err().map(|error| tokenizer_error(text, &error, &toks));
+    (toks, mistake)
 }
 
 fn tokenizer_error(text: &str, error: &TokenizerError, toks: &[Tok]) -> Diagnostic {

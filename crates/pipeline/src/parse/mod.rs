@@ -71,7 +71,10 @@ impl<'a> Context<'a> {
 /// All mistakes found, in the order of the text.
 pub fn parse(file: &str, text: &str, overrides: &[(String, String)]) -> Result<Pipeline, Diagnostics> {
     let shared: Arc<str> = Arc::from(text);
-    let toks = lex::tokenize(text).map_err(|d| Diagnostics::new(file, Arc::clone(&shared), vec![d]))?;
+    let (toks, mistake) = lex::tokenize(text);
+    if let Some(mistake) = mistake {
+        return Err(Diagnostics::new(file, check::without_secrets(text, &toks), vec![mistake]));
+    }
     let mut cx = Context::new(text);
     let mut found = Vec::new();
     for toks in lex::statements(&toks, &mut found) {

@@ -23,7 +23,7 @@ fn one(cx: &mut Context<'_>, key: &str, value: &str) -> Result<(), Box<Diagnosti
         cx.sources.iter_mut().filter(|s| starts_with_name(key, &s.name.value)).max_by_key(|s| s.name.value.len());
     if let Some(source) = source {
         let option = &key[source.name.value.len() + 1..];
-        let name = options::check(source.kind.value, option, value).map_err(|p| at(p, "option"))?;
+        let name = options::check(option, value).map_err(|p| at(p, "option"))?;
         source.options.retain(|(k, _)| k.value != name);
         source.options.push((given(&name), given(value)));
         return Ok(());
@@ -37,10 +37,8 @@ fn one(cx: &mut Context<'_>, key: &str, value: &str) -> Result<(), Box<Diagnosti
         Err(problem) if problem.about_value => Err(at(problem, "setting")),
         Err(problem) => {
             let keys = settings::SETTINGS.iter().map(|s| s.name.to_owned());
-            let options = cx.sources.iter().flat_map(|s| {
-                let of_kind = options::OPTIONS.iter().filter(|o| o.kinds.contains(&s.kind.value));
-                of_kind.map(|o| format!("{}.{}", s.name.value, o.name))
-            });
+            let options =
+                cx.sources.iter().flat_map(|s| options::OPTIONS.iter().map(|o| format!("{}.{}", s.name.value, o.name)));
             let known: Vec<String> = keys.chain(options).collect();
             let help = nearest(key, known.iter().map(String::as_str)).map(|near| format!("did you mean {near}?"));
             Err(Box::new(

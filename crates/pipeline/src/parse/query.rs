@@ -126,6 +126,9 @@ fn parse_all<T>(
     toks: &[Tok],
     parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
 ) -> Parsed<T> {
+    if let Some(diagnostic) = too_long(toks) {
+        return Err(Box::new(diagnostic));
+    }
     let mut parser = Parser::new(&Sql).with_tokens_with_locations(tokens);
     let value = parse(&mut parser).map_err(|error| Box::new(parser_error(text, &error, toks)))?;
     let next = parser.peek_token();
@@ -146,6 +149,57 @@ fn parse_all<T>(
         Diagnostic::new("unexpected-word", span, format!("{found} does not belong here"), "the query ends before this")
     })))
 }
+
+/// At most so many operators stand in one query: each may make its tree one deeper, and trees are walked by recursion.
+const MAX_OPERATORS: usize = 2_000;
+
+/// A query or condition with too many operators for the stack.
+fn too_long(toks: &[Tok]) -> Option<Diagnostic> {
+    let plain = |t: &Token| {
+        matches!(
+            t,
+            Token::Comma
+                | Token::Period
+                | Token::Number(..)
+                | Token::SingleQuotedString(_)
+                | Token::LParen
+                | Token::RParen
+                | Token::RBracket
+        )
+    };
+    let operators = toks.iter().filter(|t| match &t.token.token {
+        Token::Word(w) => OPERATORS.contains(&w.keyword),
+        token => !plain(token),
+    });
+    let last = operators.clone().nth(MAX_OPERATORS)?;
+    Some(
+        Diagnostic::new("too-long", last.span, format!("this has more than {MAX_OPERATORS} operators"), "one too many")
+            .with_help("cut it in several, with views or tables between; many comparisons with OR can be one IN (...)"),
+    )
+}
+
+/// Words that may make a tree deeper.
+const OPERATORS: &[Keyword] = &[
+    Keyword::AND,
+    Keyword::OR,
+    Keyword::NOT,
+    Keyword::IS,
+    Keyword::IN,
+    Keyword::BETWEEN,
+    Keyword::LIKE,
+    Keyword::ILIKE,
+    Keyword::SIMILAR,
+    Keyword::RLIKE,
+    Keyword::REGEXP,
+    Keyword::COLLATE,
+    Keyword::AT,
+    Keyword::UNION,
+    Keyword::EXCEPT,
+    Keyword::INTERSECT,
+    Keyword::JOIN,
+    Keyword::OVERLAPS,
+    Keyword::NOTNULL,
+];
 
 /// sqlparser's complaint with its place: it says it only in words.
 fn parser_error(text: &str, error: &ParserError, toks: &[Tok]) -> Diagnostic {

@@ -44,7 +44,7 @@ async fn plan(ctx: &SessionContext, sql: &str) -> LogicalPlan {
     let pipeline = crate::parse(
         "t.sql",
         &format!(
-            "CREATE TABLE s USING rate; CREATE STREAMING TABLE x AS SELECT * FROM STREAM s;
+            "CREATE TABLE s USING kafka OPTIONS (subscribe 't'); CREATE STREAMING TABLE x AS SELECT * FROM STREAM s;
              CREATE TEMPORARY VIEW t AS SELECT 1 AS one; CREATE TEMPORARY VIEW v AS {sql};"
         ),
         &[],

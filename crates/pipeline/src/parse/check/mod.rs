@@ -10,7 +10,7 @@ use sluicebox_core::provenance::PREFIX;
 
 use super::Context;
 use super::cursor::quoted;
-use crate::ast::{SourceDef, SourceKind, Span, Spanned, TableDef};
+use crate::ast::{SourceDef, Span, Spanned, TableDef};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::options;
 
@@ -174,60 +174,62 @@ fn reserved(name: &Spanned<String>, what: &str, found: &mut Vec<Diagnostic>) {
 /// The options that only together are right.
 fn source_options(source: &SourceDef, found: &mut Vec<Diagnostic>) {
     let name = quoted(&source.name.value);
-    match source.kind.value {
-        SourceKind::Kafka => {
-            let which = ["subscribe", "assign", "subscribePattern"];
-            let given: Vec<_> = source.options.iter().filter(|(k, _)| which.contains(&k.value.as_str())).collect();
-            match given.as_slice() {
-                [_] => {}
-                [] => found.push(
-                    Diagnostic::new(
-                        "missing-option",
-                        source.name.span,
-                        format!("the source {name} names no topic"),
-                        "no topic",
-                    )
-                    .with_help("add 'subscribe' = 'topic' to its OPTIONS"),
-                ),
-                [first, second, ..] => found.push(
-                    Diagnostic::new(
-                        "conflicting-options",
-                        second.0.span,
-                        format!("the source {name} names its topics twice"),
-                        "the second time",
-                    )
-                    .with_help("keep one of subscribe, assign and subscribePattern")
-                    .with_related(first.0.span, "the first time"),
-                ),
-            }
-            let sample = source.options.iter().find(|(k, _)| k.value == "sample");
-            let one_topic = options::get(source, "subscribe").is_some_and(|t| crate::values::names(t).len() == 1);
-            if let (Some((key, _)), false, [_]) = (sample, one_topic, given.as_slice()) {
+    let which = ["subscribe", "assign", "subscribePattern"];
+    let given: Vec<_> = source.options.iter().filter(|(k, _)| which.contains(&k.value.as_str())).collect();
+    match given.as_slice() {
+        [(key, _)] => {
+            if key.value == "subscribePattern" && options::get(source, "value.subject").is_none() {
                 found.push(
                     Diagnostic::new(
-                        "conflicting-options",
+                        "missing-option",
                         key.span,
-                        "sample fills one topic",
-                        "but not one topic is named",
+                        format!("the source {name} does not say which schema its rows have"),
+                        "any topic may match",
                     )
-                    .with_help("write 'subscribe' = 'topic' with one topic"),
+                    .with_help("add 'value.subject' = 'the registry's subject' to its OPTIONS"),
                 );
             }
         }
-        SourceKind::Files => {
-            if options::get(source, "path").is_none() {
-                found.push(
-                    Diagnostic::new(
-                        "missing-option",
-                        source.name.span,
-                        format!("the source {name} names no folder"),
-                        "no folder",
-                    )
-                    .with_help("add 'path' = 'folder' to its OPTIONS"),
-                );
-            }
-        }
-        SourceKind::Rate => {}
+        [] => found.push(
+            Diagnostic::new(
+                "missing-option",
+                source.name.span,
+                format!("the source {name} names no topic"),
+                "no topic",
+            )
+            .with_help("add 'subscribe' = 'topic' to its OPTIONS"),
+        ),
+        [first, second, ..] => found.push(
+            Diagnostic::new(
+                "conflicting-options",
+                second.0.span,
+                format!("the source {name} names its topics twice"),
+                "the second time",
+            )
+            .with_help("keep one of subscribe, assign and subscribePattern")
+            .with_related(first.0.span, "the first time"),
+        ),
+    }
+    let sample = source.options.iter().find(|(k, _)| k.value == "sample");
+    let one_topic = options::get(source, "subscribe").is_some_and(|t| crate::values::names(t).len() == 1);
+    if let (Some((key, _)), false, [_]) = (sample, one_topic, given.as_slice()) {
+        found.push(
+            Diagnostic::new("conflicting-options", key.span, "sample fills one topic", "but not one topic is named")
+                .with_help("write 'subscribe' = 'topic' with one topic"),
+        );
+    }
+    let auth: Vec<_> = source.options.iter().filter(|(k, _)| k.value.starts_with("schema.registry.b")).collect();
+    if let [first, second, ..] = auth.as_slice() {
+        found.push(
+            Diagnostic::new(
+                "conflicting-options",
+                second.0.span,
+                format!("the source {name} has two secrets for its registry"),
+                "the second one",
+            )
+            .with_help("keep one of them")
+            .with_related(first.0.span, "the first one"),
+        );
     }
 }
 
@@ -308,9 +310,14 @@ fn format(table: &TableDef, found: &mut Vec<Diagnostic>) {
         && !value.value.eq_ignore_ascii_case("zstd")
     {
         found.push(
-            Diagnostic::new("conflicting-options", key.span, format!("{} has no levels", value.value), "for zstd only")
-                .with_help("take compression.level out")
-                .with_related(value.span, "the compression"),
+            Diagnostic::new(
+                "conflicting-options",
+                key.span,
+                format!("compression '{}' has no level", value.value),
+                "for zstd only",
+            )
+            .with_help("take compression.level out")
+            .with_related(value.span, "the compression"),
         );
     }
 }
@@ -334,7 +341,9 @@ pub(crate) fn without_secrets(text: &str, toks: &[super::lex::Tok]) -> String {
         let assigned =
             eq.is_token(&Token::Eq) && text.get(value.span.start..value.span.end).is_some_and(|v| !v.contains("${"));
         let written = matches!(&value.token.token, Token::SingleQuotedString(s) if !s.is_empty());
-        if assigned && written && options::is_secret(name) {
+        let secret = options::is_secret(name)
+            || matches!(&value.token.token, Token::SingleQuotedString(s) if crate::values::has_password(s));
+        if assigned && written && secret {
             let (start, end) = (value.span.start + 1, value.span.end - 1);
             if masked.is_char_boundary(start) && masked.is_char_boundary(end) && start < end {
                 masked.replace_range(start..end, &"*".repeat(end - start));

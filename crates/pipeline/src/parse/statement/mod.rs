@@ -205,14 +205,8 @@ fn flow(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()> {
         return Err(cursor_error(once, "INSERT INTO ONCE is not known: a flow runs in every batch", "take ONCE out"));
     }
     let table = cursor.name("the table to insert into")?;
-    let by = cursor.here();
-    if cursor.eat_all(&["BY", "NAME"]) {
-        return Err(cursor_error(
-            by,
-            "BY NAME is not known: a flow's columns are the table's, in order",
-            "take BY NAME out, and select the columns in the order of the table",
-        ));
-    }
+    // A flow's columns must have the table's names in the table's order, so that by name and by position is the same.
+    cursor.eat_all(&["BY", "NAME"]);
     let owner = cursor.before();
     let query = query(cx, cursor.rest(), owner)?;
     cx.flows.push((table, FlowDef { name, query }));
@@ -269,7 +263,7 @@ fn pairs(cursor: &mut Cursor<'_>, context: &str, what: &str) -> Parsed<Vec<(Span
 /// A key between quotes, or words with points between them.
 fn pair_key(cursor: &mut Cursor<'_>, what: &str) -> Parsed<Spanned<String>> {
     let start = cursor.here();
-    if !cursor.peek().is_some_and(|t| t.word().is_some()) {
+    if cursor.peek().is_none_or(|t| t.word().is_none()) {
         return cursor.string(&format!("the name of the {what}"));
     }
     cursor.next();

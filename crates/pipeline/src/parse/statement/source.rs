@@ -76,7 +76,7 @@ pub(super) fn source(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()
     let mut options = options.unwrap_or_default();
     let before = cx.found.len();
     for (key, value) in &mut options {
-        match options::check(kind.value, &key.value, &value.value) {
+        match options::check(&key.value, &value.value) {
             Ok(canonical) => key.value = canonical,
             Err(problem) if problem.about_value => cx.found.push(problem.at("option", value.span)),
             Err(problem) => cx.found.push(problem.at("unknown-option", key.span)),
@@ -90,29 +90,21 @@ pub(super) fn source(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()
 }
 
 fn source_kind(cursor: &mut Cursor<'_>) -> Parsed<Spanned<SourceKind>> {
-    let name = cursor.name("the kind of source: kafka, files or rate")?;
-    let value = match name.value.as_str() {
-        "kafka" => SourceKind::Kafka,
-        "files" => SourceKind::Files,
-        "rate" => SourceKind::Rate,
-        other => {
-            let help = match (nearest(other, ["kafka", "files", "rate"]), other) {
-                (_, "parquet" | "csv" | "json" | "avro" | "orc" | "delta") => {
-                    "files that appear in a folder are USING files".to_owned()
-                }
-                (Some(near), _) => format!("did you mean {near}?"),
-                (None, _) => "kafka, files and rate are the kinds".to_owned(),
-            };
-            return Err(Box::new(
-                Diagnostic::new(
-                    "unknown-source-kind",
-                    name.span,
-                    format!("there is no source of kind {}", quoted(other)),
-                    "not a kind of source",
-                )
-                .with_help(help),
-            ));
-        }
+    let name = cursor.name("the kind of source")?;
+    let wrong = |message: String, help: String| {
+        Err(Box::new(Diagnostic::new("source-kind", name.span, message, "not a kind of source here").with_help(help)))
     };
-    Ok(Spanned { value, span: name.span })
+    match name.value.as_str() {
+        "kafka" => Ok(Spanned { value: SourceKind::Kafka, span: name.span }),
+        kind @ ("files" | "rate") => {
+            wrong(format!("USING {kind} is not supported yet"), "read the events from Kafka: USING kafka".to_owned())
+        }
+        other => {
+            let help = match nearest(other, ["kafka"]) {
+                Some(near) => format!("did you mean {near}?"),
+                None => "write USING kafka".to_owned(),
+            };
+            wrong(format!("there is no source of kind {}", quoted(other)), help)
+        }
+    }
 }

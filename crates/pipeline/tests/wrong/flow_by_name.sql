@@ -1,4 +1,0 @@
-CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
-
-CREATE STREAMING TABLE bronze_events AS SELECT * FROM STREAM events;
-CREATE FLOW more AS INSERT INTO bronze_events BY NAME SELECT * FROM STREAM events;

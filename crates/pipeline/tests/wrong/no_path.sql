@@ -1,3 +1,0 @@
-CREATE TABLE events USING files;
-
-CREATE STREAMING TABLE bronze_events AS SELECT * FROM STREAM events;
