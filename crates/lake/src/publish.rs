@@ -40,7 +40,7 @@ pub enum Seen {
 /// What was seen of one file of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// The staged name. May not have been looked at ([`Seen::Absent`]) if the final name has a file.
+    /// The staged name.
     pub staged: Seen,
     /// The final name.
     pub target: Seen,
@@ -147,7 +147,10 @@ fn publish_one(location: &Path, file: &StagedFile, check: Check) -> Result<()> {
     let (staged, target) = (location.join(&file.staged), location.join(&file.target));
     // A second look only after another process was seen to publish the same file.
     for _ in 0..2 {
-        let facts = observe(&staged, &target, file, check)?;
+        let facts = observe(check, |name, check| match name {
+            Name::Staged => see(&staged, file, check),
+            Name::Target => see(&target, file, check),
+        })?;
         match decide(file, &facts).map_err(|refusal| refuse(&refusal, file, &facts, &staged, &target))? {
             Step::Done => return Ok(()),
             Step::Link => {}
@@ -165,10 +168,24 @@ fn publish_one(location: &Path, file: &StagedFile, check: Check) -> Result<()> {
     Err(FileError::new("publish", target, source).into())
 }
 
-fn observe(staged: &Path, target: &Path, file: &StagedFile, check: Check) -> Result<Facts> {
-    let target = see(target, file, Check::Content)?;
-    let staged = if target == Seen::Absent { see(staged, file, check)? } else { Seen::Absent };
-    Ok(Facts { staged, target })
+/// One of a file's two names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name {
+    Staged,
+    Target,
+}
+
+/// Looks at the staged name first: it goes only after the final name is there, so that of a file that another process
+/// publishes meanwhile at least one name is seen.
+pub(crate) fn observe(check: Check, look: impl Fn(Name, Check) -> Result<Seen, FileError>) -> Result<Facts> {
+    let mut facts = Facts { staged: look(Name::Staged, Check::Size)?, target: look(Name::Target, Check::Content)? };
+    if check == Check::Content && facts.target == Seen::Absent && facts.staged != Seen::Absent {
+        facts.staged = look(Name::Staged, Check::Content)?;
+        if facts.staged == Seen::Absent {
+            facts.target = look(Name::Target, Check::Content)?;
+        }
+    }
+    Ok(facts)
 }
 
 /// Looks at a file; at its content only if `check` asks for it and the size does not already tell.

@@ -6,6 +6,7 @@ use std::path::Path;
 use sluicebox_core::Blamed;
 
 use super::{glob, key, rows, table, walk};
+use crate::publish::{Name, observe};
 use crate::{Check, Facts, LakeError, Refusal, Seen, StagedFile, Step, TableFormat, decide, prepare, publish, sweep};
 
 fn staged(location: &Path, batch: u64, epoch: u64) -> Vec<StagedFile> {
@@ -78,6 +79,62 @@ fn a_publisher_killed_at_any_step_is_finished_by_the_next() {
             publish(dir.path(), &files, Check::Content).unwrap();
             assert_eq!(glob(dir.path()).len(), 4, "{linked} linked, {unstaged} unstaged");
             assert_eq!(walk(dir.path()).len(), 4, "{linked} linked, {unstaged} unstaged");
+        }
+    }
+}
+
+/// Another process links the file before look `linked` and removes the staged name before look `unstaged`.
+#[test]
+fn a_file_that_another_publishes_meanwhile_is_never_taken_for_lost() {
+    let file = StagedFile {
+        staged: "_staging/1/x.staged".to_owned(),
+        target: "x.parquet".to_owned(),
+        rows: 1,
+        bytes: 10,
+        checksum: "aa".to_owned(),
+    };
+    for check in [Check::Size, Check::Content] {
+        for linked in 0..6 {
+            for unstaged in linked..6 {
+                let looks = std::cell::Cell::new(0);
+                let look = |name, check| {
+                    let now = looks.replace(looks.get() + 1);
+                    let there = match name {
+                        Name::Staged => now < unstaged,
+                        Name::Target => now >= linked,
+                    };
+                    let checksum = (check == Check::Content).then(|| file.checksum.clone());
+                    Ok(if there { Seen::File { bytes: file.bytes, checksum } } else { Seen::Absent })
+                };
+                let facts = observe(check, look).unwrap();
+                assert!(decide(&file, &facts).is_ok(), "linked before {linked}, unstaged before {unstaged}: {facts:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn two_that_publish_the_same_files_both_finish() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = staged(dir.path(), 1, 1);
+    let contents: Vec<Vec<u8>> = files.iter().map(|f| fs::read(dir.path().join(&f.staged)).unwrap()).collect();
+    for round in 0..50 {
+        let start = std::sync::Barrier::new(3);
+        let check = if round % 2 == 0 { Check::Size } else { Check::Content };
+        std::thread::scope(|scope| {
+            let race = || {
+                start.wait();
+                publish(dir.path(), &files, check)
+            };
+            let racers = [scope.spawn(race), scope.spawn(race), scope.spawn(race)];
+            for racer in racers {
+                racer.join().unwrap().unwrap();
+            }
+        });
+        assert_eq!(walk(dir.path()).len(), files.len());
+        for (file, content) in files.iter().zip(&contents) {
+            fs::remove_file(dir.path().join(&file.target)).unwrap();
+            fs::write(dir.path().join(&file.staged), content).unwrap();
         }
     }
 }
