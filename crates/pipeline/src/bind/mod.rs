@@ -33,16 +33,16 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{Fields, SchemaRef};
+use arrow::datatypes::{Fields, Schema, SchemaRef};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use sluicebox_core::provenance::{PREFIX, is_hidden, visible_schema};
+use sluicebox_core::provenance::{PREFIX, is_hidden, provenance_fields, visible_schema};
 
 use self::lower::{Facts, Lowering};
 use self::place::Places;
 use self::plan::Catalog;
 use self::streams::{Relation, Upstream, View};
-use crate::ast::{FlowDef, Pipeline, Query, Span, ViewDef};
+use crate::ast::{FlowDef, Pipeline, Query, SourceDef, Span, ViewDef};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{Flow, Graph, Hidden, Table};
 
@@ -100,8 +100,10 @@ type Found<T> = Result<T, Vec<Diagnostic>>;
 impl<'p> Binder<'p> {
     fn new(pipeline: &'p Pipeline, sources: &BTreeMap<String, SchemaRef>) -> Self {
         let mut relations = BTreeMap::new();
+        let mut found = Vec::new();
         for source in &pipeline.sources {
             if let Some(schema) = sources.get(&source.name.value) {
+                found.extend(source_mistakes(source, schema));
                 let upstream = Upstream {
                     schema: visible_schema(schema),
                     hidden: Hidden { provenance: true, event_time: false },
@@ -120,7 +122,7 @@ impl<'p> Binder<'p> {
             wrong: BTreeSet::new(),
             delays: BTreeMap::new(),
             tables: Vec::new(),
-            found: Vec::new(),
+            found,
         }
     }
 
@@ -172,6 +174,10 @@ impl<'p> Binder<'p> {
     fn flow(&mut self, flow: &'p FlowDef) -> Found<BoundFlow> {
         let span = flow.query.span;
         let plan = self.plan(&flow.query)?;
+        let mistakes = self.check_types(&flow.query, plan.schema().as_arrow().fields());
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
         let plan = table::short_names(plan).map_err(|e| vec![plan::diagnose(&e, &self.places, span)])?;
         let mut lowering = Lowering {
             relations: &self.relations,
@@ -223,6 +229,20 @@ impl<'p> Binder<'p> {
         if mistakes.is_empty() { Ok(plan) } else { Err(mistakes) }
     }
 
+    /// Columns that no file can hold.
+    fn check_types(&self, query: &Query, fields: &Fields) -> Vec<Diagnostic> {
+        let wrong = fields.iter().filter_map(|field| Some((field, table::unstorable(field.data_type())?)));
+        wrong
+            .map(|(field, help)| {
+                let name = field.name();
+                let at = plan::place_of_output(&query.ast, name, &self.places).unwrap_or(query.span);
+                let what = words::sql_type(field.data_type());
+                let message = format!("`{name}` is of type {what}, which Parquet files cannot hold");
+                Diagnostic::new("column-type", at, message, what).with_help(help)
+            })
+            .collect()
+    }
+
     /// Output columns whose name cannot be one.
     fn check_names(&self, query: &Query, fields: &Fields) -> Vec<Diagnostic> {
         let mut seen = BTreeSet::new();
@@ -240,4 +260,34 @@ impl<'p> Binder<'p> {
         }
         mistakes
     }
+}
+
+/// What is wrong with the columns of a source.
+fn source_mistakes(source: &SourceDef, schema: &Schema) -> Vec<Diagnostic> {
+    let expected: Vec<String> = provenance_fields().iter().map(|f| f.name().clone()).collect();
+    let mut seen = BTreeSet::new();
+    let mut mistakes = Vec::new();
+    let mut wrong = |message: String, help: &str| {
+        mistakes.push(Diagnostic::new("source-schema", source.name.span, message, "this source").with_help(help));
+    };
+    for name in schema.fields().iter().map(|f| f.name()) {
+        if !seen.insert(name) {
+            wrong(
+                format!("the events of `{}` have two columns called `{name}`", source.name.value),
+                "a field of the events' schema may not be called as a column that every source has",
+            );
+        } else if is_hidden(name) && !expected.contains(name) {
+            wrong(
+                format!("the events of `{}` have a field `{name}`: {PREFIX} is reserved", source.name.value),
+                "give the field another name in a reader schema, by an alias",
+            );
+        }
+    }
+    if !expected.iter().all(|name| seen.contains(name)) {
+        wrong(
+            format!("the rows of `{}` do not say where they come from", source.name.value),
+            "this is a bug: report it",
+        );
+    }
+    mistakes
 }

@@ -145,6 +145,12 @@ impl Lowering<'_, '_> {
                 return Err(Box::new(Diagnostic::new("not-supported", at, message, "").with_help(help)));
             }
         }
+        if aggregate.group_expr.iter().chain(&aggregate.aggr_expr).any(super::expr_uses_clock) {
+            let message =
+                "the clock of a batch inside an aggregation would make its rows depend on how batches were cut";
+            let help = "compute it in a subquery below: FROM (SELECT *, now() AS at FROM STREAM ...) AS x";
+            return Err(Box::new(Diagnostic::new("not-supported", at, message, "").with_help(help)));
+        }
         let mut windows = aggregate
             .group_expr
             .iter()

@@ -217,6 +217,23 @@ fn partition_mistakes(def: &TableDef, schema: &Schema) -> Vec<Diagnostic> {
     mistakes
 }
 
+/// The way out, if a file cannot hold a column of this type.
+pub(super) fn unstorable(data_type: &DataType) -> Option<&'static str> {
+    match data_type {
+        DataType::Null => Some("give NULL a type: CAST(NULL AS STRING)"),
+        DataType::Interval(_) => Some("write what it counts: extract(day FROM it), or two timestamps"),
+        DataType::Duration(_) => Some("CAST it AS BIGINT, which gives its ticks: microseconds between two timestamps"),
+        DataType::Union(..) | DataType::RunEndEncoded(..) => Some("select its members one by one"),
+        DataType::Struct(fields) if fields.is_empty() => Some("leave it out"),
+        DataType::Struct(fields) => fields.iter().find_map(|f| unstorable(f.data_type())),
+        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) | DataType::Map(f, _) => {
+            unstorable(f.data_type())
+        }
+        DataType::ListView(_) | DataType::LargeListView(_) => Some("CAST it to an array"),
+        _ => None,
+    }
+}
+
 fn partitionable(data_type: &DataType) -> bool {
     data_type.is_integer()
         || matches!(

@@ -3,6 +3,7 @@
 mod gold;
 mod refusals;
 mod rows;
+mod session;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

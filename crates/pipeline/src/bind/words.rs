@@ -122,6 +122,7 @@ pub(super) fn duration(micros: i64) -> String {
 /// A type as Spark spells it, with what Spark has no word for said plainly.
 pub(super) fn sql_type(data_type: &DataType) -> String {
     match data_type {
+        DataType::Null => "void".to_owned(),
         DataType::Boolean => "boolean".to_owned(),
         DataType::Int8 => "tinyint".to_owned(),
         DataType::Int16 => "smallint".to_owned(),

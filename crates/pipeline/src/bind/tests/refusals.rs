@@ -74,6 +74,8 @@ fn watermarks_and_windows() {
          CREATE STREAMING TABLE c AS SELECT DISTINCT n FROM STREAM a;",
         "CREATE TEMPORARY VIEW v AS SELECT * FROM STREAM sales WHERE quantity > 1;
          CREATE STREAMING TABLE t AS SELECT * FROM STREAM v WATERMARK event_time DELAY OF INTERVAL '1 minute';",
+        "CREATE STREAMING TABLE t AS SELECT count(*) FILTER (WHERE event_time < now()) AS n FROM STREAM sales WATERMARK event_time DELAY OF
+         INTERVAL '1 minute' GROUP BY window(event_time, INTERVAL '1 minute');",
         "CREATE TEMPORARY VIEW v AS SELECT * FROM STREAM sales WATERMARK event_time DELAY OF INTERVAL '1 minute';
          CREATE STREAMING TABLE t AS SELECT * FROM STREAM v WATERMARK event_time DELAY OF INTERVAL '1 minute';",
         "CREATE STREAMING TABLE t AS SELECT region FROM STREAM sales WATERMARK event_time DELAY OF INTERVAL '1 minute'
@@ -87,7 +89,9 @@ fn types_and_names() {
         "types_and_names",
         &all(&[
             "CREATE STREAMING TABLE t AS SELECT region, region FROM STREAM sales;",
-            "CREATE STREAMING TABLE t AS SELECT region, product AS region FROM STREAM sales;",
+            "CREATE STREAMING TABLE t AS SELECT ingest_time - event_time AS lag, NULL AS n, INTERVAL '1 day' AS i, region
+         FROM STREAM sales;",
+        "CREATE STREAMING TABLE t AS SELECT region, product AS region FROM STREAM sales;",
             "CREATE STREAMING TABLE t AS SELECT region AS __sb_part FROM STREAM sales;",
             "CREATE STREAMING TABLE t AS SELECT x.* FROM (SELECT region AS __sb_part FROM STREAM sales) AS x;",
             "CREATE STREAMING TABLE t AS SELECT region FROM STREAM sales UNION ALL SELECT abs(region) FROM STREAM sales;",
@@ -106,4 +110,19 @@ fn types_and_names() {
          CREATE FLOW g AS INSERT INTO t SELECT product FROM STREAM sales;",
         ]),
     );
+}
+
+#[test]
+fn columns_of_a_source() {
+    let mut schemas = schemas();
+    let mut fields: Vec<Arc<Field>> = sales_schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("__sb_secret", DataType::Utf8, true)));
+    fields.push(Arc::new(Field::new("_offset", DataType::Utf8, true)));
+    fields.retain(|f| f.name() != sluicebox_core::provenance::OFFSET);
+    schemas.insert("sales".to_owned(), Arc::new(Schema::new(fields)));
+    schemas.remove("more");
+    let more = SALES.replace("TABLE sales", "TABLE more");
+    let text = format!("{SALES}{more}CREATE STREAMING TABLE t AS SELECT region FROM STREAM more;");
+    let pipeline = crate::parse("pipeline.sql", &text, &[]).unwrap();
+    snapshot("columns_of_a_source", &bind(pipeline, &schemas).unwrap_err().render(false));
 }
