@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use clap::{Args, ValueEnum};
 use datafusion::catalog::MemorySchemaProvider;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
@@ -84,7 +85,7 @@ async fn run(data: &Path, sql: &str) -> anyhow::Result<Vec<RecordBatch>> {
     }
     if sql.trim().trim_end_matches(';').eq_ignore_ascii_case("show tables") {
         let names: Vec<String> = tables.iter().map(|t| format!("{}.{}", t.layer, t.table)).collect();
-        let column: arrow::array::ArrayRef = Arc::new(arrow::array::StringArray::from(names));
+        let column: ArrayRef = Arc::new(StringArray::from(names));
         return Ok(vec![RecordBatch::try_from_iter([("table", column)])?]);
     }
     let frame = context.sql(sql).await.map_err(|e| Usage(e.strip_backtrace()))?;
@@ -165,7 +166,7 @@ fn print(batches: &[RecordBatch], format: Format) -> anyhow::Result<()> {
         Format::Csv => {
             let mut writer = datafusion::arrow::csv::WriterBuilder::new().with_header(true).build(&mut text);
             for batch in batches {
-                writer.write(batch)?;
+                writer.write(&flat(batch)?)?;
             }
         }
         Format::Json => {
@@ -177,4 +178,25 @@ fn print(batches: &[RecordBatch], format: Format) -> anyhow::Result<()> {
         }
     }
     Ok(out::write_with(|out| out.write_all(&text))?)
+}
+
+/// Lists, structs and maps as the text that a table would show, and bytes as hexadecimal digits, for CSV has neither.
+fn flat(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
+    let options = FormatOptions::default();
+    let mut fields = Vec::with_capacity(batch.num_columns());
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let binary = matches!(field.data_type(), DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
+        if !field.data_type().is_nested() && !binary {
+            fields.push(Arc::clone(field));
+            columns.push(Arc::clone(column));
+            continue;
+        }
+        let formatter = ArrayFormatter::try_new(column, &options)?;
+        let text: StringArray =
+            (0..column.len()).map(|row| column.is_valid(row).then(|| formatter.value(row).to_string())).collect();
+        fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
+        columns.push(Arc::new(text));
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }

@@ -1,8 +1,5 @@
 //! `sluicebox run`: a pipeline until Ctrl-C.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use clap::{Args, ValueEnum};
 use sluicebox_engine::{Config, Engine, Totals, Trigger};
 use sluicebox_pipeline::values;
@@ -10,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::failure::Usage;
 use crate::live::Show;
-use crate::load::{LoadArgs, Loaded};
+use crate::load::{LoadArgs, Loaded, engine_trigger};
 
 /// Run a pipeline: read, check, write tables, until Ctrl-C
 #[derive(Debug, Args)]
@@ -93,16 +90,12 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
 }
 
 fn trigger(text: &str) -> anyhow::Result<Trigger> {
-    match values::trigger(text) {
-        Some(values::Trigger::AvailableNow) => Ok(Trigger::AvailableNow),
-        Some(values::Trigger::Every(micros)) => {
-            Ok(Trigger::Interval(Duration::from_micros(u64::try_from(micros).unwrap_or(0))))
-        }
-        None => Err(Usage(format!(
+    values::trigger(text).map(engine_trigger).ok_or_else(|| {
+        Usage(format!(
             "--trigger '{text}' is neither `available-now` nor an interval such as '1 second' or '500 milliseconds'"
         ))
-        .into()),
-    }
+        .into()
+    })
 }
 
 /// Turns true at the first Ctrl-C or SIGTERM; the second ends the process.
@@ -134,9 +127,4 @@ pub async fn stop_signal() {
             let _ = tokio::signal::ctrl_c().await;
         }
     }
-}
-
-/// The folder of checkpoints, below the working directory.
-pub fn default_checkpoint(pipeline: &str) -> PathBuf {
-    PathBuf::from("checkpoints").join(pipeline)
 }

@@ -75,9 +75,12 @@ fn a_damaged_or_missing_checkpoint_file_stops_the_run_with_its_name() {
         let path = checkpoint.join(&name);
         let content = std::fs::read(&path).unwrap();
 
-        std::fs::remove_file(&path).unwrap();
-        let said = job.fails(1, &["run", GOLD, "--trigger", "available-now"]);
-        assert!(said.contains(&name) && said.contains("--full-refresh"), "{name} removed: {said}");
+        // Without its newest commit a checkpoint is one whose last batch did not happen: that is no damage.
+        if !name.starts_with("commits/") {
+            std::fs::remove_file(&path).unwrap();
+            let said = job.fails(1, &["run", GOLD, "--trigger", "available-now"]);
+            assert!(said.contains(&name) && said.contains("--full-refresh"), "{name} removed: {said}");
+        }
 
         let mut flipped = content.clone();
         let at = flipped.len() / 2;
@@ -99,8 +102,8 @@ fn tables_without_their_checkpoint_are_never_written_again_from_zero() {
     job.run_to_end(&[]);
     let before = job.tables();
     std::fs::remove_dir_all(job.path().join("checkpoints")).unwrap();
-    let said = job.fails(1, &["run", GOLD, "--trigger", "available-now"]);
-    assert!(said.contains("data/"), "{said}");
+    let said = job.fails(2, &["run", GOLD, "--trigger", "available-now"]);
+    assert!(said.contains("data/") && said.contains("--full-refresh"), "{said}");
     support::assert_same(&before, &job.tables());
 }
 

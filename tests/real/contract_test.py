@@ -20,7 +20,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PIPELINE = os.path.join(HERE, "..", "..", "sql", "gold_revenue.sql")
 # The same topic, cut into batches otherwise and by other numbers of threads.
 WAYS = [("one", {}, {}), ("small", {"sales_events.maxOffsetsPerTrigger": 1_777}, {}),
-        ("thread", {"sales_events.maxOffsetsPerTrigger": 9_999}, {"TOKIO_WORKER_THREADS": "1", "RAYON_NUM_THREADS": "1"}),
+        ("thread", {"sales_events.maxOffsetsPerTrigger": 9_999}, {"TOKIO_WORKER_THREADS": "1"}),
+        ("bytes", {"batch.bytes": 400_000}, {}),
         ("threads", {"sales_events.maxOffsetsPerTrigger": 20_000}, {"TOKIO_WORKER_THREADS": "8"})]
 
 

@@ -100,18 +100,21 @@ impl Offer {
         self.chunks.last().map_or(self.from, |(to, _)| *to)
     }
 
-    /// Keeps chunks up to `bytes`, but at least one, so that every partition goes on.
+    /// Keeps about `bytes`, but at least one offset, so that every partition goes on. A chunk is cut as if its bytes were
+    /// spread evenly over its offsets.
     fn keep_bytes(&mut self, bytes: u64) {
-        let mut sum = 0;
-        let mut keep = 0;
-        for (_, chunk) in &self.chunks {
-            sum += chunk;
-            if sum > bytes && keep > 0 {
-                break;
+        let mut left = bytes;
+        let mut start = self.from;
+        for (to, chunk) in &self.chunks {
+            if *chunk > left {
+                let part = share(length(start, *to), left, *chunk);
+                let keep = if start == self.from { part.max(1) } else { part };
+                self.cut_at(start + i64::try_from(keep).unwrap_or(i64::MAX));
+                return;
             }
-            keep += 1;
+            left -= chunk;
+            start = *to;
         }
-        self.chunks.truncate(keep);
     }
 
     fn cut_at(&mut self, to: i64) {
@@ -197,7 +200,7 @@ mod tests {
     fn bytes_are_shared_by_what_is_there_and_every_partition_goes_on() {
         let big: Vec<_> = (1..=10).map(|i| (i * 100, 100)).collect();
         let admission = admit(&[buffered(0, 0, &big, 5000), buffered(1, 0, &[(1, 90)], 1)], &limits(500));
-        assert_eq!((tos(&admission), admission.limited), (vec![400, 1], true));
+        assert_eq!((tos(&admission), admission.limited), (vec![458, 1], true));
     }
 
     #[test]

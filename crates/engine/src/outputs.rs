@@ -206,7 +206,7 @@ impl Outputs {
             query_id: query_id.to_owned(),
             generation,
             pipeline: self.pipeline.clone(),
-            table: folder.output.clone(),
+            table: folder.output.strip_prefix("table ").unwrap_or(&folder.output).to_owned(),
             checkpoint: checkpoint.display().to_string(),
         }
     }

@@ -186,13 +186,11 @@ impl Engine {
         let started = self.config.clock.monotonic();
         self.config.checkpoint.write_offsets(&offsets)?;
         let wal = self.config.clock.monotonic().saturating_sub(started);
-        self.progress.last_start = Some(started);
         self.observed_batch(offsets, started, wal, observer).await
     }
 
     async fn one_batch(&mut self, offsets: Offsets, observer: &mut dyn Observer) -> Result<(), EngineError> {
         let started = self.config.clock.monotonic();
-        self.progress.last_start = Some(started);
         self.observed_batch(offsets, started, Duration::ZERO, observer).await
     }
 
@@ -203,13 +201,13 @@ impl Engine {
         wal: Duration,
         observer: &mut dyn Observer,
     ) -> Result<(), EngineError> {
-        let previous = self.progress.last_start;
+        let previous = self.progress.last_start.replace(started);
         let mut outcome = self.run_batch(offsets).await?;
         let ended = self.config.clock.monotonic();
         outcome.durations.insert("walCommit", wal);
         outcome.durations.insert("triggerExecution", ended.saturating_sub(started));
         self.count(&outcome);
-        let progress = crate::report::progress(&self.identity, &outcome, previous.map(|p| ended.saturating_sub(p)));
+        let progress = crate::report::progress(&self.identity, &outcome, previous.map(|p| started.saturating_sub(p)));
         let status = self.status();
         observer.batch(&progress, &status);
         Ok(())

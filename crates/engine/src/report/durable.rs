@@ -89,6 +89,12 @@ fn source(report: &SourceReport, seen: &SeenSchemas) -> sluicebox_quality::Sourc
                 first_seen: before.is_none_or(|ids| !ids.contains(&schema.key.to_string())),
             })
             .collect(),
+        schema_drift: report
+            .schemas
+            .iter()
+            .filter(|schema| !schema.ignored_fields.is_empty())
+            .map(|schema| (schema.key.to_string(), schema.ignored_fields.clone()))
+            .collect(),
         dead_letters_by_class: report.by_class.iter().map(|(class, n)| (class.to_string(), *n)).collect(),
         ..Default::default()
     };
@@ -117,7 +123,7 @@ pub fn failed_update(tables: &[TableOutput], batch_id: u64, folder: &Path) -> Re
         return Ok(None);
     };
     create_dir_durable(folder)?;
-    let path = folder.join(format!("{}.{}.json", table.table, failed.expectation));
+    let path = folder.join(format!("{}.{}.json", table.table, file_name(&failed.expectation)));
     let mut content = String::new();
     for sample in &failed.samples {
         content.push_str(&sample.row);
@@ -131,4 +137,9 @@ pub fn failed_update(tables: &[TableOutput], batch_id: u64, folder: &Path) -> Re
         batch_id,
         samples: path.display().to_string(),
     }))
+}
+
+/// An expectation's name as part of a file's name: what is no letter, digit, `_` or `-` becomes `_`.
+fn file_name(expectation: &str) -> String {
+    expectation.chars().map(|c| if c.is_alphanumeric() || c == '_' || c == '-' { c } else { '_' }).collect()
 }

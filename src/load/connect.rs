@@ -1,0 +1,229 @@
+//! How a source is reached: its options with secrets resolved, its registry, its reader schema.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use sluicebox_avro::store::RegistryStore;
+use sluicebox_avro::{AvroError, Decoder, DecoderOptions, HttpOptions, HttpRegistry, PinnedSchema, Registry};
+use sluicebox_avro::{SchemaCache, SchemaText};
+use sluicebox_core::Clock;
+use sluicebox_engine::checkpoint::{Checkpoint, envelope};
+use sluicebox_engine::{ClauseSettings, EngineError, SourceBinding};
+use sluicebox_ingest::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Source};
+use sluicebox_pipeline::ast::{SourceDef, SourceKind};
+use sluicebox_pipeline::options::{self, EventTimeOptions};
+use sluicebox_pipeline::values::{self, Reference};
+use sluicebox_testkit::sales::SALES_SCHEMA;
+
+use super::LOG_DIR;
+use crate::failure::Usage;
+
+/// How a source is reached. Nothing is asked or opened to make one.
+pub struct Connection {
+    /// The source's name.
+    pub name: String,
+    /// Its options.
+    pub options: KafkaOptions,
+    /// The generator that fills its topic when there is no broker.
+    pub sample: Option<String>,
+    pairs: BTreeMap<String, String>,
+    event_time: EventTimeOptions,
+}
+
+impl Connection {
+    /// Of `source`, from its options and the environment.
+    pub fn of(source: &SourceDef) -> anyhow::Result<Self> {
+        let name = source.name.value.clone();
+        if source.kind.value != SourceKind::Kafka {
+            let kind = options::name_of(source.kind.value);
+            return Err(Usage(format!("source `{name}`: USING {kind} is not there yet; USING kafka is")).into());
+        }
+        let mut pairs = Vec::with_capacity(source.options.len());
+        for (key, value) in &source.options {
+            pairs.push((key.value.clone(), resolved(&name, &key.value, &value.value)?));
+        }
+        let options =
+            KafkaOptions::from_options(&name, &pairs, &|key| std::env::var(key).ok()).map_err(EngineError::from)?;
+        Ok(Self {
+            name,
+            options,
+            sample: options::get(source, "sample").map(str::to_lowercase),
+            pairs: pairs.into_iter().collect(),
+            event_time: EventTimeOptions::of(source),
+        })
+    }
+
+    /// The first topic that the options name.
+    pub fn topic(&self) -> Option<String> {
+        self.options.selection.named_topics().and_then(|topics| topics.first().map(|t| (*t).to_owned()))
+    }
+
+    /// The registry of the source: over HTTP when one is named, else the embedded one.
+    pub fn registry(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Registry>> {
+        let http = HttpOptions::from_options(&self.pairs, |key| std::env::var(key).ok())
+            .map_err(|e| EngineError::from(AvroError::from(e)))?;
+        match (http, &self.options.brokers) {
+            (Some(http), Some(_)) => {
+                let registry = HttpRegistry::new(http, Arc::clone(clock));
+                Ok(Arc::new(registry.map_err(|e| EngineError::from(AvroError::from(e)))?))
+            }
+            (_, None) => Ok(Arc::new(RegistryStore::open(registry_dir()).map_err(EngineError::from)?)),
+            (None, Some(_)) => Err(Usage(format!(
+                "source `{}` reads Kafka and has no schema registry: set 'schema.registry.url', or SCHEMA_REGISTRY_URL",
+                self.name
+            ))
+            .into()),
+        }
+    }
+
+    /// The reader schema as far as it can be known without touching anything: the checkpoint's, else the registry's;
+    /// for a sample that has not been filled yet, the sample's own.
+    pub async fn reader(&self, checkpoint: &Checkpoint, clock: &Arc<dyn Clock>) -> anyhow::Result<PinnedSchema> {
+        if let Some(pinned) = self.pinned(checkpoint)? {
+            return Ok(pinned);
+        }
+        if self.options.brokers.is_none() {
+            if !self.has_log_topic(clock)? {
+                return self.unfilled();
+            }
+            if !registry_dir().is_dir() {
+                return Err(Usage(format!(
+                    "source `{}`: the embedded log has the topic, and {} no schema of it",
+                    self.name,
+                    registry_dir().display()
+                ))
+                .into());
+            }
+        }
+        self.registered(&self.registry(clock)?).await
+    }
+
+    fn pinned(&self, checkpoint: &Checkpoint) -> anyhow::Result<Option<PinnedSchema>> {
+        let path = checkpoint.source_dir(&self.name).join("reader");
+        Ok(envelope::read(&path).map_err(EngineError::from)?)
+    }
+
+    async fn registered(&self, registry: &Arc<dyn Registry>) -> anyhow::Result<PinnedSchema> {
+        let subject = self.subject()?;
+        let version = self.pairs.get("value.schema.version").and_then(|v| v.trim().parse().ok());
+        let found = match version {
+            Some(version) => registry.version(&subject, version).await,
+            None => registry.latest(&subject).await,
+        };
+        Ok(found.map_err(|e| EngineError::from(AvroError::from(e)))?)
+    }
+
+    fn unfilled(&self) -> anyhow::Result<PinnedSchema> {
+        match self.sample.as_deref() {
+            Some("sales") => {
+                Ok(PinnedSchema { subject: self.subject()?, version: 1, id: 1, text: SchemaText::new(SALES_SCHEMA) })
+            }
+            Some(other) => {
+                Err(Usage(format!("source `{}`: there is no sample '{other}'; there is 'sales'", self.name)).into())
+            }
+            None => Err(Usage(format!(
+                "source `{}` has no broker, and the embedded log no such topic: set KAFKA_BOOTSTRAP_SERVERS and \
+                 SCHEMA_REGISTRY_URL to read your Kafka, or fill the log with `sluicebox produce sales`",
+                self.name
+            ))
+            .into()),
+        }
+    }
+
+    /// Whether the embedded log is there and has the source's topic; one that reads by pattern needs the log only.
+    fn has_log_topic(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<bool> {
+        if !Path::new(LOG_DIR).is_dir() {
+            return Ok(false);
+        }
+        match self.topic() {
+            Some(topic) => Ok(open_log(clock)?.topic(&topic).map_err(EngineError::from)?.is_some()),
+            None => Ok(true),
+        }
+    }
+
+    /// The subject of the values: `value.subject`, else `<topic>-value` of the first topic.
+    fn subject(&self) -> anyhow::Result<String> {
+        if let Some(subject) = self.pairs.get("value.subject") {
+            return Ok(subject.clone());
+        }
+        match self.topic() {
+            Some(topic) => Ok(format!("{topic}-value")),
+            None => Err(Usage(format!(
+                "source `{}` subscribes by pattern: name the registry's subject with 'value.subject'",
+                self.name
+            ))
+            .into()),
+        }
+    }
+
+    /// Connects: the source, and the decoder with its reader schema.
+    pub async fn bind(
+        self,
+        pipeline: &str,
+        batch_bytes: u64,
+        checkpoint: &Checkpoint,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<SourceBinding> {
+        let registry = self.registry(clock)?;
+        let reader = match self.pinned(checkpoint)? {
+            Some(pinned) => pinned,
+            None => self.registered(&registry).await?,
+        };
+        let cache = SchemaCache::open(checkpoint.source_dir(&self.name).join("schemas")).map_err(EngineError::from)?;
+        let decoder = Decoder::new(DecoderOptions::new(&self.name), reader.clone(), registry, cache)
+            .map_err(EngineError::from)?;
+        let topics = match self.options.selection.named_topics() {
+            Some(topics) => topics.join(", "),
+            None => self.pairs.get("subscribePattern").cloned().unwrap_or_default(),
+        };
+        let description = match &self.options.brokers {
+            Some(brokers) => format!("Kafka[{topics}] at {brokers}"),
+            None => format!("Log[{topics}] in {LOG_DIR}"),
+        };
+        let max_offsets = self.options.max_offsets_per_trigger;
+        let source: Box<dyn Source> = match &self.options.brokers {
+            Some(_) => {
+                Box::new(KafkaSource::new(&self.name, self.options, pipeline, batch_bytes).map_err(EngineError::from)?)
+            }
+            None => Box::new(
+                LogSource::new(&self.name, open_log(clock)?, self.options, batch_bytes).map_err(EngineError::from)?,
+            ),
+        };
+        Ok(SourceBinding {
+            name: self.name,
+            description,
+            source,
+            decoder: Arc::new(decoder),
+            reader,
+            max_offsets,
+            clauses: ClauseSettings {
+                idle_timeout_micros: self.event_time.idle_timeout_micros,
+                max_future_micros: self.event_time.max_future_micros,
+            },
+        })
+    }
+}
+
+/// The value of an option with `${env:NAME}` and `${file:PATH}` in it replaced.
+fn resolved(source: &str, key: &str, value: &str) -> anyhow::Result<String> {
+    values::resolve(value, |reference| match reference {
+        Reference::Env(name) => std::env::var(name).map_err(|_| {
+            Usage(format!("source `{source}`, option '{key}': the environment variable {name} is not set")).into()
+        }),
+        Reference::File(path) => match std::fs::read_to_string(path) {
+            Ok(content) => Ok(content.trim_end_matches(['\r', '\n']).to_owned()),
+            Err(e) => Err(Usage(format!("source `{source}`, option '{key}': cannot read {path}: {e}")).into()),
+        },
+    })
+}
+
+/// The folder of the embedded registry.
+pub fn registry_dir() -> std::path::PathBuf {
+    Path::new(LOG_DIR).join("registry")
+}
+
+/// The embedded log of this working directory.
+pub fn open_log(clock: &Arc<dyn Clock>) -> anyhow::Result<EmbeddedLog> {
+    Ok(EmbeddedLog::open(LOG_DIR, Arc::clone(clock)).map_err(EngineError::from)?)
+}

@@ -1,0 +1,195 @@
+//! From a pipeline's file to what can be run or planned.
+//!
+//! Parsed, then checked against the schemas of its sources, all without touching anything; only then are samples filled
+//! and sources connected. So a mistake is told before anything has been read or written.
+
+mod connect;
+mod sample;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use datafusion::execution::SessionState;
+use sluicebox_avro::source_columns;
+use sluicebox_core::{Clock, SystemClock};
+use sluicebox_engine::checkpoint::Checkpoint;
+use sluicebox_engine::{EngineError, SourceBinding, Trigger};
+use sluicebox_lake::ParquetOptions;
+use sluicebox_pipeline::ast::TableDef;
+use sluicebox_pipeline::graph::Graph;
+use sluicebox_pipeline::settings::{Compression, Properties, Settings};
+use sluicebox_pipeline::{bind, parse, values};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use connect::open_log;
+pub use sample::register_sales;
+
+use connect::Connection;
+use sample::Sample;
+
+use crate::failure::Usage;
+
+/// The folder of the embedded log and its registry, below the working directory.
+pub const LOG_DIR: &str = "data/.log";
+
+/// What names a pipeline and changes its settings.
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    /// The pipeline
+    #[arg(value_name = "PIPELINE.sql")]
+    pub pipeline: PathBuf,
+    /// The folder to resume from; without it, checkpoints/<pipeline>
+    #[arg(long, value_name = "DIR")]
+    pub checkpoint: Option<PathBuf>,
+    /// Overrides a SET key, or an option of a source as <source>.<option>; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// A pipeline that has been checked; nothing has been touched.
+pub struct Checked {
+    /// The checked pipeline.
+    pub graph: Graph,
+    /// Its settings.
+    pub settings: Settings,
+    /// Where it resumes from.
+    pub checkpoint: Checkpoint,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    connections: Vec<Connection>,
+}
+
+impl Checked {
+    /// Reads, parses and checks the pipeline.
+    pub async fn new(args: &LoadArgs) -> anyhow::Result<Self> {
+        let file = args.pipeline.display().to_string();
+        let text = std::fs::read_to_string(&args.pipeline).map_err(|e| Usage(format!("cannot read {file}: {e}")))?;
+        let pipeline = parse(&file, &text, &overrides(&args.set)?)?;
+        let settings = Settings::of(&pipeline);
+        let dir = args
+            .checkpoint
+            .clone()
+            .or_else(|| settings.checkpoint.as_ref().map(PathBuf::from))
+            .unwrap_or_else(|| PathBuf::from("checkpoints").join(&pipeline.name));
+        let checkpoint = Checkpoint::new(std::path::absolute(dir)?);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let mut connections = Vec::new();
+        let mut schemas = BTreeMap::new();
+        for source in &pipeline.sources {
+            let connection = Connection::of(source)?;
+            let reader = connection.reader(&checkpoint, &clock).await?;
+            let columns = source_columns(&connection.name, &reader).map_err(EngineError::from)?;
+            schemas.insert(connection.name.clone(), columns);
+            connections.push(connection);
+        }
+        let graph = bind::bind(pipeline, &schemas)?;
+        Ok(Self { graph, settings, checkpoint, clock, connections })
+    }
+}
+
+fn overrides(set: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    let mut overrides = Vec::with_capacity(set.len());
+    for text in set {
+        let (key, value) =
+            text.split_once('=').ok_or_else(|| Usage(format!("--set '{text}' has no `=`: write --set KEY=VALUE")))?;
+        overrides.push((key.trim().to_owned(), value.to_owned()));
+    }
+    Ok(overrides)
+}
+
+/// A pipeline with everything that running it takes.
+pub struct Loaded {
+    /// The checked pipeline.
+    pub graph: Graph,
+    /// The session that plans it.
+    pub session: SessionState,
+    /// Its sources, in the order of the text.
+    pub sources: Vec<SourceBinding>,
+    /// Its settings.
+    pub settings: Settings,
+    /// `SET 'trigger'`, if it is there.
+    pub trigger: Option<Trigger>,
+    /// Where it resumes from.
+    pub checkpoint: Checkpoint,
+    /// Where relative locations begin.
+    pub working_dir: PathBuf,
+    /// The folder of everything beside the tables.
+    pub data_dir: PathBuf,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    samples: Vec<Sample>,
+}
+
+impl Loaded {
+    /// Everything for a run: checked, samples filled, sources connected.
+    pub async fn for_run(args: &LoadArgs) -> anyhow::Result<Self> {
+        let Checked { graph, settings, checkpoint, clock, connections } = Checked::new(args).await?;
+        let mut samples = Vec::new();
+        let mut sources = Vec::new();
+        for connection in connections {
+            samples.extend(Sample::fill(&connection, &clock).await?);
+            let name = &graph.pipeline.name;
+            sources.push(connection.bind(name, settings.batch_bytes, &checkpoint, &clock).await?);
+        }
+        let trigger = graph.pipeline.settings.get("trigger").and_then(|t| values::trigger(&t.value));
+        let working_dir = std::env::current_dir()?;
+        Ok(Self {
+            graph,
+            session: bind::functions::session_state(1),
+            sources,
+            settings,
+            trigger: trigger.map(engine_trigger),
+            checkpoint,
+            data_dir: working_dir.join("data"),
+            working_dir,
+            clock,
+            samples,
+        })
+    }
+
+    /// The topics whose events are made up.
+    pub fn sample_topics(&self) -> impl Iterator<Item = &str> {
+        self.samples.iter().filter(|s| s.made_up).map(|s| s.topic.as_str())
+    }
+
+    /// Goes on filling the sample topics, live, until `stop` turns true.
+    pub fn start_sample(&mut self, stop: &watch::Receiver<bool>) -> Option<JoinHandle<()>> {
+        sample::feed(std::mem::take(&mut self.samples), stop)
+    }
+
+    /// How each table's files are written.
+    pub fn parquet_options(&self) -> BTreeMap<String, ParquetOptions> {
+        let tables = &self.graph.pipeline.tables;
+        tables.iter().map(|table| (table.name.value.clone(), parquet_options(table))).collect()
+    }
+}
+
+/// The properties that are set; the rest stays as measurement chose it.
+fn parquet_options(table: &TableDef) -> ParquetOptions {
+    let properties = Properties::of(table);
+    let is_set = |name: &str| table.properties.iter().any(|(key, _)| key.value == name);
+    let mut options = ParquetOptions::default();
+    if is_set("target.file.size") {
+        options.target_file_bytes = usize::try_from(properties.target_file_size).unwrap_or(usize::MAX);
+    }
+    match properties.compression {
+        Compression::Zstd(level) if is_set("compression.level") => {
+            options.zstd_level = i32::try_from(level).unwrap_or(options.zstd_level);
+        }
+        Compression::None => options.zstd_level = 0,
+        _ => {}
+    }
+    options
+}
+
+/// A trigger as the engine takes it.
+pub fn engine_trigger(trigger: values::Trigger) -> Trigger {
+    match trigger {
+        values::Trigger::AvailableNow => Trigger::AvailableNow,
+        values::Trigger::Every(micros) => Trigger::Interval(Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
+    }
+}

@@ -1,0 +1,73 @@
+//! Topics of the embedded log that a source's `sample` option fills with made-up events.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use sluicebox_avro::store::{NewSchema, RegistryStore};
+use sluicebox_core::Clock;
+use sluicebox_testkit::feeder::{Backlog, SampleFeeder};
+use sluicebox_testkit::sales::{SALES_SCHEMA, SalesConfig};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::connect::{Connection, open_log, registry_dir};
+
+/// The seed of the sample: the same for everyone.
+const SEED: u64 = 1;
+
+/// A topic that is filled with made-up events.
+pub struct Sample {
+    /// The topic.
+    pub topic: String,
+    /// Whether its events are made up, and not somebody's that were there before.
+    pub made_up: bool,
+    feeder: SampleFeeder,
+}
+
+impl Sample {
+    /// Fills the topic of a source that has a sample and no broker; returns when its backlog is complete.
+    pub async fn fill(connection: &Connection, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Self>> {
+        let (Some(_), None, Some(topic)) = (&connection.sample, &connection.options.brokers, connection.topic()) else {
+            return Ok(None);
+        };
+        let log = open_log(clock)?;
+        let mut config = SalesConfig::new(SEED, clock.now_micros());
+        config.schema_id = register_sales(&topic).await?;
+        let mut feeder = SampleFeeder::open(&log, &topic, config, Arc::clone(clock)).await?;
+        let backlog = feeder.ensure_backlog().await?;
+        Ok(Some(Self { topic, made_up: !matches!(backlog, Backlog::Foreign), feeder }))
+    }
+}
+
+/// Goes on filling `samples`, live, until `stop` turns true.
+pub fn feed(samples: Vec<Sample>, stop: &watch::Receiver<bool>) -> Option<JoinHandle<()>> {
+    if samples.is_empty() {
+        return None;
+    }
+    let feeds = samples.into_iter().map(|mut sample| {
+        let mut stop = stop.clone();
+        async move {
+            let stopped = async {
+                // An error means that the sender is gone: the process ends.
+                let _ = stop.wait_for(|stop| *stop).await;
+            };
+            if let Err(error) = sample.feeder.live(stopped).await {
+                tracing::warn!("no more made-up events in {}: {error}", sample.topic);
+            }
+        }
+    });
+    let feeds: Vec<_> = feeds.collect();
+    Some(tokio::spawn(async move {
+        join_all(feeds).await;
+    }))
+}
+
+/// Registers the sample's schema with the embedded registry, and gives its id.
+pub async fn register_sales(topic: &str) -> anyhow::Result<u32> {
+    let subject = format!("{topic}-value");
+    let registered = tokio::task::spawn_blocking(move || {
+        let store = RegistryStore::open(registry_dir())?;
+        Ok::<_, anyhow::Error>(store.register(&subject, &NewSchema::new(SALES_SCHEMA))?)
+    });
+    Ok(u32::try_from(registered.await??.id)?)
+}
