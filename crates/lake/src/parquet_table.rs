@@ -38,7 +38,7 @@ pub struct ParquetOptions {
 pub enum ParquetVersion {
     /// Plain values where dictionaries grow too large: for readers older than those of [`ParquetVersion::V2`].
     V1,
-    /// Differences instead of plain values: twice as fast to write, and smaller. DuckDB, DataFusion, Arrow, Trino, Spark
+    /// Differences instead of plain values: faster to write, and smaller. DuckDB, DataFusion, Arrow, Trino, Spark
     /// from 3.3 read it.
     V2,
 }
