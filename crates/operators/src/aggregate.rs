@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! process   rows ──> pane of each row ──> Partial by (pane, keys) ──> sort ──> a run for each pane touched
-//! settle    a pane with many runs ──> PartialReduce ──> fewer runs
+//! settle    a pane with many runs, or complete ──> PartialReduce ──> fewer runs
 //! close(W)  panes of the windows that end in (last W, W] ──> Final by (window, keys) ──> sort ──> rows
 //! ```
 //!
@@ -20,7 +20,7 @@
 //!
 //! **State format.** One row a (pane, group): `g0` the pane's start in microseconds, `g1`.. the other group keys, `a<i>_s<j>`
 //! the state columns of aggregate i, by position since DataFusion's own names are not unique. Each batch of rows has any
-//! pane at most once, panes ascending. When runs are reduced is a function of the runs alone, so that a restored operator
+//! pane at most once, panes ascending. When runs are reduced is a function of the runs and the watermark alone, so that a restored operator
 //! reduces as the other did and floating-point sums come out the same to the last bit.
 
 use std::sync::Arc;
@@ -118,7 +118,7 @@ impl WindowAggregate {
             }
             self.gained = Some(run);
         }
-        self.settle().await?;
+        self.settle(self.closed).await?;
         Ok(processed)
     }
 
@@ -130,7 +130,7 @@ impl WindowAggregate {
         if self.closed.is_some_and(|closed| watermark <= closed) {
             return Ok(Vec::new());
         }
-        self.settle().await?;
+        self.settle(Some(watermark)).await?;
         let mut rows = Vec::new();
         let mut pending = Vec::new();
         let mut size = 0;
@@ -163,24 +163,32 @@ impl WindowAggregate {
         Ok(())
     }
 
-    /// Puts the runs that have arrived behind those that are there, one a pane and round, and reduces as it goes.
-    async fn settle(&mut self) -> Result<()> {
+    /// Puts the runs that have arrived behind those that are there, one a pane and round, and reduces as it goes; then
+    /// makes each pane that `watermark` has passed one run, if more windows will ask for it.
+    async fn settle(&mut self, watermark: Option<i64>) -> Result<()> {
         while let Some(due) = self.runs.next_round() {
-            let mut due = due.into_iter().peekable();
-            while due.peek().is_some() {
-                let mut taken = Vec::new();
-                let mut size = 0;
-                while size < ROWS_AT_ONCE
-                    && let Some((pane, from)) = due.next()
-                {
-                    let runs = self.runs.take_from(pane, from);
-                    size += runs.iter().map(RecordBatch::num_rows).sum::<usize>();
-                    taken.extend(runs);
-                }
-                if let Some(reduced) = self.plans.reduce(&taken).await? {
-                    for (pane, rows) in runs::by_pane(&reduced, &self.id)? {
-                        self.runs.put(pane, rows);
-                    }
+            self.reduce(due).await?;
+        }
+        let complete = watermark.map(|watermark| self.runs.complete(&self.panes, watermark));
+        self.reduce(complete.unwrap_or_default()).await
+    }
+
+    /// Makes one run of the runs of each of these panes, from the given one on.
+    async fn reduce(&mut self, due: Vec<(i64, usize)>) -> Result<()> {
+        let mut due = due.into_iter().peekable();
+        while due.peek().is_some() {
+            let mut taken = Vec::new();
+            let mut size = 0;
+            while size < ROWS_AT_ONCE
+                && let Some((pane, from)) = due.next()
+            {
+                let runs = self.runs.take_from(pane, from);
+                size += runs.iter().map(RecordBatch::num_rows).sum::<usize>();
+                taken.extend(runs);
+            }
+            if let Some(reduced) = self.plans.reduce(&taken).await? {
+                for (pane, rows) in runs::by_pane(&reduced, &self.id)? {
+                    self.runs.put(pane, rows);
                 }
             }
         }

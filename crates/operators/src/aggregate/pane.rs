@@ -60,6 +60,11 @@ impl Panes {
         time - (time - self.offset).rem_euclid(self.width)
     }
 
+    /// Whether more than one window holds a pane.
+    pub fn overlap(&self) -> bool {
+        self.slide < self.size
+    }
+
     /// The end of the pane that starts at `pane`.
     pub fn pane_end(&self, pane: i64) -> i64 {
         pane + self.width

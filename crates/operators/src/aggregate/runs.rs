@@ -102,6 +102,14 @@ impl Runs {
         Some(due)
     }
 
+    /// The panes of several runs that will get no more, since `watermark` has passed them, and that several windows ask
+    /// for: all their runs are worth reducing once, before each of those windows does it.
+    pub fn complete(&self, panes: &Panes, watermark: i64) -> Vec<(i64, usize)> {
+        let passed = self.panes.range(..watermark).filter(|(pane, _)| panes.pane_end(**pane) <= watermark);
+        let several = passed.filter(|(_, pane)| panes.overlap() && pane.settled.len() > 1);
+        several.map(|(&pane, _)| (pane, 0)).collect()
+    }
+
     /// Takes out the settled runs of `pane` from the `from`-th on.
     pub fn take_from(&mut self, pane: i64, from: usize) -> Vec<RecordBatch> {
         let taken = self.panes.get_mut(&pane).map(|pane| pane.settled.split_off(from)).unwrap_or_default();

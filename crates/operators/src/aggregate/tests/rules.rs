@@ -195,6 +195,18 @@ fn a_pane_with_many_runs_is_compacted_and_memory_follows() {
 }
 
 #[test]
+fn a_pane_that_will_get_no_more_is_one_run_for_all_its_windows() {
+    let mut operator = operator(&node(&["k"], "count(*)", hopping(100, 10, 0)));
+    for _ in 0..5 {
+        block_on(operator.process(&[rows(&[(1, 1, 1), (11, 1, 1)])])).unwrap();
+        operator.delta().unwrap();
+    }
+    assert_eq!(operator.rows(), 10);
+    block_on(operator.close(10 * SECOND)).unwrap();
+    assert_eq!(operator.rows(), 6);
+}
+
+#[test]
 fn state_owns_no_more_than_it_shows() {
     let mut operator = operator(&node(&["s"], "count(*)", tumbling(10)));
     let events: Vec<(i64, u8, i64)> = (0..5_000).map(|at| (at, 1, at)).collect();
