@@ -21,7 +21,7 @@ pub struct PlanArgs {
 
 /// Plans the pipeline and prints it.
 pub async fn plan(args: PlanArgs) -> anyhow::Result<()> {
-    let description = Checked::new(&args.load).await?.graph.describe();
+    let description = Checked::new(&args.load, |_| false).await?.graph.describe();
     let text = if args.json { serde_json::to_string_pretty(&description)? + "\n" } else { description.to_string() };
     Ok(out::print(&text)?)
 }

@@ -32,6 +32,9 @@ pub struct RunArgs {
     /// Go on in the place of a run that hangs and cannot be stopped
     #[arg(long)]
     take_over: bool,
+    /// Adopt the latest schema of this source's subject; may be given several times
+    #[arg(long, value_name = "SOURCE")]
+    repin: Vec<String>,
     /// What to show while running
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
     progress: ProgressMode,
@@ -53,9 +56,14 @@ pub enum ProgressMode {
 /// Runs the pipeline.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let trigger = args.trigger.as_deref().map(trigger).transpose()?;
+    let known = crate::load::source_names(&args.load)?;
+    if let Some(unknown) = args.repin.iter().find(|name| !known.contains(name)) {
+        return Err(Usage(format!("--repin {unknown}: there is no such source; there are {}", known.join(", "))).into());
+    }
     // Signals are caught before anything is written, so that the first Ctrl-C always ends cleanly.
     let stop = stop_watch();
-    let mut loaded = Loaded::for_run(&args.load).await?;
+    let mut loaded =
+        Loaded::for_run(&args.load, |source| args.full_refresh || args.repin.iter().any(|r| r == source)).await?;
     let show = Show::choose(args.progress);
     show.opening(&loaded);
     let feeder = loaded.start_sample(&stop);
@@ -75,6 +83,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         clock: loaded.clock,
         take_over: args.take_over,
         full_refresh: args.full_refresh,
+        repin: args.repin,
     };
     let mut engine = Engine::open(config).await?;
     show.opened(&engine);

@@ -27,6 +27,8 @@ pub struct Connection {
     pub options: KafkaOptions,
     /// The generator that fills its topic when there is no broker.
     pub sample: Option<String>,
+    /// Whether to take the registry's reader schema, whatever the checkpoint has pinned.
+    pub repin: bool,
     pairs: BTreeMap<String, String>,
     event_time: EventTimeOptions,
 }
@@ -49,6 +51,7 @@ impl Connection {
             name,
             options,
             sample: options::get(source, "sample").map(str::to_lowercase),
+            repin: false,
             pairs: pairs.into_iter().collect(),
             event_time: EventTimeOptions::of(source),
         })
@@ -100,6 +103,9 @@ impl Connection {
     }
 
     fn pinned(&self, checkpoint: &Checkpoint) -> anyhow::Result<Option<PinnedSchema>> {
+        if self.repin {
+            return Ok(None);
+        }
         let path = checkpoint.source_dir(&self.name).join("reader");
         Ok(envelope::read(&path).map_err(EngineError::from)?)
     }

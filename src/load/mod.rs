@@ -18,7 +18,7 @@ use sluicebox_core::{Clock, SystemClock};
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::{EngineError, SourceBinding, Trigger};
 use sluicebox_lake::ParquetOptions;
-use sluicebox_pipeline::ast::TableDef;
+use sluicebox_pipeline::ast::{Pipeline, TableDef};
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_pipeline::settings::{Compression, Properties, Settings};
 use sluicebox_pipeline::{bind, parse, values};
@@ -65,10 +65,10 @@ pub struct Checked {
 
 impl Checked {
     /// Reads, parses and checks the pipeline.
-    pub async fn new(args: &LoadArgs) -> anyhow::Result<Self> {
-        let file = args.pipeline.display().to_string();
-        let text = std::fs::read_to_string(&args.pipeline).map_err(|e| Usage(format!("cannot read {file}: {e}")))?;
-        let pipeline = parse(&file, &text, &overrides(&args.set)?)?;
+    ///
+    /// Sources for which `repin` says so get the registry's reader schema, whatever the checkpoint has pinned.
+    pub async fn new(args: &LoadArgs, repin: impl Fn(&str) -> bool) -> anyhow::Result<Self> {
+        let pipeline = parsed(args)?;
         let settings = Settings::of(&pipeline);
         let dir = args
             .checkpoint
@@ -80,7 +80,8 @@ impl Checked {
         let mut connections = Vec::new();
         let mut schemas = BTreeMap::new();
         for source in &pipeline.sources {
-            let connection = Connection::of(source)?;
+            let mut connection = Connection::of(source)?;
+            connection.repin = repin(&connection.name);
             let reader = connection.reader(&checkpoint, &clock).await?;
             let columns = source_columns(&connection.name, &reader).map_err(EngineError::from)?;
             schemas.insert(connection.name.clone(), columns);
@@ -89,6 +90,17 @@ impl Checked {
         let graph = bind::bind(pipeline, &schemas)?;
         Ok(Self { graph, settings, checkpoint, clock, connections })
     }
+}
+
+/// The names of a pipeline's sources.
+pub fn source_names(args: &LoadArgs) -> anyhow::Result<Vec<String>> {
+    Ok(parsed(args)?.sources.into_iter().map(|s| s.name.value).collect())
+}
+
+fn parsed(args: &LoadArgs) -> anyhow::Result<Pipeline> {
+    let file = args.pipeline.display().to_string();
+    let text = std::fs::read_to_string(&args.pipeline).map_err(|e| Usage(format!("cannot read {file}: {e}")))?;
+    Ok(parse(&file, &text, &overrides(&args.set)?)?)
 }
 
 fn overrides(set: &[String]) -> anyhow::Result<Vec<(String, String)>> {
@@ -126,8 +138,10 @@ pub struct Loaded {
 
 impl Loaded {
     /// Everything for a run: checked, samples filled, sources connected.
-    pub async fn for_run(args: &LoadArgs) -> anyhow::Result<Self> {
-        let Checked { graph, settings, checkpoint, clock, connections } = Checked::new(args).await?;
+    ///
+    /// Sources for which `repin` says so get the registry's reader schema, whatever the checkpoint has pinned.
+    pub async fn for_run(args: &LoadArgs, repin: impl Fn(&str) -> bool) -> anyhow::Result<Self> {
+        let Checked { graph, settings, checkpoint, clock, connections } = Checked::new(args, repin).await?;
         let mut samples = Vec::new();
         let mut sources = Vec::new();
         for connection in connections {

@@ -86,6 +86,7 @@ impl Engine {
             self.positions.insert(range.partition.clone(), range.range.to);
         }
         self.tell_logs().await;
+        self.sweep_once().await?;
         for table in &mut tables {
             table.forget_rows();
         }
@@ -204,13 +205,10 @@ impl Engine {
             state.fingerprint.clone_from(&change.fingerprint);
             let snapshot =
                 if state_writer::wants_snapshot(state) { Some(self.runner.snapshot(&change.id)?) } else { None };
-            state_writer::write(
-                &self.config.checkpoint,
-                (offsets.batch_id, self.lock.epoch.epoch),
-                change,
-                snapshot,
-                state,
-            )?;
+            let started = self.config.clock.monotonic();
+            let batch = (offsets.batch_id, self.lock.epoch.epoch);
+            state_writer::write(&self.config.checkpoint, batch, change, snapshot, state)?;
+            change.commit = self.config.clock.monotonic().saturating_sub(started);
         }
         Ok(states)
     }
@@ -243,7 +241,8 @@ impl Engine {
         positions.extend(offsets.ranges.iter().map(|r| (r.partition.clone(), r.range.to)));
         let mut schemas = self.last.as_ref().map(|commit| commit.schemas.clone()).unwrap_or_default();
         for source in sources {
-            let keys = source.schemas.iter().map(|s| s.key.to_string());
+            // Foreign bytes name ids at random: only those that gave rows are kept, so that commits do not grow.
+            let keys = source.schemas.iter().filter(|s| s.rows > 0).map(|s| s.key.to_string());
             schemas.entry(source.source.clone()).or_default().extend(keys);
         }
         Commit {
@@ -255,6 +254,24 @@ impl Engine {
             watermarks: self.runner.watermark_states(),
             state,
         }
+    }
+
+    /// After the run's first commit no commit of an older epoch can need its staging any more: it goes, and the records
+    /// of runs that are over with it.
+    async fn sweep_once(&mut self) -> Result<(), EngineError> {
+        if std::mem::replace(&mut self.swept, true) {
+            return Ok(());
+        }
+        let (folders, epoch, checkpoint) =
+            (self.outputs.folders(), self.lock.epoch.epoch, self.config.checkpoint.clone());
+        let sweep = tokio::task::spawn_blocking(move || {
+            for folder in folders {
+                sluicebox_lake::sweep(&folder.location, epoch)?;
+            }
+            checkpoint.forget_epochs(epoch)?;
+            Ok::<_, EngineError>(())
+        });
+        sweep.await?
     }
 
     /// Tells each log how far the pipeline is, for lag tools. Nothing depends on it.

@@ -76,6 +76,8 @@ pub struct Config {
     pub clock: Arc<dyn Clock>,
     /// Whether to pass a living run's lock.
     pub take_over: bool,
+    /// The sources whose reader schema replaces the one that the checkpoint has pinned.
+    pub repin: Vec<String>,
     /// Whether to delete the tables and start from the beginning.
     pub full_refresh: bool,
 }

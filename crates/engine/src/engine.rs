@@ -33,6 +33,8 @@ pub struct Engine {
     /// A batch that was planned and must be replayed first.
     pub(crate) replay: Option<Offsets>,
     pub(crate) next_batch: u64,
+    /// Whether this run has removed what older ones left staged.
+    pub(crate) swept: bool,
     pub(crate) identity: Identity,
     pub(crate) progress: crate::run::Totals,
 }
@@ -72,6 +74,7 @@ impl Engine {
             Recovery::Replay { replay: 0 } => (None, Some(checkpoint.offsets(0)?)),
             Recovery::Replay { replay } => (Some(checkpoint.commit(replay - 1)?), Some(checkpoint.offsets(replay)?)),
         };
+        repin(&config, replay.as_ref())?;
         if let Some(commit) = &last {
             restore(&config, &mut runner, commit)?;
             if matches!(recovery, Recovery::Publish { .. }) {
@@ -97,6 +100,7 @@ impl Engine {
             last_offsets,
             replay,
             next_batch,
+            swept: false,
             identity,
             progress: crate::run::Totals::default(),
         })
@@ -178,7 +182,7 @@ fn check_identity(config: &Config, metadata: &Metadata, logs: &Logs) -> Result<(
 }
 
 pub(crate) fn new_runner(config: &Config) -> Result<Runner, EngineError> {
-    Runner::try_new(&config.graph, config.session.clone(), config.samples, |sources| {
+    Runner::try_new(&config.graph, config.session.clone(), config.samples, Arc::clone(&config.clock), |sources| {
         let mut settings = config.sources.iter().filter(|s| sources.contains(&s.name)).map(|s| s.clauses);
         let first = settings
             .next()
@@ -240,6 +244,23 @@ async fn positions(config: &mut Config, last: Option<&Commit>) -> Result<BTreeMa
 fn pin_reader(dir: &std::path::Path, reader: &sluicebox_avro::PinnedSchema) -> Result<(), EngineError> {
     durable::create_dir_durable(dir)?;
     envelope::create(&dir.join("reader"), reader)?;
+    Ok(())
+}
+
+/// Replaces the reader schemas that the run was asked to replace. Not while a planned batch waits to be replayed: it is
+/// replayed as it was planned.
+fn repin(config: &Config, replay: Option<&Offsets>) -> Result<(), EngineError> {
+    for binding in config.sources.iter().filter(|s| config.repin.contains(&s.name)) {
+        if let Some(offsets) = replay {
+            return Err(EngineError::RepinBeforeReplay {
+                source_name: binding.name.clone(),
+                batch_id: offsets.batch_id,
+            });
+        }
+        let dir = config.checkpoint.source_dir(&binding.name);
+        durable::create_dir_durable(&dir)?;
+        durable::replace(&dir.join("reader"), &envelope::wrap(&binding.reader)?)?;
+    }
     Ok(())
 }
 

@@ -112,6 +112,17 @@ pub enum EngineError {
         /// The epochs that live.
         epochs: Vec<u64>,
     },
+    /// A new reader schema while a batch waits to be replayed.
+    #[error(
+        "source `{source_name}`: batch {batch_id} was planned with the old schema and waits to be replayed; run once without \
+         --repin, then with it"
+    )]
+    RepinBeforeReplay {
+        /// The source.
+        source_name: String,
+        /// The batch.
+        batch_id: u64,
+    },
     /// A background task ended without a result.
     #[error("a background task was lost: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -130,7 +141,10 @@ impl Blamed for EngineError {
             Self::Quality(e) => e.blame(),
             Self::Operator(e) => e.blame(),
             Self::File(e) => e.blame(),
-            Self::OtherLog { .. } | Self::OtherPipeline { .. } | Self::OtherState { .. } => Blame::User,
+            Self::OtherLog { .. }
+            | Self::OtherPipeline { .. }
+            | Self::OtherState { .. }
+            | Self::RepinBeforeReplay { .. } => Blame::User,
             Self::RefreshBesideRun { .. } | Self::FailUpdate { .. } => Blame::Outside,
             // A cast or a division in the query that its rows do not bear.
             Self::Query { .. } | Self::DataFusion(_) => Blame::Outside,

@@ -34,7 +34,7 @@ pub struct Progress {
     pub processed_rows_per_second: Option<f64>,
     /// Milliseconds by step, keys sorted.
     pub duration_ms: BTreeMap<&'static str, u64>,
-    /// `watermark`, `min`, `max` of the event time.
+    /// `watermark`, and `min` and `max` of the rows that were written, as far as they are known.
     pub event_time: BTreeMap<&'static str, String>,
     /// One for each operator with state.
     pub state_operators: Vec<StateOperatorProgress>,

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use sluicebox_core::PartitionId;
 use sluicebox_core::fate::Ledger;
+use sluicebox_core::{Clock, PartitionId};
 use sluicebox_operators::aggregate::WindowAggregate;
 use sluicebox_operators::{AtEnd, ClauseConfig, Dedup, Operator, Watermark};
 use sluicebox_pipeline::bind::clock::uses_clock;
@@ -29,6 +30,8 @@ pub struct ClauseSettings {
 #[derive(Debug)]
 pub struct Runner {
     pub(super) session: SessionState,
+    /// For durations.
+    pub(super) clock: Arc<dyn Clock>,
     /// Sample rows that each expectation keeps of a batch at most.
     pub(super) samples: usize,
     pub(super) tables: Vec<RunTable>,
@@ -80,6 +83,19 @@ pub(super) struct RunOperator {
     pub operator: Box<dyn Operator>,
     pub clauses: Vec<String>,
     pub kind: OperatorKind,
+    /// How long the last batch took to take in rows.
+    pub updates: Duration,
+    /// How long the last batch took to close what was final.
+    pub removals: Duration,
+    /// Rows of the state that the last batch let go.
+    pub removed: u64,
+}
+
+impl RunOperator {
+    fn new(operator: Box<dyn Operator>, clauses: &[String], kind: OperatorKind) -> Self {
+        let (updates, removals) = (Duration::ZERO, Duration::ZERO);
+        Self { operator, clauses: clauses.to_vec(), kind, updates, removals, removed: 0 }
+    }
 }
 
 /// The kinds of operator, as progress names them.
@@ -128,6 +144,7 @@ impl Runner {
         graph: &Graph,
         session: SessionState,
         samples: usize,
+        clock: Arc<dyn Clock>,
         clause_settings: impl Fn(&BTreeSet<String>) -> ClauseSettings,
     ) -> Result<Self, EngineError> {
         let mut compiler = Compiler { session: &session, upstream: BTreeMap::new(), clauses: BTreeMap::new() };
@@ -167,7 +184,7 @@ impl Runner {
                 (id, RunClause { watermark: Watermark::new(config), sources })
             })
             .collect();
-        Ok(Self { session, samples, tables, clauses })
+        Ok(Self { session, clock, samples, tables, clauses })
     }
 }
 
@@ -231,11 +248,8 @@ impl Compiler<'_> {
             Node::Late(input) => RunNode::Late(Box::new(self.node(input)?)),
             Node::Dedup(dedup) => RunNode::Operator(Box::new(self.node(&dedup.input)?), dedup_operator(dedup)?),
             Node::Aggregate(aggregate) => {
-                let operator = RunOperator {
-                    operator: Box::new(WindowAggregate::try_new(aggregate, self.session)?),
-                    clauses: aggregate.clauses.clone(),
-                    kind: OperatorKind::WindowAggregate,
-                };
+                let operator = Box::new(WindowAggregate::try_new(aggregate, self.session)?);
+                let operator = RunOperator::new(operator, &aggregate.clauses, OperatorKind::WindowAggregate);
                 RunNode::Operator(Box::new(self.node(&aggregate.input)?), operator)
             }
         })
@@ -244,7 +258,7 @@ impl Compiler<'_> {
 
 fn dedup_operator(node: &DedupNode) -> Result<RunOperator, EngineError> {
     let operator = Box::new(Dedup::try_new(node)?);
-    Ok(RunOperator { operator, clauses: node.clauses.clone(), kind: OperatorKind::Dedup })
+    Ok(RunOperator::new(operator, &node.clauses, OperatorKind::Dedup))
 }
 
 fn has_aggregate(node: &Node) -> bool {

@@ -8,9 +8,10 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionState;
 use futures::future::BoxFuture;
-use sluicebox_core::Fates;
 use sluicebox_core::provenance::{EVENT_TIME, LATE, Lateness};
+use sluicebox_core::{Clock, Fates};
 use sluicebox_pipeline::bind::clock::bind_clock;
+use sluicebox_pipeline::leaf::collect_in_order;
 
 use super::BatchInput;
 use super::compile::{RunClause, RunNode, RunOperator, RunPlan, lowest};
@@ -19,6 +20,8 @@ use crate::EngineError;
 /// What a table's flows read and count while a batch runs.
 pub(super) struct FlowContext<'a> {
     pub session: &'a SessionState,
+    /// For durations.
+    pub clock: &'a dyn Clock,
     pub input: &'a BatchInput,
     /// Rows of the sources and of the tables above, with their hidden columns.
     pub rows: &'a BTreeMap<String, Vec<RecordBatch>>,
@@ -114,7 +117,7 @@ impl FlowContext<'_> {
         } else {
             self.session.query_planner().create_physical_plan(&plan.plan, self.session).await?
         };
-        let rows = datafusion::physical_plan::collect(physical, self.session.task_ctx()).await?;
+        let rows = collect_in_order(physical, &self.session.task_ctx()).await?;
         let rows = rows
             .into_iter()
             .filter(|batch| batch.num_rows() > 0)
@@ -157,15 +160,21 @@ impl FlowContext<'_> {
         run: &mut RunOperator,
         rows: &[RecordBatch],
     ) -> Result<Vec<RecordBatch>, EngineError> {
+        let started = self.clock.monotonic();
         let processed = run.operator.process(rows).await?;
+        run.updates = self.clock.monotonic().saturating_sub(started);
         self.fates.absorbed += processed.absorbed;
         self.fates.duplicate += processed.duplicate;
         self.fates.filtered += processed.filtered_null_event_time;
         self.fates.filtered_null_event_time += processed.filtered_null_event_time;
         let mut out = processed.rows;
+        let held = run.operator.rows();
+        let started = self.clock.monotonic();
         if let Some(w) = lowest(self.clauses, &run.clauses) {
             out.extend(run.operator.close(w).await?);
         }
+        run.removals = self.clock.monotonic().saturating_sub(started);
+        run.removed = held.saturating_sub(run.operator.rows());
         Ok(out)
     }
 }

@@ -1,6 +1,7 @@
 //! The state of all operators of a graph: what a batch changed, the whole of it, and its way back.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use sluicebox_core::PartitionId;
@@ -26,6 +27,14 @@ pub struct OperatorChange {
     pub rows: u64,
     /// Bytes that it holds in memory.
     pub memory_bytes: usize,
+    /// Keys or groups that the batch let go.
+    pub removed: u64,
+    /// How long taking in the batch's rows took.
+    pub updates: Duration,
+    /// How long closing what was final took.
+    pub removals: Duration,
+    /// How long writing its state took.
+    pub commit: Duration,
 }
 
 impl Runner {
@@ -64,6 +73,10 @@ impl Runner {
                 delta,
                 rows: run.operator.rows(),
                 memory_bytes: run.operator.memory_bytes(),
+                removed: run.removed,
+                updates: run.updates,
+                removals: run.removals,
+                commit: Duration::ZERO,
             });
         }
         Ok(changes)

@@ -87,6 +87,7 @@ impl Runner {
         let mut judge = Judge::try_new(&expectations, table.schema.clone(), &self.session)?.with_samples(self.samples);
         let mut context = FlowContext {
             session: &self.session,
+            clock: self.clock.as_ref(),
             input,
             rows,
             clauses: &mut self.clauses,

@@ -18,7 +18,6 @@ pub fn progress(identity: &Identity, outcome: &BatchOutcome, since_last: Option<
     let duration = millis(outcome.durations.get("triggerExecution").copied().unwrap_or_default());
     let read: u64 = outcome.sources.iter().map(|s| s.read).sum();
     let interval = since_last.map(millis);
-    let late = outcome.tables.iter().map(|t| t.fates.late).sum();
     Progress {
         id: identity.query_id.clone(),
         run_id: identity.run_id.clone(),
@@ -31,7 +30,7 @@ pub fn progress(identity: &Identity, outcome: &BatchOutcome, since_last: Option<
         processed_rows_per_second: per_second(read, duration),
         duration_ms: outcome.durations.iter().map(|(name, d)| (*name, millis(*d))).collect(),
         event_time: event_time(outcome),
-        state_operators: outcome.operators.iter().map(|change| operator(change, late)).collect(),
+        state_operators: outcome.operators.iter().map(|change| operator(change, &outcome.tables)).collect(),
         sources: outcome.sources.iter().map(|s| source(identity, s, interval, duration)).collect(),
         sink: sink(&outcome.tables),
         observed_metrics: outcome.tables.iter().map(|t| (t.table.clone(), observed(t))).collect(),
@@ -40,10 +39,15 @@ pub fn progress(identity: &Identity, outcome: &BatchOutcome, since_last: Option<
 
 fn event_time(outcome: &BatchOutcome) -> BTreeMap<&'static str, String> {
     let lowest = outcome.watermarks_after.values().copied().min().flatten();
-    lowest.map(|w| ("watermark", iso(w))).into_iter().collect()
+    let bounds = outcome.tables.iter().filter_map(|t| t.event_time);
+    let bounds = bounds.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+    let (min, max) = (bounds.map(|b| ("min", iso(b.0))), bounds.map(|b| ("max", iso(b.1))));
+    lowest.map(|w| ("watermark", iso(w))).into_iter().chain(min).chain(max).collect()
 }
 
-fn operator(change: &OperatorChange, late: u64) -> StateOperatorProgress {
+fn operator(change: &OperatorChange, tables: &[TableOutput]) -> StateOperatorProgress {
+    // An operator's id begins with its table's name.
+    let table = tables.iter().find(|t| change.id.strip_prefix(&t.table).is_some_and(|rest| rest.starts_with('.')));
     StateOperatorProgress {
         operator_name: match change.kind {
             OperatorKind::Dedup => "dedup".to_owned(),
@@ -51,12 +55,12 @@ fn operator(change: &OperatorChange, late: u64) -> StateOperatorProgress {
         },
         num_rows_total: change.rows,
         num_rows_updated: change.updated,
-        all_updates_time_ms: 0,
-        num_rows_removed: 0,
-        all_removals_time_ms: 0,
-        commit_time_ms: 0,
+        all_updates_time_ms: millis(change.updates),
+        num_rows_removed: change.removed,
+        all_removals_time_ms: millis(change.removals),
+        commit_time_ms: millis(change.commit),
         memory_used_bytes: change.memory_bytes as u64,
-        num_rows_dropped_by_watermark: late,
+        num_rows_dropped_by_watermark: table.map_or(0, |t| t.fates.late),
         num_shuffle_partitions: 1,
         num_state_store_instances: 1,
         custom_metrics: Map::from_iter([("operatorId".to_owned(), Value::from(change.id.clone()))]),
