@@ -1,6 +1,7 @@
 //! A topic of a Kafka broker.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +22,7 @@ use crate::sales::GeneratedEvent;
 const WAIT: Duration = Duration::from_secs(30);
 
 /// Which topic of which brokers.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct KafkaTarget {
     /// `host:port`, several by comma.
     pub brokers: String,
@@ -31,6 +32,18 @@ pub struct KafkaTarget {
     pub partitions: i32,
     /// Further properties of librdkafka: security, compression, ... They win over the ones chosen here.
     pub properties: BTreeMap<String, String>,
+}
+
+/// Shows everything but the values of properties, which may be secret.
+impl fmt::Debug for KafkaTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaTarget")
+            .field("brokers", &self.brokers)
+            .field("topic", &self.topic)
+            .field("partitions", &self.partitions)
+            .field("properties", &self.properties.keys().collect::<Vec<_>>())
+            .finish()
+    }
 }
 
 impl KafkaTarget {
@@ -87,8 +100,8 @@ pub struct KafkaSink {
     partitions: i32,
 }
 
-impl std::fmt::Debug for KafkaSink {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for KafkaSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaSink").field("topic", &self.topic).field("partitions", &self.partitions).finish()
     }
 }
@@ -105,7 +118,7 @@ impl KafkaSink {
         let failures = Arc::new(Failures::default());
         let producer: ThreadedProducer<Delivery> =
             target.config().create_with_context(Delivery(Arc::clone(&failures))).map_err(client)?;
-        let partitions = partition_count(&producer, target)?;
+        let partitions = partition_count(&producer, target).await?;
         Ok(Self { producer, failures, topic: target.topic.clone(), partitions })
     }
 
@@ -140,7 +153,7 @@ async fn create_topic(admin: &AdminClient<DefaultClientContext>, target: &KafkaT
 }
 
 /// How many partitions the topic has. A topic that was just created may take a moment to show.
-fn partition_count(producer: &ThreadedProducer<Delivery>, target: &KafkaTarget) -> Result<i32> {
+async fn partition_count(producer: &ThreadedProducer<Delivery>, target: &KafkaTarget) -> Result<i32> {
     let mut tries = 0;
     loop {
         let metadata =
@@ -158,7 +171,7 @@ fn partition_count(producer: &ThreadedProducer<Delivery>, target: &KafkaTarget) 
             let reason = "it was created, and the broker does not show it".to_owned();
             return Err(ProduceError::CreateTopic { topic: target.topic.clone(), reason });
         }
-        std::thread::sleep(Duration::from_millis(50));
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
