@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Takes the registry and the broker away from a run, and gives them back. Starts servers of its own.
+"""Takes the registry and the broker away from a run, and gives them back; adds partitions. Starts servers of its own.
 
     outage_test.py --binary BINARY [--folder DIR]
 """
@@ -15,6 +15,7 @@ import tempfile
 import time
 
 import duckdb
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 import oracle
 
@@ -110,8 +111,19 @@ class Outage:
         self.until("the rows after the outage", lambda: self.rows() == 40_000, run)
         about = [line for line in self.said()[mark:].splitlines() if "127.0.0.1" in line or "roker" in line]
         assert 0 < len(about) <= 6, f"{len(about)} messages about one outage: {about[:8]}"
-        self.interrupt(run)
         print(f"the broker was away twice; it said so in {len(about)} lines: {about[0]}")
+        return run
+
+    def new_partitions_are_found(self, run):
+        admin = AdminClient({"bootstrap.servers": self.env["KAFKA_BOOTSTRAP_SERVERS"]})
+        admin.create_partitions([NewPartitions("sales.events.v1", 5)])["sales.events.v1"].result(60)
+        self.produce(5_000, 4)
+        self.until("the rows of the new partitions", lambda: self.rows() == 45_000, run)
+        self.interrupt(run)
+        partitions = duckdb.sql("SELECT DISTINCT _partition FROM "
+                                + oracle.parquet(oracle.files(self.folder, "data/bronze/sales"))).fetchall()
+        assert len(partitions) == 5, partitions
+        print("two partitions were added while it ran, and read")
 
 
 def main():
@@ -124,7 +136,7 @@ def main():
     try:
         outage.up()
         outage.a_restart_needs_no_registry()
-        outage.a_broker_that_is_away_is_waited_for()
+        outage.new_partitions_are_found(outage.a_broker_that_is_away_is_waited_for())
     finally:
         outage.servers("down")
     if not options.folder:
