@@ -80,7 +80,8 @@ fetch() {
     rm -rf "$work"
     die "Maven could not fetch the jars; what it said is above"
   fi
-  mv -T "$work/jars" "$JARS" 2>/dev/null || mv "$work/jars" "$JARS" 2>/dev/null || [ -d "$JARS" ] || die "cannot make $JARS"
+  # Another process may have been as quick: its jars are as good.
+  [ -d "$JARS" ] || mv "$work/jars" "$JARS"
   rm -rf "$work"
 }
 
