@@ -273,8 +273,10 @@ class Events:
                  (self.invalid, 0.01), (self.malformed, 0.01), (self.tombstone, 0.005), (self.watermark_edge, 0.004),
                  (self.dedup_edge, 0.001), (self.window_edge, 0.004), (self.future, 0.0002)]
         makers, weights = [k for k, _ in kinds], [w for _, w in kinds]
-        total = self.options.events
+        total, rate, begun = self.options.events, self.options.rate, time.monotonic()
         for n in range(total):
+            while rate and n > (time.monotonic() - begun) * rate:
+                self.writer.producer.poll(0.01)
             self.now = self.start + n * self.options.span_s * 1_000_000 // total
             if n % max(1, total // 7) == total // 14:
                 self.writer.abort_some([self.framed(self.ids[1], self.encode(self.row(), 1)[0])] * 40, self.now // 1000)
@@ -298,6 +300,7 @@ def main():
     parser.add_argument("--partitions", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--span-s", type=int, default=7200, help="seconds of event time")
+    parser.add_argument("--rate", type=float, help="events a second; default: as fast as it goes")
     parser.add_argument("--no-transactions", action="store_true", help="leave no gaps in the offsets")
     options = parser.parse_args()
     options.end_us = int(time.time()) * 1_000_000
