@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod fuzz;
 mod gold;
 mod refusals;
 mod rows;
