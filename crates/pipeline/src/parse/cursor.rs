@@ -214,6 +214,7 @@ impl<'a> Cursor<'a> {
                         .with_help("write ' instead"),
                     ));
                 }
+                let (span, found) = self.unquoted(span, found);
                 Err(Box::new(
                     Diagnostic::new(
                         "missing-quotes",
@@ -233,6 +234,19 @@ impl<'a> Cursor<'a> {
                 "after this",
             ))),
         }
+    }
+
+    /// What was meant as one text but has no quotes: the tokens at `first` and after it without white space between.
+    fn unquoted(&self, first: Span, text: &'a str) -> (Span, &'a str) {
+        let ends = |t: &Tok| [Token::Comma, Token::RParen, Token::LParen, Token::Eq].contains(&t.token.token);
+        let mut span = first;
+        for tok in self.toks[self.at..].iter().skip(1).take_while(|t| !ends(t)) {
+            if tok.span.start != span.end {
+                break;
+            }
+            span.end = tok.span.end;
+        }
+        (span, if span == first { text } else { self.text(span) })
     }
 
     /// The tokens between the `(` here and its `)`; goes past both.

@@ -5,9 +5,9 @@ use datafusion::sql::sqlparser::ast as sql;
 use datafusion::sql::sqlparser::ast::Spanned as _;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::cursor::{Cursor, Parsed};
+use super::cursor::{Cursor, Parsed, quoted};
 use crate::ast::Span;
-use crate::diagnostic::{Diagnostic, byte_span};
+use crate::diagnostic::{Diagnostic, byte_span, nearest};
 
 /// Microseconds of a day.
 const DAY: i64 = 86_400_000_000;
@@ -92,25 +92,38 @@ pub(crate) fn interval_literal(cursor: &mut Cursor<'_>, what: &str) -> Parsed<Wr
                 .with_help(format!("write INTERVAL {}", cursor.text(span))),
         ));
     }
+    let number = !text.chars().any(char::is_alphabetic);
+    if number
+        && let Some(tok) = cursor.peek()
+        && let Some(near) = tok.word().and_then(|w| nearest(&w, UNITS.iter().copied()))
+    {
+        let found = quoted(cursor.text(tok.span));
+        return Err(Box::new(
+            Diagnostic::new("interval", tok.span, format!("{found} is not a unit of time"), "not a unit")
+                .with_help(format!("did you mean {near}S?")),
+        ));
+    }
     Ok(Written { text, span })
 }
 
+/// The units of time, in upper case.
+const UNITS: &[&str] = &[
+    "NANOSECOND",
+    "MICROSECOND",
+    "MILLISECOND",
+    "SECOND",
+    "MINUTE",
+    "HOUR",
+    "DAY",
+    "WEEK",
+    "MONTH",
+    "QUARTER",
+    "YEAR",
+];
+
 /// Whether the word, in upper case, is a unit of time.
 fn is_unit(word: &str) -> bool {
-    let units = [
-        "NANOSECOND",
-        "MICROSECOND",
-        "MILLISECOND",
-        "SECOND",
-        "MINUTE",
-        "HOUR",
-        "DAY",
-        "WEEK",
-        "MONTH",
-        "QUARTER",
-        "YEAR",
-    ];
-    units.contains(&word.strip_suffix('S').unwrap_or(word))
+    UNITS.contains(&word.strip_suffix('S').unwrap_or(word))
 }
 
 /// The interval that an argument of `window(...)` is: a literal, with or without the word INTERVAL.

@@ -236,7 +236,7 @@ pub(crate) fn statements<'a>(toks: &'a [Tok], found: &mut Vec<Diagnostic>) -> Ve
                 list.push(&toks[start..i]);
             }
             start = i + 1;
-        } else if i > start && starts_statement(&toks[i..]) {
+        } else if i > start && (starts_statement(&toks[i..]) || (toks[start].is("SET") && tok.is("SET"))) {
             let before = toks[i - 1].span;
             if !unclosed_paren(&toks[start..i], found) {
                 found.push(

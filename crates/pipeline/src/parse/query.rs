@@ -64,6 +64,9 @@ pub(crate) fn query(cx: &mut Context<'_>, toks: &[Tok], owner: Span) -> Parsed<Q
     }
     let before = cx.found.len();
     let extracted = stream::extract(cx.text, toks, &mut cx.leaves, &mut cx.found);
+    if extracted.broken {
+        return Ok(empty(toks));
+    }
     let parsed = parse_all(cx.text, extracted.tokens, toks, |parser| parser.parse_query());
     let mut ast = match parsed {
         Ok(ast) => ast,

@@ -16,6 +16,8 @@ pub(crate) struct Extracted {
     pub(crate) tokens: Vec<TokenWithSpan>,
     /// The streams, in the order of the text.
     pub(crate) streams: Vec<StreamRef>,
+    /// Whether a stream could not be read, so that what is left of the query makes no sense.
+    pub(crate) broken: bool,
     /// `GROUP BY window(...) AS name`: where the word `window` stands, and the name.
     pub(crate) window_names: Vec<(Location, Spanned<String>)>,
 }
@@ -31,7 +33,12 @@ enum Clause {
 
 /// Takes the streams out of `toks`, the tokens of one query. `leaves` counts the streams of the pipeline.
 pub(crate) fn extract(text: &str, toks: &[Tok], leaves: &mut usize, found: &mut Vec<Diagnostic>) -> Extracted {
-    let mut out = Extracted { tokens: Vec::with_capacity(toks.len()), streams: Vec::new(), window_names: Vec::new() };
+    let mut out = Extracted {
+        tokens: Vec::with_capacity(toks.len()),
+        streams: Vec::new(),
+        broken: false,
+        window_names: Vec::new(),
+    };
     let mut clauses = vec![Clause::Other];
     let mut i = 0;
     while let Some(tok) = toks.get(i) {
@@ -44,7 +51,10 @@ pub(crate) fn extract(text: &str, toks: &[Tok], leaves: &mut usize, found: &mut 
                     push_leaf(&mut out.tokens, &stream, &alias);
                     out.streams.push(stream);
                 }
-                Err(diagnostic) => found.push(*diagnostic),
+                Err(diagnostic) => {
+                    found.push(*diagnostic);
+                    out.broken = true;
+                }
             }
             i = toks.len() - cursor.rest().len();
             continue;
@@ -257,11 +267,19 @@ fn watermark(cursor: &mut Cursor<'_>, found: &mut Vec<Diagnostic>) -> Parsed<Opt
     cursor.next();
     let column_at = cursor.here();
     let mut length = 0;
-    while cursor.peek_nth(length).is_some_and(|t| !t.is("DELAY") && !t.is("DELAYED") && !t.is_token(&Token::SemiColon))
-    {
+    let mut depth = 0_usize;
+    while let Some(tok) = cursor.peek_nth(length) {
+        let ends = tok.is("DELAY") || tok.is("DELAYED") || RESERVED_FOR_TABLE_ALIAS.contains(&tok.keyword());
+        match tok.token.token {
+            Token::RParen | Token::Comma if depth == 0 => break,
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ if depth == 0 && ends => break,
+            _ => {}
+        }
         length += 1;
     }
-    if cursor.peek_nth(length).is_some() && length > 1 {
+    if length > 1 && cursor.peek_nth(length).is_some_and(|t| t.is("DELAY") || t.is("DELAYED")) {
         let words: Vec<Tok> = (0..length).filter_map(|_| cursor.next().cloned()).collect();
         return Err(Box::new(watermark_expression(cursor, &words)));
     }

@@ -29,7 +29,8 @@ struct Read {
 /// The tables that a query names without STREAM, and its common table expressions.
 #[derive(Default)]
 struct Relations {
-    tables: Vec<(String, sql::ObjectName)>,
+    /// Name as it is looked up, name as it is written, alias.
+    tables: Vec<(String, sql::ObjectName, Option<String>)>,
     ctes: BTreeSet<String>,
 }
 
@@ -44,9 +45,9 @@ impl Visitor for Relations {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &sql::TableFactor) -> ControlFlow<()> {
-        if let sql::TableFactor::Table { name, args: None, .. } = factor {
+        if let sql::TableFactor::Table { name, args: None, alias, .. } = factor {
             let parts: Vec<String> = name.0.iter().filter_map(|p| p.as_ident().map(ident)).collect();
-            self.tables.push((parts.join("."), name.clone()));
+            self.tables.push((parts.join("."), name.clone(), alias.as_ref().map(|a| ident(&a.name))));
         }
         ControlFlow::Continue(())
     }
@@ -108,7 +109,7 @@ fn query_reads(
             found.push(unknown(kinds, name, stream.table.span, "stream"));
         }
     }
-    for (name, object) in &relations.tables {
+    for (name, object, alias) in &relations.tables {
         if name.starts_with(sluicebox_core::provenance::PREFIX)
             || relations.ctes.contains(name)
             || cx.broken.contains(name)
@@ -131,6 +132,17 @@ fn query_reads(
                     .with_note("a query sees the new rows of its input, batch by batch, never all rows")
                     .with_help(format!("write STREAM {slice}"))
                     .with_related(*defined, format!("the {what}")),
+                );
+            }
+            // `FROM STREM t` is a table `strem` under the name `t`.
+            None if strsim::damerau_levenshtein(name, "stream") <= 2
+                && alias.as_ref().is_some_and(|a| kinds.contains_key(a.as_str())) =>
+            {
+                let alias = alias.as_deref().unwrap_or_default();
+                let message = format!("there is no table or view {}", quoted(name));
+                found.push(
+                    Diagnostic::new("unknown-table", span, message, "almost STREAM")
+                        .with_help(format!("did you mean STREAM {alias}?")),
                 );
             }
             None => found.push(unknown(kinds, name, span, "table or view")),
@@ -205,7 +217,7 @@ fn without_stream(
 ) {
     let mut relations = Relations::default();
     let _ = query.ast.visit(&mut relations);
-    let through_view = relations.tables.iter().any(|(t, _)| match kinds.get(t.as_str()) {
+    let through_view = relations.tables.iter().any(|(t, ..)| match kinds.get(t.as_str()) {
         Some((Kind::View, _)) => reads_stream(cx, t, reads),
         Some(_) => true,
         None => !relations.ctes.contains(t),

@@ -56,6 +56,21 @@ pub(super) fn source(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()
             options = Some(pairs(cursor, "OPTIONS", "option")?);
         } else if cursor.peek().is_some_and(|t| t.is("COMMENT")) {
             comment(cursor)?;
+        } else if cursor.peek().is_some_and(|t| t.is("WITH") || t.is("TBLPROPERTIES")) {
+            return Err(Box::new(
+                Diagnostic::new("unexpected-word", here, "a source has OPTIONS, and nothing else", "not here")
+                    .with_help("write OPTIONS (...)"),
+            ));
+        } else if cursor.peek().is_some_and(|t| t.is("LOCATION") || t.is("PARTITIONED") || t.is("AS")) {
+            return Err(Box::new(
+                Diagnostic::new(
+                    "unexpected-word",
+                    here,
+                    "this belongs to a streaming table, not to a source",
+                    "not here",
+                )
+                .with_help("write CREATE STREAMING TABLE for a table that is written"),
+            ));
         } else if kind.is_none() {
             return Err(cursor.expected(&["USING", "OPTIONS"], "CREATE TABLE"));
         } else {
