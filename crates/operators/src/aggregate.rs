@@ -34,6 +34,7 @@ use sluicebox_pipeline::graph::AggregateNode;
 
 use crate::error::{Error, Result};
 use crate::operator::{Operator, Processed, State, Step};
+use crate::order::in_offset_order;
 
 mod emit;
 mod pane;
@@ -89,7 +90,8 @@ impl WindowAggregate {
         Ok(Self { id: node.id.clone(), panes, plans, output, event_time, runs, closed: None, gained: None })
     }
 
-    /// Takes the rows of one batch: call it once a batch. They come in (partition, offset) order and are not late.
+    /// Takes the rows of one batch that are not late: call it once a batch. Rows with provenance are taken in
+    /// (partition, offset) order, others in theirs.
     ///
     /// # Errors
     /// [`Error::DataFusion`] when an expression fails on a row, [`Error::ClosedWindow`] when a row was late after all,
@@ -101,7 +103,7 @@ impl WindowAggregate {
         }
         let mut processed = Processed::default();
         let mut raw = Vec::with_capacity(rows.len());
-        for batch in rows {
+        for batch in &in_offset_order(rows.to_vec())? {
             let (batch, filtered) = self.with_panes(batch)?;
             processed.absorbed += batch.num_rows() as u64;
             processed.filtered_null_event_time += filtered;

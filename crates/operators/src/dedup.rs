@@ -28,6 +28,7 @@ use sluicebox_pipeline::graph::{DedupNode, Node};
 use crate::error::{Error, Result};
 use crate::keys;
 use crate::operator::{Operator, Processed, State, Step};
+use crate::order::in_offset_order;
 
 mod memory;
 #[cfg(test)]
@@ -77,13 +78,14 @@ impl Dedup {
         })
     }
 
-    /// Keeps the first row per key of `rows`, which come in (partition, offset) order and are not late.
+    /// Keeps the first row per key of `rows`, the rows of one batch that are not late, by (partition, offset). That is also
+    /// the order of those that are kept.
     ///
     /// # Errors
     /// [`Error::Input`] when the rows lack a column that the node promised.
     pub fn process(&mut self, rows: &[RecordBatch]) -> Result<Processed> {
         let mut processed = Processed::default();
-        for batch in rows {
+        for batch in &in_offset_order(rows.to_vec())? {
             self.process_batch(batch, &mut processed)?;
         }
         Ok(processed)

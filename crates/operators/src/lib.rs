@@ -29,6 +29,7 @@ pub mod dedup;
 pub mod error;
 pub mod keys;
 pub mod operator;
+pub mod order;
 pub mod watermark;
 
 #[cfg(test)]
@@ -40,4 +41,5 @@ pub use aggregate::WindowAggregate;
 pub use dedup::Dedup;
 pub use error::{Error, Result};
 pub use operator::{Operator, Processed, State, Step};
+pub use order::in_offset_order;
 pub use watermark::{AtEnd, ClauseConfig, Judgement, Policy, Watermark, WatermarkState};

@@ -69,7 +69,7 @@ pub trait State {
 /// An operator with state. In batch N the engine calls `process` with the rows that are not late, then `close` with
 /// W(N), then `delta`.
 pub trait Operator: State + Send {
-    /// Takes the rows of one batch, in (partition, offset) order, not late.
+    /// Takes the rows of one batch that are not late: all of them in one call.
     fn process<'a>(&'a mut self, rows: &'a [RecordBatch]) -> Step<'a, Processed>;
 
     /// Closes what ends at or before `watermark` (microseconds since 1970) and gives the rows that are now final, in the

@@ -165,6 +165,8 @@ struct Mark {
     max: Option<i64>,
     last_brought: i64,
     idle: bool,
+    /// The offset of its last row in this batch.
+    last_offset: Option<i64>,
 }
 
 impl Watermark {
@@ -178,10 +180,9 @@ impl Watermark {
     /// W stays, and the new rules hold from the next row on.
     #[must_use]
     pub fn restore(config: ClauseConfig, state: WatermarkState) -> Self {
-        let partitions = state
-            .partitions
-            .into_iter()
-            .map(|p| (p.partition, Mark { max: p.max_event_time, last_brought: p.last_brought, idle: p.idle }));
+        let partitions = state.partitions.into_iter().map(|p| {
+            (p.partition, Mark { max: p.max_event_time, last_brought: p.last_brought, idle: p.idle, last_offset: None })
+        });
         Self { config, watermark: state.watermark, partitions: partitions.collect(), held_by: None }
     }
 
@@ -216,7 +217,7 @@ impl Watermark {
     }
 
     /// Judges `rows` and moves their partitions' marks. Call it for all rows that enter the clause, before any filter,
-    /// each partition's in offset order; `event_time` is the clause's column, one value a row, `parts` the batch's
+    /// each partition's in offset order (see [`in_offset_order`](crate::in_offset_order)); `event_time` is the clause's column, one value a row, `parts` the batch's
     /// partitions that the rows' `__sb_part` points into, `batch_clock` the batch's clock in microseconds since 1970.
     ///
     /// # Errors
@@ -240,11 +241,11 @@ impl Watermark {
         for run in input.runs() {
             let (part, range) = run;
             let partition = input.partition(part, parts, &self.config.id)?;
-            input.check_order(partition, range.clone())?;
             let mark = match self.partitions.get_mut(partition) {
                 Some(mark) => mark,
                 None => self.partitions.entry(partition.clone()).or_insert(Mark::unknown(batch_clock)),
             };
+            mark.last_offset = input.last_in_order(partition, range.clone(), mark.last_offset)?;
             let rules = decide::Rules {
                 delay: self.config.delay_micros,
                 watermark: self.watermark,
@@ -277,6 +278,7 @@ impl Watermark {
         }
         let mut observed = Vec::with_capacity(self.partitions.len());
         for (partition, mark) in &mut self.partitions {
+            mark.last_offset = None;
             let silent = batch_clock.saturating_sub(mark.last_brought) >= self.config.idle_timeout_micros;
             mark.idle = match progress.get(partition) {
                 Some(AtEnd::Reached) => finishing || silent,
@@ -304,7 +306,7 @@ impl Watermark {
 
 impl Mark {
     fn unknown(batch_clock: i64) -> Self {
-        Self { max: None, last_brought: batch_clock, idle: false }
+        Self { max: None, last_brought: batch_clock, idle: false, last_offset: None }
     }
 }
 

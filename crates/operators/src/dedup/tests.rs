@@ -77,6 +77,16 @@ fn the_first_row_per_key_stays_and_null_keys_are_equal() {
 }
 
 #[test]
+fn which_copy_is_first_does_not_depend_on_the_order_of_branches() {
+    let branch = |rows: &[Seen]| with_keys(&testing::batch(rows));
+    let one = branch(&[seen(0, 5, 1, None), seen(1, 0, 2, None)]);
+    let two = branch(&[seen(0, 4, 1, None), seen(1, 1, 2, None)]);
+    for branches in [[one.clone(), two.clone()], [two, one]] {
+        assert_eq!(places(&dedup(None).process(&branches).unwrap().rows), [(0, 4), (1, 0)]);
+    }
+}
+
+#[test]
 fn keys_are_dropped_and_the_rest_is_as_it_was() {
     let batch = testing::batch(&[seen(0, 0, 1, Some(1)), seen(0, 1, 1, Some(1)), seen(0, 2, 2, Some(1))]);
     let processed = dedup(Some(DELAY)).process(&[with_keys(&batch)]).unwrap();

@@ -88,14 +88,24 @@ impl<'a> Provenance<'a> {
         })
     }
 
-    /// Offsets never fall within a partition. They may repeat: one event may have become several rows.
-    pub fn check_order(&self, partition: &PartitionId, range: Range<usize>) -> Result<()> {
+    /// The last offset of rows of one partition, of which `before` is the last one before them in the batch. Offsets never
+    /// fall within a partition. They may repeat: one event may have become several rows.
+    pub fn last_in_order(
+        &self,
+        partition: &PartitionId,
+        range: Range<usize>,
+        before: Option<i64>,
+    ) -> Result<Option<i64>> {
         let offsets = &self.offset.values()[range];
-        if offsets.is_sorted() {
-            return Ok(());
+        let fell = |before: i64, after: i64| Error::OutOfOrder { partition: partition.clone(), before, after };
+        if let (Some(before), Some(&first)) = (before, offsets.first())
+            && first < before
+        {
+            return Err(fell(before, first));
         }
-        let fall = offsets.windows(2).find(|pair| pair[1] < pair[0]);
-        let (before, after) = fall.map_or((0, 0), |pair| (pair[0], pair[1]));
-        Err(Error::OutOfOrder { partition: partition.clone(), before, after })
+        if let Some(fall) = offsets.windows(2).find(|pair| pair[1] < pair[0]) {
+            return Err(fell(fall[0], fall[1]));
+        }
+        Ok(offsets.last().copied().or(before))
     }
 }

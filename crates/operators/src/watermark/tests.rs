@@ -109,6 +109,9 @@ fn rows_out_of_order_or_without_provenance_are_refused() {
     let mut watermark = Watermark::new(config());
     let fall = watermark.judge(&rows(&[(0, 5), (0, 4)]), &times(&[None, None]), &parts(1), 0);
     assert!(matches!(fall, Err(Error::OutOfOrder { before: 5, after: 4, .. })));
+    watermark.judge(&rows(&[(0, 7)]), &times(&[None]), &parts(1), 0).unwrap();
+    let again = watermark.judge(&rows(&[(0, 6)]), &times(&[None]), &parts(1), 0);
+    assert!(matches!(again, Err(Error::OutOfOrder { before: 7, after: 6, .. })), "also from call to call");
     let unknown = watermark.judge(&rows(&[(3, 0)]), &times(&[None]), &parts(1), 0);
     assert!(matches!(unknown, Err(Error::Input { .. })));
     let bare = RecordBatch::new_empty(Arc::new(Schema::empty()));
@@ -125,6 +128,7 @@ fn backlog(n: usize, offsets: u64) -> BTreeMap<PartitionId, AtEnd> {
     parts(n).into_iter().map(|p| (p, AtEnd::Backlog(offsets))).collect()
 }
 
+/// A batch's only row of partition `part`.
 fn bring(watermark: &mut Watermark, part: usize, time: i64, clock: i64) {
     watermark.judge(&rows(&[(part, 0)]), &times(&[Some(time)]), &parts(part + 1), clock).unwrap();
 }
