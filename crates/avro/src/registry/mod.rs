@@ -6,6 +6,8 @@ mod flight;
 pub mod http;
 mod options;
 pub(crate) mod references;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 use std::sync::Arc;

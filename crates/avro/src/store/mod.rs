@@ -11,6 +11,8 @@ mod compat;
 mod error;
 mod rest;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -31,6 +31,10 @@ impl Random {
 
     pub(super) fn record(&mut self, depth: u32) -> Json {
         let count = self.rng.random_range(0..6);
+        self.record_of(count, depth)
+    }
+
+    fn record_of(&mut self, count: u32, depth: u32) -> Json {
         let fields: Vec<Json> =
             (0..count).map(|i| json!({ "name": format!("f{i}"), "type": self.schema(depth + 1) })).collect();
         json!({ "type": "record", "name": self.name("R"), "namespace": "a.b", "fields": fields })
@@ -55,7 +59,9 @@ impl Random {
                 }
             }
             4 => {
-                json!([{ "type": "map", "values": self.schema(depth + 1) }, "null", "long", self.record(depth), "string"])
+                // apache-avro takes a map for a record without fields.
+                let record = self.record_of(2, depth);
+                json!([{ "type": "map", "values": self.schema(depth + 1) }, "null", "long", record, "string"])
             }
             _ => json!(["boolean", { "type": "array", "items": self.schema(depth + 1) }]),
         }
