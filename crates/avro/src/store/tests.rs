@@ -26,10 +26,6 @@ fn ids_are_global_and_versions_count_by_subject() {
     let store = RegistryStore::open(dir.path()).unwrap();
     let first = store.register("a-value", &record(ID)).unwrap();
     assert_eq!((first.id, first.version), (1, 1));
-    let spaced = NewSchema::new(
-        record(ID).schema.replace(',', " ,\n").replace(r#""type":"record" ,"#, "").replacen('}', "}", 1),
-    );
-    assert!(store.register("a-value", &spaced).is_err(), "a record without a type is no schema");
     let reordered =
         NewSchema::new(r#"{ "name":"E","fields":[{"type":"long","name":"id"}],"namespace":"a","type":"record"}"#);
     assert_eq!(store.register("a-value", &reordered).unwrap(), first, "the order of attributes does not count");
