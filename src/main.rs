@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Run(args) => run::run(args).await,
+            Command::Run(args) => Box::pin(run::run(args)).await,
             Command::Plan(args) => plan::plan(args).await,
             Command::Query(args) => query::query(args).await,
             Command::Produce(args) => produce::produce(args).await,

@@ -62,8 +62,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     }
     // Signals are caught before anything is written, so that the first Ctrl-C always ends cleanly.
     let stop = stop_watch();
-    let mut loaded =
-        Loaded::for_run(&args.load, |source| args.full_refresh || args.repin.iter().any(|r| r == source)).await?;
+    let adopts = |source: &str| args.full_refresh || args.repin.iter().any(|r| r == source);
+    // A broker or a registry that does not answer is waited for; whoever stops the run then has nothing to finish.
+    let Some(loaded) = unless_stopped(&stop, Loaded::for_run(&args.load, adopts)).await else { return Ok(()) };
+    let mut loaded = loaded?;
     let show = Show::choose(args.progress);
     show.opening(&loaded);
     let feeder = loaded.start_sample(&stop);
@@ -85,7 +87,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         full_refresh: args.full_refresh,
         repin: args.repin,
     };
-    let mut engine = Engine::open(config).await?;
+    let Some(engine) = unless_stopped(&stop, Engine::open(config)).await else { return Ok(()) };
+    let mut engine = engine?;
     show.opened(&engine);
     let mut observer = show.observer();
     let result = engine.run(stop.clone(), observer.as_mut()).await;
@@ -96,6 +99,15 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let totals: Totals = result?;
     show.closing(&totals);
     Ok(())
+}
+
+/// What `work` gives, or nothing when the run is stopped first.
+async fn unless_stopped<T>(stop: &watch::Receiver<bool>, work: impl Future<Output = T>) -> Option<T> {
+    let mut stop = stop.clone();
+    tokio::select! {
+        done = work => Some(done),
+        Ok(_) = stop.wait_for(|stop| *stop) => None,
+    }
 }
 
 fn trigger(text: &str) -> anyhow::Result<Trigger> {

@@ -83,6 +83,12 @@ impl Outputs {
         })
     }
 
+    /// The pipeline's name.
+    #[must_use]
+    pub fn pipeline(&self) -> &str {
+        &self.pipeline
+    }
+
     /// The folder of a table, absolute.
     #[must_use]
     pub fn location(&self, table: &Table) -> PathBuf {
