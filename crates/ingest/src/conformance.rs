@@ -247,6 +247,8 @@ async fn memory_is_bounded(bench: &mut dyn Bench) {
     }
     let mut source = bench.source(&[("subscribe", "memory"), ("startingOffsets", "earliest")], LIMIT);
     started(source.as_mut()).await;
+    let ends = source.buffered().await.unwrap().into_iter().map(|b| b.log_end);
+    assert!(ends.eq([EVENTS, EVENTS]), "the ends are known from the start");
     let mut positions = [0, 0];
     while positions != [EVENTS, EVENTS] {
         let busy = if positions[0] < EVENTS { 0 } else { 1 };

@@ -115,13 +115,14 @@ impl PrefetchBuffer {
         Self { shared: Arc::new(shared), seen }
     }
 
-    /// Adds a partition to be fetched from `position`; `None` if it is there already.
-    pub(crate) fn add(&self, id: &PartitionId, position: i64) -> Option<Feed> {
+    /// Adds a partition to be fetched from `position`, whose end is known to be `end`; `None` if it is there already.
+    pub(crate) fn add(&self, id: &PartitionId, position: i64, end: i64) -> Option<Feed> {
         let mut partitions = lock(&self.shared.partitions);
         if partitions.contains_key(id) {
             return None;
         }
-        let partition = Arc::new(Mutex::new(Partition::at(position)));
+        let fresh = Partition { log_end: end.max(position), ..Partition::at(position) };
+        let partition = Arc::new(Mutex::new(fresh));
         partitions.insert(id.clone(), Arc::clone(&partition));
         self.shared.count.store(partitions.len(), Ordering::Relaxed);
         Some(Feed { shared: Arc::clone(&self.shared), id: id.clone(), partition })
@@ -143,12 +144,9 @@ impl PrefetchBuffer {
         Stopping(Arc::clone(&self.shared))
     }
 
-    /// The newest known ends, for a caller that learnt them.
-    pub(crate) fn learn_end(&self, id: &PartitionId, end: i64) {
-        let partition = lock(&self.shared.partitions).get(id).cloned();
-        if let Some(partition) = partition {
-            Feed { shared: Arc::clone(&self.shared), id: id.clone(), partition }.log_end(end);
-        }
+    /// Where to tell newly known ends.
+    pub(crate) fn ends(&self) -> Ends {
+        Ends(Arc::clone(&self.shared))
     }
 
     /// As [`Source::changed`](crate::Source::changed).
@@ -233,6 +231,20 @@ pub(crate) struct Stopping(Arc<Shared>);
 impl Stopping {
     pub(crate) fn is_set(&self) -> bool {
         self.0.stopping.load(Ordering::Acquire)
+    }
+}
+
+/// Takes note of ends that are learnt outside of fetching.
+#[derive(Clone)]
+pub(crate) struct Ends(Arc<Shared>);
+
+impl Ends {
+    /// Notes the end of `id`; a partition that was not added is passed over.
+    pub(crate) fn learn(&self, id: &PartitionId, end: i64) {
+        let partition = lock(&self.0.partitions).get(id).cloned();
+        if let Some(partition) = partition {
+            Feed { shared: Arc::clone(&self.0), id: id.clone(), partition }.log_end(end);
+        }
     }
 }
 

@@ -93,7 +93,7 @@ fn check(model: &mut Model, range: OffsetRange, taken: &Taken) {
 fn run(steps: Vec<Step>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let buffer = PrefetchBuffer::new(LIMIT);
-    let feeds: Vec<Feed> = (0..3).map(|p| buffer.add(&id(p), 0).unwrap()).collect();
+    let feeds: Vec<Feed> = (0..3).map(|p| buffer.add(&id(p), 0, 0).unwrap()).collect();
     let mut models: [Model; 3] = Default::default();
     for step in steps {
         match step {
@@ -212,8 +212,8 @@ fn ranges_gaps_and_chunks() {
 #[tokio::test]
 async fn an_error_is_told_once_and_the_partition_goes_on() {
     let buffer = PrefetchBuffer::new(LIMIT);
-    let feed = buffer.add(&id(0), 7).unwrap();
-    assert!(buffer.add(&id(0), 9).is_none(), "added once");
+    let feed = buffer.add(&id(0), 7, 0).unwrap();
+    assert!(buffer.add(&id(0), 9, 0).is_none(), "added once");
     let before = feed.want();
     let error = SourceError::PastEnd { partition: id(0), offset: 7, latest: 0 };
     feed.fail(before.generation, error);

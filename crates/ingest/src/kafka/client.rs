@@ -9,9 +9,11 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sluicebox_core::PartitionId;
 
+use crate::buffer::Ends;
 use crate::error::{Result, SourceError};
 use crate::options::{KAFKA_PREFIX, KafkaOptions, Selection};
 use crate::source::Bounds;
@@ -24,7 +26,25 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// What librdkafka reports outside of answers.
 #[derive(Clone)]
 pub(crate) struct Context {
+    source: String,
     pub(crate) outage: Arc<Outage>,
+    ends: Ends,
+    read_committed: bool,
+    /// Whether this client is listened to all the time: what another reports may be long over.
+    fetches: bool,
+}
+
+impl Context {
+    pub(crate) fn new(source: &str, options: &KafkaOptions, outage: Outage, ends: Ends) -> Self {
+        let isolation = options.properties.get("isolation.level");
+        let read_committed = isolation.is_some_and(|level| level == "read_committed");
+        Self { source: source.to_owned(), outage: Arc::new(outage), ends, read_committed, fetches: false }
+    }
+
+    /// For the client that fetches.
+    pub(crate) fn of_fetching(&self) -> Self {
+        Self { fetches: true, ..self.clone() }
+    }
 }
 
 /// Whether the brokers answer; tells the user once when they stop and once when they are back.
@@ -34,6 +54,8 @@ pub(crate) struct Outage {
     down: AtomicBool,
     /// Whether a broker ever answered: a wrong password is final before that, and a passing trouble after.
     answered: AtomicBool,
+    /// What went wrong last with a connection, in librdkafka's words.
+    trouble: Mutex<Option<String>>,
     refused: Mutex<Option<KafkaError>>,
     commit_failed: AtomicBool,
 }
@@ -45,26 +67,40 @@ impl Outage {
             brokers: brokers.to_owned(),
             down: AtomicBool::new(false),
             answered: AtomicBool::new(false),
+            trouble: Mutex::default(),
             refused: Mutex::default(),
             commit_failed: AtomicBool::new(false),
         }
     }
 
+    /// The brokers do not answer: tells so, once, with the newest trouble or else `reason`.
     pub(crate) fn begins(&self, reason: &str) {
         if !self.down.swap(true, Ordering::Relaxed) {
             let (source, brokers) = (&self.source, &self.brokers);
+            let reason = self.trouble().unwrap_or_else(|| reason.to_owned());
             tracing::warn!(
                 "source {source}: waiting for broker {brokers} ({reason}); it goes on when the broker answers"
             );
         }
     }
 
+    fn note(&self, trouble: &str) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble.to_owned());
+    }
+
+    /// What went wrong last with a connection.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A broker answered.
     pub(crate) fn is_over(&self) {
         if !self.answered.load(Ordering::Relaxed) {
             self.answered.store(true, Ordering::Relaxed);
         }
         if self.down.load(Ordering::Relaxed) && self.down.swap(false, Ordering::Relaxed) {
             tracing::info!("source {}: broker {} answers", self.source, self.brokers);
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 
@@ -89,16 +125,32 @@ impl ClientContext for Context {
         }
     }
 
+    /// Every answer to a fetch tells the partition's end; librdkafka hands it on in its statistics.
+    fn stats(&self, statistics: Statistics) {
+        for (name, topic) in statistics.topics {
+            for partition in topic.partitions.into_values().filter(|p| p.partition >= 0) {
+                let end = if self.read_committed { partition.ls_offset } else { partition.hi_offset };
+                if end >= 0 {
+                    self.ends.learn(&PartitionId::new(&self.source, &name, partition.partition), end);
+                }
+            }
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         use RDKafkaErrorCode as C;
+        tracing::debug!(target: "librdkafka", "{error}: {reason}");
+        let outage = &self.outage;
         match error.rdkafka_error_code() {
-            Some(C::AllBrokersDown) => self.outage.begins("all brokers are down"),
-            Some(C::Resolve) => self.outage.begins(reason),
+            // librdkafka says "0/1 brokers are down" while it connects anew.
+            Some(C::AllBrokersDown) if !self.fetches || reason.starts_with("0/") => {}
+            Some(C::AllBrokersDown) => outage.begins("all brokers are down"),
+            Some(C::BrokerTransportFailure | C::Resolve) => outage.note(reason),
             Some(C::Authentication | C::SaslAuthenticationFailed | C::SSL | C::UnsupportedSASLMechanism) => {
-                tracing::debug!(target: "librdkafka", "{error}: {reason}");
-                *self.outage.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                outage.note(reason);
+                *outage.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             }
-            _ => tracing::debug!(target: "librdkafka", "{error}: {reason}"),
+            _ => {}
         }
     }
 }
@@ -165,6 +217,7 @@ pub(crate) fn configure(options: &KafkaOptions, purpose: Purpose<'_>) -> ClientC
     config.set("fetch.queue.backoff.ms", "2");
     config.set("reconnect.backoff.max.ms", "5000");
     if let Purpose::Fetch { partitions, prefetch_bytes, .. } = purpose {
+        config.set("statistics.interval.ms", "500");
         let share = prefetch_bytes / 4 / partitions.max(1) as u64;
         config.set("queued.max.messages.kbytes", (share / 1024).clamp(64, 8 * 1024).to_string());
         config.set("fetch.message.max.bytes", share.clamp(64 * 1024, 1 << 20).to_string());
@@ -198,9 +251,17 @@ fn is_secret(property: &str) -> bool {
         .any(|s| property.contains(s))
 }
 
-/// Handles what librdkafka has to report. The client that fetches does this in its loop.
-pub(crate) fn drain(client: &Client) {
-    while client.poll(Duration::ZERO).is_some() {}
+/// Handles what librdkafka has to report, so that the reason of a failure is known. The client that fetches does this in
+/// its loop.
+pub(crate) fn drain(client: &Client, failed: bool) {
+    // Without a timeout a poll ends at the first log line, whatever else is there. Of a broker that is down there is
+    // always more to report, so there is a limit too.
+    let (polls, wait) = if failed { (20, Duration::from_millis(5)) } else { (5, Duration::from_millis(1)) };
+    for _ in 0..polls {
+        if client.poll(wait).is_none() {
+            break;
+        }
+    }
 }
 
 /// The partition counts of the topics that `selection` may mean: the named ones that are there, or all.

@@ -43,6 +43,8 @@ pub struct KafkaSource {
     context: Context,
     asking: Arc<Client>,
     buffer: PrefetchBuffer,
+    /// The ends that [`Source::bounds`] found last.
+    ends: BTreeMap<PartitionId, i64>,
     fetching: Option<Fetching>,
 }
 
@@ -64,11 +66,12 @@ impl KafkaSource {
             let accepted = format!("brokers as host:port,..., here or in {}", crate::options::BROKERS_ENV);
             return Err(SourceError::option(&name, "kafka.bootstrap.servers", "absent", accepted));
         };
-        let context = Context { outage: Arc::new(Outage::new(&name, &brokers)) };
+        let buffer = PrefetchBuffer::new(prefetch_bytes);
+        let context = Context::new(&name, &options, Outage::new(&name, &brokers), buffer.ends());
         let asking = Arc::new(client::create(&name, &options, Purpose::Ask, context.clone())?);
         let group_id = options.group_id(pipeline);
-        let buffer = PrefetchBuffer::new(prefetch_bytes);
-        Ok(Self { name, options, brokers, group_id, prefetch_bytes, context, asking, buffer, fetching: None })
+        let ends = BTreeMap::new();
+        Ok(Self { name, options, brokers, group_id, prefetch_bytes, context, asking, buffer, ends, fetching: None })
     }
 
     /// Asks the brokers, again and again while they are down.
@@ -82,7 +85,7 @@ impl KafkaSource {
             let (client, call) = (Arc::clone(&self.asking), call.clone());
             let asked = tokio::task::spawn_blocking(move || {
                 let answer = call(&client);
-                client::drain(&client);
+                client::drain(&client, answer.is_err());
                 answer
             });
             let answer = asked
@@ -96,7 +99,8 @@ impl KafkaSource {
                 }
                 Err(error) if is_passing(&error) => {
                     if let Some(refusal) = outage.refusal() {
-                        return Err(SourceError::kafka(format!("{doing} from {}", self.brokers), refusal));
+                        let why = outage.trouble().map(|t| format!(" ({t})")).unwrap_or_default();
+                        return Err(SourceError::kafka(format!("{doing} from {}{why}", self.brokers), refusal));
                     }
                     outage.begins(&error.to_string());
                 }
@@ -114,7 +118,7 @@ impl KafkaSource {
 
     fn begin(&mut self, partitions: usize) -> Result<&Fetching> {
         let purpose = Purpose::Fetch { group_id: &self.group_id, partitions, prefetch_bytes: self.prefetch_bytes };
-        let client = Arc::new(client::create(&self.name, &self.options, purpose, self.context.clone())?);
+        let client = Arc::new(client::create(&self.name, &self.options, purpose, self.context.of_fetching())?);
         let (feeds, new_feeds) = mpsc::channel();
         let fetcher = Fetcher {
             client: Arc::clone(&client),
@@ -154,8 +158,10 @@ impl Source for KafkaSource {
         let found = self.topics().await?;
         let selected = self.options.selection.select(&self.name, &self.brokers, &found)?;
         let bounds = self.ask("learn the offsets", move |client| client::bounds(client, &selected)).await?;
+        let ends = self.buffer.ends();
         for (id, held) in &bounds {
-            self.buffer.learn_end(id, held.latest);
+            ends.learn(id, held.latest);
+            self.ends.insert(id.clone(), held.latest);
         }
         Ok(bounds)
     }
@@ -166,12 +172,16 @@ impl Source for KafkaSource {
     }
 
     async fn start(&mut self, positions: &BTreeMap<PartitionId, i64>) -> Result<()> {
+        if positions.keys().any(|id| !self.ends.contains_key(id)) {
+            self.bounds().await?;
+        }
         if self.fetching.is_none() {
             self.begin(positions.len())?;
         }
         let Some(fetching) = &self.fetching else { return Ok(()) };
         for (id, position) in positions {
-            if let Some(feed) = self.buffer.add(id, *position) {
+            let end = self.ends.get(id).copied().unwrap_or(*position);
+            if let Some(feed) = self.buffer.add(id, *position, end) {
                 fetching.feeds.send(feed).map_err(|_| SourceError::Internal {
                     source_name: self.name.clone(),
                     what: "the thread that fetches has ended".to_owned(),

@@ -29,6 +29,8 @@ pub struct LogSource {
     options: KafkaOptions,
     buffer: PrefetchBuffer,
     tails: Arc<Mutex<BTreeMap<PartitionId, TailCursor>>>,
+    /// The ends that [`Source::bounds`] found last.
+    ends: BTreeMap<PartitionId, i64>,
     feeds: mpsc::Sender<Feed>,
     thread: Option<JoinHandle<()>>,
 }
@@ -54,7 +56,16 @@ impl LogSource {
                 SourceError::Internal { source_name: name.clone(), what: format!("no thread to fetch: {e}") }
             })?;
         buffer.set_fetcher(thread.thread().clone());
-        Ok(Self { name, log, options, buffer, tails: Arc::default(), feeds, thread: Some(thread) })
+        Ok(Self {
+            name,
+            log,
+            options,
+            buffer,
+            tails: Arc::default(),
+            ends: BTreeMap::new(),
+            feeds,
+            thread: Some(thread),
+        })
     }
 
     /// Runs `work` where it may block.
@@ -101,8 +112,10 @@ impl Source for LogSource {
                 Ok(out)
             })
             .await?;
+        let ends = self.buffer.ends();
         for (id, held) in &bounds {
-            self.buffer.learn_end(id, held.latest);
+            ends.learn(id, held.latest);
+            self.ends.insert(id.clone(), held.latest);
         }
         Ok(bounds)
     }
@@ -113,8 +126,12 @@ impl Source for LogSource {
     }
 
     async fn start(&mut self, positions: &BTreeMap<PartitionId, i64>) -> Result<()> {
+        if positions.keys().any(|id| !self.ends.contains_key(id)) {
+            self.bounds().await?;
+        }
         for (id, position) in positions {
-            if let Some(feed) = self.buffer.add(id, *position) {
+            let end = self.ends.get(id).copied().unwrap_or(*position);
+            if let Some(feed) = self.buffer.add(id, *position, end) {
                 self.feeds.send(feed).map_err(|_| ended(&self.name))?;
             }
         }
@@ -174,6 +191,8 @@ struct Fetcher {
 struct FedReader {
     feed: Feed,
     reader: Reader,
+    /// Looks for the end while it is not read up to.
+    tail: TailCursor,
     generation: u64,
 }
 
@@ -181,9 +200,10 @@ impl Fetcher {
     fn run(mut self) {
         while !self.stopping.is_set() {
             for feed in self.new_feeds.try_iter() {
-                let reader = Reader::new(self.log.partition_dir(&feed.id().topic, feed.id().partition));
+                let dir = self.log.partition_dir(&feed.id().topic, feed.id().partition);
                 let generation = feed.want().generation;
-                self.readers.push(FedReader { feed, reader, generation });
+                let (reader, tail) = (Reader::new(dir.clone()), TailCursor::new(dir));
+                self.readers.push(FedReader { feed, reader, tail, generation });
             }
             let mut more = false;
             for reader in &mut self.readers {
@@ -205,6 +225,7 @@ impl FedReader {
             self.generation = want.generation;
         }
         if !want.room {
+            self.look_for_end();
             return false;
         }
         let reader = &mut self.reader;
@@ -221,11 +242,23 @@ impl FedReader {
         match ran {
             Some(Ok(run)) => match reader::out_of_range(run, self.feed.id(), want.next) {
                 Some(error) => self.fail(error),
-                None => run == Run::More,
+                None if run == Run::More => {
+                    self.look_for_end();
+                    true
+                }
+                None => false,
             },
             Some(Err(error)) => self.fail(error),
             // There was a seek meanwhile.
             None => true,
+        }
+    }
+
+    /// Tells how far the log reaches, when that is farther than what was read.
+    fn look_for_end(&mut self) {
+        // What is wrong with the end is reported when it is read.
+        if let Ok(end) = self.tail.end() {
+            self.feed.log_end(end);
         }
     }
 

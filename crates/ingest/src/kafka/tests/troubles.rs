@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 
 use bytes::Bytes;
 use rdkafka::error::RDKafkaErrorCode;
+use sluicebox_core::Blamed;
 
 use super::super::client::{bounds, configure};
 use super::*;
@@ -28,13 +29,15 @@ async fn start_at(source: &mut KafkaSource, position: i64) {
     source.start(&BTreeMap::from([(id("t", 0), position)])).await.unwrap();
 }
 
-/// What was logged through `tracing` on this thread.
+/// What was logged through `tracing` by the whole process: some of it comes from librdkafka's callbacks on other threads.
 #[derive(Clone, Default)]
 struct Logged(Arc<Mutex<Vec<u8>>>);
 
 impl Logged {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    /// The lines that speak of `brokers`.
+    fn about(&self, brokers: &str) -> String {
+        let all = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        all.lines().filter(|line| line.contains(brokers)).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -49,15 +52,19 @@ impl Write for Logged {
     }
 }
 
-fn logging() -> (Logged, tracing::subscriber::DefaultGuard) {
-    let logged = Logged::default();
-    let writer = logged.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_max_level(tracing::Level::INFO)
-        .with_writer(move || writer.clone())
-        .finish();
-    (logged, tracing::subscriber::set_default(subscriber))
+fn logging() -> Logged {
+    static LOGGED: LazyLock<Logged> = LazyLock::new(|| {
+        let logged = Logged::default();
+        let writer = logged.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(tracing::Level::INFO)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        logged
+    });
+    LOGGED.clone()
 }
 
 #[tokio::test]
@@ -65,7 +72,7 @@ async fn a_broker_that_is_down_is_waited_for_at_the_start_and_told_once() {
     let mut bench = bench(1);
     bench.append("t", 0, numbered(0..5));
     bench.cluster.broker_down(-1).unwrap();
-    let (logged, _guard) = logging();
+    let logged = logging();
     let mut source = source(&bench, &EARLIEST);
     let told = logged.clone();
     let cluster = &bench.cluster;
@@ -77,7 +84,7 @@ async fn a_broker_that_is_down_is_waited_for_at_the_start_and_told_once() {
             tokio::select! {
                 answer = &mut bounds => return answer,
                 () = tokio::task::yield_now(), if !up => {
-                    if told.text().contains("waiting for broker") {
+                    if told.about(&bench.brokers).contains("waiting for broker") {
                         cluster.broker_up(-1).unwrap();
                         up = true;
                     }
@@ -87,9 +94,9 @@ async fn a_broker_that_is_down_is_waited_for_at_the_start_and_told_once() {
     };
     let held = soon("an answer", asked).await.unwrap();
     assert_eq!(held[&id("t", 0)], Bounds { earliest: 0, latest: 5 });
-    let text = logged.text();
+    let text = logged.about(&bench.brokers);
     assert_eq!(text.matches("waiting for broker").count(), 1, "{text}");
-    assert!(text.contains(&bench.brokers) && text.contains("answers"), "{text}");
+    assert!(text.contains("Connect") && text.contains("answers"), "{text}");
 }
 
 #[tokio::test]
@@ -172,7 +179,7 @@ async fn an_end_without_a_record_is_settled() {
     start_at(&mut source, 0).await;
     until(&mut source, &id("t", 0), |b| b.end() == 5).await;
     // As after a compaction that left the log's end without its last records: the end is known, no record reaches it.
-    source.buffer.learn_end(&id("t", 0), 8);
+    source.buffer.ends().learn(&id("t", 0), 8);
     until(&mut source, &id("t", 0), |b| b.end() == 8).await;
     let taken = soon("a take", source.take(&ranges(&[("t", 0, 0, 8)]))).await.unwrap();
     assert_eq!(events_of(&taken, &id("t", 0)), expected(0..5));
@@ -221,6 +228,47 @@ async fn lag_tools_see_what_was_committed() {
         }
     };
     soon("the committed offset", wait).await;
+}
+
+#[tokio::test]
+async fn the_message_of_waiting_says_what_is_wrong_with_the_connection() {
+    let bench = bench(1);
+    let logged = logging();
+    let mut source = source(&bench, &[("subscribe", "t"), ("kafka.security.protocol", "ssl")]);
+    let told = async {
+        let bounds = source.bounds();
+        tokio::pin!(bounds);
+        loop {
+            tokio::select! {
+                answer = &mut bounds => unreachable!("{answer:?}"),
+                () = tokio::task::yield_now() => {
+                    if logged.about(&bench.brokers).contains("waiting for broker") {
+                        break;
+                    }
+                }
+            }
+        }
+    };
+    soon("the message", told).await;
+    assert!(logged.about(&bench.brokers).contains("SSL"), "{}", logged.about(&bench.brokers));
+}
+
+#[test]
+fn a_refusal_is_final_only_before_the_first_answer() {
+    let outage = Outage::new("s", "b:1");
+    let context = Context::new("s", &options("b:1", &EARLIEST), outage, PrefetchBuffer::new(1).ends());
+    let refuse = || {
+        let error = KafkaError::Global(RDKafkaErrorCode::Authentication);
+        rdkafka::ClientContext::error(&context, error, "SASL PLAIN: invalid credentials");
+    };
+    refuse();
+    let refusal = context.outage.refusal().unwrap();
+    assert!(!is_passing(&refusal));
+    assert_eq!(SourceError::kafka("learn the topics", refusal).blame(), sluicebox_core::Blame::User);
+    assert_eq!(context.outage.trouble().unwrap(), "SASL PLAIN: invalid credentials");
+    context.outage.is_over();
+    refuse();
+    assert!(context.outage.refusal().is_none());
 }
 
 #[test]

@@ -168,15 +168,34 @@ fn retention_by_age_looks_at_the_records_times() {
 }
 
 #[tokio::test]
+async fn the_end_is_known_though_the_buffer_is_full() {
+    let mut bench = LogBench::new();
+    bench.create("t", 1);
+    let large = |from| {
+        let with = |r: Record| Record { value: Some(vec![1; 10_000].into()), ..r };
+        numbered(from..from + 300).into_iter().map(with).collect::<Vec<_>>()
+    };
+    bench.log.append("t", 0, &large(0)).unwrap();
+    // The buffer takes 1 MiB of the 3.
+    let mut source = started_at(&bench.log, 0, &[("subscribe", "t")]).await;
+    until(&mut source, &id("t", 0), |b| b.log_end == 300 && b.end() > 0).await;
+    bench.log.append("t", 0, &large(300)).unwrap();
+    until(&mut source, &id("t", 0), |b| b.log_end == 600).await;
+    assert!(source.buffered().await.unwrap()[0].end() < 300);
+}
+
+#[tokio::test]
 async fn damage_in_the_middle_stops_reader_and_writer() {
     let bench = LogBench::new();
     bench.log.create_topic("t", 1, TopicOptions::default()).unwrap();
     append_in_tens(&bench.log, 0..50);
+    let mut source = source(&bench.log, &[("subscribe", "t")]);
+    source.bounds().await.unwrap();
     let path = segments(&bench.log).remove(0);
     let mut file = OpenOptions::new().write(true).open(&path).unwrap();
     file.seek(SeekFrom::Start(100)).unwrap();
     file.write_all(b"\xde\xad").unwrap();
-    let mut source = started_at(&bench.log, 0, &[("subscribe", "t")]).await;
+    source.start(&BTreeMap::from([(id("t", 0), 0)])).await.unwrap();
     let wait = async {
         loop {
             if let Err(error) = source.buffered().await {

@@ -1,0 +1,238 @@
+//! The Kafka source on a real broker: what the mock cluster does not have (transactions, new partitions, topics made anew).
+//!
+//! `scripts/servers.sh up` starts a broker and names it in the environment; without one these tests say so and end.
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use arrow::array::{AsArray, BooleanArray};
+use arrow::datatypes::Int64Type;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use sluicebox_core::{Clock, OffsetRange, PartitionId, SystemClock};
+use sluicebox_ingest::{Buffered, KafkaOptions, KafkaSource, Source, SourceError, Taken};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Broker {
+    brokers: String,
+    admin: AdminClient<DefaultClientContext>,
+    topic: String,
+}
+
+impl Broker {
+    /// A topic of one partition on a broker that is there to be thrown away; `None` without one.
+    async fn with_topic(name: &str) -> Option<Self> {
+        // The second variable is set by `scripts/servers.sh` alone, so that nobody's own broker is written to.
+        let (Ok(brokers), Ok(_)) = (std::env::var("KAFKA_BOOTSTRAP_SERVERS"), std::env::var("SLUICEBOX_KAFKA_PID"))
+        else {
+            eprintln!("not run: no broker of scripts/servers.sh in the environment");
+            return None;
+        };
+        let admin = ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
+        let topic = format!("ingest-{name}-{}", SystemClock::new().now_micros());
+        let broker = Self { brokers, admin, topic };
+        broker.create().await;
+        Some(broker)
+    }
+
+    async fn create(&self) {
+        let topic = NewTopic::new(&self.topic, 1, TopicReplication::Fixed(1));
+        // A topic that is being deleted keeps its name for a moment.
+        let mut tries = 0;
+        while let Err((_, code)) = self.admin.create_topics([&topic], &AdminOptions::new()).await.unwrap().remove(0) {
+            tries += 1;
+            assert!(tries < 10_000, "{code}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn source(&self, more: &[(&str, &str)]) -> KafkaSource {
+        let mut pairs = vec![("subscribe".to_owned(), self.topic.clone())];
+        pairs.extend(more.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        let options = KafkaOptions::from_options("s", &pairs, &|_| Some(self.brokers.clone())).unwrap();
+        KafkaSource::new("s", options, "real", 4 << 20).unwrap()
+    }
+
+    fn id(&self, partition: i32) -> PartitionId {
+        PartitionId::new("s", &self.topic, partition)
+    }
+
+    fn range(&self, partition: i32, from: i64, to: i64) -> BTreeMap<PartitionId, OffsetRange> {
+        BTreeMap::from([(self.id(partition), OffsetRange::new(from, to))])
+    }
+
+    fn send(&self, producer: &BaseProducer, partition: i32, count: i32) {
+        for i in 0..count {
+            let (key, value) = (i.to_string(), format!("value {i}"));
+            producer.send(BaseRecord::to(&self.topic).partition(partition).key(&key).payload(&value)).unwrap();
+        }
+        producer.flush(PATIENCE).unwrap();
+    }
+
+    fn producer(&self, transactional: bool) -> BaseProducer {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        if transactional {
+            config.set("transactional.id", &self.topic);
+        }
+        let producer: BaseProducer = config.create().unwrap();
+        if transactional {
+            producer.init_transactions(PATIENCE).unwrap();
+        }
+        producer
+    }
+}
+
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => unreachable!("{what} did not happen within {PATIENCE:?}"),
+    }
+}
+
+async fn until(source: &mut KafkaSource, enough: impl Fn(&Buffered) -> bool) -> Buffered {
+    let wait = async {
+        loop {
+            let buffered = source.buffered().await.unwrap();
+            if let Some(found) = buffered.into_iter().find(|b| enough(b)) {
+                return found;
+            }
+            source.changed().await;
+        }
+    };
+    soon("what is waited for in the buffer", wait).await
+}
+
+fn offsets(taken: &Taken) -> Vec<i64> {
+    let column = |e: &sluicebox_core::raw::RawEvents| e.events.column(0).as_primitive::<Int64Type>().values().to_vec();
+    taken.events.iter().flat_map(column).collect()
+}
+
+/// Offsets 0..3 committed, 3 a marker, 4..8 aborted, 8 a marker, 9..11 committed, 11 a marker, 12..13 open.
+fn transactions(broker: &Broker) -> BaseProducer {
+    let producer = broker.producer(true);
+    for (count, commit) in [(3, true), (4, false), (2, true)] {
+        producer.begin_transaction().unwrap();
+        broker.send(&producer, 0, count);
+        if commit { producer.commit_transaction(PATIENCE) } else { producer.abort_transaction(PATIENCE) }.unwrap();
+    }
+    producer.begin_transaction().unwrap();
+    broker.send(&producer, 0, 1);
+    producer
+}
+
+#[tokio::test]
+async fn committed_transactions_are_read_and_markers_are_gaps() {
+    let Some(broker) = Broker::with_topic("committed").await else { return };
+    let open = transactions(&broker);
+    let mut source = broker.source(&[("kafka.isolation.level", "read_committed"), ("startingOffsets", "earliest")]);
+    let bounds = soon("bounds", source.bounds()).await.unwrap();
+    assert_eq!(bounds[&broker.id(0)].latest, 12, "the last stable offset, not the high watermark");
+    let positions = source.starting_offsets().await.unwrap();
+    source.start(&positions).await.unwrap();
+    let buffered = until(&mut source, |b| b.end() == 12).await;
+    assert_eq!(buffered.log_end, 12);
+    let taken = soon("a take", source.take(&broker.range(0, 0, 12))).await.unwrap();
+    assert_eq!(offsets(&taken), [0, 1, 2, 9, 10]);
+    assert_eq!(taken.gap_offsets, BTreeMap::from([(broker.id(0), 7)]));
+    // Ranges that end and begin inside gaps.
+    for (from, to, wanted) in [(0, 4, &[0, 1, 2][..]), (4, 9, &[]), (9, 12, &[9, 10]), (11, 12, &[]), (2, 10, &[2, 9])]
+    {
+        let taken = soon("a take", source.take(&broker.range(0, from, to))).await.unwrap();
+        assert_eq!(offsets(&taken), wanted, "{from}..{to}");
+    }
+    // The open transaction becomes visible when it is committed, its marker with it.
+    let taken = soon("a take", source.take(&broker.range(0, 11, 12))).await.unwrap();
+    assert!(offsets(&taken).is_empty());
+    open.commit_transaction(PATIENCE).unwrap();
+    until(&mut source, |b| b.end() == 14).await;
+    let taken = soon("a take", source.take(&broker.range(0, 12, 14))).await.unwrap();
+    assert_eq!(offsets(&taken), [12]);
+}
+
+#[tokio::test]
+async fn uncommitted_reading_sees_all_but_markers() {
+    let Some(broker) = Broker::with_topic("uncommitted").await else { return };
+    let _open = transactions(&broker);
+    let mut source = broker.source(&[("startingOffsets", "earliest")]);
+    let positions = soon("starting offsets", source.starting_offsets()).await.unwrap();
+    source.start(&positions).await.unwrap();
+    until(&mut source, |b| b.end() == 13).await;
+    let taken = soon("a take", source.take(&broker.range(0, 0, 13))).await.unwrap();
+    assert_eq!(offsets(&taken), [0, 1, 2, 4, 5, 6, 7, 9, 10, 12]);
+}
+
+#[tokio::test]
+async fn a_range_may_end_with_an_aborted_transaction() {
+    let Some(broker) = Broker::with_topic("aborted").await else { return };
+    let producer = broker.producer(true);
+    producer.begin_transaction().unwrap();
+    broker.send(&producer, 0, 5);
+    producer.abort_transaction(PATIENCE).unwrap();
+    let mut source = broker.source(&[("kafka.isolation.level", "read_committed"), ("startingOffsets", "earliest")]);
+    source.start(&BTreeMap::from([(broker.id(0), 0)])).await.unwrap();
+    let buffered = until(&mut source, |b| b.end() == 6).await;
+    assert_eq!(buffered.chunks.iter().map(|c| (c.to, c.bytes)).collect::<Vec<_>>(), [(6, 0)]);
+    let taken = soon("a take", source.take(&broker.range(0, 0, 6))).await.unwrap();
+    assert!(offsets(&taken).is_empty());
+    assert_eq!(taken.gap_offsets[&broker.id(0)], 6);
+}
+
+#[tokio::test]
+async fn partitions_added_while_running_are_found() {
+    let Some(broker) = Broker::with_topic("partitions").await else { return };
+    let mut source = broker.source(&[]);
+    source.start(&BTreeMap::from([(broker.id(0), 0)])).await.unwrap();
+    let more = NewPartitions::new(&broker.topic, 3);
+    broker.admin.create_partitions([&more], &AdminOptions::new()).await.unwrap().remove(0).unwrap();
+    broker.send(&broker.producer(false), 2, 10);
+    let find = async {
+        loop {
+            let bounds = source.bounds().await.unwrap();
+            if bounds.get(&broker.id(2)).is_some_and(|b| b.latest == 10) {
+                return bounds;
+            }
+        }
+    };
+    let bounds = soon("the new partitions", find).await;
+    assert_eq!(bounds.len(), 3);
+    let positions = bounds.iter().map(|(id, b)| (id.clone(), b.earliest)).collect();
+    source.start(&positions).await.unwrap();
+    let taken = soon("a take", source.take(&broker.range(2, 0, 10))).await.unwrap();
+    assert_eq!(offsets(&taken), (0..10).collect::<Vec<_>>());
+    let keys = taken.events[0].events.column(2).as_binary::<i32>();
+    assert_eq!(BooleanArray::from_unary(keys, |k| !k.is_empty()).true_count(), 10);
+}
+
+#[tokio::test]
+async fn a_topic_that_goes_away_and_comes_back_is_noticed() {
+    let Some(broker) = Broker::with_topic("anew").await else { return };
+    broker.send(&broker.producer(false), 0, 10);
+    let mut source = broker.source(&[]);
+    let before = soon("identity", source.identity()).await.unwrap();
+    assert!(!before.log.is_empty());
+    broker.admin.delete_topics(&[&broker.topic], &AdminOptions::new()).await.unwrap().remove(0).unwrap();
+    let gone = async {
+        loop {
+            if let Err(error) = source.bounds().await {
+                return error;
+            }
+        }
+    };
+    let error = soon("the topic's end", gone).await;
+    assert!(matches!(error, SourceError::UnknownTopic { .. }), "{error}");
+    broker.create().await;
+    let mut source = broker.source(&[]);
+    let back = async {
+        // Brokers tell of a new topic a moment later.
+        while let Err(SourceError::UnknownTopic { .. }) = source.bounds().await {}
+    };
+    soon("the topic", back).await;
+    source.start(&BTreeMap::from([(broker.id(0), 10)])).await.unwrap();
+    let error = soon("a take", source.take(&broker.range(0, 10, 12))).await.unwrap_err();
+    assert!(matches!(error, SourceError::PastEnd { .. }), "{error}");
+}
