@@ -1,0 +1,239 @@
+//! One station and nothing else: the ceilings, and decoding alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use arrow::array::RecordBatch;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema};
+use clap::ValueEnum;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use sluicebox_avro::{Decoder, DecoderOptions, SchemaCache};
+use sluicebox_core::{Clock, OffsetRange, SystemClock, provenance};
+use sluicebox_ingest::{Source, Taken};
+use sluicebox_lake::{BatchKey, ParquetOptions, ParquetTable, TableFormat};
+
+use crate::measure::{JobReport, cpu_micros, thread_nanos};
+use crate::place::Place;
+
+/// What a process of the bench may be asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Job {
+    /// librdkafka alone: poll and drop.
+    Poll,
+    /// The source: fetch, cut into batches, drop.
+    Source,
+    /// The source and the decoder, as many threads as the engine takes.
+    Decode,
+    /// Bronze rows, made beforehand, staged as Parquet; only the staging counts.
+    Write,
+}
+
+impl Job {
+    /// As the command line says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Poll => "poll",
+            Self::Source => "source",
+            Self::Decode => "decode",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// Does `job` and prints its report.
+pub fn run(job: Job, place: Place, topic: &str) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(async {
+        match job {
+            Job::Poll => poll(topic),
+            Job::Source => source(place, topic).await,
+            Job::Decode => decode(place, topic).await,
+            Job::Write => write(place, topic).await,
+        }
+    })?;
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(())
+}
+
+fn poll(topic: &str) -> anyhow::Result<JobReport> {
+    let wait = Duration::from_secs(30);
+    let client: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", std::env::var("KAFKA_BOOTSTRAP_SERVERS")?)
+        .set("group.id", "bench")
+        .set("enable.auto.commit", "false")
+        .create()?;
+    let metadata = client.fetch_metadata(Some(topic), wait)?;
+    let (mut list, mut total) = (TopicPartitionList::new(), 0);
+    for partition in metadata.topics().iter().flat_map(|t| t.partitions()) {
+        let (low, high) = client.fetch_watermarks(topic, partition.id(), wait)?;
+        total += u64::try_from(high - low)?;
+        list.add_partition_offset(topic, partition.id(), Offset::Offset(low))?;
+    }
+    let mut meter = Meter::start()?;
+    client.assign(&list)?;
+    while meter.events < total {
+        if let Some(message) = client.poll(Duration::from_secs(1)) {
+            message?;
+            meter.events += 1;
+        }
+    }
+    meter.report(0)
+}
+
+/// Counts, and measures from its start on.
+struct Meter {
+    clock: SystemClock,
+    started: Duration,
+    cpu: f64,
+    events: u64,
+}
+
+impl Meter {
+    fn start() -> anyhow::Result<Self> {
+        let clock = SystemClock::new();
+        Ok(Self { started: clock.monotonic(), clock, cpu: cpu_micros(false)?, events: 0 })
+    }
+
+    fn report(&self, bytes: u64) -> anyhow::Result<JobReport> {
+        let seconds = self.clock.monotonic().saturating_sub(self.started).as_secs_f64();
+        Ok(JobReport { events: self.events, seconds, cpu_micros: Some(cpu_micros(false)? - self.cpu), bytes })
+    }
+}
+
+/// Takes batches, as large as the engine's, until the topic's end.
+struct Batches {
+    source: Box<dyn Source>,
+    ends: BTreeMap<sluicebox_core::PartitionId, sluicebox_ingest::Bounds>,
+}
+
+impl Batches {
+    async fn open(place: Place, topic: &str) -> anyhow::Result<Self> {
+        let mut source = place.source(topic)?;
+        let ends = source.bounds().await?;
+        let positions = source.starting_offsets().await?;
+        source.start(&positions).await?;
+        Ok(Self { source, ends })
+    }
+
+    async fn next(&mut self) -> anyhow::Result<Option<Taken>> {
+        loop {
+            let buffered = self.source.buffered().await?;
+            if buffered.iter().all(|b| self.ends.get(&b.partition).is_none_or(|e| b.position >= e.latest)) {
+                return Ok(None);
+            }
+            let ranges: BTreeMap<_, _> = buffered
+                .iter()
+                .filter(|b| b.end() > b.position)
+                .map(|b| (b.partition.clone(), OffsetRange::new(b.position, b.end())))
+                .collect();
+            if !ranges.is_empty() {
+                return Ok(Some(self.source.take(&ranges).await?));
+            }
+            self.source.changed().await;
+        }
+    }
+}
+
+fn events(taken: &Taken) -> u64 {
+    taken.events.iter().map(|e| e.events.num_rows() as u64).sum()
+}
+
+async fn source(place: Place, topic: &str) -> anyhow::Result<JobReport> {
+    let mut meter = Meter::start()?;
+    let mut batches = Batches::open(place, topic).await?;
+    while let Some(taken) = batches.next().await? {
+        meter.events += events(&taken);
+        // An engine computes meanwhile; this leaves the core to the thread that fetches.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    meter.report(0)
+}
+
+async fn decoder(place: Place, topic: &str) -> anyhow::Result<(Arc<Decoder>, tempfile::TempDir)> {
+    let registry = place.registry()?;
+    let reader = registry.latest(&format!("{topic}-value")).await?;
+    let cache = tempfile::tempdir()?;
+    let decoder =
+        Decoder::new(DecoderOptions::new("bench"), reader, registry, SchemaCache::open(cache.path().to_owned())?)?;
+    Ok((Arc::new(decoder), cache))
+}
+
+/// The rows of one batch; the chunks of its events are decoded on as many threads as there are.
+async fn decoded(decoder: &Arc<Decoder>, taken: Taken) -> anyhow::Result<Vec<RecordBatch>> {
+    let writers = Arc::new(decoder.prepare(&taken.events).await?);
+    let mut tasks = Vec::with_capacity(taken.events.len());
+    for raw in taken.events {
+        let (decoder, writers) = (Arc::clone(decoder), Arc::clone(&writers));
+        let part = raw.partition.partition;
+        tasks.push(tokio::task::spawn_blocking(move || decoder.decode_one(&writers, &raw, part)));
+    }
+    let mut rows = Vec::new();
+    for task in tasks {
+        rows.extend(task.await??.rows);
+    }
+    Ok(rows)
+}
+
+async fn decode(place: Place, topic: &str) -> anyhow::Result<JobReport> {
+    let (decoder, _cache) = decoder(place, topic).await?;
+    let mut meter = Meter::start()?;
+    let mut batches = Batches::open(place, topic).await?;
+    while let Some(taken) = batches.next().await? {
+        meter.events += events(&taken);
+        std::hint::black_box(decoded(&decoder, taken).await?);
+    }
+    meter.report(0)
+}
+
+/// Batches are staged one after the other by one thread, while nothing else of this process works but the thread that
+/// fetches ahead.
+async fn write(place: Place, topic: &str) -> anyhow::Result<JobReport> {
+    let (decoder, _cache) = decoder(place, topic).await?;
+    let dir = tempfile::tempdir_in(".")?;
+    let location = dir.path().canonicalize()?;
+    let clock = SystemClock::new();
+    let mut batches = Batches::open(place, topic).await?;
+    let mut report = JobReport { events: 0, seconds: 0.0, cpu_micros: None, bytes: 0 };
+    let mut nanos = 0;
+    let mut table: Option<ParquetTable> = None;
+    let mut batch_id = 0;
+    while let Some(taken) = batches.next().await? {
+        report.events += events(&taken);
+        let rows = decoded(&decoder, taken).await?.iter().map(bronze).collect::<anyhow::Result<Vec<_>>>()?;
+        let Some(first) = rows.first() else { continue };
+        if table.is_none() {
+            let made = ParquetTable::try_new(
+                location.clone(),
+                first.schema(),
+                vec!["ingest_date".to_owned()],
+                ParquetOptions::default(),
+            )?;
+            sluicebox_lake::prepare(&location)?;
+            table = Some(made);
+        }
+        let table = table.as_ref().context("a table")?;
+        let (started, cpu) = (clock.monotonic(), thread_nanos());
+        let staged = table.stage(&BatchKey { batch_id, query_id: "bench", epoch: 1 }, &rows)?;
+        nanos += thread_nanos().saturating_sub(cpu);
+        report.seconds += clock.monotonic().saturating_sub(started).as_secs_f64();
+        report.bytes += staged.iter().map(|f| f.bytes).sum::<u64>();
+        batch_id += 1;
+    }
+    report.cpu_micros = Some(nanos as f64 / 1e3);
+    Ok(report)
+}
+
+/// A row of `bronze_sales`: the source's columns and the date.
+fn bronze(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
+    let visible = provenance::visible(batch)?;
+    let date = cast(visible.column_by_name("ingest_time").context("column ingest_time")?, &DataType::Date32)?;
+    let mut fields: Vec<_> = visible.schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("ingest_date", DataType::Date32, true)));
+    let mut columns = visible.columns().to_vec();
+    columns.push(date);
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
