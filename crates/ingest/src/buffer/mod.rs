@@ -7,22 +7,23 @@
 //!
 //! What to fetch and whether a range is done are pure functions, in [`plan`].
 
-pub(crate) mod plan;
+mod partition;
+mod plan;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 
-use sluicebox_core::raw::RawEvents;
 use sluicebox_core::{OffsetRange, PartitionId};
 use tokio::sync::watch;
 
-use crate::chunk::{OpenChunk, Sealed};
 use crate::error::{Result, SourceError};
-use crate::source::{Buffered, Chunk, Taken};
+use crate::source::{Buffered, Taken};
+pub(crate) use partition::Fill;
+use partition::Partition;
 use plan::Budget;
 
 /// The engine's side.
@@ -40,24 +41,6 @@ struct Shared {
     /// The thread that fetches; it parks when nothing wants to be fetched.
     fetcher: Mutex<Option<Thread>>,
     stopping: AtomicBool,
-}
-
-/// What is known of one partition.
-struct Partition {
-    /// Counts seeks.
-    generation: u64,
-    /// The first offset not taken.
-    position: i64,
-    sealed: VecDeque<Sealed>,
-    open: OpenChunk,
-    /// Every offset below this one was seen: its event is here or was taken, or it holds none.
-    proven: i64,
-    log_end: i64,
-    /// Offsets below this one are waited for, whatever the budget.
-    demand: i64,
-    lost: Vec<OffsetRange>,
-    bytes: u64,
-    failed: Option<SourceError>,
 }
 
 /// The fetching thread's side of one partition.
@@ -81,14 +64,6 @@ pub(crate) struct Want {
     pub(crate) demand: i64,
     /// The newest known end.
     pub(crate) log_end: i64,
-}
-
-/// Access to a partition's columns for a run of events.
-pub(crate) struct Fill<'a> {
-    partition: &'a mut Partition,
-    source: &'a str,
-    added: u64,
-    room: u64,
 }
 
 /// A range that is waited for.
@@ -268,90 +243,6 @@ impl Shared {
     }
 }
 
-impl Partition {
-    fn at(position: i64) -> Self {
-        Self {
-            generation: 0,
-            position,
-            sealed: VecDeque::new(),
-            open: OpenChunk::new(),
-            proven: position,
-            log_end: position,
-            demand: i64::MIN,
-            lost: Vec::new(),
-            bytes: 0,
-            failed: None,
-        }
-    }
-
-    /// Forgets what is buffered and begins again at `position`.
-    fn seek(&mut self, shared: &Shared, position: i64) {
-        shared.total.fetch_sub(self.bytes, Ordering::Relaxed);
-        let fresh = Self { generation: self.generation + 1, log_end: self.log_end, ..Self::at(position) };
-        *self = fresh;
-    }
-
-    /// Hands over the error of a failed partition; it is fetched anew after that.
-    fn check(&mut self, shared: &Shared) -> Result<()> {
-        match self.failed.take() {
-            None => Ok(()),
-            Some(error) => {
-                self.seek(shared, self.position);
-                shared.wake();
-                Err(error)
-            }
-        }
-    }
-
-    fn buffered(&self, id: PartitionId) -> Buffered {
-        let mut chunks: Vec<Chunk> = self.sealed.iter().map(|s| Chunk { to: s.next, bytes: s.bytes }).collect();
-        if !self.open.is_empty() {
-            chunks.push(Chunk { to: self.open.next(), bytes: self.open.bytes() });
-        }
-        plan::extend_to_proven(self.position, self.proven, &mut chunks);
-        Buffered { partition: id, position: self.position, chunks, log_end: self.log_end.max(self.proven) }
-    }
-
-    fn seal(&mut self, source: &str) -> Result<()> {
-        let sealed = self.open.seal().map_err(|e| SourceError::Internal {
-            source_name: source.to_owned(),
-            what: format!("cannot build columns: {e}"),
-        })?;
-        self.sealed.push_back(sealed);
-        Ok(())
-    }
-
-    fn take(&mut self, shared: &Shared, id: PartitionId, range: OffsetRange, taken: &mut Taken) -> Result<()> {
-        if !self.open.is_empty() && self.sealed.back().is_none_or(|s| s.next < range.to) {
-            self.seal(&id.source)?;
-        }
-        let mut events = 0;
-        while let Some(chunk) = self.sealed.pop_front() {
-            let (head, tail) = chunk.cut(range.to);
-            if let Some(head) = head {
-                events += head.events.num_rows() as u64;
-                self.bytes -= head.bytes;
-                shared.total.fetch_sub(head.bytes, Ordering::Relaxed);
-                taken.events.push(RawEvents { partition: id.clone(), events: head.events });
-            }
-            if let Some(tail) = tail {
-                self.sealed.push_front(tail);
-                break;
-            }
-        }
-        let lost = plan::lost_in(range, &self.lost);
-        self.lost.retain(|l| l.to > range.to);
-        let gap = plan::gap_offsets(range, events, &lost);
-        taken.lost.extend(lost.into_iter().map(|l| (id.clone(), l)));
-        if gap > 0 {
-            taken.gap_offsets.insert(id, gap);
-        }
-        self.position = range.to;
-        self.demand = i64::MIN;
-        Ok(())
-    }
-}
-
 impl Feed {
     pub(crate) fn id(&self) -> &PartitionId {
         &self.id
@@ -406,52 +297,5 @@ impl Feed {
     /// Hands `error` to the next call of the engine; the partition rests until then.
     pub(crate) fn fail(&self, generation: u64, error: SourceError) {
         self.fill(generation, |fill| fill.partition.failed = Some(error));
-    }
-}
-
-impl Fill<'_> {
-    /// Whether the run may go on.
-    pub(crate) fn has_room(&self) -> bool {
-        self.added < self.room
-    }
-
-    /// The next offset needed.
-    pub(crate) fn next(&self) -> i64 {
-        self.partition.proven
-    }
-
-    /// Adds an event. One that is here already (a log hands out whole batches) is passed over.
-    pub(crate) fn push<'h>(
-        &mut self,
-        offset: i64,
-        timestamp_ms: Option<i64>,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>,
-    ) {
-        if offset < self.partition.proven {
-            return;
-        }
-        self.added += self.partition.open.push(offset, timestamp_ms, key, value, headers);
-        self.partition.proven = offset + 1;
-        if self.partition.open.is_full()
-            && let Err(error) = self.partition.seal(self.source)
-        {
-            self.partition.failed = Some(error);
-        }
-    }
-
-    /// Notes that every offset below `offset` was seen.
-    pub(crate) fn prove(&mut self, offset: i64) {
-        self.partition.proven = self.partition.proven.max(offset);
-    }
-
-    /// Notes that the offsets up to `to` are gone from the log.
-    pub(crate) fn lose(&mut self, to: i64) {
-        let from = self.partition.proven;
-        if from < to {
-            self.partition.lost.push(OffsetRange::new(from, to));
-            self.partition.proven = to;
-        }
     }
 }

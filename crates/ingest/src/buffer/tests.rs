@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use super::plan::{Budget, extend_to_proven, gap_offsets, is_complete, lost_in};
 use super::*;
 use crate::chunk::{OpenChunk, bytes_of};
+use crate::source::Chunk;
 
 fn id(partition: i32) -> PartitionId {
     PartitionId::new("s", "t", partition)
