@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# All tests: those of the crates, those of the binary, and the binary against a real Kafka and a real registry, with
-# events by an independent producer and an oracle that shares no code with it. Fetches what it needs: crates by cargo,
-# Kafka and the registry by Maven, DuckDB's library by npm, Python
-# packages by pip.
+# All tests: those of the crates and of the binary, and the binary against a real Kafka and a real registry, with events
+# by an independent producer and an oracle that shares no code with it. Fetches what it needs: crates by cargo, DuckDB's
+# library by npm, Kafka and the registry by Maven, Python packages by pip.
 #
 #   scripts/test.sh            everything
-#   scripts/test.sh rust       only the tests that cargo runs
+#   scripts/test.sh rust       only the tests that need no servers
 #   scripts/test.sh real       only those against real servers
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,10 +13,16 @@ case $what in all | rust | real) ;; *) echo "usage: scripts/test.sh [rust|real]"
 
 # `query` by DuckDB, so that what the binary wrote is read by another engine than the one that wrote it.
 eval "$(scripts/libduckdb.sh)"
+features=(--features sluicebox/duckdb)
 if [ "$what" != real ]; then
-  cargo test --workspace --features sluicebox/duckdb --locked
+  cargo test --workspace "${features[@]}" --locked
 fi
 if [ "$what" != rust ]; then
-  cargo build --locked --bin sluicebox --features duckdb
+  SLUICEBOX_SERVERS=$(mktemp -d "${TMPDIR:-/tmp}/sluicebox-test.XXXXXX")
+  export SLUICEBOX_SERVERS
+  trap 'scripts/servers.sh down' EXIT
+  eval "$(scripts/servers.sh up)"
+  cargo test --workspace "${features[@]}" --locked --test kafka -- --ignored
+  cargo build --workspace "${features[@]}" --locked
   scripts/test-real.sh "${CARGO_TARGET_DIR:-target}/debug/sluicebox"
 fi

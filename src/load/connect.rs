@@ -177,8 +177,9 @@ impl Connection {
             None => self.registered(&registry).await?,
         };
         let cache = SchemaCache::open(checkpoint.source_dir(&self.name).join("schemas")).map_err(EngineError::from)?;
-        let decoder = Decoder::new(DecoderOptions::new(&self.name), reader.clone(), registry, cache)
-            .map_err(EngineError::from)?;
+        let mut options = DecoderOptions::new(&self.name);
+        options.include_headers = self.options.include_headers;
+        let decoder = Decoder::new(options, reader.clone(), registry, cache).map_err(EngineError::from)?;
         let topics = match self.options.selection.named_topics() {
             Some(topics) => topics.join(", "),
             None => self.pairs.get("subscribePattern").cloned().unwrap_or_default(),

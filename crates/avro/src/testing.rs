@@ -80,7 +80,7 @@ impl Fixture {
         let dir = tempfile::tempdir().unwrap();
         let registry = MapRegistry::of(writers);
         let cache = SchemaCache::open(dir.path()).unwrap();
-        let options = DecoderOptions::new("events");
+        let options = DecoderOptions { include_headers: true, ..DecoderOptions::new("events") };
         let asked: Arc<dyn Registry> = Arc::<MapRegistry>::clone(&registry);
         Ok(Self { decoder: Decoder::new(options, pinned(reader), asked, cache)?, registry, dir })
     }

@@ -165,7 +165,7 @@ impl Engine {
         };
         let tables = self
             .runner
-            .run_batch(input, batch_id, |table| {
+            .run_batch(input, |table| {
                 if table.failed.is_some() {
                     return Ok(());
                 }

@@ -61,9 +61,21 @@ pub const PROPERTIES: &[KeyDef] = &[
         "`256 MiB`",
         "A file of a batch that would be larger is cut in several of about this size.",
     ),
+    key(
+        "output.mode",
+        ValueType::OneOf(&["append"]),
+        "`append`",
+        "A row is written once, when it is final. Parquet files cannot take `update` or `complete`.",
+    ),
     key("compression", ValueType::OneOf(&["zstd", "none"]), "`zstd`", "How Parquet files are compressed."),
     key("compression.level", ValueType::Int(1, 22), "`1`", "The level of zstd: higher is smaller and slower."),
 ];
+
+const OUTPUT_MODE: &str = "output.mode";
+
+fn is_other_mode(value: &str) -> bool {
+    ["update", "complete"].contains(&value.trim().to_lowercase().as_str())
+}
 
 /// Whether there is such a setting and it may have such a value. `name` is in lower case.
 pub(crate) fn check(name: &str, value: &str) -> Result<(), Problem> {
@@ -76,6 +88,17 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), Problem> {
 /// The property's name as the reference has it, if key and value are right.
 pub(crate) fn check_property(name: &str, value: &str) -> Result<String, Problem> {
     match PROPERTIES.iter().find(|p| p.name.eq_ignore_ascii_case(name)) {
+        Some(property) if property.name == OUTPUT_MODE && is_other_mode(value) => Err(Problem {
+            about_value: true,
+            message: format!("a table of Parquet files cannot take the output mode `{}`", value.trim()),
+            label: "rows in files cannot change".into(),
+            help: Some(
+                "leave it out: in append mode a row is written once, when it is final, which for an aggregate is when its \
+                 window closes"
+                    .into(),
+            ),
+            code: Some("output-mode"),
+        }),
         Some(property) => property.value.check(property.name, value).map(|()| property.name.to_owned()),
         None => Err(unknown("property", name, PROPERTIES)),
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Int64Array, ListBuilder, RecordBatch, StringBuilder,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, ListBuilder, RecordBatch, StringBuilder,
 };
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, FieldRef, Int32Type, Int64Type, Schema, SchemaRef};
@@ -21,19 +21,16 @@ use crate::render::row_as_json;
 
 /// List of Utf8: the names of the expectations that a quarantined row broke, in the order of the text.
 pub const VIOLATIONS: &str = "_violations";
-/// Int64: the batch in which a row was quarantined.
-pub const BATCH_ID: &str = "_batch_id";
 
 /// Samples kept of each expectation in a batch, unless told otherwise.
 pub const SAMPLES: usize = 10;
 
-/// The columns of quarantined rows: those of the table, then [`VIOLATIONS`] and [`BATCH_ID`].
+/// The columns of quarantined rows: those of the table, then [`VIOLATIONS`].
 #[must_use]
 pub fn quarantine_schema(visible: &Schema) -> SchemaRef {
     let mut fields: Vec<FieldRef> = visible.fields().iter().cloned().collect();
     let item = Arc::new(Field::new_list_field(DataType::Utf8, false));
     fields.push(Arc::new(Field::new(VIOLATIONS, DataType::List(item), false)));
-    fields.push(Arc::new(Field::new(BATCH_ID, DataType::Int64, false)));
     Arc::new(Schema::new(fields))
 }
 
@@ -175,10 +172,10 @@ impl Judge {
     ///
     /// # Errors
     /// When the rows do not have the table's columns.
-    pub fn judge(&mut self, candidates: Vec<RecordBatch>, batch_id: u64) -> Result<Judged> {
+    pub fn judge(&mut self, candidates: Vec<RecordBatch>) -> Result<Judged> {
         let mut judged = Judged::default();
         for batch in candidates {
-            self.judge_one(batch, batch_id, &mut judged)?;
+            self.judge_one(batch, &mut judged)?;
         }
         Ok(judged)
     }
@@ -196,7 +193,7 @@ impl Judge {
         Verdict { results, failed }
     }
 
-    fn judge_one(&mut self, batch: RecordBatch, batch_id: u64, judged: &mut Judged) -> Result<()> {
+    fn judge_one(&mut self, batch: RecordBatch, judged: &mut Judged) -> Result<()> {
         let visible = self.visible(&batch)?;
         let mut outcomes = Vec::with_capacity(self.conditions.len());
         for condition in &mut self.conditions {
@@ -214,7 +211,7 @@ impl Judge {
         }
         let quarantined = self.where_action(&outcomes, batch.num_rows(), Some(Action::Quarantine));
         if quarantined.true_count() > 0 {
-            judged.quarantined.push(self.quarantine(&visible, &outcomes, &quarantined, batch_id)?);
+            judged.quarantined.push(self.quarantine(&visible, &outcomes, &quarantined)?);
         }
         let dropped = self.where_action(&outcomes, batch.num_rows(), Some(Action::Drop));
         judged.dropped += count(&dropped);
@@ -264,13 +261,7 @@ impl Judge {
     }
 
     /// The rows of `mask` with the columns of quarantine.
-    fn quarantine(
-        &self,
-        visible: &RecordBatch,
-        outcomes: &[Outcome],
-        mask: &BooleanArray,
-        batch_id: u64,
-    ) -> Result<RecordBatch> {
+    fn quarantine(&self, visible: &RecordBatch, outcomes: &[Outcome], mask: &BooleanArray) -> Result<RecordBatch> {
         let item = Arc::new(Field::new_list_field(DataType::Utf8, false));
         let mut violations = ListBuilder::new(StringBuilder::new()).with_field(item);
         for row in mask.values().set_indices() {
@@ -282,10 +273,8 @@ impl Judge {
             violations.append(true);
         }
         let rows = filter_record_batch(visible, mask)?;
-        let batch_ids = Int64Array::from_value(i64::try_from(batch_id).unwrap_or(i64::MAX), rows.num_rows());
         let mut columns = rows.columns().to_vec();
         columns.push(Arc::new(violations.finish()) as ArrayRef);
-        columns.push(Arc::new(batch_ids));
         Ok(RecordBatch::try_new(Arc::clone(&self.quarantine), columns)?)
     }
 }

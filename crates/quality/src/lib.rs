@@ -32,7 +32,7 @@ mod rows;
 
 pub use error::{QualityError, Result};
 pub use judge::{
-    BATCH_ID, ExpectationResult, FailUpdate, Judge, Judged, SAMPLES, Sample, VIOLATIONS, Verdict, quarantine_schema,
+    ExpectationResult, FailUpdate, Judge, Judged, SAMPLES, Sample, VIOLATIONS, Verdict, quarantine_schema,
 };
 pub use report::{
     Balance, BatchReport, ExpectationReport, FORMAT, Freshness, InputRange, LedgerReport, Micros, ReportHeader,

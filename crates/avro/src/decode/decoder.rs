@@ -39,12 +39,14 @@ pub struct DecoderOptions {
     pub source: String,
     /// What one event may cost.
     pub limits: Limits,
+    /// Whether `_headers` of source rows carries the headers; NULL else. Dead letters always carry them.
+    pub include_headers: bool,
 }
 
 impl DecoderOptions {
     /// The options of `source`, with the limits that are the default.
     pub fn new(source: impl Into<String>) -> Self {
-        Self { source: source.into(), limits: Limits::default() }
+        Self { source: source.into(), limits: Limits::default(), include_headers: false }
     }
 }
 
@@ -327,7 +329,7 @@ impl<'a> Run<'a> {
         Ok(Self {
             decoder,
             events,
-            constants: events.constants(part, room),
+            constants: events.constants(part, room, decoder.options.include_headers),
             root: Column::new(&data_type, room)?,
             data_type,
             rows: Vec::with_capacity(room),

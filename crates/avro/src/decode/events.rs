@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, UInt64Array,
+    new_null_array,
 };
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef, TimeUnit};
@@ -147,7 +148,10 @@ impl<'a> Events<'a> {
         value.push(Arc::clone(&offsets));
         value.push(cast(&pick.from(events.column(column::TIMESTAMP))?, &timestamp())?);
         value.push(pick.from(events.column(column::KEY))?);
-        value.push(pick.from(events.column(column::HEADERS))?);
+        value.push(match &constants.no_headers {
+            Some(none) => none.slice(0, rows.len()),
+            None => pick.from(events.column(column::HEADERS))?,
+        });
         value.push(ids);
         value.push(constants.part.slice(0, rows.len()));
         value.push(offsets);
@@ -159,7 +163,7 @@ impl<'a> Events<'a> {
         let rows: Vec<usize> = letters.iter().map(|letter| letter.row).collect();
         let pick = Pick::of(&rows);
         let events = &self.raw.events;
-        let constants = self.constants(0, rows.len());
+        let constants = self.constants(0, rows.len(), true);
         let columns: Vec<ArrayRef> = vec![
             constants.topic,
             constants.partition,
@@ -176,12 +180,14 @@ impl<'a> Events<'a> {
     }
 
     /// The columns that are the same in every row, for up to `rows` rows.
-    pub(crate) fn constants(&self, part: i32, rows: usize) -> Constants {
+    /// Without `include_headers` the headers are NULL in all of them.
+    pub(crate) fn constants(&self, part: i32, rows: usize, include_headers: bool) -> Constants {
         let partition = &self.raw.partition;
         Constants {
             topic: Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&partition.topic, rows))),
             partition: Arc::new(Int32Array::from_value(partition.partition, rows)),
             part: Arc::new(Int32Array::from_value(part, rows)),
+            no_headers: (!include_headers).then(|| new_null_array(&headers(), rows)),
         }
     }
 
@@ -196,6 +202,8 @@ pub(crate) struct Constants {
     topic: ArrayRef,
     partition: ArrayRef,
     part: ArrayRef,
+    /// What `_headers` is when headers are not wanted.
+    no_headers: Option<ArrayRef>,
 }
 
 /// An event that could not become a row.

@@ -121,7 +121,7 @@ mod tests {
         let checkpoint = Checkpoint::new(dir.path());
         let column: arrow::array::ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
         let batch = RecordBatch::try_from_iter([("k", column)]).unwrap();
-        let file = checkpoint.write_state("t.dedup.0", 4, 1, StateKind::Delta, &[batch.clone()]).unwrap();
+        let file = checkpoint.write_state("t.dedup.0", 4, 1, StateKind::Delta, std::slice::from_ref(&batch)).unwrap();
         assert_eq!(checkpoint.read_state("t.dedup.0", &file).unwrap(), vec![batch]);
 
         let path = dir.path().join(&file.path);

@@ -10,6 +10,7 @@ use datafusion::execution::SessionState;
 use futures::future::BoxFuture;
 use sluicebox_core::provenance::{EVENT_TIME, LATE, Lateness};
 use sluicebox_core::{Clock, Fates};
+use sluicebox_operators::in_offset_order;
 use sluicebox_pipeline::bind::clock::bind_clock;
 use sluicebox_pipeline::leaf::collect_in_order;
 
@@ -77,7 +78,8 @@ impl FlowContext<'_> {
     ) -> Result<Vec<RecordBatch>, EngineError> {
         let clause = self.clauses.get_mut(id).ok_or_else(|| EngineError::Bug(format!("no watermark clause `{id}`")))?;
         let mut judged = Vec::with_capacity(rows.len());
-        for batch in rows {
+        // Rows of an upstream with several flows, or a UNION, stand flow by flow.
+        for batch in in_offset_order(rows)? {
             let event_time = batch
                 .column_by_name(column)
                 .ok_or_else(|| EngineError::Bug(format!("no column `{column}` for the watermark `{id}`")))?;

@@ -57,13 +57,12 @@ impl Runner {
     pub async fn run_batch(
         &mut self,
         mut input: BatchInput,
-        batch_id: u64,
         mut sink: impl FnMut(&TableOutput) -> Result<(), EngineError> + Send,
     ) -> Result<Vec<TableOutput>, EngineError> {
         let mut rows: BTreeMap<String, Vec<RecordBatch>> = std::mem::take(&mut input.rows);
         let mut outputs = Vec::with_capacity(self.tables.len());
         for at in 0..self.tables.len() {
-            let output = self.run_table(at, batch_id, &input, &rows).await?;
+            let output = self.run_table(at, &input, &rows).await?;
             sink(&output)?;
             rows.insert(output.table.clone(), output.rows.clone());
             outputs.push(output);
@@ -74,7 +73,6 @@ impl Runner {
     async fn run_table(
         &mut self,
         at: usize,
-        batch_id: u64,
         input: &BatchInput,
         rows: &BTreeMap<String, Vec<RecordBatch>>,
     ) -> Result<TableOutput, EngineError> {
@@ -100,7 +98,7 @@ impl Runner {
         for flow in &mut table.flows {
             let candidates = context.run(&mut flow.candidates).await?;
             context.fates.rows_out += count(&candidates);
-            let judged = judge.judge(candidates, batch_id)?;
+            let judged = judge.judge(candidates)?;
             context.fates.quarantined += count(&judged.quarantined);
             context.fates.dropped += judged.dropped;
             quarantined.extend(judged.quarantined);

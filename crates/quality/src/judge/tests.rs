@@ -113,7 +113,7 @@ proptest! {
         let batches: Vec<RecordBatch> =
             (0..values.len()).step_by(cut).map(|at| all.slice(at, cut.min(values.len() - at))).collect();
         let mut judge = judge(&expectations).with_samples(3);
-        let judged = judge.judge(batches, 7).unwrap();
+        let judged = judge.judge(batches).unwrap();
         let verdict = judge.finish();
 
         let (mut kept, mut quarantined, mut dropped, mut failed) = (Vec::new(), Vec::new(), 0, 0);
@@ -161,7 +161,6 @@ fn quarantined_rows(batch: &RecordBatch) -> Vec<(Option<i64>, Vec<String>)> {
     assert_eq!(batch.schema(), quarantine_schema(&visible_schema()));
     let a = batch.column(0).as_primitive::<Int64Type>();
     let violations = batch.column_by_name(VIOLATIONS).unwrap().as_list::<i32>();
-    assert!(batch.column_by_name(BATCH_ID).unwrap().as_primitive::<Int64Type>().values().iter().all(|id| *id == 7));
     (0..batch.num_rows())
         .map(|i| {
             let names = violations.value(i);
@@ -178,7 +177,7 @@ fn a_batch_that_passes_is_handed_on_uncopied() {
         expectation("positive", col("a").gt(lit(0_i64)), Action::Quarantine),
         expectation("named", col("b").is_not_null(), Action::Warn),
     ]);
-    let judged = judge.judge(vec![all.clone()], 1).unwrap();
+    let judged = judge.judge(vec![all.clone()]).unwrap();
     assert!(judged.quarantined.is_empty());
     assert!(Arc::ptr_eq(judged.kept[0].column(0), all.column(0)));
     assert_eq!(judge.finish().results[1].failed, 1);
@@ -188,7 +187,7 @@ fn a_batch_that_passes_is_handed_on_uncopied() {
 fn samples_are_the_first_rows_in_order_with_their_values() {
     let values: Vec<Row> = (0..50).map(|i| (Some(i), (i % 2 == 0).then_some("x"))).collect();
     let mut judge = judge(&[expectation("odd", col("a").lt(lit(20_i64)), Action::Drop)]);
-    judge.judge(vec![rows(&values[..30]), rows(&values[30..])], 1).unwrap();
+    judge.judge(vec![rows(&values[..30]), rows(&values[30..])]).unwrap();
     let samples = judge.finish().results.remove(0).samples;
     assert_eq!(samples.len(), SAMPLES);
     assert_eq!(
@@ -202,7 +201,7 @@ fn samples_are_the_first_rows_in_order_with_their_values() {
 fn rows_without_provenance_are_judged_too() {
     let batch = provenance::visible(&rows(&[(Some(-1), None)])).unwrap();
     let mut judge = judge(&[expectation("positive", col("a").gt(lit(0_i64)), Action::Quarantine)]);
-    let judged = judge.judge(vec![batch], 1).unwrap();
+    let judged = judge.judge(vec![batch]).unwrap();
     assert!(judged.kept.is_empty());
     assert_eq!(judged.quarantined[0].num_rows(), 1);
     let sample = &judge.finish().results[0].samples[0];
@@ -214,7 +213,7 @@ fn an_error_names_the_row_it_is_about_and_spares_the_others() {
     let mut values: Vec<Row> = vec![(Some(5), None); 1000];
     values[777].0 = Some(0);
     let mut judge = judge(&[expectation("ratio", (lit(10_i64) / col("a")).gt(lit(1_i64)), Action::Quarantine)]);
-    let judged = judge.judge(vec![rows(&values)], 1).unwrap();
+    let judged = judge.judge(vec![rows(&values)]).unwrap();
     assert_eq!(judged.kept[0].num_rows(), 999);
     let result = judge.finish().results.remove(0);
     assert_eq!((result.failed, result.error_result, result.null_result), (1, 1, 0));
@@ -238,5 +237,5 @@ fn a_condition_that_no_row_can_meet_is_an_error_at_once() {
 fn rows_of_other_columns_are_refused() {
     let mut judge = judge(&[]);
     let other = rows(&[(None, None)]).project(&[1, 0, 2, 3]).unwrap();
-    assert!(matches!(judge.judge(vec![other], 1), Err(QualityError::Rows(_))));
+    assert!(matches!(judge.judge(vec![other]), Err(QualityError::Rows(_))));
 }
