@@ -22,7 +22,7 @@ if [ "$what" != rust ]; then
   export SLUICEBOX_SERVERS
   trap 'scripts/servers.sh down' EXIT
   eval "$(scripts/servers.sh up)"
-  cargo test --workspace "${features[@]}" --locked --test kafka -- --ignored
+  cargo test --workspace "${features[@]}" --locked --test kafka --test real_kafka -- --ignored
   cargo build --workspace "${features[@]}" --locked
   scripts/test-real.sh "${CARGO_TARGET_DIR:-target}/debug/sluicebox"
 fi
