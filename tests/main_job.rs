@@ -90,3 +90,22 @@ fn a_second_run_goes_on_where_the_first_ended() {
     assert_same(&before, &parts.tables());
     parts.ok(&["checkpoint", "verify", "checkpoints/revenue_5m"]);
 }
+
+#[test]
+fn partition_values_that_are_null_are_null_to_a_query() {
+    let job = Workspace::new();
+    let text = std::fs::read_to_string(job.path().join("sql/gold_revenue.sql")).expect("the pipeline");
+    let (sources, _) = text.split_once("CREATE STREAMING TABLE silver_sales").expect("silver");
+    let sql = format!(
+        "{sources} CREATE STREAMING TABLE silver_small PARTITIONED BY (day) AS
+         SELECT event_id, CASE WHEN region = 'EMEA' THEN NULL ELSE CAST(event_time AS DATE) END AS day FROM STREAM bronze_sales;"
+    );
+    job.write("sql/gold_revenue.sql", &sql);
+    job.produce(1_000, 5);
+    job.run_to_end(&[]);
+    let nulls = job.value("SELECT count(*) FROM silver.small WHERE day IS NULL");
+    assert_eq!(nulls, job.value("SELECT count(*) FROM bronze.sales WHERE region = 'EMEA'"));
+    assert!(nulls > 100, "{nulls}");
+    let days = job.value("SELECT count(*) FROM silver.small WHERE day >= DATE '2020-01-01'");
+    assert_eq!(days + nulls, job.value("SELECT count(*) FROM silver.small"));
+}

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use anyhow::Context;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
-use datafusion::catalog::MemorySchemaProvider;
+use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
-use datafusion::prelude::SessionContext;
+use datafusion::functions::expr_fn::nullif;
+use datafusion::prelude::{Expr, SessionContext, cast, ident, lit};
 use sluicebox_lake::TableFolder;
 
 use crate::failure::Usage;
@@ -45,23 +46,65 @@ async fn register(context: &SessionContext, table: &TableFolder) -> anyhow::Resu
             catalog.schema(&table.layer).context("no schema")?
         }
     };
+    let columns = partition_columns(&table.path)?;
+    // DataFusion takes the folder of NULLs for a text: such a column is read as text, and a view above makes it NULL.
+    let as_read = columns.iter().map(|c| {
+        let kind = if c.nulls { DataType::Utf8 } else { c.kind.clone() };
+        (c.name.clone(), kind)
+    });
     let url = ListingTableUrl::parse(format!("{}/", table.path.display()))?;
     let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
         .with_file_extension(".parquet")
-        .with_table_partition_cols(partition_columns(&table.path)?);
+        .with_table_partition_cols(as_read.collect());
     let files = options.infer_schema(&state, &url).await?;
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(files);
-    schema.register_table(table.table.clone(), Arc::new(ListingTable::try_new(config)?))?;
+    let listing: Arc<dyn TableProvider> = Arc::new(ListingTable::try_new(config)?);
+    let provider = if columns.iter().any(|c| c.nulls) { with_nulls(context, listing, &columns)? } else { listing };
+    schema.register_table(table.table.clone(), provider)?;
     Ok(())
 }
 
-/// The columns in the folders' names, `<column>=<value>`, and the type that all values of each have.
-fn partition_columns(folder: &Path) -> anyhow::Result<Vec<(String, DataType)>> {
+/// `listing` with the folders of NULLs read as NULL.
+fn with_nulls(
+    context: &SessionContext,
+    listing: Arc<dyn TableProvider>,
+    columns: &[PartitionColumn],
+) -> anyhow::Result<Arc<dyn TableProvider>> {
+    let fields = listing.schema();
+    let expressions: Vec<Expr> = fields
+        .fields()
+        .iter()
+        .map(|field| match columns.iter().find(|c| c.nulls && c.name == *field.name()) {
+            Some(column) => {
+                let value = nullif(ident(field.name()), lit(NULL_FOLDER));
+                cast(value, column.kind.clone()).alias(field.name())
+            }
+            None => ident(field.name()),
+        })
+        .collect();
+    Ok(context.read_table(listing)?.select(expressions)?.into_view())
+}
+
+/// A column in the folders' names.
+struct PartitionColumn {
+    name: String,
+    /// The type that all its values have.
+    kind: DataType,
+    /// Whether one of its folders is that of NULL.
+    nulls: bool,
+}
+
+/// How a folder's name says NULL.
+const NULL_FOLDER: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// The columns in the folders' names, `<column>=<value>`, outermost first.
+fn partition_columns(folder: &Path) -> anyhow::Result<Vec<PartitionColumn>> {
     let mut columns = Vec::new();
     let mut dirs = vec![folder.to_owned()];
     loop {
         let mut name = None;
         let mut kind = None;
+        let mut nulls = false;
         let mut next = Vec::new();
         for dir in &dirs {
             for entry in std::fs::read_dir(dir)? {
@@ -70,15 +113,19 @@ fn partition_columns(folder: &Path) -> anyhow::Result<Vec<(String, DataType)>> {
                 else {
                     continue;
                 };
-                let own = value_type(value);
-                kind = Some(kind.map_or_else(|| own.clone(), |k| if k == own { k } else { DataType::Utf8 }));
                 name = Some(column.to_owned());
+                if value == NULL_FOLDER {
+                    nulls = true;
+                } else {
+                    let own = value_type(value);
+                    kind = Some(kind.map_or_else(|| own.clone(), |k| if k == own { k } else { DataType::Utf8 }));
+                }
                 next.push(path);
             }
         }
-        match (name, kind) {
-            (Some(name), Some(kind)) => columns.push((name, kind)),
-            _ => return Ok(columns),
+        match name {
+            Some(name) => columns.push(PartitionColumn { name, kind: kind.unwrap_or(DataType::Utf8), nulls }),
+            None => return Ok(columns),
         }
         dirs = next;
     }
