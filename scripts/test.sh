@@ -13,7 +13,8 @@ case $what in all | rust | real) ;; *) echo "usage: scripts/test.sh [rust|real]"
 
 # `query` by DuckDB, so that what the binary wrote is read by another engine than the one that wrote it.
 eval "$(scripts/libduckdb.sh)"
-features=(--features sluicebox/duckdb)
+# Fault points, so that the binary can be stopped at each of them.
+features=(--features sluicebox/duckdb,sluicebox/faults)
 if [ "$what" != real ]; then
   cargo test --workspace "${features[@]}" --locked
 fi
