@@ -78,7 +78,14 @@ impl Engine {
         if let Some(offsets) = self.replay.take() {
             self.one_batch(offsets, observer).await?;
         }
-        let mut run_end = if self.available_now() { Some(self.run_end(true).await?) } else { None };
+        let mut run_end = None;
+        if self.available_now() {
+            let mut stopped = stop.clone();
+            run_end = tokio::select! {
+                end = self.run_end(true) => Some(end?),
+                Ok(_) = stopped.wait_for(|stop| *stop) => return Ok(self.progress.clone()),
+            };
+        }
         let mut resumed_end = run_end.is_some() && self.unfinished_end().is_some();
         let mut purge: Option<JoinHandle<Result<(), CheckpointError>>> = None;
         let mut discovered = self.config.clock.monotonic();
@@ -86,7 +93,11 @@ impl Engine {
             let now = self.config.clock.monotonic();
             if run_end.is_none() && now.saturating_sub(discovered) >= DISCOVERY {
                 discovered = now;
-                self.discover().await?;
+                // A broker that is away is waited for in there: whoever stops the run then has nothing to finish.
+                tokio::select! {
+                    found = self.discover() => found?,
+                    Ok(_) = stop.wait_for(|stop| *stop) => break,
+                }
             }
             match self.next(run_end.as_ref()).await? {
                 Next::Run(admission) => {

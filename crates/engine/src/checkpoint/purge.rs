@@ -20,6 +20,12 @@ pub fn keep_from(newest: u64) -> u64 {
     newest.saturating_sub(KEEP - 1)
 }
 
+/// Whether the state file `name` is of a batch up to `newest`. A purge runs beside the batches after it, whose files no
+/// commit names yet: they, and what is not whole, are left alone.
+fn is_over(name: &str, newest: u64) -> bool {
+    name.split_once('-').and_then(|(batch, _)| batch.parse::<u64>().ok()).is_some_and(|batch| batch <= newest)
+}
+
 impl Checkpoint {
     /// Removes the records of batches before [`keep_from`] `(newest.batch_id)`, and the state files that neither
     /// `newest` nor any commit that stays names.
@@ -56,11 +62,54 @@ impl Checkpoint {
             for entry in entries {
                 let entry = entry.map_err(|e| FileError::new("list", &dir, e))?;
                 let name = entry.file_name().to_string_lossy().into_owned();
-                if !named.contains(&format!("state/{operator}/{name}")) {
+                if is_over(&name, newest.batch_id) && !named.contains(&format!("state/{operator}/{name}")) {
                     fs::remove_file(entry.path()).map_err(|e| FileError::new("remove", entry.path(), e))?;
                 }
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::checkpoint::records::{OperatorState, StateFile};
+
+    fn commit(batch_id: u64, deltas: &[&str]) -> Commit {
+        let files = deltas.iter().map(|path| StateFile { path: (*path).to_owned(), bytes: 0, checksum: String::new() });
+        let state = OperatorState { fingerprint: String::new(), snapshot: None, deltas: files.collect() };
+        Commit {
+            batch_id,
+            epoch: 1,
+            files: Vec::new(),
+            positions: Vec::new(),
+            watermarks: BTreeMap::new(),
+            schemas: BTreeMap::new(),
+            state: BTreeMap::from([("op".to_owned(), state)]),
+        }
+    }
+
+    #[test]
+    fn a_purge_leaves_what_commits_name_and_what_the_next_batch_is_writing() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(dir.path());
+        checkpoint.prepare().unwrap();
+        let state = dir.path().join("state/op");
+        fs::create_dir(&state).unwrap();
+        let names = ["000000007-1.delta.arrow", "000000008-1.delta.arrow", "000000009-1.delta.arrow", ".tmp-1-2-x"];
+        for name in names {
+            fs::write(state.join(name), "").unwrap();
+        }
+        let newest = commit(8, &["state/op/000000008-1.delta.arrow"]);
+        checkpoint.write_commit(&newest).unwrap();
+        checkpoint.purge(&newest).unwrap();
+        let mut left: Vec<String> =
+            fs::read_dir(&state).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        left.sort();
+        assert_eq!(left, [".tmp-1-2-x", "000000008-1.delta.arrow", "000000009-1.delta.arrow"]);
     }
 }
