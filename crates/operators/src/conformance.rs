@@ -9,7 +9,7 @@ use arrow::ipc::writer::StreamWriter;
 
 use crate::operator::Operator;
 
-/// One batch of a scenario: the rows that are not late, and W at its end.
+/// One batch of a scenario: the rows that are not late, and W at its end: once known it stays known.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
     pub rows: Vec<RecordBatch>,

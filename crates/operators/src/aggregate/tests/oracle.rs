@@ -166,6 +166,23 @@ fn every_aggregate_lives_through_a_restore() {
 }
 
 #[test]
+fn many_runs_of_a_pane_are_reduced_alike_however_they_came_back() {
+    // Numbers of groups that rise and fall, so that runs of all sizes follow each other.
+    let later = |n: i64| if n > 17 { 600 } else { 0 };
+    let events =
+        |n: i64| (0..1 + n * 5 % 7).map(|at| (n + at + later(n), (at % 6) as u8, n * 3 - at)).collect::<Vec<_>>();
+    let watermark = |n: i64| match n {
+        17 | 18 => Some(500 * SECOND),
+        19 => Some(2_000 * SECOND),
+        _ => None,
+    };
+    let batch = |n: i64| Batch { rows: vec![rows(&events(n))], watermark: watermark(n) };
+    let node = node(&["k", "n"], "sum(0.1 * i), avg(0.3 * v), array_agg(i)", hopping(1_000, 500, 0));
+    let out = block_on(conforms(|| operator(&node), &(0..20).map(batch).collect::<Vec<_>>()));
+    assert_eq!(out.len(), 2);
+}
+
+#[test]
 fn keys_of_every_kind_are_grouped_like_a_batch_query() {
     let (batches, rows) = long();
     let watermark = batches.last().unwrap().watermark;
