@@ -4,12 +4,14 @@
 #   scripts/bench.sh [OPTION]...          for example --events 200000 --latency-seconds 5; --help lists them
 #
 # Brings up Kafka and a registry (scripts/servers.sh) and takes them down again, unless the environment names some
-# (KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL). Builds in the release profile.
+# (KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL). Builds in the release profile; SLUICEBOX_BENCH_PROFILE=dev takes the
+# one of the tests, which shows that the bench runs and not how fast anything is.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$HERE/.."
-cargo build --release --bench pipeline --bin sluicebox
+profile=${SLUICEBOX_BENCH_PROFILE:-release}
+cargo build --profile "$profile" --bench pipeline --bin sluicebox
 
 if [ -z "${KAFKA_BOOTSTRAP_SERVERS:-}" ] || [ -z "${SCHEMA_REGISTRY_URL:-}" ]; then
   SLUICEBOX_SERVERS=$(mktemp -d "${TMPDIR:-/tmp}/sluicebox-bench-servers.XXXXXX")
@@ -17,4 +19,4 @@ if [ -z "${KAFKA_BOOTSTRAP_SERVERS:-}" ] || [ -z "${SCHEMA_REGISTRY_URL:-}" ]; t
   trap '"$HERE/servers.sh" down' EXIT
   eval "$("$HERE/servers.sh" up)"
 fi
-cargo bench --bench pipeline -- "$@"
+cargo bench --profile "$profile" --bench pipeline -- "$@"
