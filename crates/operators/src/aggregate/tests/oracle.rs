@@ -2,6 +2,8 @@
 //! that hold it, less the windows that end after the final watermark. Rows stand in the order that the operator promises
 //! to aggregates without ORDER BY: panes in time order, rows of a pane as they came.
 
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+
 use super::*;
 
 /// The start of every window that holds `time`, by search.
@@ -208,19 +210,16 @@ fn keys_of_every_kind_are_grouped_like_a_batch_query() {
     }
 }
 
-#[test]
-fn under_memory_pressure_and_with_many_groups_the_result_is_the_same() {
-    use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-    let runtime = RuntimeEnvBuilder::new().with_memory_limit(1 << 20, 1.0).build_arc().unwrap();
-    let mut config = SessionConfig::new().with_target_partitions(1).with_batch_size(512);
-    config.options_mut().execution.skip_partial_aggregation_probe_rows_threshold = 100;
-    let tight = SessionContext::new_with_config_rt(config, runtime);
+/// Whether the operator under `pressure` gives the deltas and rows of one without. Groups are new for 12,000 rows of each
+/// batch, then come again: whoever gives up looking for groups half way has them twice.
+fn is_unmoved(pressure: &SessionContext) {
     let node = node(&["i", "s"], "count(*), sum(v)", tumbling(10));
-    let mut operators = [WindowAggregate::try_new(&node, &tight.state()).unwrap(), operator(&node)];
+    let mut operators = [WindowAggregate::try_new(&node, &pressure.state()).unwrap(), operator(&node)];
     for batch in 0..3 {
-        let events: Vec<_> = (0..20_000).map(|at| (at % 1_000, 1, at * 3 + batch)).collect();
+        let events: Vec<_> = (0..20_000).map(|at| (at % 12_000 % 1_000, 1, at % 12_000 * 3 + batch)).collect();
+        let chunks: Vec<RecordBatch> = events.chunks(500).map(unplaced).collect();
         let deltas = operators.each_mut().map(|operator| {
-            block_on(operator.process(&[rows(&events)])).unwrap();
+            block_on(operator.process(&chunks)).unwrap();
             operator.delta().unwrap().unwrap()
         });
         assert_eq!(deltas[0].num_rows(), deltas[1].num_rows(), "a delta is compact");
@@ -228,6 +227,30 @@ fn under_memory_pressure_and_with_many_groups_the_result_is_the_same() {
     }
     let [tight, wide] = operators.each_mut().map(|operator| block_on(operator.close(i64::MAX)).unwrap());
     assert_eq!(text(&tight), text(&wide));
+}
+
+/// Rows of one offset, so that chunks stay as they are.
+fn unplaced(events: &[(i64, u8, i64)]) -> RecordBatch {
+    let seen = |&(time, key, value): &(i64, u8, i64)| Seen {
+        part: 0,
+        offset: 0,
+        event: Event { time: Some(time * SECOND), key, value },
+    };
+    testing::batch(&events.iter().map(seen).collect::<Vec<_>>())
+}
+
+#[test]
+fn many_groups_do_not_make_state_pass_through() {
+    let mut config = SessionConfig::new().with_target_partitions(1);
+    config.options_mut().execution.skip_partial_aggregation_probe_rows_threshold = 100;
+    is_unmoved(&SessionContext::new_with_config(config));
+}
+
+#[test]
+fn memory_pressure_does_not_leave_groups_twice() {
+    let runtime = RuntimeEnvBuilder::new().with_memory_limit(400_000, 1.0).build_arc().unwrap();
+    let config = SessionConfig::new().with_target_partitions(1).with_batch_size(512);
+    is_unmoved(&SessionContext::new_with_config_rt(config, runtime));
 }
 
 fn window() -> impl Strategy<Value = Window> {
