@@ -52,7 +52,7 @@ static RAW: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
-/// The schema of [`RawEvents::events`]; the positions are in [`column`].
+/// The schema of [`RawEvents::events`]; the positions are in [`mod@column`].
 #[must_use]
 pub fn raw_schema() -> SchemaRef {
     Arc::clone(&RAW)
