@@ -39,21 +39,32 @@ pub fn section(place: Place, rate: u64, seconds: u64, options: &[String]) -> any
     let mut command = topic.command(env!("CARGO_BIN_EXE_sluicebox"), topic.base());
     command.args(["run", "bench.sql", "--trigger", "0 seconds", "--progress", "json", "--set"]);
     command.arg(format!("sales_events.subscribe={}", topic.name)).args(options);
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
-    let stdout = child.stdout.take().context("a piped output")?;
+    let mut child = Running(command.stdout(Stdio::piped()).spawn()?);
+    let stdout = child.0.stdout.take().context("a piped output")?;
     let reader = std::thread::spawn(move || {
         BufReader::new(stdout).lines().map_while(Result::ok).filter_map(|l| serde_json::from_str(&l).ok()).collect()
     });
-    let first = produce(&generator, sink.as_mut(), &clock, Duration::from_secs(seconds), || Ok(child.try_wait()?))?;
+    let first = produce(&generator, sink.as_mut(), &clock, Duration::from_secs(seconds), || Ok(child.0.try_wait()?))?;
     drop(sink);
     std::thread::sleep(Duration::from_secs(1));
-    let stopped = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
-    let status = child.wait()?;
+    let stopped = std::process::Command::new("kill").args(["-TERM", &child.0.id().to_string()]).status()?;
+    let status = child.0.wait()?;
     if !stopped.success() || !status.success() {
         bail!("sluicebox run: {status}");
     }
     let progress: Vec<Value> = reader.join().unwrap_or_default();
     report(place, (rate, seconds), &progress, first)
+}
+
+/// The run that is measured; it ends with the section, however that ends.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail when it has ended, which is what is wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 async fn sink(topic: &Topic, rate: u64) -> anyhow::Result<(Box<dyn EventSink>, SalesConfig)> {
