@@ -33,8 +33,9 @@ mod armed {
         if let Some(path) = LOG.as_deref()
             && let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path)
         {
-            // A log that cannot be written only makes the test that asked for it fail.
-            let _ = writeln!(file, "{name}");
+            // One write a line, for threads and processes append side by side. A log that cannot be written only makes the
+            // test that asked for it fail.
+            let _ = file.write_all(format!("{name}\n").as_bytes());
         }
         if let Some((wanted, count)) = CRASH_AT.as_ref()
             && wanted == name
