@@ -11,7 +11,13 @@ set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$HERE/.."
 profile=${SLUICEBOX_BENCH_PROFILE:-release}
-cargo build --profile "$profile" --bench pipeline --bin sluicebox
+flags=()
+if [ "$profile" = dev ]; then
+  # As scripts/test.sh builds: with other features DataFusion would be built once more.
+  eval "$(scripts/libduckdb.sh)"
+  flags=(--workspace --features sluicebox/duckdb,sluicebox/faults)
+fi
+cargo build --profile "$profile" "${flags[@]}" --bench pipeline --bin sluicebox
 
 if [ -z "${KAFKA_BOOTSTRAP_SERVERS:-}" ] || [ -z "${SCHEMA_REGISTRY_URL:-}" ]; then
   SLUICEBOX_SERVERS=$(mktemp -d "${TMPDIR:-/tmp}/sluicebox-bench-servers.XXXXXX")
@@ -19,4 +25,4 @@ if [ -z "${KAFKA_BOOTSTRAP_SERVERS:-}" ] || [ -z "${SCHEMA_REGISTRY_URL:-}" ]; t
   trap '"$HERE/servers.sh" down' EXIT
   eval "$("$HERE/servers.sh" up)"
 fi
-cargo bench --profile "$profile" --bench pipeline -- "$@"
+cargo bench --profile "$profile" "${flags[@]}" --bench pipeline -- "$@"
