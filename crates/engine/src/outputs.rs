@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use sluicebox_core::provenance;
 use sluicebox_lake::{BatchKey, Check, Owner, ParquetOptions, ParquetTable, StagedFile, TableFormat, owner};
-use sluicebox_pipeline::graph::{Graph, Table};
+use sluicebox_pipeline::graph::Graph;
 
 use crate::EngineError;
 use crate::checkpoint::records::OutputFiles;
@@ -21,7 +21,6 @@ const BATCH_ID: &str = "batch_id";
 pub struct Outputs {
     tables: BTreeMap<String, Arc<ParquetTable>>,
     data_dir: PathBuf,
-    working_dir: PathBuf,
     pipeline: String,
     sources: Vec<String>,
 }
@@ -77,7 +76,6 @@ impl Outputs {
         Ok(Self {
             tables,
             data_dir: data_dir.to_owned(),
-            working_dir: working_dir.to_owned(),
             pipeline: graph.pipeline.name.clone(),
             sources: graph.pipeline.sources.iter().map(|s| s.name.value.clone()).collect(),
         })
@@ -87,12 +85,6 @@ impl Outputs {
     #[must_use]
     pub fn pipeline(&self) -> &str {
         &self.pipeline
-    }
-
-    /// The folder of a table, absolute.
-    #[must_use]
-    pub fn location(&self, table: &Table) -> PathBuf {
-        absolute(&self.working_dir, &table.location)
     }
 
     /// Every folder that the pipeline may write to, in the order of paths.

@@ -1,7 +1,6 @@
 //! The loop: wait for data, plan a batch, make the plan durable, run it, tell how it went.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::select_all;
@@ -327,11 +326,5 @@ impl Engine {
     /// What the live status shows.
     pub(crate) fn status(&mut self) -> Status {
         crate::report::status(&self.progress, &mut self.runner)
-    }
-
-    /// The clock of the run.
-    #[must_use]
-    pub fn clock(&self) -> Arc<dyn sluicebox_core::Clock> {
-        Arc::clone(&self.config.clock)
     }
 }
