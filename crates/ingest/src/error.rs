@@ -197,6 +197,15 @@ pub(crate) fn is_passing(error: &KafkaError) -> bool {
     )
 }
 
+/// Whether a broker does not know a partition that was named to it.
+pub(crate) fn is_unlisted(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as C;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(C::UnknownPartition | C::UnknownTopic | C::UnknownTopicOrPartition | C::UnknownTopicId)
+    )
+}
+
 fn is_misconfigured(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as C;
     matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(..))

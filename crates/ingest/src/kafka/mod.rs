@@ -20,7 +20,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sluicebox_core::{OffsetRange, PartitionId, SystemClock};
 
 use crate::buffer::{Feed, PrefetchBuffer};
-use crate::error::{Result, SourceError, is_passing};
+use crate::error::{Result, SourceError, is_passing, is_unlisted};
 use crate::options::KafkaOptions;
 use crate::source::{Bounds, Buffered, LogIdentity, Source, Taken, check_ends};
 use client::{Client, Context, Outage, Purpose};
@@ -155,9 +155,21 @@ impl Source for KafkaSource {
     }
 
     async fn bounds(&mut self) -> Result<BTreeMap<PartitionId, Bounds>> {
-        let found = self.topics().await?;
-        let selected = self.options.selection.select(&self.name, &self.brokers, &found)?;
-        let bounds = self.ask("learn the offsets", move |client| client::bounds(client, &selected)).await?;
+        let mut pause = FIRST_PAUSE;
+        let bounds = loop {
+            let found = self.topics().await?;
+            let selected = self.options.selection.select(&self.name, &self.brokers, &found)?;
+            match self.ask("learn the offsets", move |client| client::bounds(client, &selected)).await {
+                // Brokers hear of a topic's end, or of its beginning, one after the other: what one lists, the next does
+                // not know. The list is asked for again, and if the topic is gone it says so.
+                Err(SourceError::Kafka { source, .. }) if is_unlisted(&source) => {
+                    self.context.outage.begins(&source.to_string());
+                }
+                answer => break answer?,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        };
         let ends = self.buffer.ends();
         for (id, held) in &bounds {
             ends.learn(id, held.latest);
