@@ -75,7 +75,7 @@ impl Checked {
             .clone()
             .or_else(|| settings.checkpoint.as_ref().map(PathBuf::from))
             .unwrap_or_else(|| PathBuf::from("checkpoints").join(&pipeline.name));
-        let checkpoint = Checkpoint::new(std::path::absolute(dir)?);
+        let checkpoint = Checkpoint::new(std::path::absolute(dir)?).within(std::env::current_dir()?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let mut connections = Vec::new();
         let mut schemas = BTreeMap::new();

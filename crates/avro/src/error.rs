@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use arrow::error::ArrowError;
 use sluicebox_core::durable::FileError;
+use sluicebox_core::sealed::Broken;
 use sluicebox_core::{Blame, Blamed, Retry};
 use thiserror::Error;
 
@@ -55,6 +56,14 @@ pub enum AvroError {
         /// What to do.
         way_out: &'static str,
     },
+    /// A newer Sluicebox wrote a file of the schema cache or of the registry.
+    #[error("{}: {what}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version and the way out.
+        what: Broken,
+    },
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
@@ -88,7 +97,7 @@ impl Blamed for AvroError {
     fn blame(&self) -> Blame {
         match self {
             Self::Registry(e) => e.blame(),
-            Self::ReaderSchema { .. } | Self::NameTaken { .. } => Blame::User,
+            Self::ReaderSchema { .. } | Self::NameTaken { .. } | Self::Newer { .. } => Blame::User,
             Self::Damaged { .. } => Blame::Outside,
             Self::File(e) => e.blame(),
             Self::NotPrepared { .. } | Self::Columns { .. } | Self::RawSchema { .. } => Blame::Us,

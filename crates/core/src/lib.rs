@@ -2,7 +2,8 @@
 //!
 //! **Owns** the words that cross crate borders: partitions and offset ranges ([`offsets`]), raw events ([`raw`]),
 //! the hidden columns that carry provenance and event time ([`provenance`]), fates ([`fate`]), whose fault an error is
-//! ([`blame`]), the clock ([`clock`]), and the file operations on which exactly-once rests ([`durable`], [`fault`]).
+//! ([`blame`]), the clock ([`clock`]), the file operations on which exactly-once rests ([`durable`], [`fault`]), and how
+//! small files are wrapped ([`sealed`]).
 //!
 //! **May not know** Kafka, Avro, SQL, Parquet or DataFusion.
 //!
@@ -17,6 +18,7 @@ pub mod fault;
 pub mod offsets;
 pub mod provenance;
 pub mod raw;
+pub mod sealed;
 
 pub use blame::{Blame, Blamed, Retry};
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -282,7 +282,7 @@ fn refresh(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Logs) -> R
                 locations: outputs.folders().iter().map(|f| f.location.display().to_string()).collect(),
             };
             refuse_foreign(outputs, &record)?;
-            envelope::create(&checkpoint.root().join("refresh"), &record)?;
+            checkpoint.write_refresh(&record)?;
             record
         }
     };

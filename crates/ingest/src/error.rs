@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use sluicebox_core::durable::FileError;
+use sluicebox_core::sealed::Broken;
 use sluicebox_core::{Blame, Blamed, OffsetRange, PartitionId, Retry};
 use thiserror::Error;
 
@@ -95,6 +96,14 @@ pub enum SourceError {
         /// What is wrong.
         what: String,
     },
+    /// A newer Sluicebox wrote a file of the embedded log.
+    #[error("{} cannot be read: {what}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version and the way out.
+        what: Broken,
+    },
     /// A topic that is made or written to is not as the log needs it.
     #[error("topic '{topic}' of the embedded log: {what}")]
     Topic {
@@ -145,7 +154,7 @@ impl SourceError {
 impl Blamed for SourceError {
     fn blame(&self) -> Blame {
         match self {
-            Self::Option { .. } | Self::UnknownTopic { .. } | Self::Topic { .. } => Blame::User,
+            Self::Option { .. } | Self::UnknownTopic { .. } | Self::Topic { .. } | Self::Newer { .. } => Blame::User,
             Self::Kafka { source, .. } if is_misconfigured(source) => Blame::User,
             Self::DataLoss { .. }
             | Self::PastEnd { .. }

@@ -6,6 +6,7 @@ use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 use sluicebox_core::blame::{Blame, Blamed};
 use sluicebox_core::durable::FileError;
+use sluicebox_core::sealed::Broken;
 use thiserror::Error;
 
 use crate::owner::Owner;
@@ -222,6 +223,14 @@ pub enum LakeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A newer Sluicebox wrote the owner's mark.
+    #[error("owner's mark {} cannot be read: {what}", path.display())]
+    NewerOwner {
+        /// The mark.
+        path: PathBuf,
+        /// Its version and the way out.
+        what: Broken,
+    },
     /// A table inside another table's folder.
     #[error(
         "{} lies inside {}, which is a table of its own: readers of the outer one would see both; choose another LOCATION",
@@ -247,6 +256,7 @@ impl Blamed for LakeError {
             | Self::OwnedButNoCheckpoint { .. }
             | Self::FilesButNoCheckpoint { .. }
             | Self::FilesButNoOwner { .. }
+            | Self::NewerOwner { .. }
             | Self::Nested { .. } => Blame::User,
             Self::File(_)
             | Self::Parquet { .. }

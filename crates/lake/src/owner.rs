@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sluicebox_core::durable::{self, Created, FileError};
 use sluicebox_core::fault;
+use sluicebox_core::sealed::{self, Broken};
 
 use crate::error::{LakeError, Result};
 use crate::folder::{is_folder, list, remove_tree};
@@ -21,9 +22,6 @@ use crate::layout;
 
 /// The mark's name, hidden from readers.
 pub const MARK: &str = "_sluicebox_owner";
-
-/// The version of the mark's format.
-const FORMAT: u32 = 1;
 
 /// The owner of a table's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,14 +54,6 @@ impl std::fmt::Display for Owner {
             self.pipeline, self.table, self.query_id, self.generation, self.checkpoint
         )
     }
-}
-
-/// The mark as it is stored.
-#[derive(Debug, Serialize, Deserialize)]
-struct Mark {
-    format: u32,
-    #[serde(flatten)]
-    owner: Owner,
 }
 
 /// What was seen of a folder before a claim.
@@ -167,7 +157,7 @@ pub fn replace(location: &Path, owner: &Owner) -> Result<()> {
 /// Who owns the folder; `None` without a mark.
 ///
 /// # Errors
-/// When the mark cannot be read or is damaged.
+/// When the mark cannot be read, is damaged or of a newer version.
 pub fn read(location: &Path) -> Result<Option<Owner>> {
     let path = location.join(MARK);
     let content = match fs::read(&path) {
@@ -175,13 +165,10 @@ pub fn read(location: &Path) -> Result<Option<Owner>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(FileError::new("read", path, e).into()),
     };
-    let mark: Mark = serde_json::from_slice(&content)
-        .map_err(|e| LakeError::DamagedOwner { path: path.clone(), reason: e.to_string() })?;
-    if mark.format != FORMAT {
-        let reason = format!("it has format {}, and this version knows {FORMAT}", mark.format);
-        return Err(LakeError::DamagedOwner { path, reason });
-    }
-    Ok(Some(mark.owner))
+    sealed::unseal(&content).map(Some).map_err(|broken| match broken {
+        Broken::Damaged(reason) => LakeError::DamagedOwner { path, reason },
+        Broken::Newer(_) => LakeError::NewerOwner { path, what: broken },
+    })
 }
 
 /// Deletes what the table holds, staged files first, then table files, and syncs every folder it deleted from. The mark
@@ -217,11 +204,7 @@ pub fn clear(location: &Path) -> Result<()> {
 }
 
 fn encode(location: &Path, owner: &Owner) -> Result<Vec<u8>> {
-    let mark = Mark { format: FORMAT, owner: owner.clone() };
-    let mut content = serde_json::to_vec_pretty(&mark)
-        .map_err(|e| FileError::new("encode", location.join(MARK), io::Error::other(e)))?;
-    content.push(b'\n');
-    Ok(content)
+    Ok(sealed::seal(owner).map_err(|e| FileError::new("encode", location.join(MARK), io::Error::other(e)))?)
 }
 
 /// The first file below `folder` that readers would see.

@@ -5,8 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sluicebox_core::durable::{self, FileError};
+use sluicebox_core::sealed::{self, Broken};
 
 use crate::error::AvroError;
 use crate::framing::SchemaKey;
@@ -63,27 +64,9 @@ impl SchemaCache {
 
 const WAY_OUT: &str = "remove the file while the schema registry can be reached, and the schema is fetched again";
 
-/// The layout of sealed files that this binary writes and reads.
-const FORMAT: u32 = 1;
-
-/// The first line of a sealed file; its content follows.
-#[derive(Debug, Serialize, Deserialize)]
-struct Seal {
-    /// [`FORMAT`].
-    format: u32,
-    /// [`durable::checksum`] of everything after the first line.
-    checksum: String,
-}
-
 /// `content` as the bytes of a file that can tell whether it is whole.
 pub(crate) fn seal<T: Serialize>(content: &T, path: &Path) -> Result<Vec<u8>, AvroError> {
-    let unwritable = |e: serde_json::Error| FileError::new("write", path, e.into());
-    let body = serde_json::to_vec(content).map_err(unwritable)?;
-    let seal = Seal { format: FORMAT, checksum: durable::checksum(&body) };
-    let mut bytes = serde_json::to_vec(&seal).map_err(unwritable)?;
-    bytes.push(b'\n');
-    bytes.extend_from_slice(&body);
-    Ok(bytes)
+    Ok(sealed::seal(content).map_err(|e| FileError::new("write", path, e.into()))?)
 }
 
 /// The content of the sealed file `path`, or `None` if there is no such file.
@@ -96,21 +79,10 @@ pub(crate) fn read_sealed<T: serde::de::DeserializeOwned>(
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(FileError::new("read", path, e).into()),
     };
-    unseal(&bytes).map(Some).map_err(|problem| AvroError::Damaged { path: path.to_owned(), problem, way_out })
-}
-
-fn unseal<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let end = bytes.iter().position(|b| *b == b'\n').ok_or("its first line is missing")?;
-    let (first, rest) = bytes.split_at(end);
-    let body = rest.get(1..).unwrap_or_default();
-    let seal: Seal = serde_json::from_slice(first).map_err(|e| format!("its first line cannot be read ({e})"))?;
-    if seal.format != FORMAT {
-        return Err(format!("it has format {}, this binary reads {FORMAT}", seal.format));
-    }
-    if seal.checksum != durable::checksum(body) {
-        return Err("its content does not have its checksum, so it was changed or damaged".to_owned());
-    }
-    serde_json::from_slice(body).map_err(|e| format!("its content cannot be read ({e})"))
+    sealed::unseal(&bytes).map(Some).map_err(|broken| match broken {
+        Broken::Damaged(problem) => AvroError::Damaged { path: path.to_owned(), problem, way_out },
+        Broken::Newer(_) => AvroError::Newer { path: path.to_owned(), what: broken },
+    })
 }
 
 #[cfg(test)]
@@ -145,10 +117,13 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         let mut flipped = whole.clone();
         *flipped.last_mut().unwrap() ^= 1;
-        for damaged in [&whole[..whole.len() - 1], &whole[..3], &flipped, b"{\"format\":2,\"checksum\":\"\"}\n"] {
+        for damaged in [&whole[..whole.len() - 1], &whole[..3], &flipped] {
             std::fs::write(&path, damaged).unwrap();
             let error = cache.get(SchemaKey::Id(7)).unwrap_err().to_string();
             assert!(error.contains("id-7.json") && error.contains("remove the file"), "{error}");
         }
+        std::fs::write(&path, "v2 of tomorrow\n{}\n").unwrap();
+        let error = cache.get(SchemaKey::Id(7)).unwrap_err().to_string();
+        assert!(error.contains("id-7.json") && error.contains("newer Sluicebox"), "{error}");
     }
 }

@@ -1,49 +1,41 @@
-//! How every file of a checkpoint is wrapped: a first line `v1 <checksum>`, then JSON.
+//! How every file of a checkpoint is wrapped: as [`sluicebox_core::sealed`] does it, a first line `v1 <checksum>`, then
+//! JSON.
 //!
-//! The checksum is xxh3-64 over everything after the first line, so a truncated or changed file is told from a whole
-//! one, whatever its content means.
+//! So a truncated or changed file is told from a whole one, and one of a newer version from a damaged one, whatever its
+//! content means.
 
 use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sluicebox_core::durable::{self, Created, FileError};
+use sluicebox_core::sealed::{self, Broken};
 
 use super::CheckpointError;
-
-const VERSION: &str = "v1";
 
 /// Wraps `value`.
 ///
 /// # Errors
 /// When the value cannot be written as JSON, which is a bug.
 pub fn wrap<T: Serialize>(value: &T) -> Result<Vec<u8>, CheckpointError> {
-    let body = serde_json::to_string_pretty(value).map_err(CheckpointError::Encode)?;
-    Ok(format!("{VERSION} {}\n{body}\n", durable::checksum(format!("{body}\n").as_bytes())).into_bytes())
+    sealed::seal(value).map_err(CheckpointError::Encode)
 }
 
 /// Takes the value out of `content`, the content of `path`.
 ///
 /// # Errors
-/// When the version is unknown, the checksum is wrong or the JSON is not such a value: the file is damaged.
+/// When the file is damaged: the checksum is wrong, or the JSON is not such a value; or when it is of a newer version.
 pub fn unwrap<T: DeserializeOwned>(path: &Path, content: &[u8]) -> Result<T, CheckpointError> {
-    let damaged = |why: &str| CheckpointError::Damaged { path: path.to_owned(), why: why.to_owned() };
-    let text = std::str::from_utf8(content).map_err(|_| damaged("it is not text"))?;
-    let (head, body) = text.split_once('\n').ok_or_else(|| damaged("it has no first line"))?;
-    let (version, checksum) = head.split_once(' ').ok_or_else(|| damaged("its first line is not `v1 CHECKSUM`"))?;
-    if version != VERSION {
-        return Err(damaged(&format!("its version is `{version}`, this binary reads `{VERSION}`")));
-    }
-    if checksum != durable::checksum(body.as_bytes()) {
-        return Err(damaged("its checksum does not match its content"));
-    }
-    serde_json::from_str(body).map_err(|e| damaged(&format!("its content is not what it should be: {e}")))
+    sealed::unseal(content).map_err(|broken| match broken {
+        Broken::Damaged(why) => CheckpointError::Damaged { path: path.to_owned(), why },
+        Broken::Newer(_) => CheckpointError::Newer { path: path.to_owned(), what: broken },
+    })
 }
 
 /// Reads the value in `path`, or `None` when there is no such file.
 ///
 /// # Errors
-/// When the file cannot be read or is damaged.
+/// When the file cannot be read or used.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, CheckpointError> {
     match std::fs::read(path) {
         Ok(content) => unwrap(path, &content).map(Some),

@@ -10,18 +10,20 @@
 //! refresh                a full refresh in progress                       removed when it is done
 //! ```
 //!
-//! Every file but those below `state/` is wrapped by [`envelope`]; files below `state/` are named with length and
-//! checksum by the commit.
+//! Every file but those below `state/` is wrapped by [`envelope`]; files below `state/` carry their version, and are named
+//! with length and checksum by the commit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use sluicebox_core::durable::{self, Created, FileError};
+use sluicebox_core::sealed::Broken;
 use sluicebox_core::{Blame, Blamed};
 use thiserror::Error;
 
 pub mod envelope;
 mod lock;
+mod place;
 mod purge;
 pub mod records;
 pub mod recovery;
@@ -51,6 +53,14 @@ pub enum CheckpointError {
         path: PathBuf,
         /// What is wrong.
         why: String,
+    },
+    /// A newer Sluicebox wrote a file.
+    #[error("the checkpoint file {} cannot be read: {what}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version and the way out.
+        what: Broken,
     },
     /// A file that must be there is not.
     #[error(
@@ -100,6 +110,7 @@ impl Blamed for CheckpointError {
     fn blame(&self) -> Blame {
         match self {
             Self::Encode(_) => Blame::Us,
+            Self::Newer { .. } => Blame::User,
             _ => Blame::Outside,
         }
     }
@@ -109,12 +120,21 @@ impl Blamed for CheckpointError {
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     root: PathBuf,
+    /// The run's working directory; folders below it are named relative to the checkpoint.
+    project: Option<PathBuf>,
 }
 
 impl Checkpoint {
     /// The checkpoint in `root`, which need not exist.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), project: None }
+    }
+
+    /// The checkpoint as part of the absolute folder `project`: what its records name below that folder is found again
+    /// when the folder has been moved.
+    #[must_use]
+    pub fn within(self, project: impl Into<PathBuf>) -> Self {
+        Self { project: Some(project.into()), ..self }
     }
 
     /// The folder.
@@ -209,7 +229,9 @@ impl Checkpoint {
     /// # Errors
     /// When it is missing or damaged.
     pub fn offsets(&self, id: u64) -> Result<Offsets, CheckpointError> {
-        self.required(&format!("offsets/{id}"))
+        let found: Offsets = self.required(&format!("offsets/{id}"))?;
+        self.of_its_name("offsets", id, found.batch_id)?;
+        Ok(found)
     }
 
     /// `commits/<id>`.
@@ -217,7 +239,21 @@ impl Checkpoint {
     /// # Errors
     /// When it is missing or damaged.
     pub fn commit(&self, id: u64) -> Result<Commit, CheckpointError> {
-        self.required(&format!("commits/{id}"))
+        let mut found: Commit = self.required(&format!("commits/{id}"))?;
+        self.of_its_name("commits", id, found.batch_id)?;
+        for output in &mut found.files {
+            output.location = place::location_of(&self.root, &output.location);
+        }
+        Ok(found)
+    }
+
+    /// Refuses a record under the name of another batch: whole in itself, and wrong where it is.
+    fn of_its_name(&self, folder: &str, name: u64, batch: u64) -> Result<(), CheckpointError> {
+        if name == batch {
+            return Ok(());
+        }
+        let path = self.root.join(folder).join(name.to_string());
+        Err(CheckpointError::Damaged { path, why: format!("it is the record of batch {batch}") })
     }
 
     fn required<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, CheckpointError> {
@@ -247,7 +283,11 @@ impl Checkpoint {
     pub fn write_commit(&self, commit: &Commit) -> Result<(), CheckpointError> {
         self.refuse_later_epochs(commit.epoch)?;
         let path = self.root.join("commits").join(commit.batch_id.to_string());
-        match envelope::create(&path, commit)? {
+        let mut stored = commit.clone();
+        for output in &mut stored.files {
+            output.location = place::name_of(&self.root, self.project.as_deref(), &output.location);
+        }
+        match envelope::create(&path, &stored)? {
             Created::New => Ok(()),
             Created::Exists => {
                 let theirs = self.commit(commit.batch_id)?;
@@ -286,6 +326,23 @@ impl Checkpoint {
     /// # Errors
     /// When the file is damaged.
     pub fn refresh(&self) -> Result<Option<Refresh>, CheckpointError> {
-        envelope::read(&self.root.join("refresh"))
+        let mut found: Option<Refresh> = envelope::read(&self.root.join("refresh"))?;
+        for location in found.iter_mut().flat_map(|refresh| &mut refresh.locations) {
+            *location = place::location_of(&self.root, location);
+        }
+        Ok(found)
+    }
+
+    /// Makes the record of a full refresh durable, unless there is one.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub fn write_refresh(&self, refresh: &Refresh) -> Result<(), CheckpointError> {
+        let mut stored = refresh.clone();
+        for location in &mut stored.locations {
+            *location = place::name_of(&self.root, self.project.as_deref(), location);
+        }
+        envelope::create(&self.root.join("refresh"), &stored)?;
+        Ok(())
     }
 }

@@ -94,7 +94,7 @@ pub struct Commit {
 pub struct OutputFiles {
     /// What wrote them: `table bronze_sales`, `dead letters sales_events`, ...
     pub output: String,
-    /// The output's folder, absolute.
+    /// The output's folder: absolute here, see `place` for how the file names it.
     pub location: String,
     /// Its files.
     pub files: Vec<StagedFile>,
@@ -154,6 +154,6 @@ pub struct Refresh {
     pub id: String,
     /// The generation that the refresh begins.
     pub generation: u64,
-    /// The folders whose files it deletes, absolute.
+    /// The folders whose files it deletes: absolute here, see `place` for how the file names them.
     pub locations: Vec<String>,
 }

@@ -1,6 +1,10 @@
 //! Files of operators' state: Arrow IPC streams, named by batch and epoch, so that no two runs write one name.
+//!
+//! Such a file carries its version in its schema; its length and checksum stand in the commit that names it, and are
+//! compared before a byte of it is decoded.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
@@ -8,9 +12,13 @@ use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
 use sluicebox_core::durable::{self, Created, FileError};
 use sluicebox_core::fault;
+use sluicebox_core::sealed::{Broken, VERSION};
 
 use super::records::StateFile;
 use super::{Checkpoint, CheckpointError};
+
+/// The key of the version in the metadata of a state file's schema.
+const VERSION_KEY: &str = "sluicebox.state.version";
 
 /// What a state file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +66,7 @@ impl Checkpoint {
     /// Reads a file that a commit names.
     ///
     /// # Errors
-    /// When it is missing, of another length or checksum, or no Arrow stream.
+    /// When it is missing, of another length or checksum, of a newer version, or no Arrow stream.
     pub fn read_state(&self, operator: &str, file: &StateFile) -> Result<Vec<RecordBatch>, CheckpointError> {
         let path = self.root.join(&file.path);
         let content = match std::fs::read(&path) {
@@ -69,7 +77,13 @@ impl Checkpoint {
             Err(e) => return Err(FileError::new("read", path, e).into()),
         };
         verify(&path, &content, file)?;
-        decode(&content).map_err(|source| CheckpointError::State { operator: operator.to_owned(), source })
+        let (version, batches) =
+            decode(&content).map_err(|source| CheckpointError::State { operator: operator.to_owned(), source })?;
+        match version {
+            Some(VERSION) => Ok(batches),
+            Some(newer) if newer > VERSION => Err(CheckpointError::Newer { path, what: Broken::Newer(newer) }),
+            _ => Err(CheckpointError::Damaged { path, why: "it does not say of which version it is".to_owned() }),
+        }
     }
 }
 
@@ -92,18 +106,25 @@ fn verify(path: &Path, content: &[u8], file: &StateFile) -> Result<(), Checkpoin
 fn encode(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
     let Some(first) = batches.first() else { return Ok(Vec::new()) };
     let options = IpcWriteOptions::default().try_with_compression(Some(arrow_ipc::CompressionType::ZSTD))?;
-    let mut writer = StreamWriter::try_new_with_options(Vec::new(), &first.schema(), options)?;
+    let version = [(VERSION_KEY.to_owned(), VERSION.to_string())].into();
+    let schema = first.schema().as_ref().clone().with_metadata(version);
+    let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options)?;
     for batch in batches {
         writer.write(batch)?;
     }
     writer.into_inner()
 }
 
-fn decode(content: &[u8]) -> Result<Vec<RecordBatch>, ArrowError> {
-    if content.is_empty() {
-        return Ok(Vec::new());
-    }
-    StreamReader::try_new(content, None)?.collect()
+/// The version that the file says, and its batches without it.
+fn decode(content: &[u8]) -> Result<(Option<u32>, Vec<RecordBatch>), ArrowError> {
+    let reader = StreamReader::try_new(content, None)?;
+    let version = reader.schema().metadata().get(VERSION_KEY).and_then(|version| version.parse().ok());
+    let mut plain = reader.schema().as_ref().clone();
+    plain.metadata.remove(VERSION_KEY);
+    let plain = Arc::new(plain);
+    let batches = reader.map(|batch| RecordBatch::try_new(Arc::clone(&plain), batch?.into_parts().1));
+    let batches = batches.collect::<Result<_, _>>()?;
+    Ok((version, batches))
 }
 
 #[cfg(test)]
@@ -131,5 +152,29 @@ mod tests {
         assert!(matches!(checkpoint.read_state("t.dedup.0", &file), Err(CheckpointError::Damaged { .. })));
         std::fs::remove_file(path).unwrap();
         assert!(matches!(checkpoint.read_state("t.dedup.0", &file), Err(CheckpointError::Missing { .. })));
+    }
+
+    #[test]
+    fn a_state_file_of_another_version_is_refused_with_the_way_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(dir.path());
+        let column: arrow::array::ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+        let batch = RecordBatch::try_from_iter([("k", column)]).unwrap();
+        let refused = |version: Option<&str>| {
+            let metadata = version.map(|v| (VERSION_KEY.to_owned(), v.to_owned())).into_iter().collect();
+            let schema = batch.schema().as_ref().clone().with_metadata(metadata);
+            let mut writer = StreamWriter::try_new(Vec::new(), &schema).unwrap();
+            writer.write(&batch).unwrap();
+            let content = writer.into_inner().unwrap();
+            let path = "state/t.dedup.0/x".to_owned();
+            std::fs::create_dir_all(dir.path().join("state/t.dedup.0")).unwrap();
+            std::fs::write(dir.path().join(&path), &content).unwrap();
+            let file = StateFile { path, bytes: content.len() as u64, checksum: durable::checksum(&content) };
+            checkpoint.read_state("t.dedup.0", &file).map(drop).unwrap_err().to_string()
+        };
+        let newer = refused(Some("2"));
+        assert!(newer.contains("t.dedup.0/x") && newer.contains("newer Sluicebox"), "{newer}");
+        assert!(refused(None).contains("does not say of which version"));
+        assert!(refused(Some("one")).contains("does not say of which version"));
     }
 }

@@ -1,4 +1,4 @@
-//! The small files that describe the log and its topics: one line of JSON, one line with its checksum.
+//! The small files that describe the log and its topics, wrapped as [`sluicebox_core::sealed`] does it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sluicebox_core::durable::{self, Created, FileError};
+use sluicebox_core::sealed::{self, Broken};
 
 use crate::error::{Result, SourceError};
 
-/// The version of the files that this code writes and reads.
-const VERSION: u32 = 1;
 /// `@` is in no topic's name, so these names never meet a topic's folder.
 pub(crate) const LOG_FILE: &str = "@log.json";
 pub(crate) const TOPIC_FILE: &str = "@topic.json";
@@ -21,14 +20,12 @@ pub(crate) const LOCK_FILE: &str = "@lock";
 /// Describes the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LogMeta {
-    pub(crate) version: u32,
     pub(crate) log_id: String,
 }
 
 /// A topic of the embedded log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicMeta {
-    version: u32,
     /// The topic's name.
     pub topic: String,
     /// Changes when the topic is deleted and made anew.
@@ -70,7 +67,7 @@ impl Default for TopicOptions {
 
 impl LogMeta {
     pub(crate) fn new(log_id: String) -> Self {
-        Self { version: VERSION, log_id }
+        Self { log_id }
     }
 }
 
@@ -83,7 +80,6 @@ impl TopicMeta {
         options: TopicOptions,
     ) -> Self {
         Self {
-            version: VERSION,
             topic: topic.to_owned(),
             topic_id,
             partitions,
@@ -98,41 +94,27 @@ impl TopicMeta {
 
 /// Writes `meta` to `path` unless a file is there, durably.
 pub(crate) fn create<T: Serialize>(path: &Path, meta: &T) -> Result<Created> {
-    Ok(durable::create_if_absent(path, content(path, meta)?.as_bytes())?)
+    Ok(durable::create_if_absent(path, &content(path, meta)?)?)
 }
 
 /// Writes `meta` to `path` over what is there, durably and at once.
 pub(crate) fn replace<T: Serialize>(path: &Path, meta: &T) -> Result<()> {
-    Ok(durable::replace(path, content(path, meta)?.as_bytes())?)
+    Ok(durable::replace(path, &content(path, meta)?)?)
 }
 
-fn content<T: Serialize>(path: &Path, meta: &T) -> Result<String> {
-    let body = serde_json::to_string(meta)
-        .map_err(|e| FileError::new("describe", path, io::Error::new(io::ErrorKind::InvalidData, e)))?;
-    let sum = durable::checksum(body.as_bytes());
-    Ok(format!("{body}\n{sum}\n"))
+fn content<T: Serialize>(path: &Path, meta: &T) -> Result<Vec<u8>> {
+    Ok(sealed::seal(meta).map_err(|e| FileError::new("describe", path, e.into()))?)
 }
 
 /// Reads `path`; `None` when it is not there.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+    let content = match fs::read(path) {
+        Ok(content) => content,
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
         Err(e) => return Err(FileError::new("read", path, e).into()),
     };
-    let damaged = |what: String| SourceError::Damaged { path: PathBuf::from(path), byte: 0, what };
-    let (body, sum) =
-        text.trim_end_matches('\n').split_once('\n').ok_or_else(|| damaged("it has no checksum".into()))?;
-    if durable::checksum(body.as_bytes()) != sum {
-        return Err(damaged("its checksum does not fit".into()));
-    }
-    #[derive(Deserialize)]
-    struct Version {
-        version: u32,
-    }
-    let version = serde_json::from_str::<Version>(body).map_err(|e| damaged(e.to_string()))?.version;
-    if version != VERSION {
-        return Err(damaged(format!("it is of version {version}, and this program knows version {VERSION}")));
-    }
-    serde_json::from_str(body).map(Some).map_err(|e| damaged(e.to_string()))
+    sealed::unseal(&content).map(Some).map_err(|broken| match broken {
+        Broken::Damaged(what) => SourceError::Damaged { path: PathBuf::from(path), byte: 0, what },
+        Broken::Newer(_) => SourceError::Newer { path: PathBuf::from(path), what: broken },
+    })
 }

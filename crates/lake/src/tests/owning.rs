@@ -77,16 +77,21 @@ fn hidden_files_are_nobodys() {
 #[test]
 fn a_damaged_mark_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    for content in [
-        "",
-        "{",
-        "{\"format\":1}",
-        "{\"format\":9,\"query_id\":\"q\",\"generation\":1,\"pipeline\":\"p\",\"table\":\"t\",\"checkpoint\":\"c\"}",
-    ] {
+    prepare(dir.path()).unwrap();
+    owner::claim(dir.path(), &me(1)).unwrap();
+    let whole = fs::read_to_string(dir.path().join(MARK)).unwrap();
+    let other = whole.replace("\"generation\": 1", "\"generation\": 2");
+    assert_ne!(whole, other);
+    for content in ["", "{", "v1 0\n{}", &whole[..whole.len() - 2], &other] {
         fs::write(dir.path().join(MARK), content).unwrap();
         let error = owner::claim(dir.path(), &me(1)).unwrap_err();
         assert!(matches!(error, LakeError::DamagedOwner { .. }), "{content}: {error}");
+        assert!(error.to_string().contains(MARK), "{error}");
     }
+    fs::write(dir.path().join(MARK), whole.replacen("v1", "v2", 1)).unwrap();
+    let error = owner::claim(dir.path(), &me(1)).unwrap_err();
+    assert!(matches!(error, LakeError::NewerOwner { .. }), "{error}");
+    assert!(error.to_string().contains(MARK) && error.to_string().contains("newer Sluicebox"), "{error}");
 }
 
 #[test]

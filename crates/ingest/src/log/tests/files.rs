@@ -273,9 +273,14 @@ fn a_damaged_description_stops_with_the_files_name() {
     bench.log.create_topic("t", 1, TopicOptions::default()).unwrap();
     let path = bench.log.topic_dir("t").join("@topic.json");
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replace("\"partitions\":1", "\"partitions\":9")).unwrap();
+    let other = text.replace("\"partitions\": 1", "\"partitions\": 9");
+    assert_ne!(text, other);
+    std::fs::write(&path, other).unwrap();
     let message = bench.log.topics().unwrap_err().to_string();
     assert!(message.contains("@topic.json") && message.contains("checksum"), "{message}");
+    std::fs::write(&path, text.replacen("v1", "v2", 1)).unwrap();
+    let message = bench.log.topics().unwrap_err().to_string();
+    assert!(message.contains("@topic.json") && message.contains("newer Sluicebox"), "{message}");
     // The log keeps its id.
     let again = EmbeddedLog::open(bench.log.root(), Arc::new(ManualClock::at(0))).unwrap();
     assert_eq!(again.id(), bench.log.id());
