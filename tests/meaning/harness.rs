@@ -1,0 +1,233 @@
+//! A topic of the embedded log, and the engine in this process, run over it and cancelled where a case says so.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use sluicebox_avro::store::{NewSchema, RegistryStore};
+use sluicebox_avro::{Decoder, DecoderOptions, Registry, SchemaCache, source_columns};
+use sluicebox_core::{Clock, ManualClock};
+use sluicebox_engine::checkpoint::Checkpoint;
+use sluicebox_engine::checkpoint::records::Commit;
+use sluicebox_engine::progress::{Progress, Status};
+use sluicebox_engine::{ClauseSettings, Config, Engine, Observer, SourceBinding, Trigger};
+use sluicebox_ingest::{EmbeddedLog, Fsync, KafkaOptions, LogSource, Record, TopicOptions};
+use sluicebox_pipeline::{bind, parse};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use crate::PARTITIONS;
+use crate::events::{CLOCK, Content, SCHEMA, Step, encode};
+
+const TOPIC: &str = "e";
+/// So long that no partition becomes idle but at the end of a run.
+const NEVER: i64 = i64::MAX / 4;
+
+/// How a topic is read.
+#[derive(Debug, Clone)]
+pub struct Cut {
+    /// `maxOffsetsPerTrigger`.
+    pub max_offsets: Option<u64>,
+    /// `batch.bytes`.
+    pub batch_bytes: u64,
+    /// Worker threads; 1 is the thread of the test itself.
+    pub threads: usize,
+    /// After how often the run has been woken up it is dropped where it stands, and started again.
+    pub cancels: Vec<u32>,
+}
+
+/// Any way to read.
+pub fn cut() -> impl Strategy<Value = Cut> {
+    let offsets = prop_oneof![2 => Just(None), 3 => (3u64..60).prop_map(Some)];
+    let bytes = prop_oneof![3 => Just(16u64 << 20), 1 => 200u64..3000];
+    let cancels = prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(1u32..90, 1..3)];
+    (offsets, bytes, prop::sample::select(vec![1usize, 4]), cancels)
+        .prop_map(|(max_offsets, batch_bytes, threads, cancels)| Cut { max_offsets, batch_bytes, threads, cancels })
+}
+
+/// A folder with a topic and a registry; removed at the end.
+pub struct World {
+    dir: TempDir,
+    log: EmbeddedLog,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let dir = folder();
+        let log = open_log(dir.path());
+        log.create_topic(TOPIC, i32::try_from(PARTITIONS).unwrap(), TopicOptions::default()).unwrap();
+        let registry = RegistryStore::open(dir.path().join("registry")).unwrap();
+        assert_eq!(registry.register("e-value", &NewSchema::new(SCHEMA)).unwrap().id, 1);
+        Self { dir, log }
+    }
+
+    /// Appends a step's events, a partition after the other.
+    pub fn append(&self, step: &Step) {
+        for (partition, contents) in step.iter().enumerate() {
+            let records: Vec<Record> = contents.iter().map(record).collect();
+            if !records.is_empty() {
+                self.log.append(TOPIC, i32::try_from(partition).unwrap(), &records).unwrap();
+            }
+        }
+        self.log.flush().unwrap();
+    }
+
+    /// The working directory of one way to read the topic.
+    pub fn job(&self, way: usize) -> Job {
+        Job { world: self.dir.path().to_owned(), dir: self.dir.path().join(format!("way{way}")) }
+    }
+}
+
+/// In memory where there is such a place: thousands of files are synced.
+fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let builder = tempfile::Builder::new();
+    if std::env::var_os("TMPDIR").is_none()
+        && memory.is_dir()
+        && let Ok(dir) = tempfile::Builder::new().prefix("sluicebox-meaning-").tempdir_in(memory)
+    {
+        return dir;
+    }
+    builder.tempdir().unwrap()
+}
+
+fn open_log(root: &Path) -> EmbeddedLog {
+    EmbeddedLog::open_with(root.join("log"), Arc::new(ManualClock::at(CLOCK)), Fsync::OnFlush).unwrap()
+}
+
+fn record(content: &Content) -> Record {
+    let value = match content {
+        Content::Row(row) => Some(encode(row, 1)),
+        Content::Tombstone => None,
+        Content::Malformed(bytes, _) => Some(bytes.clone()),
+    };
+    Record { timestamp_ms: Some(CLOCK / 1000), value: value.map(Bytes::from), ..Record::default() }
+}
+
+/// A pipeline's working directory.
+pub struct Job {
+    world: PathBuf,
+    dir: PathBuf,
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn batch(&mut self, _: &Progress, _: &Status) {}
+}
+
+impl Job {
+    /// A folder below the working directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint::new(self.dir.join("checkpoints/m"))
+    }
+
+    /// Reads all there is: cancelled and started again as `cut` says, then to the end.
+    pub fn run(&self, sql: &str, cut: &Cut) {
+        std::fs::create_dir_all(&self.dir).unwrap();
+        for polls in &cut.cancels {
+            self.attempt(sql, cut, Some(*polls));
+        }
+        assert!(self.attempt(sql, cut, None), "a run that nobody stopped came to its end");
+    }
+
+    /// Whether it came to its end.
+    fn attempt(&self, sql: &str, cut: &Cut, polls: Option<u32>) -> bool {
+        let mut builder = match cut.threads {
+            1 => tokio::runtime::Builder::new_current_thread(),
+            more => {
+                let mut builder = tokio::runtime::Builder::new_multi_thread();
+                builder.worker_threads(more);
+                builder
+            }
+        };
+        // Dropped with all that was running on it; what blocks is waited for, as a crash would not.
+        let runtime = builder.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let run = async {
+                let mut engine = Engine::open(self.config(sql, cut).await).await?;
+                let (_stop, stopped) = watch::channel(false);
+                engine.run(stopped, &mut Nobody).await
+            };
+            match dropped_after(Box::pin(run), polls).await {
+                Some(Ok(_)) => true,
+                Some(Err(error)) => panic!("{error}\n{sql}"),
+                None => false,
+            }
+        })
+    }
+
+    async fn config(&self, sql: &str, cut: &Cut) -> Config {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(CLOCK));
+        let store = RegistryStore::open(self.world.join("registry")).unwrap();
+        let registry: Arc<dyn Registry> = Arc::new(store);
+        let reader = registry.latest("e-value").await.unwrap();
+        let pipeline = parse("m.sql", sql, &[]).unwrap_or_else(|e| panic!("{e}\n{sql}"));
+        let columns = BTreeMap::from([("e".to_owned(), source_columns("e", &reader).unwrap())]);
+        let graph = bind::bind(pipeline, &columns).unwrap_or_else(|e| panic!("{e}\n{sql}"));
+        let checkpoint = self.checkpoint();
+        let cache = SchemaCache::open(checkpoint.source_dir("e").join("schemas")).unwrap();
+        let decoder = Decoder::new(DecoderOptions::new("e"), reader.clone(), registry, cache).unwrap();
+        let pairs = [("subscribe", TOPIC), ("startingOffsets", "earliest")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let options = KafkaOptions::from_options("e", &pairs, &|_| None).unwrap();
+        let source = LogSource::new("e", open_log(&self.world), options, cut.batch_bytes).unwrap();
+        Config {
+            sources: vec![SourceBinding {
+                name: "e".to_owned(),
+                description: "Log[e]".to_owned(),
+                source: Box::new(source),
+                decoder: Arc::new(decoder),
+                reader,
+                max_offsets: cut.max_offsets,
+                clauses: ClauseSettings { idle_timeout_micros: NEVER, max_future_micros: 3_600_000_000 },
+            }],
+            graph,
+            session: bind::functions::session_state(1),
+            checkpoint,
+            working_dir: self.dir.clone(),
+            data_dir: self.dir.join("data"),
+            trigger: Trigger::AvailableNow,
+            batch_bytes: cut.batch_bytes,
+            samples: 3,
+            parquet: BTreeMap::new(),
+            clock,
+            take_over: false,
+            full_refresh: false,
+            repin: Vec::new(),
+        }
+    }
+
+    /// The newest commit; none if the topic never had an event.
+    pub fn newest(&self) -> Option<Commit> {
+        let checkpoint = self.checkpoint();
+        checkpoint.commit_ids().unwrap().last().map(|id| checkpoint.commit(*id).unwrap())
+    }
+
+    /// Where all clauses of the pipeline stand.
+    pub fn watermark(&self, place: &str) -> Option<i64> {
+        let newest = self.newest()?;
+        let mut all: Vec<Option<i64>> = newest.watermarks.values().map(|state| state.watermark).collect();
+        all.dedup();
+        assert!(all.len() <= 1, "{place}: clauses over the same rows differ: {:?}", newest.watermarks);
+        all.first().copied().flatten()
+    }
+}
+
+/// What `future` gives, or nothing when it was polled `polls` times before.
+async fn dropped_after<F: Future + Unpin>(mut future: F, polls: Option<u32>) -> Option<F::Output> {
+    let mut left = polls;
+    std::future::poll_fn(move |context| {
+        if left == Some(0) {
+            return std::task::Poll::Ready(None);
+        }
+        left = left.map(|n| n - 1);
+        std::pin::Pin::new(&mut future).poll(context).map(Some)
+    })
+    .await
+}

@@ -1,0 +1,97 @@
+//! What tables mean: events, disorder, cuts, crashes and pipelines chosen at random, compared with an oracle.
+//!
+//! A case is a pipeline out of a family ([`pipeline`]), events ([`events`]), how they are appended in several steps, and two
+//! ways to read them ([`harness`]): other batches, another number of threads, cancelled at other moments. After each step
+//! every table of both must equal the oracle: a model of lateness, deduplication and windows in plain loops ([`model`]),
+//! which shares no code with the engine, and DataFusion's own batch aggregation over all rows at once ([`oracle`]). The
+//! ledger of every batch is computed again from the files ([`ledger`]), and the newest batch is taken back and replayed,
+//! which must give the same bytes ([`replay`]).
+//!
+//! `PROPTEST_CASES` chooses how many cases a property tries. A case that fails is printed, made smaller, and kept in
+//! `tests/meaning/regressions.txt`, which is tried first the next time.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+
+mod events;
+mod harness;
+mod ledger;
+mod model;
+mod oracle;
+mod pipeline;
+mod replay;
+mod tables;
+
+#[cfg(feature = "duckdb")]
+mod by_duckdb;
+
+use events::{Event, log_of};
+use harness::{Cut, World};
+use model::Model;
+use pipeline::Shape;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, FileFailurePersistence};
+
+/// Partitions of the topic.
+pub const PARTITIONS: usize = 3;
+
+/// One case.
+#[derive(Debug, Clone)]
+struct Case {
+    shape: Shape,
+    /// What is appended before each run.
+    steps: Vec<Vec<Event>>,
+    /// Two ways to read it.
+    cuts: [Cut; 2],
+}
+
+fn case(shape: impl Strategy<Value = Shape>) -> impl Strategy<Value = Case> {
+    let steps = prop::collection::vec(prop::collection::vec(events::event(), 0..60), 1..4);
+    (shape, steps, [harness::cut(), harness::cut()]).prop_map(|(shape, steps, cuts)| Case { shape, steps, cuts })
+}
+
+/// Runs the case in both ways and compares after each step.
+fn try_case(case: &Case) {
+    let world = World::new();
+    let sql = case.shape.sql();
+    let logs = log_of(&case.steps, case.shape.copies_cross_partitions());
+    let mut models = [Model::new(&case.shape), Model::new(&case.shape)];
+    for (step, events) in logs.iter().enumerate() {
+        world.append(events);
+        for (way, (cut, model)) in case.cuts.iter().zip(&mut models).enumerate() {
+            let place = format!("step {step}, way {way}");
+            let job = world.job(way);
+            job.run(&sql, cut);
+            model.read(events);
+            model.end_run(job.watermark(&place));
+            oracle::compare(model, &job, &place);
+            ledger::check(model, &job, &place);
+        }
+        assert_eq!(models[0].watermark(), models[1].watermark(), "step {step}: the watermark depends on the cut");
+    }
+    for (way, cut) in case.cuts.iter().enumerate() {
+        replay::check(&world.job(way), &sql, cut);
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 40;
+    }
+    config.max_shrink_iters = 200;
+    config.failure_persistence = Some(Box::new(FileFailurePersistence::Direct("tests/meaning/regressions.txt")));
+    config
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn rows_and_copies_are_what_a_batch_query_gives(case in case(pipeline::without_windows())) {
+        try_case(&case);
+    }
+
+    #[test]
+    fn windows_are_what_a_batch_query_gives(case in case(pipeline::with_windows())) {
+        try_case(&case);
+    }
+}
