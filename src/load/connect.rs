@@ -8,6 +8,7 @@ use sluicebox_avro::store::RegistryStore;
 use sluicebox_avro::{AvroError, Decoder, DecoderOptions, HttpOptions, HttpRegistry, PinnedSchema, Registry};
 use sluicebox_avro::{SchemaCache, SchemaText};
 use sluicebox_core::Clock;
+use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_engine::checkpoint::{Checkpoint, envelope};
 use sluicebox_engine::{ClauseSettings, EngineError, SourceBinding};
 use sluicebox_ingest::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Source};
@@ -107,16 +108,18 @@ impl Connection {
             return Ok(None);
         }
         let path = checkpoint.source_dir(&self.name).join("reader");
-        Ok(envelope::read(&path).map_err(EngineError::from)?)
+        Ok(envelope::read(What::Source, &path).map_err(EngineError::from)?)
     }
 
     async fn registered(&self, registry: &Arc<dyn Registry>) -> anyhow::Result<PinnedSchema> {
         let subject = self.subject()?;
         let version = self.pairs.get("value.schema.version").and_then(|v| v.trim().parse().ok());
+        fault::reach(What::Registry, Effect::Call, Phase::Before);
         let found = match version {
             Some(version) => registry.version(&subject, version).await,
             None => registry.latest(&subject).await,
         };
+        fault::reach(What::Registry, Effect::Call, Phase::After);
         Ok(found.map_err(|e| EngineError::from(AvroError::from(e)))?)
     }
 

@@ -3,6 +3,7 @@
 //! Prints rows and megabytes per second of the decoder, which checks every byte, and of `arrow-avro`, which does not,
 //! over the same events in the same run, and the ratio of the two.
 
+#![expect(clippy::disallowed_methods, reason = "a bench tidies up after itself")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark stops at the first surprise and prints")]
 
 use std::hint::black_box;

@@ -16,6 +16,8 @@
 //! **A crash** leaves no effect but schemas in the cache and changes of the embedded registry, each a whole file or none,
 //! which the next start reads.
 
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
+
 pub mod class;
 pub mod decode;
 mod error;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use sluicebox_avro::{Decoded, Writers};
+use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_core::raw::RawEvents;
 use sluicebox_core::{OffsetRange, PartitionId};
 use sluicebox_ingest::Taken;
@@ -111,7 +112,14 @@ impl Engine {
                 .filter(|r| r.partition.source == binding.name && !r.range.is_empty())
                 .map(|r| (r.partition.clone(), r.range))
                 .collect();
-            let events = if own.is_empty() { Taken::default() } else { binding.source.take(&own).await? };
+            let events = if own.is_empty() {
+                Taken::default()
+            } else {
+                fault::reach(What::Events, Effect::Fetch, Phase::Before);
+                let events = binding.source.take(&own).await?;
+                fault::reach(What::Events, Effect::Fetch, Phase::After);
+                events
+            };
             taken.insert(binding.name.clone(), events);
         }
         Ok(taken)
@@ -279,7 +287,10 @@ impl Engine {
         for binding in &mut self.config.sources {
             let own =
                 self.positions.iter().filter(|(p, _)| p.source == binding.name).map(|(p, o)| (p.clone(), *o)).collect();
-            if let Err(error) = binding.source.committed(&own).await {
+            fault::reach(What::Group, Effect::Call, Phase::Before);
+            let told = binding.source.committed(&own).await;
+            fault::reach(What::Group, Effect::Call, Phase::After);
+            if let Err(error) = told {
                 tracing::warn!(
                     "group offsets of source `{}` were not committed, lag tools show old ones: {error}",
                     binding.name

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluicebox_core::PartitionId;
-use sluicebox_core::durable::{self, FileError};
+use sluicebox_core::durable;
+use sluicebox_core::fault::What;
 use sluicebox_lake::{Check, owner};
 
 use crate::EngineError;
@@ -242,8 +243,8 @@ async fn positions(config: &mut Config, last: Option<&Commit>) -> Result<BTreeMa
 
 /// Pins the reader schema beside the starting offsets.
 fn pin_reader(dir: &std::path::Path, reader: &sluicebox_avro::PinnedSchema) -> Result<(), EngineError> {
-    durable::create_dir_durable(dir)?;
-    envelope::create(&dir.join("reader"), reader)?;
+    durable::create_dir_durable(What::Source, dir)?;
+    envelope::create(What::Source, &dir.join("reader"), reader)?;
     Ok(())
 }
 
@@ -258,8 +259,8 @@ fn repin(config: &Config, replay: Option<&Offsets>) -> Result<(), EngineError> {
             });
         }
         let dir = config.checkpoint.source_dir(&binding.name);
-        durable::create_dir_durable(&dir)?;
-        durable::replace(&dir.join("reader"), &envelope::wrap(&binding.reader)?)?;
+        durable::create_dir_durable(What::Source, &dir)?;
+        durable::replace(What::Source, &dir.join("reader"), &envelope::wrap(&binding.reader)?)?;
     }
     Ok(())
 }
@@ -292,7 +293,8 @@ fn refresh(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Logs) -> R
     }
     // The plans go before the commits and the metadata stay to the end: what is left is always this refresh's to finish.
     for folder in ["offsets", "commits", "state", "sources"] {
-        remove_all(&root.join(folder))?;
+        durable::remove_tree(What::Refresh, &root.join(folder))?;
+        durable::sync_dir(What::Refresh, root)?;
     }
     checkpoint.prepare()?;
     let metadata = Metadata {
@@ -308,9 +310,8 @@ fn refresh(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Logs) -> R
         sluicebox_lake::prepare(&folder.location)?;
         owner::replace(&folder.location, &outputs.owner(&folder, &record.id, record.generation, root))?;
     }
-    let path = root.join("refresh");
-    std::fs::remove_file(&path).map_err(|e| FileError::new("remove", &path, e))?;
-    Ok(durable::sync_dir(root)?)
+    durable::remove(What::Refresh, &root.join("refresh"))?;
+    Ok(durable::sync_dir(What::Refresh, root)?)
 }
 
 /// A refresh deletes only what is this pipeline's, by query or by name: folders without an owner must be empty.
@@ -321,18 +322,6 @@ fn refuse_foreign(outputs: &Outputs, record: &Refresh) -> Result<(), EngineError
             Some(owner) if owner.query_id == record.id || owner.pipeline == outputs.pipeline() => {}
             _ => owner::check_unowned(&folder.location)?,
         }
-    }
-    Ok(())
-}
-
-fn remove_all(dir: &std::path::Path) -> Result<(), EngineError> {
-    match std::fs::remove_dir_all(dir) {
-        Ok(()) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(FileError::new("remove", dir, e).into()),
-    }
-    if let Some(parent) = dir.parent() {
-        durable::sync_dir(parent)?;
     }
     Ok(())
 }

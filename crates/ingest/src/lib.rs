@@ -18,6 +18,8 @@
 //! **A crash** leaves nothing behind that matters: fetched bytes are no effect. What a crash of a writer leaves in the
 //! embedded log is said in the docs of its folder, [`EmbeddedLog`].
 
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
+
 mod buffer;
 mod chunk;
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! What tables there are below a root: for `query`, which makes each a view.
 
+use std::fs::{self, DirEntry};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use sluicebox_core::durable::FileError;
+
 use crate::error::Result;
-use crate::folder::{is_folder, list};
+use crate::folder::is_folder;
 use crate::layout;
 
 /// The folders below the root that hold a folder a table.
@@ -63,6 +67,19 @@ fn folders(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         }
     }
     Ok(found)
+}
+
+/// The entries of a folder by name; none if it is not there. A look from outside: no effect of a run.
+fn list(folder: &Path) -> Result<Vec<DirEntry>, FileError> {
+    let listed = |e| FileError::new("list", folder, e);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(listed(e)),
+    };
+    let mut entries = entries.collect::<io::Result<Vec<_>>>().map_err(listed)?;
+    entries.sort_by_key(DirEntry::file_name);
+    Ok(entries)
 }
 
 fn has_parquet(folder: &Path) -> Result<bool> {

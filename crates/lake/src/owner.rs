@@ -7,17 +7,16 @@
 //! and then [`replace`] on every table.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sluicebox_core::durable::{self, Created, FileError};
-use sluicebox_core::fault;
+use sluicebox_core::fault::What;
 use sluicebox_core::sealed::{self, Broken};
 
 use crate::error::{LakeError, Result};
-use crate::folder::{is_folder, list, remove_tree};
+use crate::folder::is_folder;
 use crate::layout;
 
 /// The mark's name, hidden from readers.
@@ -134,12 +133,12 @@ pub fn check_unowned(location: &Path) -> Result<()> {
 /// When the folder belongs to somebody else, or has files and no mark; or a file operation fails.
 pub fn claim(location: &Path, owner: &Owner) -> Result<()> {
     // What is found may not be durable yet: the mark of a run that was killed before it synced the folder.
-    durable::sync_dir(location)?;
+    durable::sync_dir(What::Owner, location)?;
     if decide_claim(location, &observe(location)?, owner)? == Claim::Ours {
         return Ok(());
     }
     let content = encode(location, owner)?;
-    match durable::create_if_absent(&location.join(MARK), &content)? {
+    match durable::create_if_absent(What::Owner, &location.join(MARK), &content)? {
         Created::New => Ok(()),
         Created::Exists => decide_claim(location, &observe(location)?, owner).map(|_| ()),
     }
@@ -150,7 +149,7 @@ pub fn claim(location: &Path, owner: &Owner) -> Result<()> {
 /// # Errors
 /// When the mark cannot be replaced.
 pub fn replace(location: &Path, owner: &Owner) -> Result<()> {
-    durable::replace(&location.join(MARK), &encode(location, owner)?)?;
+    durable::replace(What::Owner, &location.join(MARK), &encode(location, owner)?)?;
     Ok(())
 }
 
@@ -160,11 +159,7 @@ pub fn replace(location: &Path, owner: &Owner) -> Result<()> {
 /// When the mark cannot be read, is damaged or of a newer version.
 pub fn read(location: &Path) -> Result<Option<Owner>> {
     let path = location.join(MARK);
-    let content = match fs::read(&path) {
-        Ok(content) => content,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(FileError::new("read", path, e).into()),
-    };
+    let Some(content) = durable::read(What::Owner, &path)? else { return Ok(None) };
     sealed::unseal(&content).map(Some).map_err(|broken| match broken {
         Broken::Damaged(reason) => LakeError::DamagedOwner { path, reason },
         Broken::Newer(_) => LakeError::NewerOwner { path, what: broken },
@@ -180,24 +175,20 @@ pub fn read(location: &Path) -> Result<Option<Owner>> {
 pub fn clear(location: &Path) -> Result<()> {
     let mut files = Vec::new();
     collect(location, location, &mut files)?;
-    remove_tree(&location.join(layout::STAGING))?;
+    durable::remove_tree(What::Clear, &location.join(layout::STAGING))?;
     let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
     for file in files {
-        match fs::remove_file(&file) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(FileError::new("remove", file, e).into()),
-            _ => {}
-        }
+        durable::remove(What::Clear, &file)?;
         folders.extend(file.ancestors().skip(1).take_while(|f| f.starts_with(location)).map(Path::to_path_buf));
-        fault::point("clear.removed");
     }
     if location.is_dir() {
         folders.insert(location.to_path_buf());
     }
     // Empty partition folders may go too, but need not: a folder that still holds a hidden file stays.
     for folder in folders.iter().rev() {
-        durable::sync_dir(folder)?;
-        if folder != location && list(folder)?.is_empty() {
-            fs::remove_dir(folder).map_err(|e| FileError::new("remove", folder, e))?;
+        durable::sync_dir(What::Clear, folder)?;
+        if folder != location && durable::list(What::Clear, folder)?.is_empty() {
+            durable::remove_dir(What::Clear, folder)?;
         }
     }
     Ok(())
@@ -209,7 +200,7 @@ fn encode(location: &Path, owner: &Owner) -> Result<Vec<u8>> {
 
 /// The first file below `folder` that readers would see.
 fn visible_file(location: &Path, folder: &Path) -> Result<Option<PathBuf>> {
-    for entry in list(folder)? {
+    for entry in durable::list(What::Owner, folder)? {
         if layout::is_hidden(&entry.file_name().to_string_lossy()) {
             continue;
         }
@@ -226,7 +217,7 @@ fn visible_file(location: &Path, folder: &Path) -> Result<Option<PathBuf>> {
 
 /// All files below `folder` that readers would see.
 fn collect(location: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in list(folder)? {
+    for entry in durable::list(What::Clear, folder)? {
         if layout::is_hidden(&entry.file_name().to_string_lossy()) {
             continue;
         }

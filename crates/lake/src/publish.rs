@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use sluicebox_core::durable::{self, FileError};
-use sluicebox_core::fault;
+use sluicebox_core::fault::What;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{LakeError, Result};
@@ -107,17 +107,15 @@ pub fn publish(location: &Path, files: &[StagedFile], check: Check) -> Result<()
         }
     }
     make_folders(location, files)?;
-    fault::point("publish.folders_made");
     for file in files {
         publish_one(location, file, check)?;
     }
     for folder in folders_of_all(location, files).iter().rev() {
-        durable::sync_dir(folder)?;
+        durable::sync_dir(What::Publish, folder)?;
     }
-    fault::point("publish.folders_synced");
     for file in files {
-        unstage(&location.join(&file.staged))?;
-        fault::point("publish.unstaged");
+        // The final name is durable.
+        durable::remove(What::Publish, &location.join(&file.staged))?;
     }
     Ok(())
 }
@@ -127,18 +125,13 @@ fn make_folders(location: &Path, files: &[StagedFile]) -> Result<()> {
     let folders = folders_of_all(location, files);
     let mut parents: Vec<&PathBuf> = Vec::new();
     for folder in folders.iter().filter(|folder| folder.as_path() != location) {
-        match fs::create_dir(folder) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(FileError::new("create folder", folder, e).into());
-            }
-            _ => {}
-        }
+        durable::make_dir(What::Publish, folder)?;
         parents.extend(folder.parent().and_then(|parent| folders.get(parent)));
     }
     parents.sort();
     parents.dedup();
     for parent in parents {
-        durable::sync_dir(parent)?;
+        durable::sync_dir(What::Publish, parent)?;
     }
     Ok(())
 }
@@ -155,13 +148,10 @@ fn publish_one(location: &Path, file: &StagedFile, check: Check) -> Result<()> {
             Step::Done => return Ok(()),
             Step::Link => {}
         }
-        match fs::hard_link(&staged, &target) {
-            Ok(()) => {
-                fault::point("publish.linked");
-                return Ok(());
-            }
-            Err(e) if matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
-            Err(e) => return Err(FileError::new("publish", target, e).into()),
+        match durable::link(What::Publish, &staged, &target) {
+            Ok(()) => return Ok(()),
+            Err(e) if matches!(e.source.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
+            Err(e) => return Err(FileError::new("publish", target, e.source).into()),
         }
     }
     let source = io::Error::other("another process moves the same files");
@@ -199,7 +189,7 @@ fn see(path: &Path, file: &StagedFile, check: Check) -> Result<Seen, FileError> 
     if check == Check::Size || bytes != file.bytes || !metadata.is_file() {
         return Ok(Seen::File { bytes, checksum: None });
     }
-    match checksum(path) {
+    match durable::reading(What::Publish, path, || checksum(path)) {
         Ok(checksum) => Ok(Seen::File { bytes, checksum: Some(checksum) }),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Seen::Absent),
         Err(e) => Err(FileError::new("read", path, e)),
@@ -217,14 +207,6 @@ fn checksum(path: &Path) -> io::Result<String> {
             return Ok(format!("{:016x}", hash.digest()));
         }
         hash.update(buffer.get(..read).unwrap_or_default());
-    }
-}
-
-/// Removes a staged name whose final name is durable.
-fn unstage(staged: &Path) -> Result<(), FileError> {
-    match fs::remove_file(staged) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(FileError::new("remove", staged, e)),
-        _ => Ok(()),
     }
 }
 

@@ -2,13 +2,12 @@
 //! in any commit.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sluicebox_core::durable::{self, FileError};
-use sluicebox_core::fault;
+use sluicebox_core::durable::{self, DurableFile, FileError};
+use sluicebox_core::fault::What;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{LakeError, Result};
@@ -56,9 +55,8 @@ pub fn stage_file(location: &Path, batch: &BatchKey<'_>, target: &str, content: 
 /// Makes the names of the files staged by `epoch` durable.
 pub(crate) fn sync_staging(location: &Path, epoch: u64) -> Result<()> {
     let staging = location.join(layout::STAGING);
-    durable::sync_dir(&staging.join(epoch.to_string()))?;
-    durable::sync_dir(&staging)?;
-    fault::point("stage.folders_synced");
+    durable::sync_dir(What::Stage, &staging.join(epoch.to_string()))?;
+    durable::sync_dir(What::Stage, &staging)?;
     Ok(())
 }
 
@@ -84,17 +82,14 @@ impl StagedWriter {
         }
         let staged = layout::staged_path(batch.epoch, batch.batch_id, target);
         let path = location.join(&staged);
-        let open = || OpenOptions::new().write(true).create(true).truncate(true).open(&path);
-        let file = match open() {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+        let file = match DurableFile::create(What::Stage, &path) {
+            Err(e) if e.source.kind() == io::ErrorKind::NotFound => {
                 let folder = location.join(layout::STAGING).join(batch.epoch.to_string());
-                durable::create_dir_durable(&folder)?;
-                open()
+                durable::create_dir_durable(What::Stage, &folder)?;
+                DurableFile::create(What::Stage, &path)?
             }
-            other => other,
+            other => other?,
         };
-        let file = file.map_err(|e| FileError::new("create", &path, e))?;
-        fault::point("stage.opened");
         let hashing = Hashing { file, hash: Box::new(Xxh3::new()), bytes: 0 };
         Ok(Self { file: BufWriter::with_capacity(BUFFER_BYTES, hashing), staged, target: target.to_owned(), path })
     }
@@ -103,9 +98,7 @@ impl StagedWriter {
     pub(crate) fn finish(self, rows: u64) -> Result<StagedFile> {
         let Self { file, staged, target, path } = self;
         let hashing = file.into_inner().map_err(|e| FileError::new("write", &path, e.into_error()))?;
-        fault::point("stage.written");
-        hashing.file.sync_all().map_err(|e| FileError::new("sync", &path, e))?;
-        fault::point("stage.synced");
+        hashing.file.sync()?;
         Ok(StagedFile {
             staged,
             target,
@@ -127,7 +120,7 @@ impl Write for StagedWriter {
 }
 
 struct Hashing {
-    file: File,
+    file: DurableFile,
     hash: Box<Xxh3>,
     bytes: u64,
 }

@@ -8,6 +8,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Fields, Int32Type, SchemaRef};
 use arrow::error::ArrowError;
 use futures::{StreamExt, TryStreamExt};
+use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_core::provenance;
 use sluicebox_core::raw::RawEvents;
 
@@ -255,7 +256,10 @@ impl Decoder {
         if let Some(text) = self.cache.get(key)? {
             return Ok(self.remember(key, self.writer(&text)));
         }
-        match self.registry.by_key(key).await {
+        fault::reach(What::Registry, Effect::Call, Phase::Before);
+        let found = self.registry.by_key(key).await;
+        fault::reach(What::Registry, Effect::Call, Phase::After);
+        match found {
             Ok(text) => {
                 self.cache.put(key, &text)?;
                 Ok(self.remember(key, self.writer(&text)))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sluicebox_core::durable::{self, FileError};
+use sluicebox_core::fault::What;
 use sluicebox_core::sealed::{self, Broken};
 
 use crate::error::AvroError;
@@ -26,7 +27,7 @@ impl SchemaCache {
     /// When the folder cannot be swept.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, AvroError> {
         let dir = dir.into();
-        durable::sweep_temporaries(&dir)?;
+        durable::sweep_temporaries(What::Schema, &dir)?;
         Ok(Self { dir })
     }
 
@@ -41,7 +42,7 @@ impl SchemaCache {
     /// # Errors
     /// When its file cannot be read, or is not as it was written.
     pub fn get(&self, key: SchemaKey) -> Result<Option<SchemaText>, AvroError> {
-        read_sealed(&self.path(key), WAY_OUT)
+        read_sealed(What::Schema, &self.path(key), WAY_OUT)
     }
 
     /// Keeps `text` as the schema of `key`, durable when this returns. What was put first stays.
@@ -49,8 +50,8 @@ impl SchemaCache {
     /// # Errors
     /// When the file cannot be written.
     pub fn put(&self, key: SchemaKey, text: &SchemaText) -> Result<(), AvroError> {
-        durable::create_dir_durable(&self.dir)?;
-        durable::create_if_absent(&self.path(key), &seal(text, &self.path(key))?)?;
+        durable::create_dir_durable(What::Schema, &self.dir)?;
+        durable::create_if_absent(What::Schema, &self.path(key), &seal(text, &self.path(key))?)?;
         Ok(())
     }
 
@@ -71,14 +72,11 @@ pub(crate) fn seal<T: Serialize>(content: &T, path: &Path) -> Result<Vec<u8>, Av
 
 /// The content of the sealed file `path`, or `None` if there is no such file.
 pub(crate) fn read_sealed<T: serde::de::DeserializeOwned>(
+    what: What,
     path: &Path,
     way_out: &'static str,
 ) -> Result<Option<T>, AvroError> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(FileError::new("read", path, e).into()),
-    };
+    let Some(bytes) = durable::read(what, path)? else { return Ok(None) };
     sealed::unseal(&bytes).map(Some).map_err(|broken| match broken {
         Broken::Damaged(problem) => AvroError::Damaged { path: path.to_owned(), problem, way_out },
         Broken::Newer(_) => AvroError::Newer { path: path.to_owned(), what: broken },

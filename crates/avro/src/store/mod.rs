@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use sluicebox_core::durable::{self, Created, FileError};
+use sluicebox_core::durable::{self, Created};
+use sluicebox_core::fault::What;
 
 use crate::error::AvroError;
 use crate::framing::{Guid, SchemaKey};
@@ -67,7 +68,7 @@ impl RegistryStore {
     /// When the folder cannot be made or read, a change is damaged, or one is missing.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, AvroError> {
         let dir = dir.into();
-        durable::create_dir_durable(&dir)?;
+        durable::create_dir_durable(What::Subject, &dir)?;
         let mut inner = Inner::default();
         inner.catch_up(&dir)?;
         let newest = newest_change(&dir)?;
@@ -270,7 +271,8 @@ impl RegistryStore {
             let (answer, change) = decide(&inner.state)?;
             let Some(change) = change else { return Ok(answer) };
             let path = change_path(&self.dir, inner.applied + 1);
-            let created = durable::create_if_absent(&path, &seal(&change, &path)?).map_err(AvroError::from)?;
+            let created =
+                durable::create_if_absent(What::Subject, &path, &seal(&change, &path)?).map_err(AvroError::from)?;
             if created == Created::New {
                 inner.state.apply(change);
                 inner.applied += 1;
@@ -282,7 +284,7 @@ impl RegistryStore {
 
 impl Inner {
     fn catch_up(&mut self, dir: &Path) -> Result<(), AvroError> {
-        while let Some(change) = read_sealed(&change_path(dir, self.applied + 1), WAY_OUT)? {
+        while let Some(change) = read_sealed(What::Subject, &change_path(dir, self.applied + 1), WAY_OUT)? {
             self.state.apply(change);
             self.applied += 1;
         }
@@ -296,10 +298,9 @@ fn change_path(dir: &Path, number: u64) -> PathBuf {
 
 /// The highest number of a change's file.
 fn newest_change(dir: &Path) -> Result<u64, AvroError> {
-    let listed = |e| FileError::new("list", dir, e);
     let mut newest = 0;
-    for entry in std::fs::read_dir(dir).map_err(listed)? {
-        let name = entry.map_err(listed)?.file_name();
+    for entry in durable::list(What::Subject, dir)? {
+        let name = entry.file_name();
         let number = name.to_str().and_then(|n| n.strip_suffix(".json")).and_then(|n| n.parse().ok());
         newest = newest.max(number.unwrap_or(0));
     }

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sluicebox_core::durable::{self, Created, FileError};
+use sluicebox_core::durable::{self, Created};
+use sluicebox_core::fault::What;
 use sluicebox_core::sealed::{self, Broken};
 
 use super::CheckpointError;
@@ -36,18 +37,14 @@ pub fn unwrap<T: DeserializeOwned>(path: &Path, content: &[u8]) -> Result<T, Che
 ///
 /// # Errors
 /// When the file cannot be read or used.
-pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, CheckpointError> {
-    match std::fs::read(path) {
-        Ok(content) => unwrap(path, &content).map(Some),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(FileError::new("read", path, e).into()),
-    }
+pub fn read<T: DeserializeOwned>(what: What, path: &Path) -> Result<Option<T>, CheckpointError> {
+    durable::read(what, path)?.map(|content| unwrap(path, &content)).transpose()
 }
 
 /// Writes `value` to `path` if no file of that name is there.
 ///
 /// # Errors
 /// When the file cannot be made durable.
-pub fn create<T: Serialize>(path: &Path, value: &T) -> Result<Created, CheckpointError> {
-    Ok(durable::create_if_absent(path, &wrap(value)?)?)
+pub fn create<T: Serialize>(what: What, path: &Path, value: &T) -> Result<Created, CheckpointError> {
+    Ok(durable::create_if_absent(what, path, &wrap(value)?)?)
 }

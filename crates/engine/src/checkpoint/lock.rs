@@ -3,9 +3,10 @@
 //! The lock keeps a second run out while the first lives. The epoch does what a lock cannot: a run that was stopped for
 //! so long that another took over finds records of a higher epoch, or its own record's name taken, and stops.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 
-use sluicebox_core::durable::{Created, FileError};
+use sluicebox_core::durable::{self, Created, DurableFile, FileError};
+use sluicebox_core::fault::What;
 
 use super::records::Epoch;
 use super::{Checkpoint, CheckpointError, envelope};
@@ -35,7 +36,7 @@ impl Checkpoint {
     /// [`CheckpointError::Held`] when another run holds the lock.
     pub fn lock(&self, take_over: bool, run_id: &str, started_micros: i64) -> Result<RunLock, CheckpointError> {
         let path = self.root.join("lock");
-        let file = open(&path)?;
+        let file = DurableFile::open(What::Lock, &path)?.into_file();
         let lock = match file.try_lock() {
             Ok(()) => Some(file),
             Err(TryLockError::WouldBlock) if take_over => None,
@@ -59,8 +60,8 @@ impl Checkpoint {
                 started_micros,
             };
             let path = self.root.join("epochs").join(next.to_string());
-            if envelope::create(&path, &epoch)? == Created::New {
-                let own = open(&path)?;
+            if envelope::create(What::Epoch, &path, &epoch)? == Created::New {
+                let own = DurableFile::open(What::Epoch, &path)?.into_file();
                 own.lock().map_err(|e| FileError::new("lock", &path, e))?;
                 return Ok(RunLock { epoch, lock, _own: own });
             }
@@ -72,8 +73,8 @@ impl Checkpoint {
     /// # Errors
     /// When the folder cannot be listed or the record is damaged.
     pub fn newest_epoch(&self) -> Result<Option<Epoch>, CheckpointError> {
-        match self.ids("epochs")?.into_iter().max() {
-            Some(n) => envelope::read(&self.root.join("epochs").join(n.to_string())),
+        match self.ids(What::Epoch, "epochs")?.into_iter().max() {
+            Some(n) => envelope::read(What::Epoch, &self.root.join("epochs").join(n.to_string())),
             None => Ok(None),
         }
     }
@@ -84,8 +85,9 @@ impl Checkpoint {
     /// When a folder cannot be listed or a file not opened.
     pub fn living_epochs(&self, own: u64) -> Result<Vec<u64>, CheckpointError> {
         let mut living = Vec::new();
-        for epoch in self.ids("epochs")?.into_iter().filter(|e| *e != own) {
-            let file = open(&self.root.join("epochs").join(epoch.to_string()))?;
+        for epoch in self.ids(What::Epoch, "epochs")?.into_iter().filter(|e| *e != own) {
+            let path = self.root.join("epochs").join(epoch.to_string());
+            let file = DurableFile::open(What::Epoch, &path)?.into_file();
             if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
                 living.push(epoch);
             }
@@ -95,7 +97,7 @@ impl Checkpoint {
 
     /// Stops a run that a later one has taken over. The create-if-absent of the records decides; this only tells sooner.
     pub(super) fn refuse_later_epochs(&self, ours: u64) -> Result<(), CheckpointError> {
-        match self.ids("epochs")?.into_iter().max() {
+        match self.ids(What::Epoch, "epochs")?.into_iter().max() {
             Some(theirs) if theirs > ours => Err(CheckpointError::TakenOver { ours, theirs }),
             _ => Ok(()),
         }
@@ -107,24 +109,14 @@ impl Checkpoint {
     /// When a file cannot be removed.
     pub fn forget_epochs(&self, own: u64) -> Result<(), CheckpointError> {
         let living = self.living_epochs(own)?;
-        for epoch in self.ids("epochs")? {
+        for epoch in self.ids(What::Epoch, "epochs")? {
             if epoch < own && !living.contains(&epoch) {
                 let path = self.root.join("epochs").join(epoch.to_string());
-                std::fs::remove_file(&path).map_err(|e| FileError::new("remove", path, e))?;
+                durable::remove(What::Epoch, &path)?;
             }
         }
         Ok(())
     }
-}
-
-fn open(path: &std::path::Path) -> Result<File, FileError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(|e| FileError::new("open", path, e))
 }
 
 fn hostname() -> String {

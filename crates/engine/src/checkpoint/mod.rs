@@ -13,10 +13,10 @@
 //! Every file but those below `state/` is wrapped by [`envelope`]; files below `state/` carry their version, and are named
 //! with length and checksum by the commit.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use sluicebox_core::durable::{self, Created, FileError};
+use sluicebox_core::fault::What;
 use sluicebox_core::sealed::Broken;
 use sluicebox_core::{Blame, Blamed};
 use thiserror::Error;
@@ -151,8 +151,8 @@ impl Checkpoint {
     pub fn prepare(&self) -> Result<(), CheckpointError> {
         for name in ["", "epochs", "sources", "offsets", "state", "commits"] {
             let dir = self.root.join(name);
-            durable::create_dir_durable(&dir)?;
-            durable::sync_dir(&dir)?;
+            durable::create_dir_durable(What::Checkpoint, &dir)?;
+            durable::sync_dir(What::Checkpoint, &dir)?;
         }
         Ok(())
     }
@@ -163,7 +163,12 @@ impl Checkpoint {
     /// When a folder cannot be listed or a file not removed.
     pub fn sweep_temporaries(&self) -> Result<(), CheckpointError> {
         for name in ["", "epochs", "offsets", "commits"] {
-            durable::sweep_temporaries(&self.root.join(name))?;
+            durable::sweep_temporaries(What::Checkpoint, &self.root.join(name))?;
+        }
+        for name in ["sources", "state"] {
+            for entry in durable::list(What::Checkpoint, &self.root.join(name))? {
+                durable::sweep_temporaries(What::Checkpoint, &entry.path())?;
+            }
         }
         Ok(())
     }
@@ -175,27 +180,15 @@ impl Checkpoint {
     pub fn observe(&self) -> Result<Observed, CheckpointError> {
         Ok(Observed {
             metadata: self.root.join("metadata").is_file(),
-            offsets: self.ids("offsets")?.into_iter().max(),
-            commit: self.ids("commits")?.into_iter().max(),
+            offsets: self.ids(What::Offsets, "offsets")?.into_iter().max(),
+            commit: self.ids(What::Commit, "commits")?.into_iter().max(),
         })
     }
 
     /// The ids of the records in `folder`, in no order.
-    fn ids(&self, folder: &str) -> Result<Vec<u64>, CheckpointError> {
-        let dir = self.root.join(folder);
-        let entries = match fs::read_dir(&dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(FileError::new("list", dir, e).into()),
-        };
-        let mut ids = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|e| FileError::new("list", &dir, e))?;
-            if let Ok(id) = entry.file_name().to_string_lossy().parse() {
-                ids.push(id);
-            }
-        }
-        Ok(ids)
+    fn ids(&self, what: What, folder: &str) -> Result<Vec<u64>, CheckpointError> {
+        let entries = durable::list(what, &self.root.join(folder))?;
+        Ok(entries.iter().filter_map(|entry| entry.file_name().to_string_lossy().parse().ok()).collect())
     }
 
     /// The ids of all commits, ascending.
@@ -203,7 +196,7 @@ impl Checkpoint {
     /// # Errors
     /// When the folder cannot be listed.
     pub fn commit_ids(&self) -> Result<Vec<u64>, CheckpointError> {
-        let mut ids = self.ids("commits")?;
+        let mut ids = self.ids(What::Commit, "commits")?;
         ids.sort_unstable();
         Ok(ids)
     }
@@ -213,7 +206,7 @@ impl Checkpoint {
     /// # Errors
     /// When it is damaged.
     pub fn metadata(&self) -> Result<Option<Metadata>, CheckpointError> {
-        envelope::read(&self.root.join("metadata"))
+        envelope::read(What::Metadata, &self.root.join("metadata"))
     }
 
     /// Writes `metadata` at the first start, or replaces it at a refresh.
@@ -221,7 +214,7 @@ impl Checkpoint {
     /// # Errors
     /// When it cannot be made durable.
     pub fn write_metadata(&self, metadata: &Metadata) -> Result<(), CheckpointError> {
-        Ok(durable::replace(&self.root.join("metadata"), &envelope::wrap(metadata)?)?)
+        Ok(durable::replace(What::Metadata, &self.root.join("metadata"), &envelope::wrap(metadata)?)?)
     }
 
     /// `offsets/<id>`.
@@ -229,7 +222,7 @@ impl Checkpoint {
     /// # Errors
     /// When it is missing or damaged.
     pub fn offsets(&self, id: u64) -> Result<Offsets, CheckpointError> {
-        let found: Offsets = self.required(&format!("offsets/{id}"))?;
+        let found: Offsets = self.required(What::Offsets, &format!("offsets/{id}"))?;
         self.of_its_name("offsets", id, found.batch_id)?;
         Ok(found)
     }
@@ -239,7 +232,7 @@ impl Checkpoint {
     /// # Errors
     /// When it is missing or damaged.
     pub fn commit(&self, id: u64) -> Result<Commit, CheckpointError> {
-        let mut found: Commit = self.required(&format!("commits/{id}"))?;
+        let mut found: Commit = self.required(What::Commit, &format!("commits/{id}"))?;
         self.of_its_name("commits", id, found.batch_id)?;
         for output in &mut found.files {
             output.location = place::location_of(&self.root, &output.location);
@@ -256,8 +249,8 @@ impl Checkpoint {
         Err(CheckpointError::Damaged { path, why: format!("it is the record of batch {batch}") })
     }
 
-    fn required<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, CheckpointError> {
-        envelope::read(&self.root.join(name))?.ok_or_else(|| CheckpointError::Missing { name: name.to_owned() })
+    fn required<T: serde::de::DeserializeOwned>(&self, what: What, name: &str) -> Result<T, CheckpointError> {
+        envelope::read(what, &self.root.join(name))?.ok_or_else(|| CheckpointError::Missing { name: name.to_owned() })
     }
 
     /// Makes the plan of a batch durable.
@@ -267,7 +260,7 @@ impl Checkpoint {
     pub fn write_offsets(&self, offsets: &Offsets) -> Result<(), CheckpointError> {
         self.refuse_later_epochs(offsets.epoch)?;
         let path = self.root.join("offsets").join(offsets.batch_id.to_string());
-        match envelope::create(&path, offsets)? {
+        match envelope::create(What::Offsets, &path, offsets)? {
             Created::New => Ok(()),
             Created::Exists => {
                 let theirs: Offsets = self.offsets(offsets.batch_id)?;
@@ -287,7 +280,7 @@ impl Checkpoint {
         for output in &mut stored.files {
             output.location = place::name_of(&self.root, self.project.as_deref(), &output.location);
         }
-        match envelope::create(&path, &stored)? {
+        match envelope::create(What::Commit, &path, &stored)? {
             Created::New => Ok(()),
             Created::Exists => {
                 let theirs = self.commit(commit.batch_id)?;
@@ -301,7 +294,7 @@ impl Checkpoint {
     /// # Errors
     /// When the file is damaged.
     pub fn source_start(&self, source: &str) -> Result<Option<SourceStart>, CheckpointError> {
-        envelope::read(&self.source_dir(source).join("start"))
+        envelope::read(What::Source, &self.source_dir(source).join("start"))
     }
 
     /// Pins the starting offsets of `source`.
@@ -310,8 +303,8 @@ impl Checkpoint {
     /// When the file cannot be made durable.
     pub fn write_source_start(&self, source: &str, start: &SourceStart) -> Result<(), CheckpointError> {
         let dir = self.source_dir(source);
-        durable::create_dir_durable(&dir)?;
-        envelope::create(&dir.join("start"), start)?;
+        durable::create_dir_durable(What::Source, &dir)?;
+        envelope::create(What::Source, &dir.join("start"), start)?;
         Ok(())
     }
 
@@ -326,7 +319,7 @@ impl Checkpoint {
     /// # Errors
     /// When the file is damaged.
     pub fn refresh(&self) -> Result<Option<Refresh>, CheckpointError> {
-        let mut found: Option<Refresh> = envelope::read(&self.root.join("refresh"))?;
+        let mut found: Option<Refresh> = envelope::read(What::Refresh, &self.root.join("refresh"))?;
         for location in found.iter_mut().flat_map(|refresh| &mut refresh.locations) {
             *location = place::location_of(&self.root, location);
         }
@@ -342,7 +335,7 @@ impl Checkpoint {
         for location in &mut stored.locations {
             *location = place::name_of(&self.root, self.project.as_deref(), location);
         }
-        envelope::create(&self.root.join("refresh"), &stored)?;
+        envelope::create(What::Refresh, &self.root.join("refresh"), &stored)?;
         Ok(())
     }
 }

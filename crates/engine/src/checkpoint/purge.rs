@@ -4,9 +4,9 @@
 //! it, and only after the commit that stopped naming it is durable, which holds because this runs after a commit.
 
 use std::collections::BTreeSet;
-use std::fs;
 
-use sluicebox_core::durable::FileError;
+use sluicebox_core::durable;
+use sluicebox_core::fault::What;
 
 use super::records::Commit;
 use super::{Checkpoint, CheckpointError};
@@ -43,9 +43,8 @@ impl Checkpoint {
         }
         self.remove_state_but(&named, newest)?;
         for folder in ["offsets", "commits"] {
-            for id in self.ids(folder)?.into_iter().filter(|id| *id < keep) {
-                let path = self.root.join(folder).join(id.to_string());
-                fs::remove_file(&path).map_err(|e| FileError::new("remove", path, e))?;
+            for id in self.ids(What::Purge, folder)?.into_iter().filter(|id| *id < keep) {
+                durable::remove(What::Purge, &self.root.join(folder).join(id.to_string()))?;
             }
         }
         Ok(())
@@ -54,16 +53,10 @@ impl Checkpoint {
     fn remove_state_but(&self, named: &BTreeSet<String>, newest: &Commit) -> Result<(), CheckpointError> {
         for operator in newest.state.keys() {
             let dir = self.root.join("state").join(operator);
-            let entries = match fs::read_dir(&dir) {
-                Ok(entries) => entries,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(FileError::new("list", dir, e).into()),
-            };
-            for entry in entries {
-                let entry = entry.map_err(|e| FileError::new("list", &dir, e))?;
+            for entry in durable::list(What::Purge, &dir)? {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if is_over(&name, newest.batch_id) && !named.contains(&format!("state/{operator}/{name}")) {
-                    fs::remove_file(entry.path()).map_err(|e| FileError::new("remove", entry.path(), e))?;
+                    durable::remove(What::Purge, &entry.path())?;
                 }
             }
         }
@@ -75,6 +68,7 @@ impl Checkpoint {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use std::collections::BTreeMap;
+    use std::fs;
 
     use super::*;
     use crate::checkpoint::records::{OperatorState, StateFile};

@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
 use sluicebox_core::durable::{self, Created, FileError};
-use sluicebox_core::fault;
+use sluicebox_core::fault::What;
 use sluicebox_core::sealed::{Broken, VERSION};
 
 use super::records::StateFile;
@@ -45,16 +45,16 @@ impl Checkpoint {
         let content =
             encode(batches).map_err(|source| CheckpointError::State { operator: operator.to_owned(), source })?;
         let dir = self.root.join("state").join(operator);
-        durable::create_dir_durable(&dir)?;
+        durable::create_dir_durable(What::State, &dir)?;
         let ending = match kind {
             StateKind::Snapshot => "snapshot",
             StateKind::Delta => "delta",
         };
         let name = format!("{batch_id:09}-{epoch}.{ending}.arrow");
-        fault::point("state.write");
-        if durable::create_if_absent(&dir.join(&name), &content)? == Created::Exists {
-            // This run's own earlier try of the batch: names carry the epoch, so no other run writes them.
-            durable::replace(&dir.join(&name), &content)?;
+        let path = dir.join(&name);
+        if durable::create_if_absent(What::State, &path, &content)? == Created::Exists {
+            // Names carry the epoch, and a run tries a batch once: whoever made it, a commit may name it.
+            return Err(FileError::new("create", path, std::io::ErrorKind::AlreadyExists.into()).into());
         }
         Ok(StateFile {
             path: format!("state/{operator}/{name}"),
@@ -69,13 +69,8 @@ impl Checkpoint {
     /// When it is missing, of another length or checksum, of a newer version, or no Arrow stream.
     pub fn read_state(&self, operator: &str, file: &StateFile) -> Result<Vec<RecordBatch>, CheckpointError> {
         let path = self.root.join(&file.path);
-        let content = match std::fs::read(&path) {
-            Ok(content) => content,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(CheckpointError::Missing { name: file.path.clone() });
-            }
-            Err(e) => return Err(FileError::new("read", path, e).into()),
-        };
+        let content =
+            durable::read(What::State, &path)?.ok_or_else(|| CheckpointError::Missing { name: file.path.clone() })?;
         verify(&path, &content, file)?;
         let (version, batches) =
             decode(&content).map_err(|source| CheckpointError::State { operator: operator.to_owned(), source })?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use arrow::array::RecordBatch;
 use sluicebox_avro::SchemaKey;
 use sluicebox_core::durable::{self, create_dir_durable};
+use sluicebox_core::fault::What;
 use sluicebox_core::{OffsetRange, PartitionId};
 use sluicebox_quality::{BatchReport, InputRange, ReportHeader, SchemaReport, TableCounts, samples_batch};
 
@@ -122,14 +123,14 @@ pub fn failed_update(tables: &[TableOutput], batch_id: u64, folder: &Path) -> Re
     let Some((table, failed)) = tables.iter().find_map(|t| t.failed.as_ref().map(|f| (t, f))) else {
         return Ok(None);
     };
-    create_dir_durable(folder)?;
+    create_dir_durable(What::Failed, folder)?;
     let path = folder.join(format!("{}.{}.json", table.table, file_name(&failed.expectation)));
     let mut content = String::new();
     for sample in &failed.samples {
         content.push_str(&sample.row);
         content.push('\n');
     }
-    durable::replace(&path, content.as_bytes())?;
+    durable::replace(What::Failed, &path, content.as_bytes())?;
     Ok(Some(EngineError::FailUpdate {
         table: table.table.clone(),
         expectation: failed.expectation.clone(),

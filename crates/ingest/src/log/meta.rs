@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sluicebox_core::durable::{self, Created, FileError};
+use sluicebox_core::fault::What;
 use sluicebox_core::sealed::{self, Broken};
 
 use crate::error::{Result, SourceError};
@@ -94,12 +95,12 @@ impl TopicMeta {
 
 /// Writes `meta` to `path` unless a file is there, durably.
 pub(crate) fn create<T: Serialize>(path: &Path, meta: &T) -> Result<Created> {
-    Ok(durable::create_if_absent(path, &content(path, meta)?)?)
+    Ok(durable::create_if_absent(What::Topic, path, &content(path, meta)?)?)
 }
 
 /// Writes `meta` to `path` over what is there, durably and at once.
 pub(crate) fn replace<T: Serialize>(path: &Path, meta: &T) -> Result<()> {
-    Ok(durable::replace(path, &content(path, meta)?)?)
+    Ok(durable::replace(What::Topic, path, &content(path, meta)?)?)
 }
 
 fn content<T: Serialize>(path: &Path, meta: &T) -> Result<Vec<u8>> {

@@ -25,13 +25,14 @@ mod tests;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sluicebox_core::Clock;
-use sluicebox_core::durable::{self, FileError};
+use sluicebox_core::durable::{self, DurableFile, FileError};
+use sluicebox_core::fault::What;
 
 use crate::error::{Result, SourceError};
 use crate::source::Bounds;
@@ -82,7 +83,7 @@ impl EmbeddedLog {
     /// As [`open`](Self::open).
     pub fn open_with(root: impl Into<PathBuf>, clock: Arc<dyn Clock>, fsync: Fsync) -> Result<Self> {
         let root = root.into();
-        durable::create_dir_durable(&root)?;
+        durable::create_dir_durable(What::Topic, &root)?;
         let path = root.join(LOG_FILE);
         let found = match meta::read::<LogMeta>(&path)? {
             Some(found) => Some(found),
@@ -162,11 +163,11 @@ impl EmbeddedLog {
         let dir = self.topic_dir(topic);
         let path = dir.join(TOPIC_FILE);
         // Without this file there is no topic, so a crash below leaves none.
-        fs::remove_file(&path).map_err(|e| FileError::new("remove", &path, e))?;
-        durable::sync_dir(&dir)?;
-        fs::remove_dir_all(&dir).map_err(|e| FileError::new("remove", &dir, e))?;
+        durable::remove(What::Topic, &path)?;
+        durable::sync_dir(What::Topic, &dir)?;
+        durable::remove_tree(What::Topic, &dir)?;
         self.writers().retain(|(t, _), _| t != topic);
-        Ok(durable::sync_dir(&self.inner.root)?)
+        Ok(durable::sync_dir(What::Topic, &self.inner.root)?)
     }
 
     /// A topic, if it is there.
@@ -187,8 +188,8 @@ impl EmbeddedLog {
     pub fn topics(&self) -> Result<BTreeMap<String, TopicMeta>> {
         let root = &self.inner.root;
         let mut out = BTreeMap::new();
-        for entry in fs::read_dir(root).map_err(|e| FileError::new("list", root, e))? {
-            let name = entry.map_err(|e| FileError::new("list", root, e))?.file_name();
+        for entry in durable::list(What::Topic, root)? {
+            let name = entry.file_name();
             if let Some(name) = name.to_str()
                 && let Some(found) = self.topic(name)?
             {
@@ -251,7 +252,9 @@ impl EmbeddedLog {
     }
 
     fn make_partitions(&self, topic: &str, partitions: std::ops::Range<i32>) -> Result<()> {
-        partitions.into_iter().try_for_each(|p| Ok(durable::create_dir_durable(&self.partition_dir(topic, p))?))
+        partitions
+            .into_iter()
+            .try_for_each(|p| Ok(durable::create_dir_durable(What::Topic, &self.partition_dir(topic, p))?))
     }
 
     fn topic_dir(&self, topic: &str) -> PathBuf {
@@ -264,8 +267,7 @@ impl EmbeddedLog {
 
     fn lock(&self) -> Result<File> {
         let path = self.inner.root.join(LOCK_FILE);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|e| FileError::new("open", &path, e))?;
+        let file = DurableFile::open(What::Topic, &path)?.into_file();
         file.lock().map_err(|e| FileError::new("lock", &path, e))?;
         Ok(file)
     }

@@ -1,11 +1,12 @@
 //! Segment files: their names, and walks over the batches in them.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::FileError;
+use sluicebox_core::durable::{self, FileError};
+use sluicebox_core::fault::What;
 
 use super::batch::{self, BatchHeader};
 use crate::error::{Result, SourceError};
@@ -21,8 +22,8 @@ pub(crate) fn path(dir: &Path, base: i64) -> PathBuf {
 /// The first offsets of the segments in `dir`, ascending.
 pub(crate) fn list(dir: &Path) -> Result<Vec<i64>> {
     let mut bases = Vec::new();
-    for entry in fs::read_dir(dir).map_err(|e| FileError::new("list", dir, e))? {
-        let name = entry.map_err(|e| FileError::new("list", dir, e))?.file_name();
+    for entry in durable::list(What::Log, dir)? {
+        let name = entry.file_name();
         let digits = name.to_str().and_then(|n| n.strip_suffix(EXTENSION)).filter(|d| d.len() == 20);
         bases.extend(digits.and_then(|d| d.parse::<i64>().ok()));
     }
@@ -68,7 +69,7 @@ impl Segment {
 
     /// Makes what was read durable, so that nobody acts on bytes that a power loss could take back.
     pub(crate) fn sync(&self) -> Result<()> {
-        Ok(self.file.sync_data().map_err(|e| FileError::new("sync", &self.path, e))?)
+        Ok(durable::sync_file(What::Log, &self.file, &self.path)?)
     }
 
     pub(crate) fn damaged(&self, byte: u64, what: String) -> SourceError {

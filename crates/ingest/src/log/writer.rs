@@ -1,15 +1,14 @@
 //! Appending to one partition, under its lock.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{self, Compression, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
-use sluicebox_core::durable::{self, FileError};
-use sluicebox_core::fault;
+use sluicebox_core::durable::{self, DurableFile, FileError};
+use sluicebox_core::fault::What;
 
 use super::meta::{LOCK_FILE, TopicMeta};
 use super::segment::{self, Segment, Tail};
@@ -47,7 +46,7 @@ pub enum Fsync {
 #[derive(Debug)]
 pub(crate) struct Writer {
     dir: PathBuf,
-    tail: Option<(Segment, File, Tail)>,
+    tail: Option<(Segment, DurableFile, Tail)>,
     pub(crate) dirty: bool,
 }
 
@@ -74,7 +73,7 @@ impl Writer {
         if self.dirty {
             // The last segment only: an older one was synced when it was closed.
             if let Some((_, file, _)) = &self.tail {
-                file.sync_data().map_err(|e| FileError::new("sync", &self.dir, e))?;
+                file.sync()?;
             }
             self.dirty = false;
         }
@@ -83,8 +82,7 @@ impl Writer {
 
     fn lock(&self) -> Result<File> {
         let path = self.dir.join(LOCK_FILE);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|e| FileError::new("open", &path, e))?;
+        let file = DurableFile::open(What::Log, &path)?.into_file();
         file.lock().map_err(|e| FileError::new("lock", &path, e))?;
         Ok(file)
     }
@@ -101,9 +99,7 @@ impl Writer {
                 self.roll(topic, now_ms)?;
             }
             let Some((segment, file, tail)) = &mut self.tail else { break };
-            fault::point("log.before_append");
             file.write_all_at(&encoded, tail.byte).map_err(|e| FileError::new("append to", &segment.path, e))?;
-            fault::point("log.appended");
             tail.byte += encoded.len() as u64;
             tail.next_offset = first + records.len() as i64;
             tail.max_timestamp = records
@@ -141,8 +137,8 @@ impl Writer {
             }
             if reading.len()? > tail.byte {
                 tracing::warn!(file = %reading.path.display(), "cutting off an unfinished append at byte {}", tail.byte);
-                file.set_len(tail.byte).map_err(|e| FileError::new("truncate", &reading.path, e))?;
-                file.sync_all().map_err(|e| FileError::new("sync", &reading.path, e))?;
+                file.truncate(tail.byte)?;
+                file.sync()?;
                 reading.forget();
             }
             self.tail = Some((reading, file, tail));
@@ -150,16 +146,15 @@ impl Writer {
         }
     }
 
-    fn open_last(&self) -> Result<(Segment, File, Tail)> {
+    fn open_last(&self) -> Result<(Segment, DurableFile, Tail)> {
         let base = segment::list(&self.dir)?.last().copied().unwrap_or(0);
         let path = segment::path(&self.dir, base);
         self.open_segment(&path, base)
     }
 
-    fn open_segment(&self, path: &Path, base: i64) -> Result<(Segment, File, Tail)> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
-        let file = file.map_err(|e| FileError::new("open", path, e))?;
-        durable::sync_dir(&self.dir)?;
+    fn open_segment(&self, path: &Path, base: i64) -> Result<(Segment, DurableFile, Tail)> {
+        let file = DurableFile::open(What::Log, path)?;
+        durable::sync_dir(What::Log, &self.dir)?;
         let reading = Segment::open(&self.dir, base)?
             .ok_or_else(|| FileError::new("open", path, std::io::Error::from(std::io::ErrorKind::NotFound)))?;
         Ok((reading, file, Tail::of_empty(base)))
@@ -167,9 +162,8 @@ impl Writer {
 
     /// Closes the segment, begins the next, and deletes what is past its retention.
     fn roll(&mut self, topic: &TopicMeta, now_ms: i64) -> Result<()> {
-        if let Some((segment, file, tail)) = self.tail.take() {
-            file.sync_all().map_err(|e| FileError::new("sync", &segment.path, e))?;
-            fault::point("log.before_roll");
+        if let Some((_, file, tail)) = self.tail.take() {
+            file.sync()?;
             self.tail = Some(self.open_segment(&segment::path(&self.dir, tail.next_offset), tail.next_offset)?);
         }
         self.retain(topic, now_ms)
@@ -197,11 +191,10 @@ impl Writer {
                 break;
             }
             let path = segment::path(&self.dir, *base);
-            fs::remove_file(&path).map_err(|e| FileError::new("remove", &path, e))?;
-            fault::point("log.segment_removed");
+            durable::remove(What::Log, &path)?;
             held -= size;
         }
-        Ok(durable::sync_dir(&self.dir)?)
+        Ok(durable::sync_dir(What::Log, &self.dir)?)
     }
 }
 

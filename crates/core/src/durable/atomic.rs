@@ -1,0 +1,101 @@
+//! Operations that happen wholly or not at all, and are durable when they return.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{DurableFile, FileError, link, list, make_dir, parent_of, rename, sync_dir, tidy};
+use crate::fault::What;
+
+/// What became of a create-if-absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// The file is there now, with the given content, durable.
+    New,
+    /// A file of that name was there before; it is untouched, and its folder has been synced.
+    Exists,
+}
+
+/// What the names of temporary files start with: hidden from every glob.
+pub const TEMPORARY_PREFIX: &str = ".tmp-";
+
+/// Creates `dir` and every missing folder above it, each made durable in its parent.
+///
+/// # Errors
+/// When a folder cannot be made or synced.
+pub fn create_dir_durable(what: What, dir: &Path) -> Result<(), FileError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().filter(|p| !p.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        create_dir_durable(what, parent)?;
+    }
+    make_dir(what, dir)?;
+    sync_dir(what, parent.unwrap_or(Path::new(".")))
+}
+
+/// Makes `content` the content of `path` if no file of that name is there: writes and syncs a temporary file, links it
+/// to the name, syncs the folder. The name never shows unfinished content, and of two callers one gets
+/// [`Created::New`]. The folder must exist.
+///
+/// # Errors
+/// When a step fails; the name is then absent, or another's, or there and maybe not durable.
+pub fn create_if_absent(what: What, path: &Path, content: &[u8]) -> Result<Created, FileError> {
+    let temporary = temporary_name(path);
+    let linked = write_synced(what, &temporary, content).and_then(|()| link(what, &temporary, path));
+    // The link is what counts; a temporary file that stays behind is swept at the next start.
+    let _ = tidy(what, &temporary);
+    let created = match linked {
+        Ok(()) => Created::New,
+        Err(e) if e.source.kind() == io::ErrorKind::AlreadyExists && e.path == path => Created::Exists,
+        Err(e) => return Err(e),
+    };
+    sync_dir(what, parent_of(path))?;
+    Ok(created)
+}
+
+/// Makes `content` the content of `path`, replacing what was there at once: a reader sees the old content or the new.
+///
+/// # Errors
+/// When a step fails; the old content is then still there, or the new one, maybe not durable.
+pub fn replace(what: What, path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let temporary = temporary_name(path);
+    if let Err(error) = write_synced(what, &temporary, content).and_then(|()| rename(what, &temporary, path)) {
+        let _ = tidy(what, &temporary);
+        return Err(error);
+    }
+    sync_dir(what, parent_of(path))
+}
+
+/// Removes the temporary files that a crash left in `dir`. A folder that is not there has none.
+///
+/// # Errors
+/// When the folder cannot be listed or a file not removed.
+pub fn sweep_temporaries(what: What, dir: &Path) -> Result<(), FileError> {
+    for entry in list(what, dir)? {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
+            tidy(what, &entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn write_synced(what: What, path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let mut file = DurableFile::create_new(what, path)?;
+    file.write_all(content).map_err(|e| FileError::new("write", path, e))?;
+    file.sync()
+}
+
+/// A name beside `path` that nobody else has: process ids alone would not do, for in a container each run may have the
+/// same one, and find what the last left.
+#[must_use]
+pub fn temporary_name(path: &Path) -> PathBuf {
+    static RUN: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    parent_of(path).join(format!("{TEMPORARY_PREFIX}{:016x}-{n}-{name}", *RUN))
+}

@@ -1,0 +1,61 @@
+//! The only door for effects on files: every file or folder that a run makes, changes, lists or removes goes through here.
+//!
+//! Each call says [`What`](crate::fault::What) it is for, and each of its steps is an effect with a name
+//! ([`crate::fault`]), so that a crash, a failure or a power loss can be tried before, half-way and after it. Those of
+//! [`create_if_absent`], [`replace`] and [`create_dir_durable`] on which exactly-once rests are durable when they return,
+//! and none shows unfinished content; the others do one step each, and say so.
+
+mod atomic;
+mod file;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::blame::{Blame, Blamed};
+
+pub use atomic::{
+    Created, TEMPORARY_PREFIX, create_dir_durable, create_if_absent, replace, sweep_temporaries, temporary_name,
+};
+pub use file::{DurableFile, sync_file};
+pub use steps::{link, list, make_dir, read, reading, remove, remove_dir, remove_tree, rename, sync_dir, tidy};
+
+/// A file operation that failed, with the path.
+#[derive(Debug, Error)]
+#[error("cannot {operation} {}: {source}", path.display())]
+pub struct FileError {
+    /// What was tried: `create`, `sync`, `rename`, ...
+    pub operation: &'static str,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What the operating system said.
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// An error of `operation` on `path`.
+    pub fn new(operation: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self { operation, path: path.into(), source }
+    }
+}
+
+impl Blamed for FileError {
+    fn blame(&self) -> Blame {
+        Blame::Outside
+    }
+}
+
+/// The folder that holds `path`.
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The checksum that manifests carry: xxh3-64 over the content, as 16 hexadecimal digits.
+#[must_use]
+pub fn checksum(content: &[u8]) -> String {
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(content))
+}

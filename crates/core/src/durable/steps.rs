@@ -1,0 +1,135 @@
+//! Single steps: none is durable before the folder is synced.
+
+use std::fs::{self, DirEntry, File};
+use std::io;
+use std::path::Path;
+
+use super::FileError;
+use crate::fault::{Effect, Point, What, around};
+
+/// Makes the entries of folder `dir` durable.
+///
+/// # Errors
+/// When the folder cannot be opened or synced.
+pub fn sync_dir(what: What, dir: &Path) -> Result<(), FileError> {
+    let point = Point { what, effect: Effect::SyncFolder };
+    around(point, dir, None, || File::open(dir)?.sync_all()).map_err(|e| FileError::new("sync", dir, e))
+}
+
+/// Makes the folder `dir`; false if it, or something else of that name, is there. Its parent must exist.
+///
+/// # Errors
+/// When the folder cannot be made.
+pub fn make_dir(what: What, dir: &Path) -> Result<bool, FileError> {
+    match around(Point { what, effect: Effect::Folder }, dir, None, || fs::create_dir(dir)) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(FileError::new("create folder", dir, e)),
+    }
+}
+
+/// Gives the file `from` the name `to` too, which must be free.
+///
+/// # Errors
+/// When there is no such file, something has the name, or the filesystem has no hard links.
+pub fn link(what: What, from: &Path, to: &Path) -> Result<(), FileError> {
+    let point = Point { what, effect: Effect::Link };
+    around(point, from, Some(to), || fs::hard_link(from, to)).map_err(|e| FileError::new("create", to, e))
+}
+
+/// Gives the file `from` the name `to` in place of its own; a file of that name is replaced.
+///
+/// # Errors
+/// When the file cannot be renamed.
+pub fn rename(what: What, from: &Path, to: &Path) -> Result<(), FileError> {
+    let point = Point { what, effect: Effect::Rename };
+    around(point, from, Some(to), || fs::rename(from, to)).map_err(|e| FileError::new("rename", to, e))
+}
+
+/// Removes the file `path`; false if there is none.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove(what: What, path: &Path) -> Result<bool, FileError> {
+    unlink(Point { what, effect: Effect::Remove }, path)
+}
+
+/// Removes the temporary file `path`, one that no record names; false if there is none.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn tidy(what: What, path: &Path) -> Result<bool, FileError> {
+    unlink(Point { what, effect: Effect::Tidy }, path)
+}
+
+fn unlink(point: Point, path: &Path) -> Result<bool, FileError> {
+    match around(point, path, None, || fs::remove_file(path)) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(FileError::new("remove", path, e)),
+    }
+}
+
+/// Removes the empty folder `dir`; false if there is none.
+///
+/// # Errors
+/// When it is not empty or cannot be removed.
+pub fn remove_dir(what: What, dir: &Path) -> Result<bool, FileError> {
+    match around(Point { what, effect: Effect::RemoveFolder }, dir, None, || fs::remove_dir(dir)) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(FileError::new("remove", dir, e)),
+    }
+}
+
+/// Removes the folder `dir` with all that is in it, not following links; false if there is none. What somebody else
+/// removes meanwhile is gone as well.
+///
+/// # Errors
+/// When something cannot be listed or removed.
+pub fn remove_tree(what: What, dir: &Path) -> Result<bool, FileError> {
+    for entry in list(what, dir)? {
+        let path = entry.path();
+        if entry.file_type().map_err(|e| FileError::new("look at", &path, e))?.is_dir() {
+            remove_tree(what, &path)?;
+        } else {
+            remove(what, &path)?;
+        }
+    }
+    remove_dir(what, dir)
+}
+
+/// The entries of folder `dir` by name; none if it is not there.
+///
+/// # Errors
+/// When it cannot be listed.
+pub fn list(what: What, dir: &Path) -> Result<Vec<DirEntry>, FileError> {
+    let entries = around(Point { what, effect: Effect::List }, dir, None, || fs::read_dir(dir)?.collect());
+    let mut entries: Vec<DirEntry> = match entries {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(FileError::new("list", dir, e)),
+    };
+    entries.sort_by_key(DirEntry::file_name);
+    Ok(entries)
+}
+
+/// Reads the file `path` in a way of the caller's own.
+///
+/// # Errors
+/// Those of `read`.
+pub fn reading<T>(what: What, path: &Path, read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    around(Point { what, effect: Effect::Read }, path, None, read)
+}
+
+/// The content of the file `path`, or `None` if there is none.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(what: What, path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    match around(Point { what, effect: Effect::Read }, path, None, || fs::read(path)) {
+        Ok(content) => Ok(Some(content)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(FileError::new("read", path, e)),
+    }
+}

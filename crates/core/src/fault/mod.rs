@@ -1,0 +1,73 @@
+//! Every effect of a run on the world, by name, so that tests can stop the run at each, let it fail, and lose it.
+//!
+//! An effect is `<what>.<effect>`, for example `commit.link`: what is done, and to which part of the checkpoint, the
+//! tables or the log. File effects go through [`crate::durable`], which is their only door (`clippy.toml` of the crates
+//! on the road forbids others); network effects call [`reach`]. [`POINTS`] lists all that there are. An effect is reached
+//! **before** it is done and **after** it; a write also **half**-way, with half of its bytes written.
+//!
+//! Without the feature `faults` all of this costs nothing. With it, environment variables arm it:
+//!
+//! | variable | what it does |
+//! |---|---|
+//! | `SLUICEBOX_CRASH_AT=NAME:PHASE:N` | ends the process, as SIGKILL would, when PHASE (`before`, `half`, `after`) of the effect is reached for the N-th time, from 1 |
+//! | `SLUICEBOX_STOP_AT=NAME:PHASE:N` | stops the process there, as SIGSTOP does; SIGCONT lets it go on |
+//! | `SLUICEBOX_FAIL_AT=NAME:ERRNO:N` | the effect fails for the N-th time with `ENOSPC`, `EDQUOT`, `EIO`, `EACCES`, `EPERM`, `EROFS`, `EMFILE`, `EINTR` or a number, and is not done; of a write, half of the bytes are written. `N+` fails from then on. Network effects do not fail |
+//! | `SLUICEBOX_FAULT_LOG=FILE` | appends a line `NAME:PHASE` for each that is reached |
+//! | `SLUICEBOX_FAULT_JOURNAL=DIR` | keeps in `DIR/journal` what was done, in order, and in `DIR/files` a hard link of every file that was touched: what a power loss can take is computed from it (`tests/crash/power.rs`) |
+//!
+//! NAME may be `*`, `commit.*` or `*.write`: then all of these count together. The first three variables take several of
+//! their kind, separated by commas. The journal must be on the filesystem of what the run writes, and its form is that of
+//! the tests of the same version only.
+
+mod names;
+
+#[cfg(feature = "faults")]
+mod armed;
+#[cfg(feature = "faults")]
+mod journal;
+
+#[cfg(not(feature = "faults"))]
+use std::io;
+#[cfg(not(feature = "faults"))]
+use std::path::Path;
+
+pub use names::{Effect, POINTS, Phase, Point, What};
+
+/// Marks that a network effect is about to be done or has been done. File effects are marked by [`crate::durable`].
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub fn reach(_what: What, _effect: Effect, _phase: Phase) {}
+
+/// Marks that a network effect is about to be done or has been done. File effects are marked by [`crate::durable`].
+#[cfg(feature = "faults")]
+pub fn reach(what: What, effect: Effect, phase: Phase) {
+    armed::reach(Point { what, effect }, phase);
+}
+
+/// Does a file effect on `path` (of a link or rename: from `path` to `to`).
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub(crate) fn around<T>(
+    _point: Point,
+    _path: &Path,
+    _to: Option<&Path>,
+    act: impl FnOnce() -> io::Result<T>,
+) -> io::Result<T> {
+    act()
+}
+
+/// Writes `bytes`, of which `write` writes any first part that it is given at the place where it belongs, byte `at`.
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub(crate) fn around_write(
+    _point: Point,
+    _path: &Path,
+    _at: u64,
+    bytes: &[u8],
+    write: impl Fn(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    write(bytes)
+}
+
+#[cfg(feature = "faults")]
+pub(crate) use armed::{around, around_write};
