@@ -9,7 +9,7 @@ use sluicebox_avro::{AvroError, Decoder, DecoderOptions, HttpOptions, HttpRegist
 use sluicebox_avro::{SchemaCache, SchemaText};
 use sluicebox_core::Clock;
 use sluicebox_core::fault::{self, Effect, Phase, What};
-use sluicebox_engine::checkpoint::{Checkpoint, envelope};
+use sluicebox_engine::checkpoint::{Checkpoint, CheckpointError, envelope};
 use sluicebox_engine::{ClauseSettings, EngineError, SourceBinding};
 use sluicebox_ingest::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Source};
 use sluicebox_pipeline::ast::{SourceDef, SourceKind};
@@ -107,8 +107,18 @@ impl Connection {
         if self.repin {
             return Ok(None);
         }
+        // A refresh that was killed is finished by this run, whatever it was asked for: it begins anew.
+        if checkpoint.refresh().map_err(EngineError::from)?.is_some() {
+            return Ok(None);
+        }
         let path = checkpoint.source_dir(&self.name).join("reader");
-        Ok(envelope::read(What::Source, &path).map_err(EngineError::from)?)
+        let pinned = envelope::read(What::Source, &path).map_err(EngineError::from)?;
+        // It is pinned before the starting offsets are: lost, it is not to be replaced by what is the latest now.
+        if pinned.is_none() && checkpoint.source_start(&self.name).map_err(EngineError::from)?.is_some() {
+            let name = format!("sources/{}/reader", self.name);
+            return Err(EngineError::from(CheckpointError::Missing { name }).into());
+        }
+        Ok(pinned)
     }
 
     async fn registered(&self, registry: &Arc<dyn Registry>) -> anyhow::Result<PinnedSchema> {

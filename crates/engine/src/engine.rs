@@ -1,6 +1,7 @@
 //! Opening a pipeline: lock, identity, ownership, state; then it stands where its last run left it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::sync::Arc;
 
 use sluicebox_core::PartitionId;
@@ -9,19 +10,22 @@ use sluicebox_core::fault::What;
 use sluicebox_lake::{Check, owner};
 
 use crate::EngineError;
-use crate::checkpoint::records::{Commit, Metadata, Offsets, Position, Refresh, SourceStart};
+use crate::checkpoint::records::{Commit, Metadata, Offsets, Position, SourceStart};
 use crate::checkpoint::recovery::{Recovery, decide};
-use crate::checkpoint::{RunLock, envelope};
+use crate::checkpoint::{CheckpointError, RunLock, envelope};
 use crate::config::{Config, SourceBinding, Trigger};
 use crate::graph::{ClauseSettings, Runner};
 use crate::outputs::{self, Outputs};
 use crate::report::Identity;
+use crate::{presence, refresh};
 
 /// A pipeline that holds its checkpoint and is ready to run.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) config: Config,
     pub(crate) lock: RunLock,
+    /// The marks of the output folders, locked: so that a run of a copied checkpoint is refused.
+    _held: Vec<File>,
     pub(crate) metadata: Metadata,
     pub(crate) outputs: Outputs,
     pub(crate) runner: Runner,
@@ -46,27 +50,39 @@ impl Engine {
     ///
     /// # Errors
     /// When another run holds the checkpoint, or something in it, in the tables or in the log is not what it must be.
-    pub async fn open(mut config: Config) -> Result<Self, EngineError> {
+    pub async fn open(config: Config) -> Result<Self, EngineError> {
         let checkpoint = config.checkpoint.clone();
         checkpoint.prepare()?;
         let run_id = uuid::Uuid::new_v4().to_string();
         let lock = checkpoint.lock(config.take_over, &run_id, config.clock.now_micros())?;
+        let epoch = lock.epoch.epoch;
+        // What a run that was passed meanwhile stumbles over is another's doing: it is told who.
+        Self::open_locked(config, lock, &run_id)
+            .await
+            .map_err(|error| checkpoint.refuse_later_epochs(epoch).map_or_else(EngineError::from, |()| error))
+    }
+
+    async fn open_locked(mut config: Config, lock: RunLock, run_id: &str) -> Result<Self, EngineError> {
+        let checkpoint = config.checkpoint.clone();
         if lock.exclusive() {
             checkpoint.sweep_temporaries()?;
         }
         let outputs = Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.parquet)?;
+        outputs.refuse_shared()?;
         let logs = identities(&mut config.sources).await?;
-        if config.full_refresh || checkpoint.refresh()?.is_some() {
-            refresh(&config, &outputs, &lock, &logs)?;
+        if refresh::is_due(&config)? {
+            refresh::run(&config, &outputs, &lock, &logs)?;
         }
         let observed = checkpoint.observe()?;
         let recovery = decide(observed)?;
         let metadata = match checkpoint.metadata()? {
             Some(metadata) => metadata,
-            None => first_metadata(&config, &outputs, logs.clone())?,
+            None => first_metadata(&config, &outputs, logs.clone(), lock.epoch.epoch)?,
         };
         check_identity(&config, &metadata, &logs)?;
-        outputs.claim(&metadata.id, metadata.generation, checkpoint.root())?;
+        presence::refuse_lost_folders(&checkpoint, &outputs)?;
+        let held = outputs.claim(&metadata.id, metadata.generation, checkpoint.root(), config.take_over)?;
+        presence::refuse_newer_files(&checkpoint, &outputs, recovery.committed())?;
 
         let mut runner = new_runner(&config)?;
         let (last, replay) = match recovery {
@@ -75,6 +91,7 @@ impl Engine {
             Recovery::Replay { replay: 0 } => (None, Some(checkpoint.offsets(0)?)),
             Recovery::Replay { replay } => (Some(checkpoint.commit(replay - 1)?), Some(checkpoint.offsets(replay)?)),
         };
+        refuse_later_records(last.as_ref(), replay.as_ref(), lock.epoch.epoch)?;
         repin(&config, replay.as_ref())?;
         if let Some(commit) = &last {
             restore(&config, &mut runner, commit)?;
@@ -87,12 +104,13 @@ impl Engine {
             (None, Some(commit)) => Some(checkpoint.offsets(commit.batch_id)?),
             (None, None) => None,
         };
-        let positions = positions(&mut config, last.as_ref()).await?;
+        let positions = positions(&mut config, last.as_ref(), last_offsets.as_ref()).await?;
         let next_batch = last.as_ref().map_or(0, |c| c.batch_id + 1);
-        let identity = Identity::new(&config, &metadata, &run_id);
+        let identity = Identity::new(&config, &metadata, run_id);
         Ok(Self {
             config,
             lock,
+            _held: held,
             metadata,
             outputs,
             runner,
@@ -125,7 +143,7 @@ impl Engine {
     }
 }
 
-type Logs = BTreeMap<String, sluicebox_ingest::LogIdentity>;
+pub(crate) type Logs = BTreeMap<String, sluicebox_ingest::LogIdentity>;
 
 async fn identities(sources: &mut [SourceBinding]) -> Result<Logs, EngineError> {
     let mut logs = BTreeMap::new();
@@ -136,9 +154,9 @@ async fn identities(sources: &mut [SourceBinding]) -> Result<Logs, EngineError> 
 }
 
 /// The metadata of a first start. Tables that hold files, or are another's, stop it before anything is written.
-fn first_metadata(config: &Config, outputs: &Outputs, logs: Logs) -> Result<Metadata, EngineError> {
+fn first_metadata(config: &Config, outputs: &Outputs, logs: Logs, epoch: u64) -> Result<Metadata, EngineError> {
     for folder in outputs.folders() {
-        owner::check_unowned(&folder.location)?;
+        owner::check_unowned(&folder.location, outputs.pipeline())?;
     }
     let metadata = Metadata {
         id: uuid::Uuid::new_v4().to_string(),
@@ -148,7 +166,7 @@ fn first_metadata(config: &Config, outputs: &Outputs, logs: Logs) -> Result<Meta
         plan_partitions: 1,
         logs,
     };
-    config.checkpoint.write_metadata(&metadata)?;
+    config.checkpoint.create_metadata(&metadata, epoch)?;
     Ok(metadata)
 }
 
@@ -213,13 +231,29 @@ fn restore(config: &Config, runner: &mut Runner, commit: &Commit) -> Result<(), 
     Ok(())
 }
 
+/// A run acts on no record of a later run: it has been passed.
+fn refuse_later_records(last: Option<&Commit>, plan: Option<&Offsets>, ours: u64) -> Result<(), EngineError> {
+    match last.map(|c| c.epoch).max(plan.map(|p| p.epoch)) {
+        Some(theirs) if theirs > ours => Err(CheckpointError::TakenOver { ours, theirs }.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Where each partition goes on: from the commit, or from the starting offsets, resolved once and durable before the
 /// first fetch.
-async fn positions(config: &mut Config, last: Option<&Commit>) -> Result<BTreeMap<PartitionId, i64>, EngineError> {
+async fn positions(
+    config: &mut Config,
+    last: Option<&Commit>,
+    plan: Option<&Offsets>,
+) -> Result<BTreeMap<PartitionId, i64>, EngineError> {
     let mut positions = BTreeMap::new();
     for binding in &mut config.sources {
         let start = match config.checkpoint.source_start(&binding.name)? {
             Some(start) => start,
+            // Resolved anew they might be others, and the reader schema beside them too.
+            None if plan.is_some_and(|p| p.ranges.iter().any(|r| r.partition.source == binding.name)) => {
+                return Err(CheckpointError::Missing { name: format!("sources/{}/start", binding.name) }.into());
+            }
             None => {
                 let found = binding.source.starting_offsets().await?;
                 let positions = found.into_iter().map(|(partition, offset)| Position { partition, offset }).collect();
@@ -261,67 +295,6 @@ fn repin(config: &Config, replay: Option<&Offsets>) -> Result<(), EngineError> {
         let dir = config.checkpoint.source_dir(&binding.name);
         durable::create_dir_durable(What::Source, &dir)?;
         durable::replace(What::Source, &dir.join("reader"), &envelope::wrap(&binding.reader)?)?;
-    }
-    Ok(())
-}
-
-/// Deletes the pipeline's tables and its checkpoint but the identity, and begins the next generation. Killed anywhere in
-/// between, it goes on at the next start, for its own record is durable first and removed last.
-fn refresh(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Logs) -> Result<(), EngineError> {
-    let checkpoint = &config.checkpoint;
-    let living = checkpoint.living_epochs(lock.epoch.epoch)?;
-    if !living.is_empty() {
-        return Err(EngineError::RefreshBesideRun { epochs: living });
-    }
-    let record = match checkpoint.refresh()? {
-        Some(record) => record,
-        None => {
-            let old = checkpoint.metadata()?;
-            let record = Refresh {
-                id: old.as_ref().map_or_else(|| uuid::Uuid::new_v4().to_string(), |m| m.id.clone()),
-                generation: old.map_or(1, |m| m.generation + 1),
-                locations: outputs.folders().iter().map(|f| f.location.display().to_string()).collect(),
-            };
-            refuse_foreign(outputs, &record)?;
-            checkpoint.write_refresh(&record)?;
-            record
-        }
-    };
-    let root = checkpoint.root();
-    for folder in &record.locations {
-        owner::clear(std::path::Path::new(folder))?;
-    }
-    // The plans go before the commits and the metadata stay to the end: what is left is always this refresh's to finish.
-    for folder in ["offsets", "commits", "state", "sources"] {
-        durable::remove_tree(What::Refresh, &root.join(folder))?;
-        durable::sync_dir(What::Refresh, root)?;
-    }
-    checkpoint.prepare()?;
-    let metadata = Metadata {
-        id: record.id.clone(),
-        generation: record.generation,
-        pipeline: config.graph.pipeline.name.clone(),
-        created_micros: config.clock.now_micros(),
-        plan_partitions: 1,
-        logs: logs.clone(),
-    };
-    checkpoint.write_metadata(&metadata)?;
-    for folder in outputs.folders() {
-        sluicebox_lake::prepare(&folder.location)?;
-        owner::replace(&folder.location, &outputs.owner(&folder, &record.id, record.generation, root))?;
-    }
-    durable::remove(What::Refresh, &root.join("refresh"))?;
-    Ok(durable::sync_dir(What::Refresh, root)?)
-}
-
-/// A refresh deletes only what is this pipeline's, by query or by name: folders without an owner must be empty.
-fn refuse_foreign(outputs: &Outputs, record: &Refresh) -> Result<(), EngineError> {
-    for folder in outputs.folders() {
-        match owner::read(&folder.location)? {
-            // A checkpoint that was lost leaves tables of this pipeline under another query's id.
-            Some(owner) if owner.query_id == record.id || owner.pipeline == outputs.pipeline() => {}
-            _ => owner::check_unowned(&folder.location)?,
-        }
     }
     Ok(())
 }

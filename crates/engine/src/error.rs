@@ -1,5 +1,7 @@
 //! Everything that can end a run.
 
+use std::path::PathBuf;
+
 use sluicebox_avro::AvroError;
 use sluicebox_core::durable::FileError;
 use sluicebox_core::{Blame, Blamed};
@@ -106,8 +108,65 @@ pub enum EngineError {
         /// The operator.
         operator: String,
     },
+    /// Two outputs of a pipeline in one folder.
+    #[error(
+        "{second} would be written to {}, and {first} to {}, which is the same folder or one around it: readers would \
+         take the rows of one for the other's. Give one of them another LOCATION",
+        second_folder.display(),
+        first_folder.display()
+    )]
+    SharedFolder {
+        /// The one.
+        first: String,
+        /// Its folder.
+        first_folder: PathBuf,
+        /// The other.
+        second: String,
+        /// Its folder.
+        second_folder: PathBuf,
+    },
+    /// Files of batches that the checkpoint does not know.
+    #[error(
+        "{} is a file of batch {batch}, and the newest batch that the checkpoint {} knows as committed is {}: it is older than \
+         its tables, or has lost `commits/{batch}`. Put the newest copy of the checkpoint there; or move the files of all \
+         batches from {} on out of this pipeline's folders (their names begin with the batch, or they lie in `batch_id=` of \
+         it), and the batches are read and written again; or start from the beginning with `--full-refresh`, which deletes \
+         this pipeline's tables first",
+        file.display(),
+        checkpoint.display(),
+        newest.map_or_else(|| "none".to_owned(), |n| n.to_string()),
+        newest.map_or(0, |n| n + 1)
+    )]
+    NewerFiles {
+        /// One of the files.
+        file: PathBuf,
+        /// Its batch.
+        batch: u64,
+        /// The checkpoint.
+        checkpoint: PathBuf,
+        /// The newest committed batch.
+        newest: Option<u64>,
+    },
+    /// A table's folder that was deleted.
+    #[error(
+        "the folder {} of {output} is gone or empty, and batch {batch} wrote files to it. Restore it from a backup; or start \
+         from the beginning with `--full-refresh`, which deletes this pipeline's tables first",
+        location.display()
+    )]
+    LostFolder {
+        /// The output.
+        output: String,
+        /// Its folder.
+        location: PathBuf,
+        /// A batch that has files in it.
+        batch: u64,
+    },
     /// A full refresh beside a living run.
-    #[error("a full refresh cannot start while another run lives (epochs {epochs:?}): stop it first")]
+    #[error(
+        "a full refresh cannot start while another run of the checkpoint lives ({}): stop it first, `--take-over` does not \
+         pass it",
+        if epochs.is_empty() { "it is just starting".to_owned() } else { format!("epochs {epochs:?}") }
+    )]
     RefreshBesideRun {
         /// The epochs that live.
         epochs: Vec<u64>,
@@ -144,8 +203,12 @@ impl Blamed for EngineError {
             Self::OtherLog { .. }
             | Self::OtherPipeline { .. }
             | Self::OtherState { .. }
+            | Self::SharedFolder { .. }
             | Self::RepinBeforeReplay { .. } => Blame::User,
-            Self::RefreshBesideRun { .. } | Self::FailUpdate { .. } => Blame::Outside,
+            Self::NewerFiles { .. }
+            | Self::LostFolder { .. }
+            | Self::RefreshBesideRun { .. }
+            | Self::FailUpdate { .. } => Blame::Outside,
             // A cast or a division in the query that its rows do not bear.
             Self::Query { .. } | Self::DataFusion(_) => Blame::Outside,
             Self::Arrow(_) | Self::Task(_) | Self::Bug(_) => Blame::Us,

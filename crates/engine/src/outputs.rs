@@ -1,13 +1,14 @@
 //! The folders that a pipeline writes to, and the staging of a batch's rows into them.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use sluicebox_core::provenance;
-use sluicebox_lake::{BatchKey, Check, Owner, ParquetOptions, ParquetTable, StagedFile, TableFormat, owner};
+use sluicebox_lake::{BatchKey, Check, LakeError, Owner, ParquetOptions, ParquetTable, StagedFile, TableFormat, owner};
 use sluicebox_pipeline::graph::Graph;
 
 use crate::EngineError;
@@ -185,16 +186,53 @@ impl Outputs {
         jobs
     }
 
-    /// Makes every folder, proves that files can be published in it, and marks it as this query's.
+    /// Stops a pipeline of which two outputs would write to one folder, or one inside the other's, by whatever links.
     ///
     /// # Errors
-    /// When a folder is another's, holds files of nobody, or cannot be written.
-    pub fn claim(&self, query_id: &str, generation: u64, checkpoint: &Path) -> Result<(), EngineError> {
+    /// When there are such outputs, or a folder above them cannot be read.
+    pub fn refuse_shared(&self) -> Result<(), EngineError> {
+        let mut real: Vec<(PathBuf, OutputFolder)> = Vec::new();
+        for folder in self.folders() {
+            real.push((sluicebox_lake::real_path(&folder.location)?, folder));
+        }
+        real.sort_by(|a, b| a.0.cmp(&b.0));
+        // In order of paths an inner folder comes after its outer one, maybe with others of the outer one between.
+        for (at, (outer, first)) in real.iter().enumerate() {
+            if let Some((_, second)) = real.iter().skip(at + 1).take_while(|(path, _)| path.starts_with(outer)).next() {
+                return Err(EngineError::SharedFolder {
+                    first: first.output.clone(),
+                    first_folder: first.location.clone(),
+                    second: second.output.clone(),
+                    second_folder: second.location.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes every folder, proves that files can be published in it, and marks it as this query's. Gives the marks, locked
+    /// until they are dropped; those that a run passed by `take_over` holds are left to it.
+    ///
+    /// # Errors
+    /// When a folder is another's, holds files of nobody, is written to by a living run, or cannot be written.
+    pub fn claim(
+        &self,
+        query_id: &str,
+        generation: u64,
+        checkpoint: &Path,
+        take_over: bool,
+    ) -> Result<Vec<File>, EngineError> {
+        let mut held = Vec::new();
         for folder in self.folders() {
             sluicebox_lake::prepare(&folder.location)?;
             owner::claim(&folder.location, &self.owner(&folder, query_id, generation, checkpoint))?;
+            match owner::hold(&folder.location) {
+                Ok(mark) => held.extend(mark),
+                Err(LakeError::HeldFolder { .. }) if take_over => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(())
+        Ok(held)
     }
 
     /// The mark of `folder`.

@@ -71,6 +71,19 @@ impl Engine {
     /// What ended the run. The checkpoint is as the last commit left it.
     pub async fn run(
         &mut self,
+        stop: watch::Receiver<bool>,
+        observer: &mut dyn Observer,
+    ) -> Result<Totals, EngineError> {
+        let ended = self.run_loop(stop, observer).await;
+        // A run that was passed finds its staging swept, or other things gone: it is told that it was passed.
+        ended.map_err(|error| {
+            let passed = self.config.checkpoint.refuse_later_epochs(self.lock.epoch.epoch);
+            passed.map_or_else(EngineError::from, |()| error)
+        })
+    }
+
+    async fn run_loop(
+        &mut self,
         mut stop: watch::Receiver<bool>,
         observer: &mut dyn Observer,
     ) -> Result<Totals, EngineError> {

@@ -184,6 +184,34 @@ pub enum LakeError {
         /// Who the mark names.
         found: Box<Owner>,
     },
+    /// A folder that another pipeline owns, met by a run that starts without a checkpoint.
+    #[error(
+        "{} belongs to {found}, and this run, of pipeline {pipeline}, has no checkpoint; if the pipeline was renamed set \
+         'pipeline.name' back to '{}', else choose another LOCATION, or remove the folder if nobody needs it",
+        location.display(),
+        found.pipeline
+    )]
+    OwnedByAnother {
+        /// The table's folder.
+        location: PathBuf,
+        /// Who the mark names.
+        found: Box<Owner>,
+        /// The pipeline that was started.
+        pipeline: String,
+    },
+    /// A folder that a living run writes to.
+    #[error(
+        "another run writes to {} (it holds {}), with another checkpoint of the same query: a copy, or this one's original. \
+         Stop that run; two checkpoints cannot share tables",
+        location.display(),
+        mark.display()
+    )]
+    HeldFolder {
+        /// The table's folder.
+        location: PathBuf,
+        /// The mark that is locked.
+        mark: PathBuf,
+    },
     /// A folder with files in it although the run starts without a checkpoint.
     #[error(
         "{} holds files ({} is one) but this run has no checkpoint that knows them; point --checkpoint at the one that \
@@ -199,7 +227,8 @@ pub enum LakeError {
     },
     /// A folder with files in it but without an owner's mark.
     #[error(
-        "{} holds files ({} is one) but no owner's mark; if the mark {} was removed restore it, else move the files away",
+        "{} holds files ({} is one) but no owner's mark; if the mark {} was removed, put a copy of the mark of another folder of \
+         this pipeline there (they differ in nothing that counts), else move the files away",
         location.display(),
         example.display(),
         mark.display()
@@ -214,7 +243,8 @@ pub enum LakeError {
     },
     /// An owner's mark that cannot be read.
     #[error(
-        "owner's mark {} is damaged: {reason}; restore it from a backup, or remove it together with the files beside it",
+        "owner's mark {} is damaged: {reason}; put a copy of the mark of another folder of this pipeline in its place (they \
+         differ in nothing that counts), or remove it together with the files beside it",
         path.display()
     )]
     DamagedOwner {
@@ -254,11 +284,13 @@ impl Blamed for LakeError {
             | Self::LongPartitionValue { .. }
             | Self::NotOwner { .. }
             | Self::OwnedButNoCheckpoint { .. }
+            | Self::OwnedByAnother { .. }
             | Self::FilesButNoCheckpoint { .. }
             | Self::FilesButNoOwner { .. }
             | Self::NewerOwner { .. }
             | Self::Nested { .. } => Blame::User,
             Self::File(_)
+            | Self::HeldFolder { .. }
             | Self::Parquet { .. }
             | Self::NotWritable { .. }
             | Self::CannotPublish { .. }

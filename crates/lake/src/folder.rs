@@ -2,7 +2,7 @@
 
 use std::fs::DirEntry;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sluicebox_core::durable::{self, DurableFile, FileError};
 use sluicebox_core::fault::What;
@@ -72,6 +72,22 @@ pub fn sweep(location: &Path, epoch: u64) -> Result<()> {
     durable::sweep_temporaries(What::Sweep, &staging)?;
     durable::sweep_temporaries(What::Sweep, location)?;
     Ok(())
+}
+
+/// The folder that `location` leads to, links followed. What of it is not there yet stands as it is.
+///
+/// # Errors
+/// When a part that is there cannot be read.
+pub fn real_path(location: &Path) -> Result<PathBuf> {
+    let mut missing = Vec::new();
+    for folder in location.ancestors() {
+        match folder.canonicalize() {
+            Ok(real) => return Ok(missing.iter().rev().fold(real, |path: PathBuf, name| path.join(name))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => missing.extend(folder.file_name()),
+            Err(e) => return Err(FileError::new("read", folder, e).into()),
+        }
+    }
+    Ok(location.to_path_buf())
 }
 
 /// Whether the entry is a folder, not following links: a link to a folder is none of ours.

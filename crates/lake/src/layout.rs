@@ -12,6 +12,7 @@
 //!   read it as NULL.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -38,6 +39,21 @@ pub fn is_hidden(name: &str) -> bool {
 pub fn file_name(batch: u64, part: usize, query_id: &str, extension: &str) -> String {
     let query: String = query_id.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
     format!("{batch:09}-{part:03}-{query}.{extension}")
+}
+
+/// The batch of a published file, from its name: that of [`file_name`], or `report.json` in the folder `batch_id=<batch>`.
+/// `None` for a file that no pipeline published.
+#[must_use]
+pub fn batch_of(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?;
+    if name == "report.json" {
+        return path.parent()?.file_name()?.to_str()?.strip_prefix("batch_id=")?.parse().ok();
+    }
+    let mut parts = name.strip_suffix(".parquet")?.split('-');
+    let (batch, part, query) = (parts.next()?, parts.next()?, parts.next()?);
+    let digits = |text: &str, least: usize| text.len() >= least && text.bytes().all(|b| b.is_ascii_digit());
+    let named = digits(batch, 9) && digits(part, 3) && query.len() <= 8 && parts.next().is_none();
+    if named && query.bytes().all(|b| b.is_ascii_alphanumeric()) { batch.parse().ok() } else { None }
 }
 
 /// Where the file that will become `target` (relative to the location) is staged, relative to the location. The same
@@ -172,6 +188,19 @@ mod tests {
         let staged = staged_path(7, 42, &name);
         assert!(is_staged(&staged), "{staged}");
         assert!(!staged.ends_with(".parquet") && !staged.ends_with(".json"));
+    }
+
+    #[test]
+    fn published_files_tell_their_batch_and_others_do_not() {
+        let of = |path: &str| batch_of(Path::new(path));
+        assert_eq!(of(&format!("/t/day=1/{}", file_name(42, 1, "0f-3a9c1e22-77", "parquet"))), Some(42));
+        assert_eq!(of(&format!("/t/{}", file_name(12_345_678_901, 1000, "q", "parquet"))), Some(12_345_678_901));
+        assert_eq!(of("/t/batch_id=7/report.json"), Some(7));
+        for other in ["/t/x.parquet", "/t/report.json", "/t/000000001-000-0f3a9c1e.json", "/t/1-000-0f3a9c1e.parquet"] {
+            assert_eq!(of(other), None, "{other}");
+        }
+        assert_eq!(of("/t/000000001-000-0f3a9c1e-2.parquet"), None);
+        assert_eq!(of("/t/part-00000-0f3a9c1e.parquet"), None, "as Spark names them");
     }
 
     proptest! {

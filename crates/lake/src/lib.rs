@@ -31,6 +31,7 @@
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
 
 pub mod catalog;
+mod contents;
 mod error;
 mod folder;
 mod gather;
@@ -44,8 +45,9 @@ mod staged;
 mod tests;
 
 pub use catalog::{TableFolder, list_tables};
+pub use contents::{Contents, contents};
 pub use error::{LakeError, Result};
-pub use folder::{prepare, sweep};
+pub use folder::{prepare, real_path, sweep};
 pub use owner::Owner;
 pub use parquet_table::{ParquetOptions, ParquetTable, ParquetVersion};
 pub use partition::MAX_PARTITIONS;

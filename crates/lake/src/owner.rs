@@ -7,6 +7,7 @@
 //! and then [`replace`] on every table.
 
 use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use sluicebox_core::fault::What;
 use sluicebox_core::sealed::{self, Broken};
 
 use crate::error::{LakeError, Result};
-use crate::folder::is_folder;
+use crate::folder::{is_folder, real_path};
 use crate::layout;
 
 /// The mark's name, hidden from readers.
@@ -73,13 +74,16 @@ pub enum Claim {
     Ours,
 }
 
-/// Decides whether a run that starts without a checkpoint may go on.
+/// Decides whether a run of `pipeline` that starts without a checkpoint may go on.
 ///
 /// # Errors
 /// When the folder has an owner or files.
-pub fn decide_unowned(location: &Path, seen: &Observed) -> Result<()> {
+pub fn decide_unowned(location: &Path, seen: &Observed, pipeline: &str) -> Result<()> {
     let location = location.to_path_buf();
     match (&seen.owner, &seen.example) {
+        (Some(found), _) if found.pipeline != pipeline => {
+            Err(LakeError::OwnedByAnother { location, found: Box::new(found.clone()), pipeline: pipeline.to_owned() })
+        }
         (Some(found), _) => Err(LakeError::OwnedButNoCheckpoint { location, found: Box::new(found.clone()) }),
         (None, Some(example)) => Err(LakeError::FilesButNoCheckpoint { location, example: example.clone() }),
         (None, None) => Ok(()),
@@ -112,7 +116,8 @@ pub fn decide_claim(location: &Path, seen: &Observed, wanted: &Owner) -> Result<
 /// # Errors
 /// When the folder or its mark cannot be read, or it lies inside another table's.
 pub fn observe(location: &Path) -> Result<Observed> {
-    if let Some(outer) = location.ancestors().skip(1).find(|folder| folder.join(MARK).is_file()) {
+    // Links in the path lead elsewhere: it is the real folders that readers of an outer table walk.
+    if let Some(outer) = real_path(location)?.ancestors().skip(1).find(|folder| folder.join(MARK).is_file()) {
         return Err(LakeError::Nested { inner: location.to_path_buf(), outer: outer.to_path_buf() });
     }
     Ok(Observed { owner: read(location)?, example: visible_file(location, location)? })
@@ -122,8 +127,40 @@ pub fn observe(location: &Path) -> Result<Observed> {
 ///
 /// # Errors
 /// When it has, with the ways out; or when the folder cannot be read.
-pub fn check_unowned(location: &Path) -> Result<()> {
-    decide_unowned(location, &observe(location)?)
+pub fn check_unowned(location: &Path, pipeline: &str) -> Result<()> {
+    decide_unowned(location, &observe(location)?, pipeline)
+}
+
+/// For a full refresh, which deletes nothing of which nobody knows whose it is: stops if the folder has files and no mark.
+///
+/// # Errors
+/// When it has, with the ways out; or when the folder cannot be read.
+pub fn check_unmarked(location: &Path) -> Result<()> {
+    match observe(location)? {
+        Observed { owner: None, example: Some(example) } => {
+            Err(LakeError::FilesButNoOwner { location: location.to_path_buf(), example, mark: location.join(MARK) })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Locks the folder's mark until the file is dropped: no other run writes to the table meanwhile, not even one with a
+/// copy of the checkpoint, which holds another lock. `None` without a mark.
+///
+/// # Errors
+/// [`LakeError::HeldFolder`] when another run holds it, or the mark cannot be opened.
+pub fn hold(location: &Path) -> Result<Option<File>> {
+    let path = location.join(MARK);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(FileError::new("open", path, e).into()),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(LakeError::HeldFolder { location: location.to_path_buf(), mark: path }),
+        Err(TryLockError::Error(e)) => Err(FileError::new("lock", path, e).into()),
+    }
 }
 
 /// Makes `owner` the owner of the folder, durably, or finds that it is. The folder must be there, see
@@ -166,9 +203,9 @@ pub fn read(location: &Path) -> Result<Option<Owner>> {
     })
 }
 
-/// Deletes what the table holds, staged files first, then table files, and syncs every folder it deleted from. The mark
-/// and other hidden names stay. Only for a full refresh by the owner, when no other process of the query lives; killed
-/// in between, it is called again. A folder that is not there is clear.
+/// Deletes what the table holds, staged files first, then table files, and syncs every folder it deleted from. The mark,
+/// other hidden names, and files that no pipeline wrote stay. Only for a full refresh by the owner, when no other process
+/// of the query lives; killed in between, it is called again. A folder that is not there is clear.
 ///
 /// # Errors
 /// When a table of its own lies inside (nothing is deleted then), or something cannot be removed.
@@ -215,7 +252,7 @@ fn visible_file(location: &Path, folder: &Path) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// All files below `folder` that readers would see.
+/// All files below `folder` that some pipeline published there, by their names. Others are not ours to delete.
 fn collect(location: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in durable::list(What::Clear, folder)? {
         if layout::is_hidden(&entry.file_name().to_string_lossy()) {
@@ -224,8 +261,10 @@ fn collect(location: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<(
         if is_folder(&entry)? {
             refuse_nested(location, &entry.path())?;
             collect(location, &entry.path(), files)?;
-        } else {
+        } else if layout::batch_of(&entry.path()).is_some() {
             files.push(entry.path());
+        } else {
+            tracing::warn!("{} was not written by Sluicebox and stays: move it away", entry.path().display());
         }
     }
     Ok(())

@@ -261,6 +261,14 @@ impl Watermark {
         Ok(Judgement { event_time: Arc::new(times), late: UInt8Array::from(late), counts })
     }
 
+    /// Whether the clock was set so far back that partitions would seem to have brought rows in the future. A batch that
+    /// ends at `clock` mends it; without one, nobody would be idle until the clock has caught up.
+    #[must_use]
+    pub fn clock_went_back(&self, clock: i64) -> bool {
+        let limit = clock.saturating_add(self.config.idle_timeout_micros);
+        self.partitions.values().any(|mark| mark.last_brought > limit)
+    }
+
     /// Ends the batch whose clock is `batch_clock` and gives W. `progress` has every partition that the clause reads, also
     /// those that brought nothing; `finishing` is true under available-now, where who has reached its end is idle at once.
     ///
@@ -279,6 +287,8 @@ impl Watermark {
         let mut observed = Vec::with_capacity(self.partitions.len());
         for (partition, mark) in &mut self.partitions {
             mark.last_offset = None;
+            // A clock that was set back: silence counts from now, not from a time that is long to come.
+            mark.last_brought = mark.last_brought.min(batch_clock);
             let silent = batch_clock.saturating_sub(mark.last_brought) >= self.config.idle_timeout_micros;
             mark.idle = match progress.get(partition) {
                 Some(AtEnd::Reached) => finishing || silent,

@@ -21,6 +21,9 @@ pub enum Created {
 /// What the names of temporary files start with: hidden from every glob.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
 
+/// What a temporary name has before the number of its writer. Others have hexadecimal digits there.
+const WRITER: &str = "writer";
+
 /// Creates `dir` and every missing folder above it, each made durable in its parent.
 ///
 /// # Errors
@@ -44,14 +47,50 @@ pub fn create_dir_durable(what: What, dir: &Path) -> Result<(), FileError> {
 /// # Errors
 /// When a step fails; the name is then absent, or another's, or there and maybe not durable.
 pub fn create_if_absent(what: What, path: &Path, content: &[u8]) -> Result<Created, FileError> {
-    let temporary = temporary_name(path);
-    let linked = write_synced(what, &temporary, content).and_then(|()| link(what, &temporary, path));
+    create_named(what, path, temporary_name(path), content, || Ok(()))
+}
+
+/// [`create_if_absent`] for a writer that a later one may have passed. `check` is called between the temporary file and
+/// the link; the temporary file's name carries the writer's number, and a later one removes it by
+/// [`sweep_temporaries_before`]. When that has returned, no earlier writer whose `check` would fail makes a file any more.
+///
+/// # Errors
+/// When a step or `check` fails; the name is then absent, or another's, or there and maybe not durable.
+pub fn create_if_absent_unless<E: From<FileError>>(
+    what: What,
+    path: &Path,
+    content: &[u8],
+    writer: u64,
+    check: impl FnOnce() -> Result<(), E>,
+) -> Result<Created, E> {
+    let name = temporary_name(path);
+    let name = name.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.strip_prefix(TEMPORARY_PREFIX).unwrap_or_default();
+    let temporary = parent_of(path).join(format!("{TEMPORARY_PREFIX}{WRITER}{writer}-{name}"));
+    create_named(what, path, temporary, content, check)
+}
+
+fn create_named<E: From<FileError>>(
+    what: What,
+    path: &Path,
+    temporary: PathBuf,
+    content: &[u8],
+    check: impl FnOnce() -> Result<(), E>,
+) -> Result<Created, E> {
+    let written = write_synced(what, &temporary, content).map_err(E::from).and_then(|()| check());
+    let linked = match written {
+        Ok(()) => link(what, &temporary, path),
+        Err(error) => {
+            let _ = tidy(what, &temporary);
+            return Err(error);
+        }
+    };
     // The link is what counts; a temporary file that stays behind is swept at the next start.
     let _ = tidy(what, &temporary);
     let created = match linked {
         Ok(()) => Created::New,
         Err(e) if e.source.kind() == io::ErrorKind::AlreadyExists && e.path == path => Created::Exists,
-        Err(e) => return Err(e),
+        Err(e) => return Err(e.into()),
     };
     sync_dir(what, parent_of(path))?;
     Ok(created)
@@ -77,6 +116,22 @@ pub fn replace(what: What, path: &Path, content: &[u8]) -> Result<(), FileError>
 pub fn sweep_temporaries(what: What, dir: &Path) -> Result<(), FileError> {
     for entry in list(what, dir)? {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
+            tidy(what, &entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the temporary files in `dir` of writers before `writer`; see [`create_if_absent_unless`].
+///
+/// # Errors
+/// When the folder cannot be listed or a file not removed.
+pub fn sweep_temporaries_before(what: What, dir: &Path, writer: u64) -> Result<(), FileError> {
+    for entry in list(what, dir)? {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let of =
+            name.strip_prefix(TEMPORARY_PREFIX).and_then(|n| n.strip_prefix(WRITER)?.split_once('-')?.0.parse().ok());
+        if of.is_some_and(|of: u64| of < writer) {
             tidy(what, &entry.path())?;
         }
     }

@@ -46,6 +46,17 @@ impl DurableFile {
         Self::with(what, Effect::Open, path, "open", &options)
     }
 
+    /// The file of that name as it is, for reading too; `None` if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open_found(what: What, path: &Path) -> Result<Option<Self>, FileError> {
+        match Self::with(what, Effect::Open, path, "open", OpenOptions::new().read(true).write(true)) {
+            Err(e) if e.source.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
     fn with(
         what: What,
         effect: Effect,

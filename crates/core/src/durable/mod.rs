@@ -19,7 +19,8 @@ use thiserror::Error;
 use crate::blame::{Blame, Blamed};
 
 pub use atomic::{
-    Created, TEMPORARY_PREFIX, create_dir_durable, create_if_absent, replace, sweep_temporaries, temporary_name,
+    Created, TEMPORARY_PREFIX, create_dir_durable, create_if_absent, create_if_absent_unless, replace,
+    sweep_temporaries, sweep_temporaries_before, temporary_name,
 };
 pub use file::{DurableFile, sync_file};
 pub use steps::{link, list, make_dir, read, reading, remove, remove_dir, remove_tree, rename, sync_dir, tidy};

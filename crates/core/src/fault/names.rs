@@ -211,7 +211,7 @@ pub const POINTS: &[(What, &[Effect])] = {
         (What::Checkpoint, &[Folder, SyncFolder, List, Tidy]),
         (What::Lock, &[Open]),
         (What::Epoch, created!(Open, List, Read, Remove)),
-        (What::Metadata, &[Create, Write, Sync, Rename, SyncFolder, Read]),
+        (What::Metadata, created!(Rename, Read)),
         (What::Source, created!(Folder, Read)),
         (What::Schema, created!(Folder, List, Read, Tidy)),
         (What::Offsets, created!(List, Read)),

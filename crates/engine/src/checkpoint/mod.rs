@@ -73,24 +73,39 @@ pub enum CheckpointError {
     },
     /// Another run holds the checkpoint.
     #[error(
-        "another run (process {pid} on {host}) uses the checkpoint {}. Stop it first; if it hangs and cannot be stopped, \
-         `--take-over` goes on in its place",
+        "another run ({holder}) uses the checkpoint {}. Stop it first; if it hangs and cannot be stopped, `--take-over` \
+         goes on in its place",
         path.display()
     )]
     Held {
         /// The checkpoint.
         path: PathBuf,
-        /// The holder's process.
-        pid: u32,
-        /// The holder's machine.
-        host: String,
+        /// The holder's process and machine.
+        holder: String,
     },
     /// A later run has taken over.
-    #[error("a later run (epoch {theirs}) has taken this checkpoint over from this one (epoch {ours}); this run stops")]
+    #[error(
+        "a later run (epoch {theirs}) has taken this checkpoint over from this one (epoch {ours}), as `--take-over` asks; this \
+         run stops, and the later one goes on. Nothing is lost and there is nothing to do"
+    )]
     TakenOver {
         /// This run's epoch.
         ours: u64,
         /// The later one.
+        theirs: u64,
+    },
+    /// A record of an earlier run came in while this one, which holds the checkpoint, worked.
+    #[error(
+        "the checkpoint file {} of epoch {theirs} was put there while this run (epoch {ours}) held the checkpoint: something \
+         else writes into it. Find out what, then run again: nothing of this batch was written",
+        path.display()
+    )]
+    Intruder {
+        /// The file.
+        path: PathBuf,
+        /// This run's epoch.
+        ours: u64,
+        /// The epoch in the record.
         theirs: u64,
     },
     /// A record cannot be written as JSON.
@@ -201,6 +216,31 @@ impl Checkpoint {
         Ok(ids)
     }
 
+    /// Creates a record if it is absent, and if no later run has taken over from the run of `epoch`.
+    ///
+    /// Looking and linking are two steps, and a run may be stopped for hours between them. So it looks after its temporary
+    /// file is made, and a later run, once its epoch is there, removes those of earlier ones ([`Self::fence`]): either the
+    /// earlier run sees the epoch, or the later one finds the record, or the earlier one has nothing left to link.
+    fn create_fenced<T: serde::Serialize>(
+        &self,
+        what: What,
+        path: &Path,
+        record: &T,
+        epoch: u64,
+    ) -> Result<Created, CheckpointError> {
+        durable::create_if_absent_unless(what, path, &envelope::wrap(record)?, epoch, || {
+            self.refuse_later_epochs(epoch)
+        })
+    }
+
+    /// Takes from earlier runs what they were about to link: none of them makes a record after this.
+    pub(super) fn fence(&self, epoch: u64) -> Result<(), CheckpointError> {
+        for name in ["", "offsets", "commits"] {
+            durable::sweep_temporaries_before(What::Checkpoint, &self.root.join(name), epoch)?;
+        }
+        Ok(())
+    }
+
     /// `metadata`, if it is there.
     ///
     /// # Errors
@@ -209,11 +249,26 @@ impl Checkpoint {
         envelope::read(What::Metadata, &self.root.join("metadata"))
     }
 
-    /// Writes `metadata` at the first start, or replaces it at a refresh.
+    /// Writes `metadata` at the first start, and never over another's.
+    ///
+    /// # Errors
+    /// When it cannot be made durable, or another run was first.
+    pub fn create_metadata(&self, metadata: &Metadata, epoch: u64) -> Result<(), CheckpointError> {
+        let path = self.root.join("metadata");
+        match self.create_fenced(What::Metadata, &path, metadata, epoch)? {
+            Created::New => Ok(()),
+            Created::Exists => {
+                self.refuse_later_epochs(epoch)?;
+                Err(taken(path, epoch, epoch.saturating_sub(1)))
+            }
+        }
+    }
+
+    /// Replaces `metadata`: for a full refresh.
     ///
     /// # Errors
     /// When it cannot be made durable.
-    pub fn write_metadata(&self, metadata: &Metadata) -> Result<(), CheckpointError> {
+    pub fn replace_metadata(&self, metadata: &Metadata) -> Result<(), CheckpointError> {
         Ok(durable::replace(What::Metadata, &self.root.join("metadata"), &envelope::wrap(metadata)?)?)
     }
 
@@ -258,14 +313,10 @@ impl Checkpoint {
     /// # Errors
     /// When another run planned this batch: this one has been taken over.
     pub fn write_offsets(&self, offsets: &Offsets) -> Result<(), CheckpointError> {
-        self.refuse_later_epochs(offsets.epoch)?;
         let path = self.root.join("offsets").join(offsets.batch_id.to_string());
-        match envelope::create(What::Offsets, &path, offsets)? {
+        match self.create_fenced(What::Offsets, &path, offsets, offsets.epoch)? {
             Created::New => Ok(()),
-            Created::Exists => {
-                let theirs: Offsets = self.offsets(offsets.batch_id)?;
-                Err(CheckpointError::TakenOver { ours: offsets.epoch, theirs: theirs.epoch })
-            }
+            Created::Exists => Err(taken(path, offsets.epoch, self.offsets(offsets.batch_id)?.epoch)),
         }
     }
 
@@ -274,18 +325,14 @@ impl Checkpoint {
     /// # Errors
     /// When another run committed this batch: this one has been taken over.
     pub fn write_commit(&self, commit: &Commit) -> Result<(), CheckpointError> {
-        self.refuse_later_epochs(commit.epoch)?;
         let path = self.root.join("commits").join(commit.batch_id.to_string());
         let mut stored = commit.clone();
         for output in &mut stored.files {
             output.location = place::name_of(&self.root, self.project.as_deref(), &output.location);
         }
-        match envelope::create(What::Commit, &path, &stored)? {
+        match self.create_fenced(What::Commit, &path, &stored, commit.epoch)? {
             Created::New => Ok(()),
-            Created::Exists => {
-                let theirs = self.commit(commit.batch_id)?;
-                Err(CheckpointError::TakenOver { ours: commit.epoch, theirs: theirs.epoch })
-            }
+            Created::Exists => Err(taken(path, commit.epoch, self.commit(commit.batch_id)?.epoch)),
         }
     }
 
@@ -294,7 +341,15 @@ impl Checkpoint {
     /// # Errors
     /// When the file is damaged.
     pub fn source_start(&self, source: &str) -> Result<Option<SourceStart>, CheckpointError> {
-        envelope::read(What::Source, &self.source_dir(source).join("start"))
+        let path = self.source_dir(source).join("start");
+        let start: Option<SourceStart> = envelope::read(What::Source, &path)?;
+        if let Some(other) =
+            start.iter().flat_map(|s| &s.positions).map(|p| &p.partition.source).find(|name| *name != source)
+        {
+            let why = format!("it holds the starting offsets of the source `{other}`, not of `{source}`");
+            return Err(CheckpointError::Damaged { path, why });
+        }
+        Ok(start)
     }
 
     /// Pins the starting offsets of `source`.
@@ -302,10 +357,16 @@ impl Checkpoint {
     /// # Errors
     /// When the file cannot be made durable.
     pub fn write_source_start(&self, source: &str, start: &SourceStart) -> Result<(), CheckpointError> {
-        let dir = self.source_dir(source);
-        durable::create_dir_durable(What::Source, &dir)?;
-        envelope::create(What::Source, &dir.join("start"), start)?;
-        Ok(())
+        let path = self.source_dir(source).join("start");
+        durable::create_dir_durable(What::Source, &self.source_dir(source))?;
+        match envelope::create(What::Source, &path, start)? {
+            Created::New => Ok(()),
+            Created::Exists if self.source_start(source)?.as_ref() == Some(start) => Ok(()),
+            Created::Exists => Err(CheckpointError::Damaged {
+                path,
+                why: "another run wrote other starting offsets while this one resolved them; run again".to_owned(),
+            }),
+        }
     }
 
     /// The folder of what is pinned for `source`.
@@ -337,5 +398,14 @@ impl Checkpoint {
         }
         envelope::create(What::Refresh, &self.root.join("refresh"), &stored)?;
         Ok(())
+    }
+}
+
+/// The error of a run that finds the record that it was to create.
+fn taken(path: PathBuf, ours: u64, theirs: u64) -> CheckpointError {
+    if theirs > ours {
+        CheckpointError::TakenOver { ours, theirs }
+    } else {
+        CheckpointError::Intruder { path, ours, theirs }
     }
 }

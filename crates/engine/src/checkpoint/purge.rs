@@ -34,20 +34,36 @@ impl Checkpoint {
     /// When a folder cannot be listed or a file not removed.
     pub fn purge(&self, newest: &Commit) -> Result<(), CheckpointError> {
         let keep = keep_from(newest.batch_id);
-        let mut named = BTreeSet::new();
-        for id in self.commit_ids()?.into_iter().filter(|id| *id >= keep) {
-            let commit = if id == newest.batch_id { newest.clone() } else { self.commit(id)? };
-            for state in commit.state.into_values() {
-                named.extend(state.snapshot.into_iter().chain(state.deltas).map(|f| f.path));
-            }
+        if let Some(named) = self.named_state(keep, newest)? {
+            self.remove_state_but(&named, newest)?;
         }
-        self.remove_state_but(&named, newest)?;
         for folder in ["offsets", "commits"] {
             for id in self.ids(What::Purge, folder)?.into_iter().filter(|id| *id < keep) {
                 durable::remove(What::Purge, &self.root.join(folder).join(id.to_string()))?;
             }
         }
         Ok(())
+    }
+
+    /// The state files that the commits from `keep` on name. `None` when one of those commits is damaged: nothing depends
+    /// on it but what may be removed, so the run goes on, and no state file goes until that commit is old enough to go.
+    fn named_state(&self, keep: u64, newest: &Commit) -> Result<Option<BTreeSet<String>>, CheckpointError> {
+        let mut named = BTreeSet::new();
+        for id in self.commit_ids()?.into_iter().filter(|id| *id >= keep) {
+            let commit = if id == newest.batch_id { Ok(newest.clone()) } else { self.commit(id) };
+            let commit = match commit {
+                Ok(commit) => commit,
+                Err(damaged @ CheckpointError::Damaged { .. }) => {
+                    tracing::warn!("old state files are kept for now: {damaged}");
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            };
+            for state in commit.state.into_values() {
+                named.extend(state.snapshot.into_iter().chain(state.deltas).map(|f| f.path));
+            }
+        }
+        Ok(Some(named))
     }
 
     fn remove_state_but(&self, named: &BTreeSet<String>, newest: &Commit) -> Result<(), CheckpointError> {

@@ -31,6 +31,18 @@ pub enum Recovery {
     },
 }
 
+impl Recovery {
+    /// The newest committed batch.
+    #[must_use]
+    pub fn committed(self) -> Option<u64> {
+        match self {
+            Self::Start => None,
+            Self::Publish { publish } => Some(publish),
+            Self::Replay { replay } => replay.checked_sub(1),
+        }
+    }
+}
+
 /// Decides; see [`Recovery`].
 ///
 /// # Errors

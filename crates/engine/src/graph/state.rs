@@ -123,7 +123,11 @@ impl Runner {
                 (id.clone(), watermark.end_batch(clock_micros, &clause.watched(at_end), finishing))
             })
             .collect();
+        let set_back = !finishing && self.clauses.values().any(|c| c.watermark.clock_went_back(clock_micros));
         self.operators().into_iter().any(|run| {
+            if set_back && run.operator.next_close().is_some() {
+                return true;
+            }
             let after = run.clauses.iter().map(|id| moved.get(id).copied().flatten()).min().flatten();
             matches!((run.operator.next_close(), after), (Some(next), Some(after)) if next <= after)
         })

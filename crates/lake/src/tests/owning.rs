@@ -27,9 +27,9 @@ fn write_one(location: &Path) {
 fn an_empty_folder_is_claimed_once_and_found_again() {
     let dir = tempfile::tempdir().unwrap();
     let location = dir.path().join("t");
-    owner::check_unowned(&location).unwrap();
+    owner::check_unowned(&location, "revenue_5m").unwrap();
     prepare(&location).unwrap();
-    owner::check_unowned(&location).unwrap();
+    owner::check_unowned(&location, "revenue_5m").unwrap();
     owner::claim(&location, &me(1)).unwrap();
     write_one(&location);
     owner::claim(&location, &me(1)).unwrap();
@@ -48,7 +48,7 @@ fn another_query_or_generation_is_refused_with_the_ways_out() {
         assert!(matches!(error, LakeError::NotOwner { .. }), "{error}");
         assert!(error.to_string().contains("choose another LOCATION"), "{error}");
     }
-    let error = owner::check_unowned(dir.path()).unwrap_err();
+    let error = owner::check_unowned(dir.path(), "revenue_5m").unwrap_err();
     assert!(matches!(error, LakeError::OwnedButNoCheckpoint { .. }), "{error}");
     assert!(error.to_string().contains("point --checkpoint at /c/revenue_5m"), "{error}");
 }
@@ -57,7 +57,7 @@ fn another_query_or_generation_is_refused_with_the_ways_out() {
 fn files_without_checkpoint_or_mark_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     write_one(dir.path());
-    let error = owner::check_unowned(dir.path()).unwrap_err();
+    let error = owner::check_unowned(dir.path(), "revenue_5m").unwrap_err();
     assert!(matches!(error, LakeError::FilesButNoCheckpoint { .. }), "{error}");
     let error = owner::claim(dir.path(), &me(1)).unwrap_err();
     assert!(matches!(error, LakeError::FilesButNoOwner { .. }), "{error}");
@@ -70,7 +70,7 @@ fn hidden_files_are_nobodys() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join(".gitkeep"), "").unwrap();
     prepare(dir.path()).unwrap();
-    owner::check_unowned(dir.path()).unwrap();
+    owner::check_unowned(dir.path(), "revenue_5m").unwrap();
     owner::claim(dir.path(), &me(1)).unwrap();
 }
 
@@ -108,7 +108,7 @@ fn a_table_inside_a_table_is_refused_from_both_sides() {
 
     let deeper = inner.join("x");
     prepare(&deeper).unwrap();
-    assert!(matches!(owner::check_unowned(&deeper), Err(LakeError::Nested { .. })));
+    assert!(matches!(owner::check_unowned(&deeper, "revenue_5m"), Err(LakeError::Nested { .. })));
 }
 
 #[test]

@@ -1,0 +1,65 @@
+//! What lies in the output folders, held against what the checkpoint knows, before a run acts on either.
+//!
+//! The newest records of a checkpoint decide where a run goes on. Should they be lost, or the whole checkpoint be an older
+//! copy, then what is left is whole and says the wrong thing; only the tables can tell. A file gets its final name after
+//! its commit, so a file of a batch that the checkpoint does not know as committed proves that a commit is missing.
+
+use sluicebox_lake::{contents, owner};
+
+use crate::EngineError;
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::outputs::{OutputFolder, Outputs};
+
+/// How many foreign files are named one by one.
+const NAMED: usize = 3;
+
+/// Stops a run whose folders hold files of batches after `committed`, and warns of files that no run wrote.
+pub(crate) fn refuse_newer_files(
+    checkpoint: &Checkpoint,
+    outputs: &Outputs,
+    committed: Option<u64>,
+) -> Result<(), EngineError> {
+    for folder in outputs.folders() {
+        let seen = contents(&folder.location)?;
+        if let Some((batch, file)) = seen.newest
+            && committed.is_none_or(|newest| batch > newest)
+        {
+            let checkpoint = checkpoint.root().to_owned();
+            return Err(EngineError::NewerFiles { file, batch, checkpoint, newest: committed });
+        }
+        for file in seen.foreign.iter().take(NAMED) {
+            tracing::warn!(
+                "{} was not written by this pipeline, and readers of {} see it: move it away",
+                file.display(),
+                folder.output
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Stops a run one of whose tables has lost its folder, when some commit names files in it. Folders beside the tables may
+/// be removed by whoever needs them no more.
+pub(crate) fn refuse_lost_folders(checkpoint: &Checkpoint, outputs: &Outputs) -> Result<(), EngineError> {
+    let mut unmarked: Vec<OutputFolder> = outputs.folders();
+    unmarked.retain(|f| f.output.starts_with("table ") && !f.location.join(owner::MARK).is_file());
+    if unmarked.is_empty() {
+        return Ok(());
+    }
+    for id in checkpoint.commit_ids()?.into_iter().rev() {
+        let commit = match checkpoint.commit(id) {
+            // Older ones are not needed for anything else, and the newest is judged where it is.
+            Err(CheckpointError::Damaged { .. }) => continue,
+            commit => commit?,
+        };
+        for output in commit.files.iter().filter(|o| !o.files.is_empty()) {
+            let lost = unmarked.iter().find(|f| f.location.display().to_string() == output.location);
+            if let Some(OutputFolder { output, location }) = lost
+                && contents(location)? == sluicebox_lake::Contents::default()
+            {
+                return Err(EngineError::LostFolder { output: output.clone(), location: location.clone(), batch: id });
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! What kinds of files there are, and what a run does when one of them is damaged: the table of `docs/semantics.md`,
+//! "Damaged files", as code.
+
+use std::path::Path;
+
+/// What becomes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Damage {
+    Removed,
+    Emptied,
+    Halved,
+    BitFlipped,
+    /// By another whole file of the same kind.
+    Replaced,
+}
+
+pub const DAMAGES: [Damage; 5] =
+    [Damage::Removed, Damage::Emptied, Damage::Halved, Damage::BitFlipped, Damage::Replaced];
+
+/// What a run does then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// It stops, and its message names the file.
+    Stops,
+    /// It goes on, and the tables are right.
+    GoesOn,
+    /// Either, by what the damage hit; never anything else.
+    Either,
+}
+
+/// A kind of file, for sampling and for messages. `current` tells what the newest batch stands on from what is only kept.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kind {
+    pub name: &'static str,
+    pub current: bool,
+}
+
+/// The kind of a file below the project that a run depends on; `None` for those that it does not read: published files,
+/// which `checkpoint verify` compares, and the pipeline's text. A file that no line knows fails the test.
+pub fn kind_of(path: &Path, is_current: impl Fn(&Path) -> bool) -> Option<Kind> {
+    let text = path.to_str().unwrap();
+    let kind = |name| Some(Kind { name, current: is_current(path) });
+    if let Some(below) = text.strip_prefix("checkpoints/revenue_5m/") {
+        let folder = below.split('/').next().unwrap_or_default();
+        return match (folder, path.file_name().and_then(|n| n.to_str()).unwrap_or_default()) {
+            ("metadata", _) => kind("metadata"),
+            ("lock", _) => kind("lock"),
+            ("epochs", _) => kind("epoch"),
+            ("offsets", _) => kind("plan"),
+            ("commits", _) => kind("commit"),
+            ("state", _) => kind("state"),
+            ("sources", "start") => kind("start"),
+            ("sources", "reader") => kind("reader"),
+            ("sources", name) if name.ends_with(".json") => kind("schema"),
+            _ => panic!("a kind of checkpoint file that the test does not know: {text}"),
+        };
+    }
+    if let Some(below) = text.strip_prefix("data/.log/") {
+        return match below {
+            _ if below.ends_with("@lock") => kind("log lock"),
+            "@log.json" => kind("log id"),
+            _ if below.ends_with("@topic.json") => kind("topic"),
+            _ if below.starts_with("registry/") => kind("registry"),
+            _ if below.ends_with(".log") => kind("segment"),
+            _ => panic!("a kind of log file that the test does not know: {text}"),
+        };
+    }
+    if text.ends_with("_sluicebox_owner") {
+        return kind("mark");
+    }
+    let published = text.ends_with(".parquet") || text.ends_with("report.json");
+    assert!(published || text.starts_with("sql/"), "a kind of file that the test does not know: {text}");
+    None
+}
+
+/// What a run does when a file of this kind is damaged.
+pub fn expected(kind: &Kind, damage: Damage) -> Expect {
+    match (kind.name, damage) {
+        // Their content is of no account; the next epoch stands above every record's.
+        ("lock" | "log lock" | "epoch", _) => Expect::GoesOn,
+        // Only the newest pair, and what it names, is read.
+        ("plan" | "commit" | "state", _) if !kind.current => Expect::GoesOn,
+        ("metadata" | "plan" | "commit" | "state" | "start" | "reader", _) => Expect::Stops,
+        // Fetched again while the registry can be reached.
+        ("schema", Damage::Removed) => Expect::GoesOn,
+        ("schema", _) => Expect::Stops,
+        // Marks of one pipeline differ in nothing that counts, and one that is gone from an empty folder is set again.
+        ("mark", Damage::Replaced) => Expect::GoesOn,
+        ("mark", Damage::Removed) if kind.current => Expect::Stops,
+        ("mark", Damage::Removed) => Expect::GoesOn,
+        ("mark", Damage::Emptied | Damage::Halved) => Expect::Stops,
+        // In the embedded log a run reads only what it has not read yet.
+        ("mark" | "log id" | "topic" | "registry" | "segment", _) => Expect::Either,
+        (other, _) => panic!("no line for {other}"),
+    }
+}

@@ -1,0 +1,33 @@
+//! Disks that misbehave: whatever becomes of a file, a run stops with its name and the way out, or goes on exactly right.
+//!
+//! - `matrix`: every file of the checkpoint, of the marks in table folders and of the embedded log, found by walking, is
+//!   removed, cut, changed in a bit, or replaced by another of its kind.
+//! - `folders`: foreign files in table folders, table folders and published files that go, lost and old checkpoints.
+//! - `clock`: a clock that is set back between two runs, and during one.
+//! - `effects`: a full disk, a broken one, a read-only one, at every effect of a batch (with the feature `faults`).
+//!
+//! `SLUICEBOX_TEST_SEED` chooses the samples, `SLUICEBOX_DISKS=all` tries everything there is instead of samples.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod folders;
+mod kinds;
+mod matrix;
+mod scene;
+
+/// The pipeline of the README.
+pub const GOLD: &str = "sql/gold_revenue.sql";
+
+/// The seed of all samples.
+pub fn seed() -> u64 {
+    let seed = std::env::var("SLUICEBOX_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_121);
+    println!("SLUICEBOX_TEST_SEED={seed}");
+    seed
+}
+
+/// Whether everything is to be tried, not only samples.
+pub fn everything() -> bool {
+    std::env::var("SLUICEBOX_DISKS").is_ok_and(|value| value == "all")
+}

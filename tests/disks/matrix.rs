@@ -1,0 +1,158 @@
+//! Every file that a run depends on, damaged in every way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+
+use crate::kinds::{DAMAGES, Damage, Expect, Kind, expected, kind_of};
+use crate::scene::{Scene, said};
+use crate::{everything, seed};
+
+const CHECKPOINT: &str = "checkpoints/revenue_5m";
+
+/// One of these is in every message that stops a run: the way out.
+const WAYS_OUT: [&str; 9] =
+    ["--full-refresh", "estore", "remove", "opy", "move", "run again", "check", "Point", "choose another"];
+
+/// The newest commit's own file, its plan, and the state files that it names.
+fn current_files(scene: &Scene) -> BTreeSet<PathBuf> {
+    let root = Path::new(CHECKPOINT);
+    let newest = |folder: &str| {
+        let ids = scene.files().keys().filter_map(|p| p.strip_prefix(root.join(folder)).ok()?.to_str()?.parse().ok());
+        ids.max().unwrap_or(0u64)
+    };
+    let (plan, commit) = (newest("offsets"), newest("commits"));
+    let mut current = BTreeSet::from([root.join(format!("offsets/{plan}")), root.join(format!("commits/{commit}"))]);
+    let content = String::from_utf8(scene.files()[&root.join(format!("commits/{commit}"))].clone()).unwrap();
+    let record: serde_json::Value = serde_json::from_str(content.split_once('\n').unwrap().1).unwrap();
+    for state in record["state"].as_object().unwrap().values() {
+        let deltas = state["deltas"].as_array().unwrap().iter().chain([&state["snapshot"]]);
+        current.extend(deltas.filter_map(|f| f["path"].as_str()).map(|path| root.join(path)));
+    }
+    // A mark counts when there are files beside it.
+    for mark in scene.files().keys().filter(|p| p.ends_with("_sluicebox_owner")) {
+        let folder = mark.parent().unwrap();
+        let has_files = |p: &&PathBuf| p.starts_with(folder) && p.extension().is_some_and(|e| e == "parquet");
+        if scene.files().keys().any(|p| has_files(&p)) {
+            current.insert(mark.clone());
+        }
+    }
+    current
+}
+
+/// Files by kind.
+fn by_kind(scene: &Scene, wanted: impl Fn(&Path) -> bool) -> BTreeMap<Kind, Vec<PathBuf>> {
+    let current = current_files(scene);
+    let mut kinds: BTreeMap<Kind, Vec<PathBuf>> = BTreeMap::new();
+    for path in scene.files().keys() {
+        if let Some(kind) = kind_of(path, |p| current.contains(p))
+            && wanted(path)
+        {
+            kinds.entry(kind).or_default().push(path.clone());
+        }
+    }
+    kinds
+}
+
+/// Damages the file; false when it cannot be damaged so: nothing to cut, no other of its kind.
+fn damage(scene: &Scene, path: &Path, how: Damage, kind: &[PathBuf], random: &mut SmallRng) -> bool {
+    let at = scene.job.path().join(path);
+    let mut content = scene.files()[path].clone();
+    match how {
+        Damage::Removed => std::fs::remove_file(at).unwrap(),
+        _ if content.is_empty() => return false,
+        Damage::Emptied => std::fs::write(at, "").unwrap(),
+        Damage::Halved => std::fs::write(at, &content[..content.len() / 2]).unwrap(),
+        Damage::BitFlipped => {
+            let bit = random.random_range(0..content.len() * 8);
+            content[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(at, content).unwrap();
+        }
+        Damage::Replaced => {
+            let others: Vec<&PathBuf> = kind.iter().filter(|p| scene.files()[*p] != content).collect();
+            let Some(other) = others.choose(random) else { return false };
+            std::fs::write(at, &scene.files()[*other]).unwrap();
+        }
+    }
+    true
+}
+
+/// Tries one damage: see the table in `kinds`.
+fn try_one(scene: &Scene, path: &Path, kind: &Kind, how: Damage, refresh: bool) {
+    let what = format!("{} ({}), {how:?}", path.display(), kind.name);
+    let output = scene.run(&[]);
+    let said = said(&output, &what);
+    let stopped = !output.status.success();
+    match expected(kind, how) {
+        Expect::Stops => assert!(stopped, "{what}: the run went on"),
+        Expect::GoesOn => assert!(!stopped, "{what}: {said}"),
+        Expect::Either => {}
+    }
+    if !stopped {
+        return scene.assert_right(&what);
+    }
+    let name = path.strip_prefix(CHECKPOINT).unwrap_or(path);
+    // A mark that names another is told by its folder, a log that is another one by its source.
+    let by_place = match kind.name {
+        "mark" => path.parent().and_then(Path::to_str),
+        "log id" | "topic" | "segment" => Some("sales"),
+        _ => None,
+    };
+    let named = said.contains(name.to_str().unwrap()) || by_place.is_some_and(|place| said.contains(place));
+    assert!(named, "{what}: it is not named: {said}");
+    assert!(WAYS_OUT.iter().any(|way| said.contains(way)), "{what}: no way out: {said}");
+    scene.assert_nothing_else(&what);
+    // What is lost of the log itself no refresh brings back.
+    if refresh && !path.starts_with("data/.log") && said.contains("--full-refresh") {
+        let output = scene.run(&["--full-refresh"]);
+        assert!(output.status.success(), "{what}: the way out is none: {}", crate::scene::said(&output, &what));
+        assert!(scene.job.tables() == scene.expected, "{what}: other tables after the full refresh");
+        return;
+    }
+    // The other way out: what was damaged is put back, and the run goes on.
+    std::fs::write(scene.job.path().join(path), &scene.files()[path]).unwrap();
+    let output = scene.run(&[]);
+    assert!(output.status.success(), "{what}, then restored: {}", crate::scene::said(&output, &what));
+    scene.assert_right(&format!("{what}, then restored"));
+}
+
+/// Walks through all kinds, `samples` files of each.
+fn walk(scene: &Scene, wanted: impl Fn(&Path) -> bool, samples: usize) -> usize {
+    let mut random = SmallRng::seed_from_u64(seed());
+    let mut tried = 0;
+    for (kind, files) in by_kind(scene, wanted) {
+        for how in DAMAGES {
+            let amount = if everything() { files.len() } else { samples };
+            for (at, path) in files.choose_multiple(&mut random, amount).enumerate() {
+                if damage(scene, path, how, &files, &mut random) {
+                    // The refresh reads everything again: once a kind and damage.
+                    try_one(scene, path, &kind, how, at == 0);
+                    tried += 1;
+                    scene.reset();
+                }
+            }
+        }
+    }
+    tried
+}
+
+#[test]
+fn a_damaged_file_of_the_checkpoint_stops_the_run_by_name_or_does_no_harm() {
+    // More than a hundred batches, so that there is a snapshot of the state and the purge has been.
+    let scene = Scene::new(1_060, 40, 10);
+    let kinds = by_kind(&scene, |p| p.starts_with(CHECKPOINT));
+    let names: BTreeSet<&str> = kinds.keys().map(|k| k.name).collect();
+    assert_eq!(Vec::from_iter(names), ["commit", "epoch", "lock", "metadata", "plan", "reader", "start", "state"]);
+    let snapshots = scene.files().keys().filter(|p| p.to_string_lossy().ends_with(".snapshot.arrow")).count();
+    assert!(snapshots >= 2, "{snapshots} snapshots");
+    println!("{} damages", walk(&scene, |p| p.starts_with(CHECKPOINT), 2));
+}
+
+#[test]
+fn a_damaged_file_of_the_log_or_the_marks_stops_the_run_by_name_or_does_no_harm() {
+    let scene = Scene::new(1_000, 300, 200);
+    println!("{} damages", walk(&scene, |p| !p.starts_with(CHECKPOINT), 3));
+}

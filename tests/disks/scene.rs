@@ -1,0 +1,139 @@
+//! A project that has run for a while, kept aside, so that it can be damaged and put back again and again. Commits name
+//! absolute paths: it is put back where it was.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use crate::GOLD;
+use crate::support::{Workspace, text};
+
+/// Files by path below the project.
+pub type Files = BTreeMap<PathBuf, Vec<u8>>;
+type Tables = Vec<(&'static str, Vec<String>)>;
+
+pub struct Scene {
+    pub job: Workspace,
+    kept: Files,
+    /// What the tables hold when an undisturbed run goes on to the end.
+    pub expected: Tables,
+    expected_files: Files,
+}
+
+impl Scene {
+    /// A run over `first` events in batches of about `cut`; then `more` events wait to be read.
+    pub fn new(first: u64, more: u64, cut: u32) -> Self {
+        let job = Workspace::new();
+        job.produce(first, 4);
+        run_ok(&job, cut);
+        job.produce(more, 5);
+        Self::of(job)
+    }
+
+    /// The project as it stands, with events that wait to be read.
+    pub fn of(job: Workspace) -> Self {
+        let kept = files_of(&job);
+        job.run_to_end(&[]);
+        let (expected, expected_files) = (job.tables(), table_files(&job));
+        let scene = Self { job, kept, expected, expected_files };
+        scene.reset();
+        scene
+    }
+
+    /// Puts everything back.
+    pub fn reset(&self) {
+        for entry in std::fs::read_dir(self.job.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { std::fs::remove_dir_all(path).unwrap() } else { std::fs::remove_file(path).unwrap() }
+        }
+        for (path, content) in &self.kept {
+            let path = self.job.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+    }
+
+    /// The files as they were kept.
+    pub fn files(&self) -> &Files {
+        &self.kept
+    }
+
+    pub fn run(&self, more: &[&str]) -> Output {
+        let mut args = vec!["run", GOLD, "--trigger", "available-now"];
+        args.extend(more);
+        self.job.run(&args)
+    }
+
+    /// Fails unless the tables are what an undisturbed run gives.
+    pub fn assert_right(&self, what: &str) {
+        // The same files are the same rows; other cuts of the batches give other files, and maybe the same rows.
+        if table_files(&self.job) != self.expected_files {
+            let found = self.job.tables();
+            assert!(found == self.expected, "{what}: {}", difference(&self.expected, &found));
+        }
+    }
+
+    /// Fails unless the published files are those that there were, as far as they were: a run that stops may have
+    /// published what was committed, never anything else.
+    pub fn assert_nothing_else(&self, what: &str) {
+        for (path, content) in table_files(&self.job) {
+            let known = self.kept.get(&path).or_else(|| self.expected_files.get(&path));
+            assert!(known == Some(&content), "{what}: the run that stopped left {}", path.display());
+        }
+    }
+}
+
+fn run_ok(job: &Workspace, cut: u32) {
+    job.run_to_end(&["--set", &format!("sales_events.maxOffsetsPerTrigger={cut}")]);
+}
+
+fn difference(expected: &Tables, found: &Tables) -> String {
+    for (name, rows) in expected {
+        match found.iter().find(|(n, _)| n == name) {
+            None => return format!("{name} is not there"),
+            Some((_, other)) if other != rows => return format!("{name}: {} rows, not {}", other.len(), rows.len()),
+            Some(_) => {}
+        }
+    }
+    "other tables".to_owned()
+}
+
+/// Every file of the project.
+pub fn files_of(job: &Workspace) -> Files {
+    let mut files = Files::new();
+    walk(job.path(), Path::new(""), &mut files);
+    files
+}
+
+/// The published files of tables and what stands beside them, but reports, which carry the clock.
+pub fn table_files(job: &Workspace) -> Files {
+    let mut files = files_of(job);
+    files.retain(|path, _| {
+        let hidden = path.components().any(|c| c.as_os_str().to_string_lossy().starts_with('_'));
+        path.starts_with("data")
+            && path.extension().is_some_and(|e| e == "parquet")
+            && !hidden
+            && !path.starts_with("data/dq")
+    });
+    files
+}
+
+fn walk(root: &Path, below: &Path, files: &mut Files) {
+    for entry in std::fs::read_dir(root.join(below)).unwrap() {
+        let entry = entry.unwrap();
+        let path = below.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            walk(root, &path, files);
+        } else if let Ok(content) = std::fs::read(root.join(&path)) {
+            files.insert(path, content);
+        }
+    }
+}
+
+/// What a run said on stderr; fails when it panicked or blames itself.
+pub fn said(output: &Output, what: &str) -> String {
+    let said = text(&output.stderr);
+    assert!(!said.contains("panicked") && !said.contains("a bug in Sluicebox"), "{what}: {said}");
+    assert!(output.status.code().is_some(), "{what}: ended by a signal: {said}");
+    said
+}
