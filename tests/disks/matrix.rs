@@ -104,7 +104,10 @@ fn try_one(scene: &Scene, path: &Path, kind: &Kind, how: Damage, refresh: bool) 
     let named = said.contains(name.to_str().unwrap()) || by_place.is_some_and(|place| said.contains(place));
     assert!(named, "{what}: it is not named: {said}");
     assert!(WAYS_OUT.iter().any(|way| said.contains(way)), "{what}: no way out: {said}");
-    scene.assert_nothing_else(&what);
+    // A part of the log that cannot be read does not keep the rest from being read first.
+    if !path.starts_with("data/.log") {
+        scene.assert_nothing_else(&what);
+    }
     // What is lost of the log itself no refresh brings back.
     if refresh && !path.starts_with("data/.log") && said.contains("--full-refresh") {
         let output = scene.run(&["--full-refresh"]);
@@ -125,11 +128,15 @@ fn walk(scene: &Scene, wanted: impl Fn(&Path) -> bool, samples: usize) -> usize 
     let mut tried = 0;
     for (kind, files) in by_kind(scene, wanted) {
         for how in DAMAGES {
-            let amount = if everything() { files.len() } else { samples };
+            let amount = match (everything(), kind.current) {
+                (true, _) => files.len(),
+                (_, true) => samples,
+                _ => 1,
+            };
             for (at, path) in files.choose_multiple(&mut random, amount).enumerate() {
                 if damage(scene, path, how, &files, &mut random) {
-                    // The refresh reads everything again: once a kind and damage.
-                    try_one(scene, path, &kind, how, at == 0);
+                    // The refresh reads everything again: once a kind.
+                    try_one(scene, path, &kind, how, at == 0 && how == Damage::Emptied);
                     tried += 1;
                     scene.reset();
                 }
@@ -154,5 +161,5 @@ fn a_damaged_file_of_the_checkpoint_stops_the_run_by_name_or_does_no_harm() {
 #[test]
 fn a_damaged_file_of_the_log_or_the_marks_stops_the_run_by_name_or_does_no_harm() {
     let scene = Scene::new(1_000, 300, 200);
-    println!("{} damages", walk(&scene, |p| !p.starts_with(CHECKPOINT), 3));
+    println!("{} damages", walk(&scene, |p| !p.starts_with(CHECKPOINT), 2));
 }

@@ -57,7 +57,7 @@ impl Engine {
         let lock = checkpoint.lock(config.take_over, &run_id, config.clock.now_micros())?;
         let epoch = lock.epoch.epoch;
         // What a run that was passed meanwhile stumbles over is another's doing: it is told who.
-        Self::open_locked(config, lock, &run_id)
+        Box::pin(Self::open_locked(config, lock, &run_id))
             .await
             .map_err(|error| checkpoint.refuse_later_epochs(epoch).map_or_else(EngineError::from, |()| error))
     }
