@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 use sluicebox_core::blame::{Blame, Blamed};
-use sluicebox_core::durable::FileError;
+use sluicebox_core::durable::{FileError, way_out};
 use sluicebox_core::sealed::Broken;
 use thiserror::Error;
 
@@ -22,7 +22,7 @@ pub enum LakeError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The Parquet writer failed.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}: {source}{}", path.display(), parquet_way_out(source))]
     Parquet {
         /// The staged file.
         path: PathBuf,
@@ -299,5 +299,13 @@ impl Blamed for LakeError {
             | Self::DamagedStagedFile { .. }
             | Self::DamagedOwner { .. } => Blame::Outside,
         }
+    }
+}
+
+/// What to do about an error of the file below the Parquet writer.
+fn parquet_way_out(error: &ParquetError) -> &'static str {
+    match error {
+        ParquetError::External(inner) => inner.downcast_ref().map_or("", way_out),
+        _ => "",
     }
 }

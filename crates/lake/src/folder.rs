@@ -29,7 +29,11 @@ pub fn prepare(location: &Path) -> Result<()> {
     for path in [&staged, &target] {
         durable::tidy(What::Table, path)?;
     }
-    linked.map_err(|e| LakeError::CannotPublish { location: location.to_path_buf(), source: e.source })?;
+    linked.map_err(|e| match e.source.raw_os_error() {
+        // EPERM, EXDEV, EMLINK, ENOSYS, EOPNOTSUPP: what filesystems without hard links say.
+        Some(1 | 18 | 31 | 38 | 95) => LakeError::CannotPublish { location: location.to_path_buf(), source: e.source },
+        _ => not_writable(location, e),
+    })?;
     durable::sync_dir(What::Table, location)?;
     sync_above(location);
     Ok(())

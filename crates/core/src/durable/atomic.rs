@@ -47,7 +47,7 @@ pub fn create_dir_durable(what: What, dir: &Path) -> Result<(), FileError> {
 /// # Errors
 /// When a step fails; the name is then absent, or another's, or there and maybe not durable.
 pub fn create_if_absent(what: What, path: &Path, content: &[u8]) -> Result<Created, FileError> {
-    create_named(what, path, temporary_name(path), content, || Ok(()))
+    create_named(what, path, &temporary_name(path), content, || Ok(()))
 }
 
 /// [`create_if_absent`] for a writer that a later one may have passed. `check` is called between the temporary file and
@@ -67,26 +67,26 @@ pub fn create_if_absent_unless<E: From<FileError>>(
     let name = name.file_name().unwrap_or_default().to_string_lossy();
     let name = name.strip_prefix(TEMPORARY_PREFIX).unwrap_or_default();
     let temporary = parent_of(path).join(format!("{TEMPORARY_PREFIX}{WRITER}{writer}-{name}"));
-    create_named(what, path, temporary, content, check)
+    create_named(what, path, &temporary, content, check)
 }
 
 fn create_named<E: From<FileError>>(
     what: What,
     path: &Path,
-    temporary: PathBuf,
+    temporary: &Path,
     content: &[u8],
     check: impl FnOnce() -> Result<(), E>,
 ) -> Result<Created, E> {
-    let written = write_synced(what, &temporary, content).map_err(E::from).and_then(|()| check());
+    let written = write_synced(what, temporary, content).map_err(E::from).and_then(|()| check());
     let linked = match written {
-        Ok(()) => link(what, &temporary, path),
+        Ok(()) => link(what, temporary, path),
         Err(error) => {
-            let _ = tidy(what, &temporary);
+            let _ = tidy(what, temporary);
             return Err(error);
         }
     };
     // The link is what counts; a temporary file that stays behind is swept at the next start.
-    let _ = tidy(what, &temporary);
+    let _ = tidy(what, temporary);
     let created = match linked {
         Ok(()) => Created::New,
         Err(e) if e.source.kind() == io::ErrorKind::AlreadyExists && e.path == path => Created::Exists,

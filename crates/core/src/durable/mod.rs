@@ -27,7 +27,7 @@ pub use steps::{link, list, make_dir, read, reading, remove, remove_dir, remove_
 
 /// A file operation that failed, with the path.
 #[derive(Debug, Error)]
-#[error("cannot {operation} {}: {source}", path.display())]
+#[error("cannot {operation} {}: {source}{}", path.display(), way_out(source))]
 pub struct FileError {
     /// What was tried: `create`, `sync`, `rename`, ...
     pub operation: &'static str,
@@ -47,6 +47,29 @@ impl FileError {
 impl Blamed for FileError {
     fn blame(&self) -> Blame {
         Blame::Outside
+    }
+}
+
+/// What to do about an error of the operating system, to follow its message; empty when nothing can be said for sure.
+#[must_use]
+pub fn way_out(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded => {
+            "; make room on its filesystem and run again: nothing is lost, the run goes on where it stopped"
+        }
+        PermissionDenied => "; let this user read and write there, and run again",
+        ReadOnlyFilesystem => "; mount its filesystem writable, and run again",
+        NotFound => "; if its folder was removed or is not mounted, bring it back, and run again",
+        // EIO and EMFILE have no kind of their own.
+        _ => match error.raw_os_error() {
+            Some(5) => {
+                "; the disk failed, look at the kernel's log. What was written last may be lost, so the run stops; once the \
+                 disk works, run again and let `sluicebox checkpoint verify` compare"
+            }
+            Some(24) => "; raise the limit of open files (`ulimit -n`), and run again",
+            _ => "",
+        },
     }
 }
 
