@@ -77,7 +77,7 @@ fn foreign_files_in_a_table_folder_are_told_and_left_alone() {
         std::fs::remove_file(folder.join(name)).unwrap();
     }
     std::fs::remove_file(folder.join("link.parquet")).unwrap();
-    assert!(scene.job.tables() == scene.expected, "other tables");
+    scene.assert_anew("after the refresh");
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn a_checkpoint_that_is_older_than_its_tables_never_starts() {
         }
     }
     goes_on(&scene, "without the files that it does not know");
-    assert!(scene.job.tables() == scene.expected, "other tables");
+    scene.assert_right("without the files that it does not know");
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn a_checkpoint_that_is_deleted_under_its_tables_is_told_and_a_refresh_is_the_wa
     scene.assert_nothing_else("no checkpoint");
     let output = scene.run(&["--full-refresh"]);
     assert!(output.status.success(), "{}", said(&output, "refresh"));
-    assert!(scene.job.tables() == scene.expected, "other tables");
+    scene.assert_anew("after the refresh");
     scene.job.ok(&["checkpoint", "verify", CHECKPOINT]);
 }
 

@@ -12,6 +12,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "faults")]
+mod effects;
 mod folders;
 mod kinds;
 mod matrix;

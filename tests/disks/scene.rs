@@ -1,6 +1,7 @@
 //! A project that has run for a while, kept aside, so that it can be damaged and put back again and again. Commits name
 //! absolute paths: it is put back where it was.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -16,8 +17,9 @@ pub struct Scene {
     pub job: Workspace,
     kept: Files,
     /// What the tables hold when an undisturbed run goes on to the end.
-    pub expected: Tables,
+    expected: Tables,
     expected_files: Files,
+    anew: OnceCell<Tables>,
 }
 
 impl Scene {
@@ -35,7 +37,7 @@ impl Scene {
         let kept = files_of(&job);
         job.run_to_end(&[]);
         let (expected, expected_files) = (job.tables(), table_files(&job));
-        let scene = Self { job, kept, expected, expected_files };
+        let scene = Self { job, kept, expected, expected_files, anew: OnceCell::new() };
         scene.reset();
         scene
     }
@@ -71,6 +73,18 @@ impl Scene {
             let found = self.job.tables();
             assert!(found == self.expected, "{what}: {}", difference(&self.expected, &found));
         }
+    }
+
+    /// Fails unless the tables are what a run gives that reads everything from the beginning, at once: after a run has
+    /// ended partitions were idle, so that of what was read in two runs other rows may be late.
+    pub fn assert_anew(&self, what: &str) {
+        let anew = self.anew.get_or_init(|| {
+            let fresh = Workspace::with_log_of(&self.job);
+            fresh.run_to_end(&[]);
+            fresh.tables()
+        });
+        let found = self.job.tables();
+        assert!(found == *anew, "{what}: {}", difference(anew, &found));
     }
 
     /// Fails unless the published files are those that there were, as far as they were: a run that stops may have

@@ -61,7 +61,12 @@ impl Checkpoint {
             };
             let path = self.root.join("epochs").join(next.to_string());
             if envelope::create(What::Epoch, &path, &epoch)? == Created::New {
-                let own = DurableFile::open(What::Epoch, &path)?.into_file();
+                let Some(own) = DurableFile::open_found(What::Epoch, &path)? else {
+                    // Stopped before it could lock its record, it was passed, and forgotten.
+                    self.refuse_later_epochs(next)?;
+                    return Err(CheckpointError::Missing { name: format!("epochs/{next}") });
+                };
+                let own = own.into_file();
                 own.lock().map_err(|e| FileError::new("lock", &path, e))?;
                 // No record of an earlier run comes in from here on: see `create_fenced`.
                 self.fence(next)?;
