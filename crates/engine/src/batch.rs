@@ -1,7 +1,7 @@
 //! One batch: from its durable plan to its published files.
 //!
 //! ```text
-//! offsets/<id> durable ─> take ─> decode ─> tables ─> stage, while the tables below compute ─> state ─> report
+//! offsets/<id> durable ─> read ─> tables ─> stage, while the tables below compute ─> state ─> report
 //!    ─> commits/<id> durable ─> publish ─> tell the log
 //! ```
 //!
@@ -11,21 +11,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
-use sluicebox_avro::{Decoded, Writers};
+use sluicebox_core::PartitionId;
 use sluicebox_core::fault::{self, Effect, Phase, What};
-use sluicebox_core::raw::RawEvents;
-use sluicebox_core::{OffsetRange, PartitionId};
-use sluicebox_ingest::Taken;
 use sluicebox_lake::{BatchKey, Check};
 use sluicebox_operators::AtEnd;
 use tokio::task::JoinHandle;
 
 use crate::EngineError;
 use crate::checkpoint::records::{Commit, Offsets, OperatorState, OutputFiles, PlannedRange, Position, SeenSchemas};
-use crate::engine::{Engine, SharedDecoder};
+use crate::engine::Engine;
 use crate::graph::{BatchInput, OperatorChange, TableOutput};
 use crate::outputs::{self, Job};
+use crate::read::Read;
 use crate::report::{self, SourceReport};
 use crate::state_writer;
 
@@ -59,11 +56,15 @@ impl Engine {
             durations.insert(name, now.saturating_sub(mark));
             mark = now;
         };
-        let taken = self.take(&offsets.ranges).await?;
+        let reading = self.read(&offsets.ranges).await?;
         lap("getBatch");
-        let partitions: Vec<PartitionId> = offsets.ranges.iter().map(|r| r.partition.clone()).collect();
-        let (sources, rows, mut staging) = self.decode(&offsets, taken, &partitions).await?;
+        let Read { reports: sources, rows, dead_letters } = reading.await?;
+        let mut staging = Staging::new();
+        for (source, rows) in dead_letters {
+            self.stage(&offsets, self.outputs.dead_letter_job(&source, rows), &mut staging);
+        }
         lap("decode");
+        let partitions: Vec<PartitionId> = offsets.ranges.iter().map(|r| r.partition.clone()).collect();
         let input = BatchInput {
             clock_micros: offsets.clock_micros,
             partitions,
@@ -73,6 +74,7 @@ impl Engine {
         };
         let mut tables = self.run_tables(&offsets, input, &mut staging).await?;
         lap("addBatch");
+        self.look_ahead().await?;
         let mut changes = self.runner.changes()?;
         let state = self.write_state(&offsets, &mut changes)?;
         self.stage_report(&offsets, &sources, &tables, &mut staging)?;
@@ -102,60 +104,6 @@ impl Engine {
             watermarks_after: self.runner.watermarks(),
             durations,
         })
-    }
-
-    async fn take(&mut self, ranges: &[PlannedRange]) -> Result<BTreeMap<String, Taken>, EngineError> {
-        let mut taken = BTreeMap::new();
-        for binding in &mut self.config.sources {
-            let own: BTreeMap<PartitionId, OffsetRange> = ranges
-                .iter()
-                .filter(|r| r.partition.source == binding.name && !r.range.is_empty())
-                .map(|r| (r.partition.clone(), r.range))
-                .collect();
-            let events = if own.is_empty() {
-                Taken::default()
-            } else {
-                fault::reach(What::Events, Effect::Fetch, Phase::Before);
-                let events = binding.source.take(&own).await?;
-                fault::reach(What::Events, Effect::Fetch, Phase::After);
-                events
-            };
-            taken.insert(binding.name.clone(), events);
-        }
-        Ok(taken)
-    }
-
-    /// Decodes the events, partitions in parallel, and starts to stage the dead letters.
-    async fn decode(
-        &mut self,
-        offsets: &Offsets,
-        taken: BTreeMap<String, Taken>,
-        partitions: &[PartitionId],
-    ) -> Result<(Vec<SourceReport>, BTreeMap<String, Vec<RecordBatch>>, Staging), EngineError> {
-        let mut reports = Vec::new();
-        let mut rows = BTreeMap::new();
-        let mut staging = Staging::new();
-        for (name, taken) in taken {
-            let Some(binding) = self.config.sources.iter().find(|s| s.name == name) else { continue };
-            let decoder = Arc::clone(&binding.decoder);
-            let writers = Arc::new(decoder.prepare(&taken.events).await?);
-            let mut report = SourceReport::new(&name, &offsets.ranges, &taken);
-            let decoded = decode_all(&decoder, &writers, taken.events, partitions).await?;
-            let mut dead_letters = Vec::new();
-            let source_rows: &mut Vec<RecordBatch> = rows.entry(name.clone()).or_default();
-            for part in decoded {
-                report.add(&part);
-                source_rows.extend(part.rows);
-                if part.dead_letters.num_rows() > 0 {
-                    dead_letters.push(part.dead_letters);
-                }
-            }
-            if !dead_letters.is_empty() {
-                self.stage(offsets, self.outputs.dead_letter_job(&name, dead_letters), &mut staging);
-            }
-            reports.push(report);
-        }
-        Ok((reports, rows, staging))
     }
 
     /// Runs the tables; each one's files are staged while the next one computes.
@@ -298,29 +246,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// Decodes `events` on as many threads as there are cores; the results stand in the events' order.
-async fn decode_all(
-    decoder: &SharedDecoder,
-    writers: &Arc<Writers>,
-    events: Vec<RawEvents>,
-    partitions: &[PartitionId],
-) -> Result<Vec<Decoded>, EngineError> {
-    let mut tasks = Vec::with_capacity(events.len());
-    for raw in events {
-        let part = partitions
-            .binary_search(&raw.partition)
-            .map_err(|_| EngineError::Bug(format!("events of {}, which the batch does not read", raw.partition)))?;
-        let part = i32::try_from(part).map_err(|_| EngineError::Bug("too many partitions".to_owned()))?;
-        let (decoder, writers) = (Arc::clone(decoder), Arc::clone(writers));
-        tasks.push(tokio::task::spawn_blocking(move || decoder.decode_one(&writers, &raw, part)));
-    }
-    let mut decoded = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        decoded.push(task.await??);
-    }
-    Ok(decoded)
 }
 
 pub(crate) fn at_end(ranges: &[PlannedRange]) -> BTreeMap<PartitionId, AtEnd> {

@@ -16,6 +16,7 @@ use crate::checkpoint::{CheckpointError, RunLock, envelope};
 use crate::config::{Config, SourceBinding, Trigger};
 use crate::graph::{ClauseSettings, Runner};
 use crate::outputs::{self, Outputs};
+use crate::read::Ahead;
 use crate::report::Identity;
 use crate::{presence, refresh};
 
@@ -38,6 +39,12 @@ pub struct Engine {
     /// A batch that was planned and must be replayed first.
     pub(crate) replay: Option<Offsets>,
     pub(crate) next_batch: u64,
+    /// Where an available-now run stops.
+    pub(crate) run_end: Option<BTreeMap<PartitionId, i64>>,
+    /// Whether the next batch may be decided on before this one is over.
+    pub(crate) looks_ahead: bool,
+    /// The next batch, as far as it was read ahead.
+    pub(crate) ahead: Option<Ahead>,
     /// Whether this run has removed what older ones left staged.
     pub(crate) swept: bool,
     pub(crate) identity: Identity,
@@ -119,6 +126,9 @@ impl Engine {
             last_offsets,
             replay,
             next_batch,
+            run_end: None,
+            looks_ahead: false,
+            ahead: None,
             swept: false,
             identity,
             progress: crate::run::Totals::default(),

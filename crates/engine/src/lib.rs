@@ -30,6 +30,7 @@ pub mod graph;
 pub mod outputs;
 mod presence;
 pub mod progress;
+mod read;
 mod refresh;
 pub mod report;
 pub mod run;

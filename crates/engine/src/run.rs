@@ -90,20 +90,20 @@ impl Engine {
         if let Some(offsets) = self.replay.take() {
             self.one_batch(offsets, observer).await?;
         }
-        let mut run_end = None;
         if self.available_now() {
             let mut stopped = stop.clone();
-            run_end = tokio::select! {
-                end = self.run_end(true) => Some(end?),
+            self.run_end = tokio::select! {
+                end = self.find_end(true) => Some(end?),
                 Ok(_) = stopped.wait_for(|stop| *stop) => return Ok(self.progress.clone()),
             };
         }
-        let mut resumed_end = run_end.is_some() && self.unfinished_end().is_some();
+        self.looks_ahead = true;
+        let mut resumed_end = self.run_end.is_some() && self.unfinished_end().is_some();
         let mut purge: Option<JoinHandle<Result<(), CheckpointError>>> = None;
         let mut discovered = self.config.clock.monotonic();
         while !*stop.borrow() {
             let now = self.config.clock.monotonic();
-            if run_end.is_none() && now.saturating_sub(discovered) >= DISCOVERY {
+            if self.run_end.is_none() && now.saturating_sub(discovered) >= DISCOVERY {
                 discovered = now;
                 // A broker that is away is waited for in there: whoever stops the run then has nothing to finish.
                 tokio::select! {
@@ -111,23 +111,23 @@ impl Engine {
                     Ok(_) = stop.wait_for(|stop| *stop) => break,
                 }
             }
-            match self.next(run_end.as_ref()).await? {
+            match self.next().await? {
                 Next::Run(admission) => {
                     let limited = admission.limited;
-                    self.plan_and_run(admission.ranges, false, run_end.as_ref(), observer).await?;
+                    self.plan_and_run(admission.ranges, false, observer).await?;
                     self.start_purge(&mut purge).await?;
-                    if !limited && run_end.is_none() {
+                    if !limited && self.run_end.is_none() {
                         self.pause(&mut stop).await;
                     }
                 }
                 Next::Finish => {
-                    let ranges = self.idle_ranges(run_end.as_ref()).await?;
-                    self.plan_and_run(ranges, true, run_end.as_ref(), observer).await?;
+                    let ranges = self.idle_ranges().await?;
+                    self.plan_and_run(ranges, true, observer).await?;
                 }
                 Next::Wait => self.wait(&mut stop, observer).await,
                 Next::Done if resumed_end => {
                     resumed_end = false;
-                    run_end = Some(self.run_end(false).await?);
+                    self.run_end = Some(self.find_end(false).await?);
                 }
                 Next::Done => break,
             }
@@ -138,25 +138,17 @@ impl Engine {
         Ok(self.progress.clone())
     }
 
-    async fn next(&mut self, run_end: Option<&BTreeMap<PartitionId, i64>>) -> Result<Next, EngineError> {
-        let buffered = self.buffered().await?;
-        let limits = Limits {
-            bytes: self.config.batch_bytes,
-            max_offsets: self
-                .config
-                .sources
-                .iter()
-                .filter_map(|s| s.max_offsets.map(|max| (s.name.clone(), max)))
-                .collect(),
-            run_end: run_end.cloned(),
-        };
-        let admission = admit(&buffered, &limits);
+    async fn next(&mut self) -> Result<Next, EngineError> {
+        if let Some(ahead) = &self.ahead {
+            return Ok(Next::Run(Admission { ranges: ahead.ranges.clone(), limited: true }));
+        }
+        let admission = self.admission().await?;
         if !admission.is_empty() {
             return Ok(Next::Run(admission));
         }
         let clock = self.config.clock.now_micros();
         let at_end = crate::batch::at_end(&admission.ranges);
-        match run_end {
+        match &self.run_end {
             Some(ends) if ends.iter().all(|(p, end)| self.positions.get(p).is_none_or(|at| at >= end)) => {
                 let wanted = self.runner.wants_empty_batch(clock, &at_end, true);
                 Ok(if wanted { Next::Finish } else { Next::Done })
@@ -165,6 +157,15 @@ impl Engine {
             None if self.runner.wants_empty_batch(clock, &at_end, false) => Ok(Next::Run(admission)),
             None => Ok(Next::Wait),
         }
+    }
+
+    /// What a batch that is planned now would read.
+    pub(crate) async fn admission(&mut self) -> Result<Admission, EngineError> {
+        let buffered = self.buffered().await?;
+        let max_offsets =
+            self.config.sources.iter().filter_map(|s| s.max_offsets.map(|max| (s.name.clone(), max))).collect();
+        let limits = Limits { bytes: self.config.batch_bytes, max_offsets, run_end: self.run_end.clone() };
+        Ok(admit(&buffered, &limits))
     }
 
     async fn buffered(&mut self) -> Result<Vec<Buffered>, EngineError> {
@@ -177,13 +178,10 @@ impl Engine {
     }
 
     /// Empty ranges at the positions of all partitions, each at its end.
-    async fn idle_ranges(
-        &mut self,
-        run_end: Option<&BTreeMap<PartitionId, i64>>,
-    ) -> Result<Vec<PlannedRange>, EngineError> {
+    async fn idle_ranges(&mut self) -> Result<Vec<PlannedRange>, EngineError> {
         let buffered = self.buffered().await?;
-        let limits =
-            Limits { bytes: 0, max_offsets: BTreeMap::new(), run_end: Some(run_end.cloned().unwrap_or_default()) };
+        let run_end = Some(self.run_end.clone().unwrap_or_default());
+        let limits = Limits { bytes: 0, max_offsets: BTreeMap::new(), run_end };
         Ok(admit(&buffered, &limits).ranges)
     }
 
@@ -191,7 +189,6 @@ impl Engine {
         &mut self,
         ranges: Vec<PlannedRange>,
         finishing: bool,
-        run_end: Option<&BTreeMap<PartitionId, i64>>,
         observer: &mut dyn Observer,
     ) -> Result<(), EngineError> {
         let offsets = Offsets {
@@ -201,7 +198,7 @@ impl Engine {
             finishing,
             watermarks: self.runner.watermarks(),
             ranges,
-            run_end: run_end.map(|ends| {
+            run_end: self.run_end.as_ref().map(|ends| {
                 ends.iter().map(|(p, offset)| Position { partition: p.clone(), offset: *offset }).collect()
             }),
             sql_hash: self.identity.sql_hash.clone(),
@@ -304,7 +301,7 @@ impl Engine {
     }
 
     /// Where an available-now run stops. One that an earlier run began and did not finish is finished first.
-    async fn run_end(&mut self, resume: bool) -> Result<BTreeMap<PartitionId, i64>, EngineError> {
+    async fn find_end(&mut self, resume: bool) -> Result<BTreeMap<PartitionId, i64>, EngineError> {
         if resume && let Some(ends) = self.unfinished_end() {
             return Ok(ends);
         }
