@@ -74,10 +74,11 @@ impl Engine {
         };
         let mut tables = self.run_tables(&offsets, input, &mut staging).await?;
         lap("addBatch");
-        self.look_ahead().await?;
         let mut changes = self.runner.changes()?;
-        let state = self.write_state(&offsets, &mut changes)?;
         self.stage_report(&offsets, &sources, &tables, &mut staging)?;
+        // After all that is to be staged, since threads take up work in the order in which it came.
+        self.look_ahead().await?;
+        let state = self.write_state(&offsets, &mut changes)?;
         let files = staged(staging).await?;
         lap("stage");
         let commit = self.commit_record(&offsets, &sources, files, state);
