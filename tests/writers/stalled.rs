@@ -1,0 +1,188 @@
+//! A run that is stopped, passed by another with `--take-over`, and wakes up.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output};
+
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+
+use crate::support::{Workspace, assert_same, text};
+use crate::{CHECKPOINT, effects, everything, run, seed};
+
+/// Whether the process stands still, as SIGSTOP leaves it.
+fn is_stopped(child: &Child) -> bool {
+    // The state stands behind the name, which is in parentheses.
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+}
+
+/// Starts the run and waits until it has stopped at `at`; gives its end if it never came there.
+fn stopped_at(mut command: Command, at: &str) -> Result<Child, Output> {
+    let mut child = command.env("SLUICEBOX_STOP_AT", at).spawn().unwrap();
+    loop {
+        if is_stopped(&child) {
+            return Ok(child);
+        }
+        if child.try_wait().unwrap().is_some() {
+            return Err(child.wait_with_output().unwrap());
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn wake(child: &Child) {
+    assert!(Command::new("kill").args(["-CONT", &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Every file that readers see, with its content.
+fn published(job: &Workspace) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![job.path().join("data")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name().unwrap().to_string_lossy().starts_with(['_', '.']) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let content = std::fs::read(&path).unwrap();
+                files.insert(path, content);
+            }
+        }
+    }
+    files
+}
+
+/// Stops a run at `at`, lets another take over and run to the end, wakes the first; then a third run reads what came last.
+fn try_one(fresh: &Workspace, at: &str, expected: &[(&'static str, Vec<String>)]) -> &'static str {
+    let job = Workspace::with_log_of(fresh);
+    let first = match stopped_at(run(&job, 250, &[]), at) {
+        Ok(child) => child,
+        Err(output) => {
+            // Effects of several threads are not reached equally often every time.
+            assert!(output.status.success(), "{at}: {}", text(&output.stderr));
+            assert_same(expected, &job.tables());
+            return "not reached";
+        }
+    };
+    let second = run(&job, 250, &["--take-over"]).output().unwrap();
+    let said = text(&second.stderr);
+    assert!(second.status.success(), "{at}: the one that took over: {said}");
+    let after = published(&job);
+    assert_same(expected, &job.tables());
+    wake(&first);
+    let first = first.wait_with_output().unwrap();
+    let said = text(&first.stderr);
+    assert!(!said.contains("panicked") && !said.contains("a bug in Sluicebox"), "{at}: {said}");
+    let outcome = if first.status.success() {
+        // All that was left to do was done by the other, or it had nothing left that a record of its own would need.
+        "ended"
+    } else {
+        assert_eq!(first.status.code(), Some(1), "{at}: {said}");
+        assert!(said.contains("has taken this checkpoint over from this one (epoch 1)"), "{at}: {said}");
+        "was told"
+    };
+    assert!(published(&job) == after, "{at}: the one that woke up changed published files");
+    job.ok(&["checkpoint", "verify", CHECKPOINT]);
+    // What the first left does not stand in the way of a plain run.
+    let third = run(&job, 250, &[]).output().unwrap();
+    assert!(third.status.success(), "{at}: the third run: {}", text(&third.stderr));
+    assert!(published(&job) == after, "{at}: the third run changed published files");
+    outcome
+}
+
+#[test]
+fn a_run_that_wakes_up_after_it_was_passed_changes_nothing_and_is_told() {
+    let calm = Workspace::new();
+    calm.produce(1_000, 4);
+    let fresh = Workspace::with_log_of(&calm);
+    let effects = effects(run(&calm, 250, &[]), &calm);
+    let expected = calm.tables();
+    let mut random = SmallRng::seed_from_u64(seed());
+    // Where a run stands between looking and doing: always tried. Of the rest a sample.
+    let mut cases: Vec<String> =
+        ["offsets.link:before:1", "offsets.link:before:2", "commit.link:before:1", "commit.link:before:2"]
+            .iter()
+            .chain(
+                ["commit.link:after:2", "metadata.link:before:1", "publish.link:before:3", "epoch.link:after:1"].iter(),
+            )
+            .map(|case| (*case).to_owned())
+            .collect();
+    let all: Vec<String> = effects
+        .iter()
+        // Before its epoch is there a run has not begun; the log's own locks are held no longer than an append.
+        .filter(|(name, _)| !["lock.", "log.", "topic.", "subject."].iter().any(|p| name.starts_with(p)))
+        .map(|(name, count)| format!("{name}:{}", random.random_range(1..=*count)))
+        .collect();
+    let amount = if everything() { all.len() } else { 12 };
+    cases.extend(all.choose_multiple(&mut random, amount).cloned());
+    let mut told = 0;
+    for case in &cases {
+        let outcome = try_one(&fresh, case, &expected);
+        told += u32::from(outcome == "was told");
+        println!("{case}: {outcome}");
+    }
+    assert!(told * 2 > u32::try_from(cases.len()).unwrap(), "{told} of {} were told", cases.len());
+}
+
+#[test]
+fn a_refresh_that_was_passed_before_it_began_deletes_nothing() {
+    let calm = Workspace::new();
+    calm.produce(600, 4);
+    run(&calm, 250, &[]).output().unwrap();
+    let expected = calm.tables();
+    // It has its epoch, and has not looked who else is there.
+    for at in ["epoch.sync_folder:after:1", "checkpoint.list:before:1", "refresh.link:before:1"] {
+        let first = stopped_at(run(&calm, 250, &["--full-refresh"]), at).unwrap();
+        let second = run(&calm, 250, &["--take-over"]).output().unwrap();
+        assert!(second.status.success(), "{at}: {}", text(&second.stderr));
+        wake(&first);
+        let first = first.wait_with_output().unwrap();
+        let said = text(&first.stderr);
+        assert!(!first.status.success() && said.contains("taken this checkpoint over"), "{at}: {said}");
+        assert!(!calm.path().join(CHECKPOINT).join("refresh").exists(), "{at}: its record is left");
+        assert_same(&expected, &calm.tables());
+    }
+    // It has begun: it is not to be passed.
+    for at in ["refresh.link:after:1", "clear.remove:after:3", "metadata.rename:before:1"] {
+        let first = stopped_at(run(&calm, 250, &["--full-refresh"]), at).unwrap();
+        for more in [&["--take-over"] as &[&str], &["--take-over", "--full-refresh"]] {
+            let second = run(&calm, 250, more).output().unwrap();
+            let said = text(&second.stderr);
+            assert!(!second.status.success() && said.contains("full refresh cannot start while"), "{at}: {said}");
+        }
+        wake(&first);
+        let first = first.wait_with_output().unwrap();
+        // It finds that others have asked for its place meanwhile, and stops; its record stays for the next run.
+        let said = text(&first.stderr);
+        assert!(first.status.success() || said.contains("taken this checkpoint over"), "{at}: {said}");
+        let last = run(&calm, 250, &[]).output().unwrap();
+        assert!(last.status.success(), "{at}: {}", text(&last.stderr));
+        assert_same(&expected, &calm.tables());
+    }
+}
+
+#[test]
+fn beside_a_run_that_took_over_no_other_starts() {
+    let job = Workspace::new();
+    job.produce(600, 4);
+    let first = stopped_at(run(&job, 250, &[]), "commit.link:after:1").unwrap();
+    let second = stopped_at(run(&job, 250, &["--take-over"]), "commit.link:after:1").unwrap();
+    // The one that was passed is gone, and with it the lock: the one that lives is found by its epoch.
+    let mut first = first;
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let third = run(&job, 250, &[]).output().unwrap();
+    let said = text(&third.stderr);
+    assert!(!third.status.success() && said.contains(&format!("process {}", second.id())), "{said}");
+    std::fs::remove_file(job.path().join(CHECKPOINT).join("lock")).unwrap();
+    let third = run(&job, 250, &[]).output().unwrap();
+    assert!(text(&third.stderr).contains("--take-over"), "without the lock file: {}", text(&third.stderr));
+    wake(&second);
+    assert!(second.wait_with_output().unwrap().status.success());
+    job.ok(&["checkpoint", "verify", CHECKPOINT]);
+}
