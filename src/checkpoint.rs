@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use sluicebox_core::SystemClock;
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::verify;
 
@@ -37,7 +38,7 @@ pub fn checkpoint(command: &CheckpointCommand) -> anyhow::Result<()> {
             Ok(out::print(&text)?)
         }
         CheckpointCommand::Verify { dir } => {
-            let verdict = verify::verify(&existing(dir)?)?;
+            let verdict = verify::verify(&existing(dir)?, &SystemClock::new())?;
             out::print(&verdict.to_string())?;
             anyhow::ensure!(verdict.problems.is_empty(), "{} problems found", verdict.problems.len());
             Ok(())

@@ -1,14 +1,29 @@
 //! A checkpoint and its tables, proved against each other; and what a checkpoint holds, in short.
+//!
+//! [`verify`] takes what it can get: of the batches whose records are still there everything, of older ones, whose records
+//! were purged, what their reports and files say. What it could not prove it says too.
+//!
+//! | what | of batches with records | of older ones |
+//! |---|---|---|
+//! | plan and commit belong together; ranges begin where the batch before ended; W never goes back | yes | ranges, by the reports |
+//! | every file named is there, with its length and checksum | yes | |
+//! | the ledger balances, and counts what the files hold | yes | yes, by the files' footers |
+//! | no file is there that nobody named | yes | by name and number of rows |
+//! | state files are there, with length and checksum | yes | |
+//! | every folder's mark names this query and generation | yes | yes |
 
-use std::collections::BTreeMap;
+mod files;
+mod ledger;
+mod records;
+
 use std::fmt;
-use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
-use sluicebox_core::durable::checksum;
+use sluicebox_core::Clock;
 
 use crate::EngineError;
-use crate::checkpoint::records::{Commit, Metadata, StateFile};
+use crate::checkpoint::records::{Commit, Metadata};
 use crate::checkpoint::recovery::decide;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::report::iso;
@@ -76,126 +91,85 @@ fn show_commit(f: &mut fmt::Formatter<'_>, commit: &Commit) -> fmt::Result {
 /// What [`verify`] looked at and found.
 #[derive(Debug, Clone, Default)]
 pub struct Verdict {
-    /// Commits whose manifests were compared.
-    pub commits: u64,
+    /// Batches whose plan and commit were compared.
+    pub batches: u64,
+    /// Older batches, of which only reports and files are left.
+    pub older_batches: u64,
     /// Table files compared by length and checksum.
     pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
     /// Rows that the manifests count in them.
     pub rows: u64,
+    /// Files of older batches, compared by number of rows.
+    pub older_files: u64,
+    /// Reports whose ledger was computed again.
+    pub reports: u64,
     /// State files compared.
     pub state_files: u64,
+    /// What is as it may be, and worth knowing: staged files of killed runs, a run in progress.
+    pub notes: Vec<String>,
+    /// What could not be proved, and why.
+    pub unproved: Vec<String>,
     /// What is wrong; empty when all holds.
     pub problems: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} commits, {} files with {} rows, {} state files compared",
-            self.commits, self.files, self.rows, self.state_files
+            "{} batches with {} files, {} rows, {} bytes and {} state files compared by checksum; {} ledgers computed again",
+            self.batches, self.files, self.rows, self.bytes, self.state_files, self.reports
         )?;
-        for problem in &self.problems {
-            writeln!(f, "problem: {problem}")?;
+        if self.older_batches > 0 {
+            writeln!(
+                f,
+                "{} older batches with {} files compared by their reports",
+                self.older_batches, self.older_files
+            )?;
+        }
+        writeln!(f, "took {:.1} s", self.took.as_secs_f64())?;
+        for (what, lines) in [("note", &self.notes), ("not proved", &self.unproved), ("problem", &self.problems)] {
+            for line in lines {
+                writeln!(f, "{what}: {line}")?;
+            }
         }
         if self.problems.is_empty() { writeln!(f, "the checkpoint and its tables agree") } else { Ok(()) }
     }
 }
 
-/// Compares every commit that is still there with the files that it names, and each with the plan of its batch.
-/// The newest batch may be committed and not yet published; its files may then still be staged.
+/// Proves a checkpoint and its tables against each other: see the table above. Nothing is changed. The newest batch may
+/// be committed and not yet published; its files may then still be staged. Beside a run that goes on it may see a batch
+/// half-way: then it says that there is one.
 ///
 /// # Errors
-/// When the checkpoint itself cannot be read; what is wrong with files is in the verdict.
-pub fn verify(checkpoint: &Checkpoint) -> Result<Verdict, EngineError> {
-    summary(checkpoint)?;
+/// When the newest records cannot be read, without which nothing can be said, or a folder cannot be listed; all else
+/// that is wrong is in the verdict.
+pub fn verify(checkpoint: &Checkpoint, clock: &dyn Clock) -> Result<Verdict, EngineError> {
+    let started = clock.monotonic();
+    let summary = summary(checkpoint)?;
     let mut verdict = Verdict::default();
-    let ids = checkpoint.commit_ids()?;
-    let newest = ids.last().copied();
-    let mut before: Option<Commit> = None;
-    for id in ids {
-        let commit = checkpoint.commit(id)?;
-        verdict.commits += 1;
-        check_plan(checkpoint, &commit, before.as_ref(), &mut verdict)?;
-        check_files(&commit, Some(id) == newest, &mut verdict);
-        before = Some(commit);
+    for epoch in checkpoint.living_epochs(0)? {
+        verdict.notes.push(format!("the run of epoch {epoch} goes on: what it does meanwhile may look wrong"));
     }
-    if let Some(commit) = before {
-        for state in commit.state.values() {
-            for file in state.snapshot.iter().chain(&state.deltas) {
-                check_state(checkpoint, file, &mut verdict);
-            }
-        }
+    if checkpoint.refresh()?.is_some() {
+        verdict
+            .problems
+            .push("a full refresh was not finished: the next run finishes it, until then nothing agrees".to_owned());
     }
+    let Some(newest) = &summary.last_commit else {
+        verdict.unproved.push("no batch has been committed: there is nothing to compare".to_owned());
+        verdict.took = clock.monotonic().saturating_sub(started);
+        return Ok(verdict);
+    };
+    let records = records::Records::read(checkpoint, newest, &mut verdict)?;
+    records::check_chain(checkpoint, &records, &mut verdict);
+    let found = files::check(checkpoint, &summary.metadata, &records, &mut verdict)?;
+    ledger::check(checkpoint, newest, &records, &found, &mut verdict);
+    records::check_state(checkpoint, &records, &mut verdict)?;
+    verdict.took = clock.monotonic().saturating_sub(started);
     Ok(verdict)
-}
-
-/// The plan's ranges begin where the batch before ended, and the commit's positions are their ends.
-fn check_plan(
-    checkpoint: &Checkpoint,
-    commit: &Commit,
-    before: Option<&Commit>,
-    verdict: &mut Verdict,
-) -> Result<(), EngineError> {
-    let plan = checkpoint.offsets(commit.batch_id)?;
-    let ends: BTreeMap<_, _> = commit.positions.iter().map(|p| (&p.partition, p.offset)).collect();
-    let starts: BTreeMap<_, _> = before
-        .filter(|b| b.batch_id + 1 == commit.batch_id)
-        .map(|b| b.positions.iter().map(|p| (&p.partition, p.offset)).collect())
-        .unwrap_or_default();
-    for range in &plan.ranges {
-        if ends.get(&range.partition) != Some(&range.range.to) {
-            verdict.problems.push(format!(
-                "batch {}: {} was planned to offset {} and committed to {:?}",
-                commit.batch_id,
-                range.partition,
-                range.range.to,
-                ends.get(&range.partition)
-            ));
-        }
-        if let Some(start) = starts.get(&range.partition)
-            && *start != range.range.from
-        {
-            verdict.problems.push(format!(
-                "batch {}: {} starts at offset {}, the batch before ended at {start}",
-                commit.batch_id, range.partition, range.range.from
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn check_files(commit: &Commit, newest: bool, verdict: &mut Verdict) {
-    for output in &commit.files {
-        for file in &output.files {
-            let location = Path::new(&output.location);
-            let target = location.join(&file.target);
-            let path = if newest && !target.exists() { location.join(&file.staged) } else { target };
-            verdict.files += 1;
-            verdict.rows += file.rows;
-            if let Some(problem) = differs(&path, file.bytes, &file.checksum) {
-                verdict.problems.push(format!("batch {}, {}: {problem}", commit.batch_id, output.output));
-            }
-        }
-    }
-}
-
-fn check_state(checkpoint: &Checkpoint, file: &StateFile, verdict: &mut Verdict) {
-    verdict.state_files += 1;
-    if let Some(problem) = differs(&checkpoint.root().join(&file.path), file.bytes, &file.checksum) {
-        verdict.problems.push(problem);
-    }
-}
-
-fn differs(path: &Path, bytes: u64, expected: &str) -> Option<String> {
-    match std::fs::read(path) {
-        Err(e) => Some(format!("{}: {e}", path.display())),
-        Ok(content) if content.len() as u64 != bytes => {
-            Some(format!("{} has {} bytes, {bytes} were committed", path.display(), content.len()))
-        }
-        Ok(content) if checksum(&content) != expected => {
-            Some(format!("{} has another content than was committed", path.display()))
-        }
-        Ok(_) => None,
-    }
 }

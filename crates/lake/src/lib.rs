@@ -35,6 +35,7 @@ mod contents;
 mod error;
 mod folder;
 mod gather;
+pub mod inspect;
 pub mod layout;
 pub mod owner;
 mod parquet_table;

@@ -1,0 +1,177 @@
+//! The ledger of every batch, computed again: by the report's own equations, by the rows that the files hold, and by the
+//! offsets, which go on from report to report without a gap.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use sluicebox_core::PartitionId;
+use sluicebox_quality::BatchReport;
+
+use super::Verdict;
+use super::files::Found;
+use super::records::Records;
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::records::Commit;
+
+/// Checks every report from batch 0 to the newest.
+pub(super) fn check(checkpoint: &Checkpoint, newest: &Commit, records: &Records, found: &Found, verdict: &mut Verdict) {
+    let paths = paths(records, found);
+    let mut ends: BTreeMap<PartitionId, i64> = BTreeMap::new();
+    let mut missing = Vec::new();
+    let mut whole = true;
+    for batch in 0..=newest.batch_id {
+        let Some(path) = paths.get(&batch) else {
+            // Of a batch with records the commit names a report, and that it is gone has been said.
+            missing.extend((batch < records.first()).then_some(batch));
+            whole = false;
+            ends.clear();
+            continue;
+        };
+        let Some(report) = read(path, verdict) else { continue };
+        verdict.reports += 1;
+        verdict.older_batches += u64::from(batch < records.first());
+        if report.batch_id != batch {
+            verdict.problems.push(format!("{} is the report of batch {}", path.display(), report.batch_id));
+            continue;
+        }
+        if batch == 0 {
+            ends = starts(checkpoint, &report);
+        }
+        check_ranges(&report, &mut ends, verdict);
+        check_balance(&report, verdict);
+        check_rows(&report, found, verdict);
+    }
+    if let (Some(first), Some(last)) = (missing.first(), missing.last()) {
+        verdict.unproved.push(format!(
+            "ledgers and ranges of {} batches from {first} to {last}: their reports are gone",
+            missing.len()
+        ));
+    }
+    if whole {
+        check_ends(newest, &ends, verdict);
+    }
+}
+
+/// The report of each batch: as its commit names it, or as it was found.
+fn paths(records: &Records, found: &Found) -> BTreeMap<u64, PathBuf> {
+    let mut paths = found.reports.clone();
+    for (id, commit) in &records.commits {
+        for output in commit.files.iter().filter(|o| o.output == "reports") {
+            let json = output.files.iter().find(|file| file.target.ends_with(".json"));
+            paths.extend(json.map(|file| {
+                let (target, staged) = (file.target.as_str(), file.staged.as_str());
+                let path = Path::new(&output.location).join(target);
+                (*id, if path.exists() { path } else { Path::new(&output.location).join(staged) })
+            }));
+        }
+    }
+    paths
+}
+
+fn read(path: &Path, verdict: &mut Verdict) -> Option<BatchReport> {
+    let read = std::fs::read(path).map_err(|e| e.to_string());
+    match read.and_then(|text| BatchReport::from_json(&text).map_err(|e| e.to_string())) {
+        Ok(report) => Some(report),
+        Err(e) => {
+            verdict.problems.push(format!("the report {} cannot be read: {e}", path.display()));
+            None
+        }
+    }
+}
+
+/// Where the first batch must begin, as far as it is known.
+fn starts(checkpoint: &Checkpoint, report: &BatchReport) -> BTreeMap<PartitionId, i64> {
+    let starts = report.sources.iter().filter_map(|s| checkpoint.source_start(&s.source).ok().flatten());
+    starts.flat_map(|start| start.positions).map(|p| (p.partition, p.offset)).collect()
+}
+
+/// The ranges go on where the batch before ended, and every offset in them is an event, a gap or lost.
+fn check_ranges(report: &BatchReport, ends: &mut BTreeMap<PartitionId, i64>, verdict: &mut Verdict) {
+    let id = report.batch_id;
+    for source in &report.sources {
+        for (topic, partition, range) in source.ranges() {
+            let partition = PartitionId::new(&source.source, topic, partition);
+            if let Some(end) = ends.insert(partition.clone(), range.end)
+                && end != range.start
+            {
+                verdict.problems.push(format!(
+                    "batch {id}: the report has {partition} from offset {}, the one before ended at {end}",
+                    range.start
+                ));
+            }
+            let known = range.records + range.gap_offsets + range.lost_offsets;
+            if u64::try_from(range.end - range.start) != Ok(known) {
+                verdict.problems.push(format!(
+                    "batch {id}: {partition} from {} to {} holds {} events, {} gaps and {} lost offsets, which do not add up",
+                    range.start, range.end, range.records, range.gap_offsets, range.lost_offsets
+                ));
+            }
+        }
+    }
+}
+
+/// The equations, whatever the report says of itself.
+fn check_balance(report: &BatchReport, verdict: &mut Verdict) {
+    let id = report.batch_id;
+    for source in &report.sources {
+        let classes: u64 = source.dead_letters_by_class.values().sum();
+        let records: u64 = source.ranges().map(|(_, _, range)| range.records).sum();
+        if source.read != source.tombstones + source.dead_letters + source.rows
+            || source.read != records
+            || source.dead_letters != classes
+        {
+            verdict.problems.push(format!("batch {id}: the ledger of source {} does not balance", source.source));
+        }
+    }
+    for table in &report.tables {
+        let f = &table.fates;
+        let out = f.written + f.quarantined + f.dropped;
+        let holds = match table.ledger.equation.as_str() {
+            rows if rows.contains("duplicate") => f.rows_in == out + f.duplicate + f.late + f.filtered,
+            aggregate if aggregate.contains("absorbed") => {
+                f.rows_in == f.absorbed + f.late + f.filtered && f.rows_out == out
+            }
+            _ => f.rows_out == out,
+        };
+        if !holds {
+            verdict.problems.push(format!("batch {id}: the ledger of table {} does not balance", table.table));
+        }
+    }
+}
+
+/// What the report counts is what the files hold.
+fn check_rows(report: &BatchReport, found: &Found, verdict: &mut Verdict) {
+    let id = report.batch_id;
+    let mut compare = |output: String, told: u64| {
+        if told == 0 && !found.outputs.contains(&output) {
+            return;
+        }
+        let held = found.rows.get(&(output.clone(), id)).copied().unwrap_or(0);
+        if held != told {
+            verdict.problems.push(format!("batch {id}: {output} holds {held} rows, its report counts {told}"));
+        }
+    };
+    for source in &report.sources {
+        compare(format!("dead letters {}", source.source), source.dead_letters);
+    }
+    for table in &report.tables {
+        compare(format!("table {}", table.table), table.fates.written);
+        compare(format!("late {}", table.table), table.fates.late);
+        compare(format!("quarantine {}", table.table), table.fates.quarantined);
+    }
+}
+
+/// The newest commit stands where the last report ended.
+fn check_ends(newest: &Commit, ends: &BTreeMap<PartitionId, i64>, verdict: &mut Verdict) {
+    for position in &newest.positions {
+        let end = ends.get(&position.partition);
+        if end.is_some_and(|end| *end != position.offset) {
+            verdict.problems.push(format!(
+                "{} is committed to offset {}, the reports end at {}",
+                position.partition,
+                position.offset,
+                end.copied().unwrap_or_default()
+            ));
+        }
+    }
+}

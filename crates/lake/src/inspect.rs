@@ -1,0 +1,163 @@
+//! Looking at a table's folder as it is, for a proof: which files are there, and what their names say.
+//!
+//! Nothing is changed, and nothing is judged: what should be there is told by checkpoints.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use sluicebox_core::durable::FileError;
+
+use crate::error::Result;
+use crate::layout;
+use crate::owner::MARK;
+
+/// What lies in a table's folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// The files that readers see, in the order of their paths.
+    pub files: Vec<FoundFile>,
+    /// Staged files, relative to the folder, in order.
+    pub staged: Vec<String>,
+    /// Folders inside that have an owner's mark of their own, absolute.
+    pub nested: Vec<PathBuf>,
+}
+
+/// A file that readers see.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FoundFile {
+    /// Relative to the folder, with `/` between the parts.
+    pub path: String,
+    /// What its name says.
+    pub name: FileName,
+}
+
+/// What a file's name says of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileName {
+    /// A part of a batch, as [`layout::file_name`] makes them.
+    Part {
+        /// The batch.
+        batch: u64,
+        /// The first letters of the query's id.
+        query: String,
+    },
+    /// A file of a batch's own folder, such as a report.
+    OfBatch {
+        /// The batch.
+        batch: u64,
+    },
+    /// None that a pipeline writes.
+    Foreign,
+}
+
+/// Lists the folder. One that is not there is empty.
+///
+/// # Errors
+/// When a folder in it cannot be listed.
+pub fn inspect(location: &Path) -> Result<Inspection> {
+    let mut found = Inspection::default();
+    walk(location, location, &mut found)?;
+    staged(location, &location.join(layout::STAGING), &mut found.staged)?;
+    found.files.sort();
+    found.staged.sort();
+    Ok(found)
+}
+
+/// How many rows a Parquet file says that it has.
+///
+/// # Errors
+/// When it cannot be read or is no Parquet file.
+pub fn rows_in(path: &Path) -> Result<u64> {
+    let open = || {
+        let reader = SerializedFileReader::new(File::open(path)?).map_err(io::Error::other)?;
+        u64::try_from(reader.metadata().file_metadata().num_rows()).map_err(io::Error::other)
+    };
+    Ok(open().map_err(|e| FileError::new("read the footer of", path, e))?)
+}
+
+fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => Ok(entries.collect::<io::Result<_>>().map_err(|e| FileError::new("list", folder, e))?),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(FileError::new("list", folder, e).into()),
+    }
+}
+
+fn relative(location: &Path, path: &Path) -> String {
+    path.strip_prefix(location).unwrap_or(path).to_string_lossy().into_owned()
+}
+
+fn walk(location: &Path, folder: &Path, found: &mut Inspection) -> Result<()> {
+    for entry in entries(folder)? {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if layout::is_hidden(&name) {
+            continue;
+        }
+        let is_folder = entry.file_type().map_err(|e| FileError::new("look at", &path, e))?.is_dir();
+        if is_folder && path.join(MARK).is_file() {
+            found.nested.push(path);
+        } else if is_folder {
+            walk(location, &path, found)?;
+        } else {
+            let path = relative(location, &path);
+            found.files.push(FoundFile { name: name_of(&path), path });
+        }
+    }
+    Ok(())
+}
+
+fn staged(location: &Path, folder: &Path, files: &mut Vec<String>) -> Result<()> {
+    for entry in entries(folder)? {
+        let path = entry.path();
+        if path.is_dir() {
+            staged(location, &path, files)?;
+        } else {
+            files.push(relative(location, &path));
+        }
+    }
+    Ok(())
+}
+
+/// What the path of a file says.
+#[must_use]
+pub fn name_of(path: &str) -> FileName {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    if let Some((batch, query)) = part_of(name) {
+        return FileName::Part { batch, query };
+    }
+    match folder.strip_prefix("batch_id=").and_then(|batch| batch.parse().ok()) {
+        Some(batch) if name == "report.json" => FileName::OfBatch { batch },
+        _ => FileName::Foreign,
+    }
+}
+
+fn part_of(name: &str) -> Option<(u64, String)> {
+    let (stem, extension) = name.rsplit_once('.')?;
+    let mut parts = stem.splitn(3, '-');
+    let (batch, part, query) = (parts.next()?, parts.next()?, parts.next()?);
+    let digits = |text: &str, least: usize| text.len() >= least && text.bytes().all(|b| b.is_ascii_digit());
+    let sound = extension == "parquet" && digits(batch, 9) && digits(part, 3);
+    let query_sound = !query.is_empty() && query.bytes().all(|b| b.is_ascii_alphanumeric());
+    (sound && query_sound).then(|| Some((batch.parse().ok()?, query.to_owned()))).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_made() {
+        let name = layout::file_name(42, 1, "0f-3a9c1e22-77", "parquet");
+        let part = FileName::Part { batch: 42, query: "0f3a9c1e".to_owned() };
+        assert_eq!(name_of(&name), part);
+        assert_eq!(name_of(&format!("day=2026-01-01/{name}")), part);
+        assert_eq!(name_of("batch_id=7/report.json"), FileName::OfBatch { batch: 7 });
+        for foreign in
+            ["x.parquet", "000000042-001-.parquet", "42-001-ab.parquet", "000000042-001-ab.json", "report.json"]
+        {
+            assert_eq!(name_of(foreign), FileName::Foreign, "{foreign}");
+        }
+    }
+}

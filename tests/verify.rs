@@ -1,0 +1,198 @@
+//! `checkpoint verify` names what is wrong, whatever is changed, removed or added; and says what it cannot prove.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use sluicebox_core::SystemClock;
+use sluicebox_engine::checkpoint::records::{Commit, Offsets};
+use sluicebox_engine::checkpoint::{Checkpoint, envelope};
+use sluicebox_engine::verify::{Verdict, verify};
+use support::Workspace;
+
+fn verdict(job: &Workspace, checkpoint: &str) -> Result<Verdict, String> {
+    let checkpoint = Checkpoint::new(job.path().join(checkpoint));
+    verify(&checkpoint, &SystemClock::new()).map_err(|e| e.to_string())
+}
+
+/// Lets `damage` happen to a file, looks, and puts the file back.
+fn with_damage(job: &Workspace, checkpoint: &str, path: &Path, damage: impl FnOnce(&Path), expected: &[&str]) {
+    let before = std::fs::read(path).ok();
+    damage(path);
+    let said = match verdict(job, checkpoint) {
+        Ok(verdict) => verdict.problems.join("\n"),
+        Err(error) => error,
+    };
+    for text in expected {
+        assert!(said.contains(text), "{}: `{text}` is not in\n{said}", path.display());
+    }
+    match before {
+        Some(content) => std::fs::write(path, content).unwrap(),
+        None => std::fs::remove_file(path).unwrap(),
+    }
+}
+
+fn flip(path: &Path) {
+    let mut content = std::fs::read(path).unwrap();
+    let at = content.len() / 2;
+    content[at] ^= 0x10;
+    std::fs::write(path, content).unwrap();
+}
+
+fn truncate(path: &Path) {
+    let content = std::fs::read(path).unwrap();
+    std::fs::write(path, &content[..content.len() - 7]).unwrap();
+}
+
+fn remove(path: &Path) {
+    std::fs::remove_file(path).unwrap();
+}
+
+/// Changes a record of the checkpoint and seals it again, as only a bug or a liar would.
+fn edit<T: serde::de::DeserializeOwned + serde::Serialize>(change: impl FnOnce(&mut T)) -> impl FnOnce(&Path) {
+    move |path| {
+        let mut record: T = envelope::read(path).unwrap().unwrap();
+        change(&mut record);
+        std::fs::write(path, envelope::wrap(&record).unwrap()).unwrap();
+    }
+}
+
+/// The files below `dir` whose names end so.
+fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, ending));
+        } else if path.to_str().unwrap().ends_with(ending) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+const REVENUE: &str = "checkpoints/revenue_5m";
+
+/// A run of the README's pipeline with some batches.
+fn revenue() -> Workspace {
+    let job = Workspace::new();
+    job.produce(6_000, 5);
+    job.run_to_end(&["--set", "sales_events.maxOffsetsPerTrigger=1000"]);
+    let whole = verdict(&job, REVENUE).unwrap();
+    assert!(whole.problems.is_empty() && whole.unproved.is_empty() && whole.notes.is_empty(), "{whole}");
+    assert!(
+        whole.batches >= 6 && whole.reports == whole.batches && whole.files > 30 && whole.state_files > 6,
+        "{whole}"
+    );
+    job
+}
+
+#[test]
+fn changed_missing_and_foreign_files_of_tables_are_named() {
+    let job = revenue();
+    let at = |path: &str| job.path().join(path);
+    for table in ["data/bronze/sales", "data/silver/sales", "data/gold/revenue_5m", "data/dead_letters/sales_events"] {
+        let all = files(&at(table), ".parquet");
+        let (first, last) = (&all[0], &all[all.len() - 1]);
+        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        with_damage(&job, REVENUE, first, flip, &[&name(first), "another content"]);
+        with_damage(&job, REVENUE, last, truncate, &[&name(last), "were committed"]);
+        with_damage(&job, REVENUE, first, remove, &[&name(first)]);
+        let add = |path: &Path| assert!(std::fs::copy(first, path).is_ok());
+        with_damage(&job, REVENUE, &at(table).join("mine.parquet"), add, &["mine.parquet", "somebody else"]);
+        let misplaced = at(table).join(name(first));
+        with_damage(&job, REVENUE, &misplaced, add, &["whose commit does not name it"]);
+        let later = at(table).join(format!("000000999{}", &name(first)[9..]));
+        with_damage(&job, REVENUE, &later, add, &["000000999", "the newest committed is"]);
+        let theirs = at(table).join("000000001-000-abcd1234.parquet");
+        with_damage(&job, REVENUE, &theirs, add, &["another query"]);
+        let mark = at(table).join("_sluicebox_owner");
+        with_damage(&job, REVENUE, &mark, remove, &["has no owner's mark", table]);
+        let other = |path: &Path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            std::fs::write(path, text.replace("\"generation\": 1", "\"generation\": 2")).unwrap();
+        };
+        with_damage(&job, REVENUE, &mark, other, &[table]);
+    }
+    let report = files(&at("data/dq/revenue_5m/metrics"), ".json").remove(1);
+    let lie = |path: &Path| {
+        let mut report: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let written = &mut report["tables"][1]["fates"]["written"];
+        *written = (written.as_u64().unwrap() + 1).into();
+        std::fs::write(path, report.to_string()).unwrap();
+    };
+    with_damage(&job, REVENUE, &report, lie, &["report.json", "does not balance", "its report counts"]);
+    assert!(verdict(&job, REVENUE).unwrap().problems.is_empty(), "all is as it was");
+}
+
+#[test]
+fn records_that_do_not_follow_from_each_other_are_named() {
+    let job = revenue();
+    let at = |path: &str| job.path().join(REVENUE).join(path);
+    with_damage(&job, REVENUE, &at("commits/2"), flip, &["commits/2", "damaged"]);
+    with_damage(&job, REVENUE, &at("offsets/3"), flip, &["offsets/3", "damaged"]);
+    with_damage(&job, REVENUE, &at("commits/2"), remove, &["commits/2 is missing"]);
+    with_damage(&job, REVENUE, &at("offsets/3"), remove, &["offsets/3"]);
+    with_damage(&job, REVENUE, &at("metadata"), remove, &["metadata"]);
+    with_damage(&job, REVENUE, &at("sources/sales_events/start"), remove, &["sources/sales_events/start is missing"]);
+    let gap = edit(|plan: &mut Offsets| plan.ranges[0].range.from += 1);
+    with_damage(&job, REVENUE, &at("offsets/3"), gap, &["batch 3", "the batch before ended at"]);
+    let short = edit(|commit: &mut Commit| commit.positions[0].offset -= 1);
+    with_damage(&job, REVENUE, &at("commits/2"), short, &["batch 2", "was planned to offset"]);
+    let watermark = edit(|commit: &mut Commit| {
+        commit.watermarks.values_mut().for_each(|state| state.watermark = Some(1));
+    });
+    with_damage(&job, REVENUE, &at("commits/3"), watermark, &["the watermark of silver_sales.0 went back", "batch 4"]);
+    let forgotten = edit(|commit: &mut Commit| commit.files.retain(|output| output.output != "table bronze_sales"));
+    with_damage(&job, REVENUE, &at("commits/3"), forgotten, &["whose commit does not name it", "holds 0 rows"]);
+
+    let state = files(&at("state"), ".arrow");
+    for file in [&state[0], &state[state.len() - 1]] {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        with_damage(&job, REVENUE, file, flip, &[name]);
+        with_damage(&job, REVENUE, file, remove, &[name]);
+    }
+    assert!(verdict(&job, REVENUE).unwrap().problems.is_empty(), "all is as it was");
+    let said = job.ok(&["checkpoint", "verify", REVENUE]);
+    assert!(said.contains("took") && said.contains("agree"), "{said}");
+    remove(&state[0]);
+    assert!(job.fails(1, &["checkpoint", "verify", REVENUE]).contains("problem"));
+}
+
+#[test]
+fn of_batches_whose_records_were_removed_ranges_ledgers_and_rows_are_proved() {
+    let job = Workspace::new();
+    let text = std::fs::read_to_string(job.path().join("sql/gold_revenue.sql")).unwrap();
+    let bronze = text.split("CREATE STREAMING TABLE silver_sales").next().unwrap();
+    job.write("sql/gold_revenue.sql", bronze);
+    job.produce(260, 9);
+    job.run_to_end(&["--set", "sales_events.maxOffsetsPerTrigger=2"]);
+    let whole = verdict(&job, REVENUE).unwrap();
+    assert!(whole.problems.is_empty() && whole.older_batches > 10 && whole.older_files > 10, "{whole}");
+    assert_eq!(whole.reports, whole.batches + whole.older_batches, "{whole}");
+    assert!(whole.unproved.iter().any(|u| u.contains("checksums of files of batches before")), "{whole}");
+
+    let old = files(&job.path().join("data/bronze/sales"), ".parquet").remove(0);
+    let more = PathBuf::from(old.to_str().unwrap().replace("-000-", "-001-"));
+    with_damage(&job, REVENUE, &old, remove, &["holds 0 rows", "table bronze_sales"]);
+    with_damage(&job, REVENUE, &old, truncate, &["footer"]);
+    let add = |path: &Path| assert!(std::fs::copy(&old, path).is_ok());
+    with_damage(&job, REVENUE, &more, add, &["table bronze_sales holds", "its report counts"]);
+    let report = job.path().join("data/dq/revenue_5m/metrics/batch_id=3/report.json");
+    let shifted = |path: &Path| {
+        let mut report: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let topic = &mut report["sources"][0]["input"]["sales.events.v1"];
+        let partition = topic.as_object_mut().unwrap().values_mut().find(|range| range["records"] != 0).unwrap();
+        partition["end"] = (partition["end"].as_i64().unwrap() + 1).into();
+        std::fs::write(path, report.to_string()).unwrap();
+    };
+    with_damage(&job, REVENUE, &report, shifted, &["do not add up", "the one before ended at"]);
+    let content = std::fs::read(&report).unwrap();
+    remove(&report);
+    let without = verdict(&job, REVENUE).unwrap();
+    assert!(without.unproved.iter().any(|u| u.contains("their reports are gone")), "{without}");
+    std::fs::write(report, content).unwrap();
+    assert!(verdict(&job, REVENUE).unwrap().problems.is_empty(), "all is as it was");
+}
