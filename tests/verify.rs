@@ -1,5 +1,5 @@
 //! `checkpoint verify` names what is wrong, whatever is changed, removed or added; and says what it cannot prove.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod support;
 
