@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Runs the tests with a real Kafka broker, a real registry and clients of other makers.
 #
-#   scripts/test-real.sh BINARY [registry|embedded|contract|live|outage|kill]...      default: all of them
+#   scripts/test-real.sh BINARY [registry|embedded|contract|live|outage|soak]...      default: all of them
+#
+# `soak` needs sluicebox-soak beside BINARY, where the tests' build puts it.
 #
 # BINARY is the built sluicebox. The servers are started and taken down again, unless the environment names some
 # (KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL).
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-BINARY=${1:?usage: scripts/test-real.sh BINARY [registry|embedded|contract|live|outage|kill]...}
+BINARY=${1:?usage: scripts/test-real.sh BINARY [registry|embedded|contract|live|outage|soak]...}
 [ -x "$BINARY" ] || { echo "test-real.sh: $BINARY is no program; build it first: cargo build" >&2; exit 2; }
 shift
-[ $# -gt 0 ] || set -- registry embedded contract live outage kill
+[ $# -gt 0 ] || set -- registry embedded contract live outage soak
 PYTHON=$("$HERE/python-env.sh")
 REAL=$HERE/../tests/real
 
@@ -22,10 +24,18 @@ if [ -z "${KAFKA_BOOTSTRAP_SERVERS:-}" ] || [ -z "${SCHEMA_REGISTRY_URL:-}" ]; t
   eval "$("$HERE/servers.sh" up)"
 fi
 
+run_test() {
+  case $1 in
+  # Twenty kills over 200,000 events; sluicebox-soak --help says how to have more.
+  soak) "$(dirname "$BINARY")/sluicebox-soak" soak --binary "$BINARY" --minutes 0.7 --events 200000 --kills 20 ;;
+  *) "$PYTHON" "$REAL/${1}_test.py" --binary "$BINARY" ;;
+  esac
+}
+
 passed=0 failed=0
 for test in "$@"; do
   echo "==== $test"
-  if "$PYTHON" "$REAL/${test}_test.py" --binary "$BINARY"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+  if run_test "$test"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 done
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -52,7 +52,7 @@ fn remove(path: &Path) {
 /// Changes a record of the checkpoint and seals it again, as only a bug or a liar would.
 fn edit<T: serde::de::DeserializeOwned + serde::Serialize>(change: impl FnOnce(&mut T)) -> impl FnOnce(&Path) {
     move |path| {
-        let mut record: T = envelope::read(path).unwrap().unwrap();
+        let mut record: T = envelope::unwrap(path, &std::fs::read(path).unwrap()).unwrap();
         change(&mut record);
         std::fs::write(path, envelope::wrap(&record).unwrap()).unwrap();
     }

@@ -1,0 +1,57 @@
+//! What is compared when all is quiet: the killed run, an undisturbed one, and what Python says that the tables must hold.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::killer::{Job, staged};
+use crate::scripts;
+use crate::servers::Servers;
+
+/// Runs a script of `tests/real`; a code other than 0 is a difference.
+fn python(python: &Path, servers: &Servers, script: &str, args: &[&str]) -> Result<()> {
+    let mut command = Command::new(python);
+    command.arg(scripts::file("tests/real").join(script)).args(args).stdin(Stdio::null());
+    let status = servers.name_in(&mut command).status().with_context(|| script.to_owned())?;
+    if !status.success() {
+        bail!("{} says that something differs", scripts::shown(&command));
+    }
+    Ok(())
+}
+
+/// Compares the killed run `wild` with the undisturbed `calm`, and both with the oracle over the topic.
+pub fn compare(python_program: &Path, wild: &Job<'_>, calm: &Job<'_>, ledger: &Path, schema_id: u32) -> Result<()> {
+    let (wild_folder, calm_folder) = (text(&wild.folder)?, text(&calm.folder)?);
+    let ledger_text = text(ledger)?;
+    let run = |script: &str, args: &[&str]| python(python_program, wild.servers, script, args);
+    run("topic_ledger.py", &[&wild.topic, &schema_id.to_string(), ledger_text])?;
+    for (name, job, folder) in [("killed", wild, wild_folder), ("undisturbed", calm, calm_folder)] {
+        println!("-- {name}: the oracle");
+        run("oracle.py", &[ledger_text, folder])?;
+        println!("-- {name}: checkpoint verify");
+        verify(job)?;
+    }
+    println!("-- killed and undisturbed");
+    run("same_tables.py", &[calm_folder, wild_folder])?;
+    let left = staged(&wild.folder);
+    if let Some(first) = left.first() {
+        bail!("{} staged files of killed runs were left behind: {}", left.len(), first.display());
+    }
+    Ok(())
+}
+
+/// `checkpoint verify`, which must find nothing.
+fn verify(job: &Job<'_>) -> Result<()> {
+    let mut command = Command::new(&job.binary);
+    command.args(["checkpoint", "verify"]).arg(job.checkpoint()).stdin(Stdio::null());
+    let status = command.status()?;
+    if !status.success() {
+        bail!("{} ended with {status}", scripts::shown(&command));
+    }
+    Ok(())
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{} is no UTF-8", path.display()))
+}

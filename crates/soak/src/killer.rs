@@ -1,0 +1,259 @@
+//! Starts the run, kills it at a chosen moment, starts it again.
+//!
+//! The moment is one of four kinds: after a while; in the first moments, while it starts and recovers; right after a batch
+//! was committed, when its files are being published; and twice in quick succession. Now and then the run is asked to stop
+//! instead, which must end well.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rand::Rng;
+use rand::rngs::SmallRng;
+use sluicebox_core::{Clock, SystemClock};
+
+use crate::servers::Servers;
+
+/// A pipeline in a folder, and the runs of it.
+#[derive(Debug)]
+pub struct Job<'s> {
+    /// Where it works.
+    pub folder: PathBuf,
+    /// The program.
+    pub binary: PathBuf,
+    /// The pipeline's file.
+    pub pipeline: PathBuf,
+    /// The topic that it reads.
+    pub topic: String,
+    /// `maxOffsetsPerTrigger`.
+    pub max_offsets: u64,
+    /// The servers.
+    pub servers: &'s Servers,
+}
+
+/// How runs ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// By SIGKILL.
+    pub kills: u32,
+    /// Of those, in the first moments.
+    pub while_starting: u32,
+    /// Of those, just after a commit.
+    pub after_commit: u32,
+    /// By SIGTERM, with code 0.
+    pub stops: u32,
+}
+
+impl Job<'_> {
+    /// Starts it; it follows the topic, or reads what is there and ends.
+    pub fn start(&self, available_now: bool) -> Result<Child> {
+        std::fs::create_dir_all(&self.folder)?;
+        let log = File::options().create(true).append(true).open(self.log())?;
+        let mut command = Command::new(&self.binary);
+        command.arg("run").arg(&self.pipeline).args(["--checkpoint", "checkpoints/run", "--progress", "json"]);
+        for (key, value) in [("subscribe", self.topic.clone()), ("maxOffsetsPerTrigger", self.max_offsets.to_string())]
+        {
+            command.args(["--set", &format!("sales_events.{key}={value}")]);
+        }
+        if available_now {
+            command.args(["--trigger", "available-now"]);
+        }
+        command.current_dir(&self.folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.servers.name_in(&mut command).spawn().with_context(|| format!("cannot start {}", self.binary.display()))
+    }
+
+    /// Reads what is there and ends.
+    pub fn run_to_end(&self) -> Result<()> {
+        let status = self.start(true)?.wait()?;
+        self.must_be_well(status)
+    }
+
+    /// How many batches are committed.
+    pub fn batches(&self) -> u64 {
+        let Ok(entries) = std::fs::read_dir(self.checkpoint().join("commits")) else { return 0 };
+        let ids = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u64>().ok());
+        ids.max().map_or(0, |id| id + 1)
+    }
+
+    /// The checkpoint's folder.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.folder.join("checkpoints/run")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("run.log")
+    }
+
+    fn must_be_well(&self, status: ExitStatus) -> Result<()> {
+        if status.success() {
+            return Ok(());
+        }
+        let text = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('{')).collect();
+        let tail = lines[lines.len().saturating_sub(12)..].join("\n");
+        bail!("the run ended with {status}; its log is {}:\n{tail}", self.log().display())
+    }
+}
+
+/// When and how a run ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Moment {
+    /// Killed after so long.
+    After(Duration),
+    /// Killed so long after it was started, while it recovers.
+    Starting(Duration),
+    /// Killed so long after the next commit, or after the second duration if there is none.
+    Committed(Duration, Duration),
+    /// Asked to stop after so long.
+    Stop(Duration),
+}
+
+/// Ends runs of `job`.
+pub struct Killer<'j> {
+    job: &'j Job<'j>,
+    random: SmallRng,
+    clock: SystemClock,
+    /// The mean life of a run.
+    life: f64,
+    again_at_once: bool,
+    /// How they ended.
+    pub ends: Ends,
+}
+
+impl<'j> Killer<'j> {
+    /// A killer of runs that live for `life` on average.
+    pub fn new(job: &'j Job<'j>, random: SmallRng, life: Duration) -> Self {
+        let clock = SystemClock::new();
+        Self { job, random, clock, life: life.as_secs_f64(), again_at_once: false, ends: Ends::default() }
+    }
+
+    fn moment(&mut self) -> Moment {
+        let seconds =
+            |random: &mut SmallRng, from: f64, to: f64| Duration::from_secs_f64(random.random_range(from..to));
+        let random = &mut self.random;
+        if std::mem::take(&mut self.again_at_once) {
+            return Moment::Starting(seconds(random, 0.01, 0.6));
+        }
+        match random.random_range(0..20) {
+            0..=2 => Moment::Starting(seconds(random, 0.0, 1.0)),
+            3..=9 => {
+                let wait = seconds(random, 0.4 * self.life, 1.6 * self.life);
+                Moment::Committed(seconds(random, 0.0, 0.03), wait)
+            }
+            10 => Moment::Stop(seconds(random, 0.2 * self.life, 1.8 * self.life)),
+            _ => Moment::After(seconds(random, 0.2 * self.life, 2.2 * self.life)),
+        }
+    }
+
+    /// One run, from its start to its end.
+    pub fn one_run(&mut self) -> Result<()> {
+        let moment = self.moment();
+        let mut run = self.job.start(false)?;
+        match moment {
+            Moment::After(life) => self.live(&mut run, life)?,
+            Moment::Starting(life) => {
+                self.live(&mut run, life)?;
+                self.ends.while_starting += 1;
+            }
+            Moment::Committed(after, at_most) => {
+                if self.until_commit(&mut run, at_most)? {
+                    self.ends.after_commit += 1;
+                }
+                sleep(after);
+            }
+            Moment::Stop(life) => {
+                self.live(&mut run, life)?;
+                return self.stop(run);
+            }
+        }
+        run.kill()?;
+        run.wait()?;
+        self.ends.kills += 1;
+        self.again_at_once = self.random.random_range(0..6) == 0;
+        Ok(())
+    }
+
+    /// Lets the run live; one that ends by itself is wrong.
+    fn live(&self, run: &mut Child, life: Duration) -> Result<()> {
+        let started = self.clock.monotonic();
+        loop {
+            self.must_live(run)?;
+            let left = life.saturating_sub(self.clock.monotonic().saturating_sub(started));
+            if left.is_zero() {
+                return Ok(());
+            }
+            sleep(left.min(Duration::from_millis(20)));
+        }
+    }
+
+    /// Whether a batch was committed before `at_most` was over.
+    fn until_commit(&self, run: &mut Child, at_most: Duration) -> Result<bool> {
+        let (started, before) = (self.clock.monotonic(), self.job.batches());
+        // Not the first one: by then it has recovered, and works as usual.
+        let wanted = before + 2;
+        while self.clock.monotonic().saturating_sub(started) < at_most {
+            self.must_live(run)?;
+            if self.job.batches() >= wanted {
+                return Ok(true);
+            }
+            sleep(Duration::from_millis(1));
+        }
+        Ok(false)
+    }
+
+    fn must_live(&self, run: &mut Child) -> Result<()> {
+        match run.try_wait()? {
+            None => Ok(()),
+            Some(status) => {
+                self.job.must_be_well(status)?;
+                bail!("a run that follows its topic ended by itself; its log is {}", self.job.log().display())
+            }
+        }
+    }
+
+    /// Asks the run to stop. One that was started a moment ago may not listen yet, and ends by the signal.
+    fn stop(&mut self, mut run: Child) -> Result<()> {
+        signal(&run, "TERM")?;
+        let started = self.clock.monotonic();
+        loop {
+            if let Some(status) = run.try_wait()? {
+                if status.code().is_some() {
+                    self.job.must_be_well(status)?;
+                    self.ends.stops += 1;
+                }
+                return Ok(());
+            }
+            if self.clock.monotonic().saturating_sub(started) > Duration::from_secs(60) {
+                run.kill()?;
+                run.wait()?;
+                bail!("a run did not stop within a minute of SIGTERM; its log is {}", self.job.log().display());
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn signal(run: &Child, name: &str) -> Result<()> {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(run.id().to_string()).status()?;
+    if !status.success() {
+        bail!("kill -{name} {} ended with {status}", run.id());
+    }
+    Ok(())
+}
+
+/// What runs of `folder` have left staged.
+pub fn staged(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let Ok(entries) = std::fs::read_dir(folder) else { return found };
+    for path in entries.filter_map(|e| Some(e.ok()?.path())) {
+        if path.is_dir() {
+            found.extend(staged(&path));
+        } else if path.extension().is_some_and(|e| e == "staged") {
+            found.push(path);
+        }
+    }
+    found
+}
