@@ -4,6 +4,7 @@
 //! was committed, when its files are being published; and twice in quick succession. Now and then the run is asked to stop
 //! instead, which must end well.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -33,6 +34,9 @@ pub struct Job<'s> {
     /// The servers.
     pub servers: &'s Servers,
 }
+
+/// How long the next commit is waited for. When all was read there is none.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How runs ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -116,9 +120,14 @@ pub struct Killer<'j> {
     job: &'j Job<'j>,
     random: SmallRng,
     clock: SystemClock,
-    /// The mean life of a run.
+    /// The mean life of a run, in seconds.
     life: f64,
+    /// How long the last run that was watched took from its start to its first commit, in seconds: a run that is killed
+    /// before it has done nothing yet.
+    start: Option<f64>,
     again_at_once: bool,
+    /// How many batches there were at each kill.
+    hit_at: BTreeSet<u64>,
     /// How they ended.
     pub ends: Ends,
 }
@@ -127,24 +136,35 @@ impl<'j> Killer<'j> {
     /// A killer of runs that live for `life` on average.
     pub fn new(job: &'j Job<'j>, random: SmallRng, life: Duration) -> Self {
         let clock = SystemClock::new();
-        Self { job, random, clock, life: life.as_secs_f64(), again_at_once: false, ends: Ends::default() }
+        let (life, start, hit_at) = (life.as_secs_f64(), None, BTreeSet::new());
+        Self { job, random, clock, life, start, again_at_once: false, hit_at, ends: Ends::default() }
+    }
+
+    /// Fails when the kills hit too few different batches to tell anything.
+    pub fn must_have_hit_many(&self) -> Result<()> {
+        let (kills, moments) = (self.ends.kills, self.hit_at.len());
+        if moments * 4 < usize::try_from(kills)? {
+            bail!(
+                "{kills} kills hit only {moments} different numbers of batches, which tells too little: give more --events"
+            )
+        }
+        Ok(())
     }
 
     fn moment(&mut self) -> Moment {
+        let Some(start) = self.start else { return Moment::Committed(Duration::ZERO, PATIENCE) };
         let seconds =
             |random: &mut SmallRng, from: f64, to: f64| Duration::from_secs_f64(random.random_range(from..to));
         let random = &mut self.random;
         if std::mem::take(&mut self.again_at_once) {
-            return Moment::Starting(seconds(random, 0.01, 0.6));
+            return Moment::Starting(seconds(random, 0.01, 0.6 * start + 0.02));
         }
+        let work = 2.0 * (self.life - start).max(0.3);
         match random.random_range(0..20) {
-            0..=2 => Moment::Starting(seconds(random, 0.0, 1.0)),
-            3..=9 => {
-                let wait = seconds(random, 0.4 * self.life, 1.6 * self.life);
-                Moment::Committed(seconds(random, 0.0, 0.03), wait)
-            }
-            10 => Moment::Stop(seconds(random, 0.2 * self.life, 1.8 * self.life)),
-            _ => Moment::After(seconds(random, 0.2 * self.life, 2.2 * self.life)),
+            0..=2 => Moment::Starting(seconds(random, 0.0, start + 0.01)),
+            3..=9 => Moment::Committed(seconds(random, 0.0, 0.03), PATIENCE),
+            10 => Moment::Stop(seconds(random, 0.3 * start, start + work)),
+            _ => Moment::After(seconds(random, 0.8 * start, start + work)),
         }
     }
 
@@ -172,6 +192,7 @@ impl<'j> Killer<'j> {
         run.kill()?;
         run.wait()?;
         self.ends.kills += 1;
+        self.hit_at.insert(self.job.batches());
         self.again_at_once = self.random.random_range(0..6) == 0;
         Ok(())
     }
@@ -190,18 +211,26 @@ impl<'j> Killer<'j> {
     }
 
     /// Whether a batch was committed before `at_most` was over.
-    fn until_commit(&self, run: &mut Child, at_most: Duration) -> Result<bool> {
+    fn until_commit(&mut self, run: &mut Child, at_most: Duration) -> Result<bool> {
         let (started, before) = (self.clock.monotonic(), self.job.batches());
-        // Not the first one: by then it has recovered, and works as usual.
-        let wanted = before + 2;
-        while self.clock.monotonic().saturating_sub(started) < at_most {
+        let mut first = None;
+        loop {
             self.must_live(run)?;
-            if self.job.batches() >= wanted {
+            let elapsed = self.clock.monotonic().saturating_sub(started);
+            let more = self.job.batches() - before;
+            if more > 0 && first.is_none() {
+                first = Some(elapsed);
+                self.start = Some(elapsed.as_secs_f64());
+            }
+            // Not the first one: by then it has recovered, and works as usual.
+            if more >= 2 {
                 return Ok(true);
+            }
+            if elapsed >= at_most {
+                return Ok(false);
             }
             sleep(Duration::from_millis(1));
         }
-        Ok(false)
     }
 
     fn must_live(&self, run: &mut Child) -> Result<()> {

@@ -122,6 +122,7 @@ fn under_fire(
             println!("{:.0} s: {} kills, {} batches", told.as_secs_f64(), killer.ends.kills, job.batches());
         }
     }
+    killer.must_have_hit_many()?;
     Ok(killer.ends)
 }
 
