@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use crate::GOLD;
 use crate::scene::{Scene, files_of, said, table_files};
@@ -307,4 +308,28 @@ fn a_pipeline_that_was_renamed_is_refused_until_its_name_is_put_back() {
     scene.job.write(GOLD, &sql);
     goes_on(&scene, "the old name");
     scene.assert_right("the old name");
+}
+
+#[test]
+fn a_table_folder_that_goes_while_a_run_writes_to_it_stops_the_run() {
+    let scene = scene();
+    let (folder, away) = (scene.job.path().join("data/silver/sales"), scene.job.path().join("away"));
+    let commits = || std::fs::read_dir(scene.job.path().join(CHECKPOINT).join("commits")).unwrap().count();
+    let before = commits();
+    let args = ["run", GOLD, "--trigger", "available-now", "--set", "sales_events.maxOffsetsPerTrigger=20"];
+    let mut run = scene.job.command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while commits() < before + 2 {
+        assert!(run.try_wait().unwrap().is_none(), "the run ended");
+        std::thread::yield_now();
+    }
+    std::fs::rename(&folder, &away).unwrap();
+    let output = run.wait_with_output().unwrap();
+    let told = said(&output, "a folder that went");
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("data/silver/sales") && told.contains("removed"), "{told}");
+    assert!(!folder.exists(), "the run made the folder anew");
+    std::fs::rename(&away, &folder).unwrap();
+    goes_on(&scene, "with the folder back");
+    scene.assert_right("with the folder back");
+    scene.job.ok(&["checkpoint", "verify", CHECKPOINT]);
 }

@@ -2,8 +2,8 @@
 //!
 //! - `matrix`: every file of the checkpoint, of the marks in table folders and of the embedded log, found by walking, is
 //!   removed, cut, changed in a bit, or replaced by another of its kind.
-//! - `folders`: foreign files in table folders, table folders and published files that go, lost and old checkpoints.
-//! - `clock`: a clock that is set back between two runs, and during one.
+//! - `folders`: foreign files in table folders, table folders and published files that go, also under a run, lost
+//!   and old checkpoints.
 //! - `effects`: a full disk, a broken one, a read-only one, at every effect of a batch (with the feature `faults`).
 //!
 //! `SLUICEBOX_TEST_SEED` chooses the samples, `SLUICEBOX_DISKS=all` tries everything there is instead of samples.

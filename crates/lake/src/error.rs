@@ -96,6 +96,16 @@ pub enum LakeError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A folder that was removed while a run writes to it.
+    #[error(
+        "{} was removed while this run writes to it: bring it back from where it went or from a backup, and run again; the \
+         batch in progress is not lost",
+        location.display()
+    )]
+    FolderGone {
+        /// The table's folder.
+        location: PathBuf,
+    },
     /// A folder whose filesystem cannot publish.
     #[error(
         "{} cannot hold a table: a file staged in it cannot be linked to its final name ({source}); LOCATION must be one \
@@ -293,6 +303,7 @@ impl Blamed for LakeError {
             | Self::HeldFolder { .. }
             | Self::Parquet { .. }
             | Self::NotWritable { .. }
+            | Self::FolderGone { .. }
             | Self::CannotPublish { .. }
             | Self::ForeignFile { .. }
             | Self::LostFile { .. }

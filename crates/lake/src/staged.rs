@@ -60,6 +60,19 @@ pub(crate) fn sync_staging(location: &Path, epoch: u64) -> Result<()> {
     Ok(())
 }
 
+/// Makes the folder of an epoch, and none above it: a table's folder that is gone was removed under the run, and made anew
+/// it would be a table that has lost its history.
+fn make_epoch(location: &Path, epoch: u64) -> Result<()> {
+    let staging = location.join(layout::STAGING);
+    match durable::make_dir(What::Stage, &staging.join(epoch.to_string())) {
+        Err(e) if e.source.kind() == io::ErrorKind::NotFound => {
+            Err(LakeError::FolderGone { location: location.to_path_buf() })
+        }
+        Err(e) => Err(e.into()),
+        Ok(_) => Ok(durable::sync_dir(What::Stage, &staging)?),
+    }
+}
+
 /// A staged file that is being written: a [`Write`] that counts and hashes what goes through it.
 #[derive(Debug)]
 pub(crate) struct StagedWriter {
@@ -84,8 +97,7 @@ impl StagedWriter {
         let path = location.join(&staged);
         let file = match DurableFile::create(What::Stage, &path) {
             Err(e) if e.source.kind() == io::ErrorKind::NotFound => {
-                let folder = location.join(layout::STAGING).join(batch.epoch.to_string());
-                durable::create_dir_durable(What::Stage, &folder)?;
+                make_epoch(location, batch.epoch)?;
                 DurableFile::create(What::Stage, &path)?
             }
             other => other?,

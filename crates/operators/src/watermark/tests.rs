@@ -172,6 +172,22 @@ fn a_silent_partition_is_idle_after_the_timeout_and_at_once_when_finishing() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_holds_the_watermark_no_longer_than_the_timeout() {
+    let mut watermark = Watermark::new(config());
+    bring(&mut watermark, 0, 100, 1_000_000);
+    bring(&mut watermark, 1, 300, 1_000_000);
+    assert_eq!(watermark.end_batch(1_000_000, &at_end(2), false), Some(90));
+    assert!(!watermark.clock_went_back(1_000_000 - IDLE), "by no more than heals by itself");
+    assert!(watermark.clock_went_back(50));
+    assert_eq!(watermark.end_batch(50, &at_end(2), false), Some(90), "nobody has been silent since the clock was set");
+    assert!(!watermark.clock_went_back(50), "one batch mends it");
+    let mut restored = Watermark::restore(config(), watermark.state());
+    for watermark in [&mut watermark, &mut restored] {
+        assert_eq!(watermark.end_batch(50 + IDLE, &at_end(2), false), Some(290), "idle by the new clock");
+    }
+}
+
+#[test]
 fn a_partition_that_never_brought_an_event_time_is_idle_after_the_timeout_too() {
     let mut watermark = Watermark::new(config());
     bring(&mut watermark, 0, 100, 0);
