@@ -11,7 +11,7 @@ use sluicebox_lake::{Check, owner};
 
 use crate::EngineError;
 use crate::checkpoint::records::{Commit, Metadata, Offsets, Position, SourceStart};
-use crate::checkpoint::recovery::{Recovery, decide};
+use crate::checkpoint::recovery::{Recovery, decide, goes_on};
 use crate::checkpoint::{CheckpointError, RunLock, envelope};
 use crate::config::{Config, SourceBinding, Trigger};
 use crate::graph::{ClauseSettings, Runner};
@@ -102,6 +102,12 @@ impl Engine {
         repin(&config, replay.as_ref())?;
         if let Some(commit) = &last {
             restore(&config, &mut runner, commit)?;
+            if let Some(plan) = &replay {
+                goes_on(commit, plan, &runner.watermarks()).map_err(|why| {
+                    let path = checkpoint.root().join("offsets").join(plan.batch_id.to_string());
+                    CheckpointError::Damaged { path, why }
+                })?;
+            }
             if matches!(recovery, Recovery::Publish { .. }) {
                 outputs::publish(&commit.files, Check::Content)?;
             }

@@ -1,6 +1,9 @@
 //! What to do first, given what a checkpoint holds: a pure decision (section "Recovery" of `docs/semantics.md`).
 
+use std::collections::BTreeMap;
+
 use super::CheckpointError;
+use super::records::{Commit, Offsets};
 
 /// The newest records of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,10 +68,36 @@ pub fn decide(observed: Observed) -> Result<Recovery, CheckpointError> {
     }
 }
 
+/// Whether `plan`, which is to be replayed, goes on where `commit` ended: at its positions, and under the `watermarks` by
+/// clause that were restored from it. A clause or partition that only one of them knows was added or left out since.
+///
+/// # Errors
+/// What is not as it was planned.
+pub fn goes_on(commit: &Commit, plan: &Offsets, watermarks: &BTreeMap<String, Option<i64>>) -> Result<(), String> {
+    let before = commit.batch_id;
+    for range in &plan.ranges {
+        let at = commit.positions.iter().find(|p| p.partition == range.partition).map(|p| p.offset);
+        if let Some(at) = at.filter(|at| *at != range.range.from) {
+            let (partition, from) = (&range.partition, range.range.from);
+            return Err(format!("it reads {partition} from offset {from}, and commits/{before} ended at {at}"));
+        }
+    }
+    for (clause, w) in watermarks.iter().filter(|(clause, _)| commit.watermarks.contains_key(*clause)) {
+        if plan.watermarks.get(clause) != Some(w) {
+            return Err(format!("it was not planned under the watermark of {clause} that commits/{before} left"));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use sluicebox_core::{OffsetRange, PartitionId};
+    use sluicebox_operators::WatermarkState;
+
     use super::*;
+    use crate::checkpoint::records::{PlannedRange, Position};
 
     fn decided(offsets: Option<u64>, commit: Option<u64>) -> Result<Recovery, CheckpointError> {
         decide(Observed { metadata: true, offsets, commit })
@@ -90,5 +119,37 @@ mod tests {
         assert!(name(decided(None, Some(7))).contains("offsets/7"));
         assert!(name(decided(Some(3), None)).contains("commits/2"));
         assert!(name(decide(Observed { metadata: false, offsets: Some(0), commit: None })).contains("metadata"));
+    }
+
+    #[test]
+    fn a_plan_goes_on_at_the_positions_and_under_the_watermarks_of_the_commit_before_it() {
+        let partition = PartitionId::new("s", "t", 0);
+        let clause = "silver/events".to_owned();
+        let state = WatermarkState { watermark: Some(7), partitions: Vec::new() };
+        let commit = Commit {
+            batch_id: 3,
+            epoch: 1,
+            files: Vec::new(),
+            positions: vec![Position { partition: partition.clone(), offset: 10 }],
+            watermarks: BTreeMap::from([(clause.clone(), state)]),
+            state: BTreeMap::new(),
+            schemas: BTreeMap::new(),
+        };
+        let plan = |from, watermarks: &[(&String, Option<i64>)]| Offsets {
+            batch_id: 4,
+            epoch: 1,
+            clock_micros: 0,
+            finishing: false,
+            watermarks: watermarks.iter().map(|(c, w)| ((*c).clone(), *w)).collect(),
+            ranges: vec![PlannedRange { partition: partition.clone(), range: OffsetRange::new(from, 20), log_end: 20 }],
+            run_end: None,
+            sql_hash: String::new(),
+        };
+        let restored = BTreeMap::from([(clause.clone(), Some(7)), ("added".to_owned(), None)]);
+        let check = |plan: &Offsets| goes_on(&commit, plan, &restored);
+        check(&plan(10, &[(&clause, Some(7))])).unwrap();
+        assert!(check(&plan(11, &[(&clause, Some(7))])).unwrap_err().contains("from offset 11"));
+        assert!(check(&plan(10, &[(&clause, Some(6))])).unwrap_err().contains(&clause));
+        assert!(check(&plan(10, &[])).unwrap_err().contains(&clause), "a dropped watermark");
     }
 }
