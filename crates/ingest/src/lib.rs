@@ -33,6 +33,8 @@ mod source;
 
 pub use error::{Result, SourceError};
 pub use kafka::KafkaSource;
-pub use log::{EmbeddedLog, Fsync, LogSource, Record, TopicMeta, TopicOptions};
+pub use log::{
+    EmbeddedLog, Fsync, LogSource, Record, SegmentSummary, TopicMeta, TopicOptions, check_segment, seal_batch,
+};
 pub use options::{BROKERS_ENV, KAFKA_PREFIX, KNOWN_OPTIONS, KafkaOptions, Selection, StartingOffsets};
 pub use source::{Bounds, Buffered, CHUNK_BYTES, CHUNK_EVENTS, Chunk, LogIdentity, Source, Taken};

@@ -12,6 +12,9 @@ use crate::ast::Span;
 /// The place of what was not written in the file but given on the command line, by `--set`. It never indexes the text.
 pub const COMMAND_LINE: Span = Span { start: usize::MAX, end: usize::MAX };
 
+/// Mistakes that are shown of one file; the rest are counted.
+const MOST_SHOWN: usize = 50;
+
 /// One mistake.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Diagnostic {
@@ -113,11 +116,16 @@ impl Diagnostics {
     #[must_use]
     pub fn render(&self, color: bool) -> String {
         let mut out = String::new();
-        for (i, diagnostic) in self.list.iter().enumerate() {
+        for (i, diagnostic) in self.list.iter().take(MOST_SHOWN).enumerate() {
             if i > 0 {
                 out.push('\n');
             }
             self.render_one(diagnostic, color, &mut out);
+        }
+        let more = self.list.len().saturating_sub(MOST_SHOWN);
+        if more > 0 {
+            // Writing to a String cannot fail.
+            let _ = fmt::Write::write_fmt(&mut out, format_args!("\nand {more} more mistakes\n"));
         }
         out
     }

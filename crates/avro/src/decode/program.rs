@@ -29,6 +29,8 @@ pub(crate) enum Op {
     Rescale {
         int: bool,
         scale: Scale,
+        /// What the column may hold.
+        range: (i64, i64),
     },
     Bytes,
     /// UTF-8, into Utf8 or Binary.
@@ -37,6 +39,13 @@ pub(crate) enum Op {
     /// A fixed of 16 bytes, as text.
     Uuid,
     Duration,
+    /// A date or time, as `int` or as long, into a column of days or of 64 bits: what no calendar can show is refused, for a
+    /// query that met it would fail, and with it every event of the batch.
+    Within {
+        int: bool,
+        least: i64,
+        most: i64,
+    },
     Decimal128(Box<number::Decimal<i128>>),
     Decimal256(Box<number::Decimal<i256>>),
     /// The text of each of the writer's symbols, or why it cannot be read.

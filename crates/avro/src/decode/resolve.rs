@@ -103,8 +103,10 @@ impl<'a> Resolver<'a> {
     fn each_branch(&mut self, branches: &[NodeId], r: NodeId) -> Result<Op, String> {
         let mut ops = Vec::with_capacity(branches.len());
         let mut first_problem = None;
+        let here = self.path.len();
         for branch in branches {
             ops.push(self.value(*branch, r).unwrap_or_else(|problem| {
+                self.path.truncate(here);
                 let op = Op::Unresolvable(problem.as_str().into());
                 first_problem.get_or_insert(problem);
                 op
@@ -129,10 +131,14 @@ impl<'a> Resolver<'a> {
             branches.iter().filter_map(|b| rank(writer, self.reader.node(*b)).map(|rank| (rank, *b))).collect();
         candidates.sort_by_key(|(rank, _)| *rank);
         let mut problem = None;
+        let here = self.path.len();
         for (_, branch) in candidates {
             match self.value(w, branch) {
                 Ok(op) => return Ok(self.member(branch, branches, op)),
-                Err(e) => problem = problem.or(Some(e)),
+                Err(e) => {
+                    self.path.truncate(here);
+                    problem = problem.or(Some(e));
+                }
             }
         }
         Err(problem.unwrap_or_else(|| {
@@ -266,8 +272,8 @@ fn integer(writer: &Node, reader: &Node) -> Option<Op> {
     };
     let (from, to) = match (writer.logical, reader.logical) {
         // A plain number is what the other side says it is.
-        (None, _) | (_, None) => return Some(raw),
-        (Some(w), Some(r)) if w == r => return Some(raw),
+        (None, _) | (_, None) => return Some(within(raw, int, reader.logical)),
+        (Some(w), Some(r)) if w == r => return Some(within(raw, int, reader.logical)),
         (Some(Logical::Time(from)), Some(Logical::Time(to))) => (from, to),
         (Some(Logical::Timestamp { unit: from, .. }), Some(Logical::Timestamp { unit: to, .. })) => (from, to),
         _ => return None,
@@ -277,11 +283,36 @@ fn integer(writer: &Node, reader: &Node) -> Option<Op> {
         Unit::Micros => 1_000,
         Unit::Nanos => 1_000_000,
     };
+    let range = reader.logical.and_then(range).unwrap_or((i64::MIN, i64::MAX));
     Some(match from.cmp(&to) {
-        std::cmp::Ordering::Equal => raw,
-        std::cmp::Ordering::Less => Op::Rescale { int, scale: Scale::Multiply(power(to) / power(from)) },
-        std::cmp::Ordering::Greater => Op::Rescale { int, scale: Scale::Divide(power(from) / power(to)) },
+        std::cmp::Ordering::Equal => within(raw, int, reader.logical),
+        std::cmp::Ordering::Less => Op::Rescale { int, scale: Scale::Multiply(power(to) / power(from)), range },
+        std::cmp::Ordering::Greater => Op::Rescale { int, scale: Scale::Divide(power(from) / power(to)), range },
     })
+}
+
+/// `raw`, held to the dates and times of a column of type `logical`.
+fn within(raw: Op, int: bool, logical: Option<Logical>) -> Op {
+    match logical.and_then(range) {
+        Some((least, most)) => Op::Within { int, least, most },
+        None => raw,
+    }
+}
+
+/// The values that a date or time may have: times of a day lie in it, dates and timestamps within 253,000 years of 1970,
+/// which calendars can still show. In nanoseconds 64 bits end before that.
+fn range(logical: Logical) -> Option<(i64, i64)> {
+    const FURTHEST_MICROS: i64 = 8_000_000_000_000_000_000;
+    const DAY_MILLIS: i64 = 86_400_000;
+    let around = |furthest: i64| Some((-furthest, furthest));
+    match logical {
+        Logical::Date => around(FURTHEST_MICROS / 1000 / DAY_MILLIS),
+        Logical::Timestamp { unit: Unit::Millis, .. } => around(FURTHEST_MICROS / 1000),
+        Logical::Timestamp { unit: Unit::Micros, .. } => around(FURTHEST_MICROS),
+        Logical::Time(Unit::Millis) => Some((0, DAY_MILLIS - 1)),
+        Logical::Time(_) => Some((0, DAY_MILLIS * 1000 - 1)),
+        _ => None,
+    }
 }
 
 fn binary(writer: &Node, reader: &Node) -> Option<Op> {

@@ -1,4 +1,4 @@
-//! Walking over what the reader lacks: checked as strictly as what it reads, but for the digits of decimals, so that an
+//! Walking over what the reader lacks: checked as strictly as what it reads, but for the digits of decimals and the range of dates and times, so that an
 //! event's fate does not hang on the reader schema.
 
 use crate::class::ErrorClass;

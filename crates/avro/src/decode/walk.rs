@@ -41,6 +41,10 @@ impl Walk<'_> {
                 c.push(cursor.long()?);
                 Ok(())
             }
+            (Op::Within { int: false, least, most }, Column::Int64(c)) => {
+                c.push(in_range(cursor.long()?, (*least, *most), cursor)?);
+                Ok(())
+            }
             (Op::Double, Column::Float64(c)) => {
                 c.push(f64::from_le_bytes(cursor.array("a double")?));
                 Ok(())
@@ -69,9 +73,15 @@ impl Walk<'_> {
     fn nested(self, op: &Op, column: &mut Column, cursor: &mut Cursor<'_>) -> Step {
         match (op, column) {
             (Op::String, Column::Bytes(c)) => room(c.push(cursor.string()?), cursor),
-            (Op::Nullable { .. } | Op::Long | Op::Int | Op::Double | Op::Decimal128(_), column) => {
-                self.value(op, column, cursor)
-            }
+            (
+                Op::Nullable { .. }
+                | Op::Within { int: false, .. }
+                | Op::Long
+                | Op::Int
+                | Op::Double
+                | Op::Decimal128(_),
+                column,
+            ) => self.value(op, column, cursor),
             (Op::Record(record), Column::Struct(columns)) => self.record(record, columns, cursor),
             (Op::Array(items), Column::List(list)) => {
                 self.array(items, &mut list.items, cursor)?;
@@ -153,7 +163,17 @@ fn other(op: &Op, column: &mut Column, cursor: &mut Cursor<'_>) -> Step {
         (Op::LongToFloat, Column::Float32(c)) => c.push(cursor.long()? as f32),
         (Op::LongToDouble, Column::Float64(c)) => c.push(cursor.long()? as f64),
         (Op::FloatToDouble, Column::Float64(c)) => c.push(f64::from(f32::from_le_bytes(cursor.array("a float")?))),
-        (Op::Rescale { int, scale }, Column::Int64(c)) => c.push(rescaled(*int, *scale, cursor)?),
+        (Op::Rescale { int, scale, range }, Column::Int64(c)) => {
+            c.push(in_range(rescaled(*int, *scale, cursor)?, *range, cursor)?);
+        }
+        (Op::Within { int: true, least, most }, Column::Int64(c)) => {
+            c.push(in_range(i64::from(cursor.int()?), (*least, *most), cursor)?);
+        }
+        (Op::Within { int: true, least, most }, Column::Int32(c)) => {
+            let value = cursor.int()?;
+            in_range(i64::from(value), (*least, *most), cursor)?;
+            c.push(value);
+        }
         (Op::Decimal256(decimal), Column::Decimal256(c)) => c.push(decimal.read(cursor)?),
         (Op::Fixed(size), column) => return fixed(*size, column, cursor),
         (Op::Uuid, Column::Bytes(c)) => {
@@ -179,6 +199,20 @@ fn other(op: &Op, column: &mut Column, cursor: &mut Cursor<'_>) -> Step {
         _ => return Err(mismatch(cursor)),
     }
     Ok(())
+}
+
+/// `value`, if it is one that the column may hold.
+#[inline]
+fn in_range(value: i64, (least, most): (i64, i64), cursor: &Cursor<'_>) -> Step<i64> {
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(out_of_range(value, cursor))
+}
+
+#[cold]
+fn out_of_range(value: i64, cursor: &Cursor<'_>) -> Box<Fault> {
+    cursor.fault(ErrorClass::OutOfRange, format!("the date or time {value} is none that a calendar or a day has"))
 }
 
 fn rescaled(int: bool, scale: Scale, cursor: &mut Cursor<'_>) -> Step<i64> {

@@ -23,6 +23,8 @@ use crate::registry::{Auth, HttpOptions, PinnedSchema, Reference, Registry, Regi
 
 /// A registry's Retry-After is obeyed up to this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+/// Bytes of an answer that are read: what is at the URL need not be a registry.
+const MOST_ANSWER: usize = 16 << 20;
 /// Unknown keys remembered at most; beyond it all are forgotten, which costs requests and nothing else.
 const MOST_UNKNOWN: usize = 10_000;
 
@@ -177,8 +179,13 @@ impl HttpRegistry {
         };
         let status = response.status();
         let retry_after = retry_after(&response);
-        let body = match response.bytes().await {
-            Ok(body) => body,
+        let body = match body_of(response).await {
+            Ok(Some(body)) => body,
+            Ok(None) => {
+                let problem = format!("the answer has more than {MOST_ANSWER} bytes");
+                let (what, registry) = (what.to_owned(), registry.clone());
+                return Outcome::Final(RegistryError::Malformed { what, registry, problem });
+            }
             Err(e) => return again(registry, e),
         };
         if status.is_success() {
@@ -307,6 +314,18 @@ fn read_pem<T>(
     };
     let bytes = std::fs::read(path).map_err(|e| problem(e.to_string()))?;
     parse(&bytes).map_err(|e| problem(e.to_string()))
+}
+
+/// The body of `response`; `None` when it is larger than any schema.
+async fn body_of(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MOST_ANSWER {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
 }
 
 fn again(registry: &str, error: reqwest::Error) -> Outcome {

@@ -42,7 +42,7 @@ impl Encoder<'_> {
 
     fn kind(&mut self, id: NodeId, json: &Json) -> Result<(), String> {
         let node = self.schema.node(id);
-        let wrong = || format!("the default {json} is no {}", node.type_name());
+        let wrong = || format!("the default {} is no {}", shown(json), node.type_name());
         let out = &mut self.out;
         match &node.kind {
             Kind::Null => json.as_null().ok_or_else(wrong)?,
@@ -119,7 +119,17 @@ impl Encoder<'_> {
             }
             self.out.truncate(start);
         }
-        Err(format!("the default {json} is of no branch of the union"))
+        Err(format!("the default {} is of no branch of the union", shown(json)))
+    }
+}
+
+/// A default in a message: it may be large, and is named once for each type that it is not.
+fn shown(json: &Json) -> String {
+    match json {
+        Json::Array(_) => "[...]".to_owned(),
+        Json::Object(_) => "{...}".to_owned(),
+        Json::String(text) if text.len() > 100 => format!("\"{}...\"", text.chars().take(50).collect::<String>()),
+        other => other.to_string(),
     }
 }
 

@@ -11,6 +11,8 @@ use crate::schema::{AvroSchema, Field, Kind, Logical, Name, Node, NodeId, Schema
 const DEEPEST: usize = 200;
 /// Nodes that a schema and what it refers to may have.
 const MOST_NODES: usize = 100_000;
+/// Bytes of a name, with its namespace: each name below carries it, and each path in a message its fields'.
+const LONGEST_NAME: usize = 1024;
 /// The largest fixed.
 const LARGEST_FIXED: u64 = 1 << 24;
 
@@ -179,6 +181,7 @@ impl Parser {
         let at = Place { path: base, namespace };
         let object = json.as_object().ok_or_else(|| at.error(format!("{json} is no field; a field is an object")))?;
         let name = text(object, "name").ok_or_else(|| at.error("a field needs an attribute 'name'"))?;
+        check_length(name, at)?;
         let path = format!("{base}.{name}");
         let place = Place { path: &path, namespace };
         check_identifier(name, place)?;
@@ -241,6 +244,7 @@ impl Parser {
         let name =
             text(object, "name").ok_or_else(|| place.error("a record, enum or fixed needs an attribute 'name'"))?;
         let full = full_name(name, text(object, "namespace").unwrap_or(place.namespace));
+        check_length(&full, place)?;
         if primitive(&full).is_some() {
             return Err(place.error(format!("'{full}' is the name of a primitive type")));
         }
@@ -282,6 +286,13 @@ fn check_identifier(name: &str, place: Place<'_>) -> Result<(), SchemaError> {
         return Ok(());
     }
     Err(place.error(format!("'{name}' is no name: names have letters, digits and _, and start with no digit")))
+}
+
+fn check_length(name: &str, place: Place<'_>) -> Result<(), SchemaError> {
+    if name.len() <= LONGEST_NAME {
+        return Ok(());
+    }
+    Err(place.error(format!("a name has {} bytes, {LONGEST_NAME} are the most", name.len())))
 }
 
 fn text<'a>(object: &'a Map<String, Json>, attribute: &str) -> Option<&'a str> {

@@ -12,6 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::schema::{AvroSchema, Field, Kind, NodeId};
 use crate::store::error::StoreError;
 
+/// Types below types are compared to this depth; deeper ones are taken for incompatible. Names can nest a schema much
+/// deeper than its text is.
+const DEEPEST: usize = 200;
+/// Pairs of types that one comparison may look at: branches of unions within branches of unions multiply.
+const MOST_PAIRS: usize = 100_000;
+
 /// Which earlier versions a new version of a subject must be compatible with, and in which direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -115,7 +121,16 @@ impl fmt::Display for Incompatibility {
 
 /// What keeps `reader` from reading every value of `writer`. `names` are what the two are called in descriptions.
 fn incompatibilities(reader: &AvroSchema, writer: &AvroSchema, names: (&str, &str)) -> Vec<Incompatibility> {
-    let mut check = Check { reader, writer, names, seen: HashSet::new(), path: String::new(), found: Vec::new() };
+    let mut check = Check {
+        reader,
+        writer,
+        names,
+        seen: HashSet::new(),
+        path: String::new(),
+        found: Vec::new(),
+        depth: 0,
+        pairs: 0,
+    };
     check.pair(reader.root(), writer.root());
     check.found
 }
@@ -128,6 +143,10 @@ struct Check<'a> {
     seen: HashSet<(NodeId, NodeId)>,
     path: String,
     found: Vec<Incompatibility>,
+    /// Of the pair that is looked at.
+    depth: usize,
+    /// Looked at so far, in attempts too.
+    pairs: usize,
 }
 
 impl Check<'_> {
@@ -147,6 +166,18 @@ impl Check<'_> {
         if !self.seen.insert((r, w)) {
             return;
         }
+        self.pairs += 1;
+        if self.depth >= DEEPEST || self.pairs > MOST_PAIRS {
+            let (rs, os) = self.names;
+            self.add("TOO_COMPLEX", format!("The {rs} and the {os} schema are too deep or too large to be compared"));
+            return;
+        }
+        self.depth += 1;
+        self.types(r, w);
+        self.depth -= 1;
+    }
+
+    fn types(&mut self, r: NodeId, w: NodeId) {
         let (reader, writer) = (self.reader.node(r), self.writer.node(w));
         match (&reader.kind, &writer.kind) {
             (_, Kind::Union(branches)) => {
@@ -204,6 +235,7 @@ impl Check<'_> {
 
     /// Some branch must read the writer's value; what is tried here leaves no trace.
     fn reader_union(&mut self, branches: &[NodeId], w: NodeId) {
+        let mut pairs = self.pairs;
         let fits = branches.iter().any(|branch| {
             let mut attempt = Check {
                 reader: self.reader,
@@ -212,10 +244,14 @@ impl Check<'_> {
                 seen: self.seen.clone(),
                 path: String::new(),
                 found: Vec::new(),
+                depth: self.depth,
+                pairs,
             };
             attempt.pair(*branch, w);
+            pairs = attempt.pairs;
             attempt.found.is_empty()
         });
+        self.pairs = pairs;
         if !fits {
             let (rs, os) = self.names;
             let writer = self.writer.node(w).type_name().to_owned();

@@ -407,3 +407,83 @@ async fn the_client_reads_from_the_server() {
     assert_eq!(client.version("a/b-value", 1).await.unwrap(), latest);
     assert!(matches!(client.by_id(77).await, Err(RegistryError::NotFound { .. })));
 }
+
+/// Names nest schemas to any depth while their text stays flat: without a limit the comparison overflows the stack.
+#[test]
+fn schemas_that_names_nest_without_end_do_not_overflow_the_stack() {
+    const LEVELS: usize = 20_000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = RegistryStore::open(dir.path()).unwrap();
+    for (subject, last) in [("ints", "int"), ("longs", "long")] {
+        let mut fields = vec![format!(
+            r#"{{"name":"f0","type":{{"type":"record","name":"R0","fields":[{{"name":"x","type":"{last}"}}]}}}}"#
+        )];
+        fields.extend((1..LEVELS).map(|level| {
+            let below = level - 1;
+            format!(
+                r#"{{"name":"f{level}","type":{{"type":"record","name":"R{level}","fields":[{{"name":"x","type":"R{below}"}}]}}}}"#
+            )
+        }));
+        let chain = format!(r#"{{"type":"record","name":"Chain","fields":[{}]}}"#, fields.join(","));
+        store.register(subject, &NewSchema::new(chain)).unwrap();
+    }
+    let over = |subject: &str| NewSchema {
+        schema: format!(r#"{{"type":"record","name":"E","fields":[{{"name":"top","type":"R{}"}}]}}"#, LEVELS - 1),
+        references: vec![Reference { name: "Chain".into(), subject: subject.into(), version: 1 }],
+    };
+    store.register("s", &over("longs")).unwrap();
+    let refused = store.register("s", &over("ints")).unwrap_err().to_string();
+    assert!(refused.contains("TOO_COMPLEX"), "{}", &refused[..refused.len().min(500)]);
+}
+
+/// Each union is tried branch by branch, and so is each union in a branch: without a limit, two to the power of the depth.
+#[test]
+fn unions_within_unions_do_not_multiply_without_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RegistryStore::open(dir.path()).unwrap();
+    let nested = |last: &str| {
+        let mut kind = format!(r#"{{"type":"record","name":"A0","fields":[{{"name":"x","type":"{last}"}}]}}"#);
+        let mut other =
+            format!(r#"{{"type":"record","name":"B0","aliases":["A0"],"fields":[{{"name":"x","type":"{last}"}}]}}"#);
+        for level in 1..24 {
+            let (a, b) = (kind, other);
+            let below = level - 1;
+            kind = format!(r#"{{"type":"record","name":"A{level}","fields":[{{"name":"u","type":[{a},{b}]}}]}}"#);
+            other = format!(
+                r#"{{"type":"record","name":"B{level}","aliases":["A{level}"],"fields":[{{"name":"u","type":["A{below}","B{below}"]}}]}}"#
+            );
+        }
+        record(&format!(r#"{{"name":"top","type":[{kind},{other}]}}"#))
+    };
+    store.register("s", &nested("string")).unwrap();
+    let found = store.incompatibilities("s", &nested("int"), None).unwrap();
+    assert!(!found.is_empty());
+}
+
+#[test]
+fn names_do_not_multiply_into_gigabytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RegistryStore::open(dir.path()).unwrap();
+    let long = "n".repeat(1 << 20);
+    let fields: Vec<String> =
+        (0..20_000).map(|i| format!(r#"{{"name":"f{i}","type":{{"type":"fixed","name":"F{i}","size":1}}}}"#)).collect();
+    for schema in [
+        format!(r#"{{"type":"record","name":"R","namespace":"{long}","fields":[{}]}}"#, fields.join(",")),
+        format!(r#"{{"type":"record","name":"R","fields":[{{"name":"{long}","type":"int"}}]}}"#),
+    ] {
+        let refused = store.register("s", &NewSchema { schema, references: Vec::new() }).unwrap_err().to_string();
+        assert!(refused.contains("1024 are the most"), "{}", &refused[refused.len().saturating_sub(200)..]);
+    }
+}
+
+/// A large default that is of no branch is named once for each: it must not be written out each time.
+#[test]
+fn a_large_default_is_no_large_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RegistryStore::open(dir.path()).unwrap();
+    let zeros = vec!["0"; 200_000].join(",");
+    let branches: Vec<String> = (0..5_000).map(|i| format!(r#"{{"type":"fixed","name":"F{i}","size":1}}"#)).collect();
+    let field = format!(r#"{{"name":"x","type":[{}],"default":[{zeros}]}}"#, branches.join(","));
+    let refused = store.register("s", &record(&field)).unwrap_err().to_string();
+    assert!(refused.len() < 1_000 && refused.contains("of no branch"), "{} bytes", refused.len());
+}

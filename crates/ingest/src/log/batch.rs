@@ -3,17 +3,20 @@
 //! `kafka-protocol` writes the batches, and reads them in tests to check this reader. Reading here keeps headers with
 //! equal keys, which its map of headers cannot, and hands keys and values to the columns without a copy between.
 
-use bytes::{Buf, Bytes};
-use kafka_protocol::compression::{Decompressor, Gzip, Lz4, Snappy, Zstd};
+use bytes::Buf;
 
 use super::crc::crc32c;
+use super::unpack::{MOST_UNPACKED, unpack};
 
 /// Bytes from a batch's start to its first record.
 pub(crate) const HEADER: usize = 61;
 /// Bytes before the part that the field `length` counts.
-const PREFIX: usize = 12;
-const CRC_AT: usize = 17;
-const CRC_FROM: usize = 21;
+pub(crate) const PREFIX: usize = 12;
+/// Where that field is.
+pub(crate) const LENGTH_AT: usize = 8;
+/// Where the checksum is, and what it is over.
+pub(crate) const CRC_AT: usize = 17;
+pub(crate) const CRC_FROM: usize = 21;
 /// No batch is larger, so that a damaged length cannot ask for gigabytes.
 pub(crate) const MAX_BATCH: usize = 1 << 30;
 
@@ -106,27 +109,25 @@ pub(crate) fn for_each(header: &BatchHeader, bytes: &[u8], each: &mut dyn FnMut(
         return Ok(());
     }
     let body = &bytes[HEADER..header.size];
-    let mut inside = |records: &[u8]| records_of(header, records, each);
-    let unpacked = |buf: &mut Bytes, run: &mut dyn FnMut(&[u8]) -> Result<(), Reason>| run(&buf[..]);
-    let packed = || Bytes::copy_from_slice(body);
-    let result = match header.attributes & COMPRESSION {
-        0 => return inside(body),
-        1 => Gzip::decompress(&mut packed(), |b| Ok(unpacked(b, &mut inside))),
-        2 => Snappy::decompress(&mut packed(), |b| Ok(unpacked(b, &mut inside))),
-        3 => Lz4::decompress(&mut packed(), |b| Ok(unpacked(b, &mut inside))),
-        4 => Zstd::decompress(&mut packed(), |b| Ok(unpacked(b, &mut inside))),
-        other => return Err(format!("compression {other}, which Kafka does not have")),
-    };
-    result.map_err(|e| format!("compressed records that cannot be unpacked ({e})"))?
+    match header.attributes & COMPRESSION {
+        0 => records_of(header, body, each),
+        how => records_of(header, &unpack(how, body, MOST_UNPACKED)?, each),
+    }
 }
 
 fn records_of(header: &BatchHeader, mut bytes: &[u8], each: &mut dyn FnMut(RecordView<'_>)) -> Result<(), Reason> {
+    let mut next = header.base_offset;
     for index in 0..header.count {
         let size = varint(&mut bytes).and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= bytes.len());
         let record = size.and_then(|size| record(header, &bytes[..size]).inspect(|_| bytes = &bytes[size..]));
         let Some(record) = record else {
             return Err(format!("record {index} of the batch at offset {} is cut short", header.base_offset));
         };
+        if record.offset < next || record.offset >= header.next_offset {
+            let (base, end, offset) = (header.base_offset, header.next_offset, record.offset);
+            return Err(format!("record {index} of the batch from offset {base} to before {end} has offset {offset}"));
+        }
+        next = record.offset + 1;
         each(record);
     }
     Ok(())

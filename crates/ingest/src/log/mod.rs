@@ -15,6 +15,7 @@
 //! segment's name.
 
 mod batch;
+mod check;
 mod crc;
 mod meta;
 mod reader;
@@ -22,6 +23,7 @@ mod segment;
 mod source;
 #[cfg(test)]
 mod tests;
+mod unpack;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -36,6 +38,7 @@ use sluicebox_core::fault::What;
 
 use crate::error::{Result, SourceError};
 use crate::source::Bounds;
+pub use check::{SegmentSummary, check_segment, seal_batch};
 use meta::{LOCK_FILE, LOG_FILE, LogMeta, TOPIC_FILE};
 pub use meta::{TopicMeta, TopicOptions};
 pub use source::LogSource;

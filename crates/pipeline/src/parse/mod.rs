@@ -25,6 +25,9 @@ pub(crate) use check::default_location;
 pub(crate) use cursor::one_of;
 pub(crate) use interval::of_expr;
 
+/// Bytes of a pipeline's text: far more than anybody writes, and little enough to be checked at once.
+const LONGEST_TEXT: usize = 1 << 20;
+
 /// What has been read of a file.
 pub(crate) struct Context<'a> {
     text: &'a str,
@@ -70,6 +73,12 @@ impl<'a> Context<'a> {
 /// # Errors
 /// All mistakes found, in the order of the text.
 pub fn parse(file: &str, text: &str, overrides: &[(String, String)]) -> Result<Pipeline, Diagnostics> {
+    if text.len() > LONGEST_TEXT {
+        let message = format!("this has {} bytes, and a pipeline has at most {LONGEST_TEXT}", text.len());
+        let diagnostic = Diagnostic::new("too-large", Span::default(), message, "").with_help("is it the right file?");
+        // Without its text: nobody wants to see it.
+        return Err(Diagnostics::new(file, "", vec![diagnostic]));
+    }
     let shared: Arc<str> = Arc::from(text);
     let (toks, mistake) = lex::tokenize(text);
     if let Some(mistake) = mistake {

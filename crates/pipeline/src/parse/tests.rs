@@ -178,3 +178,35 @@ proptest! {
         survives(&text[..start]);
     }
 }
+
+/// Each would overflow the stack, or take minutes, without its limit.
+#[test]
+fn large_and_deep_texts_are_refused_at_once() {
+    let head = "CREATE TABLE s USING kafka OPTIONS ('subscribe'='s');\nCREATE STREAMING TABLE t AS SELECT ";
+    let texts = [
+        format!("{head}{}a{} FROM STREAM s", "(".repeat(10_000), ")".repeat(10_000)),
+        format!("{head}{}a FROM STREAM s", "(".repeat(10_000)),
+        format!("{head}{}a FROM STREAM s", "NOT ".repeat(10_000)),
+        format!("{head}{}a FROM STREAM s", "- ".repeat(10_000)),
+        format!("{head}{}a{} FROM STREAM s", "[".repeat(10_000), "]".repeat(10_000)),
+        format!("{head}{}a{} FROM STREAM s", "abs(".repeat(10_000), ")".repeat(10_000)),
+        format!("{head}{}a{} FROM STREAM s", "CASE WHEN ".repeat(10_000), " END".repeat(10_000)),
+        format!("{head}1{} FROM STREAM s", " + 1".repeat(10_000)),
+        format!("{head}a FROM {}STREAM s{}", "(SELECT * FROM ".repeat(10_000), ")".repeat(10_000)),
+        format!("{head}CAST(a AS {}INT{}) FROM STREAM s", "ARRAY<".repeat(10_000), ">".repeat(10_000)),
+        "/*".repeat(100_000),
+        ";x".repeat(20_000),
+        "SET 'a' = 'b';\n".repeat(20_000),
+        "CREATE TABLE t USING kafka;\n".repeat(5_000),
+        "CREATE STREAMING TABLE t AS SELECT 1;\n".repeat(2_000),
+        "SELECT ".repeat(150_000),
+        "x".repeat(10 << 20),
+    ];
+    for text in texts {
+        let mistakes = parse("deep.sql", &text, &[]).map(|p| p.tables.len()).unwrap_err();
+        let shown = mistakes.render(false);
+        assert!(!shown.is_empty() && shown.len() < 4 << 20, "{} bytes for {}", shown.len(), &text[..40]);
+    }
+    let large = parse("large.sql", &"x".repeat(10 << 20), &[]).map(|p| p.tables.len()).unwrap_err();
+    assert!(large.render(false).contains("10485760 bytes") && large.render(false).len() < 1_000);
+}

@@ -154,14 +154,14 @@ impl Random {
             Schema::Double => Value::Double(self.rng.random_range(-1e300..1e300)),
             Schema::Bytes => Value::Bytes(self.bytes(40)),
             Schema::String => Value::String(self.text()),
-            Schema::Date => Value::Date(self.int()),
-            Schema::TimeMillis => Value::TimeMillis(self.int()),
-            Schema::TimeMicros => Value::TimeMicros(self.long()),
-            Schema::TimestampMillis => Value::TimestampMillis(self.long()),
-            Schema::TimestampMicros => Value::TimestampMicros(self.long()),
+            Schema::Date => Value::Date(self.int() % 90_000_000),
+            Schema::TimeMillis => Value::TimeMillis(self.int().rem_euclid(86_400_000)),
+            Schema::TimeMicros => Value::TimeMicros(self.long().rem_euclid(86_400_000_000)),
+            Schema::TimestampMillis => Value::TimestampMillis(self.long() % 8_000_000_000_000_000),
+            Schema::TimestampMicros => Value::TimestampMicros(self.long() % 8_000_000_000_000_000_000),
             Schema::TimestampNanos => Value::TimestampNanos(self.long()),
-            Schema::LocalTimestampMillis => Value::LocalTimestampMillis(self.long()),
-            Schema::LocalTimestampMicros => Value::LocalTimestampMicros(self.long()),
+            Schema::LocalTimestampMillis => Value::LocalTimestampMillis(self.long() % 8_000_000_000_000_000),
+            Schema::LocalTimestampMicros => Value::LocalTimestampMicros(self.long() % 8_000_000_000_000_000_000),
             Schema::Decimal(_) => {
                 Value::Decimal(self.rng.random_range(-10_i64.pow(17)..10_i64.pow(17)).to_be_bytes().into())
             }

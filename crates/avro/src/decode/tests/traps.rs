@@ -276,3 +276,34 @@ fn nullable_items_and_records_in_unions_keep_their_shape() {
     let body = Body::default().long(3).long(0).long(1).long(0).long(8).long(1).long(1).long(0).0;
     assert_eq!(fixture.one(1, &body).unwrap(), json!({ "x": [null, { "q": 8 }, { "q": null }] }));
 }
+
+/// A query that met such a time would fail, and with it every event of the batch, again at every restart.
+#[test]
+fn a_time_that_no_calendar_has_costs_its_event_alone() {
+    let typed = |kind: &str, logical: &str| field(&format!(r#"{{"type":"{kind}","logicalType":"{logical}"}}"#));
+    let body = |value| Body::default().long(value).0;
+    let most = 8_000_000_000_000_000_000_i64;
+    for (kind, logical, good, bad) in [
+        ("long", "timestamp-micros", [most, -most], [most + 1, i64::MIN]),
+        ("long", "local-timestamp-micros", [most, -most], [i64::MAX, -most - 1]),
+        ("long", "timestamp-millis", [most / 1000, -most / 1000], [most / 1000 + 1, i64::MIN]),
+        ("long", "timestamp-nanos", [i64::MAX, i64::MIN], [0, 0]),
+        ("int", "date", [92_592_592, -92_592_592], [92_592_593, i64::from(i32::MIN)]),
+        ("int", "time-millis", [0, 86_399_999], [-1, 86_400_000]),
+        ("long", "time-micros", [0, 86_399_999_999], [-1, 86_400_000_000]),
+    ] {
+        let schema = typed(kind, logical);
+        let fixture = Fixture::new(&schema, &[(1, &schema)]);
+        for value in good {
+            assert!(fixture.one(1, &body(value)).is_ok(), "{logical} {value}");
+        }
+        for value in bad.into_iter().filter(|bad| *bad != 0) {
+            assert_eq!(class_of(&schema, &body(value)), "OUT_OF_RANGE", "{logical} {value}");
+        }
+    }
+    // Scaled to another unit it is held to what that unit may be.
+    let (millis, micros) = (typed("long", "timestamp-millis"), typed("long", "timestamp-micros"));
+    let fixture = Fixture::new(&micros, &[(1, &millis)]);
+    assert!(fixture.one(1, &body(most / 1000)).is_ok());
+    assert_eq!(fixture.one(1, &body(most / 1000 + 1)).unwrap_err().0, "OUT_OF_RANGE");
+}

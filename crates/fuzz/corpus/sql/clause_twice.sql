@@ -1,0 +1,3 @@
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
+
+CREATE STREAMING TABLE bronze_events LOCATION 'data/x' PARTITIONED BY (day) LOCATION 'data/y' AS SELECT * FROM STREAM events;

@@ -1,0 +1,3 @@
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
+
+CREATE STREAMING TABLE bronze_events (CONSTRAINT a EXPECT (id > 0) ON VIOLATION DROP ROW CONSTRAINT b EXPECT (id < 9)) AS SELECT * FROM STREAM events;

@@ -1,0 +1,3 @@
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
+
+CREATE STREAMING TABLE bronze_events (CONSTRAINT a EXPECT (id >), CONSTRAINT b EXPECT (), CONSTRAINT c EXPECT id > 0) AS SELECT * FROM STREAM events;

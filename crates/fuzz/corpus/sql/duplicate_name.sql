@@ -1,0 +1,4 @@
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
+
+CREATE TEMPORARY VIEW Events AS SELECT 1 AS x;
+CREATE STREAMING TABLE bronze_events AS SELECT * FROM STREAM events;

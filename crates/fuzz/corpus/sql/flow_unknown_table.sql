@@ -1,0 +1,4 @@
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
+
+CREATE STREAMING TABLE bronze_events AS SELECT * FROM STREAM events;
+CREATE FLOW more AS INSERT INTO bronze_event SELECT * FROM STREAM events;

@@ -1,0 +1,4 @@
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
+
+CREATE STREAMING TABLE a LOCATION 'data/silver' AS SELECT * FROM STREAM events;
+CREATE STREAMING TABLE b LOCATION 'data/silver/b' AS SELECT * FROM STREAM events;

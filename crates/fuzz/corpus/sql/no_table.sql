@@ -1,0 +1,2 @@
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
+

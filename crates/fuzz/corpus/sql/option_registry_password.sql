@@ -1,0 +1,4 @@
+CREATE TABLE events USING kafka OPTIONS (
+  'subscribe' = 'events', 'schema.registry.url' = 'http://ann:secret@localhost:8081');
+
+CREATE STREAMING TABLE bronze_events AS SELECT * FROM STREAM events;

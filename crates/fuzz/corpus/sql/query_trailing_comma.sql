@@ -1,0 +1,3 @@
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
+
+CREATE STREAMING TABLE s AS SELECT a, b, FROM STREAM events;

@@ -1,0 +1,4 @@
+SET 'batch.bytes' = 'sixteen megabytes';
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
+
+CREATE STREAMING TABLE bronze_events AS SELECT * FROM STREAM events;

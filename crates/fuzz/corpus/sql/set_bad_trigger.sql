@@ -1,0 +1,4 @@
+SET trigger = once a minute;
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
+
+CREATE STREAMING TABLE bronze_events AS SELECT * FROM STREAM events;

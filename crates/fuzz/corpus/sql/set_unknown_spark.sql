@@ -1,0 +1,4 @@
+SET spark.sql.shuffle.partitions = 10;
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
+
+CREATE STREAMING TABLE bronze_events AS SELECT * FROM STREAM events;

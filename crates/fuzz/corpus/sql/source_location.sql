@@ -1,0 +1,2 @@
+CREATE TABLE events USING kafka LOCATION 'data/x';
+CREATE STREAMING TABLE bronze_events AS SELECT * FROM STREAM events;

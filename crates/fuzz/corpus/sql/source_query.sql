@@ -1,0 +1,1 @@
+CREATE TABLE events AS SELECT 1;

@@ -1,0 +1,3 @@
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
+
+SELECT * FROM STREAM events;

@@ -1,0 +1,5 @@
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
+
+CREATE STREAMING TABLE bronze_events AS
+  SELECT * FROM events AS e
+  WHERE e.id > 0;

@@ -1,0 +1,4 @@
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
+
+CREATE STREAMING TABLE bronze_events AS SELECT * FROM STREAM events;
+CREATE STREAMING TABLE s AS SELECT * FROM bronze_events WATERMARK ts DELAY OF INTERVAL '10 minutes';

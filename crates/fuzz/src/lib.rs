@@ -1,0 +1,38 @@
+//! Fuzz targets: each takes any bytes for one kind of input from outside, and panics only if Sluicebox does, or if it
+//! breaks a promise that can be checked on the spot (invariant 7: no input panics, bad input costs itself).
+//!
+//! `tests/corpus.rs` runs every target over its corpus and over changed copies of it, on every build. `scripts/fuzz.sh`
+//! searches further, led by the coverage of Sluicebox's own crates.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a fuzz target that stops has found something")]
+
+mod avro;
+mod checkpoint;
+mod input;
+mod log;
+mod options;
+mod registry;
+mod sql;
+mod state;
+
+/// What one input is given to.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// The folder of its corpus.
+    pub name: &'static str,
+    /// Inputs longer than this are not tried.
+    pub longest: usize,
+    /// Takes an input.
+    pub run: fn(&[u8]),
+}
+
+/// All targets.
+pub const TARGETS: [Target; 8] = [
+    Target { name: "avro", longest: 4096, run: avro::run },
+    Target { name: "schema", longest: 4096, run: avro::schema },
+    Target { name: "log", longest: 4096, run: log::run },
+    Target { name: "checkpoint", longest: 4096, run: checkpoint::run },
+    Target { name: "state", longest: 8192, run: state::run },
+    Target { name: "sql", longest: 4096, run: sql::run },
+    Target { name: "options", longest: 512, run: options::run },
+    Target { name: "registry", longest: 4096, run: registry::run },
+];
