@@ -203,10 +203,9 @@ fn large_and_deep_texts_are_refused_at_once() {
         "x".repeat(10 << 20),
     ];
     for text in texts {
-        let mistakes = parse("deep.sql", &text, &[]).map(|p| p.tables.len()).unwrap_err();
-        let shown = mistakes.render(false);
+        let shown = parse("deep.sql", &text, &[]).err().map(|mistakes| mistakes.render(false)).unwrap_or_default();
         assert!(!shown.is_empty() && shown.len() < 4 << 20, "{} bytes for {}", shown.len(), &text[..40]);
     }
-    let large = parse("large.sql", &"x".repeat(10 << 20), &[]).map(|p| p.tables.len()).unwrap_err();
-    assert!(large.render(false).contains("10485760 bytes") && large.render(false).len() < 1_000);
+    let large = parse("large.sql", &"x".repeat(10 << 20), &[]).err().map(|mistakes| mistakes.render(false));
+    assert!(large.is_some_and(|shown| shown.contains("10485760 bytes") && shown.len() < 1_000));
 }
