@@ -87,7 +87,10 @@ impl Show {
         if !self.talks() {
             return;
         }
-        eprintln!("{} batches, {} events read, {} dead letters", totals.batches, totals.events, totals.dead_letters);
+        let lost =
+            if totals.lost_offsets > 0 { format!(", {} offsets lost", totals.lost_offsets) } else { String::new() };
+        let (batches, events, dead_letters) = (totals.batches, totals.events, totals.dead_letters);
+        eprintln!("{batches} batches, {events} events read, {dead_letters} dead letters{lost}");
         for (table, fates) in &totals.tables {
             eprintln!("  {table}: {}", describe(fates));
         }

@@ -15,12 +15,14 @@ use sluicebox_core::PartitionId;
 use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_lake::{BatchKey, Check};
 use sluicebox_operators::AtEnd;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::EngineError;
 use crate::checkpoint::records::{Commit, Offsets, OperatorState, OutputFiles, PlannedRange, Position, SeenSchemas};
 use crate::engine::Engine;
 use crate::graph::{BatchInput, OperatorChange, TableOutput};
+use crate::leave::unless_left;
 use crate::outputs::{self, Job};
 use crate::read::Read;
 use crate::report::{self, SourceReport};
@@ -46,8 +48,14 @@ pub struct BatchOutcome {
 type Staging = Vec<JoinHandle<Result<Option<OutputFiles>, EngineError>>>;
 
 impl Engine {
-    /// Runs the batch of `offsets`, which is durable. On an error the operators' state is undefined: the run must end.
-    pub(crate) async fn run_batch(&mut self, offsets: Offsets) -> Result<BatchOutcome, EngineError> {
+    /// Runs the batch of `offsets`, which is durable; `None` when the run is to stop and the log or the registry keeps the
+    /// batch waiting: then nothing has happened, and the next start runs it. On an error the operators' state is undefined:
+    /// the run must end.
+    pub(crate) async fn run_batch(
+        &mut self,
+        offsets: Offsets,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Option<BatchOutcome>, EngineError> {
         let clock = Arc::clone(&self.config.clock);
         let mut durations = BTreeMap::new();
         let mut mark = clock.monotonic();
@@ -56,9 +64,11 @@ impl Engine {
             durations.insert(name, now.saturating_sub(mark));
             mark = now;
         };
-        let reading = self.read(&offsets.ranges).await?;
+        let Some(reading) = unless_left(stop, self.read(&offsets.ranges)).await else { return Ok(None) };
+        let reading = reading?;
         lap("getBatch");
-        let Read { reports: sources, rows, dead_letters } = reading.await?;
+        let Some(read) = unless_left(stop, reading).await else { return Ok(None) };
+        let Read { reports: sources, rows, dead_letters } = read?;
         let mut staging = Staging::new();
         for (source, rows) in dead_letters {
             self.stage(&offsets, self.outputs.dead_letter_job(&source, rows), &mut staging);
@@ -77,7 +87,8 @@ impl Engine {
         let mut changes = self.runner.changes()?;
         self.stage_report(&offsets, &sources, &tables, &mut staging)?;
         // After all that is to be staged, since threads take up work in the order in which it came.
-        self.look_ahead().await?;
+        // What goes wrong with the next batch ends the run when this one is safe.
+        let ahead = unless_left(stop, self.look_ahead()).await;
         let state = self.write_state(&offsets, &mut changes)?;
         let files = staged(staging).await?;
         lap("stage");
@@ -97,14 +108,17 @@ impl Engine {
         self.last = Some(commit);
         self.last_offsets = Some(offsets.clone());
         self.next_batch = offsets.batch_id + 1;
-        Ok(BatchOutcome {
+        if let Some(Err(error)) = ahead {
+            return Err(error);
+        }
+        Ok(Some(BatchOutcome {
             offsets,
             sources,
             tables,
             operators: changes,
             watermarks_after: self.runner.watermarks(),
             durations,
-        })
+        }))
     }
 
     /// Runs the tables; each one's files are staged while the next one computes.

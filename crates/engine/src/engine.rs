@@ -18,7 +18,7 @@ use crate::graph::{ClauseSettings, Runner};
 use crate::outputs::{self, Outputs};
 use crate::read::Ahead;
 use crate::report::Identity;
-use crate::{presence, refresh};
+use crate::{presence, refresh, topics};
 
 /// A pipeline that holds its checkpoint and is ready to run.
 #[derive(Debug)]
@@ -90,6 +90,9 @@ impl Engine {
         presence::refuse_lost_folders(&checkpoint, &outputs)?;
         let held = outputs.claim(&metadata.id, metadata.generation, checkpoint.root(), config.take_over)?;
         presence::refuse_newer_files(&checkpoint, &outputs, recovery.committed())?;
+        for (source, log) in &logs {
+            topics::check_and_pin(&checkpoint, &metadata, source, log)?;
+        }
 
         let mut runner = new_runner(&config)?;
         let (last, replay) = match recovery {
@@ -197,20 +200,12 @@ fn check_identity(config: &Config, metadata: &Metadata, logs: &Logs) -> Result<(
     }
     for (source, found) in logs {
         let Some(pinned) = metadata.logs.get(source) else { continue };
-        let other = |pinned: &str, found: &str| EngineError::OtherLog {
-            name: source.clone(),
-            pinned: pinned.to_owned(),
-            found: found.to_owned(),
-        };
         if pinned.log != found.log {
-            return Err(other(&pinned.log, &found.log));
-        }
-        for (topic, id) in &found.topics {
-            if let (Some(Some(pinned)), Some(found)) = (pinned.topics.get(topic), id)
-                && pinned != found
-            {
-                return Err(other(&format!("{topic} ({pinned})"), &format!("{topic} ({found})")));
-            }
+            return Err(EngineError::OtherLog {
+                name: source.clone(),
+                pinned: pinned.log.clone(),
+                found: found.log.clone(),
+            });
         }
     }
     Ok(())

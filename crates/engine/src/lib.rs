@@ -27,6 +27,7 @@ pub mod config;
 pub mod engine;
 mod error;
 pub mod graph;
+mod leave;
 pub mod outputs;
 mod presence;
 pub mod progress;
@@ -35,6 +36,7 @@ mod refresh;
 pub mod report;
 pub mod run;
 mod state_writer;
+mod topics;
 pub mod verify;
 
 pub use config::{Config, SourceBinding, Trigger};

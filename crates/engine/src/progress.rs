@@ -96,7 +96,8 @@ pub struct SourceProgress {
     /// Events read per second of the batch's duration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub processed_rows_per_second: Option<f64>,
-    /// `avgOffsetsBehindLatest`, `maxOffsetsBehindLatest`, `minOffsetsBehindLatest`.
+    /// `avgOffsetsBehindLatest`, `maxOffsetsBehindLatest`, `minOffsetsBehindLatest`; and ours, `lostOffsets` and
+    /// `lostRanges`: what was gone before it was read.
     pub metrics: BTreeMap<&'static str, String>,
 }
 

@@ -1,6 +1,6 @@
 //! The loop: wait for data, plan a batch, make the plan durable, run it, tell how it went.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::select_all;
@@ -16,7 +16,9 @@ use crate::checkpoint::CheckpointError;
 use crate::checkpoint::records::{Offsets, PlannedRange, Position};
 use crate::config::Trigger;
 use crate::engine::Engine;
+use crate::leave::unless_left;
 use crate::progress::{Progress, Status};
+use crate::topics;
 
 /// How long to wait for a change before looking again whether a partition has become idle.
 const TICK: Duration = Duration::from_secs(1);
@@ -47,6 +49,8 @@ pub struct Totals {
     pub events: u64,
     /// Dead letters.
     pub dead_letters: u64,
+    /// Offsets that were gone before they were read.
+    pub lost_offsets: u64,
     /// Fates by table.
     pub tables: BTreeMap<String, Fates>,
     /// When the last batch began, by the clock that never goes back.
@@ -87,8 +91,10 @@ impl Engine {
         mut stop: watch::Receiver<bool>,
         observer: &mut dyn Observer,
     ) -> Result<Totals, EngineError> {
-        if let Some(offsets) = self.replay.take() {
-            self.one_batch(offsets, observer).await?;
+        if let Some(offsets) = self.replay.take()
+            && !self.one_batch(offsets, &stop, observer).await?
+        {
+            return Ok(self.progress.clone());
         }
         if self.available_now() {
             let mut stopped = stop.clone();
@@ -114,7 +120,7 @@ impl Engine {
             match self.next().await? {
                 Next::Run(admission) => {
                     let limited = admission.limited;
-                    self.plan_and_run(admission.ranges, false, observer).await?;
+                    self.plan_and_run(admission.ranges, false, &stop, observer).await?;
                     self.start_purge(&mut purge).await?;
                     if !limited && self.run_end.is_none() {
                         self.pause(&mut stop).await;
@@ -122,12 +128,13 @@ impl Engine {
                 }
                 Next::Finish => {
                     let ranges = self.idle_ranges().await?;
-                    self.plan_and_run(ranges, true, observer).await?;
+                    self.plan_and_run(ranges, true, &stop, observer).await?;
                 }
                 Next::Wait => self.wait(&mut stop, observer).await,
                 Next::Done if resumed_end => {
                     resumed_end = false;
-                    self.run_end = Some(self.find_end(false).await?);
+                    let Some(end) = unless_left(&stop, self.find_end(false)).await else { break };
+                    self.run_end = Some(end?);
                 }
                 Next::Done => break,
             }
@@ -189,6 +196,7 @@ impl Engine {
         &mut self,
         ranges: Vec<PlannedRange>,
         finishing: bool,
+        stop: &watch::Receiver<bool>,
         observer: &mut dyn Observer,
     ) -> Result<(), EngineError> {
         let offsets = Offsets {
@@ -206,23 +214,35 @@ impl Engine {
         let started = self.config.clock.monotonic();
         self.config.checkpoint.write_offsets(&offsets)?;
         let wal = self.config.clock.monotonic().saturating_sub(started);
-        self.observed_batch(offsets, started, wal, observer).await
+        self.observed_batch(offsets, started, wal, stop, observer).await?;
+        Ok(())
     }
 
-    async fn one_batch(&mut self, offsets: Offsets, observer: &mut dyn Observer) -> Result<(), EngineError> {
+    async fn one_batch(
+        &mut self,
+        offsets: Offsets,
+        stop: &watch::Receiver<bool>,
+        observer: &mut dyn Observer,
+    ) -> Result<bool, EngineError> {
         let started = self.config.clock.monotonic();
-        self.observed_batch(offsets, started, Duration::ZERO, observer).await
+        self.observed_batch(offsets, started, Duration::ZERO, stop, observer).await
     }
 
+    /// Runs a batch and tells of it; false when the run is to stop and the batch was left.
     async fn observed_batch(
         &mut self,
         offsets: Offsets,
         started: Duration,
         wal: Duration,
+        stop: &watch::Receiver<bool>,
         observer: &mut dyn Observer,
-    ) -> Result<(), EngineError> {
+    ) -> Result<bool, EngineError> {
         let previous = self.progress.last_start.replace(started);
-        let mut outcome = self.run_batch(offsets).await?;
+        let batch_id = offsets.batch_id;
+        let Some(mut outcome) = self.run_batch(offsets, stop).await? else {
+            tracing::warn!("batch {batch_id} waits for the log or the registry and is left; the next start runs it");
+            return Ok(false);
+        };
         let ended = self.config.clock.monotonic();
         outcome.durations.insert("walCommit", wal);
         outcome.durations.insert("triggerExecution", ended.saturating_sub(started));
@@ -230,7 +250,7 @@ impl Engine {
         let progress = crate::report::progress(&self.identity, &outcome, previous.map(|p| started.saturating_sub(p)));
         let status = self.status();
         observer.batch(&progress, &status);
-        Ok(())
+        Ok(true)
     }
 
     fn count(&mut self, outcome: &BatchOutcome) {
@@ -239,6 +259,7 @@ impl Engine {
         for source in &outcome.sources {
             totals.events += source.read;
             totals.dead_letters += source.dead_letters();
+            totals.lost_offsets += source.lost_offsets(None);
         }
         for table in &outcome.tables {
             crate::report::add(totals.tables.entry(table.table.clone()).or_default(), &table.fates);
@@ -281,22 +302,30 @@ impl Engine {
         }
     }
 
-    /// Looks for new partitions and starts them at their beginning.
+    /// Looks for new partitions and starts them at offset 0: what they no longer hold of it was never read, and is lost.
     async fn discover(&mut self) -> Result<(), EngineError> {
+        let known: BTreeSet<(&str, &str)> =
+            self.positions.keys().map(|p| (p.source.as_str(), p.topic.as_str())).collect();
+        let mut found = BTreeMap::new();
         for binding in &mut self.config.sources {
             let new: BTreeMap<PartitionId, i64> = binding
                 .source
-                .bounds()
+                .partitions()
                 .await?
                 .into_iter()
-                .filter(|(partition, _)| !self.positions.contains_key(partition))
-                .map(|(partition, bounds)| (partition, bounds.earliest))
+                .filter(|partition| !self.positions.contains_key(partition))
+                .map(|partition| (partition, 0))
                 .collect();
+            if new.keys().any(|p| !known.contains(&(p.source.as_str(), p.topic.as_str()))) {
+                let log = binding.source.identity().await?;
+                topics::check_and_pin(&self.config.checkpoint, &self.metadata, &binding.name, &log)?;
+            }
             if !new.is_empty() {
                 binding.source.start(&new).await?;
-                self.positions.extend(new);
+                found.extend(new);
             }
         }
+        self.positions.extend(found);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use sluicebox_core::raw::{RawEvents, column};
 use sluicebox_core::{OffsetRange, PartitionId};
 
-use crate::{Record, Source, Taken};
+use crate::{LossReason, LostRange, Record, Source, Taken};
 
 /// A log to which the suite can write, and sources over it.
 pub(crate) trait Bench {
@@ -37,6 +37,11 @@ pub(crate) fn id(topic: &str, partition: i32) -> PartitionId {
 
 pub(crate) fn ranges(list: &[(&str, i32, i64, i64)]) -> BTreeMap<PartitionId, OffsetRange> {
     list.iter().map(|(t, p, from, to)| (id(t, *p), OffsetRange::new(*from, *to))).collect()
+}
+
+/// Offsets `from..to` of partition 0 of topic `t` that the log no longer holds.
+pub(crate) fn deleted(from: i64, to: i64) -> LostRange {
+    LostRange { partition: id("t", 0), range: OffsetRange::new(from, to), reason: LossReason::Deleted }
 }
 
 /// The events of one partition, with every rule of their order checked.

@@ -68,6 +68,33 @@ pub enum SourceError {
         /// The offset after the last one in the log.
         latest: i64,
     },
+    /// A partition that the pipeline has yet to read is no longer there.
+    #[error(
+        "{partition} is gone, and with it whatever it held from offset {position} on: its topic was deleted. Restore the \
+         topic; or go on without it with 'failOnDataLoss' = 'false'; or start over with --full-refresh"
+    )]
+    Gone {
+        /// The partition.
+        partition: PartitionId,
+        /// The first offset not read.
+        position: i64,
+    },
+    /// A topic is not the one that this run began to read.
+    #[error(
+        "topic '{topic}' of source {source_name} was deleted and made anew while it was read (its id was {before} and is \
+         {now}): its offsets mean other events now. Nothing of the new topic was taken. Read it with another checkpoint and \
+         other tables, or start over with --full-refresh, which deletes this pipeline's tables first"
+    )]
+    MadeAnew {
+        /// The source's name in the pipeline.
+        source_name: String,
+        /// The topic.
+        topic: String,
+        /// Its id when the run began to read it.
+        before: String,
+        /// Its id now.
+        now: String,
+    },
     /// A partition was asked for that the source has not been started with.
     #[error("partition {partition} of source {} was not started before it was taken from", partition.source)]
     NotStarted {
@@ -158,6 +185,8 @@ impl Blamed for SourceError {
             Self::Kafka { source, .. } if is_misconfigured(source) => Blame::User,
             Self::DataLoss { .. }
             | Self::PastEnd { .. }
+            | Self::Gone { .. }
+            | Self::MadeAnew { .. }
             | Self::Kafka { .. }
             | Self::File(_)
             | Self::Damaged { .. } => Blame::Outside,

@@ -37,4 +37,6 @@ pub use log::{
     EmbeddedLog, Fsync, LogSource, Record, SegmentSummary, TopicMeta, TopicOptions, check_segment, seal_batch,
 };
 pub use options::{BROKERS_ENV, KAFKA_PREFIX, KNOWN_OPTIONS, KafkaOptions, Selection, StartingOffsets};
-pub use source::{Bounds, Buffered, CHUNK_BYTES, CHUNK_EVENTS, Chunk, LogIdentity, Source, Taken};
+pub use source::{
+    Bounds, Buffered, CHUNK_BYTES, CHUNK_EVENTS, Chunk, LogIdentity, LossReason, LostRange, Source, Taken,
+};

@@ -1,6 +1,6 @@
 //! The one trait that every source implements, and what crosses it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,8 @@ use crate::error::{Result, SourceError};
 pub struct LogIdentity {
     /// Kafka's cluster id, or the embedded log's id. Empty when the cluster tells none.
     pub log: String,
-    /// The id of each topic, which changes when the topic is deleted and made anew; `None` where it cannot be known
-    /// (librdkafka offers no safe call for it): a recreated Kafka topic then shows as positions past its end.
+    /// The id of each topic, which changes when the topic is deleted and made anew; `None` where the broker tells none
+    /// (Kafka before 2.8): a topic made anew then shows as positions past its end, or not at all.
     pub topics: BTreeMap<String, Option<String>>,
 }
 
@@ -67,10 +67,41 @@ pub struct Taken {
     /// [`CHUNK_EVENTS`] rows. Partitions without an event have none.
     pub events: Vec<RawEvents>,
     /// Ranges that the log no longer holds, sorted; only with `failOnDataLoss` = `false`.
-    pub lost: Vec<(PartitionId, OffsetRange)>,
+    pub lost: Vec<LostRange>,
     /// Offsets inside the ranges that hold no event and were never one for a reader (transaction markers, aborted
     /// transactions, compaction). Only partitions that have some.
     pub gap_offsets: BTreeMap<PartitionId, u64>,
+}
+
+/// Offsets that were to be read and are gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostRange {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The offsets.
+    pub range: OffsetRange,
+    /// What took them.
+    pub reason: LossReason,
+}
+
+/// What took offsets that were to be read. The list is closed for readers of reports: add, never rename.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LossReason {
+    /// The log begins after them now: retention, or somebody deleted records.
+    Deleted,
+    /// Their topic is gone.
+    TopicGone,
+}
+
+impl LossReason {
+    /// The word in reports: `deleted` or `topic_gone`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::TopicGone => "topic_gone",
+        }
+    }
 }
 
 /// Events of a chunk at most.
@@ -82,8 +113,8 @@ pub const CHUNK_BYTES: u64 = 256 * 1024;
 /// that is not in the log itself.
 ///
 /// The calls in order: `identity`, then `starting_offsets` at the very first start only, then `start` with the positions,
-/// then `changed`, `buffered`, `take`, `committed` again and again; `bounds` at any time, and `start` again for the
-/// partitions it finds to be new (they begin at [`Bounds::earliest`]).
+/// then `changed`, `buffered`, `take`, `committed` again and again; `partitions` and `bounds` at any time, and `start`
+/// again for the partitions that are found to be new. Those begin at offset 0: what they no longer hold of it is lost as anything else is.
 ///
 /// A log that cannot be reached is waited for inside each call, with one warning; such a call may be dropped. Other errors
 /// are returned.
@@ -95,6 +126,9 @@ pub trait Source: Send {
     /// Which log and topics these are.
     async fn identity(&mut self) -> Result<LogIdentity>;
 
+    /// Every partition that there is now, those that are new included. No partition's own trouble keeps it waiting.
+    async fn partitions(&mut self) -> Result<BTreeSet<PartitionId>>;
+
     /// What every partition that there is now holds, those that are new included.
     async fn bounds(&mut self) -> Result<BTreeMap<PartitionId, Bounds>>;
 
@@ -104,6 +138,10 @@ pub trait Source: Send {
 
     /// Begins to fetch each partition from its position into the bounded buffer. Called again, it adds the partitions
     /// that are not being fetched yet and leaves the others alone.
+    ///
+    /// # Errors
+    /// [`SourceError::PastEnd`] when a position lies behind the log's end, [`SourceError::Gone`] when its partition is not
+    /// there and `failOnDataLoss` is on (else the partition has nothing to give any more).
     async fn start(&mut self, positions: &BTreeMap<PartitionId, i64>) -> Result<()>;
 
     /// What can be taken now, sorted by partition.
@@ -119,22 +157,23 @@ pub trait Source: Send {
     /// # Errors
     /// [`SourceError::DataLoss`] when offsets of a range are gone and `failOnDataLoss` is
     /// on, [`SourceError::PastEnd`] when a range ends behind the log's end. Nothing is taken
-    /// then, and the call may be repeated.
+    /// then, and the call may be repeated. [`SourceError::MadeAnew`] when the events may be those of another topic of the
+    /// same name.
     async fn take(&mut self, ranges: &BTreeMap<PartitionId, OffsetRange>) -> Result<Taken>;
 
     /// Tells the log how far a pipeline has committed, for lag tools. Nothing depends on it.
     async fn committed(&mut self, ends: &BTreeMap<PartitionId, i64>) -> Result<()>;
 }
 
-/// Refuses ranges that end behind the log's end: nothing would ever complete them.
-pub(crate) fn check_ends(
-    ranges: &BTreeMap<PartitionId, OffsetRange>,
+/// Refuses positions behind the log's end: they were taken in another log.
+pub(crate) fn check_ends<'a>(
+    ends: impl IntoIterator<Item = (&'a PartitionId, i64)>,
     bounds: &BTreeMap<PartitionId, Bounds>,
 ) -> Result<()> {
-    for (id, range) in ranges {
+    for (id, offset) in ends {
         let latest = bounds.get(id).map_or(0, |b| b.latest);
-        if range.to > latest {
-            return Err(SourceError::PastEnd { partition: id.clone(), offset: range.to, latest });
+        if offset > latest {
+            return Err(SourceError::PastEnd { partition: id.clone(), offset, latest });
         }
     }
     Ok(())

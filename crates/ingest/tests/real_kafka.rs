@@ -12,8 +12,9 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sluicebox_core::{Clock, OffsetRange, PartitionId, SystemClock};
-use sluicebox_ingest::{Buffered, KafkaOptions, KafkaSource, Source, SourceError, Taken};
+use sluicebox_ingest::{Buffered, KafkaOptions, KafkaSource, LossReason, Source, SourceError, Taken};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -236,7 +237,68 @@ async fn a_topic_that_goes_away_and_comes_back_is_noticed() {
         while let Err(SourceError::UnknownTopic { .. }) = source.bounds().await {}
     };
     soon("the topic", back).await;
-    source.start(&BTreeMap::from([(broker.id(0), 10)])).await.unwrap();
-    let error = soon("a take", source.take(&broker.range(0, 10, 12))).await.unwrap_err();
-    assert!(matches!(error, SourceError::PastEnd { .. }), "{error}");
+    let error = source.start(&BTreeMap::from([(broker.id(0), 10)])).await.unwrap_err();
+    assert!(matches!(error, SourceError::PastEnd { offset: 10, latest: 0, .. }), "{error}");
+    let after = soon("identity", source.identity()).await.unwrap();
+    assert_eq!(after.log, before.log);
+    assert_ne!(after.topics[&broker.topic], before.topics[&broker.topic]);
+    assert!(after.topics[&broker.topic].is_some());
+}
+
+#[tokio::test]
+#[ignore = "needs a broker of its own: scripts/test.sh starts one and runs it"]
+async fn a_topic_made_anew_while_it_is_read_gives_nothing() {
+    let broker = Broker::with_topic("swapped").await;
+    broker.send(&broker.producer(false), 0, 10);
+    let mut source = broker.source(&[("failOnDataLoss", "false")]);
+    source.start(&BTreeMap::from([(broker.id(0), 0)])).await.unwrap();
+    let taken = soon("a take", source.take(&broker.range(0, 0, 10))).await.unwrap();
+    assert_eq!(offsets(&taken).len(), 10);
+    broker.admin.delete_topics(&[&broker.topic], &AdminOptions::new()).await.unwrap().remove(0).unwrap();
+    broker.create().await;
+    // More events than the position: fetching goes on at offset 10 as if nothing had happened.
+    broker.send(&broker.producer(false), 0, 30);
+    let buffered = async {
+        loop {
+            match source.buffered().await {
+                Ok(found) if found[0].end() > 10 => return Some(found[0].end()),
+                Ok(_) => source.changed().await,
+                // The topic was missed in between.
+                Err(SourceError::Gone { .. }) => return None,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    if let Some(end) = soon("events of the other topic", buffered).await {
+        let error = soon("a take", source.take(&broker.range(0, 10, end))).await.unwrap_err();
+        assert!(matches!(&error, SourceError::MadeAnew { topic, .. } if *topic == broker.topic), "{error}");
+        assert!(error.to_string().contains("--full-refresh"), "{error}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a broker of its own: scripts/test.sh starts one and runs it"]
+async fn records_that_were_deleted_are_lost_and_a_replay_says_the_same() {
+    let broker = Broker::with_topic("deleted").await;
+    broker.send(&broker.producer(false), 0, 100);
+    let mut lax = broker.source(&[("failOnDataLoss", "false")]);
+    lax.start(&BTreeMap::from([(broker.id(0), 0)])).await.unwrap();
+    let taken = soon("a take", lax.take(&broker.range(0, 0, 30))).await.unwrap();
+    assert_eq!(offsets(&taken).len(), 30);
+    let mut until = TopicPartitionList::new();
+    until.add_partition_offset(&broker.topic, 0, Offset::Offset(60)).unwrap();
+    broker.admin.delete_records(&until, &AdminOptions::new()).await.unwrap();
+    // A batch that was planned from 20 to 70 and is replayed after a restart.
+    for _ in 0..2 {
+        let mut strict = broker.source(&[]);
+        strict.start(&BTreeMap::from([(broker.id(0), 20)])).await.unwrap();
+        let error = soon("a take", strict.take(&broker.range(0, 20, 70))).await.unwrap_err();
+        let SourceError::DataLoss { lost, earliest: 60, latest: 100, .. } = error else { panic!("{error}") };
+        assert_eq!((lost.from, lost.to), (20, 60));
+        let taken = soon("a take", lax.take(&broker.range(0, 20, 70))).await.unwrap();
+        assert_eq!(offsets(&taken), (60..70).collect::<Vec<_>>());
+        let lost: Vec<_> = taken.lost.iter().map(|l| (l.range.from, l.range.to, l.reason)).collect();
+        assert_eq!(lost, [(20, 60, LossReason::Deleted)]);
+        assert!(taken.gap_offsets.is_empty());
+    }
 }

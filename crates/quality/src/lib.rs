@@ -35,7 +35,7 @@ pub use judge::{
     ExpectationResult, FailUpdate, Judge, Judged, SAMPLES, Sample, VIOLATIONS, Verdict, quarantine_schema,
 };
 pub use report::{
-    Balance, BatchReport, ExpectationReport, FORMAT, Freshness, InputRange, LedgerReport, Micros, ReportHeader,
-    SampleRef, SchemaReport, SourceReport, Status, TableCounts, TableReport, event_time_bounds,
+    Balance, BatchReport, ExpectationReport, FORMAT, Freshness, InputRange, LedgerReport, LostReport, Micros,
+    ReportHeader, SampleRef, SchemaReport, SourceReport, Status, TableCounts, TableReport, event_time_bounds,
 };
 pub use rows::{metrics_schema, samples_batch, samples_schema};

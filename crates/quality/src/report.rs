@@ -16,8 +16,8 @@ use crate::judge::ExpectationResult;
 mod shape;
 
 pub use shape::{
-    Balance, BatchReport, ExpectationReport, Freshness, InputRange, LedgerReport, Micros, ReportHeader, SampleRef,
-    SchemaReport, SourceReport, Status, TableReport,
+    Balance, BatchReport, ExpectationReport, Freshness, InputRange, LedgerReport, LostReport, Micros, ReportHeader,
+    SampleRef, SchemaReport, SourceReport, Status, TableReport,
 };
 
 /// The version of the report's format.

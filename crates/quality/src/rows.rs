@@ -34,9 +34,9 @@ static METRICS: LazyLock<SchemaRef> = LazyLock::new(|| {
 /// |---|---|---|
 /// | query_id, pipeline | Utf8 | whose report |
 /// | batch_clock | Timestamp(us, UTC) | the batch's clock |
-/// | kind | Utf8 | `batch`, `source`, `partition`, `dead_letters`, `schema_drift`, `schema`, `table` or `expectation` |
+/// | kind | Utf8 | `batch`, `source`, `partition`, `lost`, `dead_letters`, `schema_drift`, `schema`, `table` or `expectation` |
 /// | dataset | Utf8 | the pipeline, source or table |
-/// | name | Utf8, nullable | `topic/partition`, error class, schema or expectation; NULL for batch, source and table |
+/// | name | Utf8, nullable | `topic/partition`, the same and a reason for `lost`, error class, schema or expectation; NULL for batch, source and table |
 /// | metric | Utf8 | which number: `written`, `failed`, `lost_offsets`, `watermark`, ... |
 /// | value | Int64, nullable | the number, if it is a count or an offset |
 /// | time | Timestamp(us, UTC), nullable | the number, if it is a time |
@@ -247,6 +247,12 @@ impl BatchReport {
                         ("lost_offsets", range.lost_offsets),
                     ],
                 );
+            }
+            for lost in &source.lost {
+                let name = format!("{}/{} {}", lost.topic, lost.partition, lost.reason);
+                let subject = Subject { kind: "lost", name: Some(&name), status: Some(Status::Warn), ..subject };
+                metrics.push(subject, "from", &Number::Offset(lost.from));
+                metrics.push(subject, "to", &Number::Offset(lost.to));
             }
             for (class, count) in &source.dead_letters_by_class {
                 let subject =

@@ -261,7 +261,10 @@ impl Decoder {
         fault::reach(What::Registry, Effect::Call, Phase::After);
         match found {
             Ok(text) => {
-                self.cache.put(key, &text)?;
+                // What does not parse is not kept for ever: the registry may have been wrong, and may say better tomorrow.
+                if AvroSchema::parse(&text).is_ok() {
+                    self.cache.put(key, &text)?;
+                }
                 Ok(self.remember(key, self.writer(&text)))
             }
             Err(error @ RegistryError::NotFound { .. }) => Ok(refused(ErrorClass::UnknownSchemaId, &error)),

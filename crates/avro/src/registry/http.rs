@@ -23,8 +23,8 @@ use crate::registry::{Auth, HttpOptions, PinnedSchema, Reference, Registry, Regi
 
 /// A registry's Retry-After is obeyed up to this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
-/// Bytes of an answer that are read: what is at the URL need not be a registry.
-const MOST_ANSWER: usize = 16 << 20;
+/// No answer is longer: what is, is no schema, and must not fill memory.
+const LONGEST_ANSWER: usize = 16 << 20;
 /// Unknown keys remembered at most; beyond it all are forgotten, which costs requests and nothing else.
 const MOST_UNKNOWN: usize = 10_000;
 
@@ -179,23 +179,22 @@ impl HttpRegistry {
         };
         let status = response.status();
         let retry_after = retry_after(&response);
-        let body = match body_of(response).await {
+        let malformed = |problem| {
+            Outcome::Final(RegistryError::Malformed { what: what.to_owned(), registry: registry.clone(), problem })
+        };
+        let body = match body(response).await {
             Ok(Some(body)) => body,
-            Ok(None) => {
-                let problem = format!("the answer has more than {MOST_ANSWER} bytes");
-                let (what, registry) = (what.to_owned(), registry.clone());
-                return Outcome::Final(RegistryError::Malformed { what, registry, problem });
+            Ok(None) if status.is_success() => {
+                return malformed(format!("it is longer than {} MiB", LONGEST_ANSWER >> 20));
             }
+            // What it has to say beside its status does not matter.
+            Ok(None) => Vec::new(),
             Err(e) => return again(registry, e),
         };
         if status.is_success() {
             return match serde_json::from_slice(&body) {
                 Ok(answer) => Outcome::Answered(answer),
-                Err(e) => Outcome::Final(RegistryError::Malformed {
-                    what: what.to_owned(),
-                    registry: registry.clone(),
-                    problem: e.to_string(),
-                }),
+                Err(e) => malformed(e.to_string()),
             };
         }
         if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT || status.is_server_error()
@@ -316,18 +315,6 @@ fn read_pem<T>(
     parse(&bytes).map_err(|e| problem(e.to_string()))
 }
 
-/// The body of `response`; `None` when it is larger than any schema.
-async fn body_of(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > MOST_ANSWER {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(body))
-}
-
 fn again(registry: &str, error: reqwest::Error) -> Outcome {
     let error = error.without_url();
     // The reason (refused, name unknown, certificate) stands at the end of the chain.
@@ -336,6 +323,18 @@ fn again(registry: &str, error: reqwest::Error) -> Outcome {
         reason = source;
     }
     Outcome::Again { why: format!("{registry}: {reason}"), source: Some(error), pause: None }
+}
+
+/// The body of an answer; `None` when it is longer than [`LONGEST_ANSWER`].
+async fn body(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        if body.len() + piece.len() > LONGEST_ANSWER {
+            return Ok(None);
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Some(body))
 }
 
 /// The pause that the registry asks for, when it gives it in seconds.

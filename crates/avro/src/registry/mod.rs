@@ -4,6 +4,8 @@
 pub mod cache;
 mod flight;
 pub mod http;
+#[cfg(test)]
+mod misbehaving;
 mod options;
 pub(crate) mod references;
 #[cfg(test)]

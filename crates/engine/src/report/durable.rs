@@ -5,10 +5,11 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use sluicebox_avro::SchemaKey;
+use sluicebox_core::PartitionId;
 use sluicebox_core::durable::{self, create_dir_durable};
 use sluicebox_core::fault::What;
-use sluicebox_core::{OffsetRange, PartitionId};
-use sluicebox_quality::{BatchReport, InputRange, ReportHeader, SchemaReport, TableCounts, samples_batch};
+use sluicebox_ingest::LostRange;
+use sluicebox_quality::{BatchReport, InputRange, LostReport, ReportHeader, SchemaReport, TableCounts, samples_batch};
 
 use super::{Identity, SourceReport};
 use crate::EngineError;
@@ -96,22 +97,31 @@ fn source(report: &SourceReport, seen: &SeenSchemas) -> sluicebox_quality::Sourc
             .filter(|schema| !schema.ignored_fields.is_empty())
             .map(|schema| (schema.key.to_string(), schema.ignored_fields.clone()))
             .collect(),
+        lost: report.lost.iter().map(lost).collect(),
         dead_letters_by_class: report.by_class.iter().map(|(class, n)| (class.to_string(), *n)).collect(),
         ..Default::default()
     };
     for planned in &report.ranges {
-        let lost =
-            report.lost.iter().filter(|(p, _)| *p == planned.partition).map(|(_, range)| OffsetRange::len(range));
         let range = InputRange {
             start: planned.range.from,
             end: planned.range.to,
             records: report.records.get(&planned.partition).copied().unwrap_or(0),
             gap_offsets: report.gap_offsets.get(&planned.partition).copied().unwrap_or(0),
-            lost_offsets: lost.sum(),
+            lost_offsets: report.lost_offsets(Some(&planned.partition)),
         };
         out.add_range(&planned.partition, range);
     }
     out
+}
+
+fn lost(lost: &LostRange) -> LostReport {
+    LostReport {
+        topic: lost.partition.topic.clone(),
+        partition: lost.partition.partition,
+        from: lost.range.from,
+        to: lost.range.to,
+        reason: lost.reason.as_str().to_owned(),
+    }
 }
 
 /// The error of a batch that FAIL UPDATE stops; its samples are put into `folder`, outside any commit, replacing those

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use sluicebox_ingest::LostRange;
 
 use super::{Identity, SourceReport, iso};
 use crate::batch::BatchOutcome;
@@ -80,6 +81,8 @@ fn source(identity: &Identity, report: &SourceReport, interval: Option<u64>, dur
         input_rows_per_second: interval.and_then(|i| per_second(report.read, i)),
         processed_rows_per_second: per_second(report.read, duration),
         metrics: BTreeMap::from([
+            ("lostOffsets", report.lost_offsets(None).to_string()),
+            ("lostRanges", lost(&report.lost)),
             ("avgOffsetsBehindLatest", format!("{average:.1}")),
             ("maxOffsetsBehindLatest", behind.iter().max().copied().unwrap_or(0).to_string()),
             ("minOffsetsBehindLatest", behind.iter().min().copied().unwrap_or(0).to_string()),
@@ -90,6 +93,12 @@ fn source(identity: &Identity, report: &SourceReport, interval: Option<u64>, dur
 #[expect(clippy::cast_precision_loss, reason = "an average for people")]
 fn rate(n: i64) -> f64 {
     n as f64
+}
+
+/// `topic/partition from..to reason` of each, comma-separated.
+fn lost(lost: &[LostRange]) -> String {
+    let one = |l: &LostRange| format!("{} {}..{} {}", l.partition, l.range.from, l.range.to, l.reason.as_str());
+    lost.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// `{topic: {partition: offset}}`, as Spark prints offsets.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use sluicebox_avro::{Decoded, ErrorClass, SchemaUse};
-use sluicebox_core::{OffsetRange, PartitionId};
-use sluicebox_ingest::Taken;
+use sluicebox_core::PartitionId;
+use sluicebox_ingest::{LostRange, Taken};
 
 use crate::checkpoint::records::PlannedRange;
 
@@ -28,7 +28,7 @@ pub struct SourceReport {
     /// The writer schemas seen, by id.
     pub schemas: Vec<SchemaUse>,
     /// Ranges that the log no longer held.
-    pub lost: Vec<(PartitionId, OffsetRange)>,
+    pub lost: Vec<LostRange>,
     /// Offsets that never held an event for a reader.
     pub gap_offsets: BTreeMap<PartitionId, u64>,
 }
@@ -72,6 +72,13 @@ impl SourceReport {
             }
         }
         self.schemas.sort_by_key(|s| s.key);
+    }
+
+    /// Offsets of one partition that were lost, or of all of them.
+    #[must_use]
+    pub fn lost_offsets(&self, partition: Option<&PartitionId>) -> u64 {
+        let of = |lost: &&LostRange| partition.is_none_or(|p| lost.partition == *p);
+        self.lost.iter().filter(of).map(|lost| lost.range.len()).sum()
     }
 
     /// Dead letters of all classes.

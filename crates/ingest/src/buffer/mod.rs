@@ -21,7 +21,7 @@ use sluicebox_core::{OffsetRange, PartitionId};
 use tokio::sync::watch;
 
 use crate::error::{Result, SourceError};
-use crate::source::{Buffered, Taken};
+use crate::source::{Bounds, Buffered, LossReason, Taken};
 pub(crate) use partition::Fill;
 use partition::Partition;
 use plan::Budget;
@@ -30,6 +30,8 @@ use plan::Budget;
 pub(crate) struct PrefetchBuffer {
     shared: Arc<Shared>,
     seen: watch::Receiver<u64>,
+    /// What each partition held when it was last asked for.
+    known: BTreeMap<PartitionId, Bounds>,
 }
 
 struct Shared {
@@ -87,11 +89,61 @@ impl PrefetchBuffer {
             fetcher: Mutex::default(),
             stopping: AtomicBool::new(false),
         };
-        Self { shared: Arc::new(shared), seen }
+        Self { shared: Arc::new(shared), seen, known: BTreeMap::new() }
+    }
+
+    /// Takes note of what partitions hold.
+    pub(crate) fn learn(&mut self, bounds: &BTreeMap<PartitionId, Bounds>) {
+        let ends = self.ends();
+        for (id, held) in bounds {
+            ends.learn(id, held.latest);
+            self.known.insert(id.clone(), *held);
+        }
+    }
+
+    /// Those of `ids` of which it is not known what they hold.
+    pub(crate) fn unknown<'a>(
+        &self,
+        ids: impl Iterator<Item = &'a PartitionId>,
+    ) -> impl Iterator<Item = &'a PartitionId> {
+        ids.filter(|id| !self.known.contains_key(*id))
+    }
+
+    /// What each partition held when it was last asked for.
+    pub(crate) fn known(&self) -> &BTreeMap<PartitionId, Bounds> {
+        &self.known
+    }
+
+    /// The `positions` whose partitions are known to be there.
+    pub(crate) fn there<'a>(
+        &'a self,
+        positions: &'a BTreeMap<PartitionId, i64>,
+    ) -> impl Iterator<Item = (&'a PartitionId, i64)> {
+        positions.iter().filter(|(id, _)| self.known.contains_key(*id)).map(|(id, position)| (id, *position))
+    }
+
+    /// Adds the partitions that are not there yet, to be fetched from their positions. One of which nothing is known is
+    /// gone: an error, or, where loss is allowed, a partition that has nothing to give any more.
+    pub(crate) fn begin(&self, positions: &BTreeMap<PartitionId, i64>, fail_on_data_loss: bool) -> Result<Vec<Feed>> {
+        let mut feeds = Vec::new();
+        for (id, position) in positions {
+            match self.known.get(id) {
+                Some(held) => feeds.extend(self.add(id, *position, held.latest)),
+                None if fail_on_data_loss => {
+                    return Err(SourceError::Gone { partition: id.clone(), position: *position });
+                }
+                None => {
+                    if let Some(feed) = self.add(id, *position, *position) {
+                        feed.gone(0);
+                    }
+                }
+            }
+        }
+        Ok(feeds)
     }
 
     /// Adds a partition to be fetched from `position`, whose end is known to be `end`; `None` if it is there already.
-    pub(crate) fn add(&self, id: &PartitionId, position: i64, end: i64) -> Option<Feed> {
+    fn add(&self, id: &PartitionId, position: i64, end: i64) -> Option<Feed> {
         let mut partitions = lock(&self.shared.partitions);
         if partitions.contains_key(id) {
             return None;
@@ -145,7 +197,8 @@ impl PrefetchBuffer {
     /// Whether a range ends behind the newest known end of its partition.
     pub(crate) fn end_unknown(&self, ranges: &BTreeMap<PartitionId, OffsetRange>) -> bool {
         let partitions = lock(&self.shared.partitions);
-        ranges.iter().any(|(id, range)| partitions.get(id).is_some_and(|p| lock(p).log_end < range.to))
+        let unknown = |p: &Partition, end: i64| p.log_end < end && !p.gone;
+        ranges.iter().any(|(id, range)| partitions.get(id).is_some_and(|p| unknown(&lock(p), range.to)))
     }
 
     /// Wakes the fetching thread.
@@ -191,6 +244,9 @@ impl PrefetchBuffer {
                 state.seek(&self.shared, range.from);
             }
             state.demand = range.to;
+            if state.gone {
+                state.lose(range.to, LossReason::TopicGone);
+            }
             drop(state);
             wanted.push((id.clone(), *range, partition));
         }
@@ -251,6 +307,7 @@ impl Feed {
     pub(crate) fn want(&self) -> Want {
         let partition = lock(&self.partition);
         let room = partition.failed.is_none()
+            && !partition.gone
             && (partition.proven < partition.demand || self.shared.budget().has_room(partition.bytes));
         Want {
             generation: partition.generation,
@@ -292,6 +349,17 @@ impl Feed {
             drop(partition);
             self.shared.announce();
         }
+    }
+
+    /// Notes that the partition's topic is gone, and with it all that was known to be there and was not fetched.
+    pub(crate) fn gone(&self, generation: u64) {
+        let (source, id) = (&self.id.source, &self.id);
+        let position = lock(&self.partition).proven;
+        tracing::warn!("source {source}: {id} is gone, and with it whatever it held from offset {position} on");
+        self.fill(generation, |fill| {
+            fill.partition.gone = true;
+            fill.lose(fill.partition.log_end, LossReason::TopicGone);
+        });
     }
 
     /// Hands `error` to the next call of the engine; the partition rests until then.

@@ -9,7 +9,7 @@ use sluicebox_core::{OffsetRange, PartitionId};
 use super::{Shared, plan};
 use crate::chunk::{OpenChunk, Sealed};
 use crate::error::{Result, SourceError};
-use crate::source::{Buffered, Chunk, Taken};
+use crate::source::{Buffered, Chunk, LossReason, LostRange, Taken};
 
 /// What is known of one partition.
 pub(super) struct Partition {
@@ -24,9 +24,11 @@ pub(super) struct Partition {
     pub(super) log_end: i64,
     /// Offsets below this one are waited for, whatever the budget.
     pub(super) demand: i64,
-    pub(super) lost: Vec<OffsetRange>,
+    pub(super) lost: Vec<plan::Loss>,
     pub(super) bytes: u64,
     pub(super) failed: Option<SourceError>,
+    /// Whether the topic is gone, so that nothing can be fetched any more: what is asked for is lost.
+    pub(super) gone: bool,
 }
 
 /// Access to a partition's columns for a run of events.
@@ -50,14 +52,23 @@ impl Partition {
             lost: Vec::new(),
             bytes: 0,
             failed: None,
+            gone: false,
         }
     }
 
     /// Forgets what is buffered and begins again at `position`.
     pub(super) fn seek(&mut self, shared: &Shared, position: i64) {
         shared.total.fetch_sub(self.bytes, Ordering::Relaxed);
-        let fresh = Self { generation: self.generation + 1, log_end: self.log_end, ..Self::at(position) };
-        *self = fresh;
+        let (generation, log_end, gone) = (self.generation + 1, self.log_end, self.gone);
+        *self = Self { generation, log_end, gone, ..Self::at(position) };
+    }
+
+    /// Notes that the offsets up to `to` are gone.
+    pub(super) fn lose(&mut self, to: i64, reason: LossReason) {
+        if self.proven < to {
+            self.lost.push((OffsetRange::new(self.proven, to), reason));
+            self.proven = to;
+        }
     }
 
     /// Hands over the error of a failed partition; it is fetched anew after that.
@@ -115,9 +126,9 @@ impl Partition {
             }
         }
         let lost = plan::lost_in(range, &self.lost);
-        self.lost.retain(|l| l.to > range.to);
+        self.lost.retain(|(l, _)| l.to > range.to);
         let gap = plan::gap_offsets(range, events, &lost);
-        taken.lost.extend(lost.into_iter().map(|l| (id.clone(), l)));
+        taken.lost.extend(lost.into_iter().map(|(range, reason)| LostRange { partition: id.clone(), range, reason }));
         if gap > 0 {
             taken.gap_offsets.insert(id, gap);
         }
@@ -165,11 +176,7 @@ impl Fill<'_> {
     }
 
     /// Notes that the offsets up to `to` are gone from the log.
-    pub(crate) fn lose(&mut self, to: i64) {
-        let from = self.partition.proven;
-        if from < to {
-            self.partition.lost.push(OffsetRange::new(from, to));
-            self.partition.proven = to;
-        }
+    pub(crate) fn lose(&mut self, to: i64, reason: LossReason) {
+        self.partition.lose(to, reason);
     }
 }

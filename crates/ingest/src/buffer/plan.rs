@@ -2,7 +2,10 @@
 
 use sluicebox_core::OffsetRange;
 
-use crate::source::Chunk;
+use crate::source::{Chunk, LossReason};
+
+/// Offsets that are gone, and what took them.
+pub(crate) type Loss = (OffsetRange, LossReason);
 
 /// How full the buffer is.
 #[derive(Debug, Clone, Copy)]
@@ -49,16 +52,16 @@ pub(crate) fn extend_to_proven(position: i64, proven: i64, chunks: &mut Vec<Chun
 }
 
 /// The parts of `lost` that lie in `range`.
-pub(crate) fn lost_in(range: OffsetRange, lost: &[OffsetRange]) -> Vec<OffsetRange> {
-    let clip = |l: &OffsetRange| {
+pub(crate) fn lost_in(range: OffsetRange, lost: &[Loss]) -> Vec<Loss> {
+    let clip = |(l, reason): &Loss| {
         let (from, to) = (l.from.max(range.from), l.to.min(range.to));
-        (from < to).then(|| OffsetRange::new(from, to))
+        (from < to).then(|| (OffsetRange::new(from, to), *reason))
     };
     lost.iter().filter_map(clip).collect()
 }
 
 /// The offsets of `range` that neither held one of its `events` nor were `lost`.
-pub(crate) fn gap_offsets(range: OffsetRange, events: u64, lost: &[OffsetRange]) -> u64 {
-    let lost: u64 = lost.iter().map(OffsetRange::len).sum();
+pub(crate) fn gap_offsets(range: OffsetRange, events: u64, lost: &[Loss]) -> u64 {
+    let lost: u64 = lost.iter().map(|(l, _)| l.len()).sum();
     range.len().saturating_sub(events + lost)
 }

@@ -62,7 +62,7 @@ fn refetch(feed: &Feed, model: &Model) {
             if model.events.contains(&offset) {
                 push(fill, offset, 10);
             } else if model.lost.contains(&offset) {
-                fill.lose(offset + 1);
+                fill.lose(offset + 1, LossReason::Deleted);
             } else {
                 fill.prove(offset + 1);
             }
@@ -83,7 +83,7 @@ fn check(model: &mut Model, range: OffsetRange, taken: &Taken) {
         })
         .collect();
     assert_eq!(offsets, model.events.iter().filter(inside).copied().collect::<Vec<_>>());
-    let lost: Vec<i64> = taken.lost.iter().flat_map(|(_, r)| r.from..r.to).collect();
+    let lost: Vec<i64> = taken.lost.iter().flat_map(|l| l.range.from..l.range.to).collect();
     assert_eq!(lost, model.lost.iter().filter(inside).copied().collect::<Vec<_>>());
     let gaps: u64 = taken.gap_offsets.values().sum();
     assert_eq!(gaps + (offsets.len() + lost.len()) as u64, range.len());
@@ -125,7 +125,8 @@ fn run(steps: Vec<Step>) {
                 let model = &mut models[partition];
                 model.lost.extend(model.end..model.end + by);
                 model.end += by;
-                feeds[partition].fill(feeds[partition].want().generation, |fill| fill.lose(model.end));
+                feeds[partition]
+                    .fill(feeds[partition].want().generation, |fill| fill.lose(model.end, LossReason::Deleted));
             }
             Step::Take { partition, part } => {
                 let model = &mut models[partition];
@@ -195,9 +196,10 @@ fn a_lone_partition_uses_half_and_leaves_the_rest_to_others() {
 fn ranges_gaps_and_chunks() {
     let range = OffsetRange::new(10, 20);
     assert!(is_complete(range, 20) && !is_complete(range, 19));
-    let lost = [OffsetRange::new(0, 12), OffsetRange::new(15, 16), OffsetRange::new(20, 25)];
+    let deleted = |from, to| (OffsetRange::new(from, to), LossReason::Deleted);
+    let lost = [deleted(0, 12), deleted(15, 16), deleted(20, 25)];
     let inside = lost_in(range, &lost);
-    assert_eq!(inside, [OffsetRange::new(10, 12), OffsetRange::new(15, 16)]);
+    assert_eq!(inside, [deleted(10, 12), deleted(15, 16)]);
     assert_eq!(gap_offsets(range, 4, &inside), 3);
 
     let mut none = Vec::new();

@@ -1,7 +1,7 @@
 //! The librdkafka client: its configuration, what it reports, and what is asked of it. Calls here block.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sluicebox_core::PartitionId;
+use sluicebox_topic_ids::topic_ids;
 
 use crate::buffer::Ends;
 use crate::error::{Result, SourceError};
@@ -39,6 +40,11 @@ impl Context {
         let isolation = options.properties.get("isolation.level");
         let read_committed = isolation.is_some_and(|level| level == "read_committed");
         Self { source: source.to_owned(), outage: Arc::new(outage), ends, read_committed, fetches: false }
+    }
+
+    /// Whether the end of a partition is its last stable offset.
+    pub(crate) fn reads_committed(&self) -> bool {
+        self.read_committed
     }
 
     /// For the client that fetches.
@@ -299,6 +305,44 @@ pub(crate) fn topics(client: &Client, selection: &Selection) -> KafkaResult<BTre
         }
     }
     Ok(out)
+}
+
+/// The broker that is asked for topic ids: one that is there, and after a failure the next.
+#[derive(Debug, Default)]
+pub(crate) struct Informant {
+    /// Its number and one; 0 while none is chosen.
+    chosen: AtomicI32,
+    turn: AtomicUsize,
+}
+
+impl Informant {
+    /// The ids that `topics` have now; a topic that is gone, or has none, is left out.
+    pub(crate) fn topic_ids(&self, client: &Client, topics: &[&str]) -> KafkaResult<BTreeMap<String, String>> {
+        if self.chosen.load(Ordering::Relaxed) == 0 {
+            // The answer lists the brokers that live.
+            let metadata = client.fetch_metadata(topics.first().copied(), PATIENCE)?;
+            let brokers = metadata.brokers();
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % brokers.len().max(1);
+            let broker = brokers.get(turn).ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::AllBrokersDown))?;
+            self.chosen.store(broker.id() + 1, Ordering::Relaxed);
+        }
+        let answer = topic_ids(client.client(), self.chosen.load(Ordering::Relaxed) - 1, topics, PATIENCE);
+        if answer.is_err() {
+            self.chosen.store(0, Ordering::Relaxed);
+        }
+        answer
+    }
+}
+
+/// Whether the cluster has this partition.
+pub(crate) fn has(client: &Client, id: &PartitionId) -> KafkaResult<bool> {
+    let metadata = client.fetch_metadata(Some(&id.topic), PATIENCE)?;
+    let found = metadata.topics().iter().find(|t| t.name() == id.topic);
+    match found.and_then(|t| t.error()).map(RDKafkaErrorCode::from) {
+        None => Ok(found.is_some_and(|t| t.partitions().iter().any(|p| p.id() == id.partition))),
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(false),
+        Some(code) => Err(KafkaError::MetadataFetch(code)),
+    }
 }
 
 /// What each partition holds: one question a broker for the starts and one for the ends. The end is the last stable

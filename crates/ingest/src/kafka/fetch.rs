@@ -20,9 +20,10 @@ use rdkafka::message::{BorrowedMessage, Header, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sluicebox_core::{Clock, OffsetRange, SystemClock};
 
-use super::client::{Client, Context, Outage, PATIENCE};
+use super::client::{self, Client, Context, Outage, PATIENCE};
 use crate::buffer::{Feed, Fill, Stopping, Want};
-use crate::error::{SourceError, is_passing};
+use crate::error::{SourceError, is_passing, is_unlisted};
+use crate::source::LossReason;
 
 /// Messages taken in one run, so that the lock on the columns is given back now and then.
 const RUN: usize = 1024;
@@ -222,6 +223,7 @@ impl Fetcher {
         use RDKafkaErrorCode as C;
         match error.rdkafka_error_code() {
             Some(C::AutoOffsetReset | C::OffsetOutOfRange) => self.out_of_range(queue),
+            _ if is_unlisted(&error) => self.unlisted(queue),
             // librdkafka goes on by itself.
             _ if is_passing(&error) => tracing::debug!(target: "librdkafka", "{}: {error}", queue.feed.id()),
             _ => {
@@ -230,6 +232,20 @@ impl Fetcher {
             }
         }
         true
+    }
+
+    /// The broker did not know the partition for longer than it takes brokers to hear of one.
+    fn unlisted(&self, queue: &mut FedQueue) {
+        let id = queue.feed.id().clone();
+        let want = queue.feed.want();
+        match client::has(&self.client, &id) {
+            Ok(false) if self.fail_on_data_loss => {
+                queue.feed.fail(queue.generation, SourceError::Gone { partition: id, position: want.next });
+            }
+            Ok(false) => queue.feed.gone(queue.generation),
+            // It is there after all, or nobody answers now: ask again by fetching again.
+            Ok(true) | Err(_) => self.assign(queue, want),
+        }
     }
 
     /// The next offset is not in the log any more, or not yet.
@@ -253,8 +269,8 @@ impl Fetcher {
             let lost = OffsetRange::new(next, earliest);
             queue.feed.fail(want.generation, SourceError::DataLoss { partition: id, lost, earliest, latest });
         } else {
-            tracing::warn!("source {}: offsets {next}..{earliest} of {id} are gone from the log", id.source);
-            queue.feed.fill(want.generation, |fill| fill.lose(earliest));
+            tracing::warn!("source {}: offsets {next}..{earliest} of {id} are gone from the log, and lost", id.source);
+            queue.feed.fill(want.generation, |fill| fill.lose(earliest, LossReason::Deleted));
             self.assign(queue, queue.feed.want());
         }
     }

@@ -8,7 +8,7 @@ mod fetch;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::buffer::{Feed, PrefetchBuffer};
 use crate::error::{Result, SourceError, is_passing, is_unlisted};
 use crate::options::KafkaOptions;
 use crate::source::{Bounds, Buffered, LogIdentity, Source, Taken, check_ends};
-use client::{Client, Context, Outage, Purpose};
+use client::{Client, Context, Informant, Outage, Purpose};
 use fetch::Fetcher;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -32,8 +32,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Reads topics of a Kafka cluster.
 ///
 /// The buffer holds `prefetch_bytes`; librdkafka's own queues hold up to half as much again, unless `kafka.*` options say
-/// otherwise. Topic ids are not known: librdkafka has no safe call for them. A topic that was deleted and made anew shows
-/// when a position lies past its end.
+/// otherwise.
+///
+/// **A topic made anew** while it is read would go on to be fetched at the same offsets, which mean other events there:
+/// librdkafka follows the name. So the id of each topic is asked for before the first fetch, and again after the events of
+/// a range are all there and before they are handed over. Ids never come back: the same id says that all of them were the
+/// topic's own.
 pub struct KafkaSource {
     name: String,
     options: KafkaOptions,
@@ -43,8 +47,9 @@ pub struct KafkaSource {
     context: Context,
     asking: Arc<Client>,
     buffer: PrefetchBuffer,
-    /// The ends that [`Source::bounds`] found last.
-    ends: BTreeMap<PartitionId, i64>,
+    /// The id of each topic as it was when this source first heard of it; topics without one are not there.
+    topic_ids: BTreeMap<String, String>,
+    informant: Arc<Informant>,
     fetching: Option<Fetching>,
 }
 
@@ -70,8 +75,20 @@ impl KafkaSource {
         let context = Context::new(&name, &options, Outage::new(&name, &brokers), buffer.ends());
         let asking = Arc::new(client::create(&name, &options, Purpose::Ask, context.clone())?);
         let group_id = options.group_id(pipeline);
-        let ends = BTreeMap::new();
-        Ok(Self { name, options, brokers, group_id, prefetch_bytes, context, asking, buffer, ends, fetching: None })
+        let (topic_ids, informant, fetching) = (BTreeMap::new(), Arc::default(), None);
+        Ok(Self {
+            name,
+            options,
+            brokers,
+            group_id,
+            prefetch_bytes,
+            context,
+            asking,
+            buffer,
+            topic_ids,
+            informant,
+            fetching,
+        })
     }
 
     /// Asks the brokers, again and again while they are down.
@@ -80,9 +97,18 @@ impl KafkaSource {
         doing: &str,
         call: impl Fn(&Client) -> KafkaResult<T> + Clone + Send + 'static,
     ) -> Result<T> {
+        self.ask_with(&self.asking, doing, call).await
+    }
+
+    async fn ask_with<T: Send + 'static>(
+        &self,
+        client: &Arc<Client>,
+        doing: &str,
+        call: impl Fn(&Client) -> KafkaResult<T> + Clone + Send + 'static,
+    ) -> Result<T> {
         let mut pause = FIRST_PAUSE;
         loop {
-            let (client, call) = (Arc::clone(&self.asking), call.clone());
+            let (client, call) = (Arc::clone(client), call.clone());
             let asked = tokio::task::spawn_blocking(move || {
                 let answer = call(&client);
                 client::drain(&client, answer.is_err());
@@ -116,6 +142,84 @@ impl KafkaSource {
         self.ask("learn the topics", move |client| client::topics(client, &selection)).await
     }
 
+    /// The ids that the topics `names` have now; one that is gone, or has none, is left out.
+    async fn ids_now(&self, names: BTreeSet<String>) -> Result<BTreeMap<String, String>> {
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let informant = Arc::clone(&self.informant);
+        self.ask("learn the topics' ids", move |client| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            informant.topic_ids(client, &names)
+        })
+        .await
+    }
+
+    /// Takes note of the ids of topics that were not heard of before.
+    async fn learn_ids(&mut self, names: impl Iterator<Item = &String> + Send) -> Result<()> {
+        let new: BTreeSet<String> = names.filter(|name| !self.topic_ids.contains_key(*name)).cloned().collect();
+        if !new.is_empty() {
+            let found = self.ids_now(new).await?;
+            self.topic_ids.extend(found);
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the topics of `ids` are still those that this source began to read. One that is gone is not
+    /// another one: what was fetched of it is its own.
+    async fn check_ids(&self, ids: impl Iterator<Item = &PartitionId> + Send) -> Result<()> {
+        let known = ids.filter(|id| self.topic_ids.contains_key(&id.topic)).map(|id| id.topic.clone()).collect();
+        for (topic, now) in self.ids_now(known).await? {
+            match self.topic_ids.get(&topic) {
+                Some(before) if *before != now => {
+                    let (source_name, before) = (self.name.clone(), before.clone());
+                    return Err(SourceError::MadeAnew { source_name, topic, before, now });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What the partitions hold that are there and `wanted`.
+    async fn bounds_of(
+        &mut self,
+        wanted: impl Fn(&PartitionId) -> bool + Send,
+    ) -> Result<BTreeMap<PartitionId, Bounds>> {
+        let mut pause = FIRST_PAUSE;
+        let bounds = loop {
+            let selected: BTreeSet<_> = self.partitions().await?.into_iter().filter(&wanted).collect();
+            match self.ask("learn the offsets", move |client| client::bounds(client, &selected)).await {
+                // Brokers hear of a topic's end, or of its beginning, one after the other: what one lists, the next does
+                // not know. The list is asked for again, and if the topic is gone it says so.
+                Err(SourceError::Kafka { source, .. }) if is_unlisted(&source) => {
+                    self.context.outage.begins(&source.to_string());
+                }
+                answer => break answer?,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        };
+        self.buffer.learn(&bounds);
+        Ok(bounds)
+    }
+
+    /// Makes sure that no position lies behind the end of its partition.
+    async fn check_positions(&self, ends: &BTreeMap<PartitionId, i64>) -> Result<()> {
+        let Err(past) = check_ends(self.buffer.there(ends), self.buffer.known()) else { return Ok(()) };
+        if !self.context.reads_committed() {
+            return Err(past);
+        }
+        // Behind the last stable offset lie events of a transaction that is still open, which a run that reads uncommitted
+        // ones may have taken before. The end of the log is what the others see.
+        let mut options = self.options.clone();
+        options.properties.insert("isolation.level".to_owned(), "read_uncommitted".to_owned());
+        let all = Arc::new(client::create(&self.name, &options, Purpose::Ask, self.context.clone())?);
+        let ids: BTreeSet<PartitionId> = self.buffer.there(ends).map(|(id, _)| id.clone()).collect();
+        let bounds = self.ask_with(&all, "learn the offsets", move |client| client::bounds(client, &ids)).await?;
+        check_ends(self.buffer.there(ends), &bounds)
+    }
+
     fn begin(&mut self, partitions: usize) -> Result<&Fetching> {
         let purpose = Purpose::Fetch { group_id: &self.group_id, partitions, prefetch_bytes: self.prefetch_bytes };
         let client = Arc::new(client::create(&self.name, &self.options, purpose, self.context.of_fetching())?);
@@ -145,37 +249,24 @@ impl Source for KafkaSource {
     }
 
     async fn identity(&mut self) -> Result<LogIdentity> {
-        let found = self.topics().await?;
-        let selected = self.options.selection.select(&self.name, &self.brokers, &found)?;
+        let selected = self.partitions().await?;
         let log = self
             .ask("learn the cluster's id", |client| Ok(client.client().fetch_cluster_id(client::PATIENCE)))
             .await?
             .unwrap_or_default();
-        Ok(LogIdentity { log, topics: selected.into_iter().map(|id| (id.topic, None)).collect() })
+        let names: BTreeSet<String> = selected.into_iter().map(|id| id.topic).collect();
+        self.learn_ids(names.iter()).await?;
+        let topics = names.into_iter().map(|name| (name.clone(), self.topic_ids.get(&name).cloned())).collect();
+        Ok(LogIdentity { log, topics })
+    }
+
+    async fn partitions(&mut self) -> Result<BTreeSet<PartitionId>> {
+        let found = self.topics().await?;
+        self.options.selection.select(&self.name, &self.brokers, &found)
     }
 
     async fn bounds(&mut self) -> Result<BTreeMap<PartitionId, Bounds>> {
-        let mut pause = FIRST_PAUSE;
-        let bounds = loop {
-            let found = self.topics().await?;
-            let selected = self.options.selection.select(&self.name, &self.brokers, &found)?;
-            match self.ask("learn the offsets", move |client| client::bounds(client, &selected)).await {
-                // Brokers hear of a topic's end, or of its beginning, one after the other: what one lists, the next does
-                // not know. The list is asked for again, and if the topic is gone it says so.
-                Err(SourceError::Kafka { source, .. }) if is_unlisted(&source) => {
-                    self.context.outage.begins(&source.to_string());
-                }
-                answer => break answer?,
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        };
-        let ends = self.buffer.ends();
-        for (id, held) in &bounds {
-            ends.learn(id, held.latest);
-            self.ends.insert(id.clone(), held.latest);
-        }
-        Ok(bounds)
+        self.bounds_of(|_| true).await
     }
 
     async fn starting_offsets(&mut self) -> Result<BTreeMap<PartitionId, i64>> {
@@ -184,21 +275,22 @@ impl Source for KafkaSource {
     }
 
     async fn start(&mut self, positions: &BTreeMap<PartitionId, i64>) -> Result<()> {
-        if positions.keys().any(|id| !self.ends.contains_key(id)) {
-            self.bounds().await?;
+        // Only of those that are new: one whose leader is away must not hold up the others.
+        let unknown: BTreeSet<PartitionId> = self.buffer.unknown(positions.keys()).cloned().collect();
+        if !unknown.is_empty() {
+            self.bounds_of(|id| unknown.contains(id)).await?;
         }
+        self.check_positions(positions).await?;
+        self.learn_ids(positions.keys().map(|id| &id.topic)).await?;
         if self.fetching.is_none() {
             self.begin(positions.len())?;
         }
         let Some(fetching) = &self.fetching else { return Ok(()) };
-        for (id, position) in positions {
-            let end = self.ends.get(id).copied().unwrap_or(*position);
-            if let Some(feed) = self.buffer.add(id, *position, end) {
-                fetching.feeds.send(feed).map_err(|_| SourceError::Internal {
-                    source_name: self.name.clone(),
-                    what: "the thread that fetches has ended".to_owned(),
-                })?;
-            }
+        for feed in self.buffer.begin(positions, self.options.fail_on_data_loss)? {
+            fetching.feeds.send(feed).map_err(|_| SourceError::Internal {
+                source_name: self.name.clone(),
+                what: "the thread that fetches has ended".to_owned(),
+            })?;
         }
         self.buffer.wake();
         Ok(())
@@ -214,10 +306,12 @@ impl Source for KafkaSource {
 
     async fn take(&mut self, ranges: &BTreeMap<PartitionId, OffsetRange>) -> Result<Taken> {
         if self.buffer.end_unknown(ranges) {
-            let bounds = self.bounds().await?;
-            check_ends(ranges, &bounds)?;
+            self.bounds_of(|id| ranges.contains_key(id)).await?;
+            self.check_positions(&ranges.iter().map(|(id, range)| (id.clone(), range.to)).collect()).await?;
         }
-        self.buffer.take(ranges).await
+        let taken = self.buffer.take(ranges).await?;
+        self.check_ids(ranges.keys()).await?;
+        Ok(taken)
     }
 
     async fn committed(&mut self, ends: &BTreeMap<PartitionId, i64>) -> Result<()> {

@@ -4,8 +4,8 @@
 //! equal keys, which its map of headers cannot, and hands keys and values to the columns without a copy between.
 
 use bytes::Buf;
+use crc32c::crc32c;
 
-use super::crc::crc32c;
 use super::unpack::{MOST_UNPACKED, unpack};
 
 /// Bytes from a batch's start to its first record.

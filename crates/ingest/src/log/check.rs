@@ -1,7 +1,7 @@
 //! What the bytes of a segment hold, without a log around them: for tools, and for tests that make up bytes.
 
 use super::batch::{self, BatchHeader};
-use super::crc::crc32c;
+use crc32c::crc32c;
 
 /// What [`check_segment`] found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

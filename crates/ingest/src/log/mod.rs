@@ -16,7 +16,6 @@
 
 mod batch;
 mod check;
-mod crc;
 mod meta;
 mod reader;
 mod segment;

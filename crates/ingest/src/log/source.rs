@@ -1,6 +1,6 @@
 //! The embedded log as a source.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -13,8 +13,8 @@ use super::EmbeddedLog;
 use super::reader::{self, Reader, Run, TailCursor};
 use crate::buffer::{Feed, PrefetchBuffer, Stopping};
 use crate::error::{Result, SourceError};
-use crate::options::KafkaOptions;
-use crate::source::{Bounds, Buffered, LogIdentity, Source, Taken};
+use crate::options::{KafkaOptions, Selection};
+use crate::source::{Bounds, Buffered, LogIdentity, LossReason, Source, Taken, check_ends};
 
 /// How often the ends of files are looked at when there is nothing to read: one `stat` a partition.
 const POLL: Duration = Duration::from_millis(10);
@@ -29,8 +29,6 @@ pub struct LogSource {
     options: KafkaOptions,
     buffer: PrefetchBuffer,
     tails: Arc<Mutex<BTreeMap<PartitionId, TailCursor>>>,
-    /// The ends that [`Source::bounds`] found last.
-    ends: BTreeMap<PartitionId, i64>,
     feeds: mpsc::Sender<Feed>,
     thread: Option<JoinHandle<()>>,
 }
@@ -56,16 +54,7 @@ impl LogSource {
                 SourceError::Internal { source_name: name.clone(), what: format!("no thread to fetch: {e}") }
             })?;
         buffer.set_fetcher(thread.thread().clone());
-        Ok(Self {
-            name,
-            log,
-            options,
-            buffer,
-            tails: Arc::default(),
-            ends: BTreeMap::new(),
-            feeds,
-            thread: Some(thread),
-        })
+        Ok(Self { name, log, options, buffer, tails: Arc::default(), feeds, thread: Some(thread) })
     }
 
     /// Runs `work` where it may block.
@@ -95,13 +84,17 @@ impl Source for LogSource {
         .await
     }
 
+    async fn partitions(&mut self) -> Result<BTreeSet<PartitionId>> {
+        let (log, name, selection) = (self.log.clone(), self.name.clone(), self.options.selection.clone());
+        self.blocking(move || selected(&log, &name, &selection)).await
+    }
+
     async fn bounds(&mut self) -> Result<BTreeMap<PartitionId, Bounds>> {
         let (log, name, selection) = (self.log.clone(), self.name.clone(), self.options.selection.clone());
         let tails = Arc::clone(&self.tails);
         let bounds = self
             .blocking(move || {
-                let counts = log.topics()?.into_iter().map(|(t, m)| (t, m.partitions)).collect();
-                let selected = selection.select(&name, &describe(&log), &counts)?;
+                let selected = selected(&log, &name, &selection)?;
                 let mut tails = tails.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut out = BTreeMap::new();
                 for id in selected {
@@ -112,11 +105,7 @@ impl Source for LogSource {
                 Ok(out)
             })
             .await?;
-        let ends = self.buffer.ends();
-        for (id, held) in &bounds {
-            ends.learn(id, held.latest);
-            self.ends.insert(id.clone(), held.latest);
-        }
+        self.buffer.learn(&bounds);
         Ok(bounds)
     }
 
@@ -126,14 +115,12 @@ impl Source for LogSource {
     }
 
     async fn start(&mut self, positions: &BTreeMap<PartitionId, i64>) -> Result<()> {
-        if positions.keys().any(|id| !self.ends.contains_key(id)) {
+        if self.buffer.unknown(positions.keys()).next().is_some() {
             self.bounds().await?;
         }
-        for (id, position) in positions {
-            let end = self.ends.get(id).copied().unwrap_or(*position);
-            if let Some(feed) = self.buffer.add(id, *position, end) {
-                self.feeds.send(feed).map_err(|_| ended(&self.name))?;
-            }
+        check_ends(self.buffer.there(positions), self.buffer.known())?;
+        for feed in self.buffer.begin(positions, self.options.fail_on_data_loss)? {
+            self.feeds.send(feed).map_err(|_| ended(&self.name))?;
         }
         self.buffer.wake();
         Ok(())
@@ -150,7 +137,7 @@ impl Source for LogSource {
     async fn take(&mut self, ranges: &BTreeMap<PartitionId, OffsetRange>) -> Result<Taken> {
         if self.buffer.end_unknown(ranges) {
             let bounds = self.bounds().await?;
-            crate::source::check_ends(ranges, &bounds)?;
+            check_ends(ranges.iter().map(|(id, range)| (id, range.to)), &bounds)?;
         }
         self.buffer.take(ranges).await
     }
@@ -169,6 +156,11 @@ impl Drop for LogSource {
             let _ = thread.join();
         }
     }
+}
+
+fn selected(log: &EmbeddedLog, source_name: &str, selection: &Selection) -> Result<BTreeSet<PartitionId>> {
+    let counts = log.topics()?.into_iter().map(|(topic, meta)| (topic, meta.partitions)).collect();
+    selection.select(source_name, &describe(log), &counts)
 }
 
 fn describe(log: &EmbeddedLog) -> String {
@@ -233,7 +225,7 @@ impl FedReader {
             let run = reader.read(fill)?;
             match run {
                 Run::Lost(held) if !fail_on_data_loss => {
-                    fill.lose(held.earliest);
+                    fill.lose(held.earliest, LossReason::Deleted);
                     Ok(Run::More)
                 }
                 run => Ok(run),

@@ -128,6 +128,24 @@ pub struct SourceReport {
     pub schema_drift: BTreeMap<String, Vec<String>>,
     /// Error class to dead letters.
     pub dead_letters_by_class: BTreeMap<String, u64>,
+    /// Offsets that were gone before they were read, in the order of partitions and offsets.
+    #[serde(default)]
+    pub lost: Vec<LostReport>,
+}
+
+/// Offsets of one partition that were gone before they were read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostReport {
+    /// The topic.
+    pub topic: String,
+    /// The partition of the topic.
+    pub partition: i32,
+    /// The first offset that is lost.
+    pub from: i64,
+    /// The offset after the last one that is lost.
+    pub to: i64,
+    /// What took them: `deleted` (by retention or by hand), `topic_gone`.
+    pub reason: String,
 }
 
 /// What was read of one partition.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Int64Type, Schema};
+use arrow::util::pretty::pretty_format_batches;
 use proptest::prelude::*;
 use sluicebox_core::{Blame, Blamed};
 
@@ -118,6 +119,37 @@ fn the_status_is_the_worst_of_all() {
     let mut lost = SourceReport::default();
     lost.add_range(&parts()[0], InputRange { lost_offsets: 1, ..InputRange::default() });
     assert_eq!(BatchReport::new(header(), vec![lost], &[], &parts()).status, Status::Warn);
+}
+
+#[test]
+fn what_was_lost_is_told_range_by_range() {
+    let mut source = source();
+    let lost = |from, to, reason: &str| LostReport {
+        topic: "sales.events.v1".to_owned(),
+        partition: 1,
+        from,
+        to,
+        reason: reason.to_owned(),
+    };
+    source.lost = vec![lost(3, 100, "deleted"), lost(200, 210, "topic_gone")];
+    let report = BatchReport::new(header(), vec![source], &[], &parts());
+    let json = String::from_utf8(report.to_json().unwrap()).unwrap();
+    let part = r#""lost":[{"topic":"sales.events.v1","partition":1,"from":3,"to":100,"reason":"deleted"},"#;
+    assert!(json.contains(part), "{json}");
+    assert_eq!(BatchReport::from_json(json.as_bytes()).unwrap(), report);
+    let rows = report.to_rows().unwrap();
+    let rows = pretty_format_batches(&[rows]).unwrap().to_string();
+    for (name, metric, value) in [
+        ("sales.events.v1/1 deleted", "from", "3"),
+        ("sales.events.v1/1 deleted", "to", "100"),
+        ("sales.events.v1/1 topic_gone", "to", "210"),
+    ] {
+        let found = rows.lines().any(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            cells.contains(&"lost") && cells.contains(&name) && cells.contains(&metric) && cells.contains(&value)
+        });
+        assert!(found, "{name} {metric} {value} in\n{rows}");
+    }
 }
 
 #[test]

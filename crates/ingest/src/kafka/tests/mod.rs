@@ -1,4 +1,5 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod cluster;
 mod troubles;
 
 use std::time::Duration;
@@ -33,6 +34,11 @@ impl KafkaBench {
 fn options(brokers: &str, pairs: &[(&str, &str)]) -> KafkaOptions {
     let pairs: Vec<(String, String)> = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     KafkaOptions::from_options("s", &pairs, &|_| Some(brokers.to_owned())).unwrap()
+}
+
+/// A source over the cluster, not started.
+fn source(bench: &KafkaBench, pairs: &[(&str, &str)]) -> KafkaSource {
+    KafkaSource::new("s", options(&bench.brokers, pairs), "p", 1 << 20).unwrap()
 }
 
 impl Bench for KafkaBench {

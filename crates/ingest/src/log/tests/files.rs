@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use sluicebox_core::OffsetRange;
 
 use super::*;
-use crate::conformance::{events_of, expected, id, numbered, ranges, soon, until};
+use crate::conformance::{deleted, events_of, expected, id, numbered, ranges, soon, until};
 use crate::{Bounds, SourceError, Taken};
 
 fn small_segments(retention_bytes: Option<u64>, retention_ms: Option<i64>) -> TopicOptions {
@@ -143,10 +143,10 @@ async fn retention_deletes_whole_segments_and_what_is_lost_is_said() {
     let mut lax = started_at(&bench.log, 5, &[("subscribe", "t"), ("failOnDataLoss", "false")]).await;
     // A range that is wholly lost, one that is lost in part, and one that is all there.
     let gone = take(&mut lax, 5, 7).await.unwrap();
-    assert_eq!(gone.lost, [(id("t", 0), OffsetRange::new(5, 7))]);
+    assert_eq!(gone.lost, [deleted(5, 7)]);
     assert!(gone.events.is_empty() && gone.gap_offsets.is_empty());
     let partly = take(&mut lax, 7, held.earliest + 5).await.unwrap();
-    assert_eq!(partly.lost, [(id("t", 0), OffsetRange::new(7, held.earliest))]);
+    assert_eq!(partly.lost, [deleted(7, held.earliest)]);
     assert_eq!(events_of(&partly, &id("t", 0)), expected(held.earliest..held.earliest + 5));
     let whole = take(&mut lax, held.earliest + 5, 1_000).await.unwrap();
     assert!(whole.lost.is_empty());
@@ -223,9 +223,9 @@ async fn a_topic_made_anew_has_another_identity_and_refuses_old_positions() {
     let after = source.identity().await.unwrap();
     assert_eq!(before.log, after.log);
     assert_ne!(before.topics, after.topics);
-    let mut source = started_at(&bench.log, 30, &[("subscribe", "t")]).await;
-    let error = take(&mut source, 30, 31).await.unwrap_err();
-    assert!(matches!(error, SourceError::PastEnd { .. }), "{error}");
+    let mut source = self::source(&bench.log, &[("subscribe", "t")]);
+    let error = source.start(&BTreeMap::from([(id("t", 0), 30)])).await.unwrap_err();
+    assert!(matches!(error, SourceError::PastEnd { offset: 30, latest: 0, .. }), "{error}");
 }
 
 #[tokio::test]

@@ -1,0 +1,106 @@
+//! The ids of the topics that a checkpoint reads: a topic that was deleted and made anew is another log.
+//!
+//! Those that were there at the first start are in `metadata`. Those that came later, by a pattern, or whose broker told no
+//! ids then, are pinned one by one in `sources/<source>/topics/<topic>`, before anything of them is fetched.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sluicebox_core::durable;
+use sluicebox_ingest::LogIdentity;
+
+use crate::EngineError;
+use crate::checkpoint::records::Metadata;
+use crate::checkpoint::{Checkpoint, envelope};
+
+/// `sources/<source>/topics/<topic>`: the id of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TopicPin {
+    /// The id.
+    pub(crate) id: String,
+}
+
+/// Makes sure that the topics in `found` are those that the checkpoint reads, and pins those that are new to it.
+///
+/// # Errors
+/// [`EngineError::OtherLog`] when a topic has another id than its pin.
+pub(crate) fn check_and_pin(
+    checkpoint: &Checkpoint,
+    metadata: &Metadata,
+    source: &str,
+    found: &LogIdentity,
+) -> Result<(), EngineError> {
+    let first = metadata.logs.get(source).map(|log| &log.topics);
+    for (topic, id) in &found.topics {
+        let Some(id) = id else { continue };
+        let pinned = match first.and_then(|topics| topics.get(topic)) {
+            Some(Some(pinned)) => pinned.clone(),
+            _ => pin(&path(checkpoint, source, topic), id)?,
+        };
+        if pinned != *id {
+            return Err(EngineError::OtherLog {
+                name: source.to_owned(),
+                pinned: format!("topic {topic} ({pinned})"),
+                found: format!("topic {topic} ({id}), deleted and made anew"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The id in the pin at `path`, which is made if it is not there.
+fn pin(path: &Path, id: &str) -> Result<String, EngineError> {
+    if let Some(pinned) = envelope::read::<TopicPin>(path)? {
+        return Ok(pinned.id);
+    }
+    if let Some(dir) = path.parent() {
+        durable::create_dir_durable(dir)?;
+    }
+    envelope::create(path, &TopicPin { id: id.to_owned() })?;
+    Ok(id.to_owned())
+}
+
+fn path(checkpoint: &Checkpoint, source: &str, topic: &str) -> PathBuf {
+    checkpoint.source_dir(source).join("topics").join(topic)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn log(topics: &[(&str, Option<&str>)]) -> LogIdentity {
+        let topics = topics.iter().map(|(t, id)| ((*t).to_owned(), id.map(str::to_owned))).collect();
+        LogIdentity { log: "l".to_owned(), topics }
+    }
+
+    fn metadata(log: LogIdentity) -> Metadata {
+        Metadata {
+            id: "q".to_owned(),
+            generation: 1,
+            pipeline: "p".to_owned(),
+            created_micros: 0,
+            plan_partitions: 1,
+            logs: BTreeMap::from([("s".to_owned(), log)]),
+        }
+    }
+
+    #[test]
+    fn a_topic_is_the_one_that_was_first_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(dir.path());
+        let metadata = metadata(log(&[("a", Some("1")), ("old", None)]));
+        let check = |topics: &[(&str, Option<&str>)]| check_and_pin(&checkpoint, &metadata, "s", &log(topics));
+        check(&[("a", Some("1")), ("old", Some("7")), ("new", Some("9"))]).unwrap();
+        check(&[("a", Some("1")), ("old", Some("7")), ("new", Some("9"))]).unwrap();
+        // A broker that tells no ids, or a topic that is not there now, says nothing.
+        check(&[("a", None), ("old", None)]).unwrap();
+        for changed in ["a", "old", "new"] {
+            let error = check(&[(changed, Some("2"))]).unwrap_err().to_string();
+            assert!(error.contains(&format!("topic {changed} (2), deleted and made anew")), "{error}");
+            assert!(error.contains("--full-refresh"), "{error}");
+        }
+    }
+}
