@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Takes the registry and the broker away from a run, and gives them back; adds partitions. Starts servers of its own.
+"""Takes the registry and the broker away from a run, and gives them back; adds partitions; makes the topic anew. Starts
+servers of its own.
 
     outage_test.py --binary BINARY [--folder DIR]
 """
@@ -125,6 +126,29 @@ class Outage:
         assert len(partitions) == 5, partitions
         print("two partitions were added while it ran, and read")
 
+    def a_topic_made_anew_is_another_topic(self):
+        """More events than any position, so that nothing but the topic's id tells it from the old one."""
+        admin = AdminClient({"bootstrap.servers": self.env["KAFKA_BOOTSTRAP_SERVERS"]})
+        mark = len(self.said())
+        run = self.start()
+        self.until("a start", lambda: "goes on at batch" in self.said()[mark:], run)
+        admin.delete_topics(["sales.events.v1"])["sales.events.v1"].result(60)
+        limit = time.monotonic() + 60
+        while "sales.events.v1" in admin.list_topics(timeout=60).topics:
+            assert time.monotonic() < limit, "the topic was not deleted"
+            time.sleep(0.05)
+        self.servers("topic", "sales.events.v1", "5")
+        self.produce(100_000, 5)
+        # Noticed while it reads, by whichever comes first: the topic's id, or that it was gone for a moment.
+        code = run.wait(120)
+        assert code in (1, 2), f"the run ended with {code}"
+        assert self.rows() == 45_000, f"{self.rows()} rows: some of the new topic's were taken"
+        run = self.start("--trigger", "available-now")
+        assert run.wait(120) == 2, "the checkpoint went on in another topic"
+        assert "deleted and made anew" in self.said().splitlines()[-1], self.said()[-500:]
+        assert self.rows() == 45_000, self.rows()
+        print("the topic was deleted and made anew with more events; neither the run nor the next start took any")
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -137,6 +161,7 @@ def main():
         outage.up()
         outage.a_restart_needs_no_registry()
         outage.new_partitions_are_found(outage.a_broker_that_is_away_is_waited_for())
+        outage.a_topic_made_anew_is_another_topic()
     finally:
         outage.servers("down")
     if not options.folder:

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sluicebox_core::durable;
+use sluicebox_core::fault::What;
 use sluicebox_ingest::LogIdentity;
 
 use crate::EngineError;
@@ -50,13 +51,13 @@ pub(crate) fn check_and_pin(
 
 /// The id in the pin at `path`, which is made if it is not there.
 fn pin(path: &Path, id: &str) -> Result<String, EngineError> {
-    if let Some(pinned) = envelope::read::<TopicPin>(path)? {
+    if let Some(pinned) = envelope::read::<TopicPin>(What::Source, path)? {
         return Ok(pinned.id);
     }
     if let Some(dir) = path.parent() {
-        durable::create_dir_durable(dir)?;
+        durable::create_dir_durable(What::Source, dir)?;
     }
-    envelope::create(path, &TopicPin { id: id.to_owned() })?;
+    envelope::create(What::Source, path, &TopicPin { id: id.to_owned() })?;
     Ok(id.to_owned())
 }
 
