@@ -4,9 +4,11 @@
 //!
 //! ```text
 //! create    INODE PATH         write     INODE FROM LENGTH     truncate  INODE LENGTH     sync    INODE
-//! link      INODE FROM TO      rename    INODE FROM TO         remove    INODE PATH
+//! link      INODE FROM TO      rename    INODE FROM TO OLD     remove    INODE PATH
 //! mkdir     PATH               rmdir     PATH                  syncdir   PATH
 //! ```
+//!
+//! OLD is the file that had the name TO before, 0 if there was none.
 //!
 //! Every file that is touched is linked into `files/` under its inode's number, which therefore is never given to another
 //! file, and its last content stays at hand.
@@ -46,14 +48,15 @@ pub(super) fn is_wanted() -> bool {
 pub(super) struct Before {
     /// The file at the path, if there is one.
     inode: Option<u64>,
+    /// What a rename replaces.
+    replaced: Option<u64>,
 }
 
 pub(super) fn before(effect: Effect, path: &Path, to: Option<&Path>) -> Before {
-    if let Some(to) = to {
-        // What a rename replaces.
-        keep(to);
+    Before {
+        replaced: to.and_then(keep),
+        inode: if matches!(effect, Effect::Read | Effect::List) { None } else { keep(path) },
     }
-    Before { inode: if matches!(effect, Effect::Read | Effect::List) { None } else { keep(path) } }
 }
 
 pub(super) fn after(effect: Effect, path: &Path, to: Option<&Path>, before: Before) {
@@ -65,7 +68,7 @@ pub(super) fn after(effect: Effect, path: &Path, to: Option<&Path>, before: Befo
         Effect::Truncate => line(&format!("truncate\t{inode}\t{}", length(path))),
         Effect::Sync => line(&format!("sync\t{inode}")),
         Effect::Link => line(&format!("link\t{inode}\t{from}\t{to}")),
-        Effect::Rename => line(&format!("rename\t{inode}\t{from}\t{to}")),
+        Effect::Rename => line(&format!("rename\t{inode}\t{from}\t{to}\t{}", before.replaced.unwrap_or(0))),
         Effect::Tidy | Effect::Remove => line(&format!("remove\t{inode}\t{from}")),
         Effect::Folder => line(&format!("mkdir\t{from}")),
         Effect::RemoveFolder => line(&format!("rmdir\t{from}")),

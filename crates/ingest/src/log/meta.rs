@@ -1,7 +1,6 @@
 //! The small files that describe the log and its topics, wrapped as [`sluicebox_core::sealed`] does it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -109,10 +108,11 @@ fn content<T: Serialize>(path: &Path, meta: &T) -> Result<Vec<u8>> {
 
 /// Reads `path`; `None` when it is not there.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let content = match fs::read(path) {
-        Ok(content) => content,
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
-        Err(e) => return Err(FileError::new("read", path, e).into()),
+    let content = match durable::read(What::Topic, path) {
+        Ok(Some(content)) => content,
+        Ok(None) => return Ok(None),
+        Err(e) if e.source.kind() == io::ErrorKind::NotADirectory => return Ok(None),
+        Err(e) => return Err(e.into()),
     };
     sealed::unseal(&content).map(Some).map_err(|broken| match broken {
         Broken::Damaged(what) => SourceError::Damaged { path: PathBuf::from(path), byte: 0, what },

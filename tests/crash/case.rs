@@ -1,0 +1,158 @@
+//! One case: crashes, power losses, the run to the end, and what must hold.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::scenarios::{Check, Scenario};
+use crate::world::{Ended, Outcome, World};
+
+/// A crash at a point, `<name>:<phase>`, when it is reached for the `at`-th time; then a power loss, if there is a seed.
+#[derive(Debug, Clone)]
+pub struct Crash {
+    pub point: String,
+    pub at: u64,
+    pub power: Option<u64>,
+}
+
+/// A scenario with crashes.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub scenario: &'static str,
+    pub crashes: Vec<Crash>,
+}
+
+/// What came of a case.
+pub struct Tried {
+    pub result: Result<(), String>,
+    pub crashed: usize,
+    pub losses: usize,
+    /// The points that each run reached, in order.
+    pub points: Vec<BTreeMap<String, u64>>,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.scenario)?;
+        for crash in &self.crashes {
+            write!(f, " {}:{}", crash.point, crash.at)?;
+            match crash.power {
+                Some(seed) => write!(f, " power={seed}")?,
+                None => f.write_str(" killed")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Case {
+    pub fn new(scenario: &'static str) -> Self {
+        Self { scenario, crashes: Vec::new() }
+    }
+
+    pub fn crash(mut self, point: &str, at: u64, power: Option<u64>) -> Self {
+        self.crashes.push(Crash { point: point.to_owned(), at, power });
+        self
+    }
+
+    pub fn run(&self, scenario: &Scenario) -> Tried {
+        let mut tried = Tried { result: Ok(()), crashed: 0, losses: 0, points: Vec::new() };
+        tried.result = self.steps(scenario, &mut tried.crashed, &mut tried.losses, &mut tried.points);
+        tried
+    }
+
+    fn steps(
+        &self,
+        scenario: &Scenario,
+        crashed: &mut usize,
+        losses: &mut usize,
+        points: &mut Vec<BTreeMap<String, u64>>,
+    ) -> Result<(), String> {
+        let world = World::copy_of(&scenario.before);
+        let mut staged = Vec::new();
+        for (nth, crash) in self.crashes.iter().enumerate() {
+            let program = if nth == 0 { &scenario.program } else { &scenario.again };
+            let (ended, said) = world.run(program, Some(&format!("{}:{}", crash.point, crash.at)));
+            points.push(world.points());
+            // Files are staged side by side, so how often a point is reached may differ a little from run to run.
+            match ended {
+                Ended::Crashed => *crashed += 1,
+                ended if ended == scenario.ends => {}
+                ended => return Err(format!("{ended:?} before the crash: {said}")),
+            }
+            if scenario.check == Check::Tables {
+                staged.extend(world.staged());
+            }
+            if let Some(seed) = crash.power {
+                *losses += world.lose_power(seed);
+            }
+            if scenario.check == Check::Tables {
+                shows_only(&scenario.outcome, &world.tables()?)?;
+            }
+        }
+        let (ended, said) = world.run(&scenario.again, None);
+        points.push(world.points());
+        if ended != scenario.ends {
+            return Err(format!("{ended:?} after the crash: {said}"));
+        }
+        match scenario.check {
+            Check::Log => crate::log::check(world.path()),
+            Check::Tables => {
+                same(&scenario.outcome, &world.outcome()?)?;
+                world.verify()?;
+                if scenario.replays {
+                    staged.extend(world.staged());
+                    replays_are_the_same(staged)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A replayed batch gives the same bytes.
+fn replays_are_the_same(staged: Vec<(std::path::PathBuf, Vec<u64>)>) -> Result<(), String> {
+    let mut first = BTreeMap::new();
+    for (name, hashes) in staged {
+        for hash in hashes {
+            if *first.entry(name.clone()).or_insert(hash) != hash {
+                return Err(format!("{} was staged twice, with different bytes", name.display()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What readers see in between is part of what comes out, and nothing twice.
+fn shows_only(expected: &Outcome, found: &Outcome) -> Result<(), String> {
+    let none = Vec::new();
+    for (name, rows) in found {
+        let mut left = expected.get(name).unwrap_or(&none).iter();
+        for row in rows {
+            if !left.any(|e| e == row) {
+                return Err(format!(
+                    "{name}: before the restart readers see a row twice, or one that is not to come: {row}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Fails with the first difference.
+pub fn same(expected: &Outcome, found: &Outcome) -> Result<(), String> {
+    let names: std::collections::BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
+    let none = Vec::new();
+    for name in names {
+        let (e, f) = (expected.get(name).unwrap_or(&none), found.get(name).unwrap_or(&none));
+        if e != f {
+            let at = e.iter().zip(f).position(|(e, f)| e != f).unwrap_or(e.len().min(f.len()));
+            let show = |rows: &Vec<String>| rows.get(at).cloned().unwrap_or_else(|| "nothing".to_owned());
+            let (there, counts) = ((show(e), show(f)), (e.len(), f.len()));
+            return Err(format!(
+                "{name}: {counts:?} rows expected and found; first difference\n  {}\n  {}",
+                there.0, there.1
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! What is crashed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sluicebox_avro::store::{NewSchema, RegistryStore};
+use sluicebox_core::SystemClock;
+use sluicebox_ingest::{EmbeddedLog, Record};
+use sluicebox_testkit::sales::SALES_SCHEMA;
+
+use crate::case::same;
+use crate::world::{Ended, Outcome, Program, World};
+
+/// What is compared at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Everything that a pipeline leaves.
+    Tables,
+    /// What was acknowledged to the writer of the log.
+    Log,
+}
+
+/// A folder, a program to crash in it, and what came out when nobody did.
+pub struct Scenario {
+    pub name: &'static str,
+    pub before: World,
+    pub program: Program,
+    /// What is run after a crash.
+    pub again: Program,
+    pub ends: Ended,
+    pub check: Check,
+    /// Whether batches keep their ids, so that staged files of one name are of one batch.
+    pub replays: bool,
+    /// The points of interest; all if empty.
+    focus: &'static [&'static str],
+    /// How often the program reaches each point.
+    pub points: BTreeMap<String, u64>,
+    pub outcome: Outcome,
+    /// Files that the points know nothing of.
+    pub escaped: Vec<String>,
+}
+
+impl Scenario {
+    /// Runs it undisturbed.
+    fn new(name: &'static str, before: World, program: Program, again: Program) -> Self {
+        let mut scenario = Self {
+            name,
+            before,
+            program,
+            again,
+            ends: Ended::Code(0),
+            check: Check::Tables,
+            replays: true,
+            focus: &[],
+            points: BTreeMap::new(),
+            outcome: Outcome::new(),
+            escaped: Vec::new(),
+        };
+        let calm = World::copy_of(&scenario.before);
+        let (ended, said) = calm.run(&scenario.program, None);
+        scenario.points = calm.points();
+        scenario.ends = ended;
+        if matches!(scenario.program, Program::Writer) {
+            assert_eq!(ended, Ended::Code(0), "{said}");
+            scenario.check = Check::Log;
+            crate::log::check(calm.path()).unwrap();
+            return scenario;
+        }
+        calm.verify().unwrap();
+        scenario.outcome = calm.outcome().unwrap();
+        if scenario.before.journal().is_empty() && name == "first" {
+            scenario.escaped = calm.escaped();
+        }
+        scenario
+    }
+
+    fn focus(mut self, focus: &'static [&'static str]) -> Self {
+        self.focus = focus;
+        self
+    }
+
+    pub fn wants(&self, point: &str) -> bool {
+        self.focus.is_empty() || self.focus.iter().any(|f| point.starts_with(f))
+    }
+}
+
+fn run(sql: &str, more: &[&str]) -> Program {
+    Program::sluicebox(&[&["run", sql, "--trigger", "available-now", "--progress", "none"], more].concat())
+}
+
+/// Appends events of every kind to the topic.
+fn produce(world: &World, events: u32, seed: u32) {
+    let (events, seed) = (events.to_string(), seed.to_string());
+    let rates = ["--late", "0.04", "--duplicate", "0.05", "--invalid", "0.05", "--malformed", "0.02"];
+    world.ok(&Program::sluicebox(
+        &[&["produce", "sales", "--events", &events, "--seed", &seed], rates.as_slice()].concat(),
+    ));
+    // The reader schema is a later version than that of the events, which is then fetched by its id.
+    let newer = SALES_SCHEMA.replacen(
+        "\"fields\": [",
+        "\"fields\": [{\"name\": \"shop\", \"type\": [\"null\", \"string\"], \"default\": null},",
+        1,
+    );
+    assert_ne!(newer, SALES_SCHEMA);
+    let registry = RegistryStore::open(world.path().join("data/.log/registry")).unwrap();
+    assert_eq!(registry.register("sales.events.v1-value", &NewSchema::new(newer)).unwrap().version, 2);
+    let log = EmbeddedLog::open(world.path().join("data/.log"), Arc::new(SystemClock::new())).unwrap();
+    let tombstone = Record { timestamp_ms: Some(1_800_000_000_000), ..Record::default() };
+    log.append("sales.events.v1", 1, &[tombstone.clone(), tombstone]).unwrap();
+}
+
+/// All scenarios.
+pub fn all() -> Vec<Scenario> {
+    let log = World::new();
+    produce(&log, 450, 4);
+    let calm = run("pipeline.sql", &[]);
+    let first = Scenario::new("first", World::copy_of(&log), calm.clone(), calm.clone());
+    assert_eq!(first.ends, Ended::Code(0));
+    every_kind_of_row(&first.outcome);
+    // However it is cut, the same comes out: what is compared does not depend on batches.
+    let other = World::copy_of(&log);
+    other.ok(&run("pipeline.sql", &["--set", "sales_events.maxOffsetsPerTrigger=90"]));
+    same(&first.outcome, &other.outcome().unwrap()).unwrap();
+
+    let more = World::copy_of(&other);
+    produce(&more, 200, 5);
+    let refresh = run("pipeline.sql", &["--full-refresh"]);
+    let mut refresh = Scenario::new("refresh", World::copy_of(&more), refresh, calm.clone()).focus(&[
+        "refresh.",
+        "clear.",
+        "metadata.",
+        "owner.rename",
+        "owner.write",
+    ]);
+    refresh.replays = false;
+    let repin = run("pipeline.sql", &["--repin", "sales_events"]);
+    let repin = Scenario::new("repin", more, repin, calm.clone()).focus(&["source."]);
+
+    let old = World::copy_of(&log);
+    let small = ["--set", "sales_events.maxOffsetsPerTrigger=4", "--set", "again.maxOffsetsPerTrigger=4"];
+    old.ok(&run("pipeline.sql", &small));
+    produce(&old, 70, 6);
+    let purge = run("pipeline.sql", &small);
+    let purge = Scenario::new("purge", old, purge.clone(), purge).focus(&["purge."]);
+
+    let failing = run("failing.sql", &[]);
+    let failing = Scenario::new("failing", World::copy_of(&log), failing.clone(), failing).focus(&["failed."]);
+    assert_eq!(failing.ends, Ended::Code(3));
+
+    let writer = Scenario::new("writer", World::new(), Program::Writer, Program::Writer);
+    vec![first, refresh, repin, purge, failing, writer]
+}
+
+/// A scenario without late rows would prove nothing about them.
+fn every_kind_of_row(outcome: &Outcome) {
+    let wanted = [
+        "bronze/sales",
+        "silver/sales",
+        "silver/ids",
+        "gold/5m",
+        "gold/hop",
+        "gold/rollup",
+        "late/silver_sales",
+        "quarantine/silver_sales",
+        "dead_letters/sales_events",
+        "dead_letters/again",
+    ];
+    for name in wanted {
+        assert!(outcome.keys().any(|k| k.starts_with(name)), "nothing in {name}: {:?}", outcome.keys());
+    }
+    for (name, rows) in [("tombstones", 2), ("dropped", 1), ("duplicate", 1)] {
+        let reports = &outcome["reports of crash"];
+        let of =
+            |line: &&String| line.contains(name) && line.rsplit(' ').next().unwrap().parse::<u64>().unwrap() >= rows;
+        assert!(reports.iter().any(|line| of(&line)), "no {name}: {reports:?}");
+    }
+}
