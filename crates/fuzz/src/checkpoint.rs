@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use sluicebox_avro::{PinnedSchema, RegistryStore, SchemaCache, SchemaKey};
+use sluicebox_core::SystemClock;
 use sluicebox_core::durable::checksum;
 use sluicebox_engine::checkpoint::records::{Commit, Epoch, Metadata, Offsets, Refresh, SourceStart};
 use sluicebox_engine::checkpoint::{Checkpoint, envelope};
@@ -75,7 +76,7 @@ fn in_place(name: &str, content: &[u8]) {
     }
     put(dir.path(), name, content);
     let checkpoint = Checkpoint::new(dir.path());
-    if let Ok(verdict) = verify(&checkpoint) {
+    if let Ok(verdict) = verify(&checkpoint, &SystemClock::new()) {
         assert!(!verdict.to_string().is_empty());
     }
     if let Ok(commit) = checkpoint.commit(0) {
