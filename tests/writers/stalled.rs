@@ -186,3 +186,28 @@ fn beside_a_run_that_took_over_no_other_starts() {
     assert!(second.wait_with_output().unwrap().status.success());
     job.ok(&["checkpoint", "verify", CHECKPOINT]);
 }
+
+#[test]
+fn a_run_that_wakes_up_before_the_later_one_has_made_its_record_comes_too_late_all_the_same() {
+    let calm = Workspace::new();
+    calm.produce(600, 4);
+    let fresh = Workspace::with_log_of(&calm);
+    assert!(run(&calm, 250, &[]).output().unwrap().status.success());
+    let expected = calm.tables();
+    for at in ["offsets.link:before:1", "commit.link:before:1", "commit.link:before:2"] {
+        let job = Workspace::with_log_of(&fresh);
+        // It has looked whether there is a later run, and is about to link its record.
+        let first = stopped_at(run(&job, 250, &[]), at).unwrap();
+        // The later one stands before it makes its own first commit.
+        let second = stopped_at(run(&job, 250, &["--take-over"]), "commit.link:before:1").unwrap();
+        wake(&first);
+        let first = first.wait_with_output().unwrap();
+        let said = text(&first.stderr);
+        assert!(!first.status.success() && said.contains("taken this checkpoint over"), "{at}: {said}");
+        wake(&second);
+        let second = second.wait_with_output().unwrap();
+        assert!(second.status.success(), "{at}: the later run: {}", text(&second.stderr));
+        assert_same(&expected, &job.tables());
+        job.ok(&["checkpoint", "verify", CHECKPOINT]);
+    }
+}
