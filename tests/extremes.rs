@@ -43,8 +43,9 @@ fn sale(id: &str, event_time: i64, ingest_time: i64, quantity: i64, amount: &[u8
 }
 
 fn extremes() -> Vec<Record> {
-    let times =
-        [i64::MIN, i64::MIN + 1, -62_135_596_800_000_001, -1, 0, 253_402_300_800_000_000, i64::MAX - 1, i64::MAX];
+    // As far from 1970 as a calendar shows, and beyond.
+    let furthest = 8_000_000_000_000_000_000;
+    let times = [i64::MIN, -furthest, -62_135_596_800_000_001, -1, 0, 253_402_300_800_000_000, furthest, i64::MAX];
     // The most digits that a decimal(12, 2) has.
     let most = 999_999_999_999_i64.to_be_bytes();
     let mut records = Vec::new();
