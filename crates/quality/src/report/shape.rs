@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sluicebox_core::Fates;
 
@@ -26,7 +26,8 @@ impl<'de> Deserialize<'de> for Micros {
         if let Ok(micros) = text.parse::<i64>() {
             return Ok(Self(micros));
         }
-        let time = DateTime::parse_from_rfc3339(&text).map_err(serde::de::Error::custom)?;
+        // RFC 3339 ends with the year 9999; chrono's own reading takes the years that it writes beyond.
+        let time = text.parse::<DateTime<Utc>>().map_err(serde::de::Error::custom)?;
         Ok(Self(time.timestamp_micros()))
     }
 }

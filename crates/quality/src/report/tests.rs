@@ -263,3 +263,11 @@ fn times_beyond_named_years_survive() {
         assert_eq!(serde_json::from_str::<Micros>(&text).unwrap(), Micros(micros), "{text}");
     }
 }
+
+#[test]
+fn times_of_any_year_are_read_back() {
+    for micros in [0, -62_135_596_800_000_001, 253_402_300_800_000_000, 8_000_000_000_000_000_000, i64::MIN, i64::MAX] {
+        let text = serde_json::to_string(&Micros(micros)).unwrap();
+        assert_eq!(serde_json::from_str::<Micros>(&text).unwrap(), Micros(micros), "{text}");
+    }
+}
