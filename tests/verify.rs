@@ -145,6 +145,8 @@ fn records_that_do_not_follow_from_each_other_are_named() {
         commit.watermarks.values_mut().for_each(|state| state.watermark = Some(1));
     });
     with_damage(&job, REVENUE, &at("commits/3"), watermark, &["the watermark of silver_sales.0 went back", "batch 4"]);
+    let dropped = edit(|plan: &mut Offsets| plan.watermarks.clear());
+    with_damage(&job, REVENUE, &at("offsets/3"), dropped, &["batch 3", "silver_sales.0 is planned as None"]);
     let forgotten = edit(|commit: &mut Commit| commit.files.retain(|output| output.output != "table bronze_sales"));
     with_damage(&job, REVENUE, &at("commits/3"), forgotten, &["whose commit does not name it", "holds 0 rows"]);
 

@@ -77,7 +77,7 @@ pub(super) fn check_chain(checkpoint: &Checkpoint, records: &Records, verdict: &
         if let Some(plan) = records.plans.get(id) {
             check_plan(plan, commit, &starts, verdict);
             if let Some(before) = known {
-                check_watermarks(plan, before, verdict);
+                check_watermarks(plan, before, commit, verdict);
             }
         }
         if let Some(before) = known {
@@ -132,12 +132,12 @@ fn check_plan(plan: &Offsets, commit: &Commit, starts: &BTreeMap<PartitionId, i6
     }
 }
 
-/// The plan holds the watermarks that the batch before left.
-fn check_watermarks(plan: &Offsets, before: &Commit, verdict: &mut Verdict) {
-    for (clause, planned) in &plan.watermarks {
-        // A clause that the batch before does not know belongs to a table that was added since.
-        let Some(left) = before.watermarks.get(clause) else { continue };
-        if left.watermark != *planned {
+/// The plan holds the watermarks that the batch before left. A clause that only one of the two commits knows was added
+/// or taken away between them.
+fn check_watermarks(plan: &Offsets, before: &Commit, commit: &Commit, verdict: &mut Verdict) {
+    for (clause, left) in before.watermarks.iter().filter(|(clause, _)| commit.watermarks.contains_key(*clause)) {
+        let planned = plan.watermarks.get(clause);
+        if planned != Some(&left.watermark) {
             verdict.problems.push(format!(
                 "batch {}: the watermark of {clause} is planned as {planned:?}, the batch before left {:?}",
                 plan.batch_id, left.watermark
