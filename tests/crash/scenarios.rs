@@ -109,7 +109,18 @@ fn produce(world: &World, events: u32, seed: u32) {
     log.append("sales.events.v1", 1, &[tombstone.clone(), tombstone]).unwrap();
 }
 
-/// All scenarios.
+/// The points of a run that finds its checkpoint held, and ends.
+pub fn held(calm: &Scenario) -> BTreeMap<String, u64> {
+    let world = World::copy_of(&calm.before);
+    world.ok(&calm.program);
+    let lock = std::fs::OpenOptions::new().write(true).open(world.path().join("checkpoints/crash/lock")).unwrap();
+    lock.lock().unwrap();
+    let (ended, said) = world.run(&calm.again, None);
+    assert_eq!(ended, Ended::Code(1), "{said}");
+    world.points()
+}
+
+/// All scenarios; the first is that of a first run.
 pub fn all() -> Vec<Scenario> {
     let log = World::new();
     produce(&log, 450, 4);
