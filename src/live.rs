@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use sluicebox_core::Fates;
+use sluicebox_engine::change::{Decision, Prepared, Stage, Verdict};
 use sluicebox_engine::progress::{Progress, Status, TableStatus};
 use sluicebox_engine::{Engine, Observer, Totals};
 
@@ -40,12 +41,25 @@ impl Show {
         matches!(self, Self::Live | Self::Lines)
     }
 
-    /// Before the run: what is read, what is written, and whether it is made up.
-    pub fn opening(self, loaded: &Loaded) {
+    /// Before the run: what is read, what is written, and whether it is made up; and what a change of the SQL brings.
+    pub fn opening(self, loaded: &Loaded, change: &Prepared) {
         if !self.talks() {
             return;
         }
         eprintln!("pipeline {} ({})", loaded.graph.pipeline.name, loaded.graph.pipeline.file);
+        if let (Decision::Adopt(..), Some(changes)) = (&change.decision, &change.changes) {
+            for change in changes.changes.iter().filter(|c| c.verdict != Verdict::Unchanged) {
+                eprint!("{change}");
+            }
+        }
+        match &change.stage {
+            Stage::Live => {}
+            Stage::Finish { .. } => eprintln!("  first the batch that was planned is finished"),
+            Stage::Fill { tables, .. } => eprintln!(
+                "  fills {} from the topics first, up to where the other tables stand",
+                tables.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+            ),
+        }
         for source in &loaded.sources {
             eprintln!("  reads   {}  {}", source.name, source.description);
         }

@@ -1,13 +1,16 @@
 //! `sluicebox run`: a pipeline until Ctrl-C.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, ValueEnum};
-use sluicebox_engine::{Config, Engine, Totals, Trigger};
+use sluicebox_engine::change::{self, Backfill, Decision, Prepared, Request, Stage};
+use sluicebox_engine::{Config, Engine, EngineError, Totals, Trigger};
 use sluicebox_pipeline::values;
 use tokio::sync::watch;
 
 use crate::failure::Usage;
 use crate::live::Show;
-use crate::load::{LoadArgs, Loaded, engine_trigger};
+use crate::load::{Checked, LoadArgs, Loaded, engine_trigger};
 
 /// Run a pipeline: read, check, write tables, until Ctrl-C
 #[derive(Debug, Args)]
@@ -17,6 +20,12 @@ Examples:
   sluicebox run sql/gold_revenue.sql --trigger available-now
   sluicebox run sql/gold_revenue.sql --trigger '1 second' --progress json | jq .numInputRows
   sluicebox run sql/gold_revenue.sql --set sales_events.maxOffsetsPerTrigger=50000
+  sluicebox run sql/gold_revenue.sql --full-refresh
+  sluicebox run sql/gold_revenue.sql --full-refresh=silver_sales,gold_revenue_5m
+  sluicebox run sql/gold_revenue.sql --reset-state=gold_revenue_5m
+  sluicebox run sql/gold_revenue.sql --backfill gold_new=none
+
+When the SQL has changed since the checkpoint was written, `sluicebox plan` says what is safe and what needs one of these.
 
 Ctrl-C finishes the batch in progress; a second one stops at once, which loses nothing either.")]
 pub struct RunArgs {
@@ -26,9 +35,18 @@ pub struct RunArgs {
     /// most one a second once caught up
     #[arg(long, value_name = "TRIGGER")]
     trigger: Option<String>,
-    /// Delete this pipeline's tables and start from the beginning
-    #[arg(long)]
-    full_refresh: bool,
+    /// Delete this pipeline's tables and start from the beginning; with =TABLE,... the rows of these tables alone, which
+    /// are computed again from the topic
+    #[arg(long, value_name = "TABLE,...", num_args = 0..=1, require_equals = true, default_missing_value = ALL,
+          value_delimiter = ',')]
+    full_refresh: Vec<String>,
+    /// Keep the rows of these tables and forget what their operators remember
+    #[arg(long, value_name = "TABLE,...", require_equals = true, value_delimiter = ',')]
+    reset_state: Vec<String>,
+    /// Where a new or refreshed table gets the rows that it has missed: `topic` (the default) reads its topics again,
+    /// `none` begins it with the rows to come; may be given several times
+    #[arg(long, value_name = "TABLE=topic|none")]
+    backfill: Vec<String>,
     /// Go on in the place of a run that hangs and cannot be stopped
     #[arg(long)]
     take_over: bool,
@@ -53,6 +71,9 @@ pub enum ProgressMode {
     None,
 }
 
+/// What `--full-refresh` without tables stands for.
+const ALL: &str = "*";
+
 /// Runs the pipeline.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let trigger = args.trigger.as_deref().map(trigger).transpose()?;
@@ -62,14 +83,83 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     }
     // Signals are caught before anything is written, so that the first Ctrl-C always ends cleanly.
     let stop = stop_watch();
-    let adopts = |source: &str| args.full_refresh || args.repin.iter().any(|r| r == source);
-    // A broker or a registry that does not answer is waited for; whoever stops the run then has nothing to finish.
-    let Some(loaded) = unless_stopped(&stop, Loaded::for_run(&args.load, adopts)).await else { return Ok(()) };
+    let mut full_refresh = args.full_refresh.iter().any(|t| t == ALL);
+    let mut request = request(&args)?;
+    // A part of the pipeline may have to run before all of it does: see `sluicebox_engine::change`.
+    loop {
+        let adopts = |source: &str| full_refresh || args.repin.iter().any(|r| r == source);
+        // A broker or a registry that does not answer is waited for; whoever stops the run then has nothing to finish.
+        let Some(checked) = unless_stopped(&stop, Checked::new(&args.load, adopts)).await else { return Ok(()) };
+        let checked = checked?;
+        let change = prepared(&checked, full_refresh, request)?;
+        let stage = change.stage.clone();
+        let done = Box::pin(run_stage(&args, trigger, checked, change, full_refresh, &stop)).await?;
+        if !done || stage == Stage::Live {
+            return Ok(());
+        }
+        (full_refresh, request) = (false, Request { command: args.load.command(), ..Request::default() });
+    }
+}
+
+/// What the flags ask for.
+fn request(args: &RunArgs) -> anyhow::Result<Request> {
+    let all = args.full_refresh.iter().any(|t| t == ALL);
+    if all && args.full_refresh.len() + args.reset_state.len() + args.backfill.len() > 1 {
+        return Err(
+            Usage("--full-refresh without tables computes all of them again: leave the others out".to_owned()).into()
+        );
+    }
+    let mut backfill = BTreeMap::new();
+    for text in &args.backfill {
+        let (table, from) = text.split_once('=').unwrap_or((text, ""));
+        let from = match from {
+            "topic" => Backfill::Topic,
+            "none" => Backfill::None,
+            "files" => {
+                return Err(Usage(format!(
+                    "--backfill {text}: files do not tell in which order their rows came, which watermarks and DISTINCT ON \
+                     go by; write {table}=topic, or {table}=none to begin with the rows to come"
+                ))
+                .into());
+            }
+            _ => return Err(Usage(format!("--backfill {text}: write TABLE=topic or TABLE=none")).into()),
+        };
+        backfill.insert(table.to_owned(), from);
+    }
+    Ok(Request {
+        refresh: args.full_refresh.iter().filter(|t| *t != ALL).cloned().collect(),
+        reset: args.reset_state.iter().cloned().collect(),
+        backfill,
+        command: args.load.command(),
+    })
+}
+
+/// The pipeline compared with its checkpoint; nothing has been touched. A full refresh leaves nothing to compare with.
+fn prepared(checked: &Checked, full_refresh: bool, request: Request) -> anyhow::Result<Prepared> {
+    let shape = checked.shape()?;
+    if full_refresh || checked.checkpoint.refresh().map_err(EngineError::from)?.is_some() {
+        return Ok(Prepared { shape, request, decision: Decision::First, stage: Stage::Live, changes: None });
+    }
+    let text = checked.graph.pipeline.text.clone();
+    Ok(change::prepare(&checked.checkpoint, shape, &text, request)?)
+}
+
+/// Runs a stage to its end. False when it was stopped before.
+async fn run_stage(
+    args: &RunArgs,
+    trigger: Option<Trigger>,
+    checked: Checked,
+    change: Prepared,
+    full_refresh: bool,
+    stop: &watch::Receiver<bool>,
+) -> anyhow::Result<bool> {
+    let live = change.stage == Stage::Live;
+    let Some(loaded) = unless_stopped(stop, Loaded::connect(checked, &change.stage)).await else { return Ok(false) };
     let mut loaded = loaded?;
     let show = Show::choose(args.progress);
-    show.opening(&loaded);
-    let feeder = loaded.start_sample(&stop);
-    let trigger = trigger.or(loaded.trigger).unwrap_or(Trigger::Default);
+    show.opening(&loaded, &change);
+    let feeder = if live { loaded.start_sample(stop) } else { None };
+    let trigger = trigger.or(loaded.trigger).filter(|_| live).unwrap_or(Trigger::Default);
     let parquet = loaded.parquet_options();
     let config = Config {
         sources: loaded.sources,
@@ -78,16 +168,18 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         checkpoint: loaded.checkpoint,
         working_dir: loaded.working_dir,
         data_dir: loaded.data_dir,
-        trigger,
+        trigger: if live { trigger } else { Trigger::AvailableNow },
         batch_bytes: loaded.settings.batch_bytes,
         samples: usize::try_from(loaded.settings.dq_samples).unwrap_or(10),
         parquet,
         clock: loaded.clock,
         take_over: args.take_over,
-        full_refresh: args.full_refresh,
-        repin: args.repin,
+        full_refresh,
+        // What fills a table reads a source of its own, which is pinned anew.
+        repin: if matches!(change.stage, Stage::Fill { .. }) { Vec::new() } else { args.repin.clone() },
+        change,
     };
-    let Some(engine) = unless_stopped(&stop, Engine::open(config)).await else { return Ok(()) };
+    let Some(engine) = Box::pin(unless_stopped(stop, Engine::open(config))).await else { return Ok(false) };
     let mut engine = engine?;
     show.opened(&engine);
     let mut observer = show.observer();
@@ -98,7 +190,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     }
     let totals: Totals = result?;
     show.closing(&totals);
-    Ok(())
+    Ok(!*stop.borrow())
 }
 
 /// What `work` gives, or nothing when the run is stopped first.

@@ -30,6 +30,8 @@ pub struct Connection {
     pub sample: Option<String>,
     /// Whether to take the registry's reader schema, whatever the checkpoint has pinned.
     pub repin: bool,
+    /// Under which name it is read, if it is not its own: a backfill reads a source beside the living pipeline.
+    pub alias: Option<String>,
     pairs: BTreeMap<String, String>,
     event_time: EventTimeOptions,
 }
@@ -53,6 +55,7 @@ impl Connection {
             options,
             sample: options::get(source, "sample").map(str::to_lowercase),
             repin: false,
+            alias: None,
             pairs: pairs.into_iter().collect(),
             event_time: EventTimeOptions::of(source),
         })
@@ -190,7 +193,8 @@ impl Connection {
             None => self.registered(&registry).await?,
         };
         let cache = SchemaCache::open(checkpoint.source_dir(&self.name).join("schemas")).map_err(EngineError::from)?;
-        let mut options = DecoderOptions::new(&self.name);
+        let name = self.alias.unwrap_or(self.name);
+        let mut options = DecoderOptions::new(&name);
         options.include_headers = self.options.include_headers;
         let decoder = Decoder::new(options, reader.clone(), registry, cache).map_err(EngineError::from)?;
         let topics = match self.options.selection.named_topics() {
@@ -204,14 +208,14 @@ impl Connection {
         let max_offsets = self.options.max_offsets_per_trigger;
         let source: Box<dyn Source> = match &self.options.brokers {
             Some(_) => {
-                Box::new(KafkaSource::new(&self.name, self.options, pipeline, batch_bytes).map_err(EngineError::from)?)
+                Box::new(KafkaSource::new(&name, self.options, pipeline, batch_bytes).map_err(EngineError::from)?)
             }
-            None => Box::new(
-                LogSource::new(&self.name, open_log(clock)?, self.options, batch_bytes).map_err(EngineError::from)?,
-            ),
+            None => {
+                Box::new(LogSource::new(&name, open_log(clock)?, self.options, batch_bytes).map_err(EngineError::from)?)
+            }
         };
         Ok(SourceBinding {
-            name: self.name,
+            name,
             description,
             source,
             decoder: Arc::new(decoder),

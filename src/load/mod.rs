@@ -15,6 +15,7 @@ use clap::Args;
 use datafusion::execution::SessionState;
 use sluicebox_avro::source_columns;
 use sluicebox_core::{Clock, SystemClock};
+use sluicebox_engine::change::{self, Shape, Stage};
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::{EngineError, SourceBinding, Trigger};
 use sluicebox_lake::ParquetOptions;
@@ -48,6 +49,29 @@ pub struct LoadArgs {
     /// Overrides a SET key, or an option of a source as <source>.<option>; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+impl LoadArgs {
+    /// The command that runs this pipeline so, for messages.
+    pub fn command(&self) -> String {
+        let mut words = vec!["sluicebox".to_owned(), "run".to_owned(), quoted(&self.pipeline.display().to_string())];
+        if let Some(dir) = &self.checkpoint {
+            words.extend(["--checkpoint".to_owned(), quoted(&dir.display().to_string())]);
+        }
+        for set in &self.set {
+            words.extend(["--set".to_owned(), quoted(set)]);
+        }
+        words.join(" ")
+    }
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// A pipeline that has been checked; nothing has been touched.
@@ -89,6 +113,31 @@ impl Checked {
         }
         let graph = bind::bind(pipeline, &schemas)?;
         Ok(Self { graph, settings, checkpoint, clock, connections })
+    }
+}
+
+impl Checked {
+    /// What of the pipeline matters to its checkpoint.
+    pub fn shape(&self) -> anyhow::Result<Shape> {
+        let session = bind::functions::session_state(1);
+        Ok(Shape::of(&self.graph, &std::env::current_dir()?, &session, &self.clock)?)
+    }
+
+    /// Leaves what runs in `stage`.
+    fn staged(&mut self, stage: &Stage) {
+        match stage {
+            Stage::Live => {}
+            Stage::Finish { without } => self.graph = change::without(&self.graph, without),
+            Stage::Fill { tables, number } => {
+                self.graph = change::part(&self.graph, tables, *number);
+                let prefix = change::prefix(*number);
+                for connection in &mut self.connections {
+                    connection.alias = Some(format!("{prefix}{}", connection.name));
+                }
+                let read: Vec<&String> = self.graph.pipeline.sources.iter().map(|s| &s.name.value).collect();
+                self.connections.retain(|c| c.alias.as_ref().is_some_and(|alias| read.contains(&alias)));
+            }
+        }
     }
 }
 
@@ -137,11 +186,10 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Everything for a run: checked, samples filled, sources connected.
-    ///
-    /// Sources for which `repin` says so get the registry's reader schema, whatever the checkpoint has pinned.
-    pub async fn for_run(args: &LoadArgs, repin: impl Fn(&str) -> bool) -> anyhow::Result<Self> {
-        let Checked { graph, settings, checkpoint, clock, connections } = Checked::new(args, repin).await?;
+    /// Everything for a run of `stage`: samples filled, sources connected.
+    pub async fn connect(mut checked: Checked, stage: &Stage) -> anyhow::Result<Self> {
+        checked.staged(stage);
+        let Checked { graph, settings, checkpoint, clock, connections } = checked;
         let mut samples = Vec::new();
         let mut sources = Vec::new();
         for connection in connections {

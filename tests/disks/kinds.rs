@@ -46,6 +46,7 @@ pub fn kind_of(path: &Path, is_current: impl Fn(&Path) -> bool) -> Option<Kind> 
             ("metadata", _) => kind("metadata"),
             ("lock", _) => kind("lock"),
             ("epochs", _) => kind("epoch"),
+            ("pipelines", _) => kind("pipeline"),
             ("offsets", _) => kind("plan"),
             ("commits", _) => kind("commit"),
             ("state", _) => kind("state"),
@@ -80,7 +81,7 @@ pub fn expected(kind: &Kind, damage: Damage) -> Expect {
         ("lock" | "log lock" | "epoch", _) => Expect::GoesOn,
         // Only the newest pair, and what it names, is read.
         ("plan" | "commit" | "state", _) if !kind.current => Expect::GoesOn,
-        ("metadata" | "plan" | "commit" | "state" | "start" | "reader", _) => Expect::Stops,
+        ("metadata" | "pipeline" | "plan" | "commit" | "state" | "start" | "reader", _) => Expect::Stops,
         // Fetched again while the registry can be reached.
         ("schema", Damage::Removed) => Expect::GoesOn,
         ("schema", _) => Expect::Stops,

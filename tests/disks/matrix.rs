@@ -151,7 +151,10 @@ fn a_damaged_file_of_the_checkpoint_stops_the_run_by_name_or_does_no_harm() {
     let scene = Scene::new(1_060, 40, 10);
     let kinds = by_kind(&scene, |p| p.starts_with(CHECKPOINT));
     let names: BTreeSet<&str> = kinds.keys().map(|k| k.name).collect();
-    assert_eq!(Vec::from_iter(names), ["commit", "epoch", "lock", "metadata", "plan", "reader", "start", "state"]);
+    assert_eq!(
+        Vec::from_iter(names),
+        ["commit", "epoch", "lock", "metadata", "pipeline", "plan", "reader", "start", "state"]
+    );
     let snapshots = scene.files().keys().filter(|p| p.to_string_lossy().ends_with(".snapshot.arrow")).count();
     assert!(snapshots >= 2, "{snapshots} snapshots");
     println!("{} damages", walk(&scene, |p| p.starts_with(CHECKPOINT), 2));

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_avro::{Decoder, DecoderOptions, Registry, SchemaCache, source_columns};
 use sluicebox_core::{Clock, ManualClock};
+use sluicebox_engine::change::Prepared;
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::checkpoint::records::Commit;
 use sluicebox_engine::progress::{Progress, Status};
@@ -177,7 +178,11 @@ impl Job {
         let pairs = [("subscribe", TOPIC), ("startingOffsets", "earliest")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         let options = KafkaOptions::from_options("e", &pairs, &|_| None).unwrap();
         let source = LogSource::new("e", open_log(&self.world), options, cut.batch_bytes).unwrap();
+        let session = bind::functions::session_state(1);
+        let change =
+            Prepared::of(&checkpoint, &graph, &self.dir, &session, &clock).unwrap_or_else(|e| panic!("{e}\n{sql}"));
         Config {
+            change,
             sources: vec![SourceBinding {
                 name: "e".to_owned(),
                 description: "Log[e]".to_owned(),
@@ -188,7 +193,7 @@ impl Job {
                 clauses: ClauseSettings { idle_timeout_micros: NEVER, max_future_micros: 3_600_000_000 },
             }],
             graph,
-            session: bind::functions::session_state(1),
+            session,
             checkpoint,
             working_dir: self.dir.clone(),
             data_dir: self.dir.join("data"),

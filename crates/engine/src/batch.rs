@@ -70,7 +70,7 @@ impl Engine {
         let Some(read) = unless_left(stop, reading).await else { return Ok(None) };
         let Read { reports: sources, rows, dead_letters } = read?;
         let mut staging = Staging::new();
-        for (source, rows) in dead_letters {
+        for (source, rows) in dead_letters.into_iter().filter(|(source, _)| self.outputs.writes(source)) {
             self.stage(&offsets, self.outputs.dead_letter_job(&source, rows), &mut staging);
         }
         lap("decode");
@@ -137,7 +137,7 @@ impl Engine {
         let tables = self
             .runner
             .run_batch(input, |table| {
-                if table.failed.is_some() {
+                if table.failed.is_some() || !outputs.writes(&table.table) {
                     return Ok(());
                 }
                 if !table.rows.is_empty() {
@@ -194,7 +194,8 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let none = SeenSchemas::new();
         let seen = self.last.as_ref().map_or(&none, |commit| &commit.schemas);
-        let report = report::build(&self.identity, offsets, sources, tables, seen)?;
+        let tables: Vec<&TableOutput> = tables.iter().filter(|t| self.outputs.writes(&t.table)).collect();
+        let report = report::build(&self.identity, offsets, sources, &tables, seen)?;
         for job in self.outputs.report_jobs(report.json, report.rows, report.samples) {
             self.stage(offsets, job, staging);
         }
@@ -216,13 +217,18 @@ impl Engine {
             let keys = source.schemas.iter().filter(|s| s.rows > 0).map(|s| s.key.to_string());
             schemas.entry(source.source.clone()).or_default().extend(keys);
         }
+        // What a part of the pipeline does not run stays as it is.
+        let mut watermarks = self.last.as_ref().map(|commit| commit.watermarks.clone()).unwrap_or_default();
+        watermarks.extend(self.runner.watermark_states());
         Commit {
             schemas,
+            pipeline: self.adopted.number,
+            pending: self.adopted.pending.clone(),
             batch_id: offsets.batch_id,
             epoch: self.lock.epoch.epoch,
             files,
             positions: positions.into_iter().map(|(partition, offset)| Position { partition, offset }).collect(),
-            watermarks: self.runner.watermark_states(),
+            watermarks,
             state,
         }
     }
@@ -235,11 +241,15 @@ impl Engine {
         }
         let (folders, epoch, checkpoint) =
             (self.outputs.folders(), self.lock.epoch.epoch, self.config.checkpoint.clone());
+        let live = self.is_live();
         let sweep = tokio::task::spawn_blocking(move || {
             for folder in folders {
                 sluicebox_lake::sweep(&folder.location, epoch)?;
             }
             checkpoint.forget_epochs(epoch)?;
+            if live {
+                checkpoint.forget_backfills()?;
+            }
             Ok::<_, EngineError>(())
         });
         sweep.await?
@@ -247,6 +257,9 @@ impl Engine {
 
     /// Tells each log how far the pipeline is, for lag tools. Nothing depends on it.
     async fn tell_logs(&mut self) {
+        if !self.is_live() {
+            return;
+        }
         for binding in &mut self.config.sources {
             let own =
                 self.positions.iter().filter(|(p, _)| p.source == binding.name).map(|(p, o)| (p.clone(), *o)).collect();

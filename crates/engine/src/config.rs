@@ -80,4 +80,6 @@ pub struct Config {
     pub repin: Vec<String>,
     /// Whether to delete the tables and start from the beginning.
     pub full_refresh: bool,
+    /// What the run does with its pipeline, and the part of it that `graph` and `sources` are.
+    pub change: crate::change::Prepared,
 }

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use sluicebox_core::PartitionId;
 use sluicebox_core::durable;
 use sluicebox_core::fault::What;
-use sluicebox_lake::{Check, owner};
+use sluicebox_lake::owner;
 
 use crate::EngineError;
+use crate::adopt::{self, Adopted};
+use crate::change::{self, Stage};
 use crate::checkpoint::records::{Commit, Metadata, Offsets, Position, SourceStart};
 use crate::checkpoint::recovery::{Recovery, decide, goes_on};
 use crate::checkpoint::{CheckpointError, RunLock, envelope};
 use crate::config::{Config, SourceBinding, Trigger};
 use crate::graph::{ClauseSettings, Runner};
-use crate::outputs::{self, Outputs};
+use crate::outputs::Outputs;
 use crate::read::Ahead;
 use crate::report::Identity;
 use crate::{presence, refresh, topics};
@@ -49,6 +51,8 @@ pub struct Engine {
     pub(crate) swept: bool,
     pub(crate) identity: Identity,
     pub(crate) progress: crate::run::Totals,
+    /// The pipeline that its commits name.
+    pub(crate) adopted: Adopted,
 }
 
 impl Engine {
@@ -76,6 +80,10 @@ impl Engine {
         }
         let outputs = Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.parquet)?;
         outputs.refuse_shared()?;
+        let outputs = match &config.change.stage {
+            Stage::Fill { tables, .. } => outputs.only(tables),
+            _ => outputs,
+        };
         let logs = identities(&mut config.sources).await?;
         if refresh::is_due(&config)? {
             refresh::run(&config, &outputs, &lock, &logs)?;
@@ -87,15 +95,15 @@ impl Engine {
             None => first_metadata(&config, &outputs, logs.clone(), lock.epoch.epoch)?,
         };
         check_identity(&config, &metadata, &logs)?;
-        presence::refuse_lost_folders(&checkpoint, &outputs)?;
+        presence::refuse_lost_folders(&checkpoint, &outputs, &config.change.anew())?;
         let held = outputs.claim(&metadata.id, metadata.generation, checkpoint.root(), config.take_over)?;
         presence::refuse_newer_files(&checkpoint, &outputs, recovery.committed())?;
         for (source, log) in &logs {
-            topics::check_and_pin(&checkpoint, &metadata, source, log)?;
+            topics::check_and_pin(&checkpoint, &metadata, change::original(source).unwrap_or(source), log)?;
         }
 
         let mut runner = new_runner(&config)?;
-        let (last, replay) = match recovery {
+        let (mut last, replay) = match recovery {
             Recovery::Start => (None, None),
             Recovery::Publish { publish } => (Some(checkpoint.commit(publish)?), None),
             Recovery::Replay { replay: 0 } => (None, Some(checkpoint.offsets(0)?)),
@@ -103,16 +111,20 @@ impl Engine {
         };
         refuse_later_records(last.as_ref(), replay.as_ref(), lock.epoch.epoch)?;
         repin(&config, replay.as_ref())?;
+        if let (Recovery::Publish { .. }, Some(commit)) = (recovery, &last) {
+            adopt::publish(&config, commit)?;
+        }
+        let adopted = adopt::adopt(&config, &outputs, &lock, &metadata, &logs, &mut last)?;
         if let Some(commit) = &last {
             restore(&config, &mut runner, commit)?;
             if let Some(plan) = &replay {
-                goes_on(commit, plan, &runner.watermarks()).map_err(|why| {
+                // Another SQL may begin watermarks anew.
+                let same = plan.sql_hash == durable::checksum(config.graph.pipeline.text.as_bytes());
+                let watermarks = if same { runner.watermarks() } else { BTreeMap::new() };
+                goes_on(commit, plan, &watermarks).map_err(|why| {
                     let path = checkpoint.root().join("offsets").join(plan.batch_id.to_string());
                     CheckpointError::Damaged { path, why }
                 })?;
-            }
-            if matches!(recovery, Recovery::Publish { .. }) {
-                outputs::publish(&commit.files, Check::Content)?;
             }
         }
         let last_offsets = match (&replay, &last) {
@@ -123,7 +135,9 @@ impl Engine {
         let positions = positions(&mut config, last.as_ref(), last_offsets.as_ref()).await?;
         let next_batch = last.as_ref().map_or(0, |c| c.batch_id + 1);
         let identity = Identity::new(&config, &metadata, run_id);
+        let fill_end = adopt::fill_end(&config.change.stage, &config.sources, last.as_ref());
         Ok(Self {
+            adopted,
             config,
             lock,
             _held: held,
@@ -135,7 +149,7 @@ impl Engine {
             last_offsets,
             replay,
             next_batch,
-            run_end: None,
+            run_end: fill_end,
             looks_ahead: false,
             ahead: None,
             swept: false,
@@ -159,6 +173,11 @@ impl Engine {
     /// Whether batches are those of an available-now run.
     pub(crate) fn available_now(&self) -> bool {
         self.config.trigger == Trigger::AvailableNow
+    }
+
+    /// Whether the whole pipeline runs, and not a part that brings it to where it can.
+    pub(crate) fn is_live(&self) -> bool {
+        self.config.change.stage == Stage::Live
     }
 }
 
@@ -198,8 +217,11 @@ fn check_identity(config: &Config, metadata: &Metadata, logs: &Logs) -> Result<(
             found: name.clone(),
         });
     }
+    // A source that came later is pinned by the pipeline that brought it; a backfill reads the log of its source.
+    let adopted = config.checkpoint.newest_pipeline()?.map(|r| r.logs).unwrap_or_default();
     for (source, found) in logs {
-        let Some(pinned) = metadata.logs.get(source) else { continue };
+        let name = change::original(source).unwrap_or(source);
+        let Some(pinned) = metadata.logs.get(name).or_else(|| adopted.get(name)) else { continue };
         if pinned.log != found.log {
             return Err(EngineError::OtherLog {
                 name: source.clone(),
@@ -266,9 +288,13 @@ async fn positions(
                 return Err(CheckpointError::Missing { name: format!("sources/{}/start", binding.name) }.into());
             }
             None => {
-                let found = binding.source.starting_offsets().await?;
-                let positions = found.into_iter().map(|(partition, offset)| Position { partition, offset }).collect();
-                let start = SourceStart { positions };
+                let start = if change::original(&binding.name).is_some() {
+                    adopt::fill_start(&config.checkpoint, binding, last).await?
+                } else {
+                    let found = binding.source.starting_offsets().await?;
+                    let found = found.into_iter().map(|(partition, offset)| Position { partition, offset });
+                    SourceStart { positions: found.collect() }
+                };
                 pin_reader(config.checkpoint.source_dir(&binding.name).as_path(), &binding.reader)?;
                 config.checkpoint.write_source_start(&binding.name, &start)?;
                 start

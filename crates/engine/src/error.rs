@@ -161,6 +161,32 @@ pub enum EngineError {
         /// A batch that has files in it.
         batch: u64,
     },
+    /// The SQL was changed so that somebody has to say how to go on.
+    #[error("the SQL has changed, and the run cannot simply go on. Nothing was touched.\n\n{changes}\n{problems}")]
+    Changed {
+        /// What has changed, with the ways on.
+        changes: Box<crate::change::Changes>,
+        /// What is to be decided, a line each.
+        problems: String,
+    },
+    /// The checkpoint is older than the records of its SQL, and the SQL has changed.
+    #[error(
+        "the checkpoint {checkpoint} was made by a version that did not keep its SQL, and the SQL is not the one that it \
+         last ran (checksum {pinned}, this text has {found}): what has changed cannot be told. Run the old text once, so \
+         that the checkpoint keeps it, then this one; or start from the beginning with `--full-refresh`, which deletes \
+         this pipeline's tables first"
+    )]
+    Undescribed {
+        /// The folder.
+        checkpoint: String,
+        /// The checksum of the text that it ran last.
+        pinned: String,
+        /// The checksum of this text.
+        found: String,
+    },
+    /// The checkpoint is not what it was when the run was prepared.
+    #[error("another run has changed the checkpoint while this one started: run it again")]
+    Moved,
     /// A full refresh beside a living run.
     #[error(
         "a full refresh cannot start while another run of the checkpoint lives ({}): stop it first, `--take-over` does not \
@@ -204,10 +230,13 @@ impl Blamed for EngineError {
             | Self::OtherPipeline { .. }
             | Self::OtherState { .. }
             | Self::SharedFolder { .. }
+            | Self::Changed { .. }
+            | Self::Undescribed { .. }
             | Self::RepinBeforeReplay { .. } => Blame::User,
             Self::NewerFiles { .. }
             | Self::LostFolder { .. }
             | Self::RefreshBesideRun { .. }
+            | Self::Moved
             | Self::FailUpdate { .. } => Blame::Outside,
             // A cast or a division in the query that its rows do not bear.
             Self::Query { .. } | Self::DataFusion(_) => Blame::Outside,

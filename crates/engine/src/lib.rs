@@ -2,7 +2,7 @@
 //!
 //! **Owns** the checkpoint ([`checkpoint`]), the decision what a batch reads ([`admit`](mod@admit)), the walk of a batch
 //! through the checked graph ([`graph`]), the order of stage, commit and publish ([`batch`]), recovery
-//! ([`engine`], [`checkpoint::recovery`]), triggers and the end of a run ([`run`]), and progress ([`progress`]).
+//! ([`engine`], [`checkpoint::recovery`]), changes of the SQL ([`change`]), triggers and the end of a run ([`run`]), and progress ([`progress`]).
 //!
 //! **May not know** Kafka, Avro's encoding or Parquet: sources, decoders and table formats come in through their traits
 //! and types.
@@ -21,7 +21,9 @@
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
 
 pub mod admit;
+mod adopt;
 pub mod batch;
+pub mod change;
 pub mod checkpoint;
 pub mod config;
 pub mod engine;

@@ -1,6 +1,6 @@
 //! The folders that a pipeline writes to, and the staging of a batch's rows into them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,6 +80,20 @@ impl Outputs {
             pipeline: graph.pipeline.name.clone(),
             sources: graph.pipeline.sources.iter().map(|s| s.name.value.clone()).collect(),
         })
+    }
+
+    /// Leaves only `tables`, and the reports: the rest is computed and not written.
+    #[must_use]
+    pub fn only(mut self, tables: &BTreeSet<String>) -> Self {
+        self.tables.retain(|name, _| tables.contains(name));
+        self.sources.clear();
+        self
+    }
+
+    /// Whether rows of this table, or dead letters of this source, are written.
+    #[must_use]
+    pub fn writes(&self, name: &str) -> bool {
+        self.tables.contains_key(name) || self.sources.iter().any(|s| s == name)
     }
 
     /// The pipeline's name.

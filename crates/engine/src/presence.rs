@@ -4,6 +4,8 @@
 //! copy, then what is left is whole and says the wrong thing; only the tables can tell. A file gets its final name after
 //! its commit, so a file of a batch that the checkpoint does not know as committed proves that a commit is missing.
 
+use std::collections::BTreeSet;
+
 use sluicebox_lake::{contents, owner};
 
 use crate::EngineError;
@@ -39,10 +41,15 @@ pub(crate) fn refuse_newer_files(
 }
 
 /// Stops a run one of whose tables has lost its folder, when some commit names files in it. Folders beside the tables may
-/// be removed by whoever needs them no more.
-pub(crate) fn refuse_lost_folders(checkpoint: &Checkpoint, outputs: &Outputs) -> Result<(), EngineError> {
+/// be removed by whoever needs them no more; so may those of `anew`, the tables that begin without rows.
+pub(crate) fn refuse_lost_folders(
+    checkpoint: &Checkpoint,
+    outputs: &Outputs,
+    anew: &BTreeSet<String>,
+) -> Result<(), EngineError> {
     let mut unmarked: Vec<OutputFolder> = outputs.folders();
-    unmarked.retain(|f| f.output.starts_with("table ") && !f.location.join(owner::MARK).is_file());
+    let kept = |output: &str| output.strip_prefix("table ").is_some_and(|table| !anew.contains(table));
+    unmarked.retain(|f| kept(&f.output) && !f.location.join(owner::MARK).is_file());
     if unmarked.is_empty() {
         return Ok(());
     }

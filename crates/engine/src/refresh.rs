@@ -25,7 +25,7 @@ use crate::outputs::Outputs;
 
 /// The folders of the checkpoint that a refresh empties. The plans go before the commits: a commit without its plan is
 /// refused.
-const RECORDS: [&str; 4] = ["offsets", "commits", "state", "sources"];
+const RECORDS: [&str; 5] = ["offsets", "commits", "state", "sources", "pipelines"];
 
 /// Whether the run has a refresh to do or to finish.
 pub(crate) fn is_due(config: &Config) -> Result<bool, EngineError> {

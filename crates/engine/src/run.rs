@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::EngineError;
 use crate::admit::{Admission, Limits, admit};
 use crate::batch::BatchOutcome;
+use crate::change::Stage;
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::records::{Offsets, PlannedRange, Position};
 use crate::config::Trigger;
@@ -96,7 +97,10 @@ impl Engine {
         {
             return Ok(self.progress.clone());
         }
-        if self.available_now() {
+        if matches!(self.config.change.stage, Stage::Finish { .. }) {
+            return Ok(self.progress.clone());
+        }
+        if self.is_live() && self.available_now() {
             let mut stopped = stop.clone();
             self.run_end = tokio::select! {
                 end = self.find_end(true) => Some(end?),
@@ -104,7 +108,7 @@ impl Engine {
             };
         }
         self.looks_ahead = true;
-        let mut resumed_end = self.run_end.is_some() && self.unfinished_end().is_some();
+        let mut resumed_end = self.is_live() && self.run_end.is_some() && self.unfinished_end().is_some();
         let mut purge: Option<JoinHandle<Result<(), CheckpointError>>> = None;
         let mut discovered = self.config.clock.monotonic();
         while !*stop.borrow() {
@@ -157,7 +161,8 @@ impl Engine {
         let at_end = crate::batch::at_end(&admission.ranges);
         match &self.run_end {
             Some(ends) if ends.iter().all(|(p, end)| self.positions.get(p).is_none_or(|at| at >= end)) => {
-                let wanted = self.runner.wants_empty_batch(clock, &at_end, true);
+                // A backfill ends where the living pipeline stands: nothing is closed for being at the end.
+                let wanted = self.is_live() && self.runner.wants_empty_batch(clock, &at_end, true);
                 Ok(if wanted { Next::Finish } else { Next::Done })
             }
             Some(_) => Ok(Next::Wait),
@@ -206,7 +211,8 @@ impl Engine {
             finishing,
             watermarks: self.runner.watermarks(),
             ranges,
-            run_end: self.run_end.as_ref().map(|ends| {
+            // The end of a backfill is where the living pipeline stands: nobody has to be told.
+            run_end: self.run_end.as_ref().filter(|_| self.is_live()).map(|ends| {
                 ends.iter().map(|(p, offset)| Position { partition: p.clone(), offset: *offset }).collect()
             }),
             sql_hash: self.identity.sql_hash.clone(),

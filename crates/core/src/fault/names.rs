@@ -11,6 +11,8 @@ pub enum What {
     Epoch,
     /// `metadata`.
     Metadata,
+    /// `pipelines/<n>`.
+    Pipeline,
     /// `sources/<name>/`: starting offsets and reader schema.
     Source,
     /// `sources/<name>/schemas/`: writer schemas.
@@ -110,6 +112,7 @@ impl What {
             Self::Lock => "lock",
             Self::Epoch => "epoch",
             Self::Metadata => "metadata",
+            Self::Pipeline => "pipeline",
             Self::Source => "source",
             Self::Schema => "schema",
             Self::Offsets => "offsets",
@@ -212,6 +215,7 @@ pub const POINTS: &[(What, &[Effect])] = {
         (What::Lock, &[Open]),
         (What::Epoch, created!(Open, List, Read, Remove)),
         (What::Metadata, created!(Rename, Read)),
+        (What::Pipeline, created!(Folder, List, Read)),
         (What::Source, created!(Folder, Read, Rename)),
         (What::Schema, created!(Folder, List, Read)),
         (What::Offsets, created!(List, Read)),

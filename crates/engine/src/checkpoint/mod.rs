@@ -3,6 +3,7 @@
 //! ```text
 //! metadata               query id, generation, the logs that are read     written once
 //! epochs/<n>             one file a run, locked while it lives            create-if-absent
+//! pipelines/<n>          a version of the SQL, and what was decided for it create-if-absent, before its first batch
 //! sources/<name>/        starting offsets, reader schema, writer schemas  written before the first fetch
 //! offsets/<id>           the plan of batch <id>                           before any effect of the batch
 //! state/<operator>/      deltas and snapshots                             before the commit that names them
@@ -152,6 +153,16 @@ impl Checkpoint {
         Self { project: Some(project.into()), ..self }
     }
 
+    /// How a record names the folder `location`.
+    pub(crate) fn name_of(&self, location: &str) -> String {
+        place::name_of(&self.root, self.project.as_deref(), location)
+    }
+
+    /// The folder that a record names so.
+    pub(crate) fn location_of(&self, name: &str) -> String {
+        place::location_of(&self.root, name)
+    }
+
     /// The folder.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -164,7 +175,7 @@ impl Checkpoint {
     /// # Errors
     /// When a folder cannot be made, listed or synced.
     pub fn prepare(&self) -> Result<(), CheckpointError> {
-        for name in ["", "epochs", "sources", "offsets", "state", "commits"] {
+        for name in ["", "epochs", "pipelines", "sources", "offsets", "state", "commits"] {
             let dir = self.root.join(name);
             durable::create_dir_durable(What::Checkpoint, &dir)?;
             durable::sync_dir(What::Checkpoint, &dir)?;
@@ -177,7 +188,7 @@ impl Checkpoint {
     /// # Errors
     /// When a folder cannot be listed or a file not removed.
     pub fn sweep_temporaries(&self) -> Result<(), CheckpointError> {
-        for name in ["", "epochs", "offsets", "commits"] {
+        for name in ["", "epochs", "pipelines", "offsets", "commits"] {
             durable::sweep_temporaries(What::Checkpoint, &self.root.join(name))?;
         }
         for name in ["sources", "state"] {
@@ -201,7 +212,7 @@ impl Checkpoint {
     }
 
     /// The ids of the records in `folder`, in no order.
-    fn ids(&self, what: What, folder: &str) -> Result<Vec<u64>, CheckpointError> {
+    pub(crate) fn ids(&self, what: What, folder: &str) -> Result<Vec<u64>, CheckpointError> {
         let entries = durable::list(what, &self.root.join(folder))?;
         Ok(entries.iter().filter_map(|entry| entry.file_name().to_string_lossy().parse().ok()).collect())
     }
@@ -296,15 +307,19 @@ impl Checkpoint {
     }
 
     /// Refuses a record under the name of another batch: whole in itself, and wrong where it is.
-    fn of_its_name(&self, folder: &str, name: u64, batch: u64) -> Result<(), CheckpointError> {
+    pub(crate) fn of_its_name(&self, folder: &str, name: u64, batch: u64) -> Result<(), CheckpointError> {
         if name == batch {
             return Ok(());
         }
         let path = self.root.join(folder).join(name.to_string());
-        Err(CheckpointError::Damaged { path, why: format!("it is the record of batch {batch}") })
+        Err(CheckpointError::Damaged { path, why: format!("it is the record of number {batch}") })
     }
 
-    fn required<T: serde::de::DeserializeOwned>(&self, what: What, name: &str) -> Result<T, CheckpointError> {
+    pub(crate) fn required<T: serde::de::DeserializeOwned>(
+        &self,
+        what: What,
+        name: &str,
+    ) -> Result<T, CheckpointError> {
         envelope::read(what, &self.root.join(name))?.ok_or_else(|| CheckpointError::Missing { name: name.to_owned() })
     }
 

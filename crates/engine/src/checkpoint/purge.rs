@@ -66,9 +66,28 @@ impl Checkpoint {
         Ok(Some(named))
     }
 
+    /// Removes what the sources of backfills have pinned, once their tables are filled.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed or removed.
+    pub fn forget_backfills(&self) -> Result<(), CheckpointError> {
+        for source in self.folders(What::Sweep, "sources")? {
+            if crate::change::original(&source).is_some() {
+                durable::remove_tree(What::Sweep, &self.root.join("sources").join(source))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of the folders in `folder`.
+    fn folders(&self, what: What, folder: &str) -> Result<Vec<String>, CheckpointError> {
+        let entries = durable::list(what, &self.root.join(folder))?.into_iter().filter(|e| e.path().is_dir());
+        Ok(entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect())
+    }
+
     fn remove_state_but(&self, named: &BTreeSet<String>, newest: &Commit) -> Result<(), CheckpointError> {
-        for operator in newest.state.keys() {
-            let dir = self.root.join("state").join(operator);
+        for operator in self.folders(What::Purge, "state")? {
+            let dir = self.root.join("state").join(&operator);
             for entry in durable::list(What::Purge, &dir)? {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if is_over(&name, newest.batch_id) && !named.contains(&format!("state/{operator}/{name}")) {
@@ -100,6 +119,8 @@ mod tests {
             watermarks: BTreeMap::new(),
             schemas: BTreeMap::new(),
             state: BTreeMap::from([("op".to_owned(), state)]),
+            pipeline: 1,
+            pending: BTreeSet::new(),
         }
     }
 

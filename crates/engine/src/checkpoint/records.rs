@@ -87,6 +87,12 @@ pub struct Commit {
     pub schemas: SeenSchemas,
     /// The files that hold each operator's state after the batch.
     pub state: BTreeMap<String, OperatorState>,
+    /// The pipeline under which the batch ran, as in `pipelines/<n>`; 0 in checkpoints that are older than these records.
+    #[serde(default)]
+    pub pipeline: u64,
+    /// The tables of that pipeline that wait to be filled from their topics, or are being filled.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub pending: BTreeSet<String>,
 }
 
 /// The staged files of one output.

@@ -127,6 +127,8 @@ mod tests {
         let clause = "silver/events".to_owned();
         let state = WatermarkState { watermark: Some(7), partitions: Vec::new() };
         let commit = Commit {
+            pipeline: 1,
+            pending: std::collections::BTreeSet::new(),
             batch_id: 3,
             epoch: 1,
             files: Vec::new(),

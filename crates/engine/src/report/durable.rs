@@ -35,7 +35,7 @@ pub fn build(
     identity: &Identity,
     offsets: &Offsets,
     sources: &[SourceReport],
-    tables: &[TableOutput],
+    tables: &[&TableOutput],
     seen: &SeenSchemas,
 ) -> Result<BuiltReport, EngineError> {
     let header = ReportHeader {
@@ -46,7 +46,7 @@ pub fn build(
         batch_clock: offsets.clock_micros,
     };
     let parts: Vec<PartitionId> = offsets.ranges.iter().map(|r| r.partition.clone()).collect();
-    let counts: Vec<TableCounts> = tables.iter().map(counts).collect();
+    let counts: Vec<TableCounts> = tables.iter().map(|t| counts(t)).collect();
     let sources = sources.iter().map(|s| source(s, seen)).collect();
     let report = BatchReport::new(header, sources, &counts, &parts);
     report.check()?;

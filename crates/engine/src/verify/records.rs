@@ -8,6 +8,7 @@ use sluicebox_core::durable::{FileError, checksum};
 
 use super::Verdict;
 use crate::EngineError;
+use crate::change;
 use crate::checkpoint::records::{Commit, Offsets};
 use crate::checkpoint::{Checkpoint, keep_from};
 
@@ -19,6 +20,8 @@ pub(super) struct Records {
     /// The first batch whose records must be there.
     pub kept_from: u64,
     pub newest: u64,
+    /// Outputs that a refresh of their table has emptied, with the first batch after it.
+    pub emptied: BTreeMap<String, u64>,
 }
 
 impl Records {
@@ -36,6 +39,7 @@ impl Records {
                 Err(e) => verdict.problems.push(e.to_string()),
             }
         }
+        records.forget_cleared(checkpoint)?;
         let there: BTreeSet<u64> = checkpoint.commit_ids()?.into_iter().collect();
         for id in records.kept_from..records.newest {
             if !there.contains(&id) {
@@ -49,6 +53,23 @@ impl Records {
             ));
         }
         Ok(records)
+    }
+
+    /// What a refresh of a table has deleted is gone for good: commits before it name it no more.
+    fn forget_cleared(&mut self, checkpoint: &Checkpoint) -> Result<(), EngineError> {
+        for number in checkpoint.pipeline_numbers()? {
+            let pipeline = checkpoint.pipeline(number)?;
+            let first = self.commits.values().find(|c| c.pipeline >= number).map_or(self.newest + 1, |c| c.batch_id);
+            for commit in self.commits.values_mut().filter(|c| c.pipeline < number) {
+                commit.files.retain(|output| !pipeline.cleared(&output.output));
+            }
+            for table in pipeline.clears.keys() {
+                for kind in ["table", "late", "quarantine"] {
+                    self.emptied.insert(format!("{kind} {table}"), first);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The first batch that has a commit.
@@ -76,7 +97,8 @@ pub(super) fn check_chain(checkpoint: &Checkpoint, records: &Records, verdict: &
         }
         if let Some(plan) = records.plans.get(id) {
             check_plan(plan, commit, &starts, verdict);
-            if let Some(before) = known {
+            // With another SQL, watermarks may begin anew.
+            if let Some(before) = known.filter(|b| b.pipeline == commit.pipeline) {
                 check_watermarks(plan, before, commit, verdict);
             }
         }
@@ -91,6 +113,8 @@ pub(super) fn check_chain(checkpoint: &Checkpoint, records: &Records, verdict: &
 fn source_starts(checkpoint: &Checkpoint, records: &Records, verdict: &mut Verdict) -> BTreeMap<PartitionId, i64> {
     let sources: BTreeSet<&String> =
         records.plans.values().flat_map(|p| p.ranges.iter().map(|r| &r.partition.source)).collect();
+    // What fills a table pins its start for as long as it takes.
+    let sources = sources.into_iter().filter(|source| change::original(source).is_none());
     let mut starts = BTreeMap::new();
     for source in sources {
         match checkpoint.source_start(source) {
@@ -153,7 +177,8 @@ fn check_order(before: &Commit, commit: &Commit, verdict: &mut Verdict) {
         verdict.problems.push(format!("batch {id} is of epoch {}, the one before of {}", commit.epoch, before.epoch));
     }
     let ends: BTreeMap<_, _> = commit.positions.iter().map(|p| (&p.partition, p.offset)).collect();
-    for position in &before.positions {
+    // What filled a table is forgotten when it is full.
+    for position in before.positions.iter().filter(|p| change::original(&p.partition.source).is_none()) {
         if ends.get(&position.partition).is_none_or(|end| *end < position.offset) {
             verdict.problems.push(format!(
                 "batch {id}: {} was at offset {}, and is not any more",
@@ -161,7 +186,7 @@ fn check_order(before: &Commit, commit: &Commit, verdict: &mut Verdict) {
             ));
         }
     }
-    for (clause, state) in &before.watermarks {
+    for (clause, state) in before.watermarks.iter().filter(|_| before.pipeline == commit.pipeline) {
         if let Some(after) = commit.watermarks.get(clause)
             && after.watermark < state.watermark
         {

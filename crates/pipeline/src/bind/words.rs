@@ -97,7 +97,8 @@ fn length(value: &ScalarValue) -> Option<i64> {
 }
 
 /// A length of time in words: `10 minutes`, `1 hour 30 minutes`, `250 ms`.
-pub(super) fn duration(micros: i64) -> String {
+#[must_use]
+pub fn duration(micros: i64) -> String {
     const UNITS: [(i64, &str); 6] = [
         (86_400_000_000, " day"),
         (3_600_000_000, " hour"),

@@ -1,0 +1,211 @@
+//! Which pipeline a run is of, made durable before its first batch; and what of the newest commit is still true then.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use sluicebox_core::PartitionId;
+use sluicebox_ingest::LogIdentity;
+use sluicebox_lake::{Check, owner};
+
+use crate::EngineError;
+use crate::change::{self, Adoption, Decision, PipelineRecord, Stage, fill_ends, original, prefix};
+use crate::checkpoint::RunLock;
+use crate::checkpoint::records::{Commit, Metadata, Position, SourceStart};
+use crate::config::{Config, SourceBinding};
+use crate::outputs::{self, OutputFolder, Outputs};
+
+/// The pipeline of a run.
+#[derive(Debug)]
+pub(crate) struct Adopted {
+    /// Its number: commits name it.
+    pub number: u64,
+    /// The tables that commits name as not filled yet.
+    pub pending: BTreeSet<String>,
+}
+
+/// Publishes `commit` again; what a refresh that was begun deletes is left out.
+pub(crate) fn publish(config: &Config, commit: &Commit) -> Result<(), EngineError> {
+    let newest = config.checkpoint.newest_pipeline()?.filter(|r| r.number > commit.pipeline);
+    let files: Vec<_> = match newest {
+        Some(record) => commit.files.iter().filter(|f| !record.cleared(&f.output)).cloned().collect(),
+        None => commit.files.clone(),
+    };
+    outputs::publish(&files, Check::Content)
+}
+
+/// Makes the run's pipeline the one in force, durably, and takes out of `last` what does not go on under it. The newest
+/// commit must have been published.
+pub(crate) fn adopt(
+    config: &Config,
+    outputs: &Outputs,
+    lock: &RunLock,
+    metadata: &Metadata,
+    logs: &BTreeMap<String, LogIdentity>,
+    last: &mut Option<Commit>,
+) -> Result<Adopted, EngineError> {
+    let (checkpoint, planned) = (&config.checkpoint, &config.change);
+    let decision = match planned.decision {
+        Decision::First => Decision::Adopt(1, Adoption::default()),
+        _ => {
+            // Another run may have been faster between the look and the lock.
+            let text = &config.graph.pipeline.text;
+            let now = change::prepare(checkpoint, planned.shape.clone(), text, planned.request.clone())?;
+            if (&now.decision, &now.stage) != (&planned.decision, &planned.stage) {
+                return Err(EngineError::Moved);
+            }
+            now.decision
+        }
+    };
+    let record = match decision {
+        Decision::Keep(number) => checkpoint.pipeline(number)?,
+        Decision::First => return Err(EngineError::Bug("a pipeline that is adopted has a number".to_owned())),
+        Decision::Adopt(number, adoption) => {
+            let record = record(config, lock, metadata, logs, number, adoption);
+            if !record.clears.is_empty() {
+                refuse_beside(config, lock)?;
+                claim_cleared(outputs, metadata, config, &record)?;
+            }
+            checkpoint.write_pipeline(&record)?;
+            record
+        }
+    };
+    let committed = last.as_ref().map_or(0, |c| c.pipeline);
+    if record.number > committed && !record.clears.is_empty() {
+        refuse_beside(config, lock)?;
+        for folder in record.clears.values().flatten() {
+            owner::clear(Path::new(folder))?;
+            // The place for staged files went too.
+            sluicebox_lake::prepare(Path::new(folder))?;
+        }
+    }
+    if let Some(last) = last {
+        if record.number > committed {
+            last.state.retain(|id, _| !record.forgets.contains(id));
+            last.watermarks.retain(|id, _| !record.forgets.contains(id));
+        }
+        if planned.stage == Stage::Live {
+            settle(last);
+        }
+    }
+    let pending = match planned.stage {
+        Stage::Live => BTreeSet::new(),
+        Stage::Finish { .. } if record.number > committed => record.backfills,
+        Stage::Finish { .. } => last.as_ref().map(|c| c.pending.clone()).unwrap_or_default(),
+        Stage::Fill { ref tables, .. } => tables.clone(),
+    };
+    Ok(Adopted { number: record.number, pending })
+}
+
+fn record(
+    config: &Config,
+    lock: &RunLock,
+    metadata: &Metadata,
+    logs: &BTreeMap<String, LogIdentity>,
+    number: u64,
+    adoption: Adoption,
+) -> PipelineRecord {
+    let shape = config.change.shape.clone();
+    let folders = |table: &String| {
+        let side = |kind: &str| config.data_dir.join(kind).join(table).display().to_string();
+        let own = shape.tables.get(table).map(|t| t.location.clone());
+        (table.clone(), own.into_iter().chain([side("late"), side("quarantine")]).collect())
+    };
+    let known = logs.iter().map(|(source, log)| (original(source).unwrap_or(source).to_owned(), log.clone()));
+    let mut pinned: BTreeMap<String, LogIdentity> = known.collect();
+    pinned.extend(metadata.logs.clone());
+    PipelineRecord {
+        number,
+        epoch: lock.epoch.epoch,
+        adopted_micros: config.clock.now_micros(),
+        file: config.graph.pipeline.file.clone(),
+        text: config.graph.pipeline.text.to_string(),
+        logs: pinned,
+        forgets: adoption.forgets,
+        backfills: adoption.backfills,
+        clears: adoption.clears.iter().map(folders).collect(),
+        shape,
+    }
+}
+
+/// What deletes rows waits for whoever might still write some.
+fn refuse_beside(config: &Config, lock: &RunLock) -> Result<(), EngineError> {
+    let living = config.checkpoint.living_epochs(lock.epoch.epoch)?;
+    if living.is_empty() { Ok(()) } else { Err(EngineError::RefreshBesideRun { epochs: living }) }
+}
+
+/// Proves that the folders that are cleared are this pipeline's, before anything says that they will be.
+fn claim_cleared(
+    outputs: &Outputs,
+    metadata: &Metadata,
+    config: &Config,
+    record: &PipelineRecord,
+) -> Result<(), EngineError> {
+    for (table, folders) in &record.clears {
+        for (folder, kind) in folders.iter().zip(["table ", "late ", "quarantine "]) {
+            let folder = OutputFolder { output: format!("{kind}{table}"), location: folder.into() };
+            sluicebox_lake::prepare(&folder.location)?;
+            let mark = outputs.owner(&folder, &metadata.id, metadata.generation, config.checkpoint.root());
+            owner::claim(&folder.location, &mark)?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends a backfill: what its tables remember goes on under the living pipeline's sources, the rest of it is forgotten.
+fn settle(last: &mut Commit) {
+    last.state.retain(|id, _| original(id).is_none());
+    last.watermarks.retain(|id, _| original(id).is_none());
+    last.positions.retain(|p| original(&p.partition.source).is_none());
+    last.schemas.retain(|source, _| original(source).is_none());
+    for clause in last.watermarks.values_mut() {
+        for partition in &mut clause.partitions {
+            if let Some(source) = original(&partition.partition.source) {
+                partition.partition.source = source.to_owned();
+            }
+        }
+        clause.partitions.sort_by(|a, b| a.partition.cmp(&b.partition));
+        clause.partitions.dedup_by(|a, b| a.partition == b.partition);
+    }
+}
+
+/// Where the source of a backfill starts: where the pipeline started, or where the log now begins if that is later; never
+/// past where the living pipeline stands.
+pub(crate) async fn fill_start(
+    config_checkpoint: &crate::checkpoint::Checkpoint,
+    binding: &mut SourceBinding,
+    last: Option<&Commit>,
+) -> Result<SourceStart, EngineError> {
+    let Some(name) = original(&binding.name).map(str::to_owned) else {
+        return Err(EngineError::Bug(format!("source {} is of no backfill", binding.name)));
+    };
+    let prefix = binding.name.strip_suffix(&name).unwrap_or_default().to_owned();
+    let ends = last.map(|l| fill_ends(l, &prefix, &BTreeSet::from([name.clone()]))).unwrap_or_default();
+    let first = config_checkpoint.source_start(&name)?.map(|s| s.positions).unwrap_or_default();
+    let first: BTreeMap<(String, i32), i64> =
+        first.into_iter().map(|p| ((p.partition.topic, p.partition.partition), p.offset)).collect();
+    let bounds = if ends.is_empty() { BTreeMap::new() } else { binding.source.bounds().await? };
+    let mut positions = Vec::new();
+    for (partition, end) in ends {
+        let earliest = bounds.get(&partition).map_or(end, |b| b.earliest);
+        // A partition that came later was read from its first offset.
+        let began = first.get(&(partition.topic.clone(), partition.partition)).copied().unwrap_or(earliest);
+        if earliest > began {
+            tracing::warn!(
+                "{partition} no longer holds the offsets {began} to {earliest}: what is filled from it begins at {earliest}"
+            );
+        }
+        positions.push(Position { offset: began.max(earliest).min(end), partition });
+    }
+    Ok(SourceStart { positions })
+}
+
+/// Where a run of `stage` ends, if that is where the living pipeline stands.
+pub(crate) fn fill_end(
+    stage: &Stage,
+    sources: &[SourceBinding],
+    last: Option<&Commit>,
+) -> Option<BTreeMap<PartitionId, i64>> {
+    let Stage::Fill { number, .. } = stage else { return None };
+    let names = sources.iter().filter_map(|s| original(&s.name).map(str::to_owned)).collect();
+    Some(last.map(|l| fill_ends(l, &prefix(*number), &names)).unwrap_or_default())
+}

@@ -1,0 +1,103 @@
+//! `pipelines/<n>`: one version of the pipeline's SQL, and what was decided when it was adopted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sluicebox_core::durable::{self, Created};
+use sluicebox_core::fault::What;
+use sluicebox_ingest::LogIdentity;
+
+use super::shape::Shape;
+use crate::checkpoint::{Checkpoint, CheckpointError, envelope};
+
+/// `pipelines/<n>`. Created if absent before the first batch under it is planned, never changed. Commits name it by number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PipelineRecord {
+    /// The number, from 1.
+    pub number: u64,
+    /// The epoch of the run that adopted it.
+    pub epoch: u64,
+    /// When, microseconds since 1970 UTC.
+    pub adopted_micros: i64,
+    /// The file's name, as it was given.
+    pub file: String,
+    /// The SQL.
+    pub text: String,
+    /// What of it matters.
+    pub shape: Shape,
+    /// The logs of its sources.
+    pub logs: BTreeMap<String, LogIdentity>,
+    /// The operators and clauses whose state ends here, though a commit before names it.
+    pub forgets: BTreeSet<String>,
+    /// The tables that are filled from their topics before the others go on.
+    pub backfills: BTreeSet<String>,
+    /// The tables whose rows are deleted, each with its folders, absolute.
+    pub clears: BTreeMap<String, Vec<String>>,
+}
+
+impl PipelineRecord {
+    /// Puts `f` of each folder in its place.
+    fn locations(&mut self, f: impl Fn(&str) -> String) {
+        let own = self.shape.tables.values_mut().map(|t| &mut t.location);
+        for location in own.chain(self.clears.values_mut().flatten()) {
+            *location = f(location);
+        }
+    }
+
+    /// Whether `output` of a commit, as `files[].output` names it, was deleted when this pipeline was adopted.
+    #[must_use]
+    pub fn cleared(&self, output: &str) -> bool {
+        let table = ["table ", "late ", "quarantine "].iter().find_map(|kind| output.strip_prefix(kind));
+        table.is_some_and(|table| self.clears.contains_key(table))
+    }
+}
+
+impl Checkpoint {
+    /// The numbers of the pipelines that were adopted, ascending. None in a checkpoint that is older than these records.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn pipeline_numbers(&self) -> Result<Vec<u64>, CheckpointError> {
+        let mut numbers = self.ids(What::Pipeline, "pipelines")?;
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// `pipelines/<n>`.
+    ///
+    /// # Errors
+    /// When it is missing or damaged.
+    pub fn pipeline(&self, number: u64) -> Result<PipelineRecord, CheckpointError> {
+        let mut found: PipelineRecord = self.required(What::Pipeline, &format!("pipelines/{number}"))?;
+        self.of_its_name("pipelines", number, found.number)?;
+        found.locations(|location| self.location_of(location));
+        Ok(found)
+    }
+
+    /// The newest pipeline, if there is one.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed, or the record is damaged.
+    pub fn newest_pipeline(&self) -> Result<Option<PipelineRecord>, CheckpointError> {
+        self.pipeline_numbers()?.last().map(|n| self.pipeline(*n)).transpose()
+    }
+
+    /// Makes the adoption of a pipeline durable.
+    ///
+    /// # Errors
+    /// When another run adopted one under this number: this one has been taken over.
+    pub fn write_pipeline(&self, record: &PipelineRecord) -> Result<(), CheckpointError> {
+        self.refuse_later_epochs(record.epoch)?;
+        let dir = self.root().join("pipelines");
+        durable::create_dir_durable(What::Pipeline, &dir)?;
+        let mut stored = record.clone();
+        stored.locations(|location| self.name_of(location));
+        match envelope::create(What::Pipeline, &dir.join(record.number.to_string()), &stored)? {
+            Created::New => Ok(()),
+            Created::Exists => {
+                let theirs = self.pipeline(record.number)?;
+                Err(CheckpointError::TakenOver { ours: record.epoch, theirs: theirs.epoch })
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The part of a graph that fills some of its tables from the topics, while the rest stands still. Pure.
+//!
+//! Everything above those tables is computed again and not written. It must not meet what the checkpoint knows of the
+//! living pipeline: its sources, operators and clauses go under other names, `backfill-<n>.<name>`, `<n>` being the number
+//! of the pipeline that was adopted. The tables' own operators and clauses keep their names: when the backfill ends, their
+//! state goes on.
+
+use std::collections::BTreeSet;
+
+use sluicebox_pipeline::graph::{Graph, Node};
+
+/// What names begin with in the backfill of pipeline `number`.
+#[must_use]
+pub fn prefix(number: u64) -> String {
+    format!("backfill-{number}.")
+}
+
+/// The name without the prefix of a backfill, if it has one.
+#[must_use]
+pub fn original(name: &str) -> Option<&str> {
+    let (number, name) = name.strip_prefix("backfill-")?.split_once('.')?;
+    number.bytes().all(|b| b.is_ascii_digit()).then_some(name)
+}
+
+/// `graph` without `tables`.
+#[must_use]
+pub fn without(graph: &Graph, tables: &BTreeSet<String>) -> Graph {
+    let mut graph = graph.clone();
+    graph.tables.retain(|t| !tables.contains(&t.name));
+    graph
+}
+
+/// What of `graph` gives the rows of `tables`, for the backfill of pipeline `number`.
+#[must_use]
+pub fn part(graph: &Graph, tables: &BTreeSet<String>, number: u64) -> Graph {
+    let prefix = prefix(number);
+    let mut needed: BTreeSet<String> = tables.clone();
+    for table in graph.tables.iter().rev() {
+        if needed.contains(&table.name) {
+            needed.extend(table.flows.iter().flat_map(|f| f.node.streams()).map(|s| s.upstream.clone()));
+        }
+    }
+    let mut graph = graph.clone();
+    graph.pipeline.sources.retain(|s| needed.contains(&s.name.value));
+    graph.tables.retain(|t| needed.contains(&t.name));
+    let mut renamed: BTreeSet<String> = graph.pipeline.sources.iter().map(|s| s.name.value.clone()).collect();
+    for table in graph.tables.iter_mut().filter(|t| !tables.contains(&t.name)) {
+        for flow in &mut table.flows {
+            ids(&mut flow.node, &mut |id| {
+                renamed.insert(id.clone());
+            });
+        }
+    }
+    let mut rename = |name: &mut String| {
+        if renamed.contains(name) {
+            name.insert_str(0, &prefix);
+        }
+    };
+    for source in &mut graph.pipeline.sources {
+        rename(&mut source.name.value);
+    }
+    for table in &mut graph.tables {
+        table.clauses.iter_mut().for_each(&mut rename);
+        for flow in &mut table.flows {
+            ids(&mut flow.node, &mut rename);
+            references(&mut flow.node, &mut rename);
+        }
+    }
+    graph
+}
+
+/// Calls `f` for the ids of operators and clauses in `node`.
+fn ids(node: &mut Node, f: &mut impl FnMut(&mut String)) {
+    match node {
+        Node::Stream(stream) => stream.clause.iter_mut().for_each(|c| f(&mut c.id)),
+        Node::Plan(plan) => plan.inputs.iter_mut().for_each(|(_, input)| ids(input, f)),
+        Node::Late(input) => ids(input, f),
+        Node::Dedup(dedup) => {
+            f(&mut dedup.id);
+            ids(&mut dedup.input, f);
+        }
+        Node::Aggregate(aggregate) => {
+            f(&mut aggregate.id);
+            ids(&mut aggregate.input, f);
+        }
+    }
+}
+
+/// Calls `f` for the names of upstreams and clauses that `node` refers to.
+fn references(node: &mut Node, f: &mut impl FnMut(&mut String)) {
+    match node {
+        Node::Stream(stream) => f(&mut stream.upstream),
+        Node::Plan(plan) => plan.inputs.iter_mut().for_each(|(_, input)| references(input, f)),
+        Node::Late(input) => references(input, f),
+        Node::Dedup(dedup) => {
+            dedup.clauses.iter_mut().for_each(&mut *f);
+            references(&mut dedup.input, f);
+        }
+        Node::Aggregate(aggregate) => {
+            aggregate.clauses.iter_mut().for_each(&mut *f);
+            references(&mut aggregate.input, f);
+        }
+    }
+}
