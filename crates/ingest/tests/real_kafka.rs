@@ -193,6 +193,11 @@ async fn partitions_added_while_running_are_found() {
     source.start(&BTreeMap::from([(broker.id(0), 0)])).await.unwrap();
     let more = NewPartitions::new(&broker.topic, 3);
     broker.admin.create_partitions([&more], &AdminOptions::new()).await.unwrap().remove(0).unwrap();
+    let told = async {
+        // A producer that hears of the topic before the broker has heard of its partitions refuses what is sent to them.
+        while soon("the partitions", source.partitions()).await.unwrap().len() < 3 {}
+    };
+    soon("the new partitions", told).await;
     broker.send(&broker.producer(false), 2, 10);
     let find = async {
         loop {
