@@ -24,6 +24,9 @@ pub(crate) type Client = BaseConsumer<Context>;
 /// How long one question to a broker may take before it counts as failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The same for a question whose answer may as well come another time.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+
 /// What librdkafka reports outside of answers.
 #[derive(Clone)]
 pub(crate) struct Context {
@@ -348,8 +351,8 @@ pub(crate) fn has(client: &Client, id: &PartitionId) -> KafkaResult<bool> {
 /// What each partition holds: one question a broker for the starts and one for the ends. The end is the last stable
 /// offset under `read_committed`: librdkafka asks with the client's isolation level.
 pub(crate) fn bounds(client: &Client, ids: &BTreeSet<PartitionId>) -> KafkaResult<BTreeMap<PartitionId, Bounds>> {
-    let earliest = offsets(client, ids, Offset::Beginning)?;
-    let latest = offsets(client, ids, Offset::End)?;
+    let earliest = offsets(client, ids, Offset::Beginning, PATIENCE)?;
+    let latest = offsets(client, ids, Offset::End, PATIENCE)?;
     let one = |id: &PartitionId| {
         let key = (id.topic.clone(), id.partition);
         let (earliest, latest) = (*earliest.get(&key)?, *latest.get(&key)?);
@@ -358,7 +361,19 @@ pub(crate) fn bounds(client: &Client, ids: &BTreeSet<PartitionId>) -> KafkaResul
     Ok(ids.iter().filter_map(one).collect())
 }
 
-fn offsets(client: &Client, ids: &BTreeSet<PartitionId>, which: Offset) -> KafkaResult<BTreeMap<(String, i32), i64>> {
+/// The ends of `ids`, if they are to be had at once.
+pub(crate) fn ends(client: &Client, ids: &BTreeSet<PartitionId>) -> KafkaResult<BTreeMap<PartitionId, i64>> {
+    let mut latest = offsets(client, ids, Offset::End, IMPATIENCE)?;
+    let one = |id: &PartitionId| Some((id.clone(), latest.remove(&(id.topic.clone(), id.partition))?));
+    Ok(ids.iter().filter_map(one).collect())
+}
+
+fn offsets(
+    client: &Client,
+    ids: &BTreeSet<PartitionId>,
+    which: Offset,
+    patience: Duration,
+) -> KafkaResult<BTreeMap<(String, i32), i64>> {
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -367,7 +382,7 @@ fn offsets(client: &Client, ids: &BTreeSet<PartitionId>, which: Offset) -> Kafka
         asked.add_partition_offset(&id.topic, id.partition, which)?;
     }
     // Where a timestamp would stand, Kafka's protocol takes -2 and -1 for the start and the end.
-    let answered = client.offsets_for_times(asked, PATIENCE)?;
+    let answered = client.offsets_for_times(asked, patience)?;
     let mut out = BTreeMap::new();
     for element in answered.elements() {
         element.error()?;

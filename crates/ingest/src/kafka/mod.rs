@@ -181,6 +181,23 @@ impl KafkaSource {
         Ok(())
     }
 
+    async fn selected(&self) -> Result<BTreeSet<PartitionId>> {
+        let found = self.topics().await?;
+        self.options.selection.select(&self.name, &self.brokers, &found)
+    }
+
+    /// Asks for the ends of `ids` beside all else, once: nobody waits, and a broker that does not answer is none's trouble.
+    /// librdkafka does not always go on after a broker was away; an end that is ahead of what it reports makes the fetcher
+    /// assign the partition anew.
+    fn refresh_ends(&self, ids: BTreeSet<PartitionId>) {
+        let (client, ends) = (Arc::clone(&self.asking), self.buffer.ends());
+        tokio::task::spawn_blocking(move || {
+            for (id, end) in client::ends(&client, &ids).unwrap_or_default() {
+                ends.learn(&id, end);
+            }
+        });
+    }
+
     /// What the partitions hold that are there and `wanted`.
     async fn bounds_of(
         &mut self,
@@ -188,7 +205,7 @@ impl KafkaSource {
     ) -> Result<BTreeMap<PartitionId, Bounds>> {
         let mut pause = FIRST_PAUSE;
         let bounds = loop {
-            let selected: BTreeSet<_> = self.partitions().await?.into_iter().filter(&wanted).collect();
+            let selected: BTreeSet<_> = self.selected().await?.into_iter().filter(&wanted).collect();
             match self.ask("learn the offsets", move |client| client::bounds(client, &selected)).await {
                 // Brokers hear of a topic's end, or of its beginning, one after the other: what one lists, the next does
                 // not know. The list is asked for again, and if the topic is gone it says so.
@@ -249,7 +266,7 @@ impl Source for KafkaSource {
     }
 
     async fn identity(&mut self) -> Result<LogIdentity> {
-        let selected = self.partitions().await?;
+        let selected = self.selected().await?;
         let log = self
             .ask("learn the cluster's id", |client| Ok(client.client().fetch_cluster_id(client::PATIENCE)))
             .await?
@@ -261,8 +278,9 @@ impl Source for KafkaSource {
     }
 
     async fn partitions(&mut self) -> Result<BTreeSet<PartitionId>> {
-        let found = self.topics().await?;
-        self.options.selection.select(&self.name, &self.brokers, &found)
+        let selected = self.selected().await?;
+        self.refresh_ends(selected.clone());
+        Ok(selected)
     }
 
     async fn bounds(&mut self) -> Result<BTreeMap<PartitionId, Bounds>> {
