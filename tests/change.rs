@@ -90,7 +90,7 @@ fn verdict(job: &Workspace, name: &str) -> serde_json::Value {
 const NEW_GOLD: &str = "
 CREATE STREAMING TABLE gold_regions AS
 SELECT window.start AS at, region, count(*) AS n, sum(amount) AS amount
-FROM STREAM silver_sales GROUP BY window(event_time, INTERVAL '10 minutes'), region;
+FROM STREAM silver_sales GROUP BY window(event_time, INTERVAL '1 minute'), region;
 ";
 
 const NEW_SILVER: &str = "

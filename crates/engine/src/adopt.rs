@@ -21,6 +21,9 @@ pub(crate) struct Adopted {
     pub number: u64,
     /// The tables that commits name as not filled yet.
     pub pending: BTreeSet<String>,
+    /// The operators of tables that have just been filled, with the watermark that their state stands at: that of the
+    /// living pipeline may be further, and what lies between is still to be closed.
+    pub filled: BTreeMap<String, Option<i64>>,
 }
 
 /// Publishes `commit` again; what a refresh that was begun deletes is left out.
@@ -78,12 +81,14 @@ pub(crate) fn adopt(
             sluicebox_lake::prepare(Path::new(folder))?;
         }
     }
+    let mut filled = BTreeMap::new();
     if let Some(last) = last {
         if record.number > committed {
             last.state.retain(|id, _| !record.forgets.contains(id));
             last.watermarks.retain(|id, _| !record.forgets.contains(id));
         }
         if planned.stage == Stage::Live {
+            filled = filled_at(last, &record);
             settle(last);
         }
     }
@@ -93,7 +98,7 @@ pub(crate) fn adopt(
         Stage::Finish { .. } => last.as_ref().map(|c| c.pending.clone()).unwrap_or_default(),
         Stage::Fill { ref tables, .. } => tables.clone(),
     };
-    Ok(Adopted { number: record.number, pending })
+    Ok(Adopted { number: record.number, pending, filled })
 }
 
 fn record(
@@ -149,6 +154,19 @@ fn claim_cleared(
         }
     }
     Ok(())
+}
+
+/// The watermarks at which the operators of the tables that were filled stand: of clauses above the tables those of the
+/// backfill.
+fn filled_at(last: &Commit, record: &PipelineRecord) -> BTreeMap<String, Option<i64>> {
+    let prefix = prefix(record.number);
+    let at = |clause: &String| {
+        let state = last.watermarks.get(&format!("{prefix}{clause}")).or_else(|| last.watermarks.get(clause));
+        state.and_then(|s| s.watermark)
+    };
+    let tables = last.pending.iter().filter_map(|t| record.shape.tables.get(t));
+    let operators = tables.flat_map(|t| &t.operators);
+    operators.map(|(id, operator)| (id.clone(), operator.clauses.iter().map(at).min().flatten())).collect()
 }
 
 /// Ends a backfill: what its tables remember goes on under the living pipeline's sources, the rest of it is forgotten.

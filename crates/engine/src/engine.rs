@@ -116,7 +116,7 @@ impl Engine {
         }
         let adopted = adopt::adopt(&config, &outputs, &lock, &metadata, &logs, &mut last)?;
         if let Some(commit) = &last {
-            restore(&config, &mut runner, commit)?;
+            restore(&config, &mut runner, commit, &adopted)?;
             if let Some(plan) = &replay {
                 // Another SQL may begin watermarks anew.
                 let same = plan.sql_hash == durable::checksum(config.graph.pipeline.text.as_bytes());
@@ -247,7 +247,7 @@ pub(crate) fn new_runner(config: &Config) -> Result<Runner, EngineError> {
 }
 
 /// Puts the operators and watermarks back as of `commit`.
-fn restore(config: &Config, runner: &mut Runner, commit: &Commit) -> Result<(), EngineError> {
+fn restore(config: &Config, runner: &mut Runner, commit: &Commit, adopted: &Adopted) -> Result<(), EngineError> {
     runner.restore_watermarks(&commit.watermarks);
     for (id, fingerprint) in runner.fingerprints() {
         // An operator that the commit does not know belongs to a table that was added since: it starts empty.
@@ -259,7 +259,10 @@ fn restore(config: &Config, runner: &mut Runner, commit: &Commit) -> Result<(), 
         for file in state.snapshot.iter().chain(&state.deltas) {
             batches.extend(config.checkpoint.read_state(&id, file)?);
         }
-        runner.restore(&id, batches)?;
+        match adopted.filled.get(&id) {
+            Some(watermark) => runner.restore_at(&id, batches, *watermark)?,
+            None => runner.restore(&id, batches)?,
+        }
     }
     Ok(())
 }

@@ -157,6 +157,10 @@ impl Engine {
         if !admission.is_empty() {
             return Ok(Next::Run(admission));
         }
+        // A table has been filled when a batch of the whole pipeline says so.
+        if self.is_live() && self.last.as_ref().is_some_and(|commit| !commit.pending.is_empty()) {
+            return Ok(Next::Run(admission));
+        }
         let clock = self.config.clock.now_micros();
         let at_end = crate::batch::at_end(&admission.ranges);
         match &self.run_end {
@@ -209,7 +213,7 @@ impl Engine {
             epoch: self.lock.epoch.epoch,
             clock_micros: self.config.clock.now_micros(),
             finishing,
-            watermarks: self.runner.watermarks(),
+            watermarks: self.watermarks(),
             ranges,
             // The end of a backfill is where the living pipeline stands: nobody has to be told.
             run_end: self.run_end.as_ref().filter(|_| self.is_live()).map(|ends| {
@@ -366,6 +370,14 @@ impl Engine {
         let (checkpoint, commit) = (self.config.checkpoint.clone(), commit.clone());
         *running = Some(tokio::task::spawn_blocking(move || checkpoint.purge(&commit)));
         Ok(())
+    }
+
+    /// The watermarks in force, also those of a part of the pipeline that does not run.
+    fn watermarks(&self) -> BTreeMap<String, Option<i64>> {
+        let last = self.last.iter().flat_map(|commit| &commit.watermarks);
+        let mut watermarks: BTreeMap<String, Option<i64>> = last.map(|(id, w)| (id.clone(), w.watermark)).collect();
+        watermarks.extend(self.runner.watermarks());
+        watermarks
     }
 
     /// What the live status shows.

@@ -118,16 +118,10 @@ impl Seen {
         open.map(|r| r.clears.keys().cloned().collect()).unwrap_or_default()
     }
 
-    /// The tables that wait to be filled, or are being filled, under the pipeline of the newest commit.
-    fn unfinished(&self, checkpoint: &Checkpoint) -> Result<BTreeSet<String>, EngineError> {
-        match &self.last {
-            Some(last) if !last.pending.is_empty() => {
-                let record = checkpoint.pipeline(last.pipeline)?;
-                let done = filled(checkpoint, last, last.pipeline, &record.shape, &last.pending)?;
-                Ok(if done { BTreeSet::new() } else { last.pending.clone() })
-            }
-            _ => Ok(BTreeSet::new()),
-        }
+    /// The tables that are being filled under the pipeline of the newest commit. One is filled when the living pipeline
+    /// has committed a batch with it.
+    fn unfinished(&self) -> BTreeSet<String> {
+        self.last.as_ref().map(|last| last.pending.clone()).unwrap_or_default()
     }
 }
 
@@ -220,7 +214,7 @@ fn looked(
         committed: seen.last.is_some(),
         from_batch: seen.next_batch(),
         occupied: occupied(&old, &shape, &seen.cleared())?,
-        unfinished: seen.unfinished(checkpoint)?,
+        unfinished: seen.unfinished(),
     };
     let same = seen.newest.as_ref().filter(|r| r.text == text && r.shape == shape && request.is_plain());
     let mut changes = compare(&old, &shape, &facts);

@@ -103,6 +103,20 @@ impl Runner {
     pub fn restore(&mut self, id: &str, batches: Vec<RecordBatch>) -> Result<(), EngineError> {
         let clauses = self.operator(id)?.clauses.clone();
         let watermark = lowest(&self.clauses, &clauses);
+        self.restore_at(id, batches, watermark)
+    }
+
+    /// As [`Runner::restore`], of a state that stands at another watermark than those put back: up to that one it is
+    /// closed, and no further.
+    ///
+    /// # Errors
+    /// As [`Runner::restore`].
+    pub fn restore_at(
+        &mut self,
+        id: &str,
+        batches: Vec<RecordBatch>,
+        watermark: Option<i64>,
+    ) -> Result<(), EngineError> {
         self.operator(id)?.operator.restore(batches, watermark)?;
         Ok(())
     }
