@@ -265,7 +265,7 @@ fn a_refreshed_table_is_that_of_a_pipeline_that_had_the_new_sql_from_the_start()
     let new = changed(&new, "DISTINCT ON (event_id)", "DISTINCT ON (account_id, event_id)");
     job.write(SQL, &new);
     let before = everything(&job);
-    let said = job.fails(2, &["run", SQL, "--full-refresh=silver_sales"]);
+    let said = job.fails(2, &["run", SQL, "--trigger", "available-now", "--full-refresh=silver_sales"]);
     assert!(said.contains("--full-refresh=silver_sales,gold_revenue_5m"), "{said}");
     assert_eq!(before, everything(&job));
     run(&job, &["--full-refresh=silver_sales,gold_revenue_5m"]);

@@ -113,8 +113,14 @@ fn produce(world: &World, events: u32, seed: u32) {
 pub fn held(calm: &Scenario) -> BTreeMap<String, u64> {
     let world = World::copy_of(&calm.before);
     world.ok(&calm.program);
-    let lock = std::fs::OpenOptions::new().write(true).open(world.path().join("checkpoints/crash/lock")).unwrap();
-    lock.lock().unwrap();
+    let hold = |path: &str| {
+        let file =
+            std::fs::OpenOptions::new().write(true).open(world.path().join("checkpoints/crash").join(path)).unwrap();
+        file.lock().unwrap();
+        file
+    };
+    // As the run does that holds it.
+    let _held = (hold("lock"), hold("epochs/1"));
     let (ended, said) = world.run(&calm.again, None);
     assert_eq!(ended, Ended::Code(1), "{said}");
     world.points()

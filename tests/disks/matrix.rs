@@ -67,7 +67,12 @@ fn damage(scene: &Scene, path: &Path, how: Damage, kind: &[PathBuf], random: &mu
         Damage::Emptied => std::fs::write(at, "").unwrap(),
         Damage::Halved => std::fs::write(at, &content[..content.len() / 2]).unwrap(),
         Damage::BitFlipped => {
-            let bit = random.random_range(0..content.len() * 8);
+            let checked = match path.extension() {
+                Some(end) if end == "log" => checked_bytes(&content),
+                _ => vec![0..content.len()],
+            };
+            let Some(bytes) = checked.choose(random) else { return false };
+            let bit = random.random_range(bytes.start * 8..bytes.end * 8);
             content[bit / 8] ^= 1 << (bit % 8);
             std::fs::write(at, content).unwrap();
         }
@@ -78,6 +83,22 @@ fn damage(scene: &Scene, path: &Path, how: Damage, kind: &[PathBuf], random: &mu
         }
     }
     true
+}
+
+/// The bytes of a log's segment whose damage can be told: those that a batch's checksum covers, and the checksum itself, of
+/// every batch but the last, which when it does not fit is taken for an append that was cut off (`docs/semantics.md`).
+fn checked_bytes(segment: &[u8]) -> Vec<std::ops::Range<usize>> {
+    const LENGTH: std::ops::Range<usize> = 8..12;
+    const CHECKSUM: usize = 17;
+    let mut batches = Vec::new();
+    let mut start = 0;
+    while let Some(length) = segment.get(start + LENGTH.start..start + LENGTH.end) {
+        let end = start + LENGTH.end + u32::from_be_bytes(length.try_into().unwrap()) as usize;
+        batches.push(start + CHECKSUM..end);
+        start = end;
+    }
+    batches.pop();
+    batches
 }
 
 /// Tries one damage: see the table in `kinds`.

@@ -114,6 +114,8 @@ impl Engine {
         if let (Recovery::Publish { .. }, Some(commit)) = (recovery, &last) {
             adopt::publish(&config, commit)?;
         }
+        // What cannot be read stops the run before the SQL is adopted.
+        config.sources.iter().try_for_each(|s| config.checkpoint.source_start(&s.name).map(drop))?;
         let adopted = adopt::adopt(&config, &outputs, &lock, &metadata, &logs, &mut last)?;
         if let Some(commit) = &last {
             restore(&config, &mut runner, commit, &adopted)?;

@@ -215,7 +215,7 @@ pub const POINTS: &[(What, &[Effect])] = {
         (What::Lock, &[Open]),
         (What::Epoch, created!(Open, List, Read, Remove)),
         (What::Metadata, created!(Rename, Read)),
-        (What::Pipeline, created!(Folder, List, Read)),
+        (What::Pipeline, created!(List, Read)),
         (What::Source, created!(Folder, Read, Rename)),
         (What::Schema, created!(Folder, List, Read)),
         (What::Offsets, created!(List, Read)),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use sluicebox_core::durable::{self, Created};
+use sluicebox_core::durable::Created;
 use sluicebox_core::fault::What;
 use sluicebox_ingest::LogIdentity;
 
@@ -89,7 +89,6 @@ impl Checkpoint {
     pub fn write_pipeline(&self, record: &PipelineRecord) -> Result<(), CheckpointError> {
         self.refuse_later_epochs(record.epoch)?;
         let dir = self.root().join("pipelines");
-        durable::create_dir_durable(What::Pipeline, &dir)?;
         let mut stored = record.clone();
         stored.locations(|location| self.name_of(location));
         match envelope::create(What::Pipeline, &dir.join(record.number.to_string()), &stored)? {
