@@ -76,6 +76,8 @@ fn damage(scene: &Scene, path: &Path, how: Damage, kind: &[PathBuf], random: &mu
             content[bit / 8] ^= 1 << (bit % 8);
             std::fs::write(at, content).unwrap();
         }
+        // Another partition's segment is as whole as its own.
+        Damage::Replaced if path.extension().is_some_and(|end| end == "log") => return false,
         Damage::Replaced => {
             let others: Vec<&PathBuf> = kind.iter().filter(|p| scene.files()[*p] != content).collect();
             let Some(other) = others.choose(random) else { return false };
