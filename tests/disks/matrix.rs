@@ -14,8 +14,18 @@ use crate::{everything, seed};
 const CHECKPOINT: &str = "checkpoints/revenue_5m";
 
 /// One of these is in every message that stops a run: the way out.
-const WAYS_OUT: [&str; 9] =
-    ["--full-refresh", "estore", "remove", "opy", "move", "run again", "check", "Point", "choose another"];
+const WAYS_OUT: [&str; 10] = [
+    "--full-refresh",
+    "estore",
+    "remove",
+    "opy",
+    "move",
+    "run again",
+    "check",
+    "Point",
+    "choose another",
+    "correct the option",
+];
 
 /// The newest commit's own file, its plan, and the state files that it names.
 fn current_files(scene: &Scene) -> BTreeSet<PathBuf> {
@@ -62,6 +72,8 @@ fn damage(scene: &Scene, path: &Path, how: Damage, kind: &[PathBuf], random: &mu
     let at = scene.job.path().join(path);
     let mut content = scene.files()[path].clone();
     match how {
+        // A segment that ends early is one whose last append was cut off, and another partition's is as whole as its own.
+        Damage::Halved | Damage::Replaced if path.extension().is_some_and(|end| end == "log") => return false,
         Damage::Removed => std::fs::remove_file(at).unwrap(),
         _ if content.is_empty() => return false,
         Damage::Emptied => std::fs::write(at, "").unwrap(),
@@ -76,8 +88,6 @@ fn damage(scene: &Scene, path: &Path, how: Damage, kind: &[PathBuf], random: &mu
             content[bit / 8] ^= 1 << (bit % 8);
             std::fs::write(at, content).unwrap();
         }
-        // Another partition's segment is as whole as its own.
-        Damage::Replaced if path.extension().is_some_and(|end| end == "log") => return false,
         Damage::Replaced => {
             let others: Vec<&PathBuf> = kind.iter().filter(|p| scene.files()[*p] != content).collect();
             let Some(other) = others.choose(random) else { return false };
