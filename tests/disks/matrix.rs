@@ -79,11 +79,10 @@ fn damage(scene: &Scene, path: &Path, how: Damage, kind: &[PathBuf], random: &mu
         Damage::Emptied => std::fs::write(at, "").unwrap(),
         Damage::Halved => std::fs::write(at, &content[..content.len() / 2]).unwrap(),
         Damage::BitFlipped => {
-            let checked = match path.extension() {
-                Some(end) if end == "log" => checked_bytes(&content),
-                _ => vec![0..content.len()],
-            };
-            let Some(bytes) = checked.choose(random) else { return false };
+            let whole = Some(0..content.len());
+            let segment = path.extension().is_some_and(|end| end == "log");
+            let bytes = if segment { checked_bytes(&content).choose(random).cloned() } else { whole };
+            let Some(bytes) = bytes else { return false };
             let bit = random.random_range(bytes.start * 8..bytes.end * 8);
             content[bit / 8] ^= 1 << (bit % 8);
             std::fs::write(at, content).unwrap();
