@@ -2,12 +2,13 @@
 //!
 //! Nothing is changed, and nothing is judged: what should be there is told by checkpoints.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use sluicebox_core::durable::FileError;
+use sluicebox_core::durable::{self, FileError};
+use sluicebox_core::fault::What;
 
 use crate::error::Result;
 use crate::layout;
@@ -77,20 +78,12 @@ pub fn rows_in(path: &Path) -> Result<u64> {
     Ok(open().map_err(|e| FileError::new("read the footer of", path, e))?)
 }
 
-fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => Ok(entries.collect::<io::Result<_>>().map_err(|e| FileError::new("list", folder, e))?),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(e) => Err(FileError::new("list", folder, e).into()),
-    }
-}
-
 fn relative(location: &Path, path: &Path) -> String {
     path.strip_prefix(location).unwrap_or(path).to_string_lossy().into_owned()
 }
 
 fn walk(location: &Path, folder: &Path, found: &mut Inspection) -> Result<()> {
-    for entry in entries(folder)? {
+    for entry in durable::list(What::Owner, folder)? {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         if layout::is_hidden(&name) {
             continue;
@@ -109,7 +102,7 @@ fn walk(location: &Path, folder: &Path, found: &mut Inspection) -> Result<()> {
 }
 
 fn staged(location: &Path, folder: &Path, files: &mut Vec<String>) -> Result<()> {
-    for entry in entries(folder)? {
+    for entry in durable::list(What::Owner, folder)? {
         let path = entry.path();
         if path.is_dir() {
             staged(location, &path, files)?;
@@ -124,23 +117,13 @@ fn staged(location: &Path, folder: &Path, files: &mut Vec<String>) -> Result<()>
 #[must_use]
 pub fn name_of(path: &str) -> FileName {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    if let Some((batch, query)) = part_of(name) {
-        return FileName::Part { batch, query };
+    if let Some((batch, query)) = layout::part_of(name).filter(|(_, query)| !query.is_empty()) {
+        return FileName::Part { batch, query: query.to_owned() };
     }
     match folder.strip_prefix("batch_id=").and_then(|batch| batch.parse().ok()) {
         Some(batch) if name == "report.json" => FileName::OfBatch { batch },
         _ => FileName::Foreign,
     }
-}
-
-fn part_of(name: &str) -> Option<(u64, String)> {
-    let (stem, extension) = name.rsplit_once('.')?;
-    let mut parts = stem.splitn(3, '-');
-    let (batch, part, query) = (parts.next()?, parts.next()?, parts.next()?);
-    let digits = |text: &str, least: usize| text.len() >= least && text.bytes().all(|b| b.is_ascii_digit());
-    let sound = extension == "parquet" && digits(batch, 9) && digits(part, 3);
-    let query_sound = !query.is_empty() && query.bytes().all(|b| b.is_ascii_alphanumeric());
-    (sound && query_sound).then(|| Some((batch.parse().ok()?, query.to_owned()))).flatten()
 }
 
 #[cfg(test)]

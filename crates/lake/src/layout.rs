@@ -49,11 +49,18 @@ pub fn batch_of(path: &Path) -> Option<u64> {
     if name == "report.json" {
         return path.parent()?.file_name()?.to_str()?.strip_prefix("batch_id=")?.parse().ok();
     }
+    part_of(name).filter(|(_, query)| query.len() <= 8).map(|(batch, _)| batch)
+}
+
+/// Batch and query in a name as [`file_name`] makes them for Parquet files; `None` for any other. The query may be of any
+/// length, and empty.
+#[must_use]
+pub fn part_of(name: &str) -> Option<(u64, &str)> {
     let mut parts = name.strip_suffix(".parquet")?.split('-');
     let (batch, part, query) = (parts.next()?, parts.next()?, parts.next()?);
     let digits = |text: &str, least: usize| text.len() >= least && text.bytes().all(|b| b.is_ascii_digit());
-    let named = digits(batch, 9) && digits(part, 3) && query.len() <= 8 && parts.next().is_none();
-    if named && query.bytes().all(|b| b.is_ascii_alphanumeric()) { batch.parse().ok() } else { None }
+    let named = digits(batch, 9) && digits(part, 3) && parts.next().is_none();
+    if named && query.bytes().all(|b| b.is_ascii_alphanumeric()) { Some((batch.parse().ok()?, query)) } else { None }
 }
 
 /// Where the file that will become `target` (relative to the location) is staged, relative to the location. The same
