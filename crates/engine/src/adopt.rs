@@ -9,8 +9,8 @@ use sluicebox_lake::{Check, owner};
 
 use crate::EngineError;
 use crate::change::{self, Adoption, Decision, PipelineRecord, Stage, fill_ends, original, prefix};
-use crate::checkpoint::RunLock;
 use crate::checkpoint::records::{Commit, Metadata, Position, SourceStart};
+use crate::checkpoint::{Checkpoint, RunLock};
 use crate::config::{Config, SourceBinding};
 use crate::outputs::{self, OutputFolder, Outputs};
 
@@ -189,7 +189,7 @@ fn settle(last: &mut Commit) {
 /// Where the source of a backfill starts: where the pipeline started, or where the log now begins if that is later; never
 /// past where the living pipeline stands.
 pub(crate) async fn fill_start(
-    config_checkpoint: &crate::checkpoint::Checkpoint,
+    checkpoint: &Checkpoint,
     binding: &mut SourceBinding,
     last: Option<&Commit>,
 ) -> Result<SourceStart, EngineError> {
@@ -198,7 +198,7 @@ pub(crate) async fn fill_start(
     };
     let prefix = binding.name.strip_suffix(&name).unwrap_or_default().to_owned();
     let ends = last.map(|l| fill_ends(l, &prefix, &BTreeSet::from([name.clone()]))).unwrap_or_default();
-    let first = config_checkpoint.source_start(&name)?.map(|s| s.positions).unwrap_or_default();
+    let first = checkpoint.source_start(&name)?.map(|s| s.positions).unwrap_or_default();
     let first: BTreeMap<(String, i32), i64> =
         first.into_iter().map(|p| ((p.partition.topic, p.partition.partition), p.offset)).collect();
     let bounds = if ends.is_empty() { BTreeMap::new() } else { binding.source.bounds().await? };

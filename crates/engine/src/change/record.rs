@@ -8,7 +8,7 @@ use sluicebox_core::fault::What;
 use sluicebox_ingest::LogIdentity;
 
 use super::shape::Shape;
-use crate::checkpoint::{Checkpoint, CheckpointError, envelope};
+use crate::checkpoint::{Checkpoint, CheckpointError, taken};
 
 /// `pipelines/<n>`. Created if absent before the first batch under it is planned, never changed. Commits name it by number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,16 +87,12 @@ impl Checkpoint {
     /// # Errors
     /// When another run adopted one under this number: this one has been taken over.
     pub fn write_pipeline(&self, record: &PipelineRecord) -> Result<(), CheckpointError> {
-        self.refuse_later_epochs(record.epoch)?;
-        let dir = self.root().join("pipelines");
+        let path = self.root().join("pipelines").join(record.number.to_string());
         let mut stored = record.clone();
         stored.locations(|location| self.name_of(location));
-        match envelope::create(What::Pipeline, &dir.join(record.number.to_string()), &stored)? {
+        match self.create_fenced(What::Pipeline, &path, &stored, record.epoch)? {
             Created::New => Ok(()),
-            Created::Exists => {
-                let theirs = self.pipeline(record.number)?;
-                Err(CheckpointError::TakenOver { ours: record.epoch, theirs: theirs.epoch })
-            }
+            Created::Exists => Err(taken(path, record.epoch, self.pipeline(record.number)?.epoch)),
         }
     }
 }

@@ -232,7 +232,7 @@ impl Checkpoint {
     /// Looking and linking are two steps, and a run may be stopped for hours between them. So it looks after its temporary
     /// file is made, and a later run, once its epoch is there, removes those of earlier ones ([`Self::fence`]): either the
     /// earlier run sees the epoch, or the later one finds the record, or the earlier one has nothing left to link.
-    fn create_fenced<T: serde::Serialize>(
+    pub(crate) fn create_fenced<T: serde::Serialize>(
         &self,
         what: What,
         path: &Path,
@@ -246,7 +246,7 @@ impl Checkpoint {
 
     /// Takes from earlier runs what they were about to link: none of them makes a record after this.
     pub(super) fn fence(&self, epoch: u64) -> Result<(), CheckpointError> {
-        for name in ["", "offsets", "commits"] {
+        for name in ["", "pipelines", "offsets", "commits"] {
             durable::sweep_temporaries_before(What::Checkpoint, &self.root.join(name), epoch)?;
         }
         Ok(())
@@ -301,7 +301,7 @@ impl Checkpoint {
         let mut found: Commit = self.required(What::Commit, &format!("commits/{id}"))?;
         self.of_its_name("commits", id, found.batch_id)?;
         for output in &mut found.files {
-            output.location = place::location_of(&self.root, &output.location);
+            output.location = self.location_of(&output.location);
         }
         Ok(found)
     }
@@ -343,7 +343,7 @@ impl Checkpoint {
         let path = self.root.join("commits").join(commit.batch_id.to_string());
         let mut stored = commit.clone();
         for output in &mut stored.files {
-            output.location = place::name_of(&self.root, self.project.as_deref(), &output.location);
+            output.location = self.name_of(&output.location);
         }
         match self.create_fenced(What::Commit, &path, &stored, commit.epoch)? {
             Created::New => Ok(()),
@@ -397,7 +397,7 @@ impl Checkpoint {
     pub fn refresh(&self) -> Result<Option<Refresh>, CheckpointError> {
         let mut found: Option<Refresh> = envelope::read(What::Refresh, &self.root.join("refresh"))?;
         for location in found.iter_mut().flat_map(|refresh| &mut refresh.locations) {
-            *location = place::location_of(&self.root, location);
+            *location = self.location_of(location);
         }
         Ok(found)
     }
@@ -409,7 +409,7 @@ impl Checkpoint {
     pub fn write_refresh(&self, refresh: &Refresh) -> Result<(), CheckpointError> {
         let mut stored = refresh.clone();
         for location in &mut stored.locations {
-            *location = place::name_of(&self.root, self.project.as_deref(), location);
+            *location = self.name_of(location);
         }
         envelope::create(What::Refresh, &self.root.join("refresh"), &stored)?;
         Ok(())
@@ -417,7 +417,7 @@ impl Checkpoint {
 }
 
 /// The error of a run that finds the record that it was to create.
-fn taken(path: PathBuf, ours: u64, theirs: u64) -> CheckpointError {
+pub(crate) fn taken(path: PathBuf, ours: u64, theirs: u64) -> CheckpointError {
     if theirs > ours {
         CheckpointError::TakenOver { ours, theirs }
     } else {
