@@ -8,22 +8,8 @@ use std::sync::Arc;
 use sluicebox_avro::framing::frame;
 use sluicebox_core::SystemClock;
 use sluicebox_ingest::{EmbeddedLog, Record};
+use sluicebox_testkit::avro::{bytes, long};
 use support::{Workspace, assert_same};
-
-/// Avro's zigzag varint.
-fn long(value: i64, out: &mut Vec<u8>) {
-    let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
-    while rest >= 0x80 {
-        out.push((rest & 0x7f) as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
-}
-
-fn bytes(value: &[u8], out: &mut Vec<u8>) {
-    long(i64::try_from(value.len()).unwrap(), out);
-    out.extend_from_slice(value);
-}
 
 /// A sale with these times, quantity and amount.
 fn sale(id: &str, event_time: i64, ingest_time: i64, quantity: i64, amount: &[u8]) -> Record {

@@ -18,6 +18,8 @@ mod journal;
 mod log;
 mod power;
 mod scenarios;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::journal::{self, Op};
 use crate::power;
+use crate::support::copy;
 
 /// Rows as text, sorted, by the folder they lie in (without `batch_id=`), and sums of the reports.
 pub type Outcome = BTreeMap<String, Vec<String>>;
@@ -329,19 +330,6 @@ fn collect(dir: &Path, found: &mut BTreeSet<PathBuf>) {
             collect(&path, found);
         } else {
             found.insert(path);
-        }
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
         }
     }
 }

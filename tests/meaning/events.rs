@@ -1,6 +1,7 @@
 //! Events: rows with disorder, copies, values out of their domain, NULLs; tombstones; bytes that are no rows.
 
 use proptest::prelude::*;
+use sluicebox_testkit::avro::{bytes, long};
 
 use crate::PARTITIONS;
 
@@ -186,9 +187,9 @@ pub fn encode(row: &Row, schema_id: u32) -> Vec<u8> {
     let mut out = vec![0];
     out.extend(schema_id.to_be_bytes());
     long(row.seq, &mut out);
-    option(row.key.as_ref(), &mut out, |key, out| text(key, out));
+    option(row.key.as_ref(), &mut out, |key, out| bytes(key.as_bytes(), out));
     option(row.time.as_ref(), &mut out, |time, out| long(*time, out));
-    text(row.region, &mut out);
+    bytes(row.region.as_bytes(), &mut out);
     option(row.amount.as_ref(), &mut out, |amount, out| out.extend(amount.to_le_bytes()));
     option(row.qty.as_ref(), &mut out, |qty, out| long(i64::from(*qty), out));
     let cents = row.cents.to_be_bytes();
@@ -205,18 +206,4 @@ fn option<T>(value: Option<&T>, out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u
             write(value, out);
         }
     }
-}
-
-fn text(text: &str, out: &mut Vec<u8>) {
-    long(i64::try_from(text.len()).unwrap(), out);
-    out.extend(text.as_bytes());
-}
-
-fn long(value: i64, out: &mut Vec<u8>) {
-    let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
-    while rest >= 0x80 {
-        out.push((rest & 0x7f) as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
 }

@@ -15,6 +15,7 @@
 //! **A crash** of `produce` leaves a prefix of the stream in each partition of the topic. A crash of a feeder leaves the
 //! same, at worst with a torn append behind it; the next feeder goes on from what is there.
 
+pub mod avro;
 pub mod error;
 pub mod feeder;
 pub mod mix;

@@ -1,6 +1,8 @@
 //! Avro's binary form of a sale, written by hand: ten fields need no library, and a generator that fills benches must be
 //! faster than what it feeds. A test reads every event back through apache-avro.
 
+use crate::avro::{bytes, long};
+
 /// The fields of a sale, in the schema's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sale<'a> {
@@ -53,20 +55,4 @@ fn sign_bytes(value: i64) -> usize {
     let bits = if value < 0 { value.leading_ones() } else { value.leading_zeros() };
     // One bit of the sign has to stay.
     usize::try_from((bits - 1) / 8).unwrap_or(0).min(7)
-}
-
-/// Avro's long (and int): zigzag, then seven bits a byte, the lowest first.
-fn long(value: i64, out: &mut Vec<u8>) {
-    let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
-    while rest >= 0x80 {
-        out.push((rest & 0x7f) as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push((rest & 0x7f) as u8);
-}
-
-/// Avro's bytes (and string): the length as a long, then the bytes.
-fn bytes(value: &[u8], out: &mut Vec<u8>) {
-    long(i64::try_from(value.len()).unwrap_or(i64::MAX), out);
-    out.extend_from_slice(value);
 }
