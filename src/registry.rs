@@ -20,11 +20,12 @@ pub struct RegistryArgs {
 
 /// Serves until Ctrl-C.
 pub async fn registry(args: RegistryArgs) -> anyhow::Result<()> {
+    let stop = crate::run::stop_signal();
     let store = RegistryStore::open(&args.dir)?;
     let listener = tokio::net::TcpListener::bind(&args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     eprintln!("schema registry at http://{} over {}", listener.local_addr()?, args.dir.display());
-    serve(listener, std::sync::Arc::new(store), crate::run::stop_signal()).await?;
+    serve(listener, std::sync::Arc::new(store), stop).await?;
     Ok(())
 }

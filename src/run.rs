@@ -1,11 +1,13 @@
 //! `sluicebox run`: a pipeline until Ctrl-C.
 
 use std::collections::BTreeMap;
+use std::task::Poll;
 
 use clap::{Args, ValueEnum};
 use sluicebox_engine::change::{self, Backfill, Decision, Prepared, Request, Stage};
 use sluicebox_engine::{Config, Engine, EngineError, Totals, Trigger};
 use sluicebox_pipeline::values;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::failure::Usage;
@@ -211,33 +213,42 @@ fn trigger(text: &str) -> anyhow::Result<Trigger> {
     })
 }
 
-/// Turns true at the first Ctrl-C or SIGTERM; the second ends the process.
+/// Turns true at the first Ctrl-C or SIGTERM; the second ends the process. From the return of this call on neither ends the
+/// process by itself.
 pub fn stop_watch() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
+    let mut signals = StopSignals::catch();
     tokio::spawn(async move {
-        stop_signal().await;
+        signals.next().await;
         eprintln!("stopping after the batch in progress; once more to stop at once");
         if sender.send(true).is_err() {
             return;
         }
-        stop_signal().await;
+        signals.next().await;
         std::process::exit(130);
     });
     receiver
 }
 
-/// Ready at the next Ctrl-C or SIGTERM.
-pub async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
-        }
+/// Ready at the next Ctrl-C or SIGTERM, which do not end the process from the call on, not only once this is awaited.
+pub fn stop_signal() -> impl Future<Output = ()> {
+    let mut signals = StopSignals::catch();
+    async move { signals.next().await }
+}
+
+/// Ctrl-C and SIGTERM, caught as soon as it exists. Where one cannot be caught, it ends the process as it always did.
+struct StopSignals(Vec<Signal>);
+
+impl StopSignals {
+    fn catch() -> Self {
+        Self([SignalKind::interrupt(), SignalKind::terminate()].into_iter().filter_map(|kind| signal(kind).ok()).collect())
+    }
+
+    async fn next(&mut self) {
+        std::future::poll_fn(|context| {
+            let caught = self.0.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+            if caught { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }

@@ -47,6 +47,22 @@ class User:
             return 0
         return duckdb.sql(f"SELECT count(*) FROM {oracle.parquet(pattern)}").fetchone()[0]
 
+    def said(self):
+        if not os.path.exists(self.log):
+            return ""
+        with open(self.log, errors="replace") as text:
+            return text.read()
+
+    def until_said(self, run, what, mark, seconds):
+        begun = time.monotonic()
+        while not any(words in self.said()[mark:] for words in what):
+            if run.poll() is not None:
+                self.fail(f"the run ended with {run.returncode}")
+            if time.monotonic() - begun > seconds:
+                run.kill()
+                self.fail(f"it said none of {what} within {seconds} s")
+            time.sleep(0.05)
+
     def until_gold(self, run, more_than, seconds):
         begun = time.monotonic()
         while self.gold() <= more_than:
@@ -103,8 +119,11 @@ def main():
             except subprocess.TimeoutExpired:
                 run.kill()
                 run.wait()
+        mark = len(user.said())
         run = user.start()
         print(f"rows in gold after {user.until_gold(run, 0, 60):.1f} s, {user.gold()} of them", flush=True)
+        # A process that has not got as far as its own first line is ended by the signal as any other is.
+        user.until_said(run, ("goes on at batch", "starts at the beginning"), mark, 60)
         user.stop(run)
         run = user.start("--trigger", "available-now")
         if run.wait(120) != 0:
