@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sluicebox_core::PartitionId;
 use sluicebox_ingest::LogIdentity;
-use sluicebox_lake::{Check, owner};
+use sluicebox_lake::{Check, Publisher, owner};
 
 use crate::EngineError;
 use crate::change::{self, Adoption, Decision, PipelineRecord, Stage, fill_ends, original, prefix};
@@ -33,7 +33,7 @@ pub(crate) fn publish(config: &Config, commit: &Commit) -> Result<(), EngineErro
         Some(record) => commit.files.iter().filter(|f| !record.cleared(&f.output)).cloned().collect(),
         None => commit.files.clone(),
     };
-    outputs::publish(&files, Check::Content)
+    outputs::publish(&mut Publisher::default(), &files, Check::Content)
 }
 
 /// Makes the run's pipeline the one in force, durably, and takes out of `last` what does not go on under it. The newest

@@ -95,7 +95,7 @@ impl Engine {
         let commit = self.commit_record(&offsets, &sources, files, state);
         self.config.checkpoint.write_commit(&commit)?;
         lap("commitOffsets");
-        outputs::publish(&commit.files, Check::Size)?;
+        outputs::publish(&mut self.publisher, &commit.files, Check::Size)?;
         lap("publish");
         for range in &offsets.ranges {
             self.positions.insert(range.partition.clone(), range.range.to);

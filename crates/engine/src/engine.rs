@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sluicebox_core::PartitionId;
 use sluicebox_core::durable;
 use sluicebox_core::fault::What;
-use sluicebox_lake::owner;
+use sluicebox_lake::{Publisher, owner};
 
 use crate::EngineError;
 use crate::adopt::{self, Adopted};
@@ -31,6 +31,7 @@ pub struct Engine {
     _held: Vec<File>,
     pub(crate) metadata: Metadata,
     pub(crate) outputs: Outputs,
+    pub(crate) publisher: Publisher,
     pub(crate) runner: Runner,
     /// The first offset not read, by partition.
     pub(crate) positions: BTreeMap<PartitionId, i64>,
@@ -145,6 +146,7 @@ impl Engine {
             _held: held,
             metadata,
             outputs,
+            publisher: Publisher::default(),
             runner,
             positions,
             last,

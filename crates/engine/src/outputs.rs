@@ -8,7 +8,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use sluicebox_core::provenance;
-use sluicebox_lake::{BatchKey, Check, LakeError, Owner, ParquetOptions, ParquetTable, StagedFile, TableFormat, owner};
+use sluicebox_lake::{
+    BatchKey, Check, LakeError, Owner, ParquetOptions, ParquetTable, Publisher, StagedFile, TableFormat, owner,
+};
 use sluicebox_pipeline::graph::Graph;
 
 use crate::EngineError;
@@ -289,11 +291,9 @@ impl Job {
 ///
 /// # Errors
 /// When a file is lost or another is in its way.
-pub fn publish(outputs: &[OutputFiles], check: Check) -> Result<(), EngineError> {
-    for output in outputs {
-        sluicebox_lake::publish(Path::new(&output.location), &output.files, check)?;
-    }
-    Ok(())
+pub fn publish(publisher: &mut Publisher, outputs: &[OutputFiles], check: Check) -> Result<(), EngineError> {
+    let manifest: Vec<_> = outputs.iter().map(|o| (Path::new(&o.location), o.files.as_slice())).collect();
+    Ok(publisher.publish(&manifest, check)?)
 }
 
 fn stage_side(location: &Path, key: &BatchKey<'_>, rows: Vec<RecordBatch>) -> Result<Vec<StagedFile>, EngineError> {

@@ -52,7 +52,7 @@ pub use folder::{prepare, real_path, sweep};
 pub use owner::Owner;
 pub use parquet_table::{ParquetOptions, ParquetTable, ParquetVersion};
 pub use partition::MAX_PARTITIONS;
-pub use publish::{Check, Facts, Refusal, Seen, Step, decide, publish};
+pub use publish::{Check, Facts, Publisher, Refusal, Seen, Step, decide, publish};
 pub use staged::{BatchKey, StagedFile, stage_file};
 
 use std::path::Path;

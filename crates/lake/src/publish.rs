@@ -2,6 +2,7 @@
 //!
 //! What to do for a file is decided by [`decide`] from what was seen of it; the rest of this module sees and does.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -86,17 +87,66 @@ pub fn decide(file: &StagedFile, facts: &Facts) -> Result<Step, Refusal> {
     }
 }
 
-/// Gives the `files` of a commit's manifest their final names below `location`. May be repeated, by this process or any
-/// other, at any time after the commit: what is done stays done. When it returns, every name is durable.
-///
-/// Final folders are made and their parents synced first; then staged files are linked to their final names, in the
-/// manifest's order; then every folder that the manifest names is synced, up to `location`, whether a file was linked
-/// into it or found there; then staged names are removed.
+/// Publishes what one process commits, batch after batch.
+#[derive(Debug, Default)]
+pub struct Publisher {
+    /// The folders that the last call wrote into and those above them, whose own names it left durable.
+    known: BTreeSet<PathBuf>,
+}
+
+impl Publisher {
+    /// Gives the files of a commit's manifest their final names, each below its location. May be repeated, by this process
+    /// or any other, at any time after the commit: what is done stays done. When it returns, every name is durable.
+    ///
+    /// Final folders are made; then staged files are linked to their final names, in the manifest's order; then every
+    /// folder that a file was linked into or found in is synced, and every folder above up to the location in which a name
+    /// may not be durable yet; then staged names are removed. Until then each file has its staged name, which is durable,
+    /// so that nothing is lost with a final folder that is lost.
+    ///
+    /// # Errors
+    /// When another file has a final name, a committed file is lost or damaged, or the filesystem fails. Nothing is ever
+    /// replaced.
+    pub fn publish(&mut self, manifest: &[(&Path, &[StagedFile])], check: Check) -> Result<()> {
+        for (location, files) in manifest {
+            refuse_strange_paths(location, files)?;
+        }
+        let (mut folders, mut sync) = (BTreeSet::new(), BTreeSet::new());
+        for (location, files) in manifest {
+            for folder in folders_of_all(location, files) {
+                let is_new = folder != *location && durable::make_dir(What::Publish, &folder)?;
+                if folder != *location && (is_new || !self.known.contains(&folder)) {
+                    sync.extend(folder.parent().map(Path::to_path_buf));
+                }
+                folders.insert(folder);
+            }
+        }
+        for (location, file) in files_of(manifest) {
+            publish_one(location, file, check)?;
+            sync.extend(location.join(&file.target).parent().map(Path::to_path_buf));
+        }
+        durable::sync_dirs(What::Publish, &sync.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+        self.known = folders;
+        for (location, file) in files_of(manifest) {
+            // The final name is durable.
+            durable::remove(What::Publish, &location.join(&file.staged))?;
+        }
+        Ok(())
+    }
+}
+
+/// [`Publisher::publish`] of one table's files, once.
 ///
 /// # Errors
-/// When another file has a final name, a committed file is lost or damaged, or the filesystem fails. Nothing is ever
-/// replaced.
+/// As there.
 pub fn publish(location: &Path, files: &[StagedFile], check: Check) -> Result<()> {
+    Publisher::default().publish(&[(location, files)], check)
+}
+
+fn files_of<'a>(manifest: &[(&'a Path, &'a [StagedFile])]) -> impl Iterator<Item = (&'a Path, &'a StagedFile)> {
+    manifest.iter().flat_map(|(location, files)| files.iter().map(|file| (*location, file)))
+}
+
+fn refuse_strange_paths(location: &Path, files: &[StagedFile]) -> Result<()> {
     for file in files {
         for (path, good) in
             [(&file.target, layout::is_target(&file.target)), (&file.staged, layout::is_staged(&file.staged))]
@@ -105,33 +155,6 @@ pub fn publish(location: &Path, files: &[StagedFile], check: Check) -> Result<()
                 return Err(LakeError::ManifestPath { location: location.to_path_buf(), path: path.clone() });
             }
         }
-    }
-    make_folders(location, files)?;
-    for file in files {
-        publish_one(location, file, check)?;
-    }
-    for folder in folders_of_all(location, files).iter().rev() {
-        durable::sync_dir(What::Publish, folder)?;
-    }
-    for file in files {
-        // The final name is durable.
-        durable::remove(What::Publish, &location.join(&file.staged))?;
-    }
-    Ok(())
-}
-
-/// Makes the final folders, and the names of all of them durable, found ones too.
-fn make_folders(location: &Path, files: &[StagedFile]) -> Result<()> {
-    let folders = folders_of_all(location, files);
-    let mut parents: Vec<&PathBuf> = Vec::new();
-    for folder in folders.iter().filter(|folder| folder.as_path() != location) {
-        durable::make_dir(What::Publish, folder)?;
-        parents.extend(folder.parent().and_then(|parent| folders.get(parent)));
-    }
-    parents.sort();
-    parents.dedup();
-    for parent in parents {
-        durable::sync_dir(What::Publish, parent)?;
     }
     Ok(())
 }

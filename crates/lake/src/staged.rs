@@ -52,12 +52,10 @@ pub fn stage_file(location: &Path, batch: &BatchKey<'_>, target: &str, content: 
     Ok(file)
 }
 
-/// Makes the names of the files staged by `epoch` durable.
+/// Makes the names of the files staged by `epoch` durable. The epoch's own folder is made durable by whoever makes it,
+/// before its batch is committed: no other process has that epoch.
 pub(crate) fn sync_staging(location: &Path, epoch: u64) -> Result<()> {
-    let staging = location.join(layout::STAGING);
-    durable::sync_dir(What::Stage, &staging.join(epoch.to_string()))?;
-    durable::sync_dir(What::Stage, &staging)?;
-    Ok(())
+    Ok(durable::sync_dir(What::Stage, &location.join(layout::STAGING).join(epoch.to_string()))?)
 }
 
 /// Makes the folder of an epoch, and none above it: a table's folder that is gone was removed under the run, and made anew

@@ -23,7 +23,9 @@ pub use atomic::{
     sweep_temporaries, sweep_temporaries_before, temporary_name,
 };
 pub use file::{DurableFile, sync_file};
-pub use steps::{link, list, make_dir, read, reading, remove, remove_dir, remove_tree, rename, sync_dir, tidy};
+pub use steps::{
+    link, list, make_dir, read, reading, remove, remove_dir, remove_tree, rename, sync_dir, sync_dirs, tidy,
+};
 
 /// A file operation that failed, with the path.
 #[derive(Debug, Error)]
