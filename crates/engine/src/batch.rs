@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! offsets/<id> durable ─> read ─> tables ─> stage, while the tables below compute ─> state ─> report
-//!    ─> commits/<id> durable ─> publish ─> tell the log
+//!    ─> the log has proven the events to be its own ─> commits/<id> durable ─> publish ─> tell the log
 //! ```
 //!
 //! A crash before `commits/<id>` leaves staged files that nobody names; after it, files that the next start publishes.
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use sluicebox_core::PartitionId;
 use sluicebox_core::fault::{self, Effect, Phase, What};
+use sluicebox_ingest::Proof;
 use sluicebox_lake::{BatchKey, Check};
 use sluicebox_operators::AtEnd;
 use tokio::sync::watch;
@@ -68,7 +69,7 @@ impl Engine {
         let reading = reading?;
         lap("getBatch");
         let Some(read) = unless_left(stop, reading).await else { return Ok(None) };
-        let Read { reports: sources, rows, dead_letters } = read?;
+        let Read { reports: sources, rows, dead_letters, proofs } = read?;
         let mut staging = Staging::new();
         for (source, rows) in dead_letters.into_iter().filter(|(source, _)| self.outputs.writes(source)) {
             self.stage(&offsets, self.outputs.dead_letter_job(&source, rows), &mut staging);
@@ -91,6 +92,9 @@ impl Engine {
         let ahead = unless_left(stop, self.look_ahead()).await;
         let state = self.write_state(&offsets, &mut changes)?;
         let files = staged(staging).await?;
+        // Staged files are nothing yet; from here on the events are taken for those of the topic.
+        let Some(proven) = unless_left(stop, proven(proofs)).await else { return Ok(None) };
+        proven?;
         lap("stage");
         let commit = self.commit_record(&offsets, &sources, files, state);
         self.config.checkpoint.write_commit(&commit)?;
@@ -284,6 +288,13 @@ pub(crate) fn at_end(ranges: &[PlannedRange]) -> BTreeMap<PartitionId, AtEnd> {
             (r.partition.clone(), if left == 0 { AtEnd::Reached } else { AtEnd::Backlog(left) })
         })
         .collect()
+}
+
+async fn proven(proofs: Vec<Proof>) -> Result<(), EngineError> {
+    for proof in proofs {
+        proof.holds().await?;
+    }
+    Ok(())
 }
 
 /// Waits for all staging, and puts the tables before what stands beside them, in a fixed order.

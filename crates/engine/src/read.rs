@@ -15,7 +15,7 @@ use sluicebox_avro::{Decoded, Writers};
 use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_core::raw::RawEvents;
 use sluicebox_core::{OffsetRange, PartitionId};
-use sluicebox_ingest::Taken;
+use sluicebox_ingest::{Proof, Taken};
 
 use crate::EngineError;
 use crate::checkpoint::records::PlannedRange;
@@ -31,6 +31,8 @@ pub(crate) struct Read {
     pub rows: BTreeMap<String, Vec<RecordBatch>>,
     /// Dead letters by source; only sources that have some.
     pub dead_letters: Vec<(String, Vec<RecordBatch>)>,
+    /// Of the events: must hold before the batch is committed.
+    pub proofs: Vec<Proof>,
 }
 
 /// A batch that is being decoded.
@@ -78,6 +80,7 @@ impl Engine {
     async fn begin_reading(&mut self, ranges: &[PlannedRange]) -> Result<Reading, EngineError> {
         let partitions: Arc<[PartitionId]> = ranges.iter().map(|r| r.partition.clone()).collect();
         let mut parts = Vec::with_capacity(self.config.sources.len());
+        let mut proofs = Vec::new();
         for binding in &mut self.config.sources {
             let own: BTreeMap<PartitionId, OffsetRange> = ranges
                 .iter()
@@ -93,18 +96,20 @@ impl Engine {
                 taken
             };
             let report = SourceReport::new(&binding.name, ranges, &taken);
+            proofs.push(taken.proof);
             parts.push((report, Arc::clone(&binding.decoder), taken.events));
         }
         parts.sort_by(|(a, ..), (b, ..)| a.source.cmp(&b.source));
-        Ok(decode(parts, partitions).boxed())
+        Ok(decode(parts, partitions, proofs).boxed())
     }
 }
 
 async fn decode(
     sources: Vec<(SourceReport, SharedDecoder, Vec<RawEvents>)>,
     partitions: Arc<[PartitionId]>,
+    proofs: Vec<Proof>,
 ) -> Result<Read, EngineError> {
-    let mut read = Read::default();
+    let mut read = Read { proofs, ..Read::default() };
     for (mut report, decoder, events) in sources {
         let writers = Arc::new(decoder.prepare(&events).await?);
         let decoded = decode_all(&decoder, &writers, events, &partitions).await?;

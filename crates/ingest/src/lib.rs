@@ -38,5 +38,5 @@ pub use log::{
 };
 pub use options::{BROKERS_ENV, KAFKA_PREFIX, KNOWN_OPTIONS, KafkaOptions, Selection, StartingOffsets};
 pub use source::{
-    Bounds, Buffered, CHUNK_BYTES, CHUNK_EVENTS, Chunk, LogIdentity, LossReason, LostRange, Source, Taken,
+    Bounds, Buffered, CHUNK_BYTES, CHUNK_EVENTS, Chunk, LogIdentity, LossReason, LostRange, Proof, Source, Taken,
 };

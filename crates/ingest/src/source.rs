@@ -1,8 +1,11 @@
 //! The one trait that every source implements, and what crosses it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use async_trait::async_trait;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use sluicebox_core::raw::RawEvents;
 use sluicebox_core::{OffsetRange, PartitionId};
@@ -71,6 +74,43 @@ pub struct Taken {
     /// Offsets inside the ranges that hold no event and were never one for a reader (transaction markers, aborted
     /// transactions, compaction). Only partitions that have some.
     pub gap_offsets: BTreeMap<PartitionId, u64>,
+    /// Must have come true before anything that the events lead to is committed.
+    pub proof: Proof,
+}
+
+/// What a log has yet to say about events that it gave: that they are of the topic they were asked of. It takes a question
+/// and its answer, which need not keep the events waiting.
+#[derive(Default)]
+pub struct Proof(Option<BoxFuture<'static, Result<()>>>);
+
+impl Proof {
+    /// Comes true when `check` does. It is asked at once.
+    pub(crate) fn new(check: impl Future<Output = Result<()>> + Send + 'static) -> Self {
+        let mut check = check.boxed();
+        // Once it has been polled, the question is on its way.
+        match (&mut check).now_or_never() {
+            Some(Ok(())) => Self(None),
+            Some(Err(error)) => Self(Some(std::future::ready(Err(error)).boxed())),
+            None => Self(Some(check)),
+        }
+    }
+
+    /// Waits for the answer; while the log cannot be reached, until it can. May be dropped.
+    ///
+    /// # Errors
+    /// [`SourceError::MadeAnew`] when the events may be those of another topic of the same name.
+    pub async fn holds(self) -> Result<()> {
+        match self.0 {
+            Some(check) => check.await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Proof(asked)" } else { "Proof(holds)" })
+    }
 }
 
 /// Offsets that were to be read and are gone.
@@ -157,8 +197,7 @@ pub trait Source: Send {
     /// # Errors
     /// [`SourceError::DataLoss`] when offsets of a range are gone and `failOnDataLoss` is
     /// on, [`SourceError::PastEnd`] when a range ends behind the log's end. Nothing is taken
-    /// then, and the call may be repeated. [`SourceError::MadeAnew`] when the events may be those of another topic of the
-    /// same name.
+    /// then, and the call may be repeated.
     async fn take(&mut self, ranges: &BTreeMap<PartitionId, OffsetRange>) -> Result<Taken>;
 
     /// Tells the log how far a pipeline has committed, for lag tools. Nothing depends on it.

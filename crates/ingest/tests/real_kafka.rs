@@ -275,7 +275,8 @@ async fn a_topic_made_anew_while_it_is_read_gives_nothing() {
         }
     };
     if let Some(end) = soon("events of the other topic", buffered).await {
-        let error = soon("a take", source.take(&broker.range(0, 10, end))).await.unwrap_err();
+        let taken = soon("a take", source.take(&broker.range(0, 10, end))).await.unwrap();
+        let error = soon("the proof", taken.proof.holds()).await.unwrap_err();
         assert!(matches!(&error, SourceError::MadeAnew { topic, .. } if *topic == broker.topic), "{error}");
         assert!(error.to_string().contains("--full-refresh"), "{error}");
     }

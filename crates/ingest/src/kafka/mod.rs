@@ -3,6 +3,7 @@
 //! Partitions are assigned explicitly, each from a position; there is no subscription, no rebalancing and no offset that
 //! librdkafka decides on. One client asks about topics and offsets, another fetches: see [`fetch`].
 
+mod ask;
 mod client;
 mod fetch;
 #[cfg(test)]
@@ -11,23 +12,20 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sluicebox_core::{OffsetRange, PartitionId, SystemClock};
 
 use crate::buffer::{Feed, PrefetchBuffer};
-use crate::error::{Result, SourceError, is_passing, is_unlisted};
+use crate::error::{Result, SourceError, is_unlisted};
 use crate::options::KafkaOptions;
-use crate::source::{Bounds, Buffered, LogIdentity, Source, Taken, check_ends};
-use client::{Client, Context, Informant, Outage, Purpose};
+use crate::source::{Bounds, Buffered, LogIdentity, Proof, Source, Taken, check_ends};
+use ask::{Asker, FIRST_PAUSE, LONGEST_PAUSE};
+use client::{Client, Context, Outage, Purpose};
 use fetch::Fetcher;
-
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Reads topics of a Kafka cluster.
 ///
@@ -36,20 +34,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 ///
 /// **A topic made anew** while it is read would go on to be fetched at the same offsets, which mean other events there:
 /// librdkafka follows the name. So the id of each topic is asked for before the first fetch, and again after the events of
-/// a range are all there and before they are handed over. Ids never come back: the same id says that all of them were the
+/// a range are all there: the answer is their [`Proof`]. Ids never come back: the same id says that all of them were the
 /// topic's own.
 pub struct KafkaSource {
-    name: String,
     options: KafkaOptions,
-    brokers: String,
     group_id: String,
     prefetch_bytes: u64,
     context: Context,
-    asking: Arc<Client>,
+    asker: Asker,
     buffer: PrefetchBuffer,
     /// The id of each topic as it was when this source first heard of it; topics without one are not there.
     topic_ids: BTreeMap<String, String>,
-    informant: Arc<Informant>,
     fetching: Option<Fetching>,
 }
 
@@ -73,124 +68,49 @@ impl KafkaSource {
         };
         let buffer = PrefetchBuffer::new(prefetch_bytes);
         let context = Context::new(&name, &options, Outage::new(&name, &brokers), buffer.ends());
-        let asking = Arc::new(client::create(&name, &options, Purpose::Ask, context.clone())?);
-        let group_id = options.group_id(pipeline);
-        let (topic_ids, informant, fetching) = (BTreeMap::new(), Arc::default(), None);
-        Ok(Self {
-            name,
-            options,
+        let asker = Asker {
+            client: Arc::new(client::create(&name, &options, Purpose::Ask, context.clone())?),
+            outage: Arc::clone(&context.outage),
+            source: name,
             brokers,
-            group_id,
-            prefetch_bytes,
-            context,
-            asking,
-            buffer,
-            topic_ids,
-            informant,
-            fetching,
-        })
-    }
-
-    /// Asks the brokers, again and again while they are down.
-    async fn ask<T: Send + 'static>(
-        &self,
-        doing: &str,
-        call: impl Fn(&Client) -> KafkaResult<T> + Clone + Send + 'static,
-    ) -> Result<T> {
-        self.ask_with(&self.asking, doing, call).await
-    }
-
-    async fn ask_with<T: Send + 'static>(
-        &self,
-        client: &Arc<Client>,
-        doing: &str,
-        call: impl Fn(&Client) -> KafkaResult<T> + Clone + Send + 'static,
-    ) -> Result<T> {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let (client, call) = (Arc::clone(client), call.clone());
-            let asked = tokio::task::spawn_blocking(move || {
-                let answer = call(&client);
-                client::drain(&client, answer.is_err());
-                answer
-            });
-            let answer = asked
-                .await
-                .map_err(|e| SourceError::Internal { source_name: self.name.clone(), what: e.to_string() })?;
-            let outage = &self.context.outage;
-            match answer {
-                Ok(answer) => {
-                    outage.is_over();
-                    return Ok(answer);
-                }
-                Err(error) if is_passing(&error) => {
-                    if let Some(refusal) = outage.refusal() {
-                        let why = outage.trouble().map(|t| format!(" ({t})")).unwrap_or_default();
-                        return Err(SourceError::kafka(format!("{doing} from {}{why}", self.brokers), refusal));
-                    }
-                    outage.begins(&error.to_string());
-                }
-                Err(error) => return Err(SourceError::kafka(format!("{doing} from {}", self.brokers), error)),
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+            informant: Arc::default(),
+        };
+        let group_id = options.group_id(pipeline);
+        let (topic_ids, fetching) = (BTreeMap::new(), None);
+        Ok(Self { options, group_id, prefetch_bytes, context, asker, buffer, topic_ids, fetching })
     }
 
     async fn topics(&self) -> Result<BTreeMap<String, i32>> {
         let selection = self.options.selection.clone();
-        self.ask("learn the topics", move |client| client::topics(client, &selection)).await
-    }
-
-    /// The ids that the topics `names` have now; one that is gone, or has none, is left out.
-    async fn ids_now(&self, names: BTreeSet<String>) -> Result<BTreeMap<String, String>> {
-        if names.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let informant = Arc::clone(&self.informant);
-        self.ask("learn the topics' ids", move |client| {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            informant.topic_ids(client, &names)
-        })
-        .await
+        self.asker.ask("learn the topics", move |client| client::topics(client, &selection)).await
     }
 
     /// Takes note of the ids of topics that were not heard of before.
     async fn learn_ids(&mut self, names: impl Iterator<Item = &String> + Send) -> Result<()> {
         let new: BTreeSet<String> = names.filter(|name| !self.topic_ids.contains_key(*name)).cloned().collect();
         if !new.is_empty() {
-            let found = self.ids_now(new).await?;
+            let found = self.asker.ids_now(new).await?;
             self.topic_ids.extend(found);
         }
         Ok(())
     }
 
-    /// Makes sure that the topics of `ids` are still those that this source began to read. One that is gone is not
-    /// another one: what was fetched of it is its own.
-    async fn check_ids(&self, ids: impl Iterator<Item = &PartitionId> + Send) -> Result<()> {
-        let known = ids.filter(|id| self.topic_ids.contains_key(&id.topic)).map(|id| id.topic.clone()).collect();
-        for (topic, now) in self.ids_now(known).await? {
-            match self.topic_ids.get(&topic) {
-                Some(before) if *before != now => {
-                    let (source_name, before) = (self.name.clone(), before.clone());
-                    return Err(SourceError::MadeAnew { source_name, topic, before, now });
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+    /// That the topics of `ids` are still those that this source began to read.
+    fn proof<'a>(&self, ids: impl Iterator<Item = &'a PartitionId>) -> Proof {
+        let known = ids.filter_map(|id| self.topic_ids.get_key_value(&id.topic)).map(|(t, i)| (t.clone(), i.clone()));
+        Proof::new(self.asker.clone().check_ids(known.collect()))
     }
 
     async fn selected(&self) -> Result<BTreeSet<PartitionId>> {
         let found = self.topics().await?;
-        self.options.selection.select(&self.name, &self.brokers, &found)
+        self.options.selection.select(&self.asker.source, &self.asker.brokers, &found)
     }
 
     /// Asks for the ends of `ids` beside all else, once: nobody waits, and a broker that does not answer is none's trouble.
     /// librdkafka does not always go on after a broker was away; an end that is ahead of what it reports makes the fetcher
     /// assign the partition anew.
     fn refresh_ends(&self, ids: BTreeSet<PartitionId>) {
-        let (client, ends) = (Arc::clone(&self.asking), self.buffer.ends());
+        let (client, ends) = (Arc::clone(&self.asker.client), self.buffer.ends());
         tokio::task::spawn_blocking(move || {
             for (id, end) in client::ends(&client, &ids).unwrap_or_default() {
                 ends.learn(&id, end);
@@ -206,7 +126,7 @@ impl KafkaSource {
         let mut pause = FIRST_PAUSE;
         let bounds = loop {
             let selected: BTreeSet<_> = self.selected().await?.into_iter().filter(&wanted).collect();
-            match self.ask("learn the offsets", move |client| client::bounds(client, &selected)).await {
+            match self.asker.ask("learn the offsets", move |client| client::bounds(client, &selected)).await {
                 // Brokers hear of a topic's end, or of its beginning, one after the other: what one lists, the next does
                 // not know. The list is asked for again, and if the topic is gone it says so.
                 Err(SourceError::Kafka { source, .. }) if is_unlisted(&source) => {
@@ -231,15 +151,17 @@ impl KafkaSource {
         // ones may have taken before. The end of the log is what the others see.
         let mut options = self.options.clone();
         options.properties.insert("isolation.level".to_owned(), "read_uncommitted".to_owned());
-        let all = Arc::new(client::create(&self.name, &options, Purpose::Ask, self.context.clone())?);
+        let all = Arc::new(client::create(&self.asker.source, &options, Purpose::Ask, self.context.clone())?);
         let ids: BTreeSet<PartitionId> = self.buffer.there(ends).map(|(id, _)| id.clone()).collect();
-        let bounds = self.ask_with(&all, "learn the offsets", move |client| client::bounds(client, &ids)).await?;
+        let bounds = Asker { client: all, ..self.asker.clone() }
+            .ask("learn the offsets", move |client| client::bounds(client, &ids))
+            .await?;
         check_ends(self.buffer.there(ends), &bounds)
     }
 
     fn begin(&mut self, partitions: usize) -> Result<&Fetching> {
         let purpose = Purpose::Fetch { group_id: &self.group_id, partitions, prefetch_bytes: self.prefetch_bytes };
-        let client = Arc::new(client::create(&self.name, &self.options, purpose, self.context.of_fetching())?);
+        let client = Arc::new(client::create(&self.asker.source, &self.options, purpose, self.context.of_fetching())?);
         let (feeds, new_feeds) = mpsc::channel();
         let fetcher = Fetcher {
             client: Arc::clone(&client),
@@ -250,10 +172,13 @@ impl KafkaSource {
             queues: Vec::new(),
             clock: SystemClock::new(),
         };
-        let thread =
-            std::thread::Builder::new().name(format!("fetch-{}", self.name)).spawn(move || fetcher.run()).map_err(
-                |e| SourceError::Internal { source_name: self.name.clone(), what: format!("no thread to fetch: {e}") },
-            )?;
+        let thread = std::thread::Builder::new()
+            .name(format!("fetch-{}", self.asker.source))
+            .spawn(move || fetcher.run())
+            .map_err(|e| SourceError::Internal {
+                source_name: self.asker.source.clone(),
+                what: format!("no thread to fetch: {e}"),
+            })?;
         self.buffer.set_fetcher(thread.thread().clone());
         Ok(self.fetching.insert(Fetching { client, feeds, thread }))
     }
@@ -262,12 +187,13 @@ impl KafkaSource {
 #[async_trait]
 impl Source for KafkaSource {
     fn name(&self) -> &str {
-        &self.name
+        &self.asker.source
     }
 
     async fn identity(&mut self) -> Result<LogIdentity> {
         let selected = self.selected().await?;
         let log = self
+            .asker
             .ask("learn the cluster's id", |client| Ok(client.client().fetch_cluster_id(client::PATIENCE)))
             .await?
             .unwrap_or_default();
@@ -289,7 +215,7 @@ impl Source for KafkaSource {
 
     async fn starting_offsets(&mut self) -> Result<BTreeMap<PartitionId, i64>> {
         let bounds = self.bounds().await?;
-        self.options.starting_offsets.resolve(&self.name, &bounds)
+        self.options.starting_offsets.resolve(&self.asker.source, &bounds)
     }
 
     async fn start(&mut self, positions: &BTreeMap<PartitionId, i64>) -> Result<()> {
@@ -306,7 +232,7 @@ impl Source for KafkaSource {
         let Some(fetching) = &self.fetching else { return Ok(()) };
         for feed in self.buffer.begin(positions, self.options.fail_on_data_loss)? {
             fetching.feeds.send(feed).map_err(|_| SourceError::Internal {
-                source_name: self.name.clone(),
+                source_name: self.asker.source.clone(),
                 what: "the thread that fetches has ended".to_owned(),
             })?;
         }
@@ -328,8 +254,7 @@ impl Source for KafkaSource {
             self.check_positions(&ranges.iter().map(|(id, range)| (id.clone(), range.to)).collect()).await?;
         }
         let taken = self.buffer.take(ranges).await?;
-        self.check_ids(ranges.keys()).await?;
-        Ok(taken)
+        Ok(Taken { proof: self.proof(ranges.keys()), ..taken })
     }
 
     async fn committed(&mut self, ends: &BTreeMap<PartitionId, i64>) -> Result<()> {

@@ -1,0 +1,89 @@
+//! Questions to the brokers, asked again and again while they are down, and what is known of topics by them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::error::KafkaResult;
+
+use super::client::{self, Client, Informant, Outage};
+use crate::error::{Result, SourceError, is_passing};
+
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Who asks. Clones ask through the same client.
+#[derive(Clone)]
+pub(super) struct Asker {
+    pub source: String,
+    pub brokers: String,
+    pub client: Arc<Client>,
+    pub outage: Arc<Outage>,
+    pub informant: Arc<Informant>,
+}
+
+impl Asker {
+    /// What `call` gives, asked again and again while the brokers are down.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        doing: &str,
+        call: impl Fn(&Client) -> KafkaResult<T> + Clone + Send + 'static,
+    ) -> Result<T> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let (client, call) = (Arc::clone(&self.client), call.clone());
+            let asked = tokio::task::spawn_blocking(move || {
+                let answer = call(&client);
+                client::drain(&client, answer.is_err());
+                answer
+            });
+            let answer = asked
+                .await
+                .map_err(|e| SourceError::Internal { source_name: self.source.clone(), what: e.to_string() })?;
+            match answer {
+                Ok(answer) => {
+                    self.outage.is_over();
+                    return Ok(answer);
+                }
+                Err(error) if is_passing(&error) => {
+                    if let Some(refusal) = self.outage.refusal() {
+                        let why = self.outage.trouble().map(|t| format!(" ({t})")).unwrap_or_default();
+                        return Err(SourceError::kafka(format!("{doing} from {}{why}", self.brokers), refusal));
+                    }
+                    self.outage.begins(&error.to_string());
+                }
+                Err(error) => return Err(SourceError::kafka(format!("{doing} from {}", self.brokers), error)),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// The ids that the topics `names` have now; one that is gone, or has none, is left out.
+    pub async fn ids_now(&self, names: BTreeSet<String>) -> Result<BTreeMap<String, String>> {
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let informant = Arc::clone(&self.informant);
+        self.ask("learn the topics' ids", move |client| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            informant.topic_ids(client, &names)
+        })
+        .await
+    }
+
+    /// Makes sure that the topics of `known` still have these ids. One that is gone is not another one: what was fetched
+    /// of it is its own.
+    pub async fn check_ids(self, known: BTreeMap<String, String>) -> Result<()> {
+        for (topic, now) in self.ids_now(known.keys().cloned().collect()).await? {
+            match known.get(&topic) {
+                Some(before) if *before != now => {
+                    let (source_name, before) = (self.source, before.clone());
+                    return Err(SourceError::MadeAnew { source_name, topic, before, now });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
