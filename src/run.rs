@@ -241,7 +241,12 @@ struct StopSignals(Vec<Signal>);
 
 impl StopSignals {
     fn catch() -> Self {
-        Self([SignalKind::interrupt(), SignalKind::terminate()].into_iter().filter_map(|kind| signal(kind).ok()).collect())
+        Self(
+            [SignalKind::interrupt(), SignalKind::terminate()]
+                .into_iter()
+                .filter_map(|kind| signal(kind).ok())
+                .collect(),
+        )
     }
 
     async fn next(&mut self) {
