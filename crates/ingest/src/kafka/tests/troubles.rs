@@ -12,6 +12,7 @@ use super::super::client::{bounds, configure};
 use super::*;
 use crate::SourceError;
 use crate::conformance::{deleted, events_of, expected, id, numbered, ranges, soon, until};
+use crate::error::is_passing;
 
 const EARLIEST: [(&str, &str); 2] = [("subscribe", "t"), ("startingOffsets", "earliest")];
 
@@ -115,7 +116,7 @@ fn overflow(bench: &mut KafkaBench) -> Bounds {
     bench.append("t", 0, numbered(0..300).into_iter().map(large).collect());
     let selected = BTreeSet::from([id("t", 0)]);
     let source = source(bench, &EARLIEST);
-    let held = bounds(&source.asking, &selected).unwrap()[&id("t", 0)];
+    let held = bounds(&source.asker.client, &selected).unwrap()[&id("t", 0)];
     assert!(held.earliest > 10 && held.latest == 300, "{held:?}");
     held
 }
