@@ -201,7 +201,8 @@ fn older(file: &FoundFile, query: &str, records: &Records) -> Result<u64, String
     if batch > records.newest {
         return Err(format!("it is of batch {batch}, and the newest committed is {}", records.newest));
     }
-    if batch >= records.first() {
+    // Of the records before those that are kept, a purge that was cut off may have left some between others that are gone.
+    if batch >= records.kept_from || records.commits.contains_key(&batch) {
         return Err(format!("it says that it is of batch {batch}, whose commit does not name it"));
     }
     Ok(batch)
