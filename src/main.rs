@@ -18,6 +18,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// glibc keeps a heap a thread and gives little of it back: of the memory of a run at full speed a third was unused. Its settings
+/// are in `.cargo/config.toml`; docs/performance.md has the figures.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Avro events in Kafka become bronze, silver and gold Parquet, exactly once, from one SQL file.
 #[derive(Debug, Parser)]
 #[command(name = "sluicebox", version, about, after_help = EXAMPLES)]
