@@ -172,6 +172,7 @@ async fn run_stage(
         data_dir: loaded.data_dir,
         trigger: if live { trigger } else { Trigger::AvailableNow },
         batch_bytes: loaded.settings.batch_bytes,
+        memory_limit: loaded.settings.memory_limit,
         samples: usize::try_from(loaded.settings.dq_samples).unwrap_or(10),
         parquet,
         clock: loaded.clock,

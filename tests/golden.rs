@@ -133,7 +133,7 @@ fn a_golden_file_of_a_newer_version_is_refused_with_its_name_and_nothing_is_chan
         let path = newest(&job.path().join(&name));
         let content = fs::read_to_string(&path).unwrap();
         assert!(content.starts_with("v1 "), "{}", path.display());
-        fs::write(&path, content.replacen("v1 ", "v2 ", 1)).unwrap();
+        fs::write(&path, content.replacen("v1 ", "v9 ", 1)).unwrap();
         let before = files(job.path());
         let output = job.run(&["run", PIPELINE, "--trigger", "available-now"]);
         let said = support::text(&output.stderr);

@@ -1,5 +1,7 @@
 -- Every operator, over a topic that two sources read, with rows of every fate.
 SET 'pipeline.name' = 'crash';
+-- So little that deduplication folds its keys into segments in every batch, and looks for copies there.
+SET 'memory.limit' = '4 KiB';
 
 CREATE TABLE sales_events USING kafka OPTIONS (
   'subscribe' = 'sales.events.v1', 'value.format' = 'avro', 'startingOffsets' = 'earliest', 'maxOffsetsPerTrigger' = '180');

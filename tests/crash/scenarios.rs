@@ -158,7 +158,8 @@ pub fn all() -> Vec<Scenario> {
     old.ok(&run("pipeline.sql", &small));
     produce(&old, 70, 6);
     let purge = run("pipeline.sql", &small);
-    let purge = Scenario::new("purge", old, purge.clone(), purge).focus(&["purge."]);
+    // So many batches that segments are merged, too.
+    let purge = Scenario::new("purge", old, purge.clone(), purge).focus(&["purge.", "segment."]);
 
     let failing = run("failing.sql", &[]);
     let failing = Scenario::new("failing", World::copy_of(&log), failing.clone(), failing).focus(&["failed."]);

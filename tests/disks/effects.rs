@@ -84,7 +84,7 @@ fn fail_at(scene: &Scene, name: &str, errno: &str, way_out: &str, at: u64, for_g
 
 #[test]
 fn a_disk_that_fails_stops_the_run_by_name_and_loses_nothing() {
-    let scene = Scene::new(300, 450, 150);
+    let scene = Scene::new(300, 450, 150, &[]);
     let effects = effects(&scene);
     assert!(effects.len() > 40, "{} effects: {effects:?}", effects.len());
     let mut random = SmallRng::seed_from_u64(seed());
@@ -112,7 +112,7 @@ fn a_disk_that_fails_stops_the_run_by_name_and_loses_nothing() {
 
 #[test]
 fn a_sync_that_failed_is_never_taken_for_one_that_worked() {
-    let scene = Scene::new(300, 450, 150);
+    let scene = Scene::new(300, 450, 150, &[]);
     for name in ["commit.sync", "commit.sync_folder", "offsets.sync", "state.sync", "stage.sync", "publish.sync_folder"]
     {
         assert!(fail_at(&scene, name, "EIO", "kernel's log", 1, false), "{name}: the run went on after a failed sync");

@@ -11,7 +11,7 @@ use crate::support::text;
 const CHECKPOINT: &str = "checkpoints/revenue_5m";
 
 fn scene() -> Scene {
-    Scene::new(900, 600, 150)
+    Scene::new(900, 600, 150, &[])
 }
 
 /// Fails with `code`, the message has all of `words`.

@@ -39,8 +39,9 @@ fn current_files(scene: &Scene) -> BTreeSet<PathBuf> {
     let content = String::from_utf8(scene.files()[&root.join(format!("commits/{commit}"))].clone()).unwrap();
     let record: serde_json::Value = serde_json::from_str(content.split_once('\n').unwrap().1).unwrap();
     for state in record["state"].as_object().unwrap().values() {
-        let deltas = state["deltas"].as_array().unwrap().iter().chain([&state["snapshot"]]);
-        current.extend(deltas.filter_map(|f| f["path"].as_str()).map(|path| root.join(path)));
+        let segments = state["segments"].as_array().into_iter().flatten();
+        let files = state["deltas"].as_array().unwrap().iter().chain([&state["snapshot"]]).chain(segments);
+        current.extend(files.filter_map(|f| f["path"].as_str()).map(|path| root.join(path)));
     }
     // A mark counts when there are files beside it.
     for mark in scene.files().keys().filter(|p| p.ends_with("_sluicebox_owner")) {
@@ -179,21 +180,23 @@ fn walk(scene: &Scene, wanted: impl Fn(&Path) -> bool, samples: usize) -> usize 
 
 #[test]
 fn a_damaged_file_of_the_checkpoint_stops_the_run_by_name_or_does_no_harm() {
-    // More than a hundred batches, so that there is a snapshot of the state and the purge has been.
-    let scene = Scene::new(1_060, 40, 10);
+    // More than a hundred batches, so that there is a snapshot of the state and the purge has been; and so little memory
+    // that there are segments.
+    let scene = Scene::new(1_060, 40, 10, &["--set", "memory.limit=20 KiB"]);
     let kinds = by_kind(&scene, |p| p.starts_with(CHECKPOINT));
     let names: BTreeSet<&str> = kinds.keys().map(|k| k.name).collect();
     assert_eq!(
         Vec::from_iter(names),
-        ["commit", "epoch", "lock", "metadata", "pipeline", "plan", "reader", "start", "state"]
+        ["commit", "epoch", "lock", "metadata", "pipeline", "plan", "reader", "start", "state", "state segment"]
     );
-    let snapshots = scene.files().keys().filter(|p| p.to_string_lossy().ends_with(".snapshot.arrow")).count();
-    assert!(snapshots >= 2, "{snapshots} snapshots");
+    let of = |end: &str| scene.files().keys().filter(|p| p.to_string_lossy().ends_with(end)).count();
+    let (snapshots, segments) = (of(".snapshot.arrow"), of(".segment"));
+    assert!(snapshots >= 1 && segments >= 3, "{snapshots} snapshots, {segments} segments");
     println!("{} damages", walk(&scene, |p| p.starts_with(CHECKPOINT), 2));
 }
 
 #[test]
 fn a_damaged_file_of_the_log_or_the_marks_stops_the_run_by_name_or_does_no_harm() {
-    let scene = Scene::new(1_000, 300, 200);
+    let scene = Scene::new(1_000, 300, 200, &[]);
     println!("{} damages", walk(&scene, |p| !p.starts_with(CHECKPOINT), 2));
 }

@@ -23,11 +23,11 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// A run over `first` events in batches of about `cut`; then `more` events wait to be read.
-    pub fn new(first: u64, more: u64, cut: u32) -> Self {
+    /// A run over `first` events in batches of about `cut`, with `options`; then `more` events wait to be read.
+    pub fn new(first: u64, more: u64, cut: u32, options: &[&str]) -> Self {
         let job = Workspace::new();
         job.produce(first, 4);
-        run_ok(&job, cut);
+        run_ok(&job, cut, options);
         job.produce(more, 5);
         Self::of(job)
     }
@@ -97,8 +97,8 @@ impl Scene {
     }
 }
 
-fn run_ok(job: &Workspace, cut: u32) {
-    job.run_to_end(&["--set", &format!("sales_events.maxOffsetsPerTrigger={cut}")]);
+fn run_ok(job: &Workspace, cut: u32, options: &[&str]) {
+    job.run_to_end(&[&["--set", &format!("sales_events.maxOffsetsPerTrigger={cut}")], options].concat());
 }
 
 fn difference(expected: &Tables, found: &Tables) -> String {

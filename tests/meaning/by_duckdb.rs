@@ -103,7 +103,13 @@ fn every_table_is_what_a_query_by_hand_gives_in_duckdb() {
             let steps = steps(seed + 10 * u64::try_from(at).unwrap());
             let world = World::new();
             world.append(&steps);
-            let cut = Cut { max_offsets: Some(37 + 40 * seed), batch_bytes: 1 << 20, threads: 1, cancels: vec![30] };
+            let cut = Cut {
+                max_offsets: Some(37 + 40 * seed),
+                batch_bytes: 1 << 20,
+                memory_limit: 1 << 10,
+                threads: 1,
+                cancels: vec![30],
+            };
             let job = world.job(0);
             job.run(&sql(case), &cut);
             let db = database(&steps);

@@ -33,6 +33,8 @@ pub struct Cut {
     pub max_offsets: Option<u64>,
     /// `batch.bytes`.
     pub batch_bytes: u64,
+    /// `memory.limit`: with little, state is folded into segments in each batch.
+    pub memory_limit: u64,
     /// Worker threads; 1 is the thread of the test itself.
     pub threads: usize,
     /// After how often the run has been woken up it is dropped where it stands, and started again.
@@ -44,8 +46,16 @@ pub fn cut() -> impl Strategy<Value = Cut> {
     let offsets = prop_oneof![2 => Just(None), 3 => (3u64..60).prop_map(Some)];
     let bytes = prop_oneof![3 => Just(16u64 << 20), 1 => 200u64..3000];
     let cancels = prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(1u32..90, 1..3)];
-    (offsets, bytes, prop::sample::select(vec![1usize, 4]), cancels)
-        .prop_map(|(max_offsets, batch_bytes, threads, cancels)| Cut { max_offsets, batch_bytes, threads, cancels })
+    let limit = prop::sample::select(vec![256u64 << 20, 10 << 10, 1 << 10]);
+    (offsets, bytes, limit, prop::sample::select(vec![1usize, 4]), cancels).prop_map(
+        |(max_offsets, batch_bytes, memory_limit, threads, cancels)| Cut {
+            max_offsets,
+            batch_bytes,
+            memory_limit,
+            threads,
+            cancels,
+        },
+    )
 }
 
 /// A folder with a topic and a registry; removed at the end.
@@ -199,6 +209,7 @@ impl Job {
             data_dir: self.dir.join("data"),
             trigger: Trigger::AvailableNow,
             batch_bytes: cut.batch_bytes,
+            memory_limit: cut.memory_limit,
             samples: 3,
             parquet: BTreeMap::new(),
             clock,

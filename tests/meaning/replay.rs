@@ -17,8 +17,13 @@ pub fn check(job: &Job, sql: &str, cut: &Cut) {
     }
     std::fs::remove_file(job.checkpoint().root().join(format!("commits/{}", commit.batch_id))).unwrap();
     // Other threads, other buffers; and no cancelling, which was tried before.
-    let other =
-        Cut { threads: 5 - cut.threads, batch_bytes: cut.batch_bytes + 1000, max_offsets: None, cancels: Vec::new() };
+    let other = Cut {
+        threads: 5 - cut.threads,
+        batch_bytes: cut.batch_bytes + 1000,
+        memory_limit: if cut.memory_limit > 1 << 20 { 1 << 10 } else { 256 << 20 },
+        max_offsets: None,
+        cancels: Vec::new(),
+    };
     job.run(sql, &other);
     let again = job.checkpoint().commit(commit.batch_id).unwrap();
     assert_eq!(named(&commit), named(&again), "the files that a replayed batch commits");

@@ -1,5 +1,5 @@
 //! How every small file that Sluicebox reads back is wrapped, so that it can tell whether it is whole and whether this
-//! version understands it: a first line `v1 <checksum>`, then the content, which is JSON.
+//! version understands it: a first line `v<version> <checksum>`, then the content, which is JSON.
 //!
 //! The checksum is over everything after the first line feed. Within a version a reader passes over fields that it does
 //! not know and gives those that are missing the value that their description says; what an older reader must not pass
@@ -12,16 +12,24 @@ use serde::de::DeserializeOwned;
 
 use crate::durable;
 
-/// The version that this code writes, and the newest that it reads.
+/// The version that files have which say nothing that version 1 could not say.
 pub const VERSION: u32 = 1;
+
+/// The newest version that this code reads. It writes it where a reader of an older one must not pass over a field.
+pub const NEWEST: u32 = 2;
 
 /// Why a file's content cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Broken {
     /// It is not as it was written: torn, changed, or not such a file at all. The text says what is wrong.
     Damaged(String),
-    /// A newer Sluicebox wrote it, in this version of the format.
-    Newer(u32),
+    /// A newer Sluicebox wrote it.
+    Newer {
+        /// The version of the format that it has.
+        found: u32,
+        /// The newest version of this format that this Sluicebox reads.
+        reads: u32,
+    },
 }
 
 impl fmt::Display for Broken {
@@ -29,9 +37,9 @@ impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Damaged(why) => f.write_str(why),
-            Self::Newer(version) => write!(
+            Self::Newer { found, reads } => write!(
                 f,
-                "it is of format version {version}, and this Sluicebox ({}) reads versions up to {VERSION}: a newer \
+                "it is of format version {found}, and this Sluicebox ({}) reads versions up to {reads}: a newer \
                  Sluicebox wrote it. Go on with that one, or a later one; nothing has been changed",
                 env!("CARGO_PKG_VERSION")
             ),
@@ -48,9 +56,18 @@ fn damaged(why: impl Into<String>) -> Broken {
 /// # Errors
 /// When the value cannot be written as JSON, which is a bug.
 pub fn seal<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    seal_as(VERSION, value)
+}
+
+/// [`seal`] in a version of one's own, at most [`NEWEST`].
+///
+/// # Errors
+/// When the value cannot be written as JSON, which is a bug.
+pub fn seal_as<T: Serialize>(version: u32, value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    debug_assert!((1..=NEWEST).contains(&version), "what is written must be readable");
     let mut body = serde_json::to_vec_pretty(value)?;
     body.push(b'\n');
-    let mut content = format!("v{VERSION} {}\n", durable::checksum(&body)).into_bytes();
+    let mut content = format!("v{version} {}\n", durable::checksum(&body)).into_bytes();
     content.extend_from_slice(&body);
     Ok(content)
 }
@@ -72,10 +89,10 @@ fn body(content: &[u8]) -> Result<&[u8], Broken> {
         .and_then(|(version, checksum)| Some((version.parse::<u32>().ok()?, checksum)))
         .ok_or_else(|| damaged("its first line is not `v<version> <checksum>`"))?;
     match version {
-        VERSION if checksum == durable::checksum(body) => Ok(body),
-        VERSION => Err(damaged("its checksum does not fit its content, so it was changed or cut short")),
         0 => Err(damaged("it says that it is of format version 0, which there never was")),
-        newer => Err(Broken::Newer(newer)),
+        found if found > NEWEST => Err(Broken::Newer { found, reads: NEWEST }),
+        _ if checksum == durable::checksum(body) => Ok(body),
+        _ => Err(damaged("its checksum does not fit its content, so it was changed or cut short")),
     }
 }
 
@@ -145,11 +162,20 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_refused_before_its_content_is_looked_at_and_the_way_out_is_named() {
-        let found = unseal::<Old>(b"v2 whatever it may be\nnot even JSON").unwrap_err();
-        assert_eq!(found, Broken::Newer(2));
-        assert!(found.to_string().contains("newer Sluicebox") && found.to_string().contains("up to 1"), "{found}");
+        let found = unseal::<Old>(b"v3 whatever it may be\nnot even JSON").unwrap_err();
+        assert_eq!(found, Broken::Newer { found: 3, reads: 2 });
+        assert!(found.to_string().contains("newer Sluicebox") && found.to_string().contains("up to 2"), "{found}");
         for wrong in ["", "v1", "v1\n", "v0 x\n{}", "v99999999999 x\n{}", "w1 x\n{}", "v-1 x\n", "\n\n"] {
             assert!(matches!(unseal::<Old>(wrong.as_bytes()), Err(Broken::Damaged(_))), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn every_version_up_to_the_newest_is_read() {
+        for version in 1..=NEWEST {
+            let content = seal_as(version, &Old { n: 7 }).unwrap();
+            assert!(content.starts_with(format!("v{version} ").as_bytes()));
+            assert_eq!(unseal::<Old>(&content).unwrap(), Old { n: 7 });
         }
     }
 

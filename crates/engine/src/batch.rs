@@ -90,7 +90,7 @@ impl Engine {
         // After all that is to be staged, since threads take up work in the order in which it came.
         // What goes wrong with the next batch ends the run when this one is safe.
         let ahead = unless_left(stop, self.look_ahead()).await;
-        let state = self.write_state(&offsets, &mut changes)?;
+        let state = self.write_state(&offsets, &mut changes).await?;
         let files = staged(staging).await?;
         // Staged files are nothing yet; from here on the events are taken for those of the topic.
         let Some(proven) = unless_left(stop, proven(proofs)).await else { return Ok(None) };
@@ -168,23 +168,18 @@ impl Engine {
             .push(tokio::task::spawn_blocking(move || job.stage(&BatchKey { batch_id, query_id: &query_id, epoch })));
     }
 
-    /// Writes what the batch changed in each operator; now and then the whole state, so that a restart reads little.
-    fn write_state(
+    /// Writes what the batch changed in each operator, and names what was folded meanwhile: so that a restart reads little,
+    /// and the state may be larger than memory.
+    async fn write_state(
         &mut self,
         offsets: &Offsets,
         changes: &mut [OperatorChange],
     ) -> Result<BTreeMap<String, OperatorState>, EngineError> {
         let mut states = self.last.as_ref().map(|c| c.state.clone()).unwrap_or_default();
-        for change in changes {
-            let state = states.entry(change.id.clone()).or_default();
-            state.fingerprint.clone_from(&change.fingerprint);
-            let snapshot =
-                if state_writer::wants_snapshot(state) { Some(self.runner.snapshot(&change.id)?) } else { None };
-            let started = self.config.clock.monotonic();
-            let batch = (offsets.batch_id, self.lock.epoch.epoch);
-            state_writer::write(&self.config.checkpoint, batch, change, snapshot, state)?;
-            change.commit = self.config.clock.monotonic().saturating_sub(started);
-        }
+        let batch = (offsets.batch_id, self.lock.epoch.epoch);
+        let (checkpoint, clock) = (&self.config.checkpoint, self.config.clock.as_ref());
+        let (runner, segments) = (&mut self.runner, &mut self.segments);
+        state_writer::write(checkpoint, batch, runner, changes, segments, &mut states, clock).await?;
         Ok(states)
     }
 

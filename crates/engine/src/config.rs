@@ -68,6 +68,8 @@ pub struct Config {
     pub trigger: Trigger,
     /// `batch.bytes`.
     pub batch_bytes: u64,
+    /// `memory.limit`: bytes of memory for the state of all operators.
+    pub memory_limit: u64,
     /// The most rows of an expectation that a batch keeps as samples.
     pub samples: usize,
     /// How the files of each table are written, by table.

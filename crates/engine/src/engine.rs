@@ -20,7 +20,8 @@ use crate::graph::{ClauseSettings, Runner};
 use crate::outputs::Outputs;
 use crate::read::Ahead;
 use crate::report::Identity;
-use crate::{presence, refresh, topics};
+use crate::segments::Segments;
+use crate::{presence, refresh, state_writer, topics};
 
 /// A pipeline that holds its checkpoint and is ready to run.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct Engine {
     pub(crate) outputs: Outputs,
     pub(crate) publisher: Publisher,
     pub(crate) runner: Runner,
+    /// State that is on its way to disk.
+    pub(crate) segments: Segments,
     /// The first offset not read, by partition.
     pub(crate) positions: BTreeMap<PartitionId, i64>,
     /// The newest commit.
@@ -141,6 +144,7 @@ impl Engine {
         let fill_end = adopt::fill_end(&config.change.stage, &config.sources, last.as_ref());
         Ok(Self {
             adopted,
+            segments: Segments::new(config.memory_limit),
             config,
             lock,
             _held: held,
@@ -253,22 +257,7 @@ pub(crate) fn new_runner(config: &Config) -> Result<Runner, EngineError> {
 /// Puts the operators and watermarks back as of `commit`.
 fn restore(config: &Config, runner: &mut Runner, commit: &Commit, adopted: &Adopted) -> Result<(), EngineError> {
     runner.restore_watermarks(&commit.watermarks);
-    for (id, fingerprint) in runner.fingerprints() {
-        // An operator that the commit does not know belongs to a table that was added since: it starts empty.
-        let Some(state) = commit.state.get(&id) else { continue };
-        if state.fingerprint != fingerprint {
-            return Err(EngineError::OtherState { operator: id });
-        }
-        let mut batches = Vec::new();
-        for file in state.snapshot.iter().chain(&state.deltas) {
-            batches.extend(config.checkpoint.read_state(&id, file)?);
-        }
-        match adopted.filled.get(&id) {
-            Some(watermark) => runner.restore_at(&id, batches, *watermark)?,
-            None => runner.restore(&id, batches)?,
-        }
-    }
-    Ok(())
+    state_writer::read(&config.checkpoint, runner, &commit.state, &adopted.filled)
 }
 
 /// A run acts on no record of a later run: it has been passed.

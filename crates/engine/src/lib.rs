@@ -37,7 +37,8 @@ mod read;
 mod refresh;
 pub mod report;
 pub mod run;
-mod state_writer;
+pub mod segments;
+pub mod state_writer;
 mod topics;
 pub mod verify;
 

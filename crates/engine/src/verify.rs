@@ -81,9 +81,13 @@ fn show_commit(f: &mut fmt::Formatter<'_>, commit: &Commit) -> fmt::Result {
         writeln!(f, "  watermark {clause} {w}")?;
     }
     for (operator, state) in &commit.state {
-        let bytes: u64 = state.snapshot.iter().chain(&state.deltas).map(|file| file.bytes).sum();
+        let bytes: u64 = state.files().map(|file| file.bytes).sum();
+        let segments = match state.segments.len() {
+            0 => String::new(),
+            n => format!("{n} segments and "),
+        };
         let snapshot = if state.snapshot.is_some() { "snapshot and " } else { "" };
-        writeln!(f, "  state     {operator}: {snapshot}{} deltas, {bytes} bytes", state.deltas.len())?;
+        writeln!(f, "  state     {operator}: {segments}{snapshot}{} deltas, {bytes} bytes", state.deltas.len())?;
     }
     Ok(())
 }

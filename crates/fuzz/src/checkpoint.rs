@@ -80,6 +80,9 @@ fn in_place(name: &str, content: &[u8]) {
         assert!(!verdict.to_string().is_empty());
     }
     if let Ok(commit) = checkpoint.commit(0) {
+        for segment in commit.state.values().flat_map(|state| &state.segments) {
+            drop(checkpoint.open_segment(segment));
+        }
         let state = commit.state.into_iter();
         for (operator, file) in
             state.flat_map(|(op, s)| s.snapshot.into_iter().chain(s.deltas).map(move |f| (op.clone(), f)))

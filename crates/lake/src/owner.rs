@@ -199,7 +199,7 @@ pub fn read(location: &Path) -> Result<Option<Owner>> {
     let Some(content) = durable::read(What::Owner, &path)? else { return Ok(None) };
     sealed::unseal(&content).map(Some).map_err(|broken| match broken {
         Broken::Damaged(reason) => LakeError::DamagedOwner { path, reason },
-        Broken::Newer(_) => LakeError::NewerOwner { path, what: broken },
+        Broken::Newer { .. } => LakeError::NewerOwner { path, what: broken },
     })
 }
 

@@ -1,13 +1,16 @@
 //! The suite that every operator must pass: whatever it is restored from, and whenever, it goes on as if nothing had
 //! happened.
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 
 use crate::operator::Operator;
+use crate::segment::{Segment, SegmentContent, SegmentFile, Work};
 
 /// One batch of a scenario: the rows that are not late, and W at its end: once known it stays known.
 #[derive(Debug, Clone)]
@@ -55,6 +58,140 @@ pub(crate) async fn conforms<O: Operator>(make: impl Fn() -> O, scenario: &[Batc
         }
     }
     story.into_iter().flat_map(|did| did.processed.into_iter().chain(did.closed)).collect()
+}
+
+/// Runs `scenario` through an operator whose state is folded, merged and evicted as `chores` say, a byte a batch, over and
+/// over; and through others that are restored after each batch from the segments and deltas that a commit would name. What
+/// they put out must be what one gives that has all in memory.
+pub(crate) async fn conforms_on_disk<O: Operator>(make: impl Fn() -> O, scenario: &[Batch], chores: &[u8]) {
+    let (mut plain, mut expected) = (make(), Vec::new());
+    for batch in scenario {
+        expected.push(step(&mut plain, batch).await.shown());
+    }
+    let (mut live, mut disk, mut commits) = (make(), Disk::default(), Vec::new());
+    for (at, batch) in scenario.iter().enumerate() {
+        let did = step(&mut live, batch).await;
+        disk.deltas.extend(did.delta.clone());
+        disk.settle(&mut live, chores[at % chores.len()]);
+        assert_eq!(did.shown(), expected[at], "batch {at}, never restored");
+        commits.push((disk.segments.clone(), disk.deltas.clone()));
+    }
+    for (restored_after, (segments, deltas)) in commits.into_iter().enumerate() {
+        let mut other = make();
+        let from = deltas.iter().map(through_a_file).collect();
+        let restored = other.restore(from, scenario[restored_after].watermark);
+        let restored = restored.and_then(|()| other.attach(segments.clone()));
+        assert!(restored.is_ok(), "{restored:?}");
+        let mut disk = Disk { segments, deltas, ..Disk::default() };
+        for (at, batch) in scenario.iter().enumerate().skip(restored_after + 1) {
+            let did = step(&mut other, batch).await;
+            disk.deltas.extend(did.delta.clone());
+            disk.settle(&mut other, chores[at % chores.len()]);
+            assert_eq!(did.shown(), expected[at], "batch {at}, restored after {restored_after}");
+        }
+    }
+}
+
+impl Did {
+    /// What others see of it: not how the state is held.
+    fn shown(self) -> Self {
+        Self { delta: None, snapshot: Vec::new(), rows: 0, ..self }
+    }
+}
+
+/// What the engine does with segments: what the newest commit names, and the work that is under way.
+#[derive(Default)]
+struct Disk {
+    segments: Vec<Segment>,
+    deltas: Vec<RecordBatch>,
+    fold: Option<(Work, usize)>,
+    merge: Option<Work>,
+    named: usize,
+}
+
+impl Disk {
+    /// After a batch. Bits of `chores`: 0 adopts what is under way, 1 folds, 2 merges, 3 adopts that at once, 4 evicts.
+    fn settle(&mut self, operator: &mut impl Operator, chores: u8) {
+        let chore = |bit: u8| chores & (1 << bit) != 0;
+        self.release(operator);
+        if chore(0) {
+            self.adopt(operator);
+        }
+        if chore(1) && self.fold.is_none() && (operator.has_segments() || operator.foldable_bytes() > 0) {
+            match operator.fold().unwrap_or_else(|e| unreachable!("fold: {e}")) {
+                Some(work) => self.fold = Some((work, self.deltas.len())),
+                None => self.deltas.clear(),
+            }
+        }
+        if chore(2) && self.merge.is_none() {
+            self.merge = operator.merge().unwrap_or_else(|e| unreachable!("merge: {e}"));
+        }
+        if chore(3) || self.fold.as_ref().map(|(work, _)| work).into_iter().chain(&self.merge).any(|work| work.wait) {
+            self.adopt(operator);
+        }
+        if chore(4) {
+            operator.evict();
+        }
+        self.release(operator);
+    }
+
+    fn release(&mut self, operator: &mut impl Operator) {
+        let gone = operator.release();
+        self.segments.retain(|segment| !gone.iter().any(|name| name == segment.file.name()));
+    }
+
+    fn adopt(&mut self, operator: &mut impl Operator) {
+        if let Some((work, deltas)) = self.fold.take() {
+            let segment = self.write(work.content);
+            self.deltas.drain(..deltas);
+            self.segments.extend(segment.clone());
+            operator.adopt(segment, &[]).unwrap_or_else(|e| unreachable!("adopt: {e}"));
+        }
+        if let Some(work) = self.merge.take() {
+            let segment = self.write(work.content);
+            let is_old = |segment: &Segment| work.replaces.iter().any(|name| name == segment.file.name());
+            let at = self.segments.iter().position(is_old).unwrap_or(0);
+            self.segments.retain(|segment| !is_old(segment));
+            self.segments.splice(at..at, segment.clone());
+            operator.adopt(segment, &work.replaces).unwrap_or_else(|e| unreachable!("adopt: {e}"));
+        }
+    }
+
+    fn write(&mut self, content: Box<dyn SegmentContent>) -> Option<Segment> {
+        self.named += 1;
+        // A restored operator names others: as the epoch does it.
+        stored(&format!("{}-{:p}", self.named, &raw const *self), content)
+    }
+}
+
+/// A file that is in memory.
+#[derive(Debug)]
+pub(crate) struct MemoryFile {
+    pub name: String,
+    pub content: Vec<u8>,
+}
+
+impl SegmentFile for MemoryFile {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        let from = usize::try_from(at).unwrap_or(usize::MAX);
+        let bytes = self.content.get(from..from.saturating_add(buffer.len()));
+        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+/// The segment that comes of `content`.
+pub(crate) fn stored(name: &str, content: Box<dyn SegmentContent>) -> Option<Segment> {
+    let mut data = Vec::new();
+    let written = content.write(&mut data).unwrap_or_else(|e| unreachable!("write: {e}"));
+    let data_bytes = data.len() as u64;
+    let file = Arc::new(MemoryFile { name: name.to_owned(), content: data });
+    let segment = Segment { file, data_bytes, tail: Buffer::from_vec(written.tail), rows: written.rows };
+    (written.rows > 0).then_some(segment)
 }
 
 async fn step<O: Operator>(operator: &mut O, batch: &Batch) -> Did {

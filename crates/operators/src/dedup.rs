@@ -11,7 +11,13 @@
 //! Keys are forgotten by buckets of kept event times, when the whole bucket is that old. Without a watermark keys are
 //! kept for ever, and event times are not looked at.
 //!
-//! State: rows of (key, event time), see [`State`]. A later row of a key replaces the earlier one.
+//! State: rows of (key, event time), see [`State`]. A later row of a key replaces the earlier one; it also has the later
+//! time, for it would be a copy else.
+//!
+//! Keys are in memory until they are folded into a segment ([`crate::segment`]). A batch's keys are looked for in memory,
+//! then, all together, in the segments from the newest to the oldest: first in their filters, which are in memory, then in
+//! the blocks of the file that may have them. The first that is found is the latest. A segment goes when all that it has is
+//! forgotten, and merging leaves out what is.
 
 use std::sync::Arc;
 
@@ -29,12 +35,17 @@ use crate::error::{Error, Result};
 use crate::keys;
 use crate::operator::{Operator, Processed, State, Step};
 use crate::order::in_offset_order;
+use crate::segment::{Segment, Work};
 
+mod file;
+mod filter;
+mod levels;
 mod memory;
 #[cfg(test)]
 mod tests;
 
-use memory::{Entry, Memory};
+use levels::{Fold, Levels};
+use memory::{Entry, Key, Lifetime, Memory};
 
 /// Rows of a snapshot's batches.
 const SNAPSHOT_ROWS: usize = 1 << 17;
@@ -47,8 +58,15 @@ pub struct Dedup {
     delay: Option<i64>,
     schema: SchemaRef,
     fingerprint: String,
+    lifetime: Lifetime,
+    /// What is in no segment.
     memory: Memory,
+    /// What is on its way into one.
+    folding: Option<Arc<Memory>>,
+    levels: Levels,
     gained: Vec<Entry>,
+    /// The highest watermark that it was closed at.
+    watermark: Option<i64>,
 }
 
 impl Dedup {
@@ -73,8 +91,12 @@ impl Dedup {
             delay: node.delay_micros,
             schema: Arc::clone(&node.schema),
             fingerprint: fingerprint(node),
-            memory: Memory::new(node.delay_micros),
+            lifetime: Lifetime::new(node.delay_micros),
+            memory: Memory::new(Lifetime::new(node.delay_micros)),
+            folding: None,
+            levels: Levels::default(),
             gained: Vec::new(),
+            watermark: None,
         })
     }
 
@@ -93,7 +115,33 @@ impl Dedup {
 
     /// Forgets the keys that no row after `watermark` can have as duplicates.
     pub fn close(&mut self, watermark: i64) {
-        self.memory.forget(watermark);
+        self.watermark = self.watermark.max(Some(watermark));
+        self.memory.forget_before(self.forgotten_before());
+    }
+
+    fn forgotten_before(&self) -> i64 {
+        self.watermark.map_or(i64::MIN, |watermark| self.lifetime.forgotten_before(watermark))
+    }
+
+    /// The times that are remembered for `keys` outside of memory; empty when there is nothing.
+    fn elsewhere(&self, keys: &[u128]) -> Result<Vec<Option<i64>>> {
+        if self.levels.is_empty() && self.folding.is_none() {
+            return Ok(Vec::new());
+        }
+        let mut times = vec![None; keys.len()];
+        let mut open = Vec::new();
+        for (row, &key) in (0..).zip(keys) {
+            let key = Key::new(key);
+            if self.memory.get(key).is_some() {
+                continue;
+            }
+            times[row as usize] = self.folding.as_ref().and_then(|memory| memory.get(key));
+            if times[row as usize].is_none() {
+                open.push(row);
+            }
+        }
+        self.levels.find(keys, &mut open, &mut times)?;
+        Ok(times)
     }
 
     fn process_batch(&mut self, batch: &RecordBatch, processed: &mut Processed) -> Result<()> {
@@ -101,6 +149,7 @@ impl Dedup {
             self.keys.iter().map(|name| self.column(batch, name).cloned()).collect::<Result<_>>()?;
         let keys = keys::keys(&self.id, &columns, batch.num_rows())?;
         let times = self.delay.map(|_| self.event_times(batch)).transpose()?;
+        let elsewhere = self.elsewhere(&keys)?;
         let mut keep = BooleanBufferBuilder::new(batch.num_rows());
         for (row, &key) in keys.iter().enumerate() {
             let time = match &times {
@@ -112,7 +161,8 @@ impl Dedup {
                 }
                 Some(times) => times.value(row),
             };
-            let new = self.memory.insert_first(key, time);
+            let key = Key::new(key);
+            let new = self.memory.insert_first(key, time, elsewhere.get(row).copied().flatten());
             keep.append(new);
             if new {
                 self.gained.push(Entry { key, time });
@@ -154,7 +204,7 @@ impl Dedup {
     fn state_batch(&self, entries: &[Entry]) -> Result<RecordBatch> {
         let mut keys = FixedSizeBinaryBuilder::with_capacity(entries.len(), 16);
         for entry in entries {
-            keys.append_value(entry.key.to_be_bytes()).map_err(Error::arrow("write keys"))?;
+            keys.append_value(entry.key.value().to_be_bytes()).map_err(Error::arrow("write keys"))?;
         }
         let times = Int64Array::from_iter_values(entries.iter().map(|entry| entry.time));
         RecordBatch::try_new(self.state_schema(), vec![Arc::new(keys.finish()), Arc::new(times)])
@@ -218,25 +268,72 @@ impl State for Dedup {
         if gained.is_empty() { Ok(None) } else { self.state_batch(&gained).map(Some) }
     }
 
-    /// In the order of buckets, then keys.
+    /// What is in no segment, by key.
     fn snapshot(&self) -> Result<Vec<RecordBatch>> {
-        self.memory.entries().chunks(SNAPSHOT_ROWS).map(|chunk| self.state_batch(chunk)).collect()
+        self.memory.sorted().chunks(SNAPSHOT_ROWS).map(|chunk| self.state_batch(chunk)).collect()
     }
 
     fn restore(&mut self, batches: Vec<RecordBatch>, watermark: Option<i64>) -> Result<()> {
-        self.memory = Memory::new(self.delay);
+        self.memory = Memory::new(self.lifetime);
+        self.folding = None;
+        self.levels = Levels::default();
         self.gained.clear();
+        self.watermark = watermark;
         for batch in &batches {
             let (keys, times) = self.entries(batch)?;
             for (key, &time) in keys.iter().flatten().zip(times.values()) {
                 let bytes = key.try_into().unwrap_or_default();
-                self.memory.replace(u128::from_be_bytes(bytes), time);
+                self.memory.replace(Key::new(u128::from_be_bytes(bytes)), time);
             }
         }
-        if let Some(watermark) = watermark {
-            self.memory.forget(watermark);
-        }
+        self.memory.forget_before(self.forgotten_before());
         Ok(())
+    }
+
+    fn has_segments(&self) -> bool {
+        true
+    }
+
+    fn attach(&mut self, segments: Vec<Segment>) -> Result<()> {
+        segments.into_iter().try_for_each(|segment| self.levels.push(&self.id, segment, None))
+    }
+
+    fn foldable_bytes(&self) -> usize {
+        if self.memory.len() == 0 { 0 } else { self.memory.bytes() }
+    }
+
+    fn fold(&mut self) -> Result<Option<Work>> {
+        if self.folding.is_some() {
+            let detail = "a second fold, before the first was adopted".to_owned();
+            return Err(Error::Input { operator: self.id.clone(), detail });
+        }
+        if self.memory.len() == 0 {
+            return Ok(None);
+        }
+        let memory = Arc::new(std::mem::replace(&mut self.memory, Memory::new(self.lifetime)));
+        self.folding = Some(Arc::clone(&memory));
+        let content = Box::new(Fold { operator: self.id.clone(), memory });
+        Ok(Some(Work { replaces: Vec::new(), content, wait: false }))
+    }
+
+    fn merge(&mut self) -> Result<Option<Work>> {
+        Ok(self.levels.merge(&self.id, self.forgotten_before()))
+    }
+
+    fn adopt(&mut self, segment: Option<Segment>, replaces: &[String]) -> Result<()> {
+        if !replaces.is_empty() {
+            return self.levels.replace(&self.id, replaces, segment);
+        }
+        let folded = self.folding.take();
+        segment.map_or(Ok(()), |segment| self.levels.push(&self.id, segment, folded))
+    }
+
+    fn release(&mut self) -> Vec<String> {
+        self.levels.release(self.lifetime, self.watermark)
+    }
+
+    fn evict(&mut self) {
+        self.levels.evict();
     }
 
     fn fingerprint(&self) -> String {
@@ -244,11 +341,14 @@ impl State for Dedup {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.memory.bytes() + self.gained.capacity() * size_of::<Entry>()
+        // A fold sorts a copy of what it writes.
+        let folding = self.folding.as_ref().map_or(0, |memory| memory.bytes() + memory.len() * size_of::<Entry>());
+        self.memory.bytes() + folding + self.levels.bytes() + self.gained.capacity() * size_of::<Entry>()
     }
 
     fn rows(&self) -> u64 {
-        self.memory.len() as u64
+        let folding = self.folding.as_ref().map_or(0, |memory| memory.len());
+        (self.memory.len() + folding) as u64 + self.levels.entries()
     }
 }
 

@@ -42,6 +42,27 @@ pub enum Error {
         /// What differs.
         detail: String,
     },
+    /// A segment of the state cannot be read, or is not as it was written.
+    #[error(
+        "{operator}: the state file {name} cannot be used: {why}. Restore the checkpoint from a copy, or start from the \
+         beginning with `--full-refresh`, which deletes this pipeline's tables first"
+    )]
+    Segment {
+        /// The operator's id.
+        operator: String,
+        /// The file's path below the checkpoint.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A segment cannot be written.
+    #[error("{operator}: a state file cannot be written: {source}")]
+    SegmentWrite {
+        /// The operator's id.
+        operator: String,
+        /// What the file said.
+        source: std::io::Error,
+    },
     /// Rows of a partition came in the wrong order.
     #[error("rows of {partition} are out of order: offset {after} follows {before}")]
     OutOfOrder {
@@ -111,6 +132,7 @@ impl Blamed for Error {
             Self::EventTimeType { .. } | Self::KeyType { .. } | Self::Unsupported { .. } | Self::StateShape { .. } => {
                 Blame::User
             }
+            Self::Segment { .. } | Self::SegmentWrite { .. } => Blame::Outside,
             Self::OutOfOrder { .. } | Self::Input { .. } | Self::ClosedWindow { .. } | Self::Arrow { .. } => Blame::Us,
             Self::DataFusion { source, .. } => match source.find_root() {
                 DataFusionError::Internal(_) => Blame::Us,

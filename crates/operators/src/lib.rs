@@ -30,6 +30,7 @@ pub mod error;
 pub mod keys;
 pub mod operator;
 pub mod order;
+pub mod segment;
 pub mod watermark;
 
 #[cfg(test)]
@@ -42,4 +43,5 @@ pub use dedup::Dedup;
 pub use error::{Error, Result};
 pub use operator::{Operator, Processed, State, Step};
 pub use order::in_offset_order;
+pub use segment::{Segment, SegmentContent, SegmentFile, Work, Written};
 pub use watermark::{AtEnd, ClauseConfig, Judgement, Policy, Watermark, WatermarkState};

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::segment::{Segment, Work};
 
 /// A step that is under way. Dropping it leaves the operator's state undefined: restore it.
 pub type Step<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -27,7 +28,14 @@ pub struct Processed {
 
 /// The part of an operator that outlives a batch, as tables.
 ///
-/// A state is restored from the batches of one `snapshot`, or none, followed by every `delta` after it, in order.
+/// A state is restored from segments or one `snapshot`, or none of both, followed by every `delta` after it, in order.
+///
+/// **Segments** ([`crate::segment`]) are for states larger than memory; an operator that [has them](Self::has_segments) is
+/// not asked for a snapshot. After `delta` the engine may ask it to `fold` what it holds in memory into a new segment, or
+/// to `merge` some into one. Both are written beside the batches that follow, one of them at a time; when the file is
+/// durable the engine lets the operator `adopt` it, and the next commit names it in place of the deltas up to the batch of
+/// the fold, or of what it replaces. Until then the operator answers from what it had. Work that a run does not live to see
+/// adopted has not happened.
 pub trait State {
     /// The operator's id in the pipeline: names its state.
     fn id(&self) -> &str;
@@ -42,7 +50,7 @@ pub trait State {
     /// When the rows cannot be put together, which does not happen for rows that fit in memory.
     fn delta(&mut self) -> Result<Option<RecordBatch>>;
 
-    /// The whole state, what the next `delta` will say included. Equal states give equal snapshots.
+    /// The whole state but what is in segments, what the next `delta` will say included. Equal states give equal snapshots.
     ///
     /// # Errors
     /// As for `delta`.
@@ -55,6 +63,68 @@ pub trait State {
     /// [`StateShape`](crate::Error::StateShape) when the columns do not fit the operator.
     fn restore(&mut self, batches: Vec<RecordBatch>, watermark: Option<i64>) -> Result<()>;
 
+    /// Whether the state lives in segments from here on: it is folded after a number of deltas, where others are asked for a
+    /// snapshot. Whatever it says, an operator with [`foldable_bytes`](Self::foldable_bytes) is folded when its share of
+    /// the budget is used up. Asked in each batch.
+    fn has_segments(&self) -> bool {
+        false
+    }
+
+    /// Takes the segments that a commit names, oldest first, behind what `restore` has just put back: they are older than
+    /// its batches.
+    ///
+    /// # Errors
+    /// [`Error::Segment`] when a tail is not what the operator writes, [`Error::StateShape`] when the operator has no
+    /// segments.
+    fn attach(&mut self, segments: Vec<Segment>) -> Result<()> {
+        if segments.is_empty() {
+            return Ok(());
+        }
+        let detail = "it is in segments, which this operator does not have".to_owned();
+        Err(Error::StateShape { operator: self.id().to_owned(), detail })
+    }
+
+    /// Bytes of memory that `fold` would free in the end; 0 of an operator that never folds.
+    fn foldable_bytes(&self) -> usize {
+        0
+    }
+
+    /// A segment of everything in memory that is in no segment; `None` when there is nothing of it that must be remembered:
+    /// the deltas so far are then forgotten at once.
+    ///
+    /// # Errors
+    /// When the rows cannot be put together.
+    fn fold(&mut self) -> Result<Option<Work>> {
+        Ok(None)
+    }
+
+    /// A segment in place of several, if there are too many, or too much in them is over.
+    ///
+    /// # Errors
+    /// When the rows cannot be put together.
+    fn merge(&mut self) -> Result<Option<Work>> {
+        Ok(None)
+    }
+
+    /// Goes on with the segment that the last `fold` or `merge` asked for, in place of those of the names `replaces`; with
+    /// `None` when nothing had to go into it.
+    ///
+    /// # Errors
+    /// As for `attach`.
+    fn adopt(&mut self, segment: Option<Segment>, replaces: &[String]) -> Result<()> {
+        let _ = replaces;
+        self.attach(segment.into_iter().collect())
+    }
+
+    /// Gives up the segments of which nothing need be remembered any more, and gives their names. Called before and after
+    /// work is adopted.
+    fn release(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Frees memory that only saves a look into segments.
+    fn evict(&mut self) {}
+
     /// What the format and meaning of the state depend on, as text. A state is only restored into an operator of an
     /// equal fingerprint.
     fn fingerprint(&self) -> String;
@@ -62,7 +132,7 @@ pub trait State {
     /// Bytes of memory that the state takes.
     fn memory_bytes(&self) -> usize;
 
-    /// Rows that a snapshot would have.
+    /// Rows that a snapshot would have, and those in segments.
     fn rows(&self) -> u64;
 }
 

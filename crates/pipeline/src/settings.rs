@@ -46,6 +46,12 @@ pub const SETTINGS: &[KeyDef] = &[
         "At most so many bytes of raw values in a batch, whatever the backlog; bounds memory.",
     ),
     key(
+        "memory.limit",
+        ValueType::Size(1 << 10),
+        "`64 MiB`",
+        "About so much memory for what the tables remember, shared equally by their operators with state; what is more is kept on disk.",
+    ),
+    key(
         "dq.samples",
         ValueType::Int(0, 10_000),
         "`10`",
@@ -126,6 +132,8 @@ pub struct Settings {
     pub trigger: Trigger,
     /// `batch.bytes`.
     pub batch_bytes: u64,
+    /// `memory.limit`.
+    pub memory_limit: u64,
     /// `dq.samples`.
     pub dq_samples: u32,
 }
@@ -140,6 +148,7 @@ impl Settings {
             checkpoint: get("checkpoint").map(str::to_owned),
             trigger: get("trigger").and_then(values::trigger).unwrap_or(Trigger::Every(1_000_000)),
             batch_bytes: get("batch.bytes").and_then(values::size).unwrap_or(16 << 20),
+            memory_limit: get("memory.limit").and_then(values::size).unwrap_or(64 << 20),
             dq_samples: number("dq.samples", 10),
         }
     }

@@ -79,7 +79,7 @@ pub(crate) fn read_sealed<T: serde::de::DeserializeOwned>(
     let Some(bytes) = durable::read(what, path)? else { return Ok(None) };
     sealed::unseal(&bytes).map(Some).map_err(|broken| match broken {
         Broken::Damaged(problem) => AvroError::Damaged { path: path.to_owned(), problem, way_out },
-        Broken::Newer(_) => AvroError::Newer { path: path.to_owned(), what: broken },
+        Broken::Newer { .. } => AvroError::Newer { path: path.to_owned(), what: broken },
     })
 }
 

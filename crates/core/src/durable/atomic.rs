@@ -77,20 +77,26 @@ fn create_named<E: From<FileError>>(
     content: &[u8],
     check: impl FnOnce() -> Result<(), E>,
 ) -> Result<Created, E> {
-    let written = write_synced(what, temporary, content).map_err(E::from).and_then(|()| check());
-    let linked = match written {
-        Ok(()) => link(what, temporary, path),
-        Err(error) => {
-            let _ = tidy(what, temporary);
-            return Err(error);
-        }
-    };
+    if let Err(error) = write_synced(what, temporary, content).map_err(E::from).and_then(|()| check()) {
+        let _ = tidy(what, temporary);
+        return Err(error);
+    }
+    Ok(name_if_absent(what, temporary, path)?)
+}
+
+/// The last steps of [`create_if_absent`], for a `temporary` file beside `path` that was written piece by piece and
+/// synced: gives it the name if that is free, and removes its own.
+///
+/// # Errors
+/// When a step fails; the name is then absent, or another's, or there and maybe not durable.
+pub fn name_if_absent(what: What, temporary: &Path, path: &Path) -> Result<Created, FileError> {
+    let linked = link(what, temporary, path);
     // The link is what counts; a temporary file that stays behind is swept at the next start.
     let _ = tidy(what, temporary);
     let created = match linked {
         Ok(()) => Created::New,
         Err(e) if e.source.kind() == io::ErrorKind::AlreadyExists && e.path == path => Created::Exists,
-        Err(e) => return Err(e.into()),
+        Err(e) => return Err(e),
     };
     sync_dir(what, parent_of(path))?;
     Ok(created)

@@ -115,6 +115,49 @@ impl Write for DurableFile {
     }
 }
 
+/// A file that is open for reading at any place, and never written again. It stays readable when its name is removed.
+#[derive(Debug)]
+pub struct FoundFile {
+    what: What,
+    path: PathBuf,
+    file: File,
+    length: u64,
+}
+
+impl FoundFile {
+    /// The file `path`, or `None` if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(what: What, path: &Path) -> Result<Option<Self>, FileError> {
+        let opened = around(Point { what, effect: Effect::Read }, path, None, || {
+            let file = File::open(path)?;
+            let length = file.metadata()?.len();
+            Ok((file, length))
+        });
+        match opened {
+            Ok((file, length)) => Ok(Some(Self { what, path: path.to_owned(), file, length })),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(FileError::new("open", path, e)),
+        }
+    }
+
+    /// Its length in bytes when it was opened.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Fills `buffer` with the bytes from byte `at` on.
+    ///
+    /// # Errors
+    /// When the disk does not give them, or the file ends before.
+    pub fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        let point = Point { what: self.what, effect: Effect::Read };
+        around(point, &self.path, None, || self.file.read_exact_at(buffer, at))
+    }
+}
+
 /// Makes the content of `file`, which is that of `path`, durable, whoever wrote it.
 ///
 /// # Errors

@@ -19,10 +19,10 @@ use thiserror::Error;
 use crate::blame::{Blame, Blamed};
 
 pub use atomic::{
-    Created, TEMPORARY_PREFIX, create_dir_durable, create_if_absent, create_if_absent_unless, replace,
+    Created, TEMPORARY_PREFIX, create_dir_durable, create_if_absent, create_if_absent_unless, name_if_absent, replace,
     sweep_temporaries, sweep_temporaries_before, temporary_name,
 };
-pub use file::{DurableFile, sync_file};
+pub use file::{DurableFile, FoundFile, sync_file};
 pub use steps::{
     link, list, make_dir, read, reading, remove, remove_dir, remove_tree, rename, sync_dir, sync_dirs, tidy,
 };
@@ -84,4 +84,27 @@ fn parent_of(path: &Path) -> &Path {
 #[must_use]
 pub fn checksum(content: &[u8]) -> String {
     format!("{:016x}", xxhash_rust::xxh3::xxh3_64(content))
+}
+
+/// [`checksum`] of content that comes in pieces.
+#[derive(Default)]
+pub struct Checksum(xxhash_rust::xxh3::Xxh3Default);
+
+impl Checksum {
+    /// Takes the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The checksum of all pieces so far.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{:016x}", self.0.digest())
+    }
+}
+
+impl std::fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Checksum({})", self.text())
+    }
 }

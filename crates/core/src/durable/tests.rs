@@ -40,6 +40,32 @@ fn a_file_is_written_piece_by_piece_and_at_a_place() {
 }
 
 #[test]
+fn a_file_is_named_when_it_is_whole_and_read_at_any_place_after_its_name_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, other) = (dir.path().join("7"), dir.path().join("8"));
+    let temporary = temporary_name(&path);
+    let mut file = DurableFile::create_new(What::Segment, &temporary).unwrap();
+    let mut sum = Checksum::default();
+    for piece in [b"abc".as_slice(), b"defg"] {
+        file.write_all(piece).unwrap();
+        sum.update(piece);
+    }
+    file.sync().unwrap();
+    assert!(FoundFile::open(What::Segment, &path).unwrap().is_none());
+    assert_eq!(name_if_absent(What::Segment, &temporary, &path).unwrap(), Created::New);
+    let found = FoundFile::open(What::Segment, &path).unwrap().unwrap();
+    assert_eq!((found.length(), sum.text()), (7, checksum(b"abcdefg")));
+    fs::write(&other, "other").unwrap();
+    assert_eq!(name_if_absent(What::Segment, &other, &path).unwrap(), Created::Exists);
+    fs::remove_file(&path).unwrap();
+    let mut bytes = [0; 3];
+    found.read_exact_at(&mut bytes, 4).unwrap();
+    assert_eq!(&bytes, b"efg");
+    assert!(found.read_exact_at(&mut bytes, 5).is_err(), "it ends before");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_tree_is_removed_whole_and_links_in_it_are_not_followed() {
     let dir = tempfile::tempdir().unwrap();
     let (inside, outside) = (dir.path().join("a/b"), dir.path().join("kept"));

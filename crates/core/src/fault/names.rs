@@ -21,8 +21,10 @@ pub enum What {
     Offsets,
     /// `commits/<id>`.
     Commit,
-    /// `state/<operator>/`.
+    /// `state/<operator>/`: folders, deltas and snapshots.
     State,
+    /// Segments of state in `state/<operator>/`.
+    Segment,
     /// Old records and state files of the checkpoint.
     Purge,
     /// `refresh`, and what a full refresh deletes of the checkpoint.
@@ -118,6 +120,7 @@ impl What {
             Self::Offsets => "offsets",
             Self::Commit => "commit",
             Self::State => "state",
+            Self::Segment => "segment",
             Self::Purge => "purge",
             Self::Refresh => "refresh",
             Self::Table => "table",
@@ -221,6 +224,7 @@ pub const POINTS: &[(What, &[Effect])] = {
         (What::Offsets, created!(List, Read)),
         (What::Commit, created!(List, Read)),
         (What::State, created!(Folder, Read)),
+        (What::Segment, created!(Read)),
         (What::Purge, &[List, Remove]),
         (What::Refresh, created!(List, Read, Remove, RemoveFolder)),
         (What::Table, &[Folder, Create, Link, Tidy, SyncFolder]),

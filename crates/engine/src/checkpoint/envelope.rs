@@ -1,4 +1,4 @@
-//! How every file of a checkpoint is wrapped: as [`sluicebox_core::sealed`] does it, a first line `v1 <checksum>`, then
+//! How every file of a checkpoint is wrapped: as [`sluicebox_core::sealed`] does it, a first line `v<version> <checksum>`, then
 //! JSON.
 //!
 //! So a truncated or changed file is told from a whole one, and one of a newer version from a damaged one, whatever its
@@ -22,6 +22,14 @@ pub fn wrap<T: Serialize>(value: &T) -> Result<Vec<u8>, CheckpointError> {
     sealed::seal(value).map_err(CheckpointError::Encode)
 }
 
+/// Wraps `value` in `version` of the format.
+///
+/// # Errors
+/// When the value cannot be written as JSON, which is a bug.
+pub fn wrap_as<T: Serialize>(version: u32, value: &T) -> Result<Vec<u8>, CheckpointError> {
+    sealed::seal_as(version, value).map_err(CheckpointError::Encode)
+}
+
 /// Takes the value out of `content`, the content of `path`.
 ///
 /// # Errors
@@ -29,7 +37,7 @@ pub fn wrap<T: Serialize>(value: &T) -> Result<Vec<u8>, CheckpointError> {
 pub fn unwrap<T: DeserializeOwned>(path: &Path, content: &[u8]) -> Result<T, CheckpointError> {
     sealed::unseal(content).map_err(|broken| match broken {
         Broken::Damaged(why) => CheckpointError::Damaged { path: path.to_owned(), why },
-        Broken::Newer(_) => CheckpointError::Newer { path: path.to_owned(), what: broken },
+        Broken::Newer { .. } => CheckpointError::Newer { path: path.to_owned(), what: broken },
     })
 }
 

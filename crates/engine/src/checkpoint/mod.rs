@@ -6,7 +6,7 @@
 //! pipelines/<n>          a version of the SQL, and what was decided for it create-if-absent, before its first batch
 //! sources/<name>/        starting offsets, reader schema, writer schemas  written before the first fetch
 //! offsets/<id>           the plan of batch <id>                           before any effect of the batch
-//! state/<operator>/      deltas and snapshots                             before the commit that names them
+//! state/<operator>/      deltas, segments, snapshots                      before the commit that names them
 //! commits/<id>           the commit of batch <id>                         this is the moment it happens
 //! refresh                a full refresh in progress                       removed when it is done
 //! ```
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use sluicebox_core::durable::{self, Created, FileError};
 use sluicebox_core::fault::What;
-use sluicebox_core::sealed::Broken;
+use sluicebox_core::sealed::{Broken, NEWEST, VERSION};
 use sluicebox_core::{Blame, Blamed};
 use thiserror::Error;
 
@@ -28,10 +28,12 @@ mod place;
 mod purge;
 pub mod records;
 pub mod recovery;
+mod segment_files;
 mod state_files;
 
 pub use lock::RunLock;
 pub use purge::keep_from;
+pub(crate) use segment_files::StagedSegment;
 pub use state_files::StateKind;
 
 use records::{Commit, Metadata, Offsets, Refresh, SourceStart};
@@ -239,9 +241,17 @@ impl Checkpoint {
         record: &T,
         epoch: u64,
     ) -> Result<Created, CheckpointError> {
-        durable::create_if_absent_unless(what, path, &envelope::wrap(record)?, epoch, || {
-            self.refuse_later_epochs(epoch)
-        })
+        self.create_content_fenced(what, path, &envelope::wrap(record)?, epoch)
+    }
+
+    fn create_content_fenced(
+        &self,
+        what: What,
+        path: &Path,
+        content: &[u8],
+        epoch: u64,
+    ) -> Result<Created, CheckpointError> {
+        durable::create_if_absent_unless(what, path, content, epoch, || self.refuse_later_epochs(epoch))
     }
 
     /// Takes from earlier runs what they were about to link: none of them makes a record after this.
@@ -345,7 +355,9 @@ impl Checkpoint {
         for output in &mut stored.files {
             output.location = self.name_of(&output.location);
         }
-        match self.create_fenced(What::Commit, &path, &stored, commit.epoch)? {
+        let version = if stored.state.values().all(|s| s.segments.is_empty()) { VERSION } else { NEWEST };
+        let content = envelope::wrap_as(version, &stored)?;
+        match self.create_content_fenced(What::Commit, &path, &content, commit.epoch)? {
             Created::New => Ok(()),
             Created::Exists => Err(taken(path, commit.epoch, self.commit(commit.batch_id)?.epoch)),
         }

@@ -60,7 +60,7 @@ impl Checkpoint {
                 Err(error) => return Err(error),
             };
             for state in commit.state.into_values() {
-                named.extend(state.snapshot.into_iter().chain(state.deltas).map(|f| f.path));
+                named.extend(state.files().map(|f| f.path.clone()));
             }
         }
         Ok(Some(named))
@@ -106,11 +106,16 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::checkpoint::records::{OperatorState, StateFile};
+    use crate::checkpoint::records::{OperatorState, SegmentRecord, StateFile};
 
-    fn commit(batch_id: u64, deltas: &[&str]) -> Commit {
-        let files = deltas.iter().map(|path| StateFile { path: (*path).to_owned(), bytes: 0, checksum: String::new() });
-        let state = OperatorState { fingerprint: String::new(), snapshot: None, deltas: files.collect() };
+    fn commit(batch_id: u64, segment: &str, deltas: &[&str]) -> Commit {
+        let file = |path: &str| StateFile { path: path.to_owned(), bytes: 0, checksum: String::new() };
+        let segment = SegmentRecord { file: file(segment), rows: 1, tail_bytes: 0, tail_checksum: String::new() };
+        let state = OperatorState {
+            deltas: deltas.iter().map(|path| file(path)).collect(),
+            segments: vec![segment],
+            ..OperatorState::default()
+        };
         Commit {
             batch_id,
             epoch: 1,
@@ -131,16 +136,29 @@ mod tests {
         checkpoint.prepare().unwrap();
         let state = dir.path().join("state/op");
         fs::create_dir(&state).unwrap();
-        let names = ["000000007-1.delta.arrow", "000000008-1.delta.arrow", "000000009-1.delta.arrow", ".tmp-1-2-x"];
+        let names = [
+            "000000003-1-0.segment",
+            "000000004-1-0.segment",
+            "000000007-1.delta.arrow",
+            "000000008-1.delta.arrow",
+            "000000009-1-0.segment",
+            "000000009-1.delta.arrow",
+            ".tmp-1-2-segment",
+        ];
         for name in names {
             fs::write(state.join(name), "").unwrap();
         }
-        let newest = commit(8, &["state/op/000000008-1.delta.arrow"]);
+        let newest = commit(8, "state/op/000000004-1-0.segment", &["state/op/000000008-1.delta.arrow"]);
         checkpoint.write_commit(&newest).unwrap();
+        assert!(fs::read(dir.path().join("commits/8")).unwrap().starts_with(b"v2 "), "older readers would forget");
+        assert_eq!(checkpoint.commit(8).unwrap(), newest);
         checkpoint.purge(&newest).unwrap();
         let mut left: Vec<String> =
             fs::read_dir(&state).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
         left.sort();
-        assert_eq!(left, [".tmp-1-2-x", "000000008-1.delta.arrow", "000000009-1.delta.arrow"]);
+        let stays = [4, 8, 9, 9].into_iter().zip(["-0.segment", ".delta.arrow", "-0.segment", ".delta.arrow"]);
+        let mut stays: Vec<String> = stays.map(|(batch, end)| format!("00000000{batch}-1{end}")).collect();
+        stays.insert(0, ".tmp-1-2-segment".to_owned());
+        assert_eq!(left, stays);
     }
 }

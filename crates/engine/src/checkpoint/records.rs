@@ -106,15 +106,40 @@ pub struct OutputFiles {
     pub files: Vec<StagedFile>,
 }
 
-/// Where an operator's state is: a snapshot, then deltas in the order of their batches.
+/// Where an operator's state is: segments or a snapshot, then deltas in the order of their batches.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct OperatorState {
     /// Of the operator's plan: a state of another fingerprint is refused.
     pub fingerprint: String,
-    /// The whole state at some batch; none before the first.
+    /// The whole state at some batch, of operators without segments; none before the first.
     pub snapshot: Option<StateFile>,
     /// What each batch since then has added.
     pub deltas: Vec<StateFile>,
+    /// What was folded, oldest first; older than snapshot and deltas. A record with segments is of version 2: a reader that
+    /// passed over them would have forgotten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<SegmentRecord>,
+}
+
+impl OperatorState {
+    /// Every file of it.
+    pub fn files(&self) -> impl Iterator<Item = &StateFile> {
+        self.segments.iter().map(|s| &s.file).chain(&self.snapshot).chain(&self.deltas)
+    }
+}
+
+/// A segment: data, of which parts are read when they are needed, and behind it the tail, which is read at the start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRecord {
+    /// The whole file.
+    #[serde(flatten)]
+    pub file: StateFile,
+    /// Rows of state in it.
+    pub rows: u64,
+    /// Length of the tail.
+    pub tail_bytes: u64,
+    /// xxh3-64 of the tail.
+    pub tail_checksum: String,
 }
 
 /// A file below `state/`.

@@ -12,13 +12,16 @@ use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
 use sluicebox_core::durable::{self, Created, FileError};
 use sluicebox_core::fault::What;
-use sluicebox_core::sealed::{Broken, VERSION};
+use sluicebox_core::sealed::Broken;
 
 use super::records::StateFile;
 use super::{Checkpoint, CheckpointError};
 
 /// The key of the version in the metadata of a state file's schema.
 const VERSION_KEY: &str = "sluicebox.state.version";
+
+/// The version of these files.
+const VERSION: u32 = 1;
 
 /// What a state file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +79,9 @@ impl Checkpoint {
             decode(&content).map_err(|source| CheckpointError::State { operator: operator.to_owned(), source })?;
         match version {
             Some(VERSION) => Ok(batches),
-            Some(newer) if newer > VERSION => Err(CheckpointError::Newer { path, what: Broken::Newer(newer) }),
+            Some(found) if found > VERSION => {
+                Err(CheckpointError::Newer { path, what: Broken::Newer { found, reads: VERSION } })
+            }
             _ => Err(CheckpointError::Damaged { path, why: "it does not say of which version it is".to_owned() }),
         }
     }

@@ -27,7 +27,8 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use sluicebox_core::PartitionId;
-use sluicebox_operators::AtEnd;
+/// Part of [`BatchInput`].
+pub use sluicebox_operators::AtEnd;
 
 /// What the graph is given for one batch.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use sluicebox_core::PartitionId;
-use sluicebox_operators::{AtEnd, Watermark, WatermarkState};
+use sluicebox_operators::{AtEnd, Operator, Watermark, WatermarkState};
 
 use super::compile::{OperatorKind, RunNode, RunOperator, Runner, lowest};
 use crate::EngineError;
@@ -55,6 +55,24 @@ impl Runner {
             .into_iter()
             .find(|run| run.operator.id() == id)
             .ok_or_else(|| EngineError::Bug(format!("no operator `{id}`")))
+    }
+
+    /// The ids of all operators, in a fixed order.
+    pub(crate) fn operator_ids(&mut self) -> Vec<String> {
+        self.operators().into_iter().map(|run| run.operator.id().to_owned()).collect()
+    }
+
+    /// Bytes of memory that all state takes.
+    pub(crate) fn memory_bytes(&mut self) -> usize {
+        self.operators().into_iter().map(|run| run.operator.memory_bytes()).sum()
+    }
+
+    /// The operator `id`.
+    ///
+    /// # Errors
+    /// When there is no such operator.
+    pub(crate) fn operator_mut(&mut self, id: &str) -> Result<&mut dyn Operator, EngineError> {
+        Ok(self.operator(id)?.operator.as_mut())
     }
 
     /// The changes since this was last called.

@@ -1,10 +1,11 @@
 //! Plans and commits against each other, from batch to batch; and the state files that they name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
 use std::path::Path;
 
 use sluicebox_core::PartitionId;
-use sluicebox_core::durable::{FileError, checksum};
+use sluicebox_core::durable::{Checksum, FileError};
 
 use super::Verdict;
 use crate::EngineError;
@@ -205,7 +206,7 @@ pub(super) fn check_state(
     let mut named = BTreeMap::new();
     for commit in records.commits.values().filter(|c| c.batch_id >= records.kept_from) {
         for state in commit.state.values() {
-            named.extend(state.snapshot.iter().chain(&state.deltas).map(|file| (file.path.as_str(), file)));
+            named.extend(state.files().map(|file| (file.path.as_str(), file)));
         }
     }
     for file in named.values() {
@@ -245,14 +246,31 @@ fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>, EngineError> {
 
 /// How a file differs from what a commit says of it.
 pub(super) fn differs(path: &Path, bytes: u64, expected: &str) -> Option<String> {
-    match std::fs::read(path) {
+    match read_through(path) {
         Err(e) => Some(format!("{}: {e}", path.display())),
-        Ok(content) if content.len() as u64 != bytes => {
-            Some(format!("{} has {} bytes, {bytes} were committed", path.display(), content.len()))
+        Ok((found, _)) if found != bytes => {
+            Some(format!("{} has {found} bytes, {bytes} were committed", path.display()))
         }
-        Ok(content) if checksum(&content) != expected => {
+        Ok((_, checksum)) if checksum != expected => {
             Some(format!("{} has another content than was committed", path.display()))
         }
         Ok(_) => None,
+    }
+}
+
+/// Length and checksum of a file, which may be larger than memory.
+fn read_through(path: &Path) -> io::Result<(u64, String)> {
+    let mut file = std::fs::File::open(path)?;
+    let (mut bytes, mut checksum, mut piece) = (0, Checksum::default(), vec![0; 1 << 18]);
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok((bytes, checksum.text())),
+            Ok(read) => {
+                bytes += read as u64;
+                checksum.update(&piece[..read]);
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
     }
 }

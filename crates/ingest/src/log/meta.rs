@@ -116,6 +116,6 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     };
     sealed::unseal(&content).map(Some).map_err(|broken| match broken {
         Broken::Damaged(what) => SourceError::Damaged { path: PathBuf::from(path), byte: 0, what },
-        Broken::Newer(_) => SourceError::Newer { path: PathBuf::from(path), what: broken },
+        Broken::Newer { .. } => SourceError::Newer { path: PathBuf::from(path), what: broken },
     })
 }

@@ -88,7 +88,7 @@ fn a_damaged_mark_is_named() {
         assert!(matches!(error, LakeError::DamagedOwner { .. }), "{content}: {error}");
         assert!(error.to_string().contains(MARK), "{error}");
     }
-    fs::write(dir.path().join(MARK), whole.replacen("v1", "v2", 1)).unwrap();
+    fs::write(dir.path().join(MARK), whole.replacen("v1", "v9", 1)).unwrap();
     let error = owner::claim(dir.path(), &me(1)).unwrap_err();
     assert!(matches!(error, LakeError::NewerOwner { .. }), "{error}");
     assert!(error.to_string().contains(MARK) && error.to_string().contains("newer Sluicebox"), "{error}");

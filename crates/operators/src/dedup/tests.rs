@@ -11,7 +11,7 @@ use sluicebox_core::{Blame, Blamed};
 use sluicebox_pipeline::graph::{Hidden, PlanNode, StreamNode};
 
 use super::*;
-use crate::conformance::{Batch, conforms};
+use crate::conformance::{Batch, conforms, conforms_on_disk, stored};
 use crate::testing::{self, Cut, DELAY, SECOND, Seen, Topic};
 
 /// A node over the topic's rows with two key columns, `k` and `n`, before the others.
@@ -132,10 +132,11 @@ fn memory_follows_the_keys() {
     let mut operator = dedup(Some(DELAY));
     let before = operator.memory_bytes();
     for key in 0..100_000u128 {
-        operator.memory.insert_first(key << 64 | key, 7);
+        operator.memory.insert_first(Key::new(key << 64 | key), 7, None);
     }
     let held = operator.memory_bytes() - before;
-    assert!((4_000_000..12_000_000).contains(&held), "{held}");
+    assert!((2_500_000..5_000_000).contains(&held), "{held}");
+    assert!(operator.foldable_bytes() >= 2_500_000);
     operator.close(i64::MAX);
     assert!(operator.memory_bytes() < 100_000, "{}", operator.memory_bytes());
 }
@@ -272,6 +273,37 @@ proptest! {
         let (batches, _) = scenario(&topic, &cuts);
         block_on(conforms(|| dedup((!forever).then_some(DELAY)), &batches));
     }
+
+    #[test]
+    fn where_keys_are_never_shows(
+        topic in testing::topic(24),
+        cuts in testing::cuts(8),
+        chores in prop::collection::vec(any::<u8>(), 1..9),
+        forever in prop::bool::weighted(0.2),
+    ) {
+        let (batches, _) = scenario(&topic, &cuts);
+        block_on(conforms_on_disk(|| dedup((!forever).then_some(DELAY)), &batches, &chores));
+    }
+}
+
+#[test]
+fn memory_goes_when_keys_are_on_disk_and_copies_are_still_found() {
+    let mut operator = dedup(None);
+    for key in 0..100_000u128 {
+        operator.memory.insert_first(Key::new(key << 64 | key), 0, None);
+    }
+    kept(&mut operator, &[seen(0, 0, 1, None)]);
+    let all = operator.memory_bytes();
+    let work = operator.fold().unwrap().unwrap();
+    assert!(operator.memory_bytes() > all, "what is being written is still there");
+    assert_eq!(kept(&mut operator, &[seen(0, 1, 1, None), seen(0, 2, 2, None)]), [2]);
+    let segment = stored("s0", work.content).unwrap();
+    operator.adopt(Some(segment), &[]).unwrap();
+    operator.evict();
+    let held = operator.memory_bytes();
+    assert!((150_000..200_000).contains(&held), "filter and index of 100,001 keys, and two that came since: {held}");
+    assert_eq!(operator.rows(), 100_002);
+    assert_eq!(kept(&mut operator, &[seen(0, 3, 1, None), seen(0, 4, 2, None), seen(0, 5, 3, None)]), [5]);
 }
 
 #[test]

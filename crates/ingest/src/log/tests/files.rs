@@ -278,7 +278,7 @@ fn a_damaged_description_stops_with_the_files_name() {
     std::fs::write(&path, other).unwrap();
     let message = bench.log.topics().unwrap_err().to_string();
     assert!(message.contains("@topic.json") && message.contains("checksum"), "{message}");
-    std::fs::write(&path, text.replacen("v1", "v2", 1)).unwrap();
+    std::fs::write(&path, text.replacen("v1", "v9", 1)).unwrap();
     let message = bench.log.topics().unwrap_err().to_string();
     assert!(message.contains("@topic.json") && message.contains("newer Sluicebox"), "{message}");
     // The log keeps its id.

@@ -1,0 +1,82 @@
+//! State on disk: segments, what goes into them and how they are read.
+//!
+//! A segment is an immutable file that holds what an operator remembered at some time. What the file's bytes mean is the
+//! operator's own; when it is written, how it is named, committed and removed is the engine's. It ends with a **tail**,
+//! which alone is read and held when the state is restored: the index of what stands before it, the **data**, which is read
+//! when it is needed. The commit names length and checksum of the whole file and of the tail; the operator's index has
+//! the checksums of the pieces of the data.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use arrow::buffer::Buffer;
+
+use crate::error::{Error, Result};
+
+/// The file of a segment, open for reading.
+pub trait SegmentFile: fmt::Debug + Send + Sync {
+    /// The path below the checkpoint: names the segment.
+    fn name(&self) -> &str;
+
+    /// Fills `buffer` with the bytes from byte `at` on.
+    ///
+    /// # Errors
+    /// When the disk does not give them, or the file ends before.
+    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
+}
+
+/// A durable segment.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    /// Its file.
+    pub file: Arc<dyn SegmentFile>,
+    /// Bytes of data: the tail stands behind them.
+    pub data_bytes: u64,
+    /// The tail, whose checksum was found right.
+    pub tail: Buffer,
+    /// Rows of state in it.
+    pub rows: u64,
+}
+
+impl Segment {
+    /// The error for a segment that cannot be read, or is not as it was written.
+    #[must_use]
+    pub fn broken(&self, operator: &str, why: impl fmt::Display) -> Error {
+        Error::Segment { operator: operator.to_owned(), name: self.file.name().to_owned(), why: why.to_string() }
+    }
+}
+
+/// What the engine appends to the data, and counts.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Rows of state in the data. With none there will be no segment, and what it replaces goes.
+    pub rows: u64,
+    /// The tail.
+    pub tail: Vec<u8>,
+}
+
+/// The data of a segment that is to be. It is written on another thread while batches go on, unless [`Work::wait`].
+pub trait SegmentContent: Send {
+    /// Writes the data to `out`, front to back, and gives the rest.
+    ///
+    /// # Errors
+    /// When `out` does not take it, which it also does to end the work; when a segment that it is made of cannot be read.
+    fn write(self: Box<Self>, out: &mut dyn io::Write) -> Result<Written>;
+}
+
+/// A segment that an operator wants written.
+pub struct Work {
+    /// The names of the segments that it takes the place of, neighbours in age; none when it holds what was in memory.
+    pub replaces: Vec<String>,
+    /// What goes in.
+    pub content: Box<dyn SegmentContent>,
+    /// Whether the operator can take no further batch before it has adopted the segment.
+    pub wait: bool,
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work").field("replaces", &self.replaces).field("wait", &self.wait).finish_non_exhaustive()
+    }
+}
