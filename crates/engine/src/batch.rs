@@ -14,19 +14,19 @@ use std::time::Duration;
 use sluicebox_core::PartitionId;
 use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_ingest::Proof;
-use sluicebox_lake::{BatchKey, Check};
+use sluicebox_lake::Check;
 use sluicebox_operators::AtEnd;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use crate::EngineError;
 use crate::checkpoint::records::{Commit, Offsets, OperatorState, OutputFiles, PlannedRange, Position, SeenSchemas};
 use crate::engine::Engine;
 use crate::graph::{BatchInput, OperatorChange, TableOutput};
 use crate::leave::unless_left;
-use crate::outputs::{self, Job};
+use crate::outputs;
 use crate::read::Read;
 use crate::report::{self, SourceReport};
+use crate::stager::{Stager, Staging};
 use crate::state_writer;
 
 /// What a batch did; for progress.
@@ -45,8 +45,6 @@ pub struct BatchOutcome {
     /// Time by step.
     pub durations: BTreeMap<&'static str, Duration>,
 }
-
-type Staging = Vec<JoinHandle<Result<Option<OutputFiles>, EngineError>>>;
 
 impl Engine {
     /// Runs the batch of `offsets`, which is durable; `None` when the run is to stop and the log or the registry keeps the
@@ -72,7 +70,7 @@ impl Engine {
         let Read { reports: sources, rows, dead_letters, proofs } = read?;
         let mut staging = Staging::new();
         for (source, rows) in dead_letters.into_iter().filter(|(source, _)| self.outputs.writes(source)) {
-            self.stage(&offsets, self.outputs.dead_letter_job(&source, rows), &mut staging);
+            self.stager(&offsets, &mut staging).start(self.outputs.dead_letter_job(&source, rows));
         }
         lap("decode");
         let partitions: Vec<PartitionId> = offsets.ranges.iter().map(|r| r.partition.clone()).collect();
@@ -132,40 +130,23 @@ impl Engine {
         input: BatchInput,
         staging: &mut Staging,
     ) -> Result<Vec<TableOutput>, EngineError> {
-        let outputs = &self.outputs;
-        let (query_id, epoch, batch_id) = (self.metadata.id.clone(), self.lock.epoch.epoch, offsets.batch_id);
-        let start = |job: Job| {
-            let query_id = query_id.clone();
-            tokio::task::spawn_blocking(move || job.stage(&BatchKey { batch_id, query_id: &query_id, epoch }))
+        let stager = Stager {
+            outputs: &self.outputs,
+            query_id: self.metadata.id.clone(),
+            epoch: self.lock.epoch.epoch,
+            batch_id: offsets.batch_id,
+            staging,
         };
-        let tables = self
-            .runner
-            .run_batch(input, |table| {
-                if table.failed.is_some() || !outputs.writes(&table.table) {
-                    return Ok(());
-                }
-                if !table.rows.is_empty() {
-                    staging.push(start(outputs.table_job(&table.table, &table.rows)?));
-                }
-                if !table.quarantined.is_empty() {
-                    staging.push(start(outputs.quarantine_job(&table.table, table.quarantined.clone())));
-                }
-                if !table.late.is_empty() {
-                    staging.push(start(outputs.late_job(&table.table, &table.late)?));
-                }
-                Ok(())
-            })
-            .await?;
+        let tables = self.runner.run_batch_into(input, stager).await?;
         match report::failed_update(&tables, offsets.batch_id, &self.outputs.failed())? {
             Some(error) => Err(error),
             None => Ok(tables),
         }
     }
 
-    fn stage(&self, offsets: &Offsets, job: Job, staging: &mut Staging) {
-        let (query_id, epoch, batch_id) = (self.metadata.id.clone(), self.lock.epoch.epoch, offsets.batch_id);
-        staging
-            .push(tokio::task::spawn_blocking(move || job.stage(&BatchKey { batch_id, query_id: &query_id, epoch })));
+    fn stager<'s>(&'s self, offsets: &Offsets, staging: &'s mut Staging) -> Stager<'s> {
+        let (query_id, epoch) = (self.metadata.id.clone(), self.lock.epoch.epoch);
+        Stager { outputs: &self.outputs, query_id, epoch, batch_id: offsets.batch_id, staging }
     }
 
     /// Writes what the batch changed in each operator, and names what was folded meanwhile: so that a restart reads little,
@@ -196,7 +177,7 @@ impl Engine {
         let tables: Vec<&TableOutput> = tables.iter().filter(|t| self.outputs.writes(&t.table)).collect();
         let report = report::build(&self.identity, offsets, sources, &tables, seen)?;
         for job in self.outputs.report_jobs(report.json, report.rows, report.samples) {
-            self.stage(offsets, job, staging);
+            self.stager(offsets, staging).start(job);
         }
         Ok(())
     }

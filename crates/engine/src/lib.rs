@@ -38,6 +38,7 @@ mod refresh;
 pub mod report;
 pub mod run;
 pub mod segments;
+mod stager;
 pub mod state_writer;
 mod topics;
 pub mod verify;

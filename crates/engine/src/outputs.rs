@@ -12,6 +12,7 @@ use sluicebox_lake::{
     BatchKey, Check, LakeError, Owner, ParquetOptions, ParquetTable, Publisher, StagedFile, TableFormat, owner,
 };
 use sluicebox_pipeline::graph::Graph;
+use tokio::sync::mpsc;
 
 use crate::EngineError;
 use crate::checkpoint::records::OutputFiles;
@@ -38,10 +39,12 @@ pub struct OutputFolder {
 }
 
 /// Rows, or a file, that wait to be staged.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Content {
     /// Rows of a table.
     Table(Arc<ParquetTable>, Vec<RecordBatch>),
+    /// Rows of a table that come a few at a time.
+    Stream(Arc<ParquetTable>, mpsc::Receiver<RecordBatch>),
     /// Rows for a folder beside the tables, partitioned by batch.
     Side(Vec<RecordBatch>),
     /// A file: its name below the batch's folder, and its content.
@@ -49,7 +52,7 @@ pub enum Content {
 }
 
 /// Something to stage.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Job {
     /// Where.
     pub folder: OutputFolder,
@@ -160,12 +163,24 @@ impl Outputs {
     /// # Errors
     /// When there is no such table.
     pub fn table_job(&self, table: &str, rows: &[RecordBatch]) -> Result<Job, EngineError> {
-        let format = self.tables.get(table).ok_or_else(|| EngineError::Bug(format!("no table `{table}`")))?;
         let rows = rows.iter().map(provenance::visible).collect::<Result<Vec<_>, _>>()?;
-        Ok(Job {
-            folder: OutputFolder { output: format!("table {table}"), location: format.location().to_owned() },
-            content: Content::Table(Arc::clone(format), rows),
-        })
+        let (folder, format) = self.table(table)?;
+        Ok(Job { folder, content: Content::Table(format, rows) })
+    }
+
+    /// The job of a table's rows that are still to come, with their hidden columns. It ends when there will be no more.
+    ///
+    /// # Errors
+    /// When there is no such table.
+    pub fn stream_job(&self, table: &str, rows: mpsc::Receiver<RecordBatch>) -> Result<Job, EngineError> {
+        let (folder, format) = self.table(table)?;
+        Ok(Job { folder, content: Content::Stream(format, rows) })
+    }
+
+    fn table(&self, table: &str) -> Result<(OutputFolder, Arc<ParquetTable>), EngineError> {
+        let format = self.tables.get(table).ok_or_else(|| EngineError::Bug(format!("no table `{table}`")))?;
+        let folder = OutputFolder { output: format!("table {table}"), location: format.location().to_owned() };
+        Ok((folder, Arc::clone(format)))
     }
 
     /// The job of a table's quarantined rows.
@@ -273,6 +288,15 @@ impl Job {
         let location = self.folder.location;
         let files = match self.content {
             Content::Table(format, rows) => format.stage(key, &rows)?,
+            Content::Stream(format, mut rows) => {
+                let mut failed = None;
+                let visible = std::iter::from_fn(|| {
+                    let visible = provenance::visible(&rows.blocking_recv()?);
+                    visible.map_err(|error| failed = Some(error)).ok()
+                });
+                let staged = format.stage_stream(key, visible)?;
+                failed.map_or(Ok(staged), Err)?
+            }
             Content::Side(rows) => stage_side(&location, key, rows)?,
             Content::File(name, content) => {
                 let target = format!("{BATCH_ID}={}/{name}", key.batch_id);

@@ -17,6 +17,8 @@ use crate::layout;
 use crate::partition::Partitioning;
 use crate::staged::{BatchKey, StagedFile, StagedWriter, sync_staging};
 
+mod stream;
+
 /// How Parquet files are written. The defaults are those that `benches/writer.rs` found to be fast; its page has the
 /// figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +142,12 @@ impl ParquetTable {
         Ok(rows.iter().map(|batch| batch.project(&self.file_columns)).collect::<Result<_, _>>()?)
     }
 
+    fn create_part(&self, batch: &BatchKey<'_>, folder: &str, part: usize) -> Result<ParquetWriter> {
+        let name = layout::file_name(batch.batch_id, part, batch.query_id, "parquet");
+        let target = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+        ParquetWriter::create(self, batch, &target)
+    }
+
     /// Writes one folder's rows as as many parts as their size asks for.
     fn stage_folder(
         &self,
@@ -156,10 +164,8 @@ impl ParquetTable {
             let mut writer = match open.take() {
                 Some(writer) => writer,
                 None => {
-                    let name = layout::file_name(batch.batch_id, part, batch.query_id, "parquet");
-                    let target = if folder.is_empty() { name } else { format!("{folder}/{name}") };
                     part += 1;
-                    ParquetWriter::create(self, batch, &target)?
+                    self.create_part(batch, folder, part - 1)?
                 }
             };
             writer.write(&chunk)?;

@@ -102,6 +102,23 @@ impl Partitioning {
         }
         Ok(split.folders.into_iter().collect())
     }
+
+    /// Refuses more folders than a batch may have, and names the column that makes most of them.
+    pub(crate) fn refuse_many<'f>(
+        &self,
+        location: &Path,
+        folders: impl ExactSizeIterator<Item = &'f str> + Clone,
+    ) -> Result<()> {
+        if folders.len() <= MAX_PARTITIONS {
+            return Ok(());
+        }
+        let distinct = |at: usize| folders.clone().filter_map(|f| f.split('/').nth(at)).collect::<BTreeSet<_>>().len();
+        let columns = self.columns.iter().enumerate();
+        let (column, found) =
+            columns.map(|(at, (column, _))| (column.clone(), distinct(at))).max_by_key(|(_, n)| *n).unwrap_or_default();
+        let (location, limit) = (location.to_path_buf(), MAX_PARTITIONS);
+        Err(LakeError::TooManyPartitions { location, column, found, limit })
+    }
 }
 
 /// Folders found so far.
@@ -131,7 +148,8 @@ impl Split<'_> {
             let at = self.folders.iter().position(|(known, _)| *known == folder).unwrap_or(self.folders.len());
             if at == self.folders.len() {
                 self.folders.push((folder, Vec::new()));
-                self.check_count()?;
+                let folders = self.folders.iter().map(|(folder, _)| folder.as_str());
+                self.partitioning.refuse_many(self.location, folders)?;
             }
             self.known.insert(key.into(), at);
             at
@@ -162,29 +180,6 @@ impl Split<'_> {
             }
         }
         Ok(path)
-    }
-
-    fn check_count(&self) -> Result<()> {
-        if self.folders.len() <= MAX_PARTITIONS {
-            return Ok(());
-        }
-        let distinct = |i: usize| -> usize {
-            self.folders.iter().filter_map(|(f, _)| f.split('/').nth(i)).collect::<BTreeSet<_>>().len()
-        };
-        let (column, found) = self
-            .partitioning
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(i, (column, _))| (column.clone(), distinct(i)))
-            .max_by_key(|(_, found)| *found)
-            .unwrap_or_default();
-        Err(LakeError::TooManyPartitions {
-            location: self.location.to_path_buf(),
-            column,
-            found,
-            limit: MAX_PARTITIONS,
-        })
     }
 }
 

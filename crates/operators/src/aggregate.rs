@@ -18,48 +18,63 @@
 //! (`array_agg(x)`, `first_value(x)`) sees that one: as rows came if the window is one pane. Output rows are in the order of
 //! (window start, keys), ascending, NULL first.
 //!
+//! **Memory.** What is small is done at once. A pane of many rows is reduced, and a window of many closed, as a merge of
+//! streams in the order of (pane, keys), which takes the memory of a few batches a run. When the state is too large for its
+//! share of memory, `fold` stores all runs in memory in a segment, each pane's as one, together with as many of its stored
+//! ones as are not larger; from then on they are read from there, when their window closes or a later fold takes them up.
+//!
 //! **State format.** One row a (pane, group): `g0` the pane's start in microseconds, `g1`.. the other group keys, `a<i>_s<j>`
 //! the state columns of aggregate i, by position since DataFusion's own names are not unique. Each batch of rows has any
 //! pane at most once, panes ascending. When runs are reduced is a function of the runs and the watermark alone, so that a restored operator
 //! reduces as the other did and floating-point sums come out the same to the last bit.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionState;
+use futures::{StreamExt, TryStreamExt};
 use sluicebox_core::provenance;
 use sluicebox_pipeline::graph::AggregateNode;
 
 use crate::error::{Error, Result};
-use crate::operator::{Operator, Processed, State, Step};
+use crate::operator::{Closed, Operator, Processed, State, Step};
 use crate::order::in_offset_order;
+use crate::segment::{Segment, Work};
 
 mod emit;
 mod pane;
 mod plans;
+mod run;
 mod runs;
 mod sort;
+mod store;
+mod stored;
 #[cfg(test)]
 mod tests;
 
 use emit::Output;
 use pane::Panes;
-use plans::Plans;
+use plans::{Level, Plans};
+use run::Run;
 use runs::Runs;
+use stored::Stored;
 
-/// State rows that one plan takes at most, unless a single window has more: bounds what closing many windows at once
-/// needs beside the state.
+/// State rows that are merged in memory at most; more are merged as streams.
 const ROWS_AT_ONCE: usize = 1 << 18;
+
+/// Bytes of a state that is written as a whole, as long as nothing of it is in segments.
+const SMALL: usize = 8 << 20;
 
 /// The operator. See the module's page.
 #[derive(Debug)]
 pub struct WindowAggregate {
     id: String,
     panes: Panes,
-    plans: Plans,
-    output: Output,
+    plans: Arc<Plans>,
+    output: Arc<Output>,
     /// Where the event time stands among the input's columns.
     event_time: usize,
     runs: Runs,
@@ -67,6 +82,8 @@ pub struct WindowAggregate {
     closed: Option<i64>,
     /// The run of this batch, until `delta` takes it.
     gained: Option<RecordBatch>,
+    /// [`ROWS_AT_ONCE`], but for tests.
+    rows_at_once: usize,
 }
 
 impl WindowAggregate {
@@ -79,15 +96,16 @@ impl WindowAggregate {
     pub fn try_new(node: &AggregateNode, session: &SessionState) -> Result<Self> {
         let panes =
             Panes::try_new(&node.window).map_err(|what| Error::Unsupported { operator: node.id.clone(), what })?;
-        let plans = Plans::try_new(node, session)?;
-        let output = Output::try_new(node)?;
+        let plans = Arc::new(Plans::try_new(node, session)?);
+        let output = Arc::new(Output::try_new(node)?);
         let event_time = node.input_schema.as_arrow().index_of(provenance::EVENT_TIME);
         let event_time = event_time.map_err(|_| Error::Input {
             operator: node.id.clone(),
             detail: format!("its input has no column {}", provenance::EVENT_TIME),
         })?;
         let runs = Runs::default();
-        Ok(Self { id: node.id.clone(), panes, plans, output, event_time, runs, closed: None, gained: None })
+        let (id, rows_at_once) = (node.id.clone(), ROWS_AT_ONCE);
+        Ok(Self { id, panes, plans, output, event_time, runs, closed: None, gained: None, rows_at_once })
     }
 
     /// Takes the rows of one batch that are not late: call it once a batch. Rows with provenance are taken in
@@ -114,9 +132,9 @@ impl WindowAggregate {
         if !raw.is_empty()
             && let Some(run) = self.plans.partial(&raw).await?
         {
-            for (pane, rows) in runs::by_pane(&run, &self.id)? {
+            for (pane, rows) in runs::by_pane(&run, &self.id, self.plans.batch_rows())? {
                 self.refuse_closed(pane)?;
-                self.runs.arrive(pane, rows);
+                self.runs.arrive(pane, Run::in_memory(rows));
             }
             self.gained = Some(run);
         }
@@ -127,42 +145,56 @@ impl WindowAggregate {
     /// Closes the windows that end at or before `watermark` and gives their rows, see the module's page for the order.
     ///
     /// # Errors
-    /// [`Error::DataFusion`] when an aggregate cannot be finished.
+    /// [`Error::DataFusion`] when an aggregate cannot be finished, [`Error::Segment`] when stored state cannot be read.
     pub async fn close(&mut self, watermark: i64) -> Result<Vec<RecordBatch>> {
-        if self.closed.is_some_and(|closed| watermark <= closed) {
-            return Ok(Vec::new());
+        match self.close_rows(watermark).await? {
+            Closed::Rows(rows) => Ok(rows),
+            Closed::Stream(rows) => rows.try_collect().await,
         }
-        self.settle(Some(watermark)).await?;
-        let mut rows = Vec::new();
-        let mut pending = Vec::new();
-        let mut size = 0;
-        for start in self.runs.windows_due(&self.panes, self.closed, watermark) {
-            let panes = self.runs.range(start..self.panes.end(start));
-            for run in panes {
-                size += run.num_rows();
-                pending.push(emit::at_window(run, start, &self.plans)?);
-            }
-            if size >= ROWS_AT_ONCE {
-                self.finish(&mut pending, &mut rows).await?;
-                size = 0;
-            }
-        }
-        self.finish(&mut pending, &mut rows).await?;
-        self.runs.drop_closed(&self.panes, watermark);
-        self.closed = Some(watermark);
-        Ok(rows)
     }
 
-    /// Finishes the windows whose runs are `pending` and appends their rows.
-    async fn finish(&self, pending: &mut Vec<RecordBatch>, rows: &mut Vec<RecordBatch>) -> Result<()> {
-        if pending.is_empty() {
-            return Ok(());
+    /// As [`WindowAggregate::close`]; the rows of large windows are made as they are asked for.
+    ///
+    /// # Errors
+    /// As there; some come with the rows.
+    pub async fn close_rows(&mut self, watermark: i64) -> Result<Closed> {
+        if self.closed.is_some_and(|closed| watermark <= closed) {
+            return Ok(Closed::Rows(Vec::new()));
         }
-        if let Some(groups) = self.plans.finish(pending).await? {
-            rows.push(self.output.rows(&groups, &self.panes)?);
+        self.settle(Some(watermark)).await?;
+        let mut levels = Vec::new();
+        for start in self.runs.windows_due(&self.panes, self.closed, watermark) {
+            runs::add_levels(&mut levels, self.runs.range(start..self.panes.end(start)), Some(start));
         }
-        pending.clear();
-        Ok(())
+        let runs = || levels.iter().flatten().map(|piece| &piece.run);
+        let stored = runs().any(|run| run.segment().is_some());
+        let closed = if !stored && runs().map(Run::rows).sum::<usize>() <= self.rows_at_once {
+            Closed::Rows(self.finish(&levels).await?)
+        } else {
+            let (output, panes, id) = (Arc::clone(&self.output), self.panes, self.id.clone());
+            let groups = self.plans.finish_stream(levels)?;
+            let rows = groups
+                .map(move |groups| output.rows(&groups.map_err(Error::datafusion(&id, "finish windows"))?, &panes));
+            Closed::Stream(Box::pin(rows))
+        };
+        self.runs.drop_closed(&self.panes, watermark);
+        self.closed = Some(watermark);
+        Ok(closed)
+    }
+
+    /// The rows of the windows that `levels` make up, of which there are few.
+    async fn finish(&self, levels: &[Level]) -> Result<Vec<RecordBatch>> {
+        let mut rows = Vec::new();
+        for piece in levels.iter().flatten() {
+            for batch in piece.run.batches() {
+                rows.push(emit::at_window(&batch?, piece.window, &self.plans)?);
+            }
+        }
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let groups = self.plans.finish(&rows).await?;
+        groups.map(|groups| self.output.rows(&groups, &self.panes)).into_iter().collect()
     }
 
     /// Puts the runs that have arrived behind those that are there, one a pane and round, and reduces as it goes; then
@@ -179,22 +211,46 @@ impl WindowAggregate {
     async fn reduce(&mut self, due: Vec<(i64, usize)>) -> Result<()> {
         let mut due = due.into_iter().peekable();
         while due.peek().is_some() {
-            let mut taken = Vec::new();
+            let mut levels = Vec::new();
             let mut size = 0;
-            while size < ROWS_AT_ONCE
+            while size < self.rows_at_once
                 && let Some((pane, from)) = due.next()
             {
                 let runs = self.runs.take_from(pane, from);
-                size += runs.iter().map(RecordBatch::num_rows).sum::<usize>();
-                taken.extend(runs);
+                size += runs.iter().map(Run::rows).sum::<usize>();
+                runs::add_levels(&mut levels, runs.iter(), None);
             }
-            if let Some(reduced) = self.plans.reduce(&taken).await? {
-                for (pane, rows) in runs::by_pane(&reduced, &self.id)? {
-                    self.runs.put(pane, rows);
-                }
+            let reduced = if size <= self.rows_at_once {
+                self.reduce_few(&levels).await?
+            } else {
+                self.reduce_many(levels).await?
+            };
+            for (pane, rows) in reduced {
+                self.runs.put(pane, Run::in_memory(rows));
             }
         }
         Ok(())
+    }
+
+    async fn reduce_few(&self, levels: &[Level]) -> Result<Vec<(i64, Vec<RecordBatch>)>> {
+        let batches = levels.iter().flatten().flat_map(|piece| piece.run.batches());
+        match self.plans.reduce(&batches.collect::<Result<Vec<_>>>()?).await? {
+            Some(reduced) => runs::by_pane(&reduced, &self.id, self.plans.batch_rows()),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn reduce_many(&self, levels: Vec<Level>) -> Result<Vec<(i64, Vec<RecordBatch>)>> {
+        let mut reduced: BTreeMap<i64, Vec<RecordBatch>> = BTreeMap::new();
+        let mut batches = self.plans.reduce_stream(levels)?;
+        while let Some(batch) = batches.next().await {
+            let batch = batch.map_err(Error::datafusion(&self.id, "reduce state"))?;
+            let batch = self.plans.positional(&batch)?;
+            for (pane, rows) in runs::by_pane(&batch, &self.id, self.plans.batch_rows())? {
+                reduced.entry(pane).or_default().extend(rows);
+            }
+        }
+        Ok(reduced.into_iter().collect())
     }
 
     /// The rows that have a pane, with its start as the last column, and the number of those that have none.
@@ -248,9 +304,11 @@ impl State for WindowAggregate {
     /// The first run of every pane, then the second of every pane that has one, and so on; each in batches of bounded size.
     fn snapshot(&self) -> Result<Vec<RecordBatch>> {
         let schema = self.state_schema();
-        let together =
-            |runs: Vec<&RecordBatch>| concat_batches(&schema, runs).map_err(Error::arrow("put state rows together"));
-        self.runs.levels(ROWS_AT_ONCE).into_iter().map(together).collect()
+        let together = |runs: Vec<&Run>| {
+            let rows = runs.into_iter().flat_map(Run::batches).collect::<Result<Vec<_>>>()?;
+            concat_batches(&schema, &rows).map_err(Error::arrow("put state rows together"))
+        };
+        self.runs.levels(self.rows_at_once).into_iter().map(together).collect()
     }
 
     fn restore(&mut self, batches: Vec<RecordBatch>, watermark: Option<i64>) -> Result<()> {
@@ -259,13 +317,51 @@ impl State for WindowAggregate {
         self.closed = watermark;
         for batch in batches {
             let batch = self.plans.adopt(&batch)?;
-            for (pane, rows) in runs::by_pane(&batch, &self.id)? {
-                if watermark.is_none_or(|watermark| self.panes.last_end(pane) > watermark) {
-                    self.runs.arrive(pane, rows);
+            for (pane, rows) in runs::by_pane(&batch, &self.id, self.plans.batch_rows())? {
+                if is_open(&self.panes, watermark, pane) {
+                    self.runs.arrive(pane, Run::in_memory(rows));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Once there are any, or the state is large: a small one is better off in one file that is read at the start.
+    fn has_segments(&self) -> bool {
+        self.runs.has_segments() || self.runs.bytes() > SMALL
+    }
+
+    fn attach(&mut self, segments: Vec<Segment>) -> Result<()> {
+        for segment in segments {
+            let stored = Stored::open(&self.id, segment, &self.state_schema())?;
+            let (panes, closed) = (self.panes, self.closed);
+            self.runs.attach(&stored, |pane| is_open(&panes, closed, pane));
+        }
+        Ok(())
+    }
+
+    fn foldable_bytes(&self) -> usize {
+        if stored::unfit(&self.state_schema()).is_some() { 0 } else { self.runs.bytes() }
+    }
+
+    /// Everything in memory, as one run a pane. The operator goes on when it has adopted the segment: what it would
+    /// otherwise take in meanwhile had to be told apart.
+    fn fold(&mut self) -> Result<Option<Work>> {
+        let (levels, keeps) = self.runs.to_store();
+        if levels.is_empty() {
+            return Ok(None);
+        }
+        let content = store::Content::new(Arc::clone(&self.plans), &self.id, levels, keeps);
+        Ok(Some(Work { replaces: Vec::new(), content: Box::new(content), wait: true }))
+    }
+
+    fn adopt(&mut self, segment: Option<Segment>, _: &[String]) -> Result<()> {
+        self.runs.forget_memory();
+        self.attach(segment.into_iter().collect())
+    }
+
+    fn release(&mut self) -> Vec<String> {
+        self.runs.release()
     }
 
     fn fingerprint(&self) -> String {
@@ -281,6 +377,11 @@ impl State for WindowAggregate {
     }
 }
 
+/// Whether windows that end after `closed` need the pane.
+fn is_open(panes: &Panes, closed: Option<i64>, pane: i64) -> bool {
+    closed.is_none_or(|watermark| panes.last_end(pane) > watermark)
+}
+
 impl Operator for WindowAggregate {
     fn process<'a>(&'a mut self, rows: &'a [RecordBatch]) -> Step<'a, Processed> {
         Box::pin(Self::process(self, rows))
@@ -288,6 +389,10 @@ impl Operator for WindowAggregate {
 
     fn close(&mut self, watermark: i64) -> Step<'_, Vec<RecordBatch>> {
         Box::pin(Self::close(self, watermark))
+    }
+
+    fn close_rows(&mut self, watermark: i64) -> Step<'_, Closed> {
+        Box::pin(Self::close_rows(self, watermark))
     }
 
     fn next_close(&self) -> Option<i64> {

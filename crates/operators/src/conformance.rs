@@ -233,7 +233,7 @@ fn saved(story: &[Did], snapshot_after: Option<usize>) -> Vec<RecordBatch> {
 }
 
 /// The batch as a file gives it back.
-fn through_a_file(batch: &RecordBatch) -> RecordBatch {
+pub(crate) fn through_a_file(batch: &RecordBatch) -> RecordBatch {
     let write = || -> Result<Vec<u8>, arrow::error::ArrowError> {
         let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema())?;
         writer.write(batch)?;

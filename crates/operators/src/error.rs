@@ -122,7 +122,17 @@ impl Error {
 
     /// For `map_err`: a DataFusion error of `operator` that happened while `doing`.
     pub(crate) fn datafusion(operator: &str, doing: &'static str) -> impl Fn(DataFusionError) -> Self {
-        move |source| Self::DataFusion { operator: operator.to_owned(), doing, source: Box::new(source) }
+        move |source| {
+            let source = match source {
+                // An error of ours that came through a plan.
+                DataFusionError::External(error) => match error.downcast::<Self>() {
+                    Ok(own) => return *own,
+                    Err(other) => DataFusionError::External(other),
+                },
+                other => other,
+            };
+            Self::DataFusion { operator: operator.to_owned(), doing, source: Box::new(source) }
+        }
     }
 }
 

@@ -41,7 +41,7 @@ mod testing;
 pub use aggregate::WindowAggregate;
 pub use dedup::Dedup;
 pub use error::{Error, Result};
-pub use operator::{Operator, Processed, State, Step};
+pub use operator::{Closed, Operator, Processed, RowStream, State, Step};
 pub use order::in_offset_order;
 pub use segment::{Segment, SegmentContent, SegmentFile, Work, Written};
 pub use watermark::{AtEnd, ClauseConfig, Judgement, Policy, Watermark, WatermarkState};

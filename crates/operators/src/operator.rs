@@ -5,12 +5,25 @@ use std::pin::Pin;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use futures::Stream;
 
 use crate::error::{Error, Result};
 use crate::segment::{Segment, Work};
 
 /// A step that is under way. Dropping it leaves the operator's state undefined: restore it.
 pub type Step<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// Rows that are made as they are asked for, in batches of bounded size. The operator has already let go of what they are
+/// made of, and may be used meanwhile.
+pub type RowStream = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
+
+/// What closing gave.
+pub enum Closed {
+    /// All rows.
+    Rows(Vec<RecordBatch>),
+    /// More than are worth holding.
+    Stream(RowStream),
+}
 
 /// What became of the rows of one batch in one operator: `rows` are those that go on, and every row that came in is
 /// counted once, in `rows`, `absorbed`, `duplicate` or `filtered_null_event_time`.
@@ -145,6 +158,12 @@ pub trait Operator: State + Send {
     /// Closes what ends at or before `watermark` (microseconds since 1970) and gives the rows that are now final, in the
     /// operator's order. A watermark at or before an earlier one does nothing.
     fn close(&mut self, watermark: i64) -> Step<'_, Vec<RecordBatch>>;
+
+    /// As [`close`](Self::close), for whoever can take many rows a few at a time. Which of both it is depends on the state
+    /// alone; the rows and their order are the same.
+    fn close_rows(&mut self, watermark: i64) -> Step<'_, Closed> {
+        Box::pin(async move { self.close(watermark).await.map(Closed::Rows) })
+    }
 
     /// The lowest watermark at which `close` would give rows; `None` while there is nothing to give. Says whether a
     /// batch without data is worth running, and for a table with nothing out yet, when its first row will come.

@@ -67,6 +67,8 @@ pub(super) struct RunTable {
     pub clauses: Vec<String>,
     pub schema: SchemaRef,
     pub ledger: Ledger,
+    /// Whether no table reads its rows.
+    pub alone: bool,
 }
 
 /// A flow ready to run.
@@ -130,6 +132,8 @@ pub(super) struct RunPlan {
     pub uses_clock: bool,
     pub inputs: Vec<(Arc<LeafTable>, RunNode)>,
     pub schema: SchemaRef,
+    /// Whether each row that comes out depends on one that goes in, and on nothing else.
+    pub row_by_row: bool,
     /// Whether rows that go in and do not come out are `filtered`: not above an aggregate, whose rows are others.
     pub counts_filtered: bool,
 }
@@ -152,6 +156,8 @@ impl Runner {
             let name = source.name.value.clone();
             compiler.upstream.insert(name.clone(), BTreeSet::from([name]));
         }
+        let flows = graph.tables.iter().flat_map(|table| &table.flows);
+        let read: BTreeSet<&str> = flows.flat_map(|flow| flow.node.streams()).map(|s| s.upstream.as_str()).collect();
         let mut tables = Vec::new();
         for table in &graph.tables {
             let mut flows = Vec::new();
@@ -168,6 +174,7 @@ impl Runner {
                 clauses: table.clauses.clone(),
                 schema: Arc::clone(&table.schema),
                 ledger: table.ledger,
+                alone: !read.contains(table.name.as_str()),
             });
         }
         let clauses = compiler.clauses;
@@ -242,6 +249,7 @@ impl Compiler<'_> {
                     uses_clock,
                     inputs,
                     schema: Arc::clone(&plan.schema),
+                    row_by_row: plan.row_by_row,
                     counts_filtered: plan.row_by_row && !plan.inputs.iter().any(|(_, input)| has_aggregate(input)),
                 })
             }

@@ -7,10 +7,11 @@ use arrow::array::{Array, BooleanArray, RecordBatch, UInt8Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionState;
+use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use sluicebox_core::provenance::{EVENT_TIME, LATE, Lateness};
 use sluicebox_core::{Clock, Fates};
-use sluicebox_operators::in_offset_order;
+use sluicebox_operators::{Closed, in_offset_order};
 use sluicebox_pipeline::bind::clock::bind_clock;
 use sluicebox_pipeline::leaf::collect_in_order;
 
@@ -103,9 +104,21 @@ impl FlowContext<'_> {
     }
 
     async fn plan(&mut self, plan: &mut RunPlan) -> Result<Vec<RecordBatch>, EngineError> {
+        let mut inputs = Vec::with_capacity(plan.inputs.len());
+        for (_, input) in &mut plan.inputs {
+            inputs.push(self.run(input).await?);
+        }
+        self.apply(plan, inputs).await
+    }
+
+    /// What `plan` makes of `rows`, one for each of its inputs.
+    pub(super) async fn apply(
+        &mut self,
+        plan: &mut RunPlan,
+        inputs: Vec<Vec<RecordBatch>>,
+    ) -> Result<Vec<RecordBatch>, EngineError> {
         let mut rows_in = 0;
-        for (leaf, input) in &mut plan.inputs {
-            let rows = self.run(input).await?;
+        for ((leaf, _), rows) in plan.inputs.iter().zip(inputs) {
             rows_in += count(&rows);
             leaf.set(rows)?;
         }
@@ -162,6 +175,20 @@ impl FlowContext<'_> {
         run: &mut RunOperator,
         rows: &[RecordBatch],
     ) -> Result<Vec<RecordBatch>, EngineError> {
+        let (mut out, closed) = self.step(run, rows).await?;
+        match closed {
+            Closed::Rows(rows) => out.extend(rows),
+            Closed::Stream(rows) => out.extend(rows.try_collect::<Vec<_>>().await?),
+        }
+        Ok(out)
+    }
+
+    /// The same, with the rows that were closed apart.
+    pub(super) async fn step(
+        &mut self,
+        run: &mut RunOperator,
+        rows: &[RecordBatch],
+    ) -> Result<(Vec<RecordBatch>, Closed), EngineError> {
         let started = self.clock.monotonic();
         let processed = run.operator.process(rows).await?;
         run.updates = self.clock.monotonic().saturating_sub(started);
@@ -169,15 +196,15 @@ impl FlowContext<'_> {
         self.fates.duplicate += processed.duplicate;
         self.fates.filtered += processed.filtered_null_event_time;
         self.fates.filtered_null_event_time += processed.filtered_null_event_time;
-        let mut out = processed.rows;
         let held = run.operator.rows();
         let started = self.clock.monotonic();
-        if let Some(w) = lowest(self.clauses, &run.clauses) {
-            out.extend(run.operator.close(w).await?);
-        }
+        let closed = match lowest(self.clauses, &run.clauses) {
+            Some(w) => run.operator.close_rows(w).await?,
+            None => Closed::Rows(Vec::new()),
+        };
         run.removals = self.clock.monotonic().saturating_sub(started);
         run.removed = held.saturating_sub(run.operator.rows());
-        Ok(out)
+        Ok((processed.rows, closed))
     }
 }
 

@@ -15,11 +15,13 @@
 mod compile;
 mod flow;
 mod state;
+mod stream;
 mod table;
 mod waits;
 
 pub use compile::{ClauseSettings, OperatorKind, Runner};
 pub use state::OperatorChange;
+pub use stream::{TableSink, Way};
 pub use table::TableOutput;
 pub use waits::Wait;
 

@@ -10,6 +10,7 @@ use sluicebox_quality::{ExpectationResult, FailUpdate, Judge};
 use super::BatchInput;
 use super::compile::{Runner, lowest};
 use super::flow::{FlowContext, count};
+use super::stream::{Flowing, Kept, TableSink};
 use crate::EngineError;
 
 /// What one table gives in one batch.
@@ -17,7 +18,7 @@ use crate::EngineError;
 pub struct TableOutput {
     /// The table.
     pub table: String,
-    /// The rows to write, with their hidden columns, in order.
+    /// The rows to write, with their hidden columns, in order; without those that went another [`Way`](super::Way).
     pub rows: Vec<RecordBatch>,
     /// Late rows, with their hidden columns.
     pub late: Vec<RecordBatch>,
@@ -56,14 +57,26 @@ impl Runner {
     /// When a plan or an operator fails, or `sink` does. The runner is of no use then.
     pub async fn run_batch(
         &mut self,
+        input: BatchInput,
+        sink: impl FnMut(&TableOutput) -> Result<(), EngineError> + Send,
+    ) -> Result<Vec<TableOutput>, EngineError> {
+        self.run_batch_into(input, sink).await
+    }
+
+    /// The same, into a sink that may take rows as they are made.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn run_batch_into(
+        &mut self,
         mut input: BatchInput,
-        mut sink: impl FnMut(&TableOutput) -> Result<(), EngineError> + Send,
+        mut sink: impl TableSink,
     ) -> Result<Vec<TableOutput>, EngineError> {
         let mut rows: BTreeMap<String, Vec<RecordBatch>> = std::mem::take(&mut input.rows);
         let mut outputs = Vec::with_capacity(self.tables.len());
         for at in 0..self.tables.len() {
-            let output = self.run_table(at, &input, &rows).await?;
-            sink(&output)?;
+            let output = self.run_table(at, &input, &rows, &mut sink).await?;
+            sink.table(&output)?;
             rows.insert(output.table.clone(), output.rows.clone());
             outputs.push(output);
         }
@@ -75,6 +88,7 @@ impl Runner {
         at: usize,
         input: &BatchInput,
         rows: &BTreeMap<String, Vec<RecordBatch>>,
+        sink: &mut impl TableSink,
     ) -> Result<TableOutput, EngineError> {
         let table = &mut self.tables[at];
         let expectations = table
@@ -93,21 +107,39 @@ impl Runner {
             late: Vec::new(),
             future: 0,
         };
-        let mut kept_rows = Vec::new();
+        let mut kept = Kept::new();
         let mut quarantined = Vec::new();
         for flow in &mut table.flows {
-            let candidates = context.run(&mut flow.candidates).await?;
-            context.fates.rows_out += count(&candidates);
-            let judged = judge.judge(candidates)?;
-            context.fates.quarantined += count(&judged.quarantined);
-            context.fates.dropped += judged.dropped;
-            quarantined.extend(judged.quarantined);
-            match &mut flow.dedup {
-                Some(dedup) => kept_rows.extend(context.operate(dedup, &judged.kept).await?),
-                None => kept_rows.extend(judged.kept),
+            let mut stream = None;
+            let mut candidates = if table.alone && flow.dedup.is_none() {
+                match context.open(&mut flow.candidates).await? {
+                    Flowing::Rows(rows) => Some(rows),
+                    Flowing::Stream(mut rows) => {
+                        kept.stream_to(sink, &table.name).await?;
+                        let first = context.next(&mut flow.candidates, &mut rows).await?;
+                        stream = Some(rows);
+                        first
+                    }
+                }
+            } else {
+                Some(context.run(&mut flow.candidates).await?)
+            };
+            while let Some(rows) = candidates.take() {
+                context.fates.rows_out += count(&rows);
+                let judged = judge.judge(rows)?;
+                context.fates.quarantined += count(&judged.quarantined);
+                context.fates.dropped += judged.dropped;
+                quarantined.extend(judged.quarantined);
+                match &mut flow.dedup {
+                    Some(dedup) => kept.extend(context.operate(dedup, &judged.kept).await?).await,
+                    None => kept.extend(judged.kept).await,
+                }
+                if let Some(stream) = &mut stream {
+                    candidates = context.next(&mut flow.candidates, stream).await?;
+                }
             }
         }
-        context.fates.written += count(&kept_rows);
+        context.fates.written += kept.written;
         let verdict = judge.finish();
         let watermark = lowest(context.clauses, &table.clauses);
         Ok(TableOutput {
@@ -116,10 +148,10 @@ impl Runner {
             quarantined,
             ledger: table.ledger,
             fates: context.fates,
-            event_time: sluicebox_quality::event_time_bounds(&kept_rows),
+            event_time: kept.event_time,
             watermark,
             future: context.future,
-            rows: kept_rows,
+            rows: kept.rows,
             expectations: verdict.results,
             failed: verdict.failed,
         })

@@ -108,7 +108,37 @@ proptest! {
             files.iter().map(|f| (f.target.clone(), f.rows, f.bytes, f.checksum.clone())).collect()
         };
         prop_assert_eq!(identity(&whole), identity(&pieces));
+        // Many folders, but no more than are open at once get rows for more than one chunk.
+        let stream = table.stage_stream(&key(1, 3), cut(&all, &cuts).into_iter()).unwrap();
+        prop_assert_eq!(identity(&whole), identity(&stream));
     }
+}
+
+#[test]
+fn folders_that_rows_come_back_to_get_all_of_them_and_the_same_files_each_time() {
+    // Forty folders in turn, each for more than a chunk, so that files have to be closed to open others.
+    let regions: Vec<String> = (0..40).map(|region| format!("r{region}")).collect();
+    let values: Vec<_> = (0..400_000).map(|row| (Some(regions[row / 100 % 40].as_str()), Some(19_000))).collect();
+    let all = rows(0, &values);
+    let dir = tempfile::tempdir().unwrap();
+    let table = table(dir.path(), &["region", "day"]);
+    let mut seen = None;
+    for (epoch, cuts) in [vec![400_000], vec![8192], vec![777, 5]].iter().enumerate() {
+        let key = key(3, u64::try_from(epoch).unwrap());
+        let files = table.stage_stream(&key, cut(&all, cuts).into_iter()).unwrap();
+        assert!(files.iter().any(|f| f.target.contains("-001-")), "some folder has more than one part");
+        assert_eq!(found(dir.path(), &files), expected(&all));
+        let identity: Vec<_> = files.into_iter().map(|f| (f.target, f.rows, f.bytes, f.checksum)).collect();
+        assert_eq!(*seen.get_or_insert(identity.clone()), identity, "cut by {cuts:?}");
+    }
+}
+
+#[test]
+fn a_stream_into_too_many_folders_names_the_column() {
+    let dir = tempfile::tempdir().unwrap();
+    let days = |from: i32| rows(0, &(from..from + 600).map(|day| (None, Some(day))).collect::<Vec<_>>());
+    let error = table(dir.path(), &["day"]).stage_stream(&key(1, 1), [days(0), days(600)].into_iter()).unwrap_err();
+    assert!(error.to_string().contains("partition column day"), "{error}");
 }
 
 #[test]

@@ -12,10 +12,12 @@ use super::pane::Panes;
 use super::plans::Plans;
 use crate::error::{Error, Result};
 
-/// State rows of a pane as state rows of the window that starts at `start`. Only the first column is new.
-pub(super) fn at_window(run: &RecordBatch, start: i64, plans: &Plans) -> Result<RecordBatch> {
+/// State rows of a pane as state rows of the window that starts at `start`, if there is one. Only the first column is new.
+pub(super) fn at_window(run: &RecordBatch, start: Option<i64>, plans: &Plans) -> Result<RecordBatch> {
     let mut columns = run.columns().to_vec();
-    columns[0] = Arc::new(Int64Array::from_value(start, run.num_rows()));
+    if let Some(start) = start {
+        columns[0] = Arc::new(Int64Array::from_value(start, run.num_rows()));
+    }
     plans.named(columns)
 }
 

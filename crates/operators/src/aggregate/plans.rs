@@ -23,8 +23,12 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use sluicebox_core::provenance;
 use sluicebox_pipeline::graph::AggregateNode;
 
-use super::sort;
+use super::{run, sort};
 use crate::error::{Error, Result};
+
+mod merge;
+
+pub(super) use merge::{Level, Piece};
 
 /// The column with the start of a row's pane, behind the columns of the input.
 const PANE: &str = "__sb_pane";
@@ -47,7 +51,11 @@ pub(super) struct Plans {
     /// The order in which aggregates must be given their rows; empty when any will do.
     required: Vec<PhysicalSortRequirement>,
     context: Arc<TaskContext>,
+    /// The same for merging streams: it cuts what it gives into batches as small as those of stored state.
+    streaming: Arc<TaskContext>,
     fingerprint: String,
+    /// Rows of a batch of stored state.
+    batch_rows: usize,
 }
 
 impl Plans {
@@ -78,12 +86,42 @@ impl Plans {
         let fingerprint = fingerprint(node, &state);
         let context = task_context(session);
         let operator = node.id.clone();
-        Ok(Self { operator, raw, state, named, group, aggregates, filters, required, context, fingerprint })
+        let batch_rows = run::batch_rows(&state);
+        let config = context.session_config().clone();
+        let rows = config.batch_size().min(batch_rows);
+        let streaming = Arc::new(TaskContext::from(session).with_session_config(config.with_batch_size(rows)));
+        Ok(Self {
+            operator,
+            raw,
+            state,
+            named,
+            group,
+            aggregates,
+            filters,
+            required,
+            context,
+            streaming,
+            fingerprint,
+            batch_rows,
+        })
     }
 
     /// The columns of state rows.
     pub fn state_schema(&self) -> SchemaRef {
         Arc::clone(&self.state)
+    }
+
+    /// How many rows a batch of stored state has at most.
+    pub fn batch_rows(&self) -> usize {
+        self.batch_rows
+    }
+
+    /// Makes batches of state as small as this.
+    #[cfg(test)]
+    pub fn set_batch_rows(&mut self, rows: usize, session: &SessionState) {
+        self.batch_rows = rows;
+        let config = self.context.session_config().clone().with_batch_size(rows);
+        self.streaming = Arc::new(TaskContext::from(session).with_session_config(config));
     }
 
     /// What state rows depend on but for the window.
@@ -174,12 +212,17 @@ impl Plans {
     }
 
     fn merging(&self, mode: AggregateMode, rows: &[RecordBatch]) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let input = memory(rows, &self.named)?;
+        Ok(Arc::new(self.merging_exec(mode, memory(rows, &self.named)?)?))
+    }
+
+    fn merging_exec(
+        &self,
+        mode: AggregateMode,
+        input: Arc<dyn ExecutionPlan>,
+    ) -> Result<AggregateExec, DataFusionError> {
         let no_filters = vec![None; self.aggregates.len()];
         let group = self.group.as_final();
-        let exec =
-            AggregateExec::try_new(mode, group, self.aggregates.clone(), no_filters, input, Arc::clone(&self.raw))?;
-        Ok(Arc::new(exec))
+        AggregateExec::try_new(mode, group, self.aggregates.clone(), no_filters, input, Arc::clone(&self.raw))
     }
 
     /// What an aggregate gave as one batch of state rows in the order of (pane, keys), and whether each is there once.

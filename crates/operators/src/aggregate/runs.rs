@@ -1,12 +1,16 @@
-//! The state of an aggregate: for each pane its runs, oldest first.
+//! The state of an aggregate: for each pane its runs, oldest first. Those in segments are older than those in memory.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 
 use super::pane::Panes;
+use super::plans::{Level, Piece};
+use super::run::Run;
 use super::sort;
+use super::stored::Stored;
 use crate::error::{Error, Result};
 
 /// From this many runs on a pane is looked at for what can be reduced.
@@ -15,31 +19,53 @@ const MANY: usize = 8;
 /// A run is worth merging with those after it unless it has more than this many times their rows.
 const RATIO: usize = 4;
 
-/// Runs by pane. A run is state rows of one pane, sorted by group, that share no memory with others.
+/// Runs by pane.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     panes: BTreeMap<i64, Pane>,
     /// The panes with arrivals.
     unsettled: BTreeSet<i64>,
+    /// The segments that have been attached and not been let go, oldest first.
+    segments: Vec<Arc<Stored>>,
     bytes: usize,
     rows: usize,
 }
 
 #[derive(Debug, Default)]
 struct Pane {
-    settled: Vec<RecordBatch>,
+    /// Runs in segments, older than all others.
+    stored: Vec<Run>,
+    settled: Vec<Run>,
     /// Runs that have come and not been looked at, oldest first.
-    arrivals: VecDeque<RecordBatch>,
+    arrivals: VecDeque<Run>,
 }
 
 impl Pane {
-    fn runs(&self) -> impl Iterator<Item = &RecordBatch> {
+    fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.stored.iter().chain(self.in_memory())
+    }
+
+    fn in_memory(&self) -> impl Iterator<Item = &Run> {
         self.settled.iter().chain(&self.arrivals)
+    }
+
+    /// How many of the stored runs stay as they are when those in memory are stored behind them. A run is merged with
+    /// what comes after it unless it is larger, so that their sizes halve from run to run: a pane has few, and a row is
+    /// written again a number of times that grows with the logarithm of rows.
+    fn keep(&self) -> usize {
+        let mut after: usize = self.in_memory().map(Run::rows).sum();
+        let mut keep = self.stored.len();
+        while keep > 0 && self.stored[keep - 1].rows() <= after {
+            keep -= 1;
+            after += self.stored[keep].rows();
+        }
+        keep
     }
 }
 
-/// The rows of each pane in `batch`, whose first column has the panes in ascending order, in arrays of their own.
-pub(super) fn by_pane(batch: &RecordBatch, operator: &str) -> Result<Vec<(i64, RecordBatch)>> {
+/// The rows of each pane in `batch`, whose first column has the panes in ascending order, in arrays of their own, of at
+/// most `batch_rows` rows.
+pub(super) fn by_pane(batch: &RecordBatch, operator: &str, batch_rows: usize) -> Result<Vec<(i64, Vec<RecordBatch>)>> {
     let panes: Option<&Int64Array> = batch.column(0).as_primitive_opt();
     let panes = panes.map(|p| p.values()).filter(|p| p.is_sorted() && batch.column(0).null_count() == 0);
     let Some(panes) = panes else {
@@ -50,8 +76,11 @@ pub(super) fn by_pane(batch: &RecordBatch, operator: &str) -> Result<Vec<(i64, R
     let mut from = 0;
     for stretch in panes.chunk_by(|a, b| a == b) {
         let to = from + stretch.len();
-        let indices: Vec<u32> = (from as u32..to as u32).collect();
-        parts.push((stretch[0], sort::copy(batch, &indices)?));
+        let part = |at: usize| {
+            let indices: Vec<u32> = (at as u32..to.min(at + batch_rows) as u32).collect();
+            sort::copy(batch, &indices)
+        };
+        parts.push((stretch[0], (from..to).step_by(batch_rows).map(part).collect::<Result<_>>()?));
         from = to;
     }
     Ok(parts)
@@ -62,15 +91,15 @@ pub(super) fn by_pane(batch: &RecordBatch, operator: &str) -> Result<Vec<(i64, R
 ///
 /// Small runs merge often and large ones rarely: what is left alone falls by [`RATIO`] from run to run, so that there are
 /// never more than [`MANY`] and a few runs, and a row is merged a number of times that grows with the logarithm of rows.
-fn fold_from(runs: &[RecordBatch]) -> Option<usize> {
+fn fold_from(runs: &[Run]) -> Option<usize> {
     if runs.len() < MANY {
         return None;
     }
     let mut after = 0;
     let mut from = None;
     for at in (0..runs.len() - 1).rev() {
-        after += runs[at + 1].num_rows();
-        if runs[at].num_rows() <= RATIO * after {
+        after += runs[at + 1].rows();
+        if runs[at].rows() <= RATIO * after {
             from = Some(at);
         }
     }
@@ -79,7 +108,7 @@ fn fold_from(runs: &[RecordBatch]) -> Option<usize> {
 
 impl Runs {
     /// A new run for `pane`, after all that it has. It is settled by the rounds.
-    pub fn arrive(&mut self, pane: i64, run: RecordBatch) {
+    pub fn arrive(&mut self, pane: i64, run: Run) {
         self.count(&run);
         self.panes.entry(pane).or_default().arrivals.push_back(run);
         self.unsettled.insert(pane);
@@ -111,20 +140,20 @@ impl Runs {
     }
 
     /// Takes out the settled runs of `pane` from the `from`-th on.
-    pub fn take_from(&mut self, pane: i64, from: usize) -> Vec<RecordBatch> {
+    pub fn take_from(&mut self, pane: i64, from: usize) -> Vec<Run> {
         let taken = self.panes.get_mut(&pane).map(|pane| pane.settled.split_off(from)).unwrap_or_default();
         taken.iter().for_each(|run| self.discount(run));
         taken
     }
 
     /// Puts a reduced run behind the settled ones of `pane`.
-    pub fn put(&mut self, pane: i64, run: RecordBatch) {
+    pub fn put(&mut self, pane: i64, run: Run) {
         self.count(&run);
         self.panes.entry(pane).or_default().settled.push(run);
     }
 
     /// The runs of the panes in `range`: panes in time order, runs oldest first.
-    pub fn range(&self, range: Range<i64>) -> impl Iterator<Item = &RecordBatch> {
+    pub fn range(&self, range: Range<i64>) -> impl Iterator<Item = &Run> {
         self.panes.range(range).flat_map(|(_, pane)| pane.runs())
     }
 
@@ -151,10 +180,64 @@ impl Runs {
         }
     }
 
+    /// What is to be stored: of every pane the runs in memory, behind those of its stored ones that are not worth keeping
+    /// as they are, as levels; and by pane how many of the stored ones stay.
+    pub fn to_store(&self) -> (Vec<Level>, BTreeMap<i64, usize>) {
+        let mut levels = Vec::new();
+        let mut keeps = BTreeMap::new();
+        for (&number, pane) in self.panes.iter().filter(|(_, pane)| pane.in_memory().next().is_some()) {
+            let keep = pane.keep();
+            keeps.insert(number, keep);
+            add_levels(&mut levels, pane.runs().skip(keep), None);
+        }
+        (levels, keeps)
+    }
+
+    /// Takes the runs of a segment that is behind all that have been attached. A pane is asked for by `wanted`.
+    pub fn attach(&mut self, stored: &Arc<Stored>, wanted: impl Fn(i64) -> bool) {
+        for entry in stored.runs().iter().filter(|entry| wanted(entry.pane)) {
+            let run = Run::stored(stored, entry.first, usize::try_from(entry.rows).unwrap_or(usize::MAX));
+            self.count(&run);
+            let pane = self.panes.entry(entry.pane).or_default();
+            let replaced = pane.stored.split_off(entry.keep.min(pane.stored.len()));
+            pane.stored.push(run);
+            replaced.iter().for_each(|run| self.discount(run));
+        }
+        self.segments.push(Arc::clone(stored));
+    }
+
+    /// Forgets the runs in memory, which have been stored.
+    pub fn forget_memory(&mut self) {
+        let mut gone = Vec::new();
+        for pane in self.panes.values_mut() {
+            gone.append(&mut pane.settled);
+            gone.extend(pane.arrivals.drain(..));
+        }
+        gone.iter().for_each(|run| self.discount(run));
+        self.unsettled.clear();
+    }
+
+    /// Whether something is stored.
+    pub fn has_segments(&self) -> bool {
+        !self.segments.is_empty()
+    }
+
+    /// Lets go of the segments of which no run is left, and names them.
+    pub fn release(&mut self) -> Vec<String> {
+        if self.segments.is_empty() {
+            return Vec::new();
+        }
+        let stored = self.panes.values().flat_map(|pane| &pane.stored);
+        let live: BTreeSet<String> = stored.filter_map(Run::segment).map(|stored| stored.name().to_owned()).collect();
+        let (kept, gone) = std::mem::take(&mut self.segments).into_iter().partition(|s| live.contains(s.name()));
+        self.segments = kept;
+        gone.iter().map(|stored: &Arc<Stored>| stored.name().to_owned()).collect()
+    }
+
     /// The n-th runs of all panes, for each n, in groups of whole runs that have few more than `rows` rows.
-    pub fn levels(&self, rows: usize) -> Vec<Vec<&RecordBatch>> {
+    pub fn levels(&self, rows: usize) -> Vec<Vec<&Run>> {
         let depth = self.panes.values().map(|pane| pane.runs().count()).max().unwrap_or(0);
-        let mut groups: Vec<Vec<&RecordBatch>> = Vec::new();
+        let mut groups: Vec<Vec<&Run>> = Vec::new();
         for level in 0..depth {
             let mut size = rows;
             for run in self.panes.values().filter_map(|pane| pane.runs().nth(level)) {
@@ -162,14 +245,14 @@ impl Runs {
                     groups.push(Vec::new());
                     size = 0;
                 }
-                size += run.num_rows();
+                size += run.rows();
                 groups.last_mut().into_iter().for_each(|group| group.push(run));
             }
         }
         groups
     }
 
-    /// Bytes of all runs.
+    /// Bytes of memory of all runs.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -179,13 +262,23 @@ impl Runs {
         self.rows as u64
     }
 
-    fn count(&mut self, run: &RecordBatch) {
-        self.bytes += run.get_array_memory_size();
-        self.rows += run.num_rows();
+    fn count(&mut self, run: &Run) {
+        self.bytes += run.bytes();
+        self.rows += run.rows();
     }
 
-    fn discount(&mut self, run: &RecordBatch) {
-        self.bytes = self.bytes.saturating_sub(run.get_array_memory_size());
-        self.rows = self.rows.saturating_sub(run.num_rows());
+    fn discount(&mut self, run: &Run) {
+        self.bytes = self.bytes.saturating_sub(run.bytes());
+        self.rows = self.rows.saturating_sub(run.rows());
+    }
+}
+
+/// Appends the n-th of `runs` to the n-th level, for each n, as runs of `window` if there is one.
+pub(super) fn add_levels<'a>(levels: &mut Vec<Level>, runs: impl Iterator<Item = &'a Run>, window: Option<i64>) {
+    for (at, run) in runs.enumerate() {
+        if at == levels.len() {
+            levels.push(Level::new());
+        }
+        levels[at].push(Piece { run: run.clone(), window });
     }
 }

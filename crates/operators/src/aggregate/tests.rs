@@ -21,6 +21,7 @@ use crate::testing::{self, Cut, Event, SECOND, Seen};
 
 mod oracle;
 mod rules;
+mod stored;
 
 /// The session of the operators and of the oracle: one partition, so that rows keep their order.
 static SESSION: LazyLock<SessionContext> = LazyLock::new(|| {

@@ -83,7 +83,7 @@ fn run(operator: &mut WindowAggregate, batches: &[Batch]) -> Vec<RecordBatch> {
 }
 
 /// A long enough scenario for windows to open, be compacted and close: twelve batches, all kinds of values.
-fn long() -> (Vec<Batch>, Vec<Seen>) {
+pub(super) fn long() -> (Vec<Batch>, Vec<Seen>) {
     let event = |part: usize, at: usize| {
         let mixed = (at * 7 + part * 3) as i64;
         let time = (mixed % 17 != 0).then(|| (at as i64 * 2 - 50 + mixed % 9 - 4) * SECOND);
@@ -94,7 +94,7 @@ fn long() -> (Vec<Batch>, Vec<Seen>) {
     testing::scenario(&topic, &(0..12).map(cut).collect::<Vec<_>>())
 }
 
-const AGGREGATES: &[&str] = &[
+pub(super) const AGGREGATES: &[&str] = &[
     "count(*)",
     "count(v)",
     "sum(i)",
@@ -253,11 +253,11 @@ fn memory_pressure_does_not_leave_groups_twice() {
     is_unmoved(&SessionContext::new_with_config_rt(config, runtime));
 }
 
-fn window() -> impl Strategy<Value = Window> {
+pub(super) fn window() -> impl Strategy<Value = Window> {
     (1i64..12, 0i64..12, -5i64..6).prop_map(|(slide, more, offset)| hopping(slide + more, slide, offset))
 }
 
-const MIXED: [&str; 11] = [
+pub(super) const MIXED: [&str; 11] = [
     "count(*)",
     "sum(i)",
     "avg(v)",

@@ -1,0 +1,183 @@
+//! Rows of a large close, which go through a table a few at a time: from the operator through the plans above it and the
+//! expectations to the table's files, so that they are never all in memory.
+
+use arrow::array::RecordBatch;
+use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt};
+use sluicebox_operators::{Closed, RowStream};
+use tokio::sync::mpsc;
+
+use super::compile::RunNode;
+use super::flow::{FlowContext, count};
+use super::table::TableOutput;
+use crate::EngineError;
+
+/// Rows that go through plans and expectations together, about: a plan is made for each.
+const TOGETHER: usize = 1 << 16;
+
+/// What becomes of the rows of a table that come a few at a time.
+#[derive(Debug)]
+pub enum Way {
+    /// They are put together and handed on as a whole.
+    Collect,
+    /// They are counted.
+    Discard,
+    /// They are sent on.
+    Send(mpsc::Sender<RecordBatch>),
+}
+
+/// Takes what tables give.
+pub trait TableSink: Send {
+    /// All that a table gave in a batch, as soon as it is there; without the rows that have been sent on.
+    ///
+    /// # Errors
+    /// When it cannot be taken: the batch has failed.
+    fn table(&mut self, output: &TableOutput) -> Result<(), EngineError>;
+
+    /// Is asked once for a table whose rows come a few at a time.
+    ///
+    /// # Errors
+    /// As for `table`.
+    fn way(&mut self, table: &str) -> Result<Way, EngineError> {
+        let _ = table;
+        Ok(Way::Collect)
+    }
+}
+
+impl<F: FnMut(&TableOutput) -> Result<(), EngineError> + Send> TableSink for F {
+    fn table(&mut self, output: &TableOutput) -> Result<(), EngineError> {
+        self(output)
+    }
+}
+
+/// Rows of one flow over one batch.
+pub(super) enum Flowing {
+    /// All of them.
+    Rows(Vec<RecordBatch>),
+    /// As they are asked for, of [`FlowContext::next`].
+    Stream(RowStream),
+}
+
+impl FlowContext<'_> {
+    /// As [`FlowContext::run`], but that the rows of a large close are not all made at once, if nothing is between it and the
+    /// table but plans that look at each row alone.
+    pub(super) fn open<'s>(&'s mut self, node: &'s mut RunNode) -> BoxFuture<'s, Result<Flowing, EngineError>> {
+        Box::pin(async move {
+            match node {
+                RunNode::Operator(input, operator) => {
+                    let rows = self.run(input).await?;
+                    let (mut rows, closed) = self.step(operator, &rows).await?;
+                    match closed {
+                        Closed::Rows(closed) => rows.extend(closed),
+                        Closed::Stream(closed) if rows.is_empty() => return Ok(Flowing::Stream(closed)),
+                        Closed::Stream(closed) => rows.extend(closed.try_collect::<Vec<_>>().await?),
+                    }
+                    Ok(Flowing::Rows(rows))
+                }
+                RunNode::Plan(plan) if plan.row_by_row && plan.inputs.len() == 1 => {
+                    let Some((_, input)) = plan.inputs.first_mut() else { return Ok(Flowing::Rows(Vec::new())) };
+                    match self.open(input).await? {
+                        Flowing::Rows(rows) => Ok(Flowing::Rows(self.apply(plan, vec![rows]).await?)),
+                        Flowing::Stream(rows) => Ok(Flowing::Stream(rows)),
+                    }
+                }
+                other => Ok(Flowing::Rows(self.run(other).await?)),
+            }
+        })
+    }
+
+    /// The next rows of a stream that `open` gave of `node`, some at a time; `None` when there are no more.
+    pub(super) async fn next(
+        &mut self,
+        node: &mut RunNode,
+        stream: &mut RowStream,
+    ) -> Result<Option<Vec<RecordBatch>>, EngineError> {
+        let mut rows = Vec::new();
+        let mut size = 0;
+        while size < TOGETHER
+            && let Some(batch) = stream.next().await
+        {
+            let batch = batch?;
+            size += batch.num_rows();
+            rows.push(batch);
+        }
+        if rows.is_empty() { Ok(None) } else { self.above(node, rows).await.map(Some) }
+    }
+
+    /// What the plans above the operator of `node` make of its rows.
+    fn above<'s>(
+        &'s mut self,
+        node: &'s mut RunNode,
+        rows: Vec<RecordBatch>,
+    ) -> BoxFuture<'s, Result<Vec<RecordBatch>, EngineError>> {
+        Box::pin(async move {
+            match node {
+                RunNode::Plan(plan) => {
+                    let Some((_, input)) = plan.inputs.first_mut() else { return Ok(Vec::new()) };
+                    let rows = self.above(input, rows).await?;
+                    self.apply(plan, vec![rows]).await
+                }
+                _ => Ok(rows),
+            }
+        })
+    }
+}
+
+/// The rows that a table keeps, on their way.
+pub(super) struct Kept {
+    /// Those that are handed on as a whole.
+    pub rows: Vec<RecordBatch>,
+    /// How many there were, wherever they went.
+    pub written: u64,
+    /// The least and greatest event time of all.
+    pub event_time: Option<(i64, i64)>,
+    way: Way,
+    asked: bool,
+}
+
+impl Kept {
+    pub fn new() -> Self {
+        Self { rows: Vec::new(), written: 0, event_time: None, way: Way::Collect, asked: false }
+    }
+
+    /// From here on rows go as `sink` says; those that are here go first.
+    pub async fn stream_to(&mut self, sink: &mut impl TableSink, table: &str) -> Result<(), EngineError> {
+        if !std::mem::replace(&mut self.asked, true) {
+            self.way = sink.way(table)?;
+            let rows = std::mem::take(&mut self.rows);
+            self.pass(rows).await;
+        }
+        Ok(())
+    }
+
+    /// Takes rows that go on.
+    pub async fn extend(&mut self, rows: Vec<RecordBatch>) {
+        self.written += count(&rows);
+        self.event_time = span(self.event_time, sluicebox_quality::event_time_bounds(&rows));
+        self.pass(rows).await;
+    }
+
+    async fn pass(&mut self, rows: Vec<RecordBatch>) {
+        match &self.way {
+            Way::Collect => self.rows.extend(rows),
+            Way::Discard => {}
+            Way::Send(to) => {
+                for batch in rows {
+                    // Whoever takes them has failed, and says why when the batch waits for it.
+                    if to.send(batch).await.is_err() {
+                        self.way = Way::Discard;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The least and greatest of both.
+fn span(one: Option<(i64, i64)>, other: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    match (one, other) {
+        (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,63 @@
+//! Staging what tables give, while the tables below compute.
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use sluicebox_lake::BatchKey;
+
+use crate::EngineError;
+use crate::checkpoint::records::OutputFiles;
+use crate::graph::{TableOutput, TableSink, Way};
+use crate::outputs::{Job, Outputs};
+
+/// Jobs that run, in the order in which their files are named in the commit.
+pub(crate) type Staging = Vec<JoinHandle<Result<Option<OutputFiles>, EngineError>>>;
+
+/// Lots of rows that wait for a file's writer: it is not to stand still while the next one is made.
+const WAITING: usize = 2;
+
+/// Starts the jobs of one batch.
+pub(crate) struct Stager<'a> {
+    pub outputs: &'a Outputs,
+    pub query_id: String,
+    pub epoch: u64,
+    pub batch_id: u64,
+    pub staging: &'a mut Staging,
+}
+
+impl Stager<'_> {
+    /// Starts `job`.
+    pub fn start(&mut self, job: Job) {
+        let (query_id, epoch, batch_id) = (self.query_id.clone(), self.epoch, self.batch_id);
+        let job = move || job.stage(&BatchKey { batch_id, query_id: &query_id, epoch });
+        self.staging.push(tokio::task::spawn_blocking(job));
+    }
+}
+
+impl TableSink for Stager<'_> {
+    fn table(&mut self, table: &TableOutput) -> Result<(), EngineError> {
+        if table.failed.is_some() || !self.outputs.writes(&table.table) {
+            return Ok(());
+        }
+        if !table.rows.is_empty() {
+            self.start(self.outputs.table_job(&table.table, &table.rows)?);
+        }
+        if !table.quarantined.is_empty() {
+            self.start(self.outputs.quarantine_job(&table.table, table.quarantined.clone()));
+        }
+        if !table.late.is_empty() {
+            self.start(self.outputs.late_job(&table.table, &table.late)?);
+        }
+        Ok(())
+    }
+
+    /// Rows are written as they come: if an expectation then fails the batch, what was staged is swept with the rest of it.
+    fn way(&mut self, table: &str) -> Result<Way, EngineError> {
+        if !self.outputs.writes(table) {
+            return Ok(Way::Discard);
+        }
+        let (to, from) = mpsc::channel(WAITING);
+        self.start(self.outputs.stream_job(table, from)?);
+        Ok(Way::Send(to))
+    }
+}

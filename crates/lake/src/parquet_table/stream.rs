@@ -1,0 +1,191 @@
+//! Staging rows that come a few at a time: more than are worth holding.
+//!
+//! Files get the rows and the names that [`stage`](crate::TableFormat::stage) gives them, in the same chunks, but for folders
+//! that rows come back to: only so many files are open at once, and one that had to be closed is followed by another part.
+//! When that happens depends on the rows and their order alone, so a replay gives the same files.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+
+use super::{ParquetTable, ParquetWriter};
+use crate::TableFormat;
+use crate::error::{LakeError, Result};
+use crate::gather::{CHUNK_ROWS, Run};
+use crate::staged::{BatchKey, StagedFile, sync_staging};
+
+/// Files that are open at once.
+const OPEN: usize = 16;
+
+/// Bytes of open row groups over all files: above it, the largest is written out before it is full.
+const OPEN_BYTES: usize = 64 << 20;
+
+/// What a folder has got so far.
+#[derive(Default)]
+struct Folder {
+    /// Rows that make no whole chunk yet, in arrays of their own.
+    pending: Vec<RecordBatch>,
+    pending_rows: usize,
+    /// Files begun.
+    parts: usize,
+    writer: Option<ParquetWriter>,
+    /// When it was last written to, in chunks of the table.
+    used: u64,
+    files: Vec<StagedFile>,
+}
+
+/// The folders of a table while rows come.
+struct Staging<'a> {
+    table: &'a ParquetTable,
+    batch: &'a BatchKey<'a>,
+    folders: BTreeMap<String, Folder>,
+    chunks: u64,
+}
+
+impl ParquetTable {
+    /// As [`stage`](crate::TableFormat::stage), of rows that are taken as they come. It holds one chunk of each folder's rows
+    /// and the open row groups, however many rows there are.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn stage_stream(
+        &self,
+        batch: &BatchKey<'_>,
+        rows: impl Iterator<Item = RecordBatch>,
+    ) -> Result<Vec<StagedFile>> {
+        let mut staging = Staging { table: self, batch, folders: BTreeMap::new(), chunks: 0 };
+        // Which file is closed for another depends on what comes together: so that is always the same number of rows.
+        let mut together = Vec::new();
+        let mut size = 0;
+        for mut rows in rows {
+            while size + rows.num_rows() >= CHUNK_ROWS {
+                let taken = CHUNK_ROWS - size;
+                together.push(rows.slice(0, taken));
+                rows = rows.slice(taken, rows.num_rows() - taken);
+                staging.take(&std::mem::take(&mut together))?;
+                size = 0;
+            }
+            size += rows.num_rows();
+            together.push(rows);
+        }
+        staging.take(&together)?;
+        let files = staging.finish()?;
+        if !files.is_empty() {
+            sync_staging(self.location(), batch.epoch)?;
+        }
+        Ok(files)
+    }
+}
+
+impl Staging<'_> {
+    fn take(&mut self, rows: &[RecordBatch]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let rows = [concat_batches(&self.table.schema, &self.table.table_rows(rows)?)?];
+        let split = self.table.partitioning.split(&self.table.location, &rows)?;
+        let rows = self.table.file_rows(&rows)?;
+        for (folder, runs) in split {
+            if !self.folders.contains_key(&folder) {
+                self.folders.insert(folder.clone(), Folder::default());
+                let folders = self.folders.keys().map(String::as_str);
+                self.table.partitioning.refuse_many(&self.table.location, folders)?;
+            }
+            for rows in &rows {
+                self.add(&folder, rows, &runs)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the rows of `runs` to `folder`, and writes what makes whole chunks.
+    fn add(&mut self, folder: &str, rows: &RecordBatch, runs: &[Run]) -> Result<()> {
+        let indices = runs.iter().flat_map(|run| run.start..run.start + run.len);
+        // A copy, so that a few rows that wait do not hold all that they came with.
+        let indices: UInt32Array = indices.map(|row| u32::try_from(row).unwrap_or(u32::MAX)).collect();
+        let mut rows = take_record_batch(rows, &indices)?;
+        while rows.num_rows() > 0 {
+            let Some(state) = self.folders.get_mut(folder) else { return Ok(()) };
+            let taken = rows.num_rows().min(CHUNK_ROWS - state.pending_rows);
+            state.pending.push(rows.slice(0, taken));
+            state.pending_rows += taken;
+            rows = rows.slice(taken, rows.num_rows() - taken);
+            if state.pending_rows == CHUNK_ROWS {
+                self.write_pending(folder)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_pending(&mut self, folder: &str) -> Result<()> {
+        self.make_room(folder)?;
+        self.chunks += 1;
+        let Some(state) = self.folders.get_mut(folder) else { return Ok(()) };
+        let chunk = concat_batches(&self.table.file_schema, &state.pending)?;
+        state.pending.clear();
+        state.pending_rows = 0;
+        state.used = self.chunks;
+        let mut writer = match state.writer.take() {
+            Some(writer) => writer,
+            None => {
+                let part = state.parts;
+                state.parts += 1;
+                self.table.create_part(self.batch, folder, part)?
+            }
+        };
+        writer.write(&chunk)?;
+        if writer.bytes() >= self.table.target_file_bytes {
+            state.files.push(writer.finish()?);
+        } else {
+            state.writer = Some(writer);
+        }
+        self.shrink()
+    }
+
+    /// Closes the file that has waited longest, when one more is to be opened for `folder` and there are many.
+    fn make_room(&mut self, folder: &str) -> Result<()> {
+        let is_open = |state: &Folder| state.writer.is_some();
+        if self.folders.get(folder).is_some_and(is_open) || self.folders.values().filter(|f| is_open(f)).count() < OPEN
+        {
+            return Ok(());
+        }
+        let open = self.folders.values_mut().filter(|state| state.writer.is_some());
+        if let Some(oldest) = open.min_by_key(|state| state.used)
+            && let Some(writer) = oldest.writer.take()
+        {
+            oldest.files.push(writer.finish()?);
+        }
+        Ok(())
+    }
+
+    /// Writes out the largest open row group, when together they are too large.
+    fn shrink(&mut self) -> Result<()> {
+        let mut open: Vec<&mut ParquetWriter> = self.folders.values_mut().filter_map(|f| f.writer.as_mut()).collect();
+        if open.len() > 1 && open.iter().map(|open| open.writer.in_progress_size()).sum::<usize>() > OPEN_BYTES {
+            // Of equals the last one in the order of folders, so that it is always the same.
+            if let Some(largest) = open.iter_mut().max_by_key(|open| open.writer.in_progress_size()) {
+                let flushed = largest.writer.flush();
+                flushed.map_err(|source| LakeError::Parquet { path: largest.path.clone(), source })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<StagedFile>> {
+        // Those that are open first: so none is closed to make room, and begun again.
+        let (open, waiting): (Vec<String>, Vec<String>) =
+            self.folders.keys().cloned().partition(|name| self.folders.get(name).is_some_and(|f| f.writer.is_some()));
+        for folder in open.into_iter().chain(waiting) {
+            if self.folders.get(&folder).is_some_and(|state| state.pending_rows > 0) {
+                self.write_pending(&folder)?;
+            }
+            if let Some(state) = self.folders.get_mut(&folder)
+                && let Some(writer) = state.writer.take()
+            {
+                state.files.push(writer.finish()?);
+            }
+        }
+        Ok(self.folders.into_values().flat_map(|state| state.files).collect())
+    }
+}

@@ -1,0 +1,160 @@
+//! Merging runs as streams: in the memory of a few batches a run, whatever their size.
+//!
+//! ```text
+//! level 0: the first run of each pane, panes ascending   ──┐
+//! level 1: the second run of each pane that has one      ──┼─> merge in the order of (pane, keys) ──> PartialReduce or Final
+//! ...                                                     ──┘
+//! ```
+//!
+//! The rows of a group meet in the order of levels, oldest first, as they would if runs were put one behind the other.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+use datafusion::error::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::aggregates::AggregateMode;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
+use futures::stream;
+
+use super::Plans;
+use crate::aggregate::run::Run;
+use crate::aggregate::sort;
+use crate::error::{Error, Result};
+
+/// A run as part of a level.
+#[derive(Debug, Clone)]
+pub(in crate::aggregate) struct Piece {
+    /// The run.
+    pub run: Run,
+    /// The window whose part it is to be; its own pane if none.
+    pub window: Option<i64>,
+}
+
+/// Runs one behind the other: their panes, or windows, ascend.
+pub(in crate::aggregate) type Level = Vec<Piece>;
+
+impl Plans {
+    /// State rows of `levels`, the oldest first, to state rows, each (pane, group) once, in their order.
+    pub fn reduce_stream(&self, levels: Vec<Level>) -> Result<SendableRecordBatchStream> {
+        self.merge_stream(AggregateMode::PartialReduce, levels)
+            .map_err(Error::datafusion(&self.operator, "reduce state"))
+    }
+
+    /// State rows of `levels`, the oldest first, to values: (window, keys, values), each group once, in their order.
+    pub fn finish_stream(&self, levels: Vec<Level>) -> Result<SendableRecordBatchStream> {
+        self.merge_stream(AggregateMode::Final, levels).map_err(Error::datafusion(&self.operator, "finish windows"))
+    }
+
+    fn merge_stream(
+        &self,
+        mode: AggregateMode,
+        levels: Vec<Level>,
+    ) -> Result<SendableRecordBatchStream, DataFusionError> {
+        let by = |(at, name): (usize, &String)| PhysicalSortExpr {
+            expr: Arc::new(Column::new(name, at)),
+            options: sort::ORDER,
+        };
+        let keys: Vec<String> =
+            self.named.fields().iter().take(self.group.expr().len()).map(|f| f.name().clone()).collect();
+        let order = LexOrdering::new(keys.iter().enumerate().map(by));
+        let order = order.ok_or_else(|| DataFusionError::Internal("an aggregate without a pane".into()))?;
+        let schema = &self.named;
+        let level = |pieces| -> Arc<dyn PartitionStream> {
+            Arc::new(LevelStream { schema: Arc::clone(schema), pieces, rows: self.batch_rows })
+        };
+        let levels: Vec<Arc<dyn PartitionStream>> = levels.into_iter().map(level).collect();
+        let leaf = StreamingTableExec::try_new(Arc::clone(schema), levels, None, [order.clone()], false, None)?;
+        // Of equal rows, those of the first level come first: not so with its round robin.
+        let merged = SortPreservingMergeExec::new(order, Arc::new(leaf)).with_round_robin_repartition(false);
+        let exec = self.merging_exec(mode, Arc::new(merged))?;
+        if *exec.input_order_mode() != InputOrderMode::Sorted {
+            return Err(DataFusionError::Internal("runs that are not in the order of their groups".into()));
+        }
+        exec.execute(0, Arc::clone(&self.streaming))
+    }
+
+    /// What [`Plans::reduce_stream`] gave as state rows by position.
+    pub fn positional(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        RecordBatch::try_new(self.state_schema(), batch.columns().to_vec())
+            .map_err(Error::arrow("name state columns by position"))
+    }
+}
+
+/// A level that a plan reads.
+#[derive(Debug)]
+struct LevelStream {
+    schema: SchemaRef,
+    pieces: Level,
+    /// Smaller batches are put together up to so many rows.
+    rows: usize,
+}
+
+impl PartitionStream for LevelStream {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let schema = Arc::clone(&self.schema);
+        let named = move |piece: Piece| {
+            let schema = Arc::clone(&schema);
+            piece.run.batches().map(move |batch| under(&batch?, piece.window, &schema))
+        };
+        let batches = self.pieces.clone().into_iter().flat_map(named);
+        let batches = Together { batches, schema: Arc::clone(&self.schema), rows: self.rows, next: None };
+        let batches = batches.map(|batch| batch.map_err(|e| DataFusionError::External(Box::new(e))));
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(batches)))
+    }
+}
+
+/// State rows as DataFusion names them, of `window` if there is one.
+fn under(batch: &RecordBatch, window: Option<i64>, schema: &SchemaRef) -> Result<RecordBatch> {
+    let mut columns = batch.columns().to_vec();
+    if let Some(start) = window {
+        columns[0] = Arc::new(Int64Array::from_value(start, batch.num_rows())) as ArrayRef;
+    }
+    RecordBatch::try_new(Arc::clone(schema), columns).map_err(Error::arrow("name state columns"))
+}
+
+/// Puts small batches together, since each that a merge takes in costs.
+struct Together<I> {
+    batches: I,
+    schema: SchemaRef,
+    rows: usize,
+    next: Option<RecordBatch>,
+}
+
+impl<I: Iterator<Item = Result<RecordBatch>>> Iterator for Together<I> {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut small = Vec::new();
+        let mut rows = 0;
+        loop {
+            match self.next.take().map(Ok).or_else(|| self.batches.next()) {
+                None => break,
+                Some(Err(error)) => return Some(Err(error)),
+                Some(Ok(batch)) if small.is_empty() || rows + batch.num_rows() <= self.rows => {
+                    rows += batch.num_rows();
+                    small.push(batch);
+                }
+                Some(Ok(batch)) => {
+                    self.next = Some(batch);
+                    break;
+                }
+            }
+        }
+        if small.len() < 2 {
+            return small.pop().map(Ok);
+        }
+        Some(concat_batches(&self.schema, &small).map_err(Error::arrow("put state rows together")))
+    }
+}
