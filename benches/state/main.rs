@@ -1,11 +1,13 @@
 //! How a deduplication bears the keys that it remembers: 1 and 10 million of them, with `--keys 100000000` a hundred, under a
-//! budget of memory.
+//! budget of memory; and with `--groups` a window its groups (see `groups.rs`).
 //!
 //! Batches of made-up rows go through the engine's own graph (watermark, DISTINCT ON) and the writing of its state and
 //! commits; no log, no decoding and no table files. First the keys come, all of them new but one in twenty; then the same
 //! goes on with that many keys alive, while the watermark moves and as many are forgotten as come. Then the state is
 //! restored as at a start. Each line is a process of its own, so that its memory is its own; the first line of each size has
 //! no limit worth the name: that is what the others are compared with.
+
+mod groups;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,9 +23,10 @@ use serde::{Deserialize, Serialize};
 use sluicebox_core::{Clock, PartitionId, SystemClock, provenance};
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::checkpoint::records::{Commit, OperatorState};
-use sluicebox_engine::graph::{AtEnd, BatchInput, Runner};
+use sluicebox_engine::graph::{AtEnd, BatchInput, Runner, TableOutput, TableSink};
 use sluicebox_engine::segments::Segments;
 use sluicebox_engine::{ClauseSettings, state_writer};
+use sluicebox_pipeline::graph::Graph;
 use sluicebox_pipeline::{bind, parse};
 
 /// Memory, batch time, checkpoint and restart of a deduplication by the number of keys that it remembers
@@ -32,6 +35,9 @@ struct Args {
     /// Keys alive at a time; several lines for several
     #[arg(long, default_values_t = [1_000_000, 10_000_000])]
     keys: Vec<u64>,
+    /// Measure windows of so many groups, in place of keys; several lines for several
+    #[arg(long)]
+    groups: Vec<u64>,
     /// Bytes of memory for the state
     #[arg(long, default_value_t = 1 << 30)]
     memory_limit: u64,
@@ -76,8 +82,15 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     if let Some(keys) = args.job {
         let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
+        if !args.groups.is_empty() {
+            println!("{}", serde_json::to_string(&runtime.block_on(groups::measure(&args, keys))?)?);
+            return Ok(());
+        }
         println!("{}", serde_json::to_string(&runtime.block_on(measure(&args, keys))?)?);
         return Ok(());
+    }
+    if !args.groups.is_empty() {
+        return groups::section(&args);
     }
     println!("{} rows a batch, one in twenty a copy; times in milliseconds, memory in MiB", args.rows);
     println!(
@@ -145,17 +158,26 @@ fn schema() -> SchemaRef {
 fn runner(keys: u64) -> anyhow::Result<Runner> {
     // So long that the rows of the delay hold that many keys.
     let delay = keys * STEP * 20 / 19 / 1_000;
-    let sql = format!(
-        "CREATE TABLE e USING kafka OPTIONS ('subscribe' = 'e', 'value.format' = 'avro');
-         CREATE STREAMING TABLE silver_e AS SELECT DISTINCT ON (event_id) event_id, event_time
+    let table = format!(
+        "CREATE STREAMING TABLE silver_e AS SELECT DISTINCT ON (event_id) event_id, event_time
          FROM STREAM e WATERMARK event_time DELAY OF INTERVAL '{delay} milliseconds';"
     );
-    let pipeline = parse("state.sql", &sql, &[]).map_err(|e| anyhow::anyhow!(e.render(false)))?;
+    running(&graph(&table)?)
+}
+
+/// The pipeline of one table over `e`.
+fn graph(table: &str) -> anyhow::Result<Graph> {
+    let source = "CREATE TABLE e USING kafka OPTIONS ('subscribe' = 'e', 'value.format' = 'avro');";
+    let pipeline = parse("state.sql", &format!("{source} {table}"), &[]);
+    let pipeline = pipeline.map_err(|e| anyhow::anyhow!(e.render(false)))?;
     let bound = bind::bind(pipeline, &BTreeMap::from([("e".to_owned(), schema())]));
-    let graph = bound.map_err(|e| anyhow::anyhow!(e.render(false)))?;
+    bound.map_err(|e| anyhow::anyhow!(e.render(false)))
+}
+
+fn running(graph: &Graph) -> anyhow::Result<Runner> {
     let settings = |_: &_| ClauseSettings { idle_timeout_micros: i64::MAX, max_future_micros: i64::MAX };
     let session = bind::functions::session_state(1);
-    Ok(Runner::try_new(&graph, session, 0, Arc::new(SystemClock::new()), settings)?)
+    Ok(Runner::try_new(graph, session, 0, Arc::new(SystemClock::new()), settings)?)
 }
 
 /// Row `n` of the stream; each twentieth is a copy of one that came up to a delay before.
@@ -190,8 +212,23 @@ struct Job {
 }
 
 impl Job {
+    fn new(runner: Runner, memory_limit: u64, checkpoint: &Checkpoint) -> Self {
+        Self {
+            runner,
+            segments: Segments::new(memory_limit),
+            checkpoint: checkpoint.clone(),
+            clock: SystemClock::new(),
+            states: BTreeMap::new(),
+            last: None,
+            batches: 0,
+            most: 0,
+            state_bytes: 0,
+            purge: None,
+        }
+    }
+
     /// One batch; how long it took without making up its rows.
-    async fn batch(&mut self, rows: RecordBatch) -> anyhow::Result<Duration> {
+    async fn batch(&mut self, rows: RecordBatch, sink: impl TableSink) -> anyhow::Result<Duration> {
         let partition = PartitionId::new("e", "e", 0);
         let at = self.clock.monotonic();
         let input = BatchInput {
@@ -201,7 +238,7 @@ impl Job {
             finishing: false,
             rows: BTreeMap::from([("e".to_owned(), vec![rows])]),
         };
-        drop(self.runner.run_batch(input, |_| Ok(())).await?);
+        drop(self.runner.run_batch_into(input, sink).await?);
         let mut changes = self.runner.changes()?;
         self.state_bytes = changes.iter().map(|c| c.memory_bytes as u64).sum();
         self.most = self.most.max(self.state_bytes);
@@ -239,18 +276,7 @@ async fn measure(args: &Args, keys: u64) -> anyhow::Result<Measured> {
     let folder = tempfile::Builder::new().prefix("state-bench-").tempdir_in(&args.folder)?;
     let checkpoint = Checkpoint::new(folder.path());
     checkpoint.prepare()?;
-    let mut job = Job {
-        runner: runner(keys)?,
-        segments: Segments::new(args.memory_limit),
-        checkpoint: checkpoint.clone(),
-        clock: SystemClock::new(),
-        states: BTreeMap::new(),
-        last: None,
-        batches: 0,
-        most: 0,
-        state_bytes: 0,
-        purge: None,
-    };
+    let mut job = Job::new(runner(keys)?, args.memory_limit, &checkpoint);
     // So many rows bring that many keys; then half as many again, but enough batches for a percentile.
     let full = keys * 20 / 19;
     let end = full + (full / 2).max(50 * args.rows).min(200 * args.rows);
@@ -258,7 +284,7 @@ async fn measure(args: &Args, keys: u64) -> anyhow::Result<Measured> {
     let mut at = 0;
     while at < end {
         let to = (at + args.rows).min(end);
-        let took = job.batch(rows(at, to, keys)?).await?;
+        let took = job.batch(rows(at, to, keys)?, |_: &TableOutput| Ok(())).await?;
         if at < full {
             filling.push(took)
         } else {
@@ -302,16 +328,20 @@ async fn measure(args: &Args, keys: u64) -> anyhow::Result<Measured> {
 
 /// Restores the state of `commit`: the seconds that it takes, and the keys.
 fn restart(checkpoint: &Checkpoint, commit: &Commit, keys: u64) -> anyhow::Result<(f64, u64)> {
-    let mut runner = runner(keys)?;
+    let (took, restored) = restored(runner(keys)?, checkpoint, commit)?;
+    ensure!(restored >= keys * 9 / 10, "{restored} keys were restored");
+    Ok((took, restored))
+}
+
+/// Puts the state of `commit` back: the seconds that it takes, and the rows.
+fn restored(mut runner: Runner, checkpoint: &Checkpoint, commit: &Commit) -> anyhow::Result<(f64, u64)> {
     let clock = SystemClock::new();
     let at = clock.monotonic();
     let commit = checkpoint.commit(commit.batch_id)?;
     runner.restore_watermarks(&commit.watermarks);
     state_writer::read(checkpoint, &mut runner, &commit.state, &BTreeMap::new())?;
     let took = (clock.monotonic() - at).as_secs_f64();
-    let restored = runner.changes()?.iter().map(|c| c.rows).sum();
-    ensure!(restored >= keys * 9 / 10, "{restored} keys were restored");
-    Ok((took, restored))
+    Ok((took, runner.changes()?.iter().map(|c| c.rows).sum()))
 }
 
 /// A line of what Linux says of this process, in bytes.

@@ -107,7 +107,7 @@ impl Partitioning {
     pub(crate) fn refuse_many<'f>(
         &self,
         location: &Path,
-        folders: impl ExactSizeIterator<Item = &'f str> + Clone,
+        folders: &(impl ExactSizeIterator<Item = &'f str> + Clone),
     ) -> Result<()> {
         if folders.len() <= MAX_PARTITIONS {
             return Ok(());
@@ -149,7 +149,7 @@ impl Split<'_> {
             if at == self.folders.len() {
                 self.folders.push((folder, Vec::new()));
                 let folders = self.folders.iter().map(|(folder, _)| folder.as_str());
-                self.partitioning.refuse_many(self.location, folders)?;
+                self.partitioning.refuse_many(self.location, &folders)?;
             }
             self.known.insert(key.into(), at);
             at

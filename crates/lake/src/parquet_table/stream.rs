@@ -90,7 +90,7 @@ impl Staging<'_> {
             if !self.folders.contains_key(&folder) {
                 self.folders.insert(folder.clone(), Folder::default());
                 let folders = self.folders.keys().map(String::as_str);
-                self.table.partitioning.refuse_many(&self.table.location, folders)?;
+                self.table.partitioning.refuse_many(&self.table.location, &folders)?;
             }
             for rows in &rows {
                 self.add(&folder, rows, &runs)?;
@@ -145,9 +145,8 @@ impl Staging<'_> {
 
     /// Closes the file that has waited longest, when one more is to be opened for `folder` and there are many.
     fn make_room(&mut self, folder: &str) -> Result<()> {
-        let is_open = |state: &Folder| state.writer.is_some();
-        if self.folders.get(folder).is_some_and(is_open) || self.folders.values().filter(|f| is_open(f)).count() < OPEN
-        {
+        let has_file = self.folders.get(folder).is_some_and(|state| state.writer.is_some());
+        if has_file || self.folders.values().filter(|state| state.writer.is_some()).count() < OPEN {
             return Ok(());
         }
         let open = self.folders.values_mut().filter(|state| state.writer.is_some());
