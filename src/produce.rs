@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use sluicebox_core::{Clock, SystemClock};
 use sluicebox_testkit::register;
-use sluicebox_testkit::sales::{SALES_SCHEMA, SalesConfig, SalesGenerator, Shares};
+use sluicebox_testkit::sales::{SALES_SCHEMAS, SalesConfig, SalesGenerator, Shares};
 use sluicebox_testkit::sink::{EmbeddedSink, EventSink, KafkaSink, KafkaTarget, Produced, fill, live};
 
 use crate::failure::Usage;
@@ -40,6 +40,9 @@ pub struct ProduceArgs {
     /// Two runs of one seed and one moment make the same events
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// So many writers take turns, an event each, every one with a schema of its own that has more fields than the last
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    writer_schemas: u8,
     /// Share of events 10.5 to 30 minutes behind
     #[arg(long, value_name = "R", default_value_t = 0.01)]
     late: f64,
@@ -65,9 +68,11 @@ pub enum What {
 pub async fn produce(args: ProduceArgs) -> anyhow::Result<()> {
     let What::Sales = args.what;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let (mut sink, schema_id, place) = target(&args, &clock).await?;
+    let (mut sink, schema_ids, place) = target(&args, &clock).await?;
     let mut config = SalesConfig::new(args.seed, clock.now_micros());
-    config.schema_id = schema_id;
+    if let [first, further @ ..] = schema_ids.as_slice() {
+        (config.schema_id, config.further_schema_ids) = (*first, further.to_vec());
+    }
     config.partitions = sink.partitions();
     config.shares =
         Shares { late: args.late, duplicate: args.duplicate, invalid: args.invalid, malformed: args.malformed };
@@ -88,12 +93,16 @@ pub async fn produce(args: ProduceArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn target(args: &ProduceArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<(Box<dyn EventSink>, u32, String)> {
+async fn target(args: &ProduceArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<(Box<dyn EventSink>, Vec<u32>, String)> {
+    let schemas = SALES_SCHEMAS.into_iter().take(usize::from(args.writer_schemas));
+    let mut ids = Vec::new();
     let env = |name: &str| std::env::var(name).ok().filter(|v| !v.trim().is_empty());
     let Some(brokers) = env("KAFKA_BOOTSTRAP_SERVERS") else {
-        let id = register_sales(&args.topic).await?;
+        for schema in schemas {
+            ids.push(register_sales(&args.topic, schema).await?);
+        }
         let sink = EmbeddedSink::open(open_log(clock)?, &args.topic, args.partitions)?;
-        return Ok((Box::new(sink), id, format!("{} in {LOG_DIR}", args.topic)));
+        return Ok((Box::new(sink), ids, format!("{} in {LOG_DIR}", args.topic)));
     };
     let registry = env("SCHEMA_REGISTRY_URL").ok_or_else(|| {
         Usage(
@@ -101,14 +110,16 @@ async fn target(args: &ProduceArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<(B
                 .to_owned(),
         )
     })?;
-    let id = register(&registry, &args.topic, SALES_SCHEMA).await?;
+    for schema in schemas {
+        ids.push(register(&registry, &args.topic, schema).await?);
+    }
     let target = KafkaTarget {
         brokers: brokers.clone(),
         topic: args.topic.clone(),
         partitions: args.partitions,
         ..Default::default()
     };
-    Ok((Box::new(KafkaSink::connect(&target).await?), id, format!("{} at {brokers}", args.topic)))
+    Ok((Box::new(KafkaSink::connect(&target).await?), ids, format!("{} at {brokers}", args.topic)))
 }
 
 fn describe(produced: &Produced) -> String {

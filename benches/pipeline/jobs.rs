@@ -1,6 +1,7 @@
 //! One station and nothing else: the ceilings, and decoding alone.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use sluicebox_core::{Clock, OffsetRange, SystemClock, provenance};
 use sluicebox_ingest::{Source, Taken};
 use sluicebox_lake::{BatchKey, ParquetOptions, ParquetTable, TableFormat};
 
+use crate::ceiling::ceiling;
 use crate::measure::{JobReport, cpu_micros, thread_nanos};
 use crate::place::Place;
 
@@ -30,6 +32,8 @@ pub enum Job {
     Decode,
     /// Bronze rows, made beforehand, staged as Parquet; only the staging counts.
     Write,
+    /// The reader, and the Parquet writer on the tables of a run, at once.
+    Ceiling,
 }
 
 impl Job {
@@ -40,16 +44,18 @@ impl Job {
             Self::Source => "source",
             Self::Decode => "decode",
             Self::Write => "write",
+            Self::Ceiling => "ceiling",
         }
     }
 }
 
 /// Does `job` and prints its report.
-pub fn run(job: Job, place: Place, topic: &str) -> anyhow::Result<()> {
+pub fn run(job: Job, place: Place, topic: &str, data: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(async {
         match job {
             Job::Poll => poll(topic),
+            Job::Ceiling => ceiling(place, topic, data).await,
             Job::Source => source(place, topic).await,
             Job::Decode => decode(place, topic).await,
             Job::Write => write(place, topic).await,
@@ -60,6 +66,14 @@ pub fn run(job: Job, place: Place, topic: &str) -> anyhow::Result<()> {
 }
 
 fn poll(topic: &str) -> anyhow::Result<JobReport> {
+    let (client, total) = poll_client(topic)?;
+    let mut meter = Meter::start()?;
+    meter.events = poll_all(&client, total)?;
+    meter.report(0)
+}
+
+/// A consumer of the whole topic that has not asked for anything yet, and how many events there are.
+pub fn poll_client(topic: &str) -> anyhow::Result<(Poller, u64)> {
     let wait = Duration::from_secs(30);
     let client: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", std::env::var("KAFKA_BOOTSTRAP_SERVERS")?)
@@ -73,45 +87,61 @@ fn poll(topic: &str) -> anyhow::Result<JobReport> {
         total += u64::try_from(high - low)?;
         list.add_partition_offset(topic, partition.id(), Offset::Offset(low))?;
     }
-    let mut meter = Meter::start()?;
-    client.assign(&list)?;
-    while meter.events < total {
-        if let Some(message) = client.poll(Duration::from_secs(1)) {
+    Ok((Poller { client, list }, total))
+}
+
+/// A consumer, and what it is to read.
+pub struct Poller {
+    client: BaseConsumer,
+    list: TopicPartitionList,
+}
+
+/// Polls and drops `total` events.
+pub fn poll_all(poller: &Poller, total: u64) -> anyhow::Result<u64> {
+    poller.client.assign(&poller.list)?;
+    let mut events = 0;
+    while events < total {
+        if let Some(message) = poller.client.poll(Duration::from_secs(1)) {
             message?;
-            meter.events += 1;
+            events += 1;
         }
     }
-    meter.report(0)
+    Ok(events)
 }
 
 /// Counts, and measures from its start on.
-struct Meter {
+pub struct Meter {
     clock: SystemClock,
     started: Duration,
     cpu: f64,
-    events: u64,
+    /// Events seen.
+    pub events: u64,
 }
 
 impl Meter {
-    fn start() -> anyhow::Result<Self> {
+    /// Time runs from here on.
+    pub fn start() -> anyhow::Result<Self> {
         let clock = SystemClock::new();
         Ok(Self { started: clock.monotonic(), clock, cpu: cpu_micros(false)?, events: 0 })
     }
 
-    fn report(&self, bytes: u64) -> anyhow::Result<JobReport> {
+    /// What it took until now.
+    pub fn report(&self, bytes: u64) -> anyhow::Result<JobReport> {
         let seconds = self.clock.monotonic().saturating_sub(self.started).as_secs_f64();
-        Ok(JobReport { events: self.events, seconds, cpu_micros: Some(cpu_micros(false)? - self.cpu), bytes })
+        let cpu = cpu_micros(false)? - self.cpu;
+        Ok(JobReport { events: self.events, seconds, cpu_micros: Some(cpu), bytes, parts: Vec::new() })
     }
 }
 
 /// Takes batches, as large as the engine's, until the topic's end.
-struct Batches {
+pub struct Batches {
     source: Box<dyn Source>,
     ends: BTreeMap<sluicebox_core::PartitionId, sluicebox_ingest::Bounds>,
 }
 
 impl Batches {
-    async fn open(place: Place, topic: &str) -> anyhow::Result<Self> {
+    /// From the topic's beginning.
+    pub async fn open(place: Place, topic: &str) -> anyhow::Result<Self> {
         let mut source = place.source(topic)?;
         let ends = source.bounds().await?;
         let positions = source.starting_offsets().await?;
@@ -119,7 +149,8 @@ impl Batches {
         Ok(Self { source, ends })
     }
 
-    async fn next(&mut self) -> anyhow::Result<Option<Taken>> {
+    /// The next batch; `None` at the end.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Taken>> {
         loop {
             let buffered = self.source.buffered().await?;
             if buffered.iter().all(|b| self.ends.get(&b.partition).is_none_or(|e| b.position >= e.latest)) {
@@ -138,7 +169,8 @@ impl Batches {
     }
 }
 
-fn events(taken: &Taken) -> u64 {
+/// How many events were taken.
+pub fn events(taken: &Taken) -> u64 {
     taken.events.iter().map(|e| e.events.num_rows() as u64).sum()
 }
 
@@ -197,7 +229,7 @@ async fn write(place: Place, topic: &str) -> anyhow::Result<JobReport> {
     let location = dir.path().canonicalize()?;
     let clock = SystemClock::new();
     let mut batches = Batches::open(place, topic).await?;
-    let mut report = JobReport { events: 0, seconds: 0.0, cpu_micros: None, bytes: 0 };
+    let mut report = JobReport { events: 0, seconds: 0.0, cpu_micros: None, bytes: 0, parts: Vec::new() };
     let mut nanos = 0;
     let mut table: Option<ParquetTable> = None;
     let mut batch_id = 0;

@@ -1,33 +1,59 @@
 //! A steady stream: how long a batch takes, and how long it is from an event to the file that shows it.
 
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use arrow::array::AsArray;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, TimeUnit};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sluicebox_core::{Clock, SystemClock};
 use sluicebox_testkit::register;
 use sluicebox_testkit::sales::{SALES_SCHEMA, SalesConfig, SalesGenerator};
 use sluicebox_testkit::sink::{EmbeddedSink, EventSink, KafkaSink, KafkaTarget};
 
-use crate::measure::percentile;
-use crate::place::{Place, Topic, embedded_log, files};
+use crate::measure::{Stations, cpu_micros_of, percentile};
+use crate::place::{Place, Topic, embedded_log};
+use crate::{Out, visible};
 
 /// Between two appends: what an event waits for its producer at most.
 const TICK: Duration = Duration::from_millis(2);
 /// The first batches plan, open files and fill caches for the first time.
 const WARM_UP: Duration = Duration::from_secs(3);
+/// So many batches count for the warming up.
+const FIRST_BATCHES: usize = 5;
+
+/// The windows of the section, in microseconds: short, so that many close while it lasts.
+const WINDOW: i64 = 1_000_000;
+/// How far its watermark trails the events, in microseconds: more than they are out of order.
+const DELAY: i64 = 5_000_000;
+/// A partition that brings nothing for so long is idle; what that closes is closed before idleness is measured.
+const IDLE: Duration = Duration::from_secs(12);
+
+/// How long the section lasts.
+#[derive(Debug, Clone, Copy)]
+pub struct Length {
+    /// Seconds of events.
+    pub seconds: u64,
+    /// Seconds without, afterwards.
+    pub idle: u64,
+}
+
+/// All layers, with windows of [`WINDOW`] and a delay of [`DELAY`].
+fn short_windows() -> anyhow::Result<String> {
+    let text = crate::pipeline(3)?;
+    let changed = text
+        .replace("DELAY OF INTERVAL '10 minutes'", "DELAY OF INTERVAL '5 seconds'")
+        .replace("window(event_time, INTERVAL '5 minutes')", "window(event_time, INTERVAL '1 second')");
+    if changed.matches("INTERVAL '5 seconds'").count() + changed.matches("INTERVAL '1 second'").count() != 2 {
+        bail!("sql/gold_revenue.sql has no window of 5 minutes or no delay of 10 any more");
+    }
+    Ok(changed)
+}
 
 /// Prints the section.
-pub fn section(place: Place, rate: u64, seconds: u64, options: &[String]) -> anyhow::Result<()> {
+pub fn section(place: Place, rate: u64, length: Length, options: &[String], out: &mut Out) -> anyhow::Result<()> {
     let topic = Topic::new(place, "latency")?;
     std::env::set_current_dir(topic.base())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -35,7 +61,7 @@ pub fn section(place: Place, rate: u64, seconds: u64, options: &[String]) -> any
     let clock = SystemClock::new();
     let generator = SalesGenerator::new(config)?;
     // The topic is there now, with no event in it.
-    std::fs::write("bench.sql", crate::pipeline(3)?)?;
+    std::fs::write("bench.sql", short_windows()?)?;
     let mut command = topic.command(env!("CARGO_BIN_EXE_sluicebox"), topic.base());
     command.args(["run", "bench.sql", "--trigger", "0 seconds", "--progress", "json", "--set"]);
     command.arg(format!("sales_events.subscribe={}", topic.name)).args(options);
@@ -44,16 +70,32 @@ pub fn section(place: Place, rate: u64, seconds: u64, options: &[String]) -> any
     let reader = std::thread::spawn(move || {
         BufReader::new(stdout).lines().map_while(Result::ok).filter_map(|l| serde_json::from_str(&l).ok()).collect()
     });
-    let first = produce(&generator, sink.as_mut(), &clock, Duration::from_secs(seconds), || Ok(child.0.try_wait()?))?;
-    drop(sink);
+    let ended = || Ok(child.0.try_wait()?);
+    let first = produce(&generator, sink.as_mut(), &clock, Duration::from_secs(length.seconds), ended)?;
     std::thread::sleep(Duration::from_secs(1));
+    let idle = idle(&child, &clock, length.idle)?;
+    drop(sink);
     let stopped = std::process::Command::new("kill").args(["-TERM", &child.0.id().to_string()]).status()?;
     let status = child.0.wait()?;
     if !stopped.success() || !status.success() {
         bail!("sluicebox run: {status}");
     }
     let progress: Vec<Value> = reader.join().unwrap_or_default();
-    report(place, (rate, seconds), &progress, first)
+    println!("\nlatency, from {}: {rate} events/s for {} s", place.title(), length.seconds);
+    let record = report(&progress, first, idle)?;
+    out.add(&json!({"section": "latency", "from": place.name(), "rate": rate, "values": record}))
+}
+
+/// The share of a core that the run takes while nothing comes in; `None` without a time to look.
+fn idle(child: &Running, clock: &SystemClock, seconds: u64) -> anyhow::Result<Option<f64>> {
+    if seconds == 0 {
+        return Ok(None);
+    }
+    std::thread::sleep(IDLE);
+    let (started, before) = (clock.monotonic(), cpu_micros_of(&child.0)?);
+    std::thread::sleep(Duration::from_secs(seconds));
+    let (ended, after) = (clock.monotonic(), cpu_micros_of(&child.0)?);
+    Ok(Some((after - before) / 1e6 / ended.saturating_sub(started).as_secs_f64()))
 }
 
 /// The run that is measured; it ends with the section, however that ends.
@@ -130,55 +172,39 @@ fn produce(
     Ok(started + i64::try_from(WARM_UP.as_micros())?)
 }
 
-fn report(place: Place, (rate, seconds): (u64, u64), progress: &[Value], first: i64) -> anyhow::Result<()> {
-    println!("\nlatency from {}: {rate} events/s for {seconds} s, --trigger '0 seconds', all layers", place.title());
-    let mut batches: Vec<u64> = progress
-        .iter()
-        .filter(|p| p["numInputRows"].as_u64().unwrap_or(0) > 0)
-        .skip(5)
-        .filter_map(|p| p["batchDuration"].as_u64())
-        .collect();
-    let visible = visible(Path::new("data/silver/sales"), first)?;
-    let mut millis: Vec<i64> = visible.iter().map(|micros| micros / 1000).collect();
+/// Prints the lines, and gives them by name: p50, p95 and p99 in milliseconds.
+fn report(progress: &[Value], first: i64, idle: Option<f64>) -> anyhow::Result<Value> {
+    let batches: Vec<&Value> =
+        progress.iter().filter(|p| p["numInputRows"].as_u64().unwrap_or(0) > 0).skip(FIRST_BATCHES).collect();
+    let mut stations = Stations::default();
+    batches.iter().for_each(|batch| stations.add(batch));
+    let lengths: Vec<i64> = batches.iter().filter_map(|p| p["batchDuration"].as_i64()).map(|ms| ms * 1000).collect();
+    let fsyncs = fsyncs()?.into_iter().filter_map(|micros| i64::try_from(micros).ok()).collect();
+    let (bronze, gold) = (Path::new("data/bronze/sales"), Path::new("data/gold/revenue_5m"));
     println!("{:<40} {:>8} {:>8} {:>8} {:>8}", "", "n", "p50 ms", "p95 ms", "p99 ms");
-    let row = |name: &str, values: &mut [i64]| {
-        let of = |values: &mut [i64], p| percentile(values, p);
-        println!("{name:<40} {:>8} {:>8} {:>8} {:>8}", values.len(), of(values, 50), of(values, 95), of(values, 99));
-    };
-    let mut lengths: Vec<i64> = batches.drain(..).filter_map(|ms| i64::try_from(ms).ok()).collect();
-    row("batch", &mut lengths);
-    row("event to visible silver file", &mut millis);
-    let mut fsyncs = fsyncs()?;
-    println!(
-        "an fsync of a new 4 KiB file here: p50 {:.2} ms, p95 {:.2} ms",
-        percentile(&mut fsyncs, 50) as f64 / 1e3,
-        percentile(&mut fsyncs, 95) as f64 / 1e3
-    );
-    Ok(())
-}
-
-/// Of every row of silver whose event is not older than `first`: microseconds from its event to its file. A file is
-/// visible when it has been linked to its name, which its change time tells (removing the staged name moves it a little).
-fn visible(folder: &Path, first: i64) -> anyhow::Result<Vec<i64>> {
-    let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let mut latencies = Vec::new();
-    for path in files(folder, &|p| p.extension().is_some_and(|e| e == "parquet")) {
-        let metadata = std::fs::metadata(&path)?;
-        let changed = metadata.ctime() * 1_000_000 + metadata.ctime_nsec() / 1000;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&path)?)?.build()?;
-        for batch in reader {
-            let batch = batch?;
-            let times = cast(batch.column_by_name("_timestamp").context("column _timestamp")?, &micros)?;
-            let times = cast(&times, &DataType::Int64)?;
-            latencies.extend(
-                times.as_primitive::<Int64Type>().iter().flatten().filter(|t| *t >= first).map(|t| changed - t),
-            );
-        }
+    let mut record = serde_json::Map::new();
+    for (name, mut values) in [
+        ("batch", lengths.clone()),
+        ("event to visible bronze file", visible::rows(bronze, first)?),
+        ("event to visible silver file", visible::rows(Path::new("data/silver/sales"), first)?),
+        ("closing event to visible gold file", visible::windows(bronze, gold, WINDOW, DELAY, first)?),
+        ("an fsync of a new 4 KiB file here", fsyncs),
+    ] {
+        let [p50, p95, p99] = [50, 95, 99].map(|p| percentile(&mut values, p) as f64 / 1e3);
+        println!("{name:<40} {:>8} {p50:>8.1} {p95:>8.1} {p99:>8.1}", values.len());
+        record.insert(name.to_owned(), json!([p50, p95, p99]));
     }
-    if latencies.is_empty() {
-        bail!("no silver row became visible");
+    let (syncs, millis) = stations.fsyncs();
+    let total: f64 = lengths.iter().map(|micros| *micros as f64).sum();
+    let plan = stations.of("plan").wall / total.max(1.0);
+    println!("{syncs:.1} fsyncs a batch, {millis:.2} ms each; planning is {:.1} % of a batch", 100.0 * plan);
+    record.insert("fsyncs a batch".to_owned(), json!(syncs));
+    record.insert("planning".to_owned(), json!(plan));
+    if let Some(idle) = idle {
+        println!("idle, it takes {:.2} % of a core", 100.0 * idle);
+        record.insert("idle".to_owned(), json!(idle));
     }
-    Ok(latencies)
+    Ok(Value::Object(record))
 }
 
 /// Microseconds of each of some fsyncs in the working directory.

@@ -1,25 +1,29 @@
 //! How fast the sales pipeline goes from a topic to its tables, beside what is possible on the same machine in the same
-//! run.
+//! run; how long an event is on the road; and what grows.
 //!
 //! Every line is a process of its own, so that processor time and memory are comparable: the pipeline lines run the
 //! binary as a user does, the other lines run this program again with a job that does one station and nothing else.
 //! `scripts/bench.sh` brings up Kafka and a registry and calls it; `--help` says what it takes.
 
+mod ceiling;
+mod growth;
 mod jobs;
 mod latency;
 mod measure;
 mod place;
+mod throughput;
+mod visible;
 
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use crate::jobs::Job;
-use crate::measure::{Measured, run_job, run_pipeline};
-use crate::place::{Place, Topic};
+use crate::place::Place;
 
-/// Throughput and latency of sql/gold_revenue.sql beside the ceilings of the same run
+/// Throughput, latency and growth of sql/gold_revenue.sql beside the ceilings of the same run
 #[derive(Debug, Parser)]
 struct Args {
     /// Sales events in 3 partitions
@@ -28,54 +32,97 @@ struct Args {
     /// Where from: kafka, embedded, or both; without a broker in the environment, the embedded log
     #[arg(long)]
     from: Vec<Place>,
-    /// How many times each line is measured; the fastest one is printed
+    /// What to measure; growth takes minutes and is left out unless it is named
+    #[arg(long, value_delimiter = ',', default_values = ["throughput", "writers", "latency"])]
+    sections: Vec<Section>,
+    /// How many times each line of the throughput section is measured; the fastest one is printed
     #[arg(long, default_value_t = 1)]
     rounds: u32,
-    /// Seconds of the latency section; 0 leaves it out
-    #[arg(long, default_value_t = 30)]
+    /// Seconds of each rate of the latency section; 0 leaves it out
+    #[arg(long, default_value_t = 60)]
     latency_seconds: u64,
-    /// Events a second of the latency section
-    #[arg(long, default_value_t = 2_000)]
-    latency_rate: u64,
-    /// Leave the throughput section out
+    /// Events a second of the latency section; may be given several times
+    #[arg(long, default_values_t = [2_000, 20_000])]
+    latency_rate: Vec<u64>,
+    /// Seconds for which the pipeline is then left idle, measured; 30 if the section is that long, else 0
     #[arg(long)]
-    only_latency: bool,
+    idle_seconds: Option<u64>,
+    /// So many batches are the last mark of the section growth; the marks before it are a tenth, a hundredth, ...
+    #[arg(long, default_value_t = 10_000)]
+    growth_batches: u64,
     /// Options handed on to `sluicebox run` of every pipeline line, for example `--set=batch.bytes=32MB`
     #[arg(long = "run-option", allow_hyphen_values = true)]
     run_options: Vec<String>,
+    /// Append what is printed to this file, a JSON object a line: for `scripts/charts.py`
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// Run this job and print what it took: how the program calls itself
     #[arg(long, hide = true)]
     job: Option<Job>,
     /// The topic of the job
     #[arg(long, hide = true, default_value = "")]
     topic: String,
+    /// The tables of the job
+    #[arg(long, hide = true, default_value = ".")]
+    data: PathBuf,
     /// Cargo says so to every bench
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// Events a second, with the share of each station, beside the ceilings
+    Throughput,
+    /// Three writer schemas in turn and 1 % bad events, beside one schema and none
+    Writers,
+    /// From an event to the file that shows it, at a steady rate
+    Latency,
+    /// 1 to 64 partitions, 1 to 64 tables
+    Growth,
+    /// Many batches: what they, a start and the folders become
+    Batches,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     if let Some(job) = args.job {
         let place = args.from.first().copied().context("a job needs --from")?;
-        return jobs::run(job, place, &args.topic);
+        return jobs::run(job, place, &args.topic, &args.data);
     }
+    let mut out = Out::open(args.out.as_deref())?;
     let places = match (args.from.is_empty(), Place::has_broker()) {
         (false, _) => args.from.clone(),
         (true, true) => vec![Place::Kafka, Place::Embedded],
         (true, false) => vec![Place::Embedded],
     };
     println!("{} cores; {} events in 3 partitions", cores(), args.events);
+    let wants = |section| args.sections.contains(&section);
     for place in places {
         if place == Place::Kafka && !Place::has_broker() {
             bail!("--from kafka needs KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL: scripts/bench.sh sets them");
         }
-        if !args.only_latency {
-            throughput(&args, place)?;
+        if wants(Section::Throughput) {
+            throughput::section(place, args.events, args.rounds, &args.run_options, &mut out)?;
         }
-        if args.latency_seconds > 0 {
-            latency::section(place, args.latency_rate, args.latency_seconds, &args.run_options)?;
+        if wants(Section::Writers) {
+            throughput::writers(place, args.events, &args.run_options, &mut out)?;
         }
+        if wants(Section::Latency) && args.latency_seconds > 0 {
+            for rate in &args.latency_rate {
+                let idle = args.idle_seconds.unwrap_or(if args.latency_seconds < 30 { 0 } else { 30 });
+                let length = latency::Length { seconds: args.latency_seconds, idle };
+                latency::section(place, *rate, length, &args.run_options, &mut out)?;
+            }
+        }
+        if wants(Section::Growth) {
+            growth::partitions(place, args.events, &args.run_options, &mut out)?;
+            growth::tables(place, args.events, &args.run_options, &mut out)?;
+        }
+    }
+    if wants(Section::Batches) {
+        growth::batches(args.growth_batches, &args.run_options, &mut out)?;
     }
     Ok(())
 }
@@ -84,42 +131,22 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// One line of the table.
-struct Line {
-    name: String,
-    measured: Measured,
-}
+/// The file of `--out`.
+struct Out(Option<std::fs::File>);
 
-fn throughput(args: &Args, place: Place) -> anyhow::Result<()> {
-    let topic = Topic::filled(place, args.events)?;
-    let best = |name: &str, run: &dyn Fn() -> anyhow::Result<Measured>| -> anyhow::Result<Line> {
-        let mut best: Option<Measured> = None;
-        for _ in 0..args.rounds.max(1) {
-            let measured = run()?;
-            if measured.events != args.events {
-                bail!("{name} saw {} of {} events", measured.events, args.events);
-            }
-            if best.as_ref().is_none_or(|b| measured.steady > b.steady) {
-                best = Some(measured);
-            }
+impl Out {
+    fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        let open = |path: &Path| std::fs::OpenOptions::new().create(true).append(true).open(path);
+        // Sections change the working directory.
+        Ok(Self(path.map(|path| open(path).with_context(|| path.display().to_string())).transpose()?))
+    }
+
+    fn add(&mut self, record: &serde_json::Value) -> anyhow::Result<()> {
+        if let Some(file) = &mut self.0 {
+            writeln!(file, "{record}")?;
         }
-        Ok(Line { name: name.to_owned(), measured: best.context("at least one round")? })
-    };
-    let mut ceilings = Vec::new();
-    if place == Place::Kafka {
-        ceilings.push(best("librdkafka polls and drops", &|| run_job(Job::Poll, &topic))?);
+        Ok(())
     }
-    ceilings.push(best("the source reads and drops", &|| run_job(Job::Source, &topic))?);
-    ceilings.push(best("the Parquet writer alone, bronze rows", &|| run_job(Job::Write, &topic))?);
-    let read = ceilings.first().map_or(0.0, |l| l.measured.steady);
-    let write = ceilings.last().map_or(0.0, |l| l.measured.steady);
-    let mut lines = vec![best("decode alone", &|| run_job(Job::Decode, &topic))?];
-    for (name, tables) in [("bronze", 1), ("bronze + silver", 2), ("all layers with DQ", 3)] {
-        let sql = pipeline(tables)?;
-        lines.push(best(name, &|| run_pipeline(&topic, &sql, &args.run_options))?);
-    }
-    print_table(place, &ceilings, &lines, (read, write));
-    Ok(())
 }
 
 /// `sql/gold_revenue.sql` up to and with its first `tables` tables, without the sample.
@@ -130,37 +157,4 @@ fn pipeline(tables: usize) -> anyhow::Result<String> {
     let mark = "CREATE STREAMING TABLE";
     let ends: Vec<usize> = text.match_indices(mark).map(|(at, _)| at).collect();
     Ok(text.get(..ends.get(tables).copied().unwrap_or(text.len())).unwrap_or_default().to_owned())
-}
-
-fn print_table(place: Place, ceilings: &[Line], lines: &[Line], (read, write): (f64, f64)) {
-    println!("\nfrom {}", place.title());
-    println!(
-        "{:<40} {:>11} {:>11} {:>8} {:>8} {:>9} {:>9} {:>9}",
-        "", "events/s", "with start", "/ reader", "/ writer", "CPU us/ev", "peak MiB", "MB written"
-    );
-    for line in ceilings.iter().chain(lines) {
-        let m = &line.measured;
-        println!(
-            "{:<40} {:>11.0} {:>11.0} {:>8.2} {:>8.2} {:>9.2} {:>9.0} {:>9.1}",
-            line.name,
-            m.steady,
-            m.whole,
-            m.steady / read,
-            m.steady / write,
-            m.cpu_micros / m.events as f64,
-            m.peak_bytes as f64 / 1_048_576.0,
-            m.bytes_written as f64 / 1e6,
-        );
-    }
-    for line in lines.iter().filter(|line| !line.measured.steps.is_empty()) {
-        let total: f64 = line.measured.steps.iter().map(|(_, ms)| ms).sum();
-        let steps = line.measured.steps.iter().map(|(step, ms)| format!("{step} {:.0} %", 100.0 * ms / total));
-        println!(
-            "{}: {} batches, p50 {} ms; {}",
-            line.name,
-            line.measured.batches,
-            line.measured.batch_p50,
-            steps.collect::<Vec<_>>().join(", ")
-        );
-    }
 }

@@ -1,6 +1,8 @@
 //! Runs a process to its end and says what it took.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +14,7 @@ use serde_json::Value;
 use sluicebox_core::{Clock, SystemClock};
 
 use crate::jobs::Job;
-use crate::place::Topic;
+use crate::place::{Topic, Workspace};
 
 /// What a line of the table took.
 #[derive(Debug, Default)]
@@ -35,6 +37,12 @@ pub struct Measured {
     pub batch_p50: u64,
     /// Milliseconds by step, over all batches, the longest first.
     pub steps: Vec<(String, f64)>,
+    /// The share of the time after the first batch in which no batch ran: it waited for events.
+    pub between: f64,
+    /// What its stations took.
+    pub stations: Stations,
+    /// Seconds of each part of a job that does several things at once.
+    pub parts: Vec<(String, f64)>,
 }
 
 /// What a job prints about itself.
@@ -48,13 +56,16 @@ pub struct JobReport {
     pub cpu_micros: Option<f64>,
     /// Bytes written.
     pub bytes: u64,
+    /// Seconds of each part, if it does several things at once.
+    pub parts: Vec<(String, f64)>,
 }
 
 /// This program again, with one job.
-pub fn run_job(job: Job, topic: &Topic) -> anyhow::Result<Measured> {
+pub fn run_job(job: Job, topic: &Topic, data: &Path) -> anyhow::Result<Measured> {
     let workspace = topic.workspace()?;
     let mut command = topic.command(std::env::current_exe()?, workspace.path());
-    command.args(["--job", job.name(), "--from", topic.place.name(), "--topic", &topic.name]);
+    command.args(["--job", job.name(), "--from", topic.place.name(), "--topic", &topic.name, "--data"]);
+    command.arg(data);
     let mut report: Option<JobReport> = None;
     let process = watch(command, |line, _| report = serde_json::from_str(line).ok())?;
     let report = report.with_context(|| format!("job {} told nothing", job.name()))?;
@@ -66,23 +77,35 @@ pub fn run_job(job: Job, topic: &Topic) -> anyhow::Result<Measured> {
         cpu_micros: report.cpu_micros.unwrap_or(process.cpu_micros),
         peak_bytes: process.peak_bytes,
         bytes_written: report.bytes,
+        parts: report.parts,
         ..Measured::default()
     })
 }
 
-/// `sluicebox run` over everything in the topic.
-pub fn run_pipeline(topic: &Topic, sql: &str, options: &[String]) -> anyhow::Result<Measured> {
+/// `sluicebox run` over everything in the topic, and the folder that it left.
+pub fn run_pipeline(topic: &Topic, sql: &str, options: &[String]) -> anyhow::Result<(Measured, Workspace)> {
     let workspace = topic.workspace()?;
     std::fs::write(workspace.path().join("bench.sql"), sql)?;
     let mut command = topic.command(env!("CARGO_BIN_EXE_sluicebox"), workspace.path());
     command.args(["run", "bench.sql", "--trigger", "available-now", "--progress", "json", "--set"]);
     command.arg(format!("sales_events.subscribe={}", topic.name)).args(options);
     let mut batches: Vec<(Duration, u64, Value)> = Vec::new();
+    let mut stations = Stations::default();
     let process = watch(command, |line, at| {
         if let Ok(progress) = serde_json::from_str::<Value>(line) {
+            stations.add(&progress);
             batches.push((at, progress["numInputRows"].as_u64().unwrap_or(0), progress));
         }
     })?;
+    let busy: f64 = batches.iter().filter_map(|(_, _, p)| p["batchDuration"].as_f64()).sum();
+    let between = match batches.as_slice() {
+        [first, .., last] => {
+            let first_took = first.2["batchDuration"].as_f64().unwrap_or(0.0);
+            let span = last.0.saturating_sub(first.0).as_secs_f64() * 1e3;
+            1.0 - (busy - first_took) / span.max(1.0)
+        }
+        _ => 0.0,
+    };
     batches.retain(|(_, events, _)| *events > 0);
     let events = batches.iter().map(|(_, events, _)| events).sum();
     let steady = match batches.as_slice() {
@@ -90,7 +113,7 @@ pub fn run_pipeline(topic: &Topic, sql: &str, options: &[String]) -> anyhow::Res
         _ => events as f64 / process.wall.as_secs_f64(),
     };
     let mut lengths: Vec<u64> = batches.iter().filter_map(|(_, _, p)| p["batchDuration"].as_u64()).collect();
-    Ok(Measured {
+    let measured = Measured {
         events,
         steady,
         whole: events as f64 / process.wall.as_secs_f64(),
@@ -100,11 +123,15 @@ pub fn run_pipeline(topic: &Topic, sql: &str, options: &[String]) -> anyhow::Res
         batches: batches.len(),
         batch_p50: percentile(&mut lengths, 50),
         steps: steps(&batches),
-    })
+        between: between.max(0.0),
+        stations,
+        ..Measured::default()
+    };
+    Ok((measured, workspace))
 }
 
 fn steps(batches: &[(Duration, u64, Value)]) -> Vec<(String, f64)> {
-    let mut sums = std::collections::BTreeMap::<String, f64>::new();
+    let mut sums = BTreeMap::<String, f64>::new();
     for (_, _, progress) in batches {
         for (step, ms) in progress["durationMs"].as_object().into_iter().flatten() {
             if step != "triggerExecution" {
@@ -115,6 +142,61 @@ fn steps(batches: &[(Duration, u64, Value)]) -> Vec<(String, f64)> {
     let mut steps: Vec<(String, f64)> = sums.into_iter().collect();
     steps.sort_by(|a, b| b.1.total_cmp(&a.1));
     steps
+}
+
+/// What the stations of the road took, by the progress of batches.
+#[derive(Debug, Clone, Default)]
+pub struct Stations {
+    stations: BTreeMap<String, Station>,
+    batches: u64,
+}
+
+/// What one station took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Station {
+    /// How often it was at work.
+    pub times: f64,
+    /// Microseconds over all threads.
+    pub wall: f64,
+    /// Microseconds of a processor.
+    pub cpu: f64,
+}
+
+impl Stations {
+    /// Adds those of a batch.
+    pub fn add(&mut self, progress: &Value) {
+        self.batches += 1;
+        for (name, took) in progress["observedMetrics"]["sluicebox.stations"].as_object().into_iter().flatten() {
+            let sum = self.stations.entry(name.clone()).or_default();
+            let of = |key: &str| took[key].as_f64().unwrap_or(0.0);
+            *sum = Station {
+                times: sum.times + of("times"),
+                wall: sum.wall + of("wallMicros"),
+                cpu: sum.cpu + of("cpuMicros"),
+            };
+        }
+    }
+
+    /// The station of that name.
+    pub fn of(&self, name: &str) -> Station {
+        self.stations.get(name).copied().unwrap_or_default()
+    }
+
+    /// Fsyncs a batch, and how long one took at the mean, in milliseconds.
+    pub fn fsyncs(&self) -> (f64, f64) {
+        let sync = self.of("sync");
+        (sync.times / (self.batches as f64).max(1.0), sync.wall / sync.times.max(1.0) / 1e3)
+    }
+
+    /// The share of each station in `cpu_micros` of processor time, the largest first, and what no station had.
+    pub fn shares(&self, cpu_micros: f64) -> Vec<(String, f64)> {
+        let mut shares: Vec<(String, f64)> =
+            self.stations.iter().map(|(name, took)| (name.clone(), took.cpu / cpu_micros)).collect();
+        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let sum: f64 = shares.iter().map(|(_, share)| share).sum();
+        shares.push(("the rest".to_owned(), 1.0 - sum));
+        shares
+    }
 }
 
 /// The value below which `percent` of `values` lie; 0 of none.
@@ -171,11 +253,21 @@ fn watch_memory(child: &Child, done: Arc<AtomicBool>) -> std::thread::JoinHandle
 
 /// Microseconds of processor time of this process, or of all its children that have ended.
 pub fn cpu_micros(children: bool) -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    cpu_of("self", children)
+}
+
+/// [`cpu_micros`] of another process.
+pub fn cpu_micros_of(process: &Child) -> anyhow::Result<f64> {
+    cpu_of(&process.id().to_string(), false)
+}
+
+fn cpu_of(process: &str, children: bool) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     // After the name, which may hold anything up to the last parenthesis, utime is the 12th field.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let at = if children { 13 } else { 11 };
-    let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).context("a number in /proc/self/stat");
+    let ticks =
+        |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).context("a number in /proc/<process>/stat");
     // Linux shows 100 ticks a second to programs, whatever the kernel's own.
     Ok((ticks(at)? + ticks(at + 1)?) * 10_000.0)
 }

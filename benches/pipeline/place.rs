@@ -93,12 +93,13 @@ impl Topic {
         Ok(Self { place, name: format!("sales.{what}.{unique}"), base })
     }
 
-    /// A topic with `events` sales, written by `sluicebox produce`.
-    pub fn filled(place: Place, events: u64) -> anyhow::Result<Self> {
+    /// A topic with `events` sales, written by `sluicebox produce` with further `options`.
+    pub fn filled(place: Place, events: u64, options: &[&str]) -> anyhow::Result<Self> {
         let topic = Self::new(place, "bench")?;
         let status = topic
             .command(env!("CARGO_BIN_EXE_sluicebox"), topic.base.path())
             .args(["produce", "sales", "--seed", "42", "--topic", &topic.name, "--events", &events.to_string()])
+            .args(options)
             .status()?;
         if !status.success() {
             bail!("sluicebox produce: {status}");

@@ -32,7 +32,7 @@ impl Sample {
         };
         let log = open_log(clock)?;
         let mut config = SalesConfig::new(SEED, clock.now_micros());
-        config.schema_id = register_sales(&topic).await?;
+        config.schema_id = register_sales(&topic, SALES_SCHEMA).await?;
         let mut feeder = SampleFeeder::open(&log, &topic, config, Arc::clone(clock)).await?;
         let backlog = feeder.ensure_backlog().await?;
         Ok(Some(Self { topic, made_up: !matches!(backlog, Backlog::Foreign), feeder }))
@@ -62,12 +62,12 @@ pub fn feed(samples: Vec<Sample>, stop: &watch::Receiver<bool>) -> Option<JoinHa
     }))
 }
 
-/// Registers the sample's schema with the embedded registry, and gives its id.
-pub async fn register_sales(topic: &str) -> anyhow::Result<u32> {
+/// Registers a schema of sales with the embedded registry, and gives its id.
+pub async fn register_sales(topic: &str, schema: &'static str) -> anyhow::Result<u32> {
     let subject = format!("{topic}-value");
     let registered = tokio::task::spawn_blocking(move || {
         let store = RegistryStore::open(registry_dir())?;
-        Ok::<_, anyhow::Error>(store.register(&subject, &NewSchema::new(SALES_SCHEMA))?)
+        Ok::<_, anyhow::Error>(store.register(&subject, &NewSchema::new(schema))?)
     });
     Ok(u32::try_from(registered.await??.id)?)
 }

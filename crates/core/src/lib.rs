@@ -2,7 +2,7 @@
 //!
 //! **Owns** the words that cross crate borders: partitions and offset ranges ([`offsets`]), raw events ([`raw`]),
 //! the hidden columns that carry provenance and event time ([`provenance`]), fates ([`fate`]), whose fault an error is
-//! ([`blame`]), the clock ([`clock`]), the file operations on which exactly-once rests ([`durable`], [`fault`]), and how
+//! ([`blame`]), the clock ([`clock`]), where time goes ([`station`]), the file operations on which exactly-once rests ([`durable`], [`fault`]), and how
 //! small files are wrapped ([`sealed`]).
 //!
 //! **May not know** Kafka, Avro, SQL, Parquet or DataFusion.
@@ -19,8 +19,10 @@ pub mod offsets;
 pub mod provenance;
 pub mod raw;
 pub mod sealed;
+pub mod station;
 
 pub use blame::{Blame, Blamed, Retry};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use fate::{Fate, Fates};
 pub use offsets::{OffsetRange, PartitionId};
+pub use station::Station;

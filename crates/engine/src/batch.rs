@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use sluicebox_core::PartitionId;
 use sluicebox_core::fault::{self, Effect, Phase, What};
+use sluicebox_core::station::{self, AllSpent, Station};
 use sluicebox_ingest::Proof;
 use sluicebox_lake::Check;
 use sluicebox_operators::AtEnd;
@@ -44,6 +45,8 @@ pub struct BatchOutcome {
     pub watermarks_after: BTreeMap<String, Option<i64>>,
     /// Time by step.
     pub durations: BTreeMap<&'static str, Duration>,
+    /// What each station took since the batch before was over; also for the one after it, as far as it is read ahead.
+    pub spent: AllSpent,
 }
 
 impl Engine {
@@ -84,20 +87,20 @@ impl Engine {
         let mut tables = self.run_tables(&offsets, input, &mut staging).await?;
         lap("addBatch");
         let mut changes = self.runner.changes()?;
-        self.stage_report(&offsets, &sources, &tables, &mut staging)?;
+        station::spend(Station::Report, || self.stage_report(&offsets, &sources, &tables, &mut staging))?;
         // After all that is to be staged, since threads take up work in the order in which it came.
         // What goes wrong with the next batch ends the run when this one is safe.
         let ahead = unless_left(stop, self.look_ahead()).await;
-        let state = self.write_state(&offsets, &mut changes).await?;
+        let state = station::timed(Station::State, self.write_state(&offsets, &mut changes)).await?;
         let files = staged(staging).await?;
         // Staged files are nothing yet; from here on the events are taken for those of the topic.
         let Some(proven) = unless_left(stop, proven(proofs)).await else { return Ok(None) };
         proven?;
         lap("stage");
         let commit = self.commit_record(&offsets, &sources, files, state);
-        self.config.checkpoint.write_commit(&commit)?;
+        station::spend(Station::Commit, || self.config.checkpoint.write_commit(&commit))?;
         lap("commitOffsets");
-        outputs::publish(&mut self.publisher, &commit.files, Check::Size)?;
+        station::spend(Station::Publish, || outputs::publish(&mut self.publisher, &commit.files, Check::Size))?;
         lap("publish");
         for range in &offsets.ranges {
             self.positions.insert(range.partition.clone(), range.range.to);
@@ -120,6 +123,7 @@ impl Engine {
             operators: changes,
             watermarks_after: self.runner.watermarks(),
             durations,
+            spent: AllSpent::default(),
         }))
     }
 

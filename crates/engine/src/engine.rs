@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sluicebox_core::PartitionId;
 use sluicebox_core::durable;
 use sluicebox_core::fault::What;
+use sluicebox_core::station::{self, AllSpent};
 use sluicebox_lake::{Publisher, owner};
 
 use crate::EngineError;
@@ -55,6 +56,8 @@ pub struct Engine {
     pub(crate) swept: bool,
     pub(crate) identity: Identity,
     pub(crate) progress: crate::run::Totals,
+    /// What the stations had taken at the end of the last batch.
+    pub(crate) spent: AllSpent,
     /// The pipeline that its commits name.
     pub(crate) adopted: Adopted,
 }
@@ -163,6 +166,7 @@ impl Engine {
             swept: false,
             identity,
             progress: crate::run::Totals::default(),
+            spent: station::spent(),
         })
     }
 

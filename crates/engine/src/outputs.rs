@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use sluicebox_core::provenance;
+use sluicebox_core::station::{self, Station};
 use sluicebox_lake::{
     BatchKey, Check, LakeError, Owner, ParquetOptions, ParquetTable, Publisher, StagedFile, TableFormat, owner,
 };
@@ -285,6 +286,7 @@ impl Job {
     /// # Errors
     /// When a file cannot be written.
     pub fn stage(self, key: &BatchKey<'_>) -> Result<Option<OutputFiles>, EngineError> {
+        let _at_work = station::begin(Station::Encode);
         let location = self.folder.location;
         let files = match self.content {
             Content::Table(format, rows) => format.stage(key, &rows)?,

@@ -8,6 +8,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sluicebox_core::Fates;
 
+/// Under this name `observedMetrics` has what each station of the road took: how often it was at work (`times`; of `sync`,
+/// the number of fsyncs), and for how many microseconds, of time (`wallMicros`) and of a processor (`cpuMicros`), over
+/// all threads. See [`sluicebox_core::station`].
+pub const STATIONS: &str = "sluicebox.stations";
+
 /// One batch's progress. Keys in Spark's order.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,7 +47,7 @@ pub struct Progress {
     pub sources: Vec<SourceProgress>,
     /// The tables together.
     pub sink: SinkProgress,
-    /// The counters of quality: fates and expectations by table.
+    /// The counters of quality: fates and expectations by table; and, as [`STATIONS`], what each station took.
     pub observed_metrics: Map<String, Value>,
 }
 

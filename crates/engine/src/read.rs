@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 use sluicebox_avro::{Decoded, Writers};
 use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_core::raw::RawEvents;
+use sluicebox_core::station::{self, Station};
 use sluicebox_core::{OffsetRange, PartitionId};
 use sluicebox_ingest::{Proof, Taken};
 
@@ -144,7 +145,9 @@ async fn decode_all(
             .map_err(|_| EngineError::Bug(format!("events of {}, which the batch does not read", raw.partition)))?;
         let part = i32::try_from(part).map_err(|_| EngineError::Bug("too many partitions".to_owned()))?;
         let (decoder, writers) = (Arc::clone(decoder), Arc::clone(writers));
-        tasks.push(tokio::task::spawn_blocking(move || decoder.decode_one(&writers, &raw, part)));
+        tasks.push(tokio::task::spawn_blocking(move || {
+            station::spend(Station::Decode, || decoder.decode_one(&writers, &raw, part))
+        }));
     }
     let mut decoded = Vec::with_capacity(tasks.len());
     for task in tasks {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::select_all;
+use sluicebox_core::station::{self, Station};
 use sluicebox_core::{Fates, PartitionId};
 use sluicebox_ingest::Buffered;
 use tokio::sync::watch;
@@ -222,7 +223,7 @@ impl Engine {
             sql_hash: self.identity.sql_hash.clone(),
         };
         let started = self.config.clock.monotonic();
-        self.config.checkpoint.write_offsets(&offsets)?;
+        station::spend(Station::Commit, || self.config.checkpoint.write_offsets(&offsets))?;
         let wal = self.config.clock.monotonic().saturating_sub(started);
         self.observed_batch(offsets, started, wal, stop, observer).await?;
         Ok(())
@@ -256,6 +257,8 @@ impl Engine {
         let ended = self.config.clock.monotonic();
         outcome.durations.insert("walCommit", wal);
         outcome.durations.insert("triggerExecution", ended.saturating_sub(started));
+        let spent = station::spent();
+        outcome.spent = spent.since(&std::mem::replace(&mut self.spent, spent));
         self.count(&outcome);
         let progress = crate::report::progress(&self.identity, &outcome, previous.map(|p| started.saturating_sub(p)));
         let status = self.status();

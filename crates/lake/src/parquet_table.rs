@@ -57,6 +57,31 @@ impl Default for ParquetOptions {
     }
 }
 
+impl ParquetOptions {
+    /// The settings as the Parquet writer takes them.
+    ///
+    /// # Errors
+    /// When zstd has no such level.
+    pub fn writer_properties(self) -> Result<WriterProperties, ParquetError> {
+        let compression = match self.zstd_level {
+            0 => Compression::UNCOMPRESSED,
+            level => Compression::ZSTD(ZstdLevel::try_new(level)?),
+        };
+        Ok(WriterProperties::builder()
+            .set_created_by(CREATED_BY.to_owned())
+            .set_writer_version(match self.version {
+                ParquetVersion::V1 => WriterVersion::PARQUET_1_0,
+                ParquetVersion::V2 => WriterVersion::PARQUET_2_0,
+            })
+            .set_compression(compression)
+            .set_dictionary_page_size_limit(DICTIONARY_BYTES)
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_max_row_group_row_count(Some(self.row_group_rows.max(1)))
+            .set_max_row_group_bytes(Some(self.row_group_bytes.max(1)))
+            .build())
+    }
+}
+
 /// A table of Parquet files below one location, partitioned by the values of some of its columns.
 #[derive(Debug)]
 pub struct ParquetTable {
@@ -104,7 +129,7 @@ impl ParquetTable {
             reason,
         };
         let file_schema = Arc::new(schema.project(&file_columns)?);
-        let properties = properties(options).map_err(|e| refuse("(all)", e.to_string()))?;
+        let properties = options.writer_properties().map_err(|e| refuse("(all)", e.to_string()))?;
         for field in file_schema.fields() {
             can_write(field, &properties).map_err(|e| {
                 refuse(field.name(), format!("type {} has no Parquet form ({e}); cast it", field.data_type()))
@@ -232,25 +257,6 @@ impl ParquetWriter {
         let file = self.writer.into_inner().map_err(|source| LakeError::Parquet { path: self.path, source })?;
         file.finish(self.rows)
     }
-}
-
-fn properties(options: ParquetOptions) -> Result<WriterProperties, ParquetError> {
-    let compression = match options.zstd_level {
-        0 => Compression::UNCOMPRESSED,
-        level => Compression::ZSTD(ZstdLevel::try_new(level)?),
-    };
-    Ok(WriterProperties::builder()
-        .set_created_by(CREATED_BY.to_owned())
-        .set_writer_version(match options.version {
-            ParquetVersion::V1 => WriterVersion::PARQUET_1_0,
-            ParquetVersion::V2 => WriterVersion::PARQUET_2_0,
-        })
-        .set_compression(compression)
-        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_max_row_group_row_count(Some(options.row_group_rows.max(1)))
-        .set_max_row_group_bytes(Some(options.row_group_bytes.max(1)))
-        .build())
 }
 
 /// Whether a column of this type can be written: tried with one row, since the writer says so no earlier.

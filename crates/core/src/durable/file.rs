@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::FileError;
 use crate::fault::{Effect, Point, What, around, around_write};
+use crate::station::{self, Station};
 
 /// A file that is open for writing. What is written is durable after [`sync`](Self::sync), its name after its folder was
 /// synced.
@@ -164,5 +165,6 @@ impl FoundFile {
 /// When the disk does not take it.
 pub fn sync_file(what: What, file: &File, path: &Path) -> Result<(), FileError> {
     let point = Point { what, effect: Effect::Sync };
-    around(point, path, None, || file.sync_all()).map_err(|e| FileError::new("sync", path, e))
+    let sync = || station::spend(Station::Sync, || file.sync_all());
+    around(point, path, None, sync).map_err(|e| FileError::new("sync", path, e))
 }

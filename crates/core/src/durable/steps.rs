@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::FileError;
 use crate::fault::{Effect, Point, What, around};
+use crate::station::{self, Station};
 
 /// Makes the entries of folder `dir` durable.
 ///
@@ -13,7 +14,8 @@ use crate::fault::{Effect, Point, What, around};
 /// When the folder cannot be opened or synced.
 pub fn sync_dir(what: What, dir: &Path) -> Result<(), FileError> {
     let point = Point { what, effect: Effect::SyncFolder };
-    around(point, dir, None, || File::open(dir)?.sync_all()).map_err(|e| FileError::new("sync", dir, e))
+    let sync = || station::spend(Station::Sync, || File::open(dir)?.sync_all());
+    around(point, dir, None, sync).map_err(|e| FileError::new("sync", dir, e))
 }
 
 /// Folders that are synced at a time.

@@ -7,16 +7,19 @@ use arrow::array::{Array, BooleanArray, RecordBatch, UInt8Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use sluicebox_core::provenance::{EVENT_TIME, LATE, Lateness};
+use sluicebox_core::station::{self, Station};
 use sluicebox_core::{Clock, Fates};
 use sluicebox_operators::{Closed, in_offset_order};
 use sluicebox_pipeline::bind::clock::bind_clock;
 use sluicebox_pipeline::leaf::collect_in_order;
 
 use super::BatchInput;
-use super::compile::{RunClause, RunNode, RunOperator, RunPlan, lowest};
+use super::compile::{OperatorKind, RunClause, RunNode, RunOperator, RunPlan, lowest};
 use crate::EngineError;
 
 /// What a table's flows read and count while a batch runs.
@@ -44,7 +47,7 @@ impl FlowContext<'_> {
                 RunNode::Plan(plan) => self.plan(plan).await,
                 RunNode::Late(input) => {
                     let rows = self.run(input).await?;
-                    self.split_late(rows)
+                    station::spend(Station::Watermark, || self.split_late(rows))
                 }
                 RunNode::Operator(input, operator) => {
                     let rows = self.run(input).await?;
@@ -63,7 +66,7 @@ impl FlowContext<'_> {
         let rows = self.rows.get(upstream).cloned().unwrap_or_default();
         self.fates.rows_in += count(&rows);
         let judged = match clause {
-            Some((id, column)) => self.judge(id, column, rows, schema)?,
+            Some((id, column)) => station::spend(Station::Watermark, || self.judge(id, column, rows, schema))?,
             None => rows.into_iter().map(|batch| in_shape(&batch, schema)).collect::<Result<Vec<_>, _>>()?,
         };
         Ok(judged)
@@ -126,13 +129,9 @@ impl FlowContext<'_> {
             // No stateless plan makes rows out of none, and planning one for nothing costs more than all else.
             return Ok(Vec::new());
         }
-        let physical = if plan.uses_clock {
-            let bound = bind_clock(plan.plan.clone(), self.input.clock_micros)?;
-            self.session.query_planner().create_physical_plan(&self.session.optimize(&bound)?, self.session).await?
-        } else {
-            self.session.query_planner().create_physical_plan(&plan.plan, self.session).await?
-        };
-        let rows = collect_in_order(physical, &self.session.task_ctx()).await?;
+        let clock = plan.uses_clock.then_some(self.input.clock_micros);
+        let physical = station::timed(Station::Plan, physical_plan(self.session, &plan.plan, clock)).await?;
+        let rows = station::timed(Station::Query, collect_in_order(physical, &self.session.task_ctx())).await?;
         let rows = rows
             .into_iter()
             .filter(|batch| batch.num_rows() > 0)
@@ -189,8 +188,12 @@ impl FlowContext<'_> {
         run: &mut RunOperator,
         rows: &[RecordBatch],
     ) -> Result<(Vec<RecordBatch>, Closed), EngineError> {
+        let kind = match run.kind {
+            OperatorKind::Dedup => Station::Dedup,
+            OperatorKind::WindowAggregate => Station::Aggregate,
+        };
         let started = self.clock.monotonic();
-        let processed = run.operator.process(rows).await?;
+        let processed = station::timed(kind, run.operator.process(rows)).await?;
         run.updates = self.clock.monotonic().saturating_sub(started);
         self.fates.absorbed += processed.absorbed;
         self.fates.duplicate += processed.duplicate;
@@ -199,13 +202,25 @@ impl FlowContext<'_> {
         let held = run.operator.rows();
         let started = self.clock.monotonic();
         let closed = match lowest(self.clauses, &run.clauses) {
-            Some(w) => run.operator.close_rows(w).await?,
+            Some(w) => station::timed(kind, run.operator.close_rows(w)).await?,
             None => Closed::Rows(Vec::new()),
         };
         run.removals = self.clock.monotonic().saturating_sub(started);
         run.removed = held.saturating_sub(run.operator.rows());
         Ok((processed.rows, closed))
     }
+}
+
+/// The plan as it runs; one that reads the batch's clock is bound to `clock_micros`.
+async fn physical_plan(
+    session: &SessionState,
+    plan: &LogicalPlan,
+    clock_micros: Option<i64>,
+) -> Result<Arc<dyn ExecutionPlan>, EngineError> {
+    let planner = session.query_planner();
+    let Some(clock_micros) = clock_micros else { return Ok(planner.create_physical_plan(plan, session).await?) };
+    let bound = session.optimize(&bind_clock(plan.clone(), clock_micros)?)?;
+    Ok(planner.create_physical_plan(&bound, session).await?)
 }
 
 /// The columns of `schema` from `batch`, by name, under `schema`.

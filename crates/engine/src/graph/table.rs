@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 use sluicebox_core::Fates;
 use sluicebox_core::fate::Ledger;
+use sluicebox_core::station::{self, Station};
 use sluicebox_quality::{ExpectationResult, FailUpdate, Judge};
 
 use super::BatchInput;
@@ -96,7 +97,9 @@ impl Runner {
             .iter()
             .map(|e| sluicebox_pipeline::bind::clock::bind_expectation(e, input.clock_micros))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut judge = Judge::try_new(&expectations, table.schema.clone(), &self.session)?.with_samples(self.samples);
+        let judge =
+            station::spend(Station::Plan, || Judge::try_new(&expectations, table.schema.clone(), &self.session));
+        let mut judge = judge?.with_samples(self.samples);
         let mut context = FlowContext {
             session: &self.session,
             clock: self.clock.as_ref(),
@@ -126,7 +129,7 @@ impl Runner {
             };
             while let Some(rows) = candidates.take() {
                 context.fates.rows_out += count(&rows);
-                let judged = judge.judge(rows)?;
+                let judged = station::spend(Station::Judge, || judge.judge(rows))?;
                 context.fates.quarantined += count(&judged.quarantined);
                 context.fates.dropped += judged.dropped;
                 quarantined.extend(judged.quarantined);

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use sluicebox_core::Station;
+use sluicebox_core::station::Spent;
 use sluicebox_ingest::LostRange;
 
 use super::{Identity, SourceReport, iso};
 use crate::batch::BatchOutcome;
 use crate::checkpoint::records::PlannedRange;
 use crate::graph::{OperatorChange, OperatorKind, Runner, TableOutput};
-use crate::progress::{Progress, SinkProgress, SourceProgress, StateOperatorProgress, Status, TableStatus, per_second};
+use crate::progress::{
+    Progress, STATIONS, SinkProgress, SourceProgress, StateOperatorProgress, Status, TableStatus, per_second,
+};
 use crate::run::Totals;
 
 /// The progress of a batch, `since_last` after the one before it began.
@@ -34,7 +38,12 @@ pub fn progress(identity: &Identity, outcome: &BatchOutcome, since_last: Option<
         state_operators: outcome.operators.iter().map(|change| operator(change, &outcome.tables)).collect(),
         sources: outcome.sources.iter().map(|s| source(identity, s, interval, duration)).collect(),
         sink: sink(&outcome.tables),
-        observed_metrics: outcome.tables.iter().map(|t| (t.table.clone(), observed(t))).collect(),
+        observed_metrics: outcome
+            .tables
+            .iter()
+            .map(|t| (t.table.clone(), observed(t)))
+            .chain([stations(outcome)])
+            .collect(),
     }
 }
 
@@ -120,6 +129,16 @@ fn sink(tables: &[TableOutput]) -> SinkProgress {
         num_output_rows: i64::try_from(rows).unwrap_or(i64::MAX),
         metrics: tables.iter().map(|t| (t.table.clone(), t.fates.written.to_string())).collect(),
     }
+}
+
+/// What each station took, under a name that no table has.
+fn stations(outcome: &BatchOutcome) -> (String, Value) {
+    let micros = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
+    let one = |(station, spent): (Station, Spent)| {
+        let took = json!({"times": spent.times, "wallMicros": micros(spent.wall), "cpuMicros": micros(spent.cpu)});
+        (station.as_str().to_owned(), took)
+    };
+    (STATIONS.to_owned(), Value::Object(outcome.spent.iter().filter(|(_, s)| s.times > 0).map(one).collect()))
 }
 
 /// The counters of one table: its fates and its expectations.

@@ -18,6 +18,7 @@ use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use sluicebox_core::station::{self, Station};
 use sluicebox_core::{Clock, OffsetRange, SystemClock};
 
 use super::client::{self, Client, Context, Outage, PATIENCE};
@@ -75,12 +76,14 @@ impl Fetcher {
                     FedQueue { feed, queue: None, ready, generation, floor: 0, at_end: false, behind_since: None };
                 self.queues.push(queue);
             }
+            let at_work = station::begin(Station::Fetch);
             let mut more = self.serve_client();
             let mut queues = std::mem::take(&mut self.queues);
             for queue in &mut queues {
                 more |= self.serve(queue);
             }
             self.queues = queues;
+            drop(at_work);
             if !more {
                 std::thread::park_timeout(REST);
             }

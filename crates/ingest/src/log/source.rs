@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sluicebox_core::station::{self, Station};
 use sluicebox_core::{OffsetRange, PartitionId};
 
 use super::EmbeddedLog;
@@ -198,9 +199,11 @@ impl Fetcher {
                 self.readers.push(FedReader { feed, reader, tail, generation });
             }
             let mut more = false;
+            let at_work = station::begin(Station::Fetch);
             for reader in &mut self.readers {
                 more |= reader.run(self.fail_on_data_loss);
             }
+            drop(at_work);
             if !more {
                 std::thread::park_timeout(POLL);
             }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::SALES_SCHEMAS;
 use crate::error::{ProduceError, Result};
 
 /// What part of the events is out of the ordinary, each from 0 to 1, together at most 1.
@@ -59,6 +60,10 @@ pub struct SalesConfig {
     pub partitions: i32,
     /// The id under which the registry knows [`crate::sales::SALES_SCHEMA`].
     pub schema_id: u32,
+    /// The ids of further ones of [`crate::sales::SALES_SCHEMAS`], in their order: their writers take turns with the first, an
+    /// event each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_schema_ids: Vec<u32>,
 }
 
 impl SalesConfig {
@@ -77,6 +82,17 @@ impl SalesConfig {
             accounts: 10_000,
             partitions: 3,
             schema_id: 1,
+            further_schema_ids: Vec::new(),
+        }
+    }
+
+    /// Which of the schemas the writer of event `index` has, and its id.
+    pub(super) fn writer(&self, index: u64) -> (usize, u32) {
+        let writers = 1 + self.further_schema_ids.len() as u64;
+        let version = usize::try_from(index % writers).unwrap_or(0);
+        match version.checked_sub(1).and_then(|further| self.further_schema_ids.get(further)) {
+            Some(id) => (version, *id),
+            None => (0, self.schema_id),
         }
     }
 
@@ -106,6 +122,13 @@ impl SalesConfig {
             return Err(ProduceError::Config(format!(
                 "the rate is {}; give events a second, more than 0 and at most 10,000,000",
                 self.rate
+            )));
+        }
+        if self.further_schema_ids.len() >= SALES_SCHEMAS.len() {
+            return Err(ProduceError::Config(format!(
+                "there are {} schemas of sales, and ids for {} of them",
+                SALES_SCHEMAS.len(),
+                1 + self.further_schema_ids.len()
             )));
         }
         if self.partitions < 1 || self.accounts < 1 || self.backlog_span_micros < 1 || self.disorder_micros < 0 {

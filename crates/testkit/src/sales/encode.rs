@@ -25,8 +25,9 @@ pub(super) struct Sale<'a> {
 /// What stands before the body in Confluent's framing: a zero and the schema's id.
 pub(super) const HEADER_LEN: usize = 5;
 
-/// Appends the framed sale to `out`; returns where the product's text starts in it.
-pub(super) fn encode(sale: &Sale<'_>, schema_id: u32, out: &mut Vec<u8>) -> usize {
+/// Appends the sale to `out`, as a writer of [`super::SALES_SCHEMAS`]`[version]` does, framed with the id that the schema has
+/// at the registry; returns where the product's text starts in it.
+pub(super) fn encode(sale: &Sale<'_>, (version, schema_id): (usize, u32), out: &mut Vec<u8>) -> usize {
     out.push(0);
     out.extend_from_slice(&schema_id.to_be_bytes());
     match sale.event_id {
@@ -43,11 +44,44 @@ pub(super) fn encode(sale: &Sale<'_>, schema_id: u32, out: &mut Vec<u8>) -> usiz
     bytes(sale.plan_tier.as_bytes(), out);
     let product = out.len() + 1;
     bytes(sale.product.as_bytes(), out);
+    if version > 0 {
+        channel(sale.quantity, out);
+    }
     long(i64::from(sale.quantity), out);
     bytes(sale.currency.as_bytes(), out);
     let amount = sale.amount.to_be_bytes();
     bytes(&amount[sign_bytes(sale.amount)..], out);
+    if version > 1 {
+        campaigns(sale.quantity, out);
+    }
     product
+}
+
+/// A third of the sales came by no channel.
+fn channel(quantity: i32, out: &mut Vec<u8>) {
+    match quantity % 3 {
+        0 => out.push(0),
+        1 => {
+            out.push(2);
+            bytes(b"web", out);
+        }
+        _ => {
+            out.push(2);
+            bytes(b"partner", out);
+        }
+    }
+}
+
+/// None, one or two, as one block.
+fn campaigns(quantity: i32, out: &mut Vec<u8>) {
+    let count = i64::from(quantity % 3);
+    if count > 0 {
+        long(count, out);
+        for _ in 0..count {
+            bytes(b"spring", out);
+        }
+    }
+    out.push(0);
 }
 
 /// How many leading bytes of the big-endian form only repeat the sign.

@@ -12,7 +12,7 @@ mod tests;
 use std::io::Write;
 
 pub use config::{SalesConfig, Shares};
-pub use schema::SALES_SCHEMA;
+pub use schema::{SALES_SCHEMA, SALES_SCHEMAS};
 
 use crate::error::Result;
 use crate::mix::{Stream, mix};
@@ -313,7 +313,7 @@ impl SalesGenerator {
         if let EventKind::Invalid(what) = kind {
             spoil(what, &mut sale);
         }
-        let product_at = encode(&sale, self.config.schema_id, &mut event.value);
+        let product_at = encode(&sale, self.config.writer(index), &mut event.value);
         if let EventKind::Malformed(what) = kind {
             deform(what, numbers, product_at, &mut event.value);
         }

@@ -19,3 +19,49 @@ pub const SALES_SCHEMA: &str = r#"{
     {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}, "doc": "the whole sale, in its currency"}
   ]
 }"#;
+
+/// What a shop that knows the channel writes: one more field, between the others.
+const SALES_SCHEMA_2: &str = r#"{
+  "type": "record",
+  "name": "SalesEvent",
+  "namespace": "sluicebox.sales",
+  "doc": "One sale of a subscription or an add-on.",
+  "fields": [
+    {"name": "event_id", "type": ["null", "string"], "default": null, "doc": "unique to the sale; a copy of the event carries the same one"},
+    {"name": "account_id", "type": "string", "doc": "who bought; also the event's key"},
+    {"name": "event_time", "type": {"type": "long", "logicalType": "timestamp-micros"}, "doc": "when it was sold"},
+    {"name": "ingest_time", "type": {"type": "long", "logicalType": "timestamp-micros"}, "doc": "when the shop handed it on"},
+    {"name": "region", "type": "string", "doc": "NA, EMEA, APAC or LATAM"},
+    {"name": "plan_tier", "type": "string", "doc": "free, pro or enterprise"},
+    {"name": "product", "type": "string"},
+    {"name": "channel", "type": ["null", "string"], "default": null, "doc": "web, partner or none"},
+    {"name": "quantity", "type": "int"},
+    {"name": "currency", "type": "string", "doc": "USD, EUR or GBP"},
+    {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}, "doc": "the whole sale, in its currency"}
+  ]
+}"#;
+
+/// What a shop that also knows campaigns writes: a list behind all others.
+const SALES_SCHEMA_3: &str = r#"{
+  "type": "record",
+  "name": "SalesEvent",
+  "namespace": "sluicebox.sales",
+  "doc": "One sale of a subscription or an add-on.",
+  "fields": [
+    {"name": "event_id", "type": ["null", "string"], "default": null, "doc": "unique to the sale; a copy of the event carries the same one"},
+    {"name": "account_id", "type": "string", "doc": "who bought; also the event's key"},
+    {"name": "event_time", "type": {"type": "long", "logicalType": "timestamp-micros"}, "doc": "when it was sold"},
+    {"name": "ingest_time", "type": {"type": "long", "logicalType": "timestamp-micros"}, "doc": "when the shop handed it on"},
+    {"name": "region", "type": "string", "doc": "NA, EMEA, APAC or LATAM"},
+    {"name": "plan_tier", "type": "string", "doc": "free, pro or enterprise"},
+    {"name": "product", "type": "string"},
+    {"name": "channel", "type": ["null", "string"], "default": null, "doc": "web, partner or none"},
+    {"name": "quantity", "type": "int"},
+    {"name": "currency", "type": "string", "doc": "USD, EUR or GBP"},
+    {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}, "doc": "the whole sale, in its currency"},
+    {"name": "campaigns", "type": {"type": "array", "items": "string"}, "default": [], "doc": "what led to the sale"}
+  ]
+}"#;
+
+/// The schemas that writers of sales may have, each with more than the one before, the first one [`SALES_SCHEMA`].
+pub const SALES_SCHEMAS: [&str; 3] = [SALES_SCHEMA, SALES_SCHEMA_2, SALES_SCHEMA_3];

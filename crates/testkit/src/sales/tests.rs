@@ -52,6 +52,38 @@ fn amount(fields: &[(String, Value)]) -> i64 {
 }
 
 #[test]
+fn apache_avro_reads_the_events_of_each_writer_by_its_schema() {
+    let config = SalesConfig { schema_id: 7, further_schema_ids: vec![8, 9], ..SalesConfig::new(1, BIRTH) };
+    let generator = SalesGenerator::new(config).unwrap();
+    let plain = self::generator(1);
+    let schemas = SALES_SCHEMAS.map(|schema| Schema::parse_str(schema).unwrap());
+    let mut seen = [0; 3];
+    for index in 0..20_000 {
+        let event = generator.event(index);
+        let origin = if let EventKind::Duplicate(origin) = event.kind { origin } else { index };
+        let version = usize::try_from(origin % 3).unwrap();
+        let mut value = event.value.clone();
+        if !matches!(event.kind, EventKind::Malformed(_)) {
+            assert_eq!(value[..5], [0, 0, 0, 0, 7 + u8::try_from(version).unwrap()]);
+            value[4] = 7;
+            seen[version] += 1;
+        } else if value.starts_with(&[0, 0, 0, 0]) {
+            value[4] = 7;
+        }
+        let fields = read(&schemas[version], &value);
+        assert_eq!(fields.is_none(), matches!(event.kind, EventKind::Malformed(_)), "event {index}: {:?}", event.kind);
+        let Some(fields) = fields else { continue };
+        let expected = read(&schemas[0], &plain.event(index).value).unwrap();
+        let common: Vec<_> = fields.iter().filter(|(n, _)| n != "channel" && n != "campaigns").cloned().collect();
+        assert_eq!(common, expected, "event {index}");
+        assert_eq!(fields.len(), expected.len() + version);
+    }
+    assert!(seen.iter().all(|events| *events > 6_000), "{seen:?}");
+    let too_many = SalesConfig { further_schema_ids: vec![8, 9, 10], ..SalesConfig::new(1, BIRTH) };
+    assert!(SalesGenerator::new(too_many).is_err());
+}
+
+#[test]
 fn apache_avro_reads_every_event_but_the_malformed_ones() {
     let schema = Schema::parse_str(SALES_SCHEMA).unwrap();
     let generator = generator(1);

@@ -1,0 +1,304 @@
+//! Where the time of a process goes: how often each station of the road was at work, for how long, and for how much
+//! processor time.
+//!
+//! The counters are of the whole process and only grow; whoever wants those of a batch or a run takes the difference of
+//! two [`spent`]. Work inside other work (an fsync while a file is staged) counts for the inner station alone, so that
+//! the stations of one thread never add up to more than its time. Timings are for people: nothing durable may hold them.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::os::unix::fs::FileExt;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+
+/// A station of the road.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Station {
+    /// Taking events from the log into the buffer; librdkafka's own threads are not in it.
+    Fetch,
+    /// From raw events to rows and dead letters.
+    Decode,
+    /// Making physical plans and expressions.
+    Plan,
+    /// Running stateless plans.
+    Query,
+    /// Judging lateness, and taking late rows out.
+    Watermark,
+    /// Judging expectations.
+    Judge,
+    /// Operators that forget copies.
+    Dedup,
+    /// Operators that aggregate windows.
+    Aggregate,
+    /// Encoding rows as Parquet and writing the files.
+    Encode,
+    /// Writing the state of operators.
+    State,
+    /// Making the report of a batch.
+    Report,
+    /// Writing the plan and the commit of a batch.
+    Commit,
+    /// Giving staged files their final names.
+    Publish,
+    /// Waiting for the disk to take a file or folder: an fsync each.
+    Sync,
+}
+
+impl Station {
+    /// All of them, in the order of the road.
+    pub const ALL: [Self; 14] = [
+        Self::Fetch,
+        Self::Decode,
+        Self::Plan,
+        Self::Query,
+        Self::Watermark,
+        Self::Judge,
+        Self::Dedup,
+        Self::Aggregate,
+        Self::Encode,
+        Self::State,
+        Self::Report,
+        Self::Commit,
+        Self::Publish,
+        Self::Sync,
+    ];
+
+    /// Its name in the progress.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Decode => "decode",
+            Self::Plan => "plan",
+            Self::Query => "query",
+            Self::Watermark => "watermark",
+            Self::Judge => "judge",
+            Self::Dedup => "dedup",
+            Self::Aggregate => "aggregate",
+            Self::Encode => "encode",
+            Self::State => "state",
+            Self::Report => "report",
+            Self::Commit => "commit",
+            Self::Publish => "publish",
+            Self::Sync => "sync",
+        }
+    }
+}
+
+/// What a station took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// How often it was at work.
+    pub times: u64,
+    /// How long, over all threads, waiting included.
+    pub wall: Duration,
+    /// How long a processor worked for it. The kernel counts some threads only at its ticks, so this is true of many
+    /// batches and rough of one; zero where there is no `/proc`.
+    pub cpu: Duration,
+}
+
+/// What each station took, in the order of [`Station::ALL`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AllSpent([Spent; Station::ALL.len()]);
+
+impl AllSpent {
+    /// The stations with what each took.
+    pub fn iter(&self) -> impl Iterator<Item = (Station, Spent)> {
+        Station::ALL.into_iter().zip(self.0)
+    }
+
+    /// What `station` took.
+    #[must_use]
+    pub fn of(&self, station: Station) -> Spent {
+        self.iter().find(|(s, _)| *s == station).map(|(_, spent)| spent).unwrap_or_default()
+    }
+
+    /// What was spent between `earlier` and this.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut difference = *self;
+        for (mine, theirs) in difference.0.iter_mut().zip(earlier.0) {
+            mine.times = mine.times.saturating_sub(theirs.times);
+            mine.wall = mine.wall.saturating_sub(theirs.wall);
+            mine.cpu = mine.cpu.saturating_sub(theirs.cpu);
+        }
+        difference
+    }
+}
+
+#[derive(Debug)]
+struct Counters {
+    times: AtomicU64,
+    wall_nanos: AtomicU64,
+    cpu_nanos: AtomicU64,
+}
+
+static COUNTERS: [Counters; Station::ALL.len()] =
+    [const { Counters { times: AtomicU64::new(0), wall_nanos: AtomicU64::new(0), cpu_nanos: AtomicU64::new(0) } };
+        Station::ALL.len()];
+static CLOCK: LazyLock<SystemClock> = LazyLock::new(SystemClock::new);
+
+fn counters(station: Station) -> Option<&'static Counters> {
+    COUNTERS.get(station as usize)
+}
+
+/// What one thread is at, and since when.
+struct Thread {
+    /// The kernel's count of this thread's time on a processor.
+    stat: Option<File>,
+    at: Option<Station>,
+    since: Duration,
+    cpu_nanos: u64,
+}
+
+thread_local! {
+    static THREAD: RefCell<Thread> = RefCell::new(Thread {
+        stat: File::open("/proc/thread-self/schedstat").ok(),
+        at: None,
+        since: Duration::ZERO,
+        cpu_nanos: 0,
+    });
+}
+
+impl Thread {
+    /// Counts the time since the last change for what it was at, and goes on at `to`.
+    fn change(&mut self, to: Option<Station>) -> Option<Station> {
+        let (now, cpu_nanos) = (CLOCK.monotonic(), self.cpu_nanos());
+        if let Some(counters) = self.at.and_then(counters) {
+            let wall = u64::try_from(now.saturating_sub(self.since).as_nanos()).unwrap_or(0);
+            counters.wall_nanos.fetch_add(wall, Ordering::Relaxed);
+            counters.cpu_nanos.fetch_add(cpu_nanos.saturating_sub(self.cpu_nanos), Ordering::Relaxed);
+        }
+        (self.since, self.cpu_nanos) = (now, cpu_nanos);
+        std::mem::replace(&mut self.at, to)
+    }
+
+    fn cpu_nanos(&self) -> u64 {
+        let mut text = [0; 64];
+        let read = self.stat.as_ref().and_then(|stat| stat.read_at(&mut text, 0).ok()).unwrap_or(0);
+        let digits = text.iter().take(read).take_while(|b| b.is_ascii_digit());
+        digits.fold(0, |n, b| n * 10 + u64::from(b - b'0'))
+    }
+}
+
+fn change(to: Option<Station>) -> Option<Station> {
+    // A thread that is ending, and has let go of its locals, is not counted any more.
+    THREAD.try_with(|thread| thread.borrow_mut().change(to)).unwrap_or(None)
+}
+
+/// Until it is dropped, the time of this thread counts for a station.
+#[derive(Debug)]
+pub struct AtWork {
+    before: Option<Station>,
+    // Of one thread.
+    _here: PhantomData<*const ()>,
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        change(self.before);
+    }
+}
+
+/// From here on the time of this thread counts for `station`, until the result is dropped.
+#[must_use]
+pub fn begin(station: Station) -> AtWork {
+    count(station);
+    resume(station)
+}
+
+fn count(station: Station) {
+    if let Some(counters) = counters(station) {
+        counters.times.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn resume(station: Station) -> AtWork {
+    AtWork { before: change(Some(station)), _here: PhantomData }
+}
+
+/// Does `work`, and counts it for `station`.
+pub fn spend<T>(station: Station, work: impl FnOnce() -> T) -> T {
+    let _at_work = begin(station);
+    work()
+}
+
+/// `work`, of which each step counts for `station`; what it waits for does not.
+pub fn timed<F: Future>(station: Station, work: F) -> impl Future<Output = F::Output> {
+    count(station);
+    let mut work = Box::pin(work);
+    poll_fn(move |context| {
+        let _at_work = resume(station);
+        work.as_mut().poll(context)
+    })
+}
+
+/// What each station took since the process began.
+#[must_use]
+pub fn spent() -> AllSpent {
+    let mut all = AllSpent::default();
+    for (spent, counters) in all.0.iter_mut().zip(&COUNTERS) {
+        let nanos = |of: &AtomicU64| Duration::from_nanos(of.load(Ordering::Relaxed));
+        *spent = Spent {
+            times: counters.times.load(Ordering::Relaxed),
+            wall: nanos(&counters.wall_nanos),
+            cpu: nanos(&counters.cpu_nanos),
+        };
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_station_has_its_place() {
+        for (at, station) in Station::ALL.into_iter().enumerate() {
+            assert_eq!(station as usize, at);
+        }
+    }
+
+    #[test]
+    fn work_inside_other_work_counts_once() {
+        // No other test of this crate is at these two stations.
+        let (outer, inner) = (Station::Aggregate, Station::Judge);
+        let (before, began) = (spent(), CLOCK.monotonic());
+        spend(outer, || {
+            for _ in 0..3 {
+                spend(inner, || std::thread::sleep(Duration::from_millis(2)));
+            }
+        });
+        let (took, ended) = (spent().since(&before), CLOCK.monotonic());
+        assert_eq!((took.of(outer).times, took.of(inner).times), (1, 3));
+        assert!(took.of(inner).wall >= Duration::from_millis(6), "{took:?}");
+        assert!(took.of(outer).wall + took.of(inner).wall <= ended - began, "{took:?}");
+        assert!(THREAD.with(|thread| thread.borrow().at.is_none()));
+    }
+
+    #[test]
+    fn a_future_counts_once_and_only_while_it_is_polled() {
+        let station = Station::Dedup;
+        let before = spent();
+        let mut polls = 0;
+        let mut work = Box::pin(timed(
+            station,
+            poll_fn(|context| {
+                polls += 1;
+                context.waker().wake_by_ref();
+                assert_eq!(THREAD.with(|thread| thread.borrow().at), Some(station));
+                if polls < 3 { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+            }),
+        ));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        while work.as_mut().poll(&mut context).is_pending() {
+            assert!(THREAD.with(|thread| thread.borrow().at.is_none()));
+        }
+        assert_eq!(spent().since(&before).of(station).times, 1);
+    }
+}
