@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use sluicebox_lake::{contents, owner};
+use sluicebox_lake::{contents, contents_after, owner};
 
 use crate::EngineError;
 use crate::checkpoint::{Checkpoint, CheckpointError};
@@ -22,7 +22,10 @@ pub(crate) fn refuse_newer_files(
     committed: Option<u64>,
 ) -> Result<(), EngineError> {
     for folder in outputs.folders() {
-        let seen = contents(&folder.location)?;
+        let seen = match folder.output.starts_with("table ") {
+            true => contents(&folder.location)?,
+            false => contents_after(&folder.location, committed)?,
+        };
         if let Some((batch, file)) = seen.newest
             && committed.is_none_or(|newest| batch > newest)
         {

@@ -25,18 +25,32 @@ pub struct Contents {
 /// When a folder cannot be listed.
 pub fn contents(location: &Path) -> Result<Contents> {
     let mut seen = Contents::default();
-    walk(location, &mut seen)?;
+    walk(location, None, &mut seen)?;
     Ok(seen)
 }
 
-fn walk(folder: &Path, seen: &mut Contents) -> Result<()> {
+/// [`contents`] of a folder that has a folder for each batch, without those of batches up to `committed`: there are as many as
+/// there were batches, and a file of a later batch is in none of them.
+///
+/// # Errors
+/// When a folder cannot be listed.
+pub fn contents_after(location: &Path, committed: Option<u64>) -> Result<Contents> {
+    let mut seen = Contents::default();
+    walk(location, committed, &mut seen)?;
+    Ok(seen)
+}
+
+fn walk(folder: &Path, committed: Option<u64>, seen: &mut Contents) -> Result<()> {
     for entry in durable::list(What::Owner, folder)? {
-        if layout::is_hidden(&entry.file_name().to_string_lossy()) {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let batch = layout::batch_folder(&name);
+        if layout::is_hidden(&name) || committed.is_some_and(|newest| batch.is_some_and(|batch| batch <= newest)) {
             continue;
         }
         let path = entry.path();
         if is_folder(&entry)? {
-            walk(&path, seen)?;
+            walk(&path, committed, seen)?;
             continue;
         }
         match layout::batch_of(&path) {
@@ -48,4 +62,30 @@ fn walk(folder: &Path, seen: &mut Contents) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn folders_of_committed_batches_are_left_out_and_later_ones_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        for batch in [7, 8, 9] {
+            let folder = dir.path().join(format!("batch_id={batch}"));
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("report.json"), "").unwrap();
+            fs::write(folder.join("mine.txt"), "").unwrap();
+        }
+        let seen = contents_after(dir.path(), Some(8)).unwrap();
+        let newest = dir.path().join("batch_id=9");
+        assert_eq!(seen.newest, Some((9, newest.join("report.json"))));
+        assert_eq!(seen.foreign, [newest.join("mine.txt")]);
+        assert_eq!(contents_after(dir.path(), Some(9)).unwrap(), Contents::default());
+        assert_eq!(contents_after(dir.path(), None).unwrap(), contents(dir.path()).unwrap());
+        assert_eq!(contents(dir.path()).unwrap().foreign.len(), 3);
+    }
 }

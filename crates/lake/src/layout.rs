@@ -47,9 +47,14 @@ pub fn file_name(batch: u64, part: usize, query_id: &str, extension: &str) -> St
 pub fn batch_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
     if name == "report.json" {
-        return path.parent()?.file_name()?.to_str()?.strip_prefix("batch_id=")?.parse().ok();
+        return batch_folder(path.parent()?.file_name()?.to_str()?);
     }
     part_of(name).filter(|(_, query)| query.len() <= 8).map(|(batch, _)| batch)
+}
+
+/// The batch whose folder, of what stands beside the tables, has this name.
+pub(crate) fn batch_folder(name: &str) -> Option<u64> {
+    name.strip_prefix("batch_id=")?.parse().ok()
 }
 
 /// Batch and query in a name as [`file_name`] makes them for Parquet files; `None` for any other. The query may be of any

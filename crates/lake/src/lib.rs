@@ -46,7 +46,7 @@ mod staged;
 mod tests;
 
 pub use catalog::{TableFolder, list_tables};
-pub use contents::{Contents, contents};
+pub use contents::{Contents, contents, contents_after};
 pub use error::{LakeError, Result};
 pub use folder::{prepare, real_path, sweep};
 pub use owner::Owner;

@@ -17,8 +17,10 @@ use crate::error::{Result, SourceError};
 use crate::options::{KafkaOptions, Selection};
 use crate::source::{Bounds, Buffered, LogIdentity, LossReason, Source, Taken, check_ends};
 
-/// How often the ends of files are looked at when there is nothing to read: one `stat` a partition.
+/// How soon the ends of files are looked at again when there was nothing to read: one `stat` a partition.
 const POLL: Duration = Duration::from_millis(10);
+/// How soon at most, when there has been nothing for a while: each look wakes a core that could sleep.
+const IDLE_POLL: Duration = Duration::from_millis(50);
 
 /// Reads topics of an [`EmbeddedLog`].
 ///
@@ -187,16 +189,19 @@ struct FedReader {
     /// Looks for the end while it is not read up to.
     tail: TailCursor,
     generation: u64,
+    /// Where the next read began when it was last asked.
+    at: i64,
 }
 
 impl Fetcher {
     fn run(mut self) {
+        let mut rest = POLL;
         while !self.stopping.is_set() {
             for feed in self.new_feeds.try_iter() {
                 let dir = self.log.partition_dir(&feed.id().topic, feed.id().partition);
                 let generation = feed.want().generation;
                 let (reader, tail) = (Reader::new(dir.clone()), TailCursor::new(dir));
-                self.readers.push(FedReader { feed, reader, tail, generation });
+                self.readers.push(FedReader { feed, reader, tail, generation, at: 0 });
             }
             let mut more = false;
             let at_work = station::begin(Station::Fetch);
@@ -204,8 +209,12 @@ impl Fetcher {
                 more |= reader.run(self.fail_on_data_loss);
             }
             drop(at_work);
+            if self.readers.iter_mut().any(FedReader::has_moved) {
+                rest = POLL;
+            }
             if !more {
-                std::thread::park_timeout(POLL);
+                std::thread::park_timeout(rest);
+                rest = (rest * 6 / 5).min(IDLE_POLL);
             }
         }
     }
@@ -247,6 +256,12 @@ impl FedReader {
             // There was a seek meanwhile.
             None => true,
         }
+    }
+
+    /// Whether something was read since it was last asked.
+    fn has_moved(&mut self) -> bool {
+        let next = self.feed.want().next;
+        std::mem::replace(&mut self.at, next) != next
     }
 
     /// Tells how far the log reaches, when that is farther than what was read.
