@@ -71,6 +71,7 @@ fn record(place: Place, line: &Line) -> serde_json::Value {
         "section": "throughput", "from": place.name(), "line": line.name, "events": m.events, "eventsPerSecond": m.steady,
         "cpuMicrosPerEvent": m.cpu_micros / m.events as f64, "peakBytes": m.peak_bytes, "bytesWritten": m.bytes_written,
         "ceiling": line.ceiling.as_ref().map(|c| c.steady),
+        "ceilingCpuMicrosPerEvent": line.ceiling.as_ref().map(|c| c.cpu_micros / m.events as f64),
         "shares": m.stations.shares(m.cpu_micros), "fsyncs": m.stations.fsyncs(),
     })
 }
@@ -121,8 +122,9 @@ fn print_shares(line: &Line) {
     if let Some(ceiling) = &line.ceiling {
         let parts: Vec<String> = ceiling.parts.iter().map(|(part, seconds)| format!("{part} {seconds:.2} s")).collect();
         println!(
-            "  ceiling:         {:.2} CPU us/event, {}, {:.1} MB",
+            "  ceiling:         {:.2} CPU us/event, {:.2} of this line's; {}, {:.1} MB",
             ceiling.cpu_micros / ceiling.events as f64,
+            ceiling.cpu_micros / m.cpu_micros,
             parts.join(", "),
             ceiling.bytes_written as f64 / 1e6
         );

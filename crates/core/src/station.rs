@@ -6,13 +6,13 @@
 //! the stations of one thread never add up to more than its time. Timings are for people: nothing durable may hold them.
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
-use std::os::unix::fs::FileExt;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use cpu_time::ThreadTime;
 
 use crate::clock::{Clock, SystemClock};
 
@@ -97,8 +97,7 @@ pub struct Spent {
     pub times: u64,
     /// How long, over all threads, waiting included.
     pub wall: Duration,
-    /// How long a processor worked for it. The kernel counts some threads only at its ticks, so this is true of many
-    /// batches and rough of one; zero where there is no `/proc`.
+    /// How long a processor worked for it.
     pub cpu: Duration,
 }
 
@@ -149,40 +148,31 @@ fn counters(station: Station) -> Option<&'static Counters> {
 
 /// What one thread is at, and since when.
 struct Thread {
-    /// The kernel's count of this thread's time on a processor.
-    stat: Option<File>,
     at: Option<Station>,
     since: Duration,
-    cpu_nanos: u64,
+    cpu: Duration,
 }
 
 thread_local! {
-    static THREAD: RefCell<Thread> = RefCell::new(Thread {
-        stat: File::open("/proc/thread-self/schedstat").ok(),
-        at: None,
-        since: Duration::ZERO,
-        cpu_nanos: 0,
-    });
+    static THREAD: RefCell<Thread> =
+        const { RefCell::new(Thread { at: None, since: Duration::ZERO, cpu: Duration::ZERO }) };
 }
 
 impl Thread {
     /// Counts the time since the last change for what it was at, and goes on at `to`.
     fn change(&mut self, to: Option<Station>) -> Option<Station> {
-        let (now, cpu_nanos) = (CLOCK.monotonic(), self.cpu_nanos());
+        // The kernel's own files about a thread are brought up to date only at its ticks.
+        let (now, cpu) = (CLOCK.monotonic(), ThreadTime::now().as_duration());
         if let Some(counters) = self.at.and_then(counters) {
-            let wall = u64::try_from(now.saturating_sub(self.since).as_nanos()).unwrap_or(0);
-            counters.wall_nanos.fetch_add(wall, Ordering::Relaxed);
-            counters.cpu_nanos.fetch_add(cpu_nanos.saturating_sub(self.cpu_nanos), Ordering::Relaxed);
+            let add = |to: &AtomicU64, from: Duration, until: Duration| {
+                let nanos = u64::try_from(until.saturating_sub(from).as_nanos()).unwrap_or(0);
+                to.fetch_add(nanos, Ordering::Relaxed);
+            };
+            add(&counters.wall_nanos, self.since, now);
+            add(&counters.cpu_nanos, self.cpu, cpu);
         }
-        (self.since, self.cpu_nanos) = (now, cpu_nanos);
+        (self.since, self.cpu) = (now, cpu);
         std::mem::replace(&mut self.at, to)
-    }
-
-    fn cpu_nanos(&self) -> u64 {
-        let mut text = [0; 64];
-        let read = self.stat.as_ref().and_then(|stat| stat.read_at(&mut text, 0).ok()).unwrap_or(0);
-        let digits = text.iter().take(read).take_while(|b| b.is_ascii_digit());
-        digits.fold(0, |n, b| n * 10 + u64::from(b - b'0'))
     }
 }
 

@@ -193,7 +193,8 @@ impl FlowContext<'_> {
             OperatorKind::WindowAggregate => Station::Aggregate,
         };
         let started = self.clock.monotonic();
-        let processed = station::timed(kind, run.operator.process(rows)).await?;
+        // An operator may have done all its work before the future that it gives is awaited.
+        let processed = station::timed(kind, async { run.operator.process(rows).await }).await?;
         run.updates = self.clock.monotonic().saturating_sub(started);
         self.fates.absorbed += processed.absorbed;
         self.fates.duplicate += processed.duplicate;
@@ -202,7 +203,7 @@ impl FlowContext<'_> {
         let held = run.operator.rows();
         let started = self.clock.monotonic();
         let closed = match lowest(self.clauses, &run.clauses) {
-            Some(w) => station::timed(kind, run.operator.close_rows(w)).await?,
+            Some(w) => station::timed(kind, async { run.operator.close_rows(w).await }).await?,
             None => Closed::Rows(Vec::new()),
         };
         run.removals = self.clock.monotonic().saturating_sub(started);
