@@ -34,16 +34,19 @@ pub fn partitions(place: Place, events: u64, options: &[String], out: &mut Out) 
     Ok(())
 }
 
-/// The cost of a row by the number of tables of the pipeline, each of which has all rows: with more tables there are fewer
-/// events, so that each line writes as many rows.
+/// The cost of a row by the number of tables of the pipeline, each of which has all rows of a quarter of the events.
 pub fn tables(place: Place, events: u64, options: &[String], out: &mut Out) -> anyhow::Result<()> {
-    println!("\ntables, from {}: each with all events, {events} rows together; cost of a row", place.title());
+    let events = events / 4;
+    println!(
+        "\ntables, from {}: each with all of {events} events; rows a second, and the cost of a row",
+        place.title()
+    );
     heading("/ first");
     let mut first = None;
+    let topic = Topic::filled(place, events, &[])?;
     for count in STEPS {
-        let topic = Topic::filled(place, events / count, &[])?;
         let (measured, _) = run_pipeline(&topic, &copies(count)?, options)?;
-        line("tables", count, events, &measured, &mut first, place, out)?;
+        line("tables", count, events * count, &measured, &mut first, place, out)?;
     }
     Ok(())
 }
