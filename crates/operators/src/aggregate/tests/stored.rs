@@ -199,10 +199,10 @@ fn many_rows_of_a_close_come_in_bounded_batches_after_the_operator_has_let_go() 
     }
     let segment = fold(&mut many, "a.segment");
     let Closed::Rows(all) = block_on(few.close_rows(40 * SECOND)).unwrap() else {
-        panic!("few rows are given at once")
+        unreachable!("few rows are given at once")
     };
     let Closed::Stream(rows) = block_on(many.close_rows(40 * SECOND)).unwrap() else {
-        panic!("many rows are streamed")
+        unreachable!("many rows are streamed")
     };
     assert_eq!((many.rows(), many.release().len()), (0, 1), "the operator has let go of what is still to be read");
     drop((many, segment));
