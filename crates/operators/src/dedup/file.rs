@@ -16,6 +16,10 @@ pub(super) const BLOCK: usize = 4096;
 const ENTRY: usize = 24;
 /// Entries of a block; the last may have fewer, zeros stand for the rest.
 pub(super) const ENTRIES: usize = (BLOCK - CHECKSUM) / ENTRY;
+/// Blocks that are so close are read at once: what lies between costs less than another call.
+const NEAR: usize = 4;
+/// At most so many blocks are read at once.
+const SPAN: usize = 64;
 /// Bytes of the checksum at a block's end.
 const CHECKSUM: usize = 8;
 const KEY: usize = 16;
@@ -199,18 +203,25 @@ impl KeyFile {
 
     /// Looks `keys` up, given sorted, and calls `found` with the place in `keys` and the time of each that is there.
     pub fn find(&self, keys: &[Key], mut found: impl FnMut(usize, i64)) -> Result<()> {
-        let mut held = None;
-        let mut block = [0; BLOCK];
-        for (place, key) in keys.iter().enumerate() {
-            let Some(number) = self.block_of(*key) else { continue };
-            if held != Some(number) {
-                self.read(number, &mut block)?;
-                held = Some(number);
+        let blocks: Vec<Option<usize>> = keys.iter().map(|key| self.block_of(*key)).collect();
+        // Only keys before the first of the file have none.
+        let mut at = blocks.partition_point(Option::is_none);
+        let mut buffer = Vec::new();
+        while let Some(first) = blocks.get(at).copied().flatten() {
+            let near = |pair: &&[Option<usize>]| pair[1] <= pair[0].map(|n| n + NEAR) && pair[1] < Some(first + SPAN);
+            let end = at + 1 + blocks[at..].windows(2).take_while(near).count();
+            let count = blocks[end - 1].unwrap_or(first) - first + 1;
+            buffer.resize(count * BLOCK, 0);
+            self.read(first, &mut buffer)?;
+            for place in at..end {
+                let number = blocks[place].unwrap_or(first);
+                let block = &buffer.as_chunks::<BLOCK>().0[number - first];
+                let entries = &block.as_chunks::<ENTRY>().0[..self.entries_in(number)];
+                if let Ok(entry) = entries.binary_search_by_key(&keys[place].value(), |entry| of(entry).key.value()) {
+                    found(place, of(&entries[entry]).time);
+                }
             }
-            let entries = &block.as_chunks::<ENTRY>().0[..self.entries_in(number)];
-            if let Ok(at) = entries.binary_search_by_key(&key.value(), |entry| of(entry).key.value()) {
-                found(place, of(&entries[at]).time);
-            }
+            at = end;
         }
         Ok(())
     }
@@ -279,13 +290,17 @@ mod tests {
 
     #[test]
     fn keys_are_found_at_the_edges_of_blocks_and_others_are_not() {
-        for count in [1, 169, 170, 171, 340, 341, 1_000] {
+        for count in [1, 169, 170, 171, 340, 341, 1_000, 30_000] {
             let (data, tail) = written(count);
             let file = open(data, tail).unwrap();
             assert_eq!((file.entries(), file.latest(), file.blocks()), (count, -1, count.div_ceil(170) as usize));
             let all: Vec<u128> = (0..=2 * u128::from(count) + 3).collect();
             let expected: Vec<(usize, i64)> = (1..=count as usize).map(|n| (2 * n, -(n as i64))).collect();
             assert_eq!(find(&file, &all).unwrap(), expected);
+            let some: Vec<u128> = all.iter().copied().filter(|key| key % 1_300 == 8).collect();
+            let few: Vec<i64> =
+                some.iter().filter(|key| **key <= 2 * u128::from(count)).map(|key| -(*key as i64) / 2).collect();
+            assert_eq!(find(&file, &some).unwrap().into_iter().map(|(_, time)| time).collect::<Vec<_>>(), few);
             assert!((1..=count).all(|n| file.may_have(Key::new(u128::from(2 * n)))));
         }
     }
