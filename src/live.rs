@@ -55,9 +55,10 @@ impl Show {
         match &change.stage {
             Stage::Live => {}
             Stage::Finish { .. } => eprintln!("  first the batch that was planned is finished"),
-            Stage::Fill { tables, .. } => eprintln!(
-                "  fills {} from the topics first, up to where the other tables stand",
-                tables.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+            Stage::Fill { tables, from_files, .. } => eprintln!(
+                "  fills {} from {} first, up to where the other tables stand",
+                tables.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+                if *from_files { "files" } else { "the topics" }
             ),
         }
         for source in &loaded.sources {

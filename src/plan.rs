@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 use sluicebox_engine::EngineError;
-use sluicebox_engine::change::{self, Changes};
+use sluicebox_engine::change::{self, Changes, Request};
 use sluicebox_pipeline::bind::Description;
 
 use crate::load::{Checked, LoadArgs};
@@ -47,7 +47,9 @@ pub async fn plan(args: PlanArgs) -> anyhow::Result<()> {
         Some(_) => None,
         None => {
             let text = checked.graph.pipeline.text.clone();
-            change::read_only(&checked.checkpoint, checked.shape()?, &text, args.load.command())?
+            let readable = change::readable(&checked.graph);
+            let request = Request { command: args.load.command(), readable, ..Request::default() };
+            change::read_only(&checked.checkpoint, checked.shape()?, &text, request)?
         }
     };
     let plan = Plan { description: checked.graph.describe(), changes };

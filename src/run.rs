@@ -46,8 +46,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "TABLE,...", require_equals = true, value_delimiter = ',')]
     reset_state: Vec<String>,
     /// Where a new or refreshed table gets the rows that it has missed: `topic` (the default) reads its topics again,
-    /// `none` begins it with the rows to come; may be given several times
-    #[arg(long, value_name = "TABLE=topic|none")]
+    /// `files` reads the files of the table above it, `none` begins it with the rows to come; may be given several times
+    #[arg(long, value_name = "TABLE=topic|files|none")]
     backfill: Vec<String>,
     /// Go on in the place of a run that hangs and cannot be stopped
     #[arg(long)]
@@ -116,15 +116,9 @@ fn request(args: &RunArgs) -> anyhow::Result<Request> {
         let (table, from) = text.split_once('=').unwrap_or((text, ""));
         let from = match from {
             "topic" => Backfill::Topic,
+            "files" => Backfill::Files,
             "none" => Backfill::None,
-            "files" => {
-                return Err(Usage(format!(
-                    "--backfill {text}: files do not tell in which order their rows came, which watermarks and DISTINCT ON \
-                     go by; write {table}=topic, or {table}=none to begin with the rows to come"
-                ))
-                .into());
-            }
-            _ => return Err(Usage(format!("--backfill {text}: write TABLE=topic or TABLE=none")).into()),
+            _ => return Err(Usage(format!("--backfill {text}: write TABLE=topic, TABLE=files or TABLE=none")).into()),
         };
         backfill.insert(table.to_owned(), from);
     }
@@ -132,12 +126,14 @@ fn request(args: &RunArgs) -> anyhow::Result<Request> {
         refresh: args.full_refresh.iter().filter(|t| *t != ALL).cloned().collect(),
         reset: args.reset_state.iter().cloned().collect(),
         backfill,
+        readable: BTreeMap::new(),
         command: args.load.command(),
     })
 }
 
 /// The pipeline compared with its checkpoint; nothing has been touched. A full refresh leaves nothing to compare with.
 fn prepared(checked: &Checked, full_refresh: bool, request: Request) -> anyhow::Result<Prepared> {
+    let request = Request { readable: change::readable(&checked.graph), ..request };
     let shape = checked.shape()?;
     if full_refresh || checked.checkpoint.refresh().map_err(EngineError::from)?.is_some() {
         return Ok(Prepared { shape, request, decision: Decision::First, stage: Stage::Live, changes: None });

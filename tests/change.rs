@@ -248,6 +248,87 @@ fn a_new_table_is_filled_from_the_topic_and_goes_on() {
 }
 
 #[test]
+fn a_new_table_is_filled_from_files_without_its_topic_and_equals_one_that_was_there_from_the_start() {
+    let logs = Logs::new(41);
+    let text = base(&logs.first);
+    let job = logs.started(&text);
+    let new = format!("{text}{NEW_GOLD}{NEW_SILVER}");
+    job.write(SQL, &new);
+    let ways = verdict(&job, "silver_users")["ways"].to_string();
+    assert!(ways.contains("--backfill=silver_users=files") && ways.contains("the files of bronze_sales"), "{ways}");
+
+    // The log is away: what fills from files does not ask it, and what comes after needs it.
+    let (log, away) = (job.path().join("data/.log"), job.path().join("away"));
+    std::fs::rename(&log, &away).unwrap();
+    let small = ["--trigger", "available-now", "--set", "sales_events.maxOffsetsPerTrigger=700"];
+    let files = ["--backfill=gold_regions=files", "--backfill=silver_users=files"];
+    let said = job.fails(2, &[&["run", SQL], &small[..], &files[..]].concat());
+    assert!(said.contains("fills gold_regions, silver_users from files first"), "{said}");
+    assert!(said.contains("the files of bronze_sales, silver_sales"), "{said}");
+    let _ = std::fs::remove_dir_all(&log);
+    std::fs::rename(&away, &log).unwrap();
+    let filled = job.value("SELECT count(*) FROM silver.users");
+    assert!(job.value("SELECT count(*) FROM gold.regions") > 0 && filled > 0);
+    job.ok(&["checkpoint", "verify", "checkpoints/revenue_5m"]);
+    let said = run(&job, &[]);
+    assert!(!said.contains("fills"), "{said}");
+    assert_eq!(filled, job.value("SELECT count(*) FROM silver.users"));
+
+    let calm = logs.started(&new);
+    let tables = ["gold.regions", "silver.users", "silver.sales", "bronze.sales", "gold.revenue_5m"];
+    let rows = |job: &Workspace| tables.map(|t| (t, job.rows(&format!("SELECT * FROM {t}"))));
+    for _ in 0..2 {
+        assert_same(&rows(&calm), &rows(&job));
+        for job in [&job, &calm] {
+            logs.go_on(job);
+            run(job, &[]);
+        }
+    }
+    let late = "SELECT _partition, _offset, _late FROM late.silver_users";
+    assert_eq!(calm.rows(late), job.rows(late));
+    assert!(!job.path().join("checkpoints/revenue_5m/sources/backfill-2.sales_events").exists());
+    job.ok(&["checkpoint", "verify", "checkpoints/revenue_5m"]);
+}
+
+#[test]
+fn files_that_do_not_tell_the_order_of_rows_fill_nothing() {
+    let logs = Logs::new(43);
+    let bare = "
+CREATE STREAMING TABLE silver_bare AS SELECT event_id, event_time, region, amount FROM STREAM bronze_sales;
+CREATE STREAMING TABLE silver_moved AS SELECT event_id, _topic, _partition, _offset + 0 AS _offset FROM STREAM bronze_sales;";
+    let text = format!("{}{bare}", base(&logs.first));
+    let job = logs.started(&text);
+    let before = everything(&job);
+    let table = |from: &str| format!("CREATE STREAMING TABLE gold_new AS SELECT * FROM STREAM {from};");
+    let mixed = format!("{}{NEW_SILVER}", table("bronze_sales"));
+    let cases: [(&str, &[&str], &str); 6] = [
+        (&table("sales_events"), &["gold_new=files"], "it reads the source sales_events itself"),
+        (&table("gold_revenue_5m"), &["gold_new=files"], "the rows of gold_revenue_5m are aggregates"),
+        (&table("silver_bare"), &["gold_new=files"], "silver_bare does not keep _topic"),
+        (&table("silver_moved"), &["gold_new=files"], "_offset of silver_moved is not that of its source"),
+        (&mixed, &["gold_new=files"], "table silver_users is filled in the same batches"),
+        (
+            &mixed.replace("bronze_sales;", "silver_users;"),
+            &["gold_new=files", "silver_users=none"],
+            "begins without rows",
+        ),
+    ];
+    for (more, backfill, why) in cases {
+        job.write(SQL, &format!("{text}\n{more}"));
+        let mut args = vec!["run", SQL, "--trigger", "available-now"];
+        args.extend(backfill.iter().flat_map(|b| ["--backfill", b]));
+        let said = job.fails(2, &args);
+        assert!(said.contains(why) && said.contains("=none"), "{more}: {said}");
+        assert_eq!(before, everything(&job), "{more}");
+    }
+    // Both from files, one through the other.
+    job.write(SQL, &format!("{text}\n{}", mixed.replace("bronze_sales;", "silver_users;")));
+    run(&job, &["--backfill=gold_new=files", "--backfill=silver_users=files"]);
+    let users = "SELECT account_id, _partition, _offset FROM silver.users";
+    assert_eq!(job.rows(users), job.rows(&users.replace("silver.users", "gold.new")));
+}
+
+#[test]
 fn a_refreshed_table_is_that_of_a_pipeline_that_had_the_new_sql_from_the_start() {
     let logs = Logs::new(23);
     let text = base(&logs.first);

@@ -10,7 +10,7 @@ use sluicebox_avro::{SchemaCache, SchemaText};
 use sluicebox_core::Clock;
 use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_engine::checkpoint::{Checkpoint, CheckpointError, envelope};
-use sluicebox_engine::{ClauseSettings, EngineError, SourceBinding};
+use sluicebox_engine::{ClauseSettings, EngineError, FileRows, FileSource, RowsOf, SourceBinding};
 use sluicebox_ingest::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Source};
 use sluicebox_pipeline::ast::{SourceDef, SourceKind};
 use sluicebox_pipeline::options::{self, EventTimeOptions};
@@ -32,6 +32,8 @@ pub struct Connection {
     pub repin: bool,
     /// Under which name it is read, if it is not its own: a backfill reads a source beside the living pipeline.
     pub alias: Option<String>,
+    /// The files that hold its rows, if they are read in its place: then it is not asked.
+    pub files: Option<Arc<FileRows>>,
     pairs: BTreeMap<String, String>,
     event_time: EventTimeOptions,
 }
@@ -56,6 +58,7 @@ impl Connection {
             sample: options::get(source, "sample").map(str::to_lowercase),
             repin: false,
             alias: None,
+            files: None,
             pairs: pairs.into_iter().collect(),
             event_time: EventTimeOptions::of(source),
         })
@@ -179,6 +182,25 @@ impl Connection {
         }
     }
 
+    /// The source with `files` in the place of its log and its registry, neither of which is asked.
+    pub fn bind_files(self, files: Arc<FileRows>, checkpoint: &Checkpoint) -> anyhow::Result<SourceBinding> {
+        let missing = |name: String| EngineError::from(CheckpointError::Missing { name });
+        let reader = self.pinned(checkpoint)?.ok_or_else(|| missing(format!("sources/{}/reader", self.name)))?;
+        let metadata = checkpoint.metadata().map_err(EngineError::from)?;
+        let adopted = checkpoint.newest_pipeline().map_err(EngineError::from)?;
+        let logs = [metadata.map(|m| m.logs), adopted.map(|record| record.logs)];
+        let log = logs.into_iter().flatten().find_map(|mut logs| logs.remove(&self.name));
+        Ok(SourceBinding {
+            name: self.alias.unwrap_or_else(|| self.name.clone()),
+            description: format!("the files of {}", files.tables().join(", ")),
+            source: Box::new(FileSource::new(Arc::clone(&files), log.ok_or_else(|| missing("metadata".to_owned()))?)),
+            rows: RowsOf::Files(files),
+            reader,
+            max_offsets: self.options.max_offsets_per_trigger,
+            clauses: clauses(self.event_time),
+        })
+    }
+
     /// Connects: the source, and the decoder with its reader schema.
     pub async fn bind(
         self,
@@ -218,14 +240,18 @@ impl Connection {
             name,
             description,
             source,
-            decoder: Arc::new(decoder),
+            rows: RowsOf::Events(Arc::new(decoder)),
             reader,
             max_offsets,
-            clauses: ClauseSettings {
-                idle_timeout_micros: self.event_time.idle_timeout_micros,
-                max_future_micros: self.event_time.max_future_micros,
-            },
+            clauses: clauses(self.event_time),
         })
+    }
+}
+
+fn clauses(event_time: EventTimeOptions) -> ClauseSettings {
+    ClauseSettings {
+        idle_timeout_micros: event_time.idle_timeout_micros,
+        max_future_micros: event_time.max_future_micros,
     }
 }
 

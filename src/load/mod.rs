@@ -7,7 +7,7 @@ mod connect;
 mod sample;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use sluicebox_avro::source_columns;
 use sluicebox_core::{Clock, SystemClock};
 use sluicebox_engine::change::{self, Shape, Stage};
 use sluicebox_engine::checkpoint::Checkpoint;
-use sluicebox_engine::{EngineError, SourceBinding, Trigger};
+use sluicebox_engine::{EngineError, FileRows, SourceBinding, Trigger};
 use sluicebox_lake::ParquetOptions;
 use sluicebox_pipeline::ast::{Pipeline, TableDef};
 use sluicebox_pipeline::graph::Graph;
@@ -124,18 +124,24 @@ impl Checked {
     }
 
     /// Leaves what runs in `stage`.
-    fn staged(&mut self, stage: &Stage) {
+    fn staged(&mut self, stage: &Stage, working_dir: &Path) {
         match stage {
             Stage::Live => {}
             Stage::Finish { without } => self.graph = change::without(&self.graph, without),
-            Stage::Fill { tables, number } => {
-                self.graph = change::part(&self.graph, tables, *number);
+            Stage::Fill { tables, number, from_files } => {
+                let all = self.graph.clone();
+                let part = if *from_files { change::part_from_files } else { change::part };
+                self.graph = part(&all, tables, *number);
                 let prefix = change::prefix(*number);
                 for connection in &mut self.connections {
                     connection.alias = Some(format!("{prefix}{}", connection.name));
                 }
                 let read: Vec<&String> = self.graph.pipeline.sources.iter().map(|s| &s.name.value).collect();
                 self.connections.retain(|c| c.alias.as_ref().is_some_and(|alias| read.contains(&alias)));
+                for connection in self.connections.iter_mut().filter(|_| *from_files) {
+                    let name = connection.alias.clone().unwrap_or_default();
+                    connection.files = Some(Arc::new(FileRows::new(&name, &self.graph, &all, working_dir)));
+                }
             }
         }
     }
@@ -188,17 +194,21 @@ pub struct Loaded {
 impl Loaded {
     /// Everything for a run of `stage`: samples filled, sources connected.
     pub async fn connect(mut checked: Checked, stage: &Stage) -> anyhow::Result<Self> {
-        checked.staged(stage);
+        let working_dir = std::env::current_dir()?;
+        checked.staged(stage, &working_dir);
         let Checked { graph, settings, checkpoint, clock, connections } = checked;
         let mut samples = Vec::new();
         let mut sources = Vec::new();
         for connection in connections {
-            samples.extend(Sample::fill(&connection, &clock).await?);
             let name = &graph.pipeline.name;
+            if let Some(rows) = connection.files.clone() {
+                sources.push(connection.bind_files(rows, &checkpoint)?);
+                continue;
+            }
+            samples.extend(Sample::fill(&connection, &clock).await?);
             sources.push(connection.bind(name, settings.batch_bytes, &checkpoint, &clock).await?);
         }
         let trigger = graph.pipeline.settings.get("trigger").and_then(|t| values::trigger(&t.value));
-        let working_dir = std::env::current_dir()?;
         Ok(Self {
             graph,
             session: bind::functions::session_state(1),

@@ -13,7 +13,7 @@ use sluicebox_engine::change::Prepared;
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::checkpoint::records::Commit;
 use sluicebox_engine::progress::{Progress, Status};
-use sluicebox_engine::{ClauseSettings, Config, Engine, Observer, SourceBinding, Trigger};
+use sluicebox_engine::{ClauseSettings, Config, Engine, Observer, RowsOf, SourceBinding, Trigger};
 use sluicebox_ingest::{EmbeddedLog, Fsync, KafkaOptions, LogSource, Record, TopicOptions};
 use sluicebox_pipeline::{bind, parse};
 use tempfile::TempDir;
@@ -197,7 +197,7 @@ impl Job {
                 name: "e".to_owned(),
                 description: "Log[e]".to_owned(),
                 source: Box::new(source),
-                decoder: Arc::new(decoder),
+                rows: RowsOf::Events(Arc::new(decoder)),
                 reader,
                 max_offsets: cut.max_offsets,
                 clauses: ClauseSettings { idle_timeout_micros: NEVER, max_future_micros: 3_600_000_000 },

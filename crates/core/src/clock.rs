@@ -6,6 +6,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::fault;
+
 /// Tells the time.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Microseconds since 1970-01-01T00:00:00Z, UTC. May go backwards when the machine's clock is set.
@@ -40,7 +42,8 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn now_micros(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+        let now = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+        now.saturating_add(fault::clock_shift_micros())
     }
 
     fn monotonic(&self) -> Duration {

@@ -11,7 +11,7 @@ use crate::EngineError;
 use crate::change::{self, Adoption, Decision, PipelineRecord, Stage, fill_ends, original, prefix};
 use crate::checkpoint::records::{Commit, Metadata, Position, SourceStart};
 use crate::checkpoint::{Checkpoint, RunLock};
-use crate::config::{Config, SourceBinding};
+use crate::config::{Config, RowsOf, SourceBinding};
 use crate::outputs::{self, OutputFolder, Outputs};
 
 /// The pipeline of a run.
@@ -48,6 +48,8 @@ pub(crate) fn adopt(
 ) -> Result<Adopted, EngineError> {
     let (checkpoint, planned) = (&config.checkpoint, &config.change);
     let decision = match planned.decision {
+        // A run that was faster between the look and the lock has begun what this one takes for not begun.
+        Decision::First if checkpoint.newest_pipeline()?.is_some() => return Err(EngineError::Moved),
         Decision::First => Decision::Adopt(1, Adoption::default()),
         _ => {
             // Another run may have been faster between the look and the lock.
@@ -127,6 +129,7 @@ fn record(
         logs: pinned,
         forgets: adoption.forgets,
         backfills: adoption.backfills,
+        from_files: adoption.from_files,
         clears: adoption.clears.iter().map(folders).collect(),
         shape,
     }
@@ -196,15 +199,16 @@ pub(crate) async fn fill_start(
     let Some(name) = original(&binding.name).map(str::to_owned) else {
         return Err(EngineError::Bug(format!("source {} is of no backfill", binding.name)));
     };
-    let prefix = binding.name.strip_suffix(&name).unwrap_or_default().to_owned();
-    let ends = last.map(|l| fill_ends(l, &prefix, &BTreeSet::from([name.clone()]))).unwrap_or_default();
+    let ends = ends_of(binding, last);
     let first = checkpoint.source_start(&name)?.map(|s| s.positions).unwrap_or_default();
     let first: BTreeMap<(String, i32), i64> =
         first.into_iter().map(|p| ((p.partition.topic, p.partition.partition), p.offset)).collect();
-    let bounds = if ends.is_empty() { BTreeMap::new() } else { binding.source.bounds().await? };
+    let from_files = matches!(binding.rows, RowsOf::Files(_));
+    let bounds = if ends.is_empty() || from_files { BTreeMap::new() } else { binding.source.bounds().await? };
     let mut positions = Vec::new();
     for (partition, end) in ends {
-        let earliest = bounds.get(&partition).map_or(end, |b| b.earliest);
+        // Files hold what they hold, from the first offset on.
+        let earliest = if from_files { 0 } else { bounds.get(&partition).map_or(end, |b| b.earliest) };
         // A partition that came later was read from its first offset.
         let began = first.get(&(partition.topic.clone(), partition.partition)).copied().unwrap_or(earliest);
         if earliest > began {
@@ -215,6 +219,13 @@ pub(crate) async fn fill_start(
         positions.push(Position { offset: began.max(earliest).min(end), partition });
     }
     Ok(SourceStart { positions })
+}
+
+/// Where the source of a backfill ends: where the living pipeline stands.
+pub(crate) fn ends_of(binding: &SourceBinding, last: Option<&Commit>) -> BTreeMap<PartitionId, i64> {
+    let Some(name) = original(&binding.name) else { return BTreeMap::new() };
+    let prefix = binding.name.strip_suffix(name).unwrap_or_default();
+    last.map(|l| fill_ends(l, prefix, &BTreeSet::from([name.to_owned()]))).unwrap_or_default()
 }
 
 /// Where a run of `stage` ends, if that is where the living pipeline stands.

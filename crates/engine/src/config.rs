@@ -12,6 +12,7 @@ use sluicebox_lake::ParquetOptions;
 use sluicebox_pipeline::graph::Graph;
 
 use crate::checkpoint::Checkpoint;
+use crate::fill::FileRows;
 use crate::graph::ClauseSettings;
 
 /// When batches start.
@@ -25,6 +26,15 @@ pub enum Trigger {
     AvailableNow,
 }
 
+/// Where the rows of a source come from.
+#[derive(Clone)]
+pub enum RowsOf {
+    /// Its events, decoded.
+    Events(Arc<Decoder>),
+    /// The files of tables that hold what became of its events.
+    Files(Arc<FileRows>),
+}
+
 /// A source with what turns its events into rows.
 pub struct SourceBinding {
     /// The source's name in the pipeline.
@@ -34,7 +44,7 @@ pub struct SourceBinding {
     /// Where the events come from.
     pub source: Box<dyn Source>,
     /// What turns them into rows.
-    pub decoder: Arc<Decoder>,
+    pub rows: RowsOf,
     /// The reader schema that the decoder has; made durable at the first start.
     pub reader: PinnedSchema,
     /// `maxOffsetsPerTrigger`.

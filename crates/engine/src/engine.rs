@@ -16,7 +16,7 @@ use crate::change::{self, Stage};
 use crate::checkpoint::records::{Commit, Metadata, Offsets, Position, SourceStart};
 use crate::checkpoint::recovery::{Recovery, decide, goes_on};
 use crate::checkpoint::{CheckpointError, RunLock, envelope};
-use crate::config::{Config, SourceBinding, Trigger};
+use crate::config::{Config, RowsOf, SourceBinding, Trigger};
 use crate::graph::{ClauseSettings, Runner};
 use crate::outputs::Outputs;
 use crate::read::Ahead;
@@ -301,6 +301,10 @@ async fn positions(
             }
         };
         positions.extend(start.positions.into_iter().map(|p| (p.partition, p.offset)));
+        if let RowsOf::Files(rows) = &binding.rows {
+            let (rows, ends) = (Arc::clone(rows), adopt::ends_of(binding, last));
+            tokio::task::spawn_blocking(move || rows.look(ends)).await??;
+        }
     }
     if let Some(commit) = last {
         positions.extend(commit.positions.iter().map(|p| (p.partition.clone(), p.offset)));

@@ -187,6 +187,41 @@ pub enum EngineError {
     /// The checkpoint is not what it was when the run was prepared.
     #[error("another run has changed the checkpoint while this one started: run it again")]
     Moved,
+    /// A row of a file that is read back does not say where it comes from.
+    #[error(
+        "cannot fill a table from {}: its rows have no {column}, which tells their order. Fill it from the topic: \
+         `--full-refresh=TABLE --backfill=TABLE=topic`",
+        file.display()
+    )]
+    NoPlace {
+        /// The file.
+        file: PathBuf,
+        /// The column.
+        column: String,
+    },
+    /// A row of a file that is read back says that it comes from where the pipeline has not been.
+    #[error(
+        "cannot fill a table from {}: it has a row of {what} of what the pipeline has read. Fill it from the topic: \
+         `--full-refresh=TABLE --backfill=TABLE=topic`",
+        file.display()
+    )]
+    BeyondEnd {
+        /// The file.
+        file: PathBuf,
+        /// The place.
+        what: String,
+    },
+    /// Two rows of one event in a table that is read back.
+    #[error(
+        "cannot fill a table from the files of {table}: two of its rows are of offset {offset} of one partition, so their \
+         order is not known. Fill it from the topic: `--full-refresh=TABLE --backfill=TABLE=topic`"
+    )]
+    TwoRows {
+        /// The table that is read back.
+        table: String,
+        /// The offset.
+        offset: i64,
+    },
     /// A full refresh beside a living run.
     #[error(
         "a full refresh cannot start while another run of the checkpoint lives ({}): stop it first, `--take-over` does not \
@@ -236,6 +271,9 @@ impl Blamed for EngineError {
             Self::NewerFiles { .. }
             | Self::LostFolder { .. }
             | Self::RefreshBesideRun { .. }
+            | Self::NoPlace { .. }
+            | Self::BeyondEnd { .. }
+            | Self::TwoRows { .. }
             | Self::Moved
             | Self::FailUpdate { .. } => Blame::Outside,
             // A cast or a division in the query that its rows do not bear.

@@ -28,6 +28,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod engine;
 mod error;
+mod fill;
 pub mod graph;
 mod leave;
 pub mod outputs;
@@ -43,8 +44,9 @@ pub mod state_writer;
 mod topics;
 pub mod verify;
 
-pub use config::{Config, SourceBinding, Trigger};
+pub use config::{Config, RowsOf, SourceBinding, Trigger};
 pub use engine::Engine;
 pub use error::EngineError;
+pub use fill::{FileRows, FileSource};
 pub use graph::ClauseSettings;
 pub use run::{Observer, Totals};

@@ -20,6 +20,7 @@ use sluicebox_ingest::{Proof, Taken};
 
 use crate::EngineError;
 use crate::checkpoint::records::PlannedRange;
+use crate::config::RowsOf;
 use crate::engine::{Engine, SharedDecoder};
 use crate::report::SourceReport;
 
@@ -28,7 +29,7 @@ use crate::report::SourceReport;
 pub(crate) struct Read {
     /// One a source.
     pub reports: Vec<SourceReport>,
-    /// Rows by source, in the order of (partition, offset).
+    /// Rows by source, or by the table whose rows were read back, in the order of (partition, offset).
     pub rows: BTreeMap<String, Vec<RecordBatch>>,
     /// Dead letters by source; only sources that have some.
     pub dead_letters: Vec<(String, Vec<RecordBatch>)>,
@@ -98,37 +99,61 @@ impl Engine {
             };
             let report = SourceReport::new(&binding.name, ranges, &taken);
             proofs.push(taken.proof);
-            parts.push((report, Arc::clone(&binding.decoder), taken.events));
+            parts.push(Part { report, rows: binding.rows.clone(), events: taken.events, ranges: own });
         }
-        parts.sort_by(|(a, ..), (b, ..)| a.source.cmp(&b.source));
-        Ok(decode(parts, partitions, proofs).boxed())
+        parts.sort_by(|a, b| a.report.source.cmp(&b.report.source));
+        Ok(rows_of(parts, partitions, proofs).boxed())
     }
 }
 
-async fn decode(
-    sources: Vec<(SourceReport, SharedDecoder, Vec<RawEvents>)>,
-    partitions: Arc<[PartitionId]>,
-    proofs: Vec<Proof>,
-) -> Result<Read, EngineError> {
+/// What a batch takes of one source.
+struct Part {
+    report: SourceReport,
+    rows: RowsOf,
+    events: Vec<RawEvents>,
+    ranges: BTreeMap<PartitionId, OffsetRange>,
+}
+
+async fn rows_of(parts: Vec<Part>, partitions: Arc<[PartitionId]>, proofs: Vec<Proof>) -> Result<Read, EngineError> {
     let mut read = Read { proofs, ..Read::default() };
-    for (mut report, decoder, events) in sources {
-        let writers = Arc::new(decoder.prepare(&events).await?);
-        let decoded = decode_all(&decoder, &writers, events, &partitions).await?;
-        let mut dead_letters = Vec::new();
-        let rows: &mut Vec<RecordBatch> = read.rows.entry(report.source.clone()).or_default();
-        for part in decoded {
-            report.add(&part);
-            rows.extend(part.rows);
-            if part.dead_letters.num_rows() > 0 {
-                dead_letters.push(part.dead_letters);
+    for Part { mut report, rows, events, ranges } in parts {
+        match rows {
+            RowsOf::Events(decoder) => {
+                let (rows, dead_letters) = decode(&mut report, &decoder, events, &partitions).await?;
+                read.rows.entry(report.source.clone()).or_default().extend(rows);
+                if !dead_letters.is_empty() {
+                    read.dead_letters.push((report.source.clone(), dead_letters));
+                }
             }
-        }
-        if !dead_letters.is_empty() {
-            read.dead_letters.push((report.source.clone(), dead_letters));
+            RowsOf::Files(files) => {
+                let (all, wanted) = (Arc::clone(&partitions), ranges.clone());
+                let tables = tokio::task::spawn_blocking(move || files.read(&wanted, &all)).await??;
+                report.add_read_back(&partitions, &ranges, tables.values().flatten())?;
+                read.rows.extend(tables);
+            }
         }
         read.reports.push(report);
     }
     Ok(read)
+}
+
+/// Rows and dead letters of `events`.
+async fn decode(
+    report: &mut SourceReport,
+    decoder: &SharedDecoder,
+    events: Vec<RawEvents>,
+    partitions: &[PartitionId],
+) -> Result<(Vec<RecordBatch>, Vec<RecordBatch>), EngineError> {
+    let writers = Arc::new(decoder.prepare(&events).await?);
+    let (mut rows, mut dead_letters) = (Vec::new(), Vec::new());
+    for part in decode_all(decoder, &writers, events, partitions).await? {
+        report.add(&part);
+        rows.extend(part.rows);
+        if part.dead_letters.num_rows() > 0 {
+            dead_letters.push(part.dead_letters);
+        }
+    }
+    Ok((rows, dead_letters))
 }
 
 /// Decodes `events` on as many threads as there are cores; the results stand in the events' order.

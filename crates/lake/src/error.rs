@@ -29,6 +29,14 @@ pub enum LakeError {
         /// What the writer said.
         source: ParquetError,
     },
+    /// A published file that cannot be read back.
+    #[error("cannot read {} back: {source}; `sluicebox checkpoint verify` says which files are damaged", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        source: ParquetError,
+    },
     /// Rows could not be sorted into partitions.
     #[error("cannot split rows by partition value: {0}")]
     Arrow(#[from] ArrowError),
@@ -302,6 +310,7 @@ impl Blamed for LakeError {
             Self::File(_)
             | Self::HeldFolder { .. }
             | Self::Parquet { .. }
+            | Self::Unreadable { .. }
             | Self::NotWritable { .. }
             | Self::FolderGone { .. }
             | Self::CannotPublish { .. }

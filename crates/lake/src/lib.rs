@@ -41,6 +41,7 @@ pub mod owner;
 mod parquet_table;
 mod partition;
 mod publish;
+pub mod read_back;
 mod staged;
 #[cfg(test)]
 mod tests;

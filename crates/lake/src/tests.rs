@@ -4,6 +4,7 @@
 mod conformance;
 mod owning;
 mod publishing;
+mod reading_back;
 mod staging;
 
 use std::collections::BTreeMap;

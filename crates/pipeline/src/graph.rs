@@ -24,6 +24,9 @@ pub struct Graph {
     pub pipeline: Pipeline,
     /// The tables; each stands after those it reads.
     pub tables: Vec<Table>,
+    /// Tables whose rows of a batch are not computed but read back from files, each with the source whose partitions and
+    /// offsets their rows carry. None in a pipeline as it was written; such a table may be left out of `tables`.
+    pub read_back: BTreeMap<String, String>,
 }
 
 /// A streaming table.

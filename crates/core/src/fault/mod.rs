@@ -12,6 +12,7 @@
 //! | `SLUICEBOX_CRASH_AT=NAME:PHASE:N` | ends the process, as SIGKILL would, when PHASE (`before`, `half`, `after`) of the effect is reached for the N-th time, from 1 |
 //! | `SLUICEBOX_STOP_AT=NAME:PHASE:N` | stops the process there, as SIGSTOP does; SIGCONT lets it go on |
 //! | `SLUICEBOX_FAIL_AT=NAME:ERRNO:N` | the effect fails for the N-th time with `ENOSPC`, `EDQUOT`, `EIO`, `EACCES`, `EPERM`, `EROFS`, `EMFILE`, `EINTR` or a number, and is not done; of a write, half of the bytes are written. `N+` fails from then on. Network effects do not fail |
+//! | `SLUICEBOX_CLOCK=SECONDS,...` | shows the machine's clock so many seconds wrong, negative for back: each look at it takes the next number, after the last the first again |
 //! | `SLUICEBOX_FAULT_LOG=FILE` | appends a line `NAME:PHASE` for each that is reached |
 //! | `SLUICEBOX_FAULT_JOURNAL=DIR` | keeps in `DIR/journal` what was done, in order, and in `DIR/files` a hard link of every file that was touched: what a power loss can take is computed from it (`tests/crash/power.rs`) |
 //!
@@ -42,6 +43,19 @@ pub fn reach(_what: What, _effect: Effect, _phase: Phase) {}
 #[cfg(feature = "faults")]
 pub fn reach(what: What, effect: Effect, phase: Phase) {
     armed::reach(Point { what, effect }, phase);
+}
+
+/// By how much the machine's clock is to be shown wrong this time it is looked at.
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub(crate) fn clock_shift_micros() -> i64 {
+    0
+}
+
+/// By how much the machine's clock is to be shown wrong this time it is looked at.
+#[cfg(feature = "faults")]
+pub(crate) fn clock_shift_micros() -> i64 {
+    armed::clock_shift_micros()
 }
 
 /// Does a file effect on `path` (of a link or rename: from `path` to `to`).

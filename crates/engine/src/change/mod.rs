@@ -7,6 +7,7 @@
 //! record     `pipelines/<n>`: text and shape under which batches ran        created if absent, never changed
 //! observe    what a checkpoint says, read without touching it
 //! subgraph   the part of a graph that fills tables anew, beside the rest    pure
+//! files      whose rows can be read back in their order instead             pure
 //! ```
 //!
 //! **The pipeline in force** is the one that the newest commit names. Another one is adopted in this order: compared, then
@@ -19,6 +20,7 @@
 
 mod canonical;
 mod compare;
+mod files;
 mod observe;
 mod record;
 mod shape;
@@ -31,9 +33,11 @@ mod ways;
 mod tests;
 
 pub use compare::{Change, Changes, Difference, Facts, Kind, Matter, Subject, Verdict, compare};
+pub(crate) use files::PLACE;
+pub use files::readable;
 pub(crate) use observe::fill_ends;
 pub use observe::{Decision, Prepared, Stage, prepare, read_only};
 pub use record::PipelineRecord;
 pub use shape::{ClauseShape, ColumnShape, ExpectationShape, FlowShape, OperatorShape, Shape, SourceShape, TableShape};
-pub use subgraph::{original, part, prefix, without};
+pub use subgraph::{original, part, part_from_files, prefix, without};
 pub use ways::{Adoption, Backfill, Request, Way, resolve};

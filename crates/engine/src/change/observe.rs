@@ -43,12 +43,14 @@ pub enum Stage {
         /// The tables that stay out.
         without: BTreeSet<String>,
     },
-    /// These tables are filled from their topics, up to where the others stand. Then the run ends.
+    /// These tables are filled, up to where the others stand. Then the run ends.
     Fill {
         /// The tables.
         tables: BTreeSet<String>,
         /// The number of their pipeline.
         number: u64,
+        /// Whether from the files of the tables above them, and not from their topics.
+        from_files: bool,
     },
 }
 
@@ -191,9 +193,8 @@ pub fn read_only(
     checkpoint: &Checkpoint,
     shape: Shape,
     text: &str,
-    command: String,
+    request: Request,
 ) -> Result<Option<Changes>, EngineError> {
-    let request = Request { command, ..Request::default() };
     Ok(looked(checkpoint, shape, text, request)?.0.changes)
 }
 
@@ -304,19 +305,25 @@ fn stage(checkpoint: &Checkpoint, seen: &Seen, decision: &Decision, shape: &Shap
     if pending.is_empty() && !replays_backfill(seen, None) {
         return Ok(Stage::Live);
     }
+    let from_files = match decision {
+        Decision::Adopt(_, adoption) => adoption.from_files,
+        _ => checkpoint.pipeline(number)?.from_files,
+    };
     if replays_backfill(seen, Some(number)) {
-        return Ok(Stage::Fill { tables: pending, number });
+        return Ok(Stage::Fill { tables: pending, number, from_files });
     }
-    if seen.replay.is_some() {
-        // A batch of a backfill that is given up fills nothing, and moves nothing of the other tables.
-        let given_up = replays_backfill(seen, None);
+    let filled = match &seen.last {
+        Some(last) => filled(checkpoint, last, number, shape, &pending)?,
+        None => false,
+    };
+    // A batch of a backfill that is given up fills nothing, and moves nothing of the other tables.
+    let given_up = replays_backfill(seen, None);
+    // What was planned when all was filled was planned with all tables.
+    if seen.replay.is_some() && (given_up || !filled) {
         let without = if given_up { shape.tables.keys().cloned().collect() } else { pending };
         return Ok(Stage::Finish { without });
     }
-    match &seen.last {
-        Some(last) if filled(checkpoint, last, number, shape, &pending)? => Ok(Stage::Live),
-        _ => Ok(Stage::Fill { tables: pending, number }),
-    }
+    Ok(if filled { Stage::Live } else { Stage::Fill { tables: pending, number, from_files } })
 }
 
 /// Whether the batch that waits to be replayed is one of a backfill, of pipeline `number` if it is given.

@@ -29,8 +29,11 @@ pub struct PipelineRecord {
     pub logs: BTreeMap<String, LogIdentity>,
     /// The operators and clauses whose state ends here, though a commit before names it.
     pub forgets: BTreeSet<String>,
-    /// The tables that are filled from their topics before the others go on.
+    /// The tables that are filled before the others go on.
     pub backfills: BTreeSet<String>,
+    /// Whether they are filled from the files of the tables above them, and not from their topics.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_files: bool,
     /// The tables whose rows are deleted, each with its folders, absolute.
     pub clears: BTreeMap<String, Vec<String>>,
 }

@@ -6,8 +6,14 @@
 //! state goes on.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use sluicebox_pipeline::graph::{Graph, Node};
+use arrow::datatypes::Schema;
+use sluicebox_core::fate::Ledger;
+use sluicebox_core::provenance::{provenance_fields, watermark_fields};
+use sluicebox_pipeline::graph::{Clause, Flow, Graph, Node, StreamNode, Table};
+
+use super::files::readable;
 
 /// What names begin with in the backfill of pipeline `number`.
 #[must_use]
@@ -67,6 +73,61 @@ pub fn part(graph: &Graph, tables: &BTreeSet<String>, number: u64) -> Graph {
         }
     }
     graph
+}
+
+/// As [`part`], with the rows of the tables above `tables` read back from their files: those tables are in
+/// [`Graph::read_back`]. What is above them is not needed. A watermark that their rows carried is made anew of the rows that
+/// are there, under the name that it has in a backfill.
+#[must_use]
+pub fn part_from_files(graph: &Graph, tables: &BTreeSet<String>, number: u64) -> Graph {
+    let prefix = prefix(number);
+    let sources = readable(graph);
+    let filled = graph.tables.iter().filter(|t| tables.contains(&t.name));
+    let above: BTreeSet<&String> =
+        filled.flat_map(|t| &t.flows).flat_map(|f| f.node.streams()).map(|s| &s.upstream).collect();
+    let mut part = Graph { tables: Vec::new(), ..graph.clone() };
+    let mut renamed: BTreeSet<String> = BTreeSet::new();
+    for table in &graph.tables {
+        if tables.contains(&table.name) {
+            part.tables.push(table.clone());
+        } else if above.contains(&table.name)
+            && let Some(Ok(source)) = sources.get(&table.name)
+        {
+            part.read_back.insert(table.name.clone(), format!("{prefix}{source}"));
+            part.tables.extend(judged_again(graph, table));
+            renamed.extend(table.clauses.iter().cloned());
+        }
+    }
+    part.pipeline.sources.iter_mut().for_each(|s| s.name.value.insert_str(0, &prefix));
+    part.pipeline.sources.retain(|s| part.read_back.values().any(|source| *source == s.name.value));
+    let mut rename = |name: &mut String| {
+        if renamed.contains(name) {
+            name.insert_str(0, &prefix);
+        }
+    };
+    for table in &mut part.tables {
+        table.clauses.iter_mut().for_each(&mut rename);
+        for flow in &mut table.flows {
+            ids(&mut flow.node, &mut rename);
+            references(&mut flow.node, &mut rename);
+        }
+    }
+    part
+}
+
+/// A table that takes the rows of `table`, which are there, and lets the clause that they carry judge them again; none
+/// if they carry none.
+fn judged_again(graph: &Graph, table: &Table) -> Option<Table> {
+    let [id] = table.clauses.as_slice() else { return None };
+    let streams = graph.tables.iter().flat_map(|t| &t.flows).flat_map(|f| f.node.streams());
+    let delay_micros = streams.filter_map(|s| s.clause.as_ref()).find(|c| c.id == *id)?.delay_micros;
+    let clause = Clause { id: id.clone(), column: table.event_time.first()?.clone(), delay_micros };
+    let hidden = provenance_fields().into_iter().chain(watermark_fields());
+    let schema = Arc::new(Schema::new(table.schema.fields().iter().cloned().chain(hidden).collect::<Vec<_>>()));
+    let stream = StreamNode { upstream: table.name.clone(), clause: Some(clause), schema, hidden: table.hidden };
+    let node = Node::Late(Box::new(Node::Stream(stream)));
+    let flows = vec![Flow { name: table.name.clone(), node }];
+    Some(Table { expectations: Vec::new(), flows, ledger: Ledger::Rows, ..table.clone() })
 }
 
 /// Calls `f` for the ids of operators and clauses in `node`.

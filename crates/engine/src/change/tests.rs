@@ -54,6 +54,7 @@ fn request(refresh: &[&str], reset: &[&str]) -> Request {
         refresh: refresh.iter().map(|t| (*t).to_owned()).collect(),
         reset: reset.iter().map(|t| (*t).to_owned()).collect(),
         backfill: BTreeMap::new(),
+        readable: BTreeMap::new(),
         command: "sluicebox run t.sql".to_owned(),
     }
 }

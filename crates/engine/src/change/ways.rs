@@ -13,6 +13,8 @@ use super::shape::Shape;
 pub enum Backfill {
     /// Its topics are read again, from where the pipeline began, or what is left of that.
     Topic,
+    /// The files of the tables above it are read back, where they tell the order that their rows had.
+    Files,
     /// From nowhere: it begins with the rows to come.
     None,
 }
@@ -24,8 +26,10 @@ pub struct Request {
     pub refresh: BTreeSet<String>,
     /// `--reset-state=TABLE,...`: rows kept, state forgotten.
     pub reset: BTreeSet<String>,
-    /// `--backfill=TABLE=topic|none`.
+    /// `--backfill=TABLE=topic|files|none`.
     pub backfill: BTreeMap<String, Backfill>,
+    /// For each table of the pipeline whether its files can be read back in order, as [`super::readable`] says.
+    pub readable: BTreeMap<String, Result<String, String>>,
     /// The command as it was given without these, for the ways on: `sluicebox run sql/x.sql --checkpoint c`.
     pub command: String,
 }
@@ -52,8 +56,10 @@ pub struct Way {
 pub struct Adoption {
     /// Operators and clauses whose state ends.
     pub forgets: BTreeSet<String>,
-    /// Tables to fill from their topics first.
+    /// Tables to fill first.
     pub backfills: BTreeSet<String>,
+    /// Whether they are filled from the files of the tables above them, and not from their topics.
+    pub from_files: bool,
     /// Tables to clear.
     pub clears: BTreeSet<String>,
 }
@@ -88,20 +94,82 @@ pub fn resolve(
             });
         }
     }
-    let added = || changes.iter().filter(|c| c.subject == Subject::Table && c.kind == Kind::Added).map(|c| &c.name);
-    let anew: BTreeSet<&String> = refresh.iter().chain(added()).collect();
-    let missed = |table: &&&String| new.sources_of(table).iter().any(|source| old.sources.contains_key(source));
-    let wanted = |table: &&&String| request.backfill.get(**table).copied() != Some(Backfill::None);
+    let added = changes.iter().filter(|c| c.subject == Subject::Table && c.kind == Kind::Added);
+    let anew: BTreeSet<String> = added.map(|c| c.name.clone()).chain(refresh.iter().cloned()).collect();
+    let missed = |table: &&String| new.sources_of(table).iter().any(|source| old.sources.contains_key(source));
+    let wanted = |table: &&String| request.backfill.get(*table).copied() != Some(Backfill::None);
     let backfills: BTreeSet<String> = match facts.committed {
-        true => anew.iter().filter(missed).filter(wanted).map(|t| (**t).clone()).collect(),
+        true => anew.iter().filter(missed).filter(wanted).cloned().collect(),
         false => BTreeSet::new(),
     };
-    tell_backfills(changes, &backfills, facts, request, &own);
+    let files = Files { old, new, request, filled: &backfills, anew: &anew };
+    let from_files = backfills.iter().any(|t| request.backfill.get(t) == Some(&Backfill::Files));
+    if from_files {
+        problems.extend(files.problems());
+    }
+    tell_backfills(changes, &files, facts, from_files, &own);
     if !problems.is_empty() {
         return Err(problems);
     }
     let clears = refresh.iter().filter(|t| facts.committed || cleared.contains(*t)).cloned().collect();
-    Ok(Adoption { forgets: forgets(old, new, &refresh, &request.reset), backfills, clears })
+    Ok(Adoption { forgets: forgets(old, new, &refresh, &request.reset), backfills, from_files, clears })
+}
+
+/// What is known of filling tables from files.
+struct Files<'a> {
+    old: &'a Shape,
+    new: &'a Shape,
+    request: &'a Request,
+    /// The tables that are filled.
+    filled: &'a BTreeSet<String>,
+    /// Those and the ones that begin without rows.
+    anew: &'a BTreeSet<String>,
+}
+
+impl Files<'_> {
+    /// The tables whose files give the rows of `table`.
+    ///
+    /// # Errors
+    /// Why there are none, or why they cannot be read back.
+    fn above(&self, table: &str) -> Result<Vec<&str>, String> {
+        let mut above = Vec::new();
+        for upstream in self.new.tables.get(table).map(|t| t.reads()).unwrap_or_default() {
+            if self.filled.contains(upstream) {
+                continue;
+            }
+            if self.new.sources.contains_key(upstream) {
+                return Err(format!("it reads the source {upstream} itself, of which there are no files"));
+            }
+            if self.anew.contains(upstream) || !self.old.tables.contains_key(upstream) {
+                return Err(format!("{upstream}, which it reads, begins without rows"));
+            }
+            match self.request.readable.get(upstream) {
+                Some(Ok(_)) => above.push(upstream),
+                Some(Err(why)) => return Err(why.clone()),
+                None => return Err(format!("nothing is known of the files of {upstream}")),
+            }
+        }
+        Ok(above)
+    }
+
+    /// What stands in the way of filling all from files.
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for table in self.filled {
+            let asked = self.request.backfill.get(table) == Some(&Backfill::Files);
+            match self.above(table) {
+                Err(why) if asked => problems.push(format!(
+                    "--backfill={table}=files: {why}. Write {table}=topic, or {table}=none to begin it with the rows to come"
+                )),
+                _ if !asked => problems.push(format!(
+                    "--backfill: table {table} is filled in the same batches, and has to be filled from files too, or not at \
+                     all: {table}=files or {table}=none; or add the one table first and the other when it is filled"
+                )),
+                _ => {}
+            }
+        }
+        problems
+    }
 }
 
 /// Names that are no table, or not one for which the question arises.
@@ -207,13 +275,8 @@ fn refresh_command(request: &Request, new: &Shape, table: &str) -> String {
 }
 
 /// Says for each new table where the rows come from that it has missed.
-fn tell_backfills(
-    changes: &mut [Change],
-    backfills: &BTreeSet<String>,
-    facts: &Facts,
-    request: &Request,
-    own: &BTreeSet<String>,
-) {
+fn tell_backfills(changes: &mut [Change], files: &Files<'_>, facts: &Facts, from_files: bool, own: &BTreeSet<String>) {
+    let request = files.request;
     for change in changes.iter_mut().filter(|c| c.subject == Subject::Table && c.verdict <= Verdict::Safe) {
         let name = change.name.clone();
         if own.contains(&name) && change.kind != Kind::Added {
@@ -231,16 +294,25 @@ fn tell_backfills(
             continue;
         }
         for difference in &mut change.differences {
-            difference.effect = if backfills.contains(&name) {
+            difference.effect = if files.filled.contains(&name) {
+                let above = files.above(&name).map(|above| above.join(" and ")).ok().filter(|above| !above.is_empty());
+                if let Some(above) = above.as_ref().filter(|_| !from_files) {
+                    change.ways.push(Way {
+                        command: Some(format!("{} --backfill={name}=files", request.command)),
+                        what: format!("fills it from the files of {above} instead, whatever the topic still holds"),
+                    });
+                }
                 change.ways.push(Way {
                     command: Some(format!("{} --backfill={name}=none", request.command)),
                     what: format!("begins it with batch {} instead", facts.from_batch),
                 });
-                format!(
-                    "it is filled first, by reading its topics again from the pipeline's start up to batch {}; the other \
-                     tables wait until then",
-                    facts.from_batch
-                )
+                let from = match (above, from_files) {
+                    (Some(above), true) => format!("from the files of {above}"),
+                    (None, true) => "with the rows of the tables above it".to_owned(),
+                    _ => "by reading its topics again from the pipeline's start".to_owned(),
+                };
+                let batch = facts.from_batch;
+                format!("it is filled first, {from} up to batch {batch}; the other tables wait until then")
             } else {
                 format!("it begins with batch {}", facts.from_batch)
             };

@@ -158,6 +158,9 @@ impl Runner {
         }
         let flows = graph.tables.iter().flat_map(|table| &table.flows);
         let read: BTreeSet<&str> = flows.flat_map(|flow| flow.node.streams()).map(|s| s.upstream.as_str()).collect();
+        for (table, source) in &graph.read_back {
+            compiler.upstream.insert(table.clone(), BTreeSet::from([source.clone()]));
+        }
         let mut tables = Vec::new();
         for table in &graph.tables {
             let mut flows = Vec::new();

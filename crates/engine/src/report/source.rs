@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type};
 use sluicebox_avro::{Decoded, ErrorClass, SchemaUse};
-use sluicebox_core::PartitionId;
+use sluicebox_core::provenance::{OFFSET, PART};
+use sluicebox_core::{OffsetRange, PartitionId};
 use sluicebox_ingest::{LostRange, Taken};
 
+use crate::EngineError;
 use crate::checkpoint::records::PlannedRange;
 
 /// What one source gave to one batch; its ledger is read = tombstones + dead letters + rows.
@@ -72,6 +76,45 @@ impl SourceReport {
             }
         }
         self.schemas.sort_by_key(|s| s.key);
+    }
+
+    /// Counts what was read back from files: each offset of `ranges` of which there is a row, in one table or in several, is
+    /// an event that was read and became a row, the others are gaps.
+    ///
+    /// # Errors
+    /// When the rows do not say of which of `partitions` they are.
+    pub(crate) fn add_read_back<'b>(
+        &mut self,
+        partitions: &[PartitionId],
+        ranges: &BTreeMap<PartitionId, OffsetRange>,
+        rows: impl Iterator<Item = &'b RecordBatch>,
+    ) -> Result<(), EngineError> {
+        let mut places: Vec<(i32, i64)> = Vec::new();
+        for batch in rows {
+            let parts = batch.column_by_name(PART).and_then(|c| c.as_primitive_opt::<Int32Type>());
+            let offsets = batch.column_by_name(OFFSET).and_then(|c| c.as_primitive_opt::<Int64Type>());
+            let (Some(parts), Some(offsets)) = (parts, offsets) else {
+                return Err(EngineError::Bug("rows were read back without provenance".to_owned()));
+            };
+            places.extend(parts.values().iter().copied().zip(offsets.values().iter().copied()));
+        }
+        places.sort_unstable();
+        places.dedup();
+        for places in places.chunk_by(|a, b| a.0 == b.0) {
+            let part = places.first().and_then(|(part, _)| usize::try_from(*part).ok());
+            let partition = part.and_then(|at| partitions.get(at));
+            let partition = partition.ok_or_else(|| EngineError::Bug("a row of no partition".to_owned()))?;
+            self.records.insert(partition.clone(), places.len() as u64);
+        }
+        for (partition, range) in ranges {
+            let gaps = range.len() - self.records.get(partition).copied().unwrap_or(0).min(range.len());
+            if gaps > 0 {
+                self.gap_offsets.insert(partition.clone(), gaps);
+            }
+        }
+        self.read = places.len() as u64;
+        self.rows = self.read;
+        Ok(())
     }
 
     /// Offsets of one partition that were lost, or of all of them.

@@ -267,6 +267,12 @@ impl Fetcher {
         if next > latest {
             queue.feed.fail(want.generation, SourceError::PastEnd { partition: id, offset: next, latest });
         } else if next >= earliest {
+            // The end was before it, or its leader epoch was not that of the log: librdkafka has one code for both.
+            tracing::warn!(
+                "source {}: the broker refused offset {next} of {id}, and has it now: the log was cut and has grown since, as by \
+                 an unclean leader election. What was read before may not be what the log holds; --full-refresh reads that",
+                id.source
+            );
             self.assign(queue, want);
         } else if self.fail_on_data_loss {
             let lost = OffsetRange::new(next, earliest);

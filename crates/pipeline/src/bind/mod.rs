@@ -65,7 +65,7 @@ pub fn bind(pipeline: Pipeline, sources: &BTreeMap<String, SchemaRef>) -> Result
     binder.run();
     let Binder { tables, found, .. } = binder;
     if found.is_empty() {
-        return Ok(Graph { pipeline, tables });
+        return Ok(Graph { pipeline, tables, read_back: BTreeMap::new() });
     }
     Err(Diagnostics::new(pipeline.file.clone(), Arc::clone(&pipeline.text), found))
 }

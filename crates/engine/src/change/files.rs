@@ -1,0 +1,78 @@
+//! Whether a table's rows can be read back from its files in the order that they had. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sluicebox_pipeline::graph::{Graph, Node, Table};
+
+use super::canonical;
+
+/// The columns of a source row that say where the event stood.
+pub(crate) const PLACE: [&str; 3] = ["_topic", "_partition", "_offset"];
+
+/// For each table of `graph` the source from whose offsets the order of its rows is known, or why it is not.
+#[must_use]
+pub fn readable(graph: &Graph) -> BTreeMap<String, Result<String, String>> {
+    let sources: BTreeSet<&str> = graph.pipeline.sources.iter().map(|s| s.name.value.as_str()).collect();
+    let mut found: BTreeMap<String, Result<String, String>> = BTreeMap::new();
+    for table in &graph.tables {
+        let source = source_of(table, &sources, &found);
+        found.insert(table.name.clone(), source);
+    }
+    found
+}
+
+fn source_of(
+    table: &Table,
+    sources: &BTreeSet<&str>,
+    above: &BTreeMap<String, Result<String, String>>,
+) -> Result<String, String> {
+    let name = &table.name;
+    let [flow] = table.flows.as_slice() else {
+        return Err(format!("several flows feed {name}: the order between their rows is not in its files"));
+    };
+    if !table.hidden.provenance {
+        return Err(format!("the rows of {name} are aggregates, which come from no offset"));
+    }
+    if let Some(missing) = PLACE.iter().find(|column| table.schema.index_of(column).is_err()) {
+        return Err(format!(
+            "{name} does not keep {missing}: {}, {} and {} tell the order",
+            PLACE[0], PLACE[1], PLACE[2]
+        ));
+    }
+    if table.clauses.len() > 1 || (table.hidden.event_time && table.event_time.is_empty()) {
+        return Err(format!("{name} does not keep the event time of its watermark as a column"));
+    }
+    let upstream = upstream(name, &flow.node)?;
+    if sources.contains(upstream) {
+        Ok(upstream.to_owned())
+    } else {
+        above.get(upstream).cloned().unwrap_or_else(|| Err(format!("{name} reads no source")))
+    }
+}
+
+/// What the one stream of a flow reads, if each of its rows gives at most one, which keeps its place.
+fn upstream<'n>(table: &str, node: &'n Node) -> Result<&'n str, String> {
+    match node {
+        Node::Stream(stream) => Ok(&stream.upstream),
+        Node::Late(input) => upstream(table, input),
+        Node::Dedup(dedup) => upstream(table, &dedup.input),
+        Node::Aggregate(_) => Err(format!("the rows of {table} are aggregates, which come from no offset")),
+        Node::Plan(plan) => {
+            let [(_, input)] = plan.inputs.as_slice() else {
+                return Err(format!(
+                    "{table} unites several streams: the order between their rows is not in its files"
+                ));
+            };
+            if !plan.row_by_row {
+                return Err(format!(
+                    "an event may give {table} several rows: the order between them is not in its files"
+                ));
+            }
+            let other = PLACE.iter().find(|column| canonical::column_meaning(node, column) != **column);
+            match other {
+                Some(column) => Err(format!("{column} of {table} is not that of its source")),
+                None => upstream(table, input),
+            }
+        }
+    }
+}
