@@ -114,8 +114,9 @@ fn stopped_at_every_effect_everything_comes_out_as_undisturbed() {
 /// A crash with a power loss at each point of each scenario, before, half-way and after; and a crash alone after each that
 /// changes something: before it all is as it was after the one before.
 fn singles(scenarios: &[Scenario], effort: &Effort, rng: &mut SmallRng) -> Vec<Case> {
-    let mut cases = Vec::new();
+    let mut all = Vec::new();
     for scenario in scenarios {
+        let mut cases = Vec::new();
         for (point, count) in scenario.points.iter().filter(|(p, _)| scenario.wants(p)) {
             let once = |rng: &mut SmallRng| BTreeSet::from([rng.random_range(1..=*count)]);
             let times = if effort.all { (1..=*count).collect() } else { once(rng) };
@@ -124,9 +125,14 @@ fn singles(scenarios: &[Scenario], effort: &Effort, rng: &mut SmallRng) -> Vec<C
                 cases.extend(once(rng).into_iter().map(|at| Case::new(scenario.name).crash(point, at, None)));
             }
         }
+        cases.shuffle(rng);
+        if !effort.all {
+            cases.truncate(scenario.sample);
+        }
+        all.extend(cases);
     }
-    cases.shuffle(rng);
-    cases
+    all.shuffle(rng);
+    all
 }
 
 /// A second crash, in the run after the first.

@@ -27,15 +27,23 @@ pub struct Scenario {
     pub program: Program,
     /// What is run after a crash.
     pub again: Program,
+    /// What is run after a crash when `again` ends with 2, as what it was asked for had not begun.
+    pub asked_again: Option<Program>,
+    /// A table whose rows the program replaces: until it has, readers may see those that were there.
+    pub replaces: Option<&'static str>,
     pub ends: Ended,
     pub check: Check,
     /// Whether batches keep their ids, so that staged files of one name are of one batch.
     pub replays: bool,
+    /// How many of its cases with one crash are tried when not all are asked for.
+    pub sample: usize,
     /// The points of interest; all if empty.
     focus: &'static [&'static str],
     /// How often the program reaches each point.
     pub points: BTreeMap<String, u64>,
     pub outcome: Outcome,
+    /// What the tables held before.
+    pub held: Outcome,
     /// Files that the points know nothing of.
     pub escaped: Vec<String>,
 }
@@ -48,12 +56,16 @@ impl Scenario {
             before,
             program,
             again,
+            asked_again: None,
+            replaces: None,
             ends: Ended::Code(0),
             check: Check::Tables,
             replays: true,
+            sample: usize::MAX,
             focus: &[],
             points: BTreeMap::new(),
             outcome: Outcome::new(),
+            held: Outcome::new(),
             escaped: Vec::new(),
         };
         let calm = World::copy_of(&scenario.before);
@@ -67,6 +79,7 @@ impl Scenario {
             return scenario;
         }
         calm.verify().unwrap();
+        scenario.held = scenario.before.tables().unwrap();
         scenario.outcome = calm.outcome().unwrap();
         if scenario.before.journal().is_empty() && name == "first" {
             scenario.escaped = calm.escaped();
@@ -165,8 +178,48 @@ pub fn all() -> Vec<Scenario> {
     let failing = Scenario::new("failing", World::copy_of(&log), failing.clone(), failing).focus(&["failed."]);
     assert_eq!(failing.ends, Ended::Code(3));
 
+    let [topic, files] = [("changed", "topic"), ("filled", "files")].map(|(name, from)| changed(name, from, &other));
+    // However the tables are filled, they are those of a pipeline that had this SQL from the start.
+    let anew = World::copy_of(&log);
+    anew.ok(&run("changed.sql", &[]));
+    for scenario in [&topic, &files] {
+        let mut tables = scenario.outcome.clone();
+        tables.retain(|name, _| !name.starts_with("reports of ") && !name.starts_with("dq/"));
+        let mut expected = anew.tables().unwrap();
+        expected.retain(|name, _| !name.starts_with("dq/"));
+        same(&expected, &tables).unwrap();
+    }
+
     let writer = Scenario::new("writer", World::new(), Program::Writer, Program::Writer);
-    vec![first, refresh, repin, purge, failing, writer]
+    vec![first, refresh, repin, purge, failing, topic, files, writer]
+}
+
+/// A run of another SQL over what `before` has: one table computed again, two that are new, filled from `from`.
+fn changed(name: &'static str, from: &str, before: &World) -> Scenario {
+    let fill = ["gold_5m", "silver_accounts", "gold_tiers"].map(|table| format!("--backfill={table}={from}"));
+    let small = ["--set", "sales_events.maxOffsetsPerTrigger=180"];
+    let flags: Vec<&str> =
+        small.into_iter().chain(["--full-refresh=gold_5m"]).chain(fill.iter().map(String::as_str)).collect();
+    let asked = run("changed.sql", &flags);
+    let mut scenario = Scenario::new(name, World::copy_of(before), asked.clone(), run("changed.sql", &small)).focus(&[
+        "pipeline.",
+        "clear.",
+        "owner.",
+        "source.",
+        "offsets.",
+        "commit.",
+        "state.",
+        "stage.",
+        "publish.",
+        "events.",
+        "epoch.",
+        "sweep.",
+    ]);
+    assert_eq!(scenario.ends, Ended::Code(0));
+    scenario.asked_again = Some(asked);
+    scenario.replaces = Some("gold/5m");
+    scenario.sample = 14;
+    scenario
 }
 
 /// A scenario without late rows would prove nothing about them.

@@ -4,6 +4,7 @@
 //!   removed, cut, changed in a bit, or replaced by another of its kind.
 //! - `folders`: foreign files in table folders, table folders and published files that go, also under a run, lost
 //!   and old checkpoints.
+//! - `clock`: the machine's clock goes backwards (with the feature `faults`).
 //! - `effects`: a full disk, a broken one, a read-only one, at every effect of a batch (with the feature `faults`).
 //!
 //! `SLUICEBOX_TEST_SEED` chooses the samples, `SLUICEBOX_DISKS=all` tries everything there is instead of samples.
@@ -12,6 +13,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "faults")]
+mod clock;
 #[cfg(feature = "faults")]
 mod effects;
 mod folders;

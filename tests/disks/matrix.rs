@@ -14,7 +14,7 @@ use crate::{everything, seed};
 const CHECKPOINT: &str = "checkpoints/revenue_5m";
 
 /// One of these is in every message that stops a run: the way out.
-const WAYS_OUT: [&str; 10] = [
+const WAYS_OUT: [&str; 11] = [
     "--full-refresh",
     "estore",
     "remove",
@@ -25,6 +25,8 @@ const WAYS_OUT: [&str; 10] = [
     "Point",
     "choose another",
     "correct the option",
+    // A flipped bit of the version is taken for a version.
+    "Go on with that one",
 ];
 
 /// The newest commit's own file, its plan, and the state files that it names.
@@ -114,12 +116,12 @@ fn checked_bytes(segment: &[u8]) -> Vec<std::ops::Range<usize>> {
 }
 
 /// Tries one damage: see the table in `kinds`.
-fn try_one(scene: &Scene, path: &Path, kind: &Kind, how: Damage, refresh: bool) {
+fn try_one(scene: &Scene, path: &Path, kind: &Kind, how: Damage, refresh: bool, expected: Expect) {
     let what = format!("{} ({}), {how:?}", path.display(), kind.name);
     let output = scene.run(&[]);
     let said = said(&output, &what);
     let stopped = !output.status.success();
-    match expected(kind, how) {
+    match expected {
         Expect::Stops => assert!(stopped, "{what}: the run went on"),
         Expect::GoesOn => assert!(!stopped, "{what}: {said}"),
         Expect::Either => {}
@@ -168,7 +170,7 @@ fn walk(scene: &Scene, wanted: impl Fn(&Path) -> bool, samples: usize) -> usize 
             for (at, path) in files.choose_multiple(&mut random, amount).enumerate() {
                 if damage(scene, path, how, &files, &mut random) {
                     // The refresh reads everything again: once a kind.
-                    try_one(scene, path, &kind, how, at == 0 && how == Damage::Emptied);
+                    try_one(scene, path, &kind, how, at == 0 && how == Damage::Emptied, expected(&kind, how));
                     tried += 1;
                     scene.reset();
                 }
@@ -196,7 +198,81 @@ fn a_damaged_file_of_the_checkpoint_stops_the_run_by_name_or_does_no_harm() {
 }
 
 #[test]
+fn a_damaged_schema_of_the_cache_stops_the_run_by_name_or_does_no_harm() {
+    let scene = Scene::with_old_schema(400, 200, 150);
+    let kept = |p: &Path| p.starts_with(CHECKPOINT) && p.iter().any(|part| part == "schemas");
+    assert!(scene.files().keys().any(|p| kept(p)), "no schema was kept");
+    println!("{} damages", walk(&scene, kept, 2));
+}
+
+#[test]
 fn a_damaged_file_of_the_log_or_the_marks_stops_the_run_by_name_or_does_no_harm() {
     let scene = Scene::new(1_000, 300, 200, &[]);
     println!("{} damages", walk(&scene, |p| !p.starts_with(CHECKPOINT), 2));
+}
+
+/// A project whose run was ended at `at`.
+#[cfg(feature = "faults")]
+fn crashed(at: &str, more: &[&str]) -> crate::support::Workspace {
+    let job = crate::support::Workspace::new();
+    job.produce(600, 4);
+    if !more.is_empty() {
+        job.run_to_end(&[]);
+    }
+    let mut args =
+        vec!["run", crate::GOLD, "--trigger", "available-now", "--set", "sales_events.maxOffsetsPerTrigger=150"];
+    args.extend(more);
+    let output = job.command(&args).env("SLUICEBOX_CRASH_AT", at).output().unwrap();
+    assert_eq!(output.status.code(), None, "{at}: it was not reached");
+    job
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn a_damaged_record_of_a_batch_in_flight_stops_the_run_by_name_or_does_no_harm() {
+    let mut random = SmallRng::seed_from_u64(seed());
+    // Planned and not committed; committed and not published.
+    for (at, kinds) in
+        [("commit.link:before:3", ["plan", "commit", "state"]), ("publish.link:before:9", ["plan", "commit", "state"])]
+    {
+        let scene = Scene::of(crashed(at, &[]));
+        let all = by_kind(&scene, |p| p.starts_with(CHECKPOINT));
+        for (kind, files) in all.iter().filter(|(kind, _)| kind.current && kinds.contains(&kind.name)) {
+            for how in DAMAGES {
+                let Some(path) = files.choose(&mut random) else { continue };
+                if damage(&scene, path, how, files, &mut random) {
+                    // Without its plan the batch was never planned, and is planned anew; without its commit it is run again.
+                    let expected =
+                        if how == Damage::Removed && kind.name != "state" { Expect::Either } else { Expect::Stops };
+                    println!("{at}: {} ({}), {how:?}", path.display(), kind.name);
+                    try_one(&scene, path, kind, how, false, expected);
+                }
+                scene.reset();
+            }
+        }
+    }
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn a_damaged_record_of_a_full_refresh_stops_the_run_by_name_and_a_refresh_is_the_way_out() {
+    let record = Path::new(CHECKPOINT).join("refresh");
+    // Before anything was deleted, and half-way.
+    for at in ["refresh.link:after:1", "clear.remove:after:4"] {
+        let scene = Scene::of(crashed(at, &["--full-refresh"]));
+        for how in [Damage::Emptied, Damage::Halved, Damage::BitFlipped] {
+            let mut random = SmallRng::seed_from_u64(seed());
+            assert!(damage(&scene, &record, how, &[], &mut random), "there is no record");
+            let output = scene.run(&[]);
+            let said = said(&output, at);
+            assert!(!output.status.success() && said.contains("refresh"), "{at}, {how:?}: {said}");
+            assert!(WAYS_OUT.iter().any(|way| said.contains(way)), "{at}, {how:?}: no way out: {said}");
+            scene.assert_nothing_else(at);
+            // Put back, it is gone on with.
+            std::fs::write(scene.job.path().join(&record), &scene.files()[&record]).unwrap();
+            assert!(scene.run(&[]).status.success());
+            scene.assert_right(at);
+            scene.reset();
+        }
+    }
 }

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use sluicebox_avro::store::{NewSchema, RegistryStore};
+use sluicebox_testkit::sales::SALES_SCHEMA;
+
 use crate::GOLD;
 use crate::support::{Workspace, text};
 
@@ -28,6 +31,22 @@ impl Scene {
         let job = Workspace::new();
         job.produce(first, 4);
         run_ok(&job, cut, options);
+        job.produce(more, 5);
+        Self::of(job)
+    }
+
+    /// As [`Scene::new`], with events of an older schema than the reader's, which is fetched by its id and kept.
+    pub fn with_old_schema(first: u64, more: u64, cut: u32) -> Self {
+        let job = Workspace::new();
+        job.produce(first, 4);
+        let newer = SALES_SCHEMA.replacen(
+            "\"fields\": [",
+            "\"fields\": [{\"name\": \"shop\", \"type\": [\"null\", \"string\"], \"default\": null},",
+            1,
+        );
+        let registry = RegistryStore::open(job.path().join("data/.log/registry")).unwrap();
+        assert_eq!(registry.register("sales.events.v1-value", &NewSchema::new(newer)).unwrap().version, 2);
+        run_ok(&job, cut, &[]);
         job.produce(more, 5);
         Self::of(job)
     }

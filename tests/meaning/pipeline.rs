@@ -26,6 +26,8 @@ pub struct Silver {
     /// A second query of a UNION ALL, over the rows for which this holds. Never with deduplication.
     pub also: Option<Condition>,
     pub expectations: Vec<(Condition, Action)>,
+    /// Whether its files lie in folders by region.
+    pub in_folders: bool,
 }
 
 /// What DISTINCT ON names.
@@ -64,6 +66,8 @@ pub struct Gold {
     pub slide: i64,
     pub offset: i64,
     pub by_region: bool,
+    /// Whether its files lie in folders by region, when it has regions.
+    pub in_folders: bool,
     pub filter: Option<Condition>,
     pub having: bool,
     pub expectation: Option<Action>,
@@ -176,7 +180,9 @@ impl Shape {
             )
         };
         let also = silver.also.map_or_else(String::new, |c| format!("\n  UNION ALL {}", select(Some(c))));
-        let _ = writeln!(sql, "CREATE STREAMING TABLE silver_e{constraints} AS\n  {}{also};", select(silver.filter));
+        let by = if silver.in_folders { " PARTITIONED BY (region)" } else { "" };
+        let _ =
+            writeln!(sql, "CREATE STREAMING TABLE silver_e{constraints}{by} AS\n  {}{also};", select(silver.filter));
     }
 }
 
@@ -198,11 +204,12 @@ impl Gold {
         let filter = self.filter.map_or_else(String::new, |c| format!(" WHERE {}", c.sql()));
         let (column, by) = if self.by_region { ("region, ", ", region") } else { ("", "") };
         let having = if self.having { " HAVING count(*) > 1" } else { "" };
+        let folders = if self.by_region && self.in_folders { " PARTITIONED BY (region)" } else { "" };
         let constraint =
             self.expectation.map_or_else(String::new, |a| format!(" (CONSTRAINT small EXPECT (n < 4){})", a.sql()));
         let _ = writeln!(
             sql,
-            "CREATE STREAMING TABLE gold_e{constraint} AS\n  SELECT window.start AS wstart, window.end AS wend, {column}{}\n  \
+            "CREATE STREAMING TABLE gold_e{constraint}{folders} AS\n  SELECT window.start AS wstart, window.end AS wend, {column}{}\n  \
              FROM {from}{filter}\n  GROUP BY {}{by}{having};",
             AGGREGATES.join(", "),
             self.window("event_time"),
@@ -259,10 +266,12 @@ fn silver(watermark: impl Strategy<Value = bool>) -> impl Strategy<Value = Silve
         all
     });
     let keys = prop::sample::select(vec![Keys::None, Keys::Key, Keys::Key, Keys::KeyAndRegion]);
-    (keys, watermark, filter(), filter(), expectations).prop_map(|(keys, watermark, filter, also, expectations)| {
-        let also = if keys == Keys::None && !watermark { also } else { None };
-        Silver { keys, watermark, filter, also, expectations }
-    })
+    (keys, watermark, filter(), filter(), expectations, any::<bool>()).prop_map(
+        |(keys, watermark, filter, also, expectations, in_folders)| {
+            let also = if keys == Keys::None && !watermark { also } else { None };
+            Silver { keys, watermark, filter, also, expectations, in_folders }
+        },
+    )
 }
 
 fn gold() -> impl Strategy<Value = Gold> {
@@ -270,12 +279,13 @@ fn gold() -> impl Strategy<Value = Gold> {
     let window =
         prop::sample::select(vec![(2, 2, 0), (5, 5, 0), (5, 5, 2), (6, 2, 0), (5, 2, 0), (6, 4, 1), (10, 5, 0)]);
     let rollup = prop::option::weighted(0.4, prop::sample::select(vec![10, 15]));
-    (window, any::<bool>(), filter(), prop::bool::weighted(0.3), prop::option::weighted(0.4, action()), rollup)
-        .prop_map(|((size, slide, offset), by_region, filter, having, expectation, rollup)| Gold {
+    (window, any::<[bool; 2]>(), filter(), prop::bool::weighted(0.3), prop::option::weighted(0.4, action()), rollup)
+        .prop_map(|((size, slide, offset), [by_region, in_folders], filter, having, expectation, rollup)| Gold {
             size,
             slide,
             offset,
             by_region,
+            in_folders,
             filter,
             having,
             expectation,

@@ -1,9 +1,10 @@
 //! A table's files, read one by one and shown as text; folders give the partition columns.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -36,7 +37,23 @@ pub fn files(dir: &Path) -> Vec<TableFile> {
     let mut found = Vec::new();
     walk(dir, &mut found);
     found.sort();
-    found.into_iter().map(read).collect()
+    found.into_iter().map(|path| with_folders(read(path), dir)).collect()
+}
+
+/// The file with the values of its folders below `dir` as columns of text.
+fn with_folders(mut file: TableFile, dir: &Path) -> TableFile {
+    let between = file.path.strip_prefix(dir).unwrap().parent().unwrap();
+    for (column, value) in between.iter().filter_map(|part| part.to_str()?.split_once('=')) {
+        let value = (value != "__HIVE_DEFAULT_PARTITION__").then(|| value.replace("%3F", "?"));
+        for batch in &mut file.batches {
+            let mut fields: Vec<_> = batch.schema().fields().iter().cloned().collect();
+            fields.push(Arc::new(Field::new(column, DataType::Utf8, true)));
+            let mut columns = batch.columns().to_vec();
+            columns.push(Arc::new(StringArray::from(vec![value.as_deref(); batch.num_rows()])));
+            *batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        }
+    }
+    file
 }
 
 fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
