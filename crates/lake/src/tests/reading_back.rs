@@ -21,7 +21,7 @@ fn every_row_comes_back_with_its_partition_values_whatever_file_it_lies_in() {
         (Some("EMEA"), Some(20_001)),
     ];
     let written = rows(1, &values);
-    let files = table.stage(&key(3, 1), &[written.clone()]).unwrap();
+    let files = table.stage(&key(3, 1), std::slice::from_ref(&written)).unwrap();
     table.publish(&files, Check::Content).unwrap();
     std::fs::write(dir.path().join("foreign.parquet"), "not ours").unwrap();
 
