@@ -4,6 +4,7 @@
 //! expectation with FAIL UPDATE stopped the run.
 
 mod checkpoint;
+mod compact;
 mod failure;
 mod live;
 mod load;
@@ -50,6 +51,8 @@ enum Command {
     Query(query::QueryArgs),
     /// Write made-up events to a topic
     Produce(produce::ProduceArgs),
+    /// Put the small files of a pipeline's partitions together, and retire partitions that are too old
+    Compact(compact::CompactArgs),
     /// Look into a checkpoint
     #[command(subcommand)]
     Checkpoint(checkpoint::CheckpointCommand),
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
             Command::Plan(args) => plan::plan(args).await,
             Command::Query(args) => query::query(args).await,
             Command::Produce(args) => produce::produce(args).await,
+            Command::Compact(args) => compact::compact(args).await,
             Command::Checkpoint(command) => checkpoint::checkpoint(&command),
             Command::Registry(args) => registry::registry(args).await,
         }

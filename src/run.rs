@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::failure::Usage;
 use crate::live::Show;
-use crate::load::{Checked, LoadArgs, Loaded, engine_trigger};
+use crate::load::{Checked, LoadArgs, Loaded, engine_trigger, policies};
 
 /// Run a pipeline: read, check, write tables, until Ctrl-C
 #[derive(Debug, Args)]
@@ -159,6 +159,7 @@ async fn run_stage(
     let feeder = if live { loaded.start_sample(stop) } else { None };
     let trigger = trigger.or(loaded.trigger).filter(|_| live).unwrap_or(Trigger::Default);
     let parquet = loaded.parquet_options();
+    let policies = policies(&loaded.graph);
     let config = Config {
         sources: loaded.sources,
         graph: loaded.graph,
@@ -171,6 +172,7 @@ async fn run_stage(
         memory_limit: loaded.settings.memory_limit,
         samples: usize::try_from(loaded.settings.dq_samples).unwrap_or(10),
         parquet,
+        policies,
         clock: loaded.clock,
         take_over: args.take_over,
         full_refresh,

@@ -17,10 +17,11 @@ use sluicebox_avro::source_columns;
 use sluicebox_core::{Clock, SystemClock};
 use sluicebox_engine::change::{self, Shape, Stage};
 use sluicebox_engine::checkpoint::Checkpoint;
+use sluicebox_engine::compact::{Policy, Retain};
 use sluicebox_engine::{EngineError, FileRows, SourceBinding, Trigger};
 use sluicebox_lake::ParquetOptions;
 use sluicebox_pipeline::ast::{Pipeline, TableDef};
-use sluicebox_pipeline::graph::Graph;
+use sluicebox_pipeline::graph::{Graph, Table};
 use sluicebox_pipeline::settings::{Compression, Properties, Settings};
 use sluicebox_pipeline::{bind, parse, values};
 use tokio::sync::watch;
@@ -235,9 +236,31 @@ impl Loaded {
 
     /// How each table's files are written.
     pub fn parquet_options(&self) -> BTreeMap<String, ParquetOptions> {
-        let tables = &self.graph.pipeline.tables;
-        tables.iter().map(|table| (table.name.value.clone(), parquet_options(table))).collect()
+        parquet_options_of(&self.graph)
     }
+}
+
+/// What each table of `graph` wants of its partitions.
+pub fn policies(graph: &Graph) -> BTreeMap<String, Policy> {
+    let policy = |table: &Table| {
+        let properties = Properties::from_pairs(|name| table.properties.get(name).map(String::as_str));
+        let retain = properties.retain.and_then(|micros| {
+            let column = bind::age_column(&table.partitioned_by, &table.schema)?;
+            Some(Retain { column, micros })
+        });
+        Policy {
+            target_bytes: properties.target_file_size,
+            auto: properties.compact_auto,
+            after_micros: properties.compact_after,
+            retain,
+        }
+    };
+    graph.tables.iter().map(|table| (table.name.clone(), policy(table))).collect()
+}
+
+/// How the files of each table are written.
+pub fn parquet_options_of(graph: &Graph) -> BTreeMap<String, ParquetOptions> {
+    graph.pipeline.tables.iter().map(|table| (table.name.value.clone(), parquet_options(table))).collect()
 }
 
 /// The properties that are set; the rest stays as measurement chose it.

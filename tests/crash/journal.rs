@@ -6,16 +6,64 @@ use std::path::{Path, PathBuf};
 /// What was done to files; see `crates/core/src/fault/journal.rs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
-    Create { inode: u64, path: PathBuf },
-    Write { inode: u64, from: u64, len: u64 },
-    Truncate { inode: u64, len: u64 },
-    Sync { inode: u64 },
-    Link { inode: u64, from: PathBuf, to: PathBuf },
-    Rename { inode: u64, from: PathBuf, to: PathBuf, replaced: u64 },
-    Remove { inode: u64, path: PathBuf },
-    MakeDir { path: PathBuf },
-    RemoveDir { path: PathBuf },
-    SyncDir { path: PathBuf },
+    Create {
+        inode: u64,
+        path: PathBuf,
+    },
+    Write {
+        inode: u64,
+        from: u64,
+        len: u64,
+    },
+    Truncate {
+        inode: u64,
+        len: u64,
+    },
+    Sync {
+        inode: u64,
+    },
+    Link {
+        inode: u64,
+        from: PathBuf,
+        to: PathBuf,
+    },
+    Rename {
+        inode: u64,
+        from: PathBuf,
+        to: PathBuf,
+        replaced: u64,
+    },
+    Remove {
+        inode: u64,
+        path: PathBuf,
+    },
+    MakeDir {
+        path: PathBuf,
+    },
+    RemoveDir {
+        path: PathBuf,
+    },
+    SyncDir {
+        path: PathBuf,
+    },
+    /// A folder, with all in it.
+    MoveDir {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    /// Two folders, with all in them.
+    Exchange {
+        one: PathBuf,
+        other: PathBuf,
+    },
+    /// What a folder that is moved or exchanged holds.
+    There {
+        inode: u64,
+        path: PathBuf,
+    },
+    ThereDir {
+        path: PathBuf,
+    },
 }
 
 /// The journal in `folder`; none was written if it is not there.
@@ -38,6 +86,10 @@ fn parse(line: &str) -> Option<Op> {
         "remove" => Op::Remove { inode: number(1)?, path: path(2)? },
         "mkdir" => Op::MakeDir { path: path(1)? },
         "rmdir" => Op::RemoveDir { path: path(1)? },
+        "movedir" => Op::MoveDir { from: path(1)?, to: path(2)? },
+        "exchange" => Op::Exchange { one: path(1)?, other: path(2)? },
+        "there" => Op::There { inode: number(1)?, path: path(2)? },
+        "thered" => Op::ThereDir { path: path(1)? },
         "syncdir" => Op::SyncDir { path: path(1)? },
         _ => return None,
     })

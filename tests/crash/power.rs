@@ -5,6 +5,9 @@
 //! else may be there or not, each by itself, in any subset: a rename alone is one change, whose two names go together. Of
 //! content that is not durable any first part may be there, and zeros in place of the rest.
 //!
+//! A folder that is moved, or two that are exchanged, are one change too, that takes all in them along. What is done below
+//! such a folder later is done to what is in it: is the change lost, so it was done where the folder then is.
+//!
 //! What was there before the journal began is durable.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,8 +107,10 @@ fn unsynced(ops: &[Op]) -> Vec<usize> {
             | Op::Remove { path, .. }
             | Op::MakeDir { path }
             | Op::RemoveDir { path } => open.push((at, BTreeSet::from([folder(path)]))),
-            Op::Rename { from, to, .. } => open.push((at, BTreeSet::from([folder(from), folder(to)]))),
-            Op::Write { .. } | Op::Truncate { .. } | Op::Sync { .. } => {}
+            Op::Rename { from, to, .. } | Op::MoveDir { from, to } | Op::Exchange { one: from, other: to } => {
+                open.push((at, BTreeSet::from([folder(from), folder(to)])));
+            }
+            Op::Write { .. } | Op::Truncate { .. } | Op::Sync { .. } | Op::There { .. } | Op::ThereDir { .. } => {}
         }
     }
     open.into_iter().map(|(at, _)| at).collect()
@@ -119,11 +124,14 @@ fn initial(ops: &[Op]) -> Entries {
             Op::Remove { inode, path } | Op::Rename { inode, from: path, .. } | Op::Link { inode, from: path, .. } => {
                 Some((path, Entry::File(*inode)))
             }
-            Op::RemoveDir { path } => Some((path, Entry::Folder)),
+            Op::There { inode, path } => Some((path, Entry::File(*inode))),
+            Op::RemoveDir { path } | Op::ThereDir { path } => Some((path, Entry::Folder)),
             _ => None,
         };
+        // What a folder that was moved took along has been told of before.
         if let Some((path, entry)) = old
             && !now.contains_key(path)
+            && !initial.contains_key(path)
         {
             initial.insert(path.clone(), entry);
             now.insert(path.clone(), entry);
@@ -141,12 +149,70 @@ fn initial(ops: &[Op]) -> Entries {
 
 fn fold(initial: &Entries, ops: &[Op], happened: impl Fn(usize) -> bool) -> Entries {
     let mut entries = initial.clone();
+    let mut lost: Vec<(&Path, &Path)> = Vec::new();
     for (at, op) in ops.iter().enumerate() {
-        if happened(at) {
-            apply(&mut entries, op);
+        match op {
+            Op::MoveDir { from: one, to: other } | Op::Exchange { one, other } if !happened(at) => {
+                lost.push((one, other));
+            }
+            _ if happened(at) && lost.is_empty() => apply(&mut entries, op),
+            _ if happened(at) => apply(&mut entries, &elsewhere(op, &lost)),
+            _ => {}
         }
     }
     entries
+}
+
+/// `path` where folders that were to get each other's name did not.
+fn place(path: &Path, lost: &[(&Path, &Path)]) -> PathBuf {
+    let mut path = path.to_owned();
+    for (one, other) in lost.iter().rev() {
+        let below = |dir: &Path| path.strip_prefix(dir).ok().map(Path::to_owned);
+        if let Some(rest) = below(one) {
+            path = joined(other, &rest);
+        } else if let Some(rest) = below(other) {
+            path = joined(one, &rest);
+        }
+    }
+    path
+}
+
+/// `op`, done to what is at its paths when the changes of folders in `lost` have not happened.
+fn elsewhere(op: &Op, lost: &[(&Path, &Path)]) -> Op {
+    let mut op = op.clone();
+    match &mut op {
+        Op::Create { path, .. }
+        | Op::Remove { path, .. }
+        | Op::MakeDir { path }
+        | Op::RemoveDir { path }
+        | Op::SyncDir { path }
+        | Op::There { path, .. }
+        | Op::ThereDir { path } => *path = place(path, lost),
+        Op::Link { from, to, .. }
+        | Op::Rename { from, to, .. }
+        | Op::MoveDir { from, to }
+        | Op::Exchange { one: from, other: to } => {
+            (*from, *to) = (place(from, lost), place(to, lost));
+        }
+        Op::Write { .. } | Op::Truncate { .. } | Op::Sync { .. } => {}
+    }
+    op
+}
+
+/// Takes all in and at `dir` out, by its path below it.
+fn take_tree(entries: &mut Entries, dir: &Path) -> Vec<(PathBuf, Entry)> {
+    let taken: Vec<PathBuf> = entries.keys().filter(|p| p.starts_with(dir)).cloned().collect();
+    let below = |path: &Path| path.strip_prefix(dir).unwrap_or(path).to_owned();
+    taken.iter().filter_map(|path| Some((below(path), entries.remove(path)?))).collect()
+}
+
+fn put_tree(entries: &mut Entries, dir: &Path, tree: Vec<(PathBuf, Entry)>) {
+    entries.extend(tree.into_iter().map(|(below, entry)| (joined(dir, &below), entry)));
+}
+
+/// The path `below` a folder; the folder itself is there under an empty one.
+fn joined(dir: &Path, below: &Path) -> PathBuf {
+    if below.as_os_str().is_empty() { dir.to_owned() } else { dir.join(below) }
 }
 
 fn apply(entries: &mut Entries, op: &Op) {
@@ -168,7 +234,21 @@ fn apply(entries: &mut Entries, op: &Op) {
             entries.insert(path.clone(), Entry::Folder);
         }
         Op::RemoveDir { path } => entries.retain(|p, _| !p.starts_with(path)),
-        Op::Write { .. } | Op::Truncate { .. } | Op::Sync { .. } | Op::SyncDir { .. } => {}
+        Op::MoveDir { from, to } => {
+            let tree = take_tree(entries, from);
+            put_tree(entries, to, tree);
+        }
+        Op::Exchange { one, other } => {
+            let (first, second) = (take_tree(entries, one), take_tree(entries, other));
+            put_tree(entries, other, first);
+            put_tree(entries, one, second);
+        }
+        Op::Write { .. }
+        | Op::Truncate { .. }
+        | Op::Sync { .. }
+        | Op::SyncDir { .. }
+        | Op::There { .. }
+        | Op::ThereDir { .. } => {}
     }
 }
 
@@ -176,9 +256,10 @@ fn apply(entries: &mut Entries, op: &Op) {
 fn reachable(mut entries: Entries, ops: &[Op]) -> Entries {
     let folders: BTreeSet<&PathBuf> = ops
         .iter()
-        .filter_map(|op| match op {
-            Op::MakeDir { path } | Op::RemoveDir { path } => Some(path),
-            _ => None,
+        .flat_map(|op| match op {
+            Op::MakeDir { path } | Op::RemoveDir { path } | Op::ThereDir { path } => vec![path],
+            Op::MoveDir { from: one, to: other } | Op::Exchange { one, other } => vec![one, other],
+            _ => Vec::new(),
         })
         .collect();
     let gone: BTreeSet<PathBuf> =
@@ -285,4 +366,37 @@ fn what_was_synced_stays_and_what_was_not_goes_in_any_subset() {
         assert_eq!(disk.before, disk.after);
         assert!(disk.contents.get(&1).is_none_or(|c| (8..16).contains(&c.kept)), "{disk:?}");
     }
+}
+
+#[test]
+fn folders_are_exchanged_with_all_in_them_or_not_at_all() {
+    let path = |p: &str| PathBuf::from(p);
+    let mut ops = vec![
+        Op::MakeDir { path: path("/s/1") },
+        Op::Create { inode: 9, path: path("/s/1/new") },
+        Op::SyncDir { path: path("/s/1") },
+        Op::SyncDir { path: path("/s") },
+        Op::ThereDir { path: path("/s/1") },
+        Op::There { inode: 9, path: path("/s/1/new") },
+        Op::ThereDir { path: path("/t/d=1") },
+        Op::There { inode: 5, path: path("/t/d=1/old") },
+        Op::Exchange { one: path("/s/1"), other: path("/t/d=1") },
+        Op::Remove { inode: 5, path: path("/s/1/old") },
+    ];
+    let outcomes = |ops: &[Op]| -> BTreeSet<Vec<String>> {
+        let names = |disk: Disk| disk.after.keys().map(|p| p.display().to_string()).collect();
+        (0..200).map(|seed| names(lose(ops, seed))).collect()
+    };
+    let whole = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+    let exchanged = whole(&["/s/1", "/t/d=1", "/t/d=1/new"]);
+    let found = outcomes(&ops);
+    assert!(found.contains(&whole(&["/s/1", "/s/1/new", "/t/d=1", "/t/d=1/old"])), "neither: {found:?}");
+    assert!(found.contains(&whole(&["/s/1", "/s/1/new", "/t/d=1"])), "only the removal, of the old file: {found:?}");
+    assert!(found.contains(&exchanged), "{found:?}");
+    // In one of the two folders is not enough.
+    ops.insert(9, Op::SyncDir { path: path("/t") });
+    assert!(outcomes(&ops).contains(&whole(&["/s/1", "/s/1/new", "/t/d=1"])));
+    ops.insert(10, Op::SyncDir { path: path("/s") });
+    ops.push(Op::SyncDir { path: path("/s/1") });
+    assert_eq!(outcomes(&ops), BTreeSet::from([exchanged]));
 }

@@ -11,6 +11,9 @@ use sluicebox_testkit::sales::SALES_SCHEMA;
 use crate::case::same;
 use crate::world::{Ended, Outcome, Program, World};
 
+/// The points of an exchange of partition folders.
+const SWAPS: &[&str] = &["swap.", "compaction."];
+
 /// What is compared at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
@@ -190,8 +193,22 @@ pub fn all() -> Vec<Scenario> {
         same(&expected, &tables).unwrap();
     }
 
+    // Large files, then small ones.
+    let many = World::copy_of(&log);
+    many.ok(&run("compact.sql", &[]));
+    produce(&many, 160, 7);
+    many.ok(&run("compact.sql", &["--set", "sales_events.maxOffsetsPerTrigger=40"]));
+    let compact = Program::sluicebox(&["compact", "compact.sql"]);
+    let mut compact = Scenario::new("compact", World::copy_of(&many), compact.clone(), compact).focus(SWAPS);
+    compact.replays = false;
+    assert_eq!(compact.outcome, many.outcome().unwrap(), "the same rows");
+    // A run that compacts between its batches, and retires.
+    let keeping = run("keeping.sql", &["--set", "sales_events.maxOffsetsPerTrigger=60"]);
+    let keeping = Scenario::new("keeping", World::copy_of(&log), keeping.clone(), keeping).focus(SWAPS);
+    assert!(!keeping.outcome.keys().any(|name| name.starts_with("tables/retired")), "all of it is retired");
+
     let writer = Scenario::new("writer", World::new(), Program::Writer, Program::Writer);
-    vec![first, refresh, repin, purge, failing, topic, files, writer]
+    vec![first, refresh, repin, purge, failing, topic, files, compact, keeping, writer]
 }
 
 /// A run of another SQL over what `before` has: one table computed again, two that are new, filled from `from`.

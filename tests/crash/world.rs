@@ -17,6 +17,17 @@ use crate::support::copy;
 /// Rows as text, sorted, by the folder they lie in (without `batch_id=`), and sums of the reports.
 pub type Outcome = BTreeMap<String, Vec<String>>;
 
+/// A table with files so large that a compaction keeps them as they are.
+const LARGE: &str = "
+CREATE STREAMING TABLE large PARTITIONED BY (kind) TBLPROPERTIES ('target.file.size' = '1 MiB', 'compression' = 'none')
+AS SELECT _partition, _offset, repeat(event_id, 180) AS text, 'k' AS kind FROM STREAM sales_events;
+";
+/// A table whose rows are all older than it retains them.
+const RETIRED: &str = "
+CREATE STREAMING TABLE retired PARTITIONED BY (day) TBLPROPERTIES ('retain' = '30 days')
+AS SELECT event_id, CAST(ingest_time - INTERVAL '40 days' AS DATE) AS day FROM STREAM sales_events;
+";
+
 /// Where the journal of a world is kept.
 const JOURNAL: &str = "journal";
 /// Where the names of the points that were reached go.
@@ -40,10 +51,15 @@ impl World {
     pub fn new() -> Self {
         let world = Self { dir: folder() };
         let pipeline = include_str!("pipeline.sql");
+        let closed = ") TBLPROPERTIES ('compact.auto' = 'true', 'compact.after' = '0 seconds')\nAS SELECT";
+        let keeping = pipeline.replace(")\nAS SELECT", closed);
+        assert_ne!(keeping, pipeline);
         let files = [
             ("pipeline.sql", pipeline.to_owned()),
             ("failing.sql", include_str!("failing.sql").to_owned()),
             ("changed.sql", changed(pipeline)),
+            ("compact.sql", [pipeline, LARGE].concat()),
+            ("keeping.sql", [keeping.as_str(), RETIRED].concat()),
         ];
         for (name, sql) in files {
             std::fs::write(world.path().join(name), sql).unwrap();

@@ -212,6 +212,7 @@ impl Job {
             memory_limit: cut.memory_limit,
             samples: 3,
             parquet: BTreeMap::new(),
+            policies: BTreeMap::new(),
             clock,
             take_over: false,
             full_refresh: false,

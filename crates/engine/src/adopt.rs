@@ -26,13 +26,22 @@ pub(crate) struct Adopted {
     pub filled: BTreeMap<String, Option<i64>>,
 }
 
-/// Publishes `commit` again; what a refresh that was begun deletes is left out.
-pub(crate) fn publish(config: &Config, commit: &Commit) -> Result<(), EngineError> {
-    let newest = config.checkpoint.newest_pipeline()?.filter(|r| r.number > commit.pipeline);
-    let files: Vec<_> = match newest {
+/// Publishes `commit`, the newest one, again; what a refresh that was begun deletes is left out, and what a compaction has
+/// put into other files since it was published.
+pub(crate) fn publish(checkpoint: &Checkpoint, commit: &Commit) -> Result<(), EngineError> {
+    let newest = checkpoint.newest_pipeline()?.filter(|r| r.number > commit.pipeline);
+    let mut files: Vec<_> = match newest {
         Some(record) => commit.files.iter().filter(|f| !record.cleared(&f.output)).cloned().collect(),
         None => commit.files.clone(),
     };
+    let replaced = checkpoint.replaced_of_newest(commit.batch_id)?;
+    if !replaced.is_empty() {
+        for output in &mut files {
+            let folder = |target: &str| target.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+            let location = &output.location;
+            output.files.retain(|file| !replaced.contains(&(location.clone(), folder(&file.target))));
+        }
+    }
     outputs::publish(&mut Publisher::default(), &files, Check::Content)
 }
 

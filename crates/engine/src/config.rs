@@ -84,6 +84,8 @@ pub struct Config {
     pub samples: usize,
     /// How the files of each table are written, by table.
     pub parquet: std::collections::BTreeMap<String, ParquetOptions>,
+    /// What each table wants of its partitions, by table.
+    pub policies: std::collections::BTreeMap<String, crate::compact::Policy>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether to pass a living run's lock.

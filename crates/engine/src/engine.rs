@@ -22,7 +22,7 @@ use crate::outputs::Outputs;
 use crate::read::Ahead;
 use crate::report::Identity;
 use crate::segments::Segments;
-use crate::{presence, refresh, state_writer, topics};
+use crate::{compact, presence, refresh, state_writer, topics};
 
 /// A pipeline that holds its checkpoint and is ready to run.
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub struct Engine {
     pub(crate) progress: crate::run::Totals,
     /// What the stations had taken at the end of the last batch.
     pub(crate) spent: AllSpent,
+    /// What is compacted between batches.
+    pub(crate) compaction: compact::Live,
     /// The pipeline that its commits name.
     pub(crate) adopted: Adopted,
 }
@@ -104,6 +106,7 @@ impl Engine {
         check_identity(&config, &metadata, &logs)?;
         presence::refuse_lost_folders(&checkpoint, &outputs, &config.change.anew())?;
         let held = outputs.claim(&metadata.id, metadata.generation, checkpoint.root(), config.take_over)?;
+        compact::settle(&checkpoint, &outputs, &metadata.id, lock.epoch.epoch)?;
         presence::refuse_newer_files(&checkpoint, &outputs, recovery.committed())?;
         for (source, log) in &logs {
             topics::check_and_pin(&checkpoint, &metadata, change::original(source).unwrap_or(source), log)?;
@@ -119,7 +122,7 @@ impl Engine {
         refuse_later_records(last.as_ref(), replay.as_ref(), lock.epoch.epoch)?;
         repin(&config, replay.as_ref())?;
         if let (Recovery::Publish { .. }, Some(commit)) = (recovery, &last) {
-            adopt::publish(&config, commit)?;
+            adopt::publish(&checkpoint, commit)?;
         }
         // What cannot be read stops the run before the SQL is adopted.
         config.sources.iter().try_for_each(|s| config.checkpoint.source_start(&s.name).map(drop))?;
@@ -146,6 +149,7 @@ impl Engine {
         let identity = Identity::new(&config, &metadata, run_id);
         let fill_end = adopt::fill_end(&config.change.stage, &config.sources, last.as_ref());
         Ok(Self {
+            compaction: compact::Live::new(outputs.tables(), &config.policies),
             adopted,
             segments: Segments::new(config.memory_limit),
             config,

@@ -222,6 +222,9 @@ pub enum EngineError {
         /// The offset.
         offset: i64,
     },
+    /// A compaction that has to wait for a run.
+    #[error("{0}: run the pipeline first, `sluicebox run`, with `--trigger available-now` if it is to end by itself")]
+    RunFirst(String),
     /// A full refresh beside a living run.
     #[error(
         "a full refresh cannot start while another run of the checkpoint lives ({}): stop it first, `--take-over` does not \
@@ -267,6 +270,7 @@ impl Blamed for EngineError {
             | Self::SharedFolder { .. }
             | Self::Changed { .. }
             | Self::Undescribed { .. }
+            | Self::RunFirst(_)
             | Self::RepinBeforeReplay { .. } => Blame::User,
             Self::NewerFiles { .. }
             | Self::LostFolder { .. }

@@ -25,6 +25,7 @@ mod adopt;
 pub mod batch;
 pub mod change;
 pub mod checkpoint;
+pub mod compact;
 pub mod config;
 pub mod engine;
 mod error;

@@ -102,6 +102,12 @@ impl Outputs {
         self.tables.contains_key(name) || self.sources.iter().any(|s| s == name)
     }
 
+    /// The tables, by name.
+    #[must_use]
+    pub fn tables(&self) -> &BTreeMap<String, Arc<ParquetTable>> {
+        &self.tables
+    }
+
     /// The pipeline's name.
     #[must_use]
     pub fn pipeline(&self) -> &str {

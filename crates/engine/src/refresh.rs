@@ -14,7 +14,7 @@ use std::path::Path;
 
 use sluicebox_core::durable;
 use sluicebox_core::fault::What;
-use sluicebox_lake::owner;
+use sluicebox_lake::{compact, owner};
 
 use crate::EngineError;
 use crate::checkpoint::records::{Metadata, Refresh};
@@ -25,7 +25,7 @@ use crate::outputs::Outputs;
 
 /// The folders of the checkpoint that a refresh empties. The plans go before the commits: a commit without its plan is
 /// refused.
-const RECORDS: [&str; 5] = ["offsets", "commits", "state", "sources", "pipelines"];
+const RECORDS: [&str; 6] = ["offsets", "commits", "compactions", "state", "sources", "pipelines"];
 
 /// Whether the run has a refresh to do or to finish.
 pub(crate) fn is_due(config: &Config) -> Result<bool, EngineError> {
@@ -53,6 +53,7 @@ pub(crate) fn run(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Log
     }
     for folder in &record.locations {
         owner::clear(Path::new(folder))?;
+        compact::Staging::of(Path::new(folder), &record.id, lock.epoch.epoch)?.sweep()?;
     }
     checkpoint.prepare()?;
     checkpoint.replace_metadata(&Metadata {

@@ -122,6 +122,7 @@ impl Engine {
                     Ok(_) = stop.wait_for(|stop| *stop) => break,
                 }
             }
+            self.compact_between().await?;
             match self.next().await? {
                 Next::Run(admission) => {
                     let limited = admission.limited;
@@ -147,6 +148,8 @@ impl Engine {
         if let Some(purge) = purge {
             purge.await??;
         }
+        let stopped = *stop.borrow();
+        self.compact_at_end(stopped).await?;
         Ok(self.progress.clone())
     }
 

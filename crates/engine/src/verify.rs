@@ -10,8 +10,10 @@
 //! | the ledger balances, and counts what the files hold | yes | yes, by the files' footers |
 //! | no file is there that nobody named | yes | by name and number of rows |
 //! | state files are there, with length and checksum | yes | |
+//! | compacted files are there, with length and checksum, and hold as many rows as those that they replaced | yes | yes |
 //! | every folder's mark names this query and generation | yes | yes |
 
+mod compactions;
 mod files;
 mod ledger;
 mod records;
@@ -107,6 +109,10 @@ pub struct Verdict {
     pub rows: u64,
     /// Files of older batches, compared by number of rows.
     pub older_files: u64,
+    /// Compacted files compared by length and checksum.
+    pub compacted: u64,
+    /// Rows of partitions that were retained no longer.
+    pub retired: u64,
     /// Reports whose ledger was computed again.
     pub reports: u64,
     /// State files compared.
@@ -134,6 +140,12 @@ impl fmt::Display for Verdict {
                 "{} older batches with {} files compared by their reports",
                 self.older_batches, self.older_files
             )?;
+        }
+        if self.compacted > 0 {
+            writeln!(f, "{} compacted files compared by checksum", self.compacted)?;
+        }
+        if self.retired > 0 {
+            writeln!(f, "{} rows were retained no longer, and went with their partitions", self.retired)?;
         }
         writeln!(f, "took {:.1} s", self.took.as_secs_f64())?;
         for (what, lines) in [("note", &self.notes), ("not proved", &self.unproved), ("problem", &self.problems)] {

@@ -279,6 +279,31 @@ pub enum LakeError {
         /// Its version and the way out.
         what: Broken,
     },
+    /// A filesystem that cannot exchange folders.
+    #[error(
+        "folders of {} cannot be exchanged with those of {}: {source}. Partitions are compacted and retired by one exchange of          folders, which Linux has on ext4, xfs, btrfs and tmpfs, on one mount: put LOCATION on such a filesystem, not as a mount          of its own. Nothing was changed",
+        location.display(),
+        staging.display()
+    )]
+    CannotExchange {
+        /// The table's folder, or one in it.
+        location: PathBuf,
+        /// The folder beside the table.
+        staging: PathBuf,
+        /// What the filesystem said.
+        source: std::io::Error,
+    },
+    /// A published file that cannot be compacted, since it is not what it was when it was written.
+    #[error(
+        "{} cannot be compacted: {why}. The folder stays as it is; `sluicebox checkpoint verify` says what else is damaged, and          `--full-refresh=TABLE` of `sluicebox run` computes the table again",
+        path.display()
+    )]
+    DamagedInput {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// A table inside another table's folder.
     #[error(
         "{} lies inside {}, which is a table of its own: readers of the outer one would see both; choose another LOCATION",
@@ -317,6 +342,8 @@ impl Blamed for LakeError {
             | Self::ForeignFile { .. }
             | Self::LostFile { .. }
             | Self::DamagedStagedFile { .. }
+            | Self::CannotExchange { .. }
+            | Self::DamagedInput { .. }
             | Self::DamagedOwner { .. } => Blame::Outside,
         }
     }

@@ -44,6 +44,13 @@ pub enum FileName {
         /// The first letters of the query's id.
         query: String,
     },
+    /// A part of a compaction, as [`layout::compacted_name`] makes them.
+    Compacted {
+        /// The compaction.
+        number: u64,
+        /// The first letters of the query's id.
+        query: String,
+    },
     /// A file of a batch's own folder, such as a report.
     OfBatch {
         /// The batch.
@@ -117,8 +124,12 @@ fn staged(location: &Path, folder: &Path, files: &mut Vec<String>) -> Result<()>
 #[must_use]
 pub fn name_of(path: &str) -> FileName {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    if let Some((batch, query)) = layout::part_of(name).filter(|(_, query)| !query.is_empty()) {
-        return FileName::Part { batch, query: query.to_owned() };
+    if let Some(part) = layout::numbers_of(name).filter(|part| !part.query.is_empty()) {
+        let query = part.query.to_owned();
+        return match part.compaction {
+            Some(number) => FileName::Compacted { number, query },
+            None => FileName::Part { batch: part.batch, query },
+        };
     }
     match folder.strip_prefix("batch_id=").and_then(|batch| batch.parse().ok()) {
         Some(batch) if name == "report.json" => FileName::OfBatch { batch },
@@ -136,6 +147,8 @@ mod tests {
         let part = FileName::Part { batch: 42, query: "0f3a9c1e".to_owned() };
         assert_eq!(name_of(&name), part);
         assert_eq!(name_of(&format!("day=2026-01-01/{name}")), part);
+        let compacted = layout::compacted_name(42, 7, 1, "0f-3a9c1e22-77");
+        assert_eq!(name_of(&compacted), FileName::Compacted { number: 7, query: "0f3a9c1e".to_owned() });
         assert_eq!(name_of("batch_id=7/report.json"), FileName::OfBatch { batch: 7 });
         for foreign in
             ["x.parquet", "000000042-001-.parquet", "42-001-ab.parquet", "000000042-001-ab.json", "report.json"]

@@ -37,8 +37,7 @@ pub fn is_hidden(name: &str) -> bool {
 /// The final name of a part of a batch: `<batch, 9 digits>-<part, 3 digits>-<first 8 of the query id>.<extension>`.
 #[must_use]
 pub fn file_name(batch: u64, part: usize, query_id: &str, extension: &str) -> String {
-    let query: String = query_id.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
-    format!("{batch:09}-{part:03}-{query}.{extension}")
+    format!("{batch:09}-{part:03}-{}.{extension}", query_of(query_id))
 }
 
 /// The batch of a published file, from its name: that of [`file_name`], or `report.json` in the folder `batch_id=<batch>`.
@@ -57,15 +56,61 @@ pub(crate) fn batch_folder(name: &str) -> Option<u64> {
     name.strip_prefix("batch_id=")?.parse().ok()
 }
 
-/// Batch and query in a name as [`file_name`] makes them for Parquet files; `None` for any other. The query may be of any
-/// length, and empty.
+/// Batch and query in a name as [`file_name`] or [`compacted_name`] makes them for Parquet files; `None` for any other. The
+/// query may be of any length, and empty.
 #[must_use]
 pub fn part_of(name: &str) -> Option<(u64, &str)> {
+    numbers_of(name).map(|part| (part.batch, part.query))
+}
+
+/// What a file's name says, as [`numbers_of`] reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers<'n> {
+    /// The batch; of a compacted file the highest of those whose rows it may hold.
+    pub batch: u64,
+    /// The compaction that wrote it; none for a file of a batch.
+    pub compaction: Option<u64>,
+    /// The part.
+    pub part: u64,
+    /// The first letters of the query's id.
+    pub query: &'n str,
+}
+
+/// How many digits the part of a compacted file has, behind those of its compaction. A batch's part would need a thousand
+/// million files in one folder to be as long as both.
+const COMPACTED_PART_DIGITS: usize = 6;
+
+/// The fewest digits between the dashes of a compacted file's name.
+const COMPACTED_DIGITS: usize = 9 + COMPACTED_PART_DIGITS;
+
+/// The final name of a part of a compaction: `<batch, 9 digits>-<compaction, 9 digits><part, 6 digits>-<first 8 of the query
+/// id>.parquet`, `batch` being the highest whose rows the folder holds. No batch writes a file of such a name.
+#[must_use]
+pub fn compacted_name(batch: u64, compaction: u64, part: u64, query_id: &str) -> String {
+    let query = query_of(query_id);
+    format!("{batch:09}-{compaction:09}{part:0width$}-{query}.parquet", width = COMPACTED_PART_DIGITS)
+}
+
+/// The first eight letters or digits of a query's id, as names of files carry them.
+#[must_use]
+pub fn query_of(query_id: &str) -> String {
+    query_id.chars().filter(char::is_ascii_alphanumeric).take(8).collect()
+}
+
+/// What the name of a Parquet file says; `None` for one that no pipeline wrote.
+#[must_use]
+pub fn numbers_of(name: &str) -> Option<Numbers<'_>> {
     let mut parts = name.strip_suffix(".parquet")?.split('-');
     let (batch, part, query) = (parts.next()?, parts.next()?, parts.next()?);
     let digits = |text: &str, least: usize| text.len() >= least && text.bytes().all(|b| b.is_ascii_digit());
     let named = digits(batch, 9) && digits(part, 3) && parts.next().is_none();
-    if named && query.bytes().all(|b| b.is_ascii_alphanumeric()) { Some((batch.parse().ok()?, query)) } else { None }
+    if !named || !query.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let compacted = part.len() >= COMPACTED_DIGITS;
+    let (compaction, part) = part.split_at(if compacted { part.len() - COMPACTED_PART_DIGITS } else { 0 });
+    let compaction = if compacted { Some(compaction.parse().ok()?) } else { None };
+    Some(Numbers { batch: batch.parse().ok()?, compaction, part: part.parse().ok()?, query })
 }
 
 /// Where the file that will become `target` (relative to the location) is staged, relative to the location. The same
@@ -152,6 +197,7 @@ pub fn folder_value(folder: &str) -> Option<(String, Option<String>)> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use super::*;
     use proptest::prelude::*;
 
@@ -213,6 +259,22 @@ mod tests {
         }
         assert_eq!(of("/t/000000001-000-0f3a9c1e-2.parquet"), None);
         assert_eq!(of("/t/part-00000-0f3a9c1e.parquet"), None, "as Spark names them");
+    }
+
+    #[test]
+    fn compacted_files_tell_their_compaction_and_sort_behind_their_batches() {
+        let name = compacted_name(42, 7, 3, "0f-3a9c1e22-77");
+        assert_eq!(name, "000000042-000000007000003-0f3a9c1e.parquet");
+        let numbers = numbers_of(&name).unwrap();
+        assert_eq!((numbers.batch, numbers.compaction, numbers.part, numbers.query), (42, Some(7), 3, "0f3a9c1e"));
+        assert_eq!(part_of(&name), Some((42, "0f3a9c1e")));
+        assert_eq!(batch_of(Path::new(&format!("/t/d=1/{name}"))), Some(42));
+        let of_batch = file_name(42, 1234, "0f-3a9c1e22-77", "parquet");
+        assert_eq!(numbers_of(&of_batch).map(|n| (n.compaction, n.part)), Some((None, 1234)));
+        let large = compacted_name(12_345_678_901, 12_345_678_901, 999_999, "q");
+        let numbers = numbers_of(&large).unwrap();
+        assert_eq!((numbers.batch, numbers.compaction, numbers.part), (12_345_678_901, Some(12_345_678_901), 999_999));
+        assert!(name < file_name(43, 0, "0f-3a9c1e22-77", "parquet"), "rows stay in the order of batches");
     }
 
     proptest! {

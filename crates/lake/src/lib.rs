@@ -26,11 +26,14 @@
 //! them. A crash in `publish` leaves some files final and others staged: publishing the manifest again finishes. A crash
 //! in [`owner::clear`] leaves some files: clearing again finishes.
 //!
-//! Effects on files are named `table`, `owner`, `stage`, `publish`, `sweep` and `clear` ([`sluicebox_core::fault`]).
+//! **Later** the folder of a partition may be exchanged for one with fewer files, or for none: [`compact`].
+//!
+//! Effects on files are named `table`, `owner`, `stage`, `publish`, `sweep`, `clear` and `swap` ([`sluicebox_core::fault`]).
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
 
 pub mod catalog;
+pub mod compact;
 mod contents;
 mod error;
 mod folder;

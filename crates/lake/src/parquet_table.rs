@@ -91,8 +91,8 @@ pub struct ParquetTable {
     file_schema: SchemaRef,
     file_columns: Vec<usize>,
     partitioning: Partitioning,
-    properties: WriterProperties,
-    target_file_bytes: usize,
+    pub(crate) properties: WriterProperties,
+    pub(crate) target_file_bytes: usize,
 }
 
 /// How large a column's dictionary may grow before its values are written as they are. Codes and names fit; ids, which
@@ -143,6 +143,11 @@ impl ParquetTable {
     #[must_use]
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// The partition columns, in the order of the folders.
+    pub fn partition_columns(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.partitioning.names()
     }
 
     /// `rows` checked against the table's schema, and labelled with it.

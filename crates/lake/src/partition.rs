@@ -67,6 +67,11 @@ impl Partitioning {
         Ok(Self { columns })
     }
 
+    /// The names of the columns, in the order of the folders.
+    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.columns.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The positions of the columns that are written into files.
     pub(crate) fn file_columns(&self, schema: &Schema) -> Vec<usize> {
         (0..schema.fields().len()).filter(|i| self.columns.iter().all(|(_, position)| position != i)).collect()

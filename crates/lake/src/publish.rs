@@ -220,7 +220,7 @@ fn see(path: &Path, file: &StagedFile, check: Check) -> Result<Seen, FileError> 
 }
 
 /// [`sluicebox_core::durable::checksum`] of a file's content, without holding it in memory.
-fn checksum(path: &Path) -> io::Result<String> {
+pub(crate) fn checksum(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hash = Box::new(Xxh3::new());
     let mut buffer = vec![0; 128 * 1024];

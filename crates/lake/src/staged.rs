@@ -74,7 +74,7 @@ fn make_epoch(location: &Path, epoch: u64) -> Result<()> {
 /// A staged file that is being written: a [`Write`] that counts and hashes what goes through it.
 #[derive(Debug)]
 pub(crate) struct StagedWriter {
-    file: BufWriter<Hashing>,
+    file: HashedFile,
     staged: String,
     target: String,
     /// The staged file's absolute path, for messages.
@@ -100,26 +100,49 @@ impl StagedWriter {
             }
             other => other?,
         };
-        let hashing = Hashing { file, hash: Box::new(Xxh3::new()), bytes: 0 };
-        Ok(Self { file: BufWriter::with_capacity(BUFFER_BYTES, hashing), staged, target: target.to_owned(), path })
+        Ok(Self { file: HashedFile::new(file, &path), staged, target: target.to_owned(), path })
     }
 
     /// Makes the content durable. The folder still has to be synced.
     pub(crate) fn finish(self, rows: u64) -> Result<StagedFile> {
-        let Self { file, staged, target, path } = self;
-        let hashing = file.into_inner().map_err(|e| FileError::new("write", &path, e.into_error()))?;
-        hashing.file.sync()?;
-        Ok(StagedFile {
-            staged,
-            target,
-            rows,
-            bytes: hashing.bytes,
-            checksum: format!("{:016x}", hashing.hash.digest()),
-        })
+        let Self { file, staged, target, .. } = self;
+        let (bytes, checksum) = file.finish()?;
+        Ok(StagedFile { staged, target, rows, bytes, checksum })
     }
 }
 
 impl Write for StagedWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A file that is written through a buffer, counted and hashed.
+#[derive(Debug)]
+pub(crate) struct HashedFile {
+    file: BufWriter<Hashing>,
+    path: PathBuf,
+}
+
+impl HashedFile {
+    pub(crate) fn new(file: DurableFile, path: &Path) -> Self {
+        let hashing = Hashing { file, hash: Box::new(Xxh3::new()), bytes: 0 };
+        Self { file: BufWriter::with_capacity(BUFFER_BYTES, hashing), path: path.to_owned() }
+    }
+
+    /// Makes the content durable; gives its size and checksum.
+    pub(crate) fn finish(self) -> Result<(u64, String), FileError> {
+        let hashing = self.file.into_inner().map_err(|e| FileError::new("write", &self.path, e.into_error()))?;
+        hashing.file.sync()?;
+        Ok((hashing.bytes, format!("{:016x}", hashing.hash.digest())))
+    }
+}
+
+impl Write for HashedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
     }

@@ -68,6 +68,24 @@ pub const PROPERTIES: &[KeyDef] = &[
         "A file of a batch that would be larger is cut in several of about this size.",
     ),
     key(
+        "compact.auto",
+        ValueType::Bool,
+        "`false`",
+        "Whether a run puts together the small files of partitions that are closed, between its batches.",
+    ),
+    key(
+        "compact.after",
+        ValueType::Duration,
+        "`1 hour`",
+        "A partition is closed for `compact.auto` when nothing was written to it for so long.",
+    ),
+    key(
+        "retain",
+        ValueType::Duration,
+        "for ever",
+        "How long rows stay after the end of the day in the first partition column that is a date or timestamp; whole partitions go.",
+    ),
+    key(
         "output.mode",
         ValueType::OneOf(&["append"]),
         "`append`",
@@ -75,6 +93,13 @@ pub const PROPERTIES: &[KeyDef] = &[
     ),
     key("compression", ValueType::OneOf(&["zstd", "none"]), "`zstd`", "How Parquet files are compressed."),
     key("compression.level", ValueType::Int(1, 22), "`1`", "The level of zstd: higher is smaller and slower."),
+];
+
+/// Delta's properties that have a meaning here under another name.
+const DELTA: &[(&str, &str)] = &[
+    ("delta.targetFileSize", "target.file.size"),
+    ("delta.autoOptimize.autoCompact", "compact.auto"),
+    ("delta.autoOptimize.optimizeWrite", "target.file.size"),
 ];
 
 const OUTPUT_MODE: &str = "output.mode";
@@ -114,6 +139,8 @@ fn unknown(what: &str, name: &str, known: &[KeyDef]) -> Problem {
     let names: Vec<&str> = known.iter().map(|k| k.name).collect();
     let help = if name.starts_with("spark.") {
         format!("Spark's own keys have no meaning here; there are {}", names.join(", "))
+    } else if let Some((_, ours)) = DELTA.iter().find(|(theirs, _)| theirs.eq_ignore_ascii_case(name)) {
+        format!("that is Delta's name; here it is '{ours}'")
     } else {
         match nearest(name, names.iter().copied()) {
             Some(near) => format!("did you mean '{near}'?"),
@@ -170,6 +197,12 @@ pub struct Properties {
     pub target_file_size: u64,
     /// `compression` and `compression.level`.
     pub compression: Compression,
+    /// `compact.auto`.
+    pub compact_auto: bool,
+    /// `compact.after`, in microseconds.
+    pub compact_after: i64,
+    /// `retain`, in microseconds.
+    pub retain: Option<i64>,
 }
 
 impl Properties {
@@ -187,7 +220,13 @@ impl Properties {
             Some("none") => Compression::None,
             _ => Compression::Zstd(level),
         };
-        Self { target_file_size: get("target.file.size").and_then(values::size).unwrap_or(256 << 20), compression }
+        Self {
+            target_file_size: get("target.file.size").and_then(values::size).unwrap_or(256 << 20),
+            compression,
+            compact_auto: get("compact.auto").and_then(values::boolean).unwrap_or(false),
+            compact_after: get("compact.after").and_then(values::duration).unwrap_or(3_600_000_000),
+            retain: get("retain").and_then(values::duration),
+        }
     }
 }
 

@@ -72,6 +72,31 @@ pub fn rename(what: What, from: &Path, to: &Path) -> Result<(), FileError> {
     around(point, from, Some(to), || fs::rename(from, to)).map_err(|e| FileError::new("rename", to, e))
 }
 
+/// Gives the folders `one` and `other` each the other's name, at one instant: nobody sees one of the names without a folder.
+/// Both must be there, and on one mount. Neither name is durable before both folders that hold them are synced.
+///
+/// # Errors
+/// When one of them is not there, or the filesystem cannot do it: `EXDEV` on two mounts, `EINVAL`, `ENOSYS` or `EOPNOTSUPP`
+/// where `renameat2` knows no exchange. Nothing has changed then.
+pub fn exchange(what: What, one: &Path, other: &Path) -> Result<(), FileError> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let point = Point { what, effect: Effect::Exchange };
+    let exchange = || renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).map_err(io::Error::from);
+    around(point, one, Some(other), exchange).map_err(|e| FileError::new("exchange", other, e))
+}
+
+/// Gives the folder `from` the name `to`, which must be free, in place of its own; false if there is none.
+///
+/// # Errors
+/// When it cannot be renamed.
+pub fn rename_dir(what: What, from: &Path, to: &Path) -> Result<bool, FileError> {
+    match around(Point { what, effect: Effect::RenameFolder }, from, Some(to), || fs::rename(from, to)) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(FileError::new("rename", to, e)),
+    }
+}
+
 /// Removes the file `path`; false if there is none.
 ///
 /// # Errors

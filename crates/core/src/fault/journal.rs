@@ -6,7 +6,12 @@
 //! create    INODE PATH         write     INODE FROM LENGTH     truncate  INODE LENGTH     sync    INODE
 //! link      INODE FROM TO      rename    INODE FROM TO OLD     remove    INODE PATH
 //! mkdir     PATH               rmdir     PATH                  syncdir   PATH
+//! movedir   FROM TO            exchange  PATH PATH
+//! there     INODE PATH         thered    PATH
 //! ```
+//!
+//! The last two stand before a `movedir` or `exchange`, one for each file and folder that it takes along, which the journal
+//! may not have met before.
 //!
 //! OLD is the file that had the name TO before, 0 if there was none.
 //!
@@ -53,6 +58,9 @@ pub(super) struct Before {
 }
 
 pub(super) fn before(effect: Effect, path: &Path, to: Option<&Path>) -> Before {
+    if matches!(effect, Effect::RenameFolder | Effect::Exchange) {
+        [Some(path), to].into_iter().flatten().for_each(there);
+    }
     Before {
         replaced: to.and_then(keep),
         inode: if matches!(effect, Effect::Read | Effect::List) { None } else { keep(path) },
@@ -70,6 +78,8 @@ pub(super) fn after(effect: Effect, path: &Path, to: Option<&Path>, before: Befo
         Effect::Link => line(&format!("link\t{inode}\t{from}\t{to}")),
         Effect::Rename => line(&format!("rename\t{inode}\t{from}\t{to}\t{}", before.replaced.unwrap_or(0))),
         Effect::Tidy | Effect::Remove => line(&format!("remove\t{inode}\t{from}")),
+        Effect::RenameFolder => line(&format!("movedir\t{from}\t{to}")),
+        Effect::Exchange => line(&format!("exchange\t{from}\t{to}")),
         Effect::Folder => line(&format!("mkdir\t{from}")),
         Effect::RemoveFolder => line(&format!("rmdir\t{from}")),
         Effect::SyncFolder => line(&format!("syncdir\t{from}")),
@@ -80,6 +90,18 @@ pub(super) fn after(effect: Effect, path: &Path, to: Option<&Path>, before: Befo
 pub(super) fn written(path: &Path, at: u64, bytes: usize) {
     if let Some(inode) = keep(path) {
         line(&format!("write\t{inode}\t{at}\t{bytes}"));
+    }
+}
+
+/// Tells of everything in a folder, and of the folder.
+fn there(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    line(&format!("thered\t{}", shown(dir)));
+    for path in entries.filter_map(|e| e.ok().map(|e| e.path())) {
+        match keep(&path) {
+            Some(inode) => line(&format!("there\t{inode}\t{}", shown(&path))),
+            None => there(&path),
+        }
     }
 }
 

@@ -41,6 +41,10 @@ pub enum What {
     Sweep,
     /// What a full refresh deletes of a table.
     Clear,
+    /// `compactions/<n>`.
+    Compaction,
+    /// Compacted files, and the folders that are exchanged for them.
+    Swap,
     /// Samples of a batch that FAIL UPDATE stopped.
     Failed,
     /// Segments of the embedded log.
@@ -74,6 +78,10 @@ pub enum Effect {
     Link,
     /// A file gets a name in place of its own.
     Rename,
+    /// A folder gets a name in place of its own.
+    RenameFolder,
+    /// Two folders get each other's name.
+    Exchange,
     /// A temporary name is removed.
     Tidy,
     /// A file is removed.
@@ -129,6 +137,8 @@ impl What {
             Self::Publish => "publish",
             Self::Sweep => "sweep",
             Self::Clear => "clear",
+            Self::Compaction => "compaction",
+            Self::Swap => "swap",
             Self::Failed => "failed",
             Self::Log => "log",
             Self::Topic => "topic",
@@ -152,6 +162,8 @@ impl Effect {
             Self::Sync => "sync",
             Self::Link => "link",
             Self::Rename => "rename",
+            Self::RenameFolder => "rename_folder",
+            Self::Exchange => "exchange",
             Self::Tidy => "tidy",
             Self::Remove => "remove",
             Self::Folder => "folder",
@@ -233,6 +245,11 @@ pub const POINTS: &[(What, &[Effect])] = {
         (What::Publish, &[Folder, Link, Remove, SyncFolder, Read]),
         (What::Sweep, &[List, Remove, RemoveFolder, Tidy]),
         (What::Clear, &[List, Remove, RemoveFolder, SyncFolder]),
+        (What::Compaction, created!(List, Read, Remove)),
+        (
+            What::Swap,
+            &[Folder, Create, Write, Sync, Link, SyncFolder, Exchange, RenameFolder, List, Read, Remove, RemoveFolder],
+        ),
         (What::Failed, &[Folder, Create, Write, Sync, Rename, SyncFolder]),
         (What::Log, &[Open, Write, Sync, SyncFolder, Truncate, Remove, List]),
         (What::Topic, created!(Folder, Open, Read, List, Rename, Remove, RemoveFolder)),

@@ -8,6 +8,7 @@
 //! offsets/<id>           the plan of batch <id>                           before any effect of the batch
 //! state/<operator>/      deltas, segments, snapshots                      before the commit that names them
 //! commits/<id>           the commit of batch <id>                         this is the moment it happens
+//! compactions/<n>        a partition folder that was exchanged            before the exchange
 //! refresh                a full refresh in progress                       removed when it is done
 //! ```
 //!
@@ -22,6 +23,7 @@ use sluicebox_core::sealed::{Broken, NEWEST, VERSION};
 use sluicebox_core::{Blame, Blamed};
 use thiserror::Error;
 
+mod compactions;
 pub mod envelope;
 mod lock;
 mod place;
@@ -177,7 +179,7 @@ impl Checkpoint {
     /// # Errors
     /// When a folder cannot be made, listed or synced.
     pub fn prepare(&self) -> Result<(), CheckpointError> {
-        for name in ["", "epochs", "pipelines", "sources", "offsets", "state", "commits"] {
+        for name in ["", "epochs", "pipelines", "sources", "offsets", "state", "commits", "compactions"] {
             let dir = self.root.join(name);
             durable::create_dir_durable(What::Checkpoint, &dir)?;
             durable::sync_dir(What::Checkpoint, &dir)?;
@@ -190,7 +192,7 @@ impl Checkpoint {
     /// # Errors
     /// When a folder cannot be listed or a file not removed.
     pub fn sweep_temporaries(&self) -> Result<(), CheckpointError> {
-        for name in ["", "epochs", "pipelines", "offsets", "commits"] {
+        for name in ["", "epochs", "pipelines", "offsets", "commits", "compactions"] {
             durable::sweep_temporaries(What::Checkpoint, &self.root.join(name))?;
         }
         for name in ["sources", "state"] {
@@ -256,7 +258,7 @@ impl Checkpoint {
 
     /// Takes from earlier runs what they were about to link: none of them makes a record after this.
     pub(super) fn fence(&self, epoch: u64) -> Result<(), CheckpointError> {
-        for name in ["", "pipelines", "offsets", "commits"] {
+        for name in ["", "pipelines", "offsets", "commits", "compactions"] {
             durable::sweep_temporaries_before(What::Checkpoint, &self.root.join(name), epoch)?;
         }
         Ok(())

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sluicebox_core::{OffsetRange, PartitionId};
 use sluicebox_ingest::LogIdentity;
 use sluicebox_lake::StagedFile;
+use sluicebox_lake::compact::FileSum;
 use sluicebox_operators::WatermarkState;
 
 /// `metadata`: who this checkpoint belongs to. Written once, at the first start.
@@ -187,4 +188,79 @@ pub struct Refresh {
     pub generation: u64,
     /// The folders whose files it deletes: absolute here, see `place` for how the file names them.
     pub locations: Vec<String>,
+}
+
+/// `compactions/<n>`: the folder of a partition that was exchanged for one with other files, or for none. Durable before the
+/// exchange; that there is a record of a higher number proves that it was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compaction {
+    /// The number, from 1.
+    pub number: u64,
+    /// The epoch of the run or command that did it.
+    pub epoch: u64,
+    /// The newest commit then, all of whose files were published.
+    pub after: u64,
+    /// The pipeline of that commit, as in `pipelines/<n>`.
+    pub pipeline: u64,
+    /// When, microseconds since 1970 UTC.
+    pub at_micros: i64,
+    /// Why.
+    pub why: Why,
+    /// What had written the files: `table bronze_sales`.
+    pub output: String,
+    /// The output's folder: absolute here, see `place` for how the file names it.
+    pub location: String,
+    /// The partition's folder below it.
+    pub folder: String,
+    /// The folder beside the table, with a folder for each epoch: named as `location` is.
+    pub staging: String,
+    /// The files that were in the folder, in the order of their rows.
+    pub inputs: Vec<FileSum>,
+    /// Those that took their place, with the same rows in the same order; none where they were retired.
+    pub outputs: Vec<FileSum>,
+    /// How many rows of each batch were in the folder.
+    pub batches: BatchRows,
+    /// Records that this one stands for as well, and that are removed after the exchange: those of compactions of `inputs`.
+    pub replaces: Vec<u64>,
+}
+
+/// Why a folder was exchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Why {
+    /// For fewer files with the same rows.
+    Compact,
+    /// Its rows are older than the table retains them.
+    Retain,
+}
+
+/// Rows by batch; as text `41:120 42:7`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct BatchRows(pub BTreeMap<u64, u64>);
+
+impl BatchRows {
+    /// All rows.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.0.values().sum()
+    }
+}
+
+impl From<BatchRows> for String {
+    fn from(rows: BatchRows) -> Self {
+        let pairs: Vec<String> = rows.0.iter().map(|(batch, rows)| format!("{batch}:{rows}")).collect();
+        pairs.join(" ")
+    }
+}
+
+impl TryFrom<String> for BatchRows {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let pair = |pair: &str| pair.split_once(':').and_then(|(b, r)| Some((b.parse().ok()?, r.parse().ok()?)));
+        let pairs = text.split(' ').filter(|p| !p.is_empty());
+        let rows = pairs.map(|p| pair(p).ok_or_else(|| format!("`{p}` is not `<batch>:<rows>`")));
+        Ok(Self(rows.collect::<Result<_, _>>()?))
+    }
 }

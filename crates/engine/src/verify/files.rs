@@ -33,8 +33,9 @@ pub(super) fn check(
 ) -> Result<Found, EngineError> {
     let mut found = Found::default();
     for commit in records.commits.values() {
-        check_named(commit, commit.batch_id == records.newest, &mut found, verdict);
+        check_named(commit, records, &mut found, verdict);
     }
+    records.compactions.check(records.first(), &mut found, verdict);
     let folders = folders(checkpoint, metadata, records, verdict)?;
     for (location, output) in &folders {
         check_mark(location, metadata, verdict);
@@ -43,12 +44,23 @@ pub(super) fn check(
     Ok(found)
 }
 
-fn check_named(commit: &Commit, newest: bool, found: &mut Found, verdict: &mut Verdict) {
+fn check_named(commit: &Commit, records: &Records, found: &mut Found, verdict: &mut Verdict) {
+    let newest = commit.batch_id == records.newest;
     let mut waits = 0;
     for output in &commit.files {
         for file in &output.files {
             let location = Path::new(&output.location);
             let target = location.join(&file.target);
+            if records.compactions.replaced(&output.location, &file.target, commit.batch_id) {
+                *found.rows.entry((output.output.clone(), commit.batch_id)).or_default() += file.rows;
+                if target.exists() {
+                    let path = target.display();
+                    verdict.problems.push(format!(
+                        "{path} is there, and so are its rows in a compacted file, or they were retired"
+                    ));
+                }
+                continue;
+            }
             let staged = newest && !target.exists() && location.join(&file.staged).exists();
             waits += u64::from(staged);
             let path = if staged { location.join(&file.staged) } else { target };
@@ -154,12 +166,13 @@ fn check_folder(
     found.outputs.insert(output.to_owned());
     let inspection = inspect(location)?;
     let named = named(location, records);
+    let compacted = records.compactions.named(location);
     let query: String = metadata.id.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
     for nested in inspection.nested {
         verdict.problems.push(format!("{} lies in {}, which is another table's", nested.display(), location.display()));
     }
     for file in &inspection.files {
-        if named.contains(file.path.as_str()) {
+        if named.contains(file.path.as_str()) || compacted.contains(&file.path) {
             continue;
         }
         let path = location.join(&file.path);
@@ -193,6 +206,9 @@ fn older(file: &FoundFile, query: &str, records: &Records) -> Result<u64, String
     let batch = match &file.name {
         FileName::Part { batch, query: theirs } if theirs == query => *batch,
         FileName::Part { query: theirs, .. } => return Err(format!("it is of another query, `{theirs}`")),
+        FileName::Compacted { number, .. } => {
+            return Err(format!("it says that it is of compaction {number}, which does not name it"));
+        }
         FileName::OfBatch { batch } => *batch,
         FileName::Foreign => {
             return Err("no pipeline writes a file of this name: somebody else put it there".to_owned());

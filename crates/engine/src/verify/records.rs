@@ -8,6 +8,7 @@ use sluicebox_core::PartitionId;
 use sluicebox_core::durable::{Checksum, FileError};
 
 use super::Verdict;
+use super::compactions::Compactions;
 use crate::EngineError;
 use crate::change;
 use crate::checkpoint::records::{Commit, Offsets};
@@ -23,6 +24,7 @@ pub(super) struct Records {
     pub newest: u64,
     /// Outputs that a refresh of their table has emptied, with the first batch after it.
     pub emptied: BTreeMap<String, u64>,
+    pub compactions: Compactions,
 }
 
 impl Records {
@@ -41,6 +43,7 @@ impl Records {
             }
         }
         records.forget_cleared(checkpoint)?;
+        records.compactions = Compactions::read(checkpoint, verdict)?;
         let there: BTreeSet<u64> = checkpoint.commit_ids()?.into_iter().collect();
         for id in records.kept_from..records.newest {
             if !there.contains(&id) {

@@ -52,6 +52,7 @@ pub use self::describe::{
     StateDescription, TableDescription, WatermarkDescription,
 };
 pub use self::functions::session_state;
+pub use self::table::age_column;
 pub use self::words::duration;
 
 /// Resolves every name and type of `pipeline` and cuts its queries into nodes.

@@ -39,6 +39,7 @@ impl<'p> Binder<'p> {
             }
         }
         mistakes.extend(partition_mistakes(def, &schema));
+        mistakes.extend(retain_mistake(def, &schema));
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -187,6 +188,29 @@ fn find<'s>(schema: &'s Schema, name: &str) -> Option<&'s Field> {
 
 fn partition_names(def: &TableDef, schema: &Schema) -> Vec<String> {
     def.partitioned_by.iter().filter_map(|c| find(schema, &c.value)).map(|f| f.name().clone()).collect()
+}
+
+/// Whether a value of this type says on which day it is.
+fn tells_the_day(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..))
+}
+
+/// Which of the partition columns of `table` tells how old its rows are: the first date or timestamp. From 0.
+#[must_use]
+pub fn age_column(partitioned_by: &[String], schema: &Schema) -> Option<usize> {
+    partitioned_by.iter().position(|name| schema.field_with_name(name).is_ok_and(|f| tells_the_day(f.data_type())))
+}
+
+/// Rows are retained by the day that their folder names: whole folders go, no file is written anew.
+fn retain_mistake(def: &TableDef, schema: &Schema) -> Option<Diagnostic> {
+    let (key, _) = def.properties.iter().find(|(key, _)| key.value == "retain")?;
+    if age_column(&partition_names(def, schema), schema).is_some() {
+        return None;
+    }
+    let message = format!("how old the rows of `{}` are cannot be told by its folders", def.name.value);
+    let help = "partition by a date or timestamp, as in PARTITIONED BY (event_date) AS SELECT ..., CAST(event_time AS DATE) AS \
+                event_date; or leave 'retain' out";
+    Some(Diagnostic::new("retain", key.span, message, "no partition column is a date or timestamp").with_help(help))
 }
 
 fn partition_mistakes(def: &TableDef, schema: &Schema) -> Vec<Diagnostic> {

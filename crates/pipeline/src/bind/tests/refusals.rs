@@ -126,3 +126,14 @@ fn columns_of_a_source() {
     let pipeline = crate::parse("pipeline.sql", &text, &[]).unwrap();
     snapshot("columns_of_a_source", &bind(pipeline, &schemas).unwrap_err().render(false));
 }
+
+#[test]
+fn rows_are_retained_by_a_date_in_the_path() {
+    let wrong = mistakes(&format!(
+        "{SALES}CREATE STREAMING TABLE t PARTITIONED BY (region) TBLPROPERTIES ('retain' = '30 days')
+AS SELECT * FROM STREAM sales;"
+    ));
+    assert!(wrong.contains("cannot be told by its folders") && wrong.contains(":4:64"), "{wrong}");
+    let unpartitioned = "CREATE STREAMING TABLE t TBLPROPERTIES (retain = '30 days') AS SELECT * FROM STREAM sales;";
+    assert!(mistakes(&format!("{SALES}{unpartitioned}")).contains("cannot be told by its folders"));
+}

@@ -1,0 +1,89 @@
+//! `compactions/<n>`: which partition folders were exchanged.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use sluicebox_core::durable::{self, Created};
+use sluicebox_core::fault::What;
+
+use super::records::Compaction;
+use super::{Checkpoint, CheckpointError, taken};
+
+const FOLDER: &str = "compactions";
+
+impl Checkpoint {
+    fn compaction_path(&self, number: u64) -> PathBuf {
+        self.root.join(FOLDER).join(number.to_string())
+    }
+
+    /// The numbers of all compactions of which there is a record, ascending.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn compaction_numbers(&self) -> Result<Vec<u64>, CheckpointError> {
+        let mut numbers = self.ids(What::Compaction, FOLDER)?;
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// `compactions/<n>`.
+    ///
+    /// # Errors
+    /// When it is missing or damaged.
+    pub fn compaction(&self, number: u64) -> Result<Compaction, CheckpointError> {
+        let mut found: Compaction = self.required(What::Compaction, &format!("{FOLDER}/{number}"))?;
+        self.of_its_name(FOLDER, number, found.number)?;
+        found.location = self.location_of(&found.location);
+        found.staging = self.location_of(&found.staging);
+        Ok(found)
+    }
+
+    /// Makes the record durable, before anything of the exchange is done.
+    ///
+    /// # Errors
+    /// When another run has made one of this number: this one has been taken over.
+    pub fn write_compaction(&self, compaction: &Compaction) -> Result<(), CheckpointError> {
+        let path = self.compaction_path(compaction.number);
+        let mut stored = compaction.clone();
+        stored.location = self.name_of(&stored.location);
+        stored.staging = self.name_of(&stored.staging);
+        match self.create_fenced(What::Compaction, &path, &stored, compaction.epoch)? {
+            Created::New => Ok(()),
+            Created::Exists => Err(taken(path, compaction.epoch, self.compaction(compaction.number)?.epoch)),
+        }
+    }
+
+    /// Removes records, durably: of exchanges that did not happen, or for which another record stands.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn forget_compactions(&self, numbers: &[u64]) -> Result<(), CheckpointError> {
+        for number in numbers {
+            durable::remove(What::Compaction, &self.compaction_path(*number))?;
+        }
+        if !numbers.is_empty() {
+            durable::sync_dir(What::Compaction, &self.root.join(FOLDER))?;
+        }
+        Ok(())
+    }
+
+    /// The partition folders, as (location, folder), that hold none of the files any more that batch `id` put there, `id`
+    /// being the newest that is committed. The newest compaction must have been settled.
+    ///
+    /// # Errors
+    /// When a record cannot be read.
+    pub fn replaced_of_newest(&self, id: u64) -> Result<BTreeSet<(String, String)>, CheckpointError> {
+        let mut replaced = BTreeSet::new();
+        for number in self.compaction_numbers()?.into_iter().rev() {
+            let compaction = self.compaction(number)?;
+            // An earlier one cannot have met a file of the batch.
+            if compaction.after < id {
+                break;
+            }
+            if compaction.batches.0.contains_key(&id) {
+                replaced.insert((compaction.location, compaction.folder));
+            }
+        }
+        Ok(replaced)
+    }
+}

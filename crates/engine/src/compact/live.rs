@@ -1,0 +1,258 @@
+//! What is due while a run goes on: rewritten beside the batches, exchanged between two of them.
+//!
+//! A task looks at the folders and writes one anew; it touches nothing that readers or batches see. When it is done and no
+//! batch is under way, the folder is exchanged, if nothing was written to it since the task looked: a list, a small record and
+//! a few syncs. A folder into which something came is left, and looked at again later.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sluicebox_lake::compact::{self, Folder};
+use sluicebox_lake::{LakeError, ParquetTable, TableFormat};
+use tokio::task::JoinHandle;
+
+use super::decide::{Policy, due};
+use super::work::{Ready, Table};
+use crate::EngineError;
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::records::Why;
+use crate::engine::Engine;
+
+/// The longest time between two looks at the folders.
+const LOOK: Duration = Duration::from_secs(60);
+/// How long the files of a folder that was exchanged stay, for readers that have opened it just before.
+const LINGER: Duration = Duration::from_secs(10);
+/// The same at the end of a run that ends by itself.
+const LINGER_AT_END: Duration = Duration::from_secs(1);
+/// How many small files of a partition are worth it.
+const LEAST: usize = 4;
+
+/// The compactions of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    /// The tables that want it, by name.
+    tables: BTreeMap<String, (Arc<ParquetTable>, Policy)>,
+    task: Option<JoinHandle<Result<Found, EngineError>>>,
+    /// Turns true when the task is to end.
+    stop: Arc<AtomicBool>,
+    looked: Option<Duration>,
+    /// Old folders, and when they were exchanged.
+    old: Vec<(Duration, PathBuf)>,
+    /// Tables whose folders can be exchanged.
+    tried: BTreeSet<String>,
+    /// Folders that cannot be rewritten.
+    left: BTreeSet<(String, String)>,
+}
+
+/// What a task found.
+#[derive(Debug)]
+enum Found {
+    Nothing,
+    Ready(String, Box<Ready>),
+    /// The folder, or all of the table, stays as it is in this run.
+    Left(String, Option<String>, LakeError),
+}
+
+/// What a task works on.
+struct Task {
+    checkpoint: Checkpoint,
+    tables: BTreeMap<String, (Arc<ParquetTable>, Policy)>,
+    tried: BTreeSet<String>,
+    left: BTreeSet<(String, String)>,
+    query_id: String,
+    epoch: u64,
+    now: i64,
+    stop: Arc<AtomicBool>,
+    old: Vec<PathBuf>,
+}
+
+impl Live {
+    /// That of a run that writes `tables`.
+    pub fn new(tables: &BTreeMap<String, Arc<ParquetTable>>, policies: &BTreeMap<String, Policy>) -> Self {
+        let wanted = |name: &String| policies.get(name).copied().filter(|p| p.auto || p.retain.is_some());
+        let tables = tables.iter().filter(|(_, table)| table.partition_columns().len() > 0);
+        let tables = tables.filter_map(|(name, table)| Some((name.clone(), (Arc::clone(table), wanted(name)?))));
+        Self { tables: tables.collect(), ..Self::default() }
+    }
+
+    /// How often the folders are looked at.
+    fn interval(&self) -> Duration {
+        let after = |policy: &Policy| Duration::from_micros(u64::try_from(policy.after_micros).unwrap_or(0));
+        self.tables.values().map(|(_, policy)| if policy.auto { after(policy) } else { LOOK }).fold(LOOK, Duration::min)
+    }
+
+    /// The old folders that no reader can have opened before they were exchanged.
+    fn over(&mut self, now: Duration, linger: Duration) -> Vec<PathBuf> {
+        let (over, young) = std::mem::take(&mut self.old).into_iter().partition(|(since, _)| now >= *since + linger);
+        self.old = young;
+        over.into_iter().map(|(_, folder): (Duration, PathBuf)| folder).collect()
+    }
+}
+
+impl Engine {
+    /// Between two batches: exchanges what is ready, and lets a task look for more.
+    pub(crate) async fn compact_between(&mut self) -> Result<(), EngineError> {
+        if self.compaction.tables.is_empty() || !self.may_compact() {
+            return Ok(());
+        }
+        if self.compaction.task.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.compact_finish().await?;
+        }
+        let now = self.config.clock.monotonic();
+        let interval = self.compaction.interval();
+        let due = self.compaction.looked.is_none_or(|looked| now.saturating_sub(looked) >= interval);
+        if due && self.compaction.task.is_none() {
+            self.compact_start(LINGER);
+        }
+        Ok(())
+    }
+
+    /// At the end of a run. One that was stopped leaves what is not ready; one that ends by itself does all that is due, and
+    /// waits for readers of the old files.
+    pub(crate) async fn compact_at_end(&mut self, stopped: bool) -> Result<(), EngineError> {
+        if self.compaction.tables.is_empty() {
+            return Ok(());
+        }
+        self.compaction.stop.store(stopped, Ordering::Relaxed);
+        let mut again = !stopped && self.available_now() && self.may_compact();
+        while again || self.compaction.task.is_some() {
+            if self.compaction.task.is_none() {
+                self.compact_start(LINGER);
+            }
+            again &= self.compact_finish().await?;
+        }
+        let linger = if stopped { LINGER } else { LINGER_AT_END };
+        if !stopped && !self.compaction.old.is_empty() {
+            tokio::time::sleep(linger).await;
+        }
+        let now = self.config.clock.monotonic();
+        // What stays is removed by the next start.
+        for folder in self.compaction.over(now, linger) {
+            compact::remove(&folder)?;
+        }
+        for (table, _) in self.compaction.tables.values() {
+            compact::Staging::of(table.location(), &self.metadata.id, self.lock.epoch.epoch)?.tidy();
+        }
+        Ok(())
+    }
+
+    /// Whether all that the newest commit names is published and of the pipeline that runs.
+    fn may_compact(&self) -> bool {
+        let settled =
+            |c: &crate::checkpoint::records::Commit| c.pipeline == self.adopted.number && c.pending.is_empty();
+        self.is_live() && self.last.as_ref().is_some_and(settled)
+    }
+
+    fn compact_start(&mut self, linger: Duration) {
+        let (clock, live) = (&self.config.clock, &mut self.compaction);
+        live.looked = Some(clock.monotonic());
+        let task = Task {
+            checkpoint: self.config.checkpoint.clone(),
+            old: live.over(clock.monotonic(), linger),
+            tables: live.tables.clone(),
+            tried: live.tried.clone(),
+            left: live.left.clone(),
+            query_id: self.metadata.id.clone(),
+            epoch: self.lock.epoch.epoch,
+            now: clock.now_micros(),
+            stop: Arc::clone(&live.stop),
+        };
+        live.task = Some(tokio::task::spawn_blocking(move || task.run()));
+    }
+
+    /// Waits for the task and does what it made ready; false when there is nothing more to do.
+    async fn compact_finish(&mut self) -> Result<bool, EngineError> {
+        let Some(task) = self.compaction.task.take() else { return Ok(false) };
+        let found = task.await??;
+        let Some(newest) = &self.last else { return Ok(false) };
+        match found {
+            Found::Nothing => Ok(false),
+            Found::Left(table, folder, error) => {
+                tracing::warn!("{error}");
+                match folder {
+                    Some(folder) => drop(self.compaction.left.insert((table, folder))),
+                    None => drop(self.compaction.tables.remove(&table)),
+                }
+                Ok(true)
+            }
+            Found::Ready(name, ready) => {
+                let Some((table, policy)) = self.compaction.tables.get(&name) else { return Ok(false) };
+                let of = Table {
+                    checkpoint: &self.config.checkpoint,
+                    table,
+                    name: &name,
+                    query_id: &self.metadata.id,
+                    epoch: self.lock.epoch.epoch,
+                    target_bytes: policy.target_bytes,
+                };
+                if let Some(done) = of.exchange(*ready, newest, self.config.clock.now_micros())? {
+                    let (files, into) = (done.record.inputs.len(), done.record.outputs.len());
+                    tracing::info!(table = name, folder = done.record.folder, files, into, "a partition was exchanged");
+                    self.compaction.old.push((self.config.clock.monotonic(), done.old));
+                }
+                self.compaction.tried.insert(name);
+                // There may be more.
+                self.compaction.looked = None;
+                Ok(true)
+            }
+        }
+    }
+}
+
+impl Task {
+    /// Removes what is over, then rewrites the first folder that is due.
+    fn run(self) -> Result<Found, EngineError> {
+        for folder in &self.old {
+            compact::remove(folder)?;
+        }
+        for (name, (table, policy)) in &self.tables {
+            for folder in compact::folders(table.location(), table.partition_columns().len(), &self.query_id)? {
+                if self.stop.load(Ordering::Relaxed) {
+                    return Ok(Found::Nothing);
+                }
+                let left = self.left.contains(&(name.clone(), folder.path.clone()));
+                let why = due(&folder, policy, self.now, policy.after_micros, LEAST).ok();
+                let Some(why) = why.filter(|why| !left && (policy.auto || *why == Why::Retain)) else { continue };
+                if let Some(found) = self.rewrite(name, table, policy, &folder, why)? {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(Found::Nothing)
+    }
+
+    fn rewrite(
+        &self,
+        name: &str,
+        table: &ParquetTable,
+        policy: &Policy,
+        folder: &Folder,
+        why: Why,
+    ) -> Result<Option<Found>, EngineError> {
+        let of = Table {
+            checkpoint: &self.checkpoint,
+            table,
+            name,
+            query_id: &self.query_id,
+            epoch: self.epoch,
+            target_bytes: policy.target_bytes,
+        };
+        let left = |folder: Option<String>, error| Ok(Some(Found::Left(name.to_owned(), folder, error)));
+        if !self.tried.contains(name) {
+            match compact::try_exchange(table.location(), &of.staging()?) {
+                Err(error @ LakeError::CannotExchange { .. }) => return left(None, error),
+                tried => tried?,
+            }
+        }
+        let number = self.checkpoint.compaction_numbers()?.last().copied().unwrap_or(0) + 1;
+        let go_on = || !self.stop.load(Ordering::Relaxed);
+        match of.prepare(folder, number, why, &of.committed()?, &go_on) {
+            Ok(ready) => Ok(ready.map(|ready| Found::Ready(name.to_owned(), Box::new(ready)))),
+            Err(EngineError::Lake(error @ LakeError::DamagedInput { .. })) => left(Some(folder.path.clone()), error),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! A start finishes with the newest compaction.
+
+use std::path::Path;
+
+use sluicebox_core::durable;
+use sluicebox_core::fault::What;
+use sluicebox_lake::compact::{self, Staging};
+
+use super::decide::{Settled, settled};
+use crate::EngineError;
+use crate::checkpoint::Checkpoint;
+use crate::outputs::Outputs;
+
+/// Finds out whether the newest compaction was done, and removes its record if it was not; then removes what earlier runs
+/// left beside the tables. No earlier run exchanges anything after this.
+pub(crate) fn settle(
+    checkpoint: &Checkpoint,
+    outputs: &Outputs,
+    query_id: &str,
+    epoch: u64,
+) -> Result<(), EngineError> {
+    if let Some(number) = checkpoint.compaction_numbers()?.last().copied() {
+        let record = checkpoint.compaction(number)?;
+        let partition = Path::new(&record.location).join(&record.folder);
+        let taken = compact::take(Path::new(&record.staging), number, epoch, &partition)?;
+        match settled(&record, &compact::names_in(&partition)?) {
+            Settled::Done => {
+                checkpoint.forget_compactions(&record.replaces)?;
+                if record.outputs.is_empty() {
+                    remove_if_empty(&partition);
+                }
+            }
+            Settled::NotDone => checkpoint.forget_compactions(&[number])?,
+        }
+        if let Some(folder) = taken {
+            compact::remove(&folder)?;
+        }
+    }
+    for table in outputs.tables().values() {
+        Staging::of(sluicebox_lake::TableFormat::location(table.as_ref()), query_id, epoch)?.sweep()?;
+    }
+    Ok(())
+}
+
+/// Removes the folder of a partition that was retired. Later rows may be in it, which make it again.
+pub(super) fn remove_if_empty(partition: &Path) {
+    if let Err(error) = durable::remove_dir(What::Swap, partition) {
+        tracing::debug!(folder = %partition.display(), %error, "a partition's folder stays");
+    }
+}
