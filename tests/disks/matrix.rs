@@ -182,8 +182,7 @@ fn walk(scene: &Scene, wanted: impl Fn(&Path) -> bool, samples: usize) -> usize 
 
 #[test]
 fn a_damaged_file_of_the_checkpoint_stops_the_run_by_name_or_does_no_harm() {
-    // More than a hundred batches, so that there is a snapshot of the state and the purge has been; and so little memory
-    // that there are segments.
+    // More than a hundred batches, so that the purge has been; and so little memory that there are segments of state.
     let scene = Scene::new(1_060, 40, 10, &["--set", "memory.limit=20 KiB"]);
     let kinds = by_kind(&scene, |p| p.starts_with(CHECKPOINT));
     let names: BTreeSet<&str> = kinds.keys().map(|k| k.name).collect();
@@ -192,8 +191,8 @@ fn a_damaged_file_of_the_checkpoint_stops_the_run_by_name_or_does_no_harm() {
         ["commit", "epoch", "lock", "metadata", "pipeline", "plan", "reader", "start", "state", "state segment"]
     );
     let of = |end: &str| scene.files().keys().filter(|p| p.to_string_lossy().ends_with(end)).count();
-    let (snapshots, segments) = (of(".snapshot.arrow"), of(".segment"));
-    assert!(snapshots >= 1 && segments >= 3, "{snapshots} snapshots, {segments} segments");
+    let (deltas, segments) = (of(".delta.arrow"), of(".segment"));
+    assert!(deltas >= 3 && segments >= 3, "{deltas} deltas, {segments} segments");
     println!("{} damages", walk(&scene, |p| p.starts_with(CHECKPOINT), 2));
 }
 

@@ -227,9 +227,9 @@ pub(super) fn check_state(
         }
     }
     if unnamed > 0 {
-        verdict
-            .notes
-            .push(format!("{unnamed} state files that no commit names: of killed runs, or of batches long ago"));
+        verdict.notes.push(format!(
+            "{unnamed} state files that no commit names: of killed runs, of batches long ago, or folded at once"
+        ));
     }
     Ok(())
 }
