@@ -29,14 +29,15 @@ def page(title, parts, height=HEIGHT):
 
 def lines(title, labels, series, unit):
     """Lines over equally spaced labels; `series` is a list of (name, values)."""
-    top = max(v for _, values in series for v in values if v is not None) * 1.15
+    most = max(v for _, values in series for v in values if v is not None)
+    step = next(s for s in (n * 10.0**e for e in range(-3, 9) for n in (1, 2, 5)) if s * 5 >= most)
+    top = step * 5
     x = lambda i: LEFT + (WIDTH - LEFT - RIGHT) * (i + 0.5) / len(labels)
     y = lambda v: HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * v / top
     parts = []
-    for step in range(5):
-        value = top * step / 4
+    for value in (step * n for n in range(6)):
         parts.append(f'<path d="M{LEFT} {y(value):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
-        parts.append(text(LEFT - 6, y(value) + 4, f"{value:.3g}", "end"))
+        parts.append(text(LEFT - 6, y(value) + 4, f"{value:,g}", "end"))
     parts += [text(x(i), HEIGHT - BOTTOM + 16, label) for i, label in enumerate(labels)]
     parts.append(text(LEFT - 6, TOP - 4, unit, "start"))
     for n, (name, values) in enumerate(series):

@@ -40,11 +40,11 @@ CORES = sorted(os.sched_getaffinity(0))[:2]
 class Process:
     """A running program with its processor time and the most memory that it and its children had resident."""
 
-    def __init__(self, command, folder, stdin=None):
+    def __init__(self, command, folder):
         cores = ",".join(map(str, CORES))
         self.started = time.time()
         self.child = subprocess.Popen(
-            ["taskset", "-c", cores, *command], cwd=folder, stdin=stdin, stdout=subprocess.PIPE, text=True
+            ["taskset", "-c", cores, *command], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
         self.peak = 0
         self.watcher = threading.Thread(target=self.watch, daemon=True)
@@ -112,7 +112,7 @@ def spark(topic, folder, *options):
     for key, value in conf.items():
         command += ["--conf", f"{key}={value}"]
     command += [HERE / "sales.py", "--brokers", BROKERS, "--topic", topic, "--schema", path, "--schema-id", schema_id]
-    return Process([str(c) for c in [*command, "--folder", folder, *options]], folder, stdin=subprocess.PIPE)
+    return Process([str(c) for c in [*command, "--folder", folder, *options]], folder)
 
 
 def sluicebox(topic, folder, trigger):
@@ -121,6 +121,11 @@ def sluicebox(topic, folder, trigger):
     Path(folder, "sales.sql").write_text(sql)
     command = [args.binary, "run", "sales.sql", "--trigger", trigger, "--progress", "json"]
     return Process([*command, "--set", f"sales_events.subscribe={topic}"], folder)
+
+
+def settled(batches):
+    """Without the first fifth, the warming up."""
+    return batches[len(batches) // 5 :]
 
 
 def percentile(values, percent):
@@ -206,16 +211,16 @@ def latency():
             produce(topic, "--rate", args.rate, "--events", args.rate * (WARM_UP + args.latency_seconds))
             time.sleep(3)
             if name == "Spark":
-                run.child.stdin.close()
+                Path(folder, "stop").touch()
                 batches = json.loads(run.child.stdout.read().splitlines()[-1])["batches"]
-                lengths = {query: [ms for rows, ms in list(b)[5:] if rows > 0] for query, b in batches.items()}
+                lengths = {query: settled([ms for rows, ms in b if rows > 0]) for query, b in batches.items()}
                 worst = max(lengths, key=lambda query: percentile(lengths[query], 50))
                 batch = lengths[worst]
             else:
                 run.child.terminate()
                 reader.join()
                 progress = [json.loads(line) for line in lines]
-                batch = [p["batchDuration"] for p in progress if p["numInputRows"] > 0][5:]
+                batch = settled([p["batchDuration"] for p in progress if p["numInputRows"] > 0])
             run.end()
             took[name] = (batch, visible(folder))
     print(f"\n{args.rate} events/s for {args.latency_seconds} s, milliseconds")
@@ -228,6 +233,7 @@ def latency():
     print("ratio, Spark's slowest query by the batch of sluicebox: {:.1f}, {:.1f}; silver: {:.1f}, {:.1f}".format(*ratios))
 
 
-throughput()
+if args.events > 0:
+    throughput()
 if args.latency_seconds > 0:
     latency()

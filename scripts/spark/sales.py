@@ -1,14 +1,14 @@
 """The sales pipeline as Spark users write it: three queries over one topic, for bronze, silver and gold.
 
 Run by spark-submit; scripts/spark/compare.py says with what. Prints `ready` when all queries run, and at the end a JSON line:
-the seconds in which they ran, and the progress of every batch. Stops when its standard input ends, or, with
+the seconds in which they ran, and the progress of every batch. Stops when there is a file `stop` in its folder, or, with
 `--available-now`, when all that was there is done.
 """
 
 import argparse
 import json
-import sys
 import time
+from pathlib import Path
 
 from pyspark.sql import SparkSession, functions as F
 from pyspark.sql.avro.functions import from_avro
@@ -88,7 +88,9 @@ if args.available_now:
     for query in queries:
         query.awaitTermination()
 else:
-    sys.stdin.read()
+    # spark-submit does not hand on standard input.
+    while not Path(args.folder, "stop").exists():
+        time.sleep(0.2)
 look()
 seconds = time.time() - started
 for query in queries:
