@@ -120,7 +120,7 @@ mod tests {
             let error = cache.get(SchemaKey::Id(7)).unwrap_err().to_string();
             assert!(error.contains("id-7.json") && error.contains("remove the file"), "{error}");
         }
-        std::fs::write(&path, "v2 of tomorrow\n{}\n").unwrap();
+        std::fs::write(&path, "v9 of tomorrow\n{}\n").unwrap();
         let error = cache.get(SchemaKey::Id(7)).unwrap_err().to_string();
         assert!(error.contains("id-7.json") && error.contains("newer Sluicebox"), "{error}");
     }
