@@ -81,10 +81,11 @@ def main():
             if not over or code != 0 or run.poll() is not None:
                 run.kill()
                 raise SystemExit(f"the run or its producer ended with {code}; the log: {log}")
-            run.send_signal(signal.SIGINT)
-            # It may have been started a moment ago, and not listen to signals yet.
-            if run.wait(60) not in (0, -signal.SIGINT):
-                raise SystemExit(f"after Ctrl-C it ended with {run.returncode}; the log: {log}")
+            # It may have been started a moment ago, and not listen to signals yet. A SIGINT would then be lost where a shell
+            # that runs this in the background has it ignored.
+            run.send_signal(signal.SIGTERM)
+            if run.wait(60) not in (0, -signal.SIGTERM):
+                raise SystemExit(f"after SIGTERM it ended with {run.returncode}; the log: {log}")
             break
         # Whatever was not read yet, and the windows that it closes.
         common.run(options.binary, PIPELINE, base, common.settings(topic))
