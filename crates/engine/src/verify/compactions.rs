@@ -1,6 +1,6 @@
 //! Partitions that were compacted or retired: which files stand for which rows since.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use sluicebox_lake::compact::names_in;
@@ -61,8 +61,9 @@ impl Compactions {
         here.flat_map(|r| r.outputs.iter().map(|file| format!("{}/{}", r.folder, file.name))).collect()
     }
 
-    /// Compares the compacted files, and counts the rows of batches that have no record of their own any more.
-    pub fn check(&self, first_commit: u64, found: &mut Found, verdict: &mut Verdict) {
+    /// Compares the compacted files, and counts the rows of batches that have no record of their own any more, which
+    /// `has_record` says.
+    pub fn check(&self, has_record: impl Fn(u64) -> bool, found: &mut Found, verdict: &mut Verdict) {
         for record in &self.records {
             let of = format!("compaction {} of {}", record.number, record.output);
             for file in &record.outputs {
@@ -82,10 +83,8 @@ impl Compactions {
                 Why::Compact => {}
                 Why::Retain => verdict.retired += rows,
             }
-            let older: BTreeMap<u64, u64> =
-                record.batches.0.iter().filter(|(b, _)| **b < first_commit).map(|(b, r)| (*b, *r)).collect();
-            for (batch, rows) in older {
-                *found.rows.entry((record.output.clone(), batch)).or_default() += rows;
+            for (batch, rows) in record.batches.0.iter().filter(|(batch, _)| !has_record(**batch)) {
+                *found.rows.entry((record.output.clone(), *batch)).or_default() += rows;
             }
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn check(
     for commit in records.commits.values() {
         check_named(commit, records, &mut found, verdict);
     }
-    records.compactions.check(records.first(), &mut found, verdict);
+    records.compactions.check(|batch| records.has(batch), &mut found, verdict);
     let folders = folders(checkpoint, metadata, records, verdict)?;
     for (location, output) in &folders {
         check_mark(location, metadata, verdict);
@@ -217,8 +217,7 @@ fn older(file: &FoundFile, query: &str, records: &Records) -> Result<u64, String
     if batch > records.newest {
         return Err(format!("it is of batch {batch}, and the newest committed is {}", records.newest));
     }
-    // Of the records before those that are kept, a purge that was cut off may have left some between others that are gone.
-    if batch >= records.kept_from || records.commits.contains_key(&batch) {
+    if records.has(batch) {
         return Err(format!("it says that it is of batch {batch}, whose commit does not name it"));
     }
     Ok(batch)

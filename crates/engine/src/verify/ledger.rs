@@ -23,14 +23,14 @@ pub(super) fn check(checkpoint: &Checkpoint, newest: &Commit, records: &Records,
     for batch in 0..=newest.batch_id {
         let Some(path) = paths.get(&batch) else {
             // Of a batch with records the commit names a report, and that it is gone has been said.
-            missing.extend((batch < records.first()).then_some(batch));
+            missing.extend((!records.has(batch)).then_some(batch));
             whole = false;
             ends.clear();
             continue;
         };
         let Some(report) = read(path, verdict) else { continue };
         verdict.reports += 1;
-        verdict.older_batches += u64::from(batch < records.first());
+        verdict.older_batches += u64::from(!records.has(batch));
         if report.batch_id != batch {
             verdict.problems.push(format!("{} is the report of batch {}", path.display(), report.batch_id));
             continue;

@@ -76,6 +76,12 @@ impl Records {
         Ok(())
     }
 
+    /// Whether there is, or must be, a record of `batch`. Of those before the ones that are kept, a purge that was cut off
+    /// may have left some between others that are gone.
+    pub fn has(&self, batch: u64) -> bool {
+        batch >= self.kept_from || self.commits.contains_key(&batch)
+    }
+
     /// The first batch that has a commit.
     pub fn first(&self) -> u64 {
         self.commits.keys().next().copied().unwrap_or(self.newest)
