@@ -3,13 +3,12 @@
 //! What to do for a file is decided by [`decide`] from what was seen of it; the rest of this module sees and does.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sluicebox_core::durable::{self, FileError};
 use sluicebox_core::fault::What;
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{LakeError, Result};
 use crate::layout;
@@ -212,24 +211,10 @@ fn see(path: &Path, file: &StagedFile, check: Check) -> Result<Seen, FileError> 
     if check == Check::Size || bytes != file.bytes || !metadata.is_file() {
         return Ok(Seen::File { bytes, checksum: None });
     }
-    match durable::reading(What::Publish, path, || checksum(path)) {
-        Ok(checksum) => Ok(Seen::File { bytes, checksum: Some(checksum) }),
+    match durable::reading(What::Publish, path, || durable::checksum_of(path)) {
+        Ok((_, checksum)) => Ok(Seen::File { bytes, checksum: Some(checksum) }),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Seen::Absent),
         Err(e) => Err(FileError::new("read", path, e)),
-    }
-}
-
-/// [`sluicebox_core::durable::checksum`] of a file's content, without holding it in memory.
-pub(crate) fn checksum(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hash = Box::new(Xxh3::new());
-    let mut buffer = vec![0; 128 * 1024];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(format!("{:016x}", hash.digest()));
-        }
-        hash.update(buffer.get(..read).unwrap_or_default());
     }
 }
 

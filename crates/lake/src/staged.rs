@@ -6,9 +6,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sluicebox_core::durable::{self, DurableFile, FileError};
+use sluicebox_core::durable::{self, Checksum, DurableFile, FileError};
 use sluicebox_core::fault::What;
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{LakeError, Result};
 use crate::layout;
@@ -130,7 +129,7 @@ pub(crate) struct HashedFile {
 
 impl HashedFile {
     pub(crate) fn new(file: DurableFile, path: &Path) -> Self {
-        let hashing = Hashing { file, hash: Box::new(Xxh3::new()), bytes: 0 };
+        let hashing = Hashing { file, hash: Box::default(), bytes: 0 };
         Self { file: BufWriter::with_capacity(BUFFER_BYTES, hashing), path: path.to_owned() }
     }
 
@@ -138,7 +137,7 @@ impl HashedFile {
     pub(crate) fn finish(self) -> Result<(u64, String), FileError> {
         let hashing = self.file.into_inner().map_err(|e| FileError::new("write", &self.path, e.into_error()))?;
         hashing.file.sync()?;
-        Ok((hashing.bytes, format!("{:016x}", hashing.hash.digest())))
+        Ok((hashing.bytes, hashing.hash.text()))
     }
 }
 
@@ -154,7 +153,7 @@ impl Write for HashedFile {
 
 struct Hashing {
     file: DurableFile,
-    hash: Box<Xxh3>,
+    hash: Box<Checksum>,
     bytes: u64,
 }
 

@@ -11,7 +11,8 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -101,6 +102,26 @@ impl Checksum {
     #[must_use]
     pub fn text(&self) -> String {
         format!("{:016x}", self.0.digest())
+    }
+}
+
+/// The length of the file `path`, and the [`checksum`] of its content, without holding it in memory.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn checksum_of(path: &Path) -> io::Result<(u64, String)> {
+    let mut file = File::open(path)?;
+    let (mut bytes, mut checksum, mut piece) = (0, Checksum::default(), vec![0; 1 << 18]);
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok((bytes, checksum.text())),
+            Ok(read) => {
+                bytes += read as u64;
+                checksum.update(piece.get(..read).unwrap_or_default());
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
     }
 }
 

@@ -1,11 +1,10 @@
 //! Plans and commits against each other, from batch to batch; and the state files that they name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
 use std::path::Path;
 
 use sluicebox_core::PartitionId;
-use sluicebox_core::durable::{Checksum, FileError};
+use sluicebox_core::durable::{FileError, checksum_of};
 
 use super::Verdict;
 use super::compactions::Compactions;
@@ -255,7 +254,7 @@ fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>, EngineError> {
 
 /// How a file differs from what a commit says of it.
 pub(super) fn differs(path: &Path, bytes: u64, expected: &str) -> Option<String> {
-    match read_through(path) {
+    match checksum_of(path) {
         Err(e) => Some(format!("{}: {e}", path.display())),
         Ok((found, _)) if found != bytes => {
             Some(format!("{} has {found} bytes, {bytes} were committed", path.display()))
@@ -264,22 +263,5 @@ pub(super) fn differs(path: &Path, bytes: u64, expected: &str) -> Option<String>
             Some(format!("{} has another content than was committed", path.display()))
         }
         Ok(_) => None,
-    }
-}
-
-/// Length and checksum of a file, which may be larger than memory.
-fn read_through(path: &Path) -> io::Result<(u64, String)> {
-    let mut file = std::fs::File::open(path)?;
-    let (mut bytes, mut checksum, mut piece) = (0, Checksum::default(), vec![0; 1 << 18]);
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => return Ok((bytes, checksum.text())),
-            Ok(read) => {
-                bytes += read as u64;
-                checksum.update(&piece[..read]);
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
     }
 }

@@ -17,7 +17,6 @@ use super::plan::Piece;
 use crate::ParquetTable;
 use crate::error::{LakeError, Result};
 use crate::gather::CHUNK_ROWS;
-use crate::publish::checksum;
 use crate::staged::HashedFile;
 
 /// What a file is, in one line of text: `<name> <rows> <bytes> <checksum>`.
@@ -78,7 +77,8 @@ impl Input {
     pub fn sum(&mut self, folder: &Path) -> Result<()> {
         let path = folder.join(&self.file.name);
         let damaged = |e| LakeError::DamagedInput { path: path.clone(), why: format!("it cannot be read: {e}") };
-        self.file.checksum = durable::reading(What::Swap, &path, || checksum(&path)).map_err(damaged)?;
+        (_, self.file.checksum) =
+            durable::reading(What::Swap, &path, || durable::checksum_of(&path)).map_err(damaged)?;
         Ok(())
     }
 
