@@ -25,7 +25,7 @@ pub struct Contents {
 /// When a folder cannot be listed.
 pub fn contents(location: &Path) -> Result<Contents> {
     let mut seen = Contents::default();
-    walk(location, None, &mut seen)?;
+    each_file(location, &|_| false, &mut |path| seen.add(path))?;
     Ok(seen)
 }
 
@@ -36,29 +36,38 @@ pub fn contents(location: &Path) -> Result<Contents> {
 /// When a folder cannot be listed.
 pub fn contents_after(location: &Path, committed: Option<u64>) -> Result<Contents> {
     let mut seen = Contents::default();
-    walk(location, committed, &mut seen)?;
+    let is_over = |name: &str| {
+        committed.is_some_and(|newest| layout::batch_folder(name).is_some_and(|batch| batch <= newest))
+    };
+    each_file(location, &is_over, &mut |path| seen.add(path))?;
     Ok(seen)
 }
 
-fn walk(folder: &Path, committed: Option<u64>, seen: &mut Contents) -> Result<()> {
+impl Contents {
+    fn add(&mut self, path: PathBuf) {
+        match layout::batch_of(&path) {
+            None => self.foreign.push(path),
+            Some(batch) if self.newest.as_ref().is_none_or(|(newest, _)| batch > *newest) => {
+                self.newest = Some((batch, path));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Gives `see` every file below `folder` that readers would see, but for those that are in, or are, an entry whose name is
+/// one to `skip`. Links to folders count as files.
+pub(crate) fn each_file(folder: &Path, skip: &dyn Fn(&str) -> bool, see: &mut dyn FnMut(PathBuf)) -> Result<()> {
     for entry in durable::list(What::Owner, folder)? {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let batch = layout::batch_folder(&name);
-        if layout::is_hidden(&name) || committed.is_some_and(|newest| batch.is_some_and(|batch| batch <= newest)) {
+        if layout::is_hidden(&name) || skip(&name) {
             continue;
         }
-        let path = entry.path();
         if is_folder(&entry)? {
-            walk(&path, committed, seen)?;
-            continue;
-        }
-        match layout::batch_of(&path) {
-            None => seen.foreign.push(path),
-            Some(batch) if seen.newest.as_ref().is_none_or(|(newest, _)| batch > *newest) => {
-                seen.newest = Some((batch, path));
-            }
-            Some(_) => {}
+            each_file(&entry.path(), skip, see)?;
+        } else {
+            see(entry.path());
         }
     }
     Ok(())

@@ -10,11 +10,10 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
-use sluicebox_core::durable::{self, FileError};
-use sluicebox_core::fault::What;
+use sluicebox_core::durable::FileError;
 
+use crate::contents::each_file;
 use crate::error::{LakeError, Result};
-use crate::folder::is_folder;
 use crate::layout;
 
 /// The published Parquet files below `location`, in the order of their paths. Staged files, reports, and files that no run
@@ -24,24 +23,13 @@ use crate::layout;
 /// When a folder cannot be listed.
 pub fn published(location: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    walk(location, &mut found)?;
-    found.sort();
-    Ok(found)
-}
-
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in durable::list(What::Owner, folder)? {
-        if layout::is_hidden(&entry.file_name().to_string_lossy()) {
-            continue;
-        }
-        let path = entry.path();
-        if is_folder(&entry)? {
-            walk(&path, found)?;
-        } else if path.extension().is_some_and(|e| e == "parquet") && layout::batch_of(&path).is_some() {
+    each_file(location, &|_| false, &mut |path| {
+        if path.extension().is_some_and(|e| e == "parquet") && layout::batch_of(&path).is_some() {
             found.push(path);
         }
-    }
-    Ok(())
+    })?;
+    found.sort();
+    Ok(found)
 }
 
 /// The columns of `schema` of all rows of `file`, in the file's order: from the file, or, for partition columns, from the
