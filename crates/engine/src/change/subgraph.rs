@@ -65,14 +65,19 @@ pub fn part(graph: &Graph, tables: &BTreeSet<String>, number: u64) -> Graph {
     for source in &mut graph.pipeline.sources {
         rename(&mut source.name.value);
     }
-    for table in &mut graph.tables {
-        table.clauses.iter_mut().for_each(&mut rename);
+    rename_in(&mut graph.tables, &mut rename);
+    graph
+}
+
+/// Gives the clauses and operators of `tables`, and what refers to them, the names that `rename` says.
+fn rename_in(tables: &mut [Table], rename: &mut impl FnMut(&mut String)) {
+    for table in tables {
+        table.clauses.iter_mut().for_each(&mut *rename);
         for flow in &mut table.flows {
-            ids(&mut flow.node, &mut rename);
-            references(&mut flow.node, &mut rename);
+            ids(&mut flow.node, rename);
+            references(&mut flow.node, rename);
         }
     }
-    graph
 }
 
 /// As [`part`], with the rows of the tables above `tables` read back from their files: those tables are in
@@ -105,13 +110,7 @@ pub fn part_from_files(graph: &Graph, tables: &BTreeSet<String>, number: u64) ->
             name.insert_str(0, &prefix);
         }
     };
-    for table in &mut part.tables {
-        table.clauses.iter_mut().for_each(&mut rename);
-        for flow in &mut table.flows {
-            ids(&mut flow.node, &mut rename);
-            references(&mut flow.node, &mut rename);
-        }
-    }
+    rename_in(&mut part.tables, &mut rename);
     part
 }
 

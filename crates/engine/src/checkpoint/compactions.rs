@@ -26,6 +26,14 @@ impl Checkpoint {
         Ok(numbers)
     }
 
+    /// The number of the next compaction.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn next_compaction(&self) -> Result<u64, CheckpointError> {
+        Ok(self.compaction_numbers()?.last().copied().unwrap_or(0) + 1)
+    }
+
     /// `compactions/<n>`.
     ///
     /// # Errors

@@ -237,7 +237,7 @@ impl Run<'_> {
         compact::try_exchange(of.table.location(), &of.staging()?)?;
         let committed = of.committed()?;
         for (folder, why) in due {
-            let number = checkpoint.compaction_numbers()?.last().copied().unwrap_or(0) + 1;
+            let number = checkpoint.next_compaction()?;
             let Some(ready) = of.prepare(&folder, number, why, &committed, &|| true)? else { continue };
             let Some(done) = of.exchange(ready, newest, self.config.clock.now_micros())? else { continue };
             let bytes = done.record.outputs.iter().map(|file| file.bytes).sum();

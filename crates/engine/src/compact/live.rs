@@ -105,7 +105,7 @@ impl Engine {
         let interval = self.compaction.interval();
         let due = self.compaction.looked.is_none_or(|looked| now.saturating_sub(looked) >= interval);
         if due && self.compaction.task.is_none() {
-            self.compact_start(LINGER);
+            self.compact_start();
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ impl Engine {
         let mut again = !stopped && self.available_now() && self.may_compact();
         while again || self.compaction.task.is_some() {
             if self.compaction.task.is_none() {
-                self.compact_start(LINGER);
+                self.compact_start();
             }
             again &= self.compact_finish().await?;
         }
@@ -146,12 +146,12 @@ impl Engine {
         self.is_live() && self.last.as_ref().is_some_and(settled)
     }
 
-    fn compact_start(&mut self, linger: Duration) {
+    fn compact_start(&mut self) {
         let (clock, live) = (&self.config.clock, &mut self.compaction);
         live.looked = Some(clock.monotonic());
         let task = Task {
             checkpoint: self.config.checkpoint.clone(),
-            old: live.over(clock.monotonic(), linger),
+            old: live.over(clock.monotonic(), LINGER),
             tables: live.tables.clone(),
             tried: live.tried.clone(),
             left: live.left.clone(),
@@ -247,7 +247,7 @@ impl Task {
                 tried => tried?,
             }
         }
-        let number = self.checkpoint.compaction_numbers()?.last().copied().unwrap_or(0) + 1;
+        let number = self.checkpoint.next_compaction()?;
         let go_on = || !self.stop.load(Ordering::Relaxed);
         match of.prepare(folder, number, why, &of.committed()?, &go_on) {
             Ok(ready) => Ok(ready.map(|ready| Found::Ready(name.to_owned(), Box::new(ready)))),
