@@ -3,19 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::GOLD;
 use crate::scene::{Scene, said};
 
 fn run(scene: &Scene, clock: &str) {
-    let mut command = scene.job.command(&[
-        "run",
-        GOLD,
-        "--trigger",
-        "available-now",
-        "--set",
-        "sales_events.maxOffsetsPerTrigger=90",
-    ]);
-    let output = command.env("SLUICEBOX_CLOCK", clock).output().unwrap();
+    let output = scene.command(90).env("SLUICEBOX_CLOCK", clock).output().unwrap();
     assert!(output.status.success(), "{clock}: {}", said(&output, clock));
 }
 

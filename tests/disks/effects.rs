@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::scene::Scene;
 use crate::support::text;
-use crate::{GOLD, everything, seed};
+use crate::{everything, seed};
 
 /// What the disk says, the words of the way out, and on which effects such a disk fails.
 const DISKS: [(&str, &str, &[&str]); 4] = [
@@ -25,14 +25,7 @@ const DISKS: [(&str, &str, &[&str]); 4] = [
 const SPARED: [&str; 4] = ["tidy", "group.call", "registry.call", "table.sync_folder"];
 
 fn command(scene: &Scene) -> Command {
-    let mut command = scene.job.command(&[
-        "run",
-        GOLD,
-        "--trigger",
-        "available-now",
-        "--set",
-        "sales_events.maxOffsetsPerTrigger=150",
-    ]);
+    let mut command = scene.command(150);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }

@@ -4,7 +4,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_testkit::sales::SALES_SCHEMA;
@@ -77,6 +77,12 @@ impl Scene {
     /// The files as they were kept.
     pub fn files(&self) -> &Files {
         &self.kept
+    }
+
+    /// A run to the end in batches of about `cut`.
+    pub fn command(&self, cut: u32) -> Command {
+        let limit = format!("sales_events.maxOffsetsPerTrigger={cut}");
+        self.job.command(&["run", GOLD, "--trigger", "available-now", "--set", &limit])
     }
 
     pub fn run(&self, more: &[&str]) -> Output {
