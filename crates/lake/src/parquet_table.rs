@@ -17,6 +17,7 @@ use crate::layout;
 use crate::partition::Partitioning;
 use crate::staged::{BatchKey, StagedFile, StagedWriter, sync_staging};
 
+mod columns;
 mod stream;
 
 /// How Parquet files are written. The defaults are those that `benches/writer.rs` found to be fast; its page has the
@@ -180,6 +181,22 @@ impl ParquetTable {
 
     /// Writes one folder's rows as as many parts as their size asks for.
     fn stage_folder(
+        &self,
+        batch: &BatchKey<'_>,
+        folder: &str,
+        rows: &[RecordBatch],
+        runs: &[Run],
+        files: &mut Vec<StagedFile>,
+    ) -> Result<()> {
+        match self.encoders(rows, runs) {
+            1 => self.stage_parts(batch, folder, rows, runs, files)?,
+            threads => files.push(self.stage_by(threads, batch, folder, rows, runs)?),
+        }
+        Ok(())
+    }
+
+    /// The same, by this thread alone.
+    pub(crate) fn stage_parts(
         &self,
         batch: &BatchKey<'_>,
         folder: &str,
