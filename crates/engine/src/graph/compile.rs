@@ -12,6 +12,7 @@ use sluicebox_core::{Clock, PartitionId};
 use sluicebox_operators::aggregate::WindowAggregate;
 use sluicebox_operators::{AtEnd, ClauseConfig, Dedup, Operator, Watermark};
 use sluicebox_pipeline::bind::clock::uses_clock;
+use sluicebox_pipeline::bind::dates::with_dates_by_division;
 use sluicebox_pipeline::graph::{DedupNode, Expectation, Graph, Node};
 use sluicebox_pipeline::leaf::{LeafTable, leaves};
 
@@ -239,7 +240,11 @@ impl Compiler<'_> {
             }
             Node::Plan(plan) => {
                 let uses_clock = uses_clock(&plan.plan);
-                let optimised = if uses_clock { plan.plan.clone() } else { self.session.optimize(&plan.plan)? };
+                let optimised = if uses_clock {
+                    plan.plan.clone()
+                } else {
+                    with_dates_by_division(self.session.optimize(&plan.plan)?)?
+                };
                 let mut tables: BTreeMap<String, Arc<LeafTable>> = leaves(&plan.plan)?.into_iter().collect();
                 let mut inputs = Vec::new();
                 for (leaf, input) in &plan.inputs {

@@ -9,10 +9,11 @@
 //!    ones, and cut into [`crate::graph::Node`]s where state begins.
 //! 4. `table`: what holds for a table as a whole: one schema for all its flows, expectations, partition columns.
 //!
-//! [`crate::leaf`] and [`clock`] are what the engine needs to run the plans.
+//! [`crate::leaf`], [`clock`] and [`dates`] are what the engine needs to run the plans.
 
 mod check;
 pub mod clock;
+pub mod dates;
 mod describe;
 mod durations;
 pub mod functions;
