@@ -1,8 +1,8 @@
 //! What every station of the road shares, and nothing that belongs to one of them.
 //!
 //! **Owns** the words that cross crate borders: partitions and offset ranges ([`offsets`]), raw events ([`raw`]),
-//! the hidden columns that carry provenance and event time ([`provenance`]), fates ([`fate`]), whose fault an error is
-//! ([`blame`]), the clock ([`clock`]), where time goes ([`station`]), the file operations on which exactly-once rests ([`durable`], [`fault`]), and how
+//! the hidden columns that carry provenance and event time ([`provenance`]), fates ([`fate`]), rows that are meant of
+//! others ([`chosen`]), whose fault an error is ([`blame`]), the clock ([`clock`]), where time goes ([`station`]), the file operations on which exactly-once rests ([`durable`], [`fault`]), and how
 //! small files are wrapped ([`sealed`]).
 //!
 //! **May not know** Kafka, Avro, SQL, Parquet or DataFusion.
@@ -11,6 +11,7 @@
 //! whose name starts with `.tmp-`, which the next run removes.
 
 pub mod blame;
+pub mod chosen;
 pub mod clock;
 pub mod durable;
 pub mod fate;
@@ -22,6 +23,7 @@ pub mod sealed;
 pub mod station;
 
 pub use blame::{Blame, Blamed, Retry};
+pub use chosen::Chosen;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use fate::{Fate, Fates};
 pub use offsets::{OffsetRange, PartitionId};

@@ -22,19 +22,19 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, FixedSizeBinaryArray, FixedSizeBinaryBuilder,
-    Int64Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, BooleanBufferBuilder, FixedSizeBinaryArray, FixedSizeBinaryBuilder, Int64Array,
+    RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
 };
-use arrow::compute::filter_record_batch;
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::logical_expr::Expr;
-use sluicebox_core::provenance;
+use sluicebox_core::{Chosen, chosen, provenance};
 use sluicebox_pipeline::graph::{DedupNode, Node};
 
 use crate::error::{Error, Result};
 use crate::keys;
 use crate::operator::{Operator, Processed, State, Step};
-use crate::order::in_offset_order;
+use crate::order::{in_offset_order, is_ordered};
 use crate::segment::{Segment, Work};
 
 mod file;
@@ -106,8 +106,20 @@ impl Dedup {
     /// # Errors
     /// [`Error::Input`] when the rows lack a column that the node promised.
     pub fn process(&mut self, rows: &[RecordBatch]) -> Result<Processed> {
+        self.process_chosen(rows.iter().cloned().map(Chosen::from).collect())
+    }
+
+    /// As [`process`](Self::process), of rows among others.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn process_chosen(&mut self, mut rows: Vec<Chosen>) -> Result<Processed> {
+        if !is_ordered(rows.iter().map(Chosen::all)) {
+            let meant = chosen::into_rows(rows).map_err(Error::arrow("take rows out"))?;
+            rows = in_offset_order(meant)?.into_iter().map(Chosen::from).collect();
+        }
         let mut processed = Processed::default();
-        for batch in &in_offset_order(rows.to_vec())? {
+        for batch in &rows {
             self.process_batch(batch, &mut processed)?;
         }
         Ok(processed)
@@ -123,8 +135,8 @@ impl Dedup {
         self.watermark.map_or(i64::MIN, |watermark| self.lifetime.forgotten_before(watermark))
     }
 
-    /// The times that are remembered for `keys` outside of memory; empty when there is nothing.
-    fn elsewhere(&self, keys: &[u128]) -> Result<Vec<Option<i64>>> {
+    /// The times that are remembered for `keys`, of rows that are `meant`, outside of memory; empty when there is nothing.
+    fn elsewhere(&self, keys: &[u128], meant: Option<&BooleanBuffer>) -> Result<Vec<Option<i64>>> {
         if self.levels.is_empty() && self.folding.is_none() {
             return Ok(Vec::new());
         }
@@ -132,7 +144,7 @@ impl Dedup {
         let mut open = Vec::new();
         for (row, &key) in (0..).zip(keys) {
             let key = Key::new(key);
-            if self.memory.get(key).is_some() {
+            if meant.is_some_and(|meant| !meant.value(row as usize)) || self.memory.get(key).is_some() {
                 continue;
             }
             times[row as usize] = self.folding.as_ref().and_then(|memory| memory.get(key));
@@ -144,14 +156,19 @@ impl Dedup {
         Ok(times)
     }
 
-    fn process_batch(&mut self, batch: &RecordBatch, processed: &mut Processed) -> Result<()> {
+    fn process_batch(&mut self, chosen: &Chosen, processed: &mut Processed) -> Result<()> {
+        let (batch, meant) = (chosen.all(), chosen.mask());
         let columns: Vec<ArrayRef> =
             self.keys.iter().map(|name| self.column(batch, name).cloned()).collect::<Result<_>>()?;
         let keys = keys::keys(&self.id, &columns, batch.num_rows())?;
         let times = self.delay.map(|_| self.event_times(batch)).transpose()?;
-        let elsewhere = self.elsewhere(&keys)?;
+        let elsewhere = self.elsewhere(&keys, meant)?;
         let mut keep = BooleanBufferBuilder::new(batch.num_rows());
         for (row, &key) in keys.iter().enumerate() {
+            if meant.is_some_and(|meant| !meant.value(row)) {
+                keep.append(false);
+                continue;
+            }
             let time = match &times {
                 None => 0,
                 Some(times) if times.is_null(row) => {
@@ -170,12 +187,9 @@ impl Dedup {
                 processed.duplicate += 1;
             }
         }
-        let keep = BooleanArray::new(keep.finish(), None);
-        let rows = self.without_keys(batch)?;
-        if keep.true_count() == batch.num_rows() {
-            processed.rows.push(rows);
-        } else if keep.true_count() > 0 {
-            processed.rows.push(filter_record_batch(&rows, &keep).map_err(Error::arrow("keep first rows"))?);
+        let kept = Chosen::new(self.without_keys(batch)?, keep.finish());
+        if kept.count() > 0 {
+            processed.rows.push(kept.into_rows().map_err(Error::arrow("keep first rows"))?);
         }
         Ok(())
     }
@@ -355,6 +369,10 @@ impl State for Dedup {
 impl Operator for Dedup {
     fn process<'a>(&'a mut self, rows: &'a [RecordBatch]) -> Step<'a, Processed> {
         Box::pin(std::future::ready(Self::process(self, rows)))
+    }
+
+    fn process_chosen(&mut self, rows: Vec<Chosen>) -> Step<'_, Processed> {
+        Box::pin(std::future::ready(Self::process_chosen(self, rows)))
     }
 
     fn close(&mut self, watermark: i64) -> Step<'_, Vec<RecordBatch>> {

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::Stream;
+use sluicebox_core::{Chosen, chosen};
 
 use crate::error::{Error, Result};
 use crate::segment::{Segment, Work};
@@ -154,6 +155,14 @@ pub trait State {
 pub trait Operator: State + Send {
     /// Takes the rows of one batch that are not late: all of them in one call.
     fn process<'a>(&'a mut self, rows: &'a [RecordBatch]) -> Step<'a, Processed>;
+
+    /// As [`process`](Self::process), for rows among others, which it need not copy before it leaves out some more.
+    fn process_chosen(&mut self, rows: Vec<Chosen>) -> Step<'_, Processed> {
+        Box::pin(async move {
+            let rows = chosen::into_rows(rows).map_err(Error::arrow("take rows out"))?;
+            self.process(&rows).await
+        })
+    }
 
     /// Closes what ends at or before `watermark` (microseconds since 1970) and gives the rows that are now final, in the
     /// operator's order. A watermark at or before an earlier one does nothing.

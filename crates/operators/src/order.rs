@@ -28,7 +28,7 @@ pub fn in_offset_order(rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
 }
 
 /// Whether the rows of all batches are in order, or have none.
-fn is_ordered(rows: &[RecordBatch]) -> bool {
+pub(crate) fn is_ordered<'a>(rows: impl IntoIterator<Item = &'a RecordBatch>) -> bool {
     let mut last = (i32::MIN, i64::MIN);
     for batch in rows {
         let Some((part, offset)) = places(batch) else { return true };

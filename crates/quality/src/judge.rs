@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, ListBuilder, RecordBatch, StringBuilder,
 };
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, FieldRef, Int32Type, Int64Type, Schema, SchemaRef};
 use datafusion::common::DFSchema;
@@ -12,7 +13,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::PhysicalExpr;
 use serde::{Deserialize, Serialize};
-use sluicebox_core::provenance;
+use sluicebox_core::{Chosen, provenance};
 use sluicebox_pipeline::ast::Action;
 use sluicebox_pipeline::graph::Expectation;
 
@@ -88,7 +89,7 @@ pub struct FailUpdate {
 #[derive(Debug, Default)]
 pub struct Judged {
     /// Those that go on, with their hidden columns, in order.
-    pub kept: Vec<RecordBatch>,
+    pub kept: Vec<Chosen>,
     /// Those for the quarantine, with the columns of [`quarantine_schema`], in order.
     pub quarantined: Vec<RecordBatch>,
     /// How many were dropped.
@@ -123,7 +124,7 @@ struct Condition {
 
 /// One condition on the rows of one batch.
 struct Outcome {
-    /// Not null; true where the condition is.
+    /// Not null; true where the condition is, and of rows that are not meant.
     holds: BooleanArray,
     nulls: u64,
     /// Row and message of each error, in order.
@@ -168,14 +169,14 @@ impl Judge {
         self
     }
 
-    /// Judges `candidates`, visible columns first, then hidden ones. Batches that pass whole are handed on uncopied.
+    /// Judges `candidates`, visible columns first, then hidden ones. What passes is handed on uncopied.
     ///
     /// # Errors
     /// When the rows do not have the table's columns.
-    pub fn judge(&mut self, candidates: Vec<RecordBatch>) -> Result<Judged> {
+    pub fn judge(&mut self, candidates: Vec<Chosen>) -> Result<Judged> {
         let mut judged = Judged::default();
-        for batch in candidates {
-            self.judge_one(batch, &mut judged)?;
+        for rows in candidates {
+            self.judge_one(rows, &mut judged)?;
         }
         Ok(judged)
     }
@@ -193,21 +194,19 @@ impl Judge {
         Verdict { results, failed }
     }
 
-    fn judge_one(&mut self, batch: RecordBatch, judged: &mut Judged) -> Result<()> {
-        let visible = self.visible(&batch)?;
+    fn judge_one(&mut self, chosen: Chosen, judged: &mut Judged) -> Result<()> {
+        let batch = chosen.all();
+        let visible = self.visible(batch)?;
         let mut outcomes = Vec::with_capacity(self.conditions.len());
         for condition in &mut self.conditions {
-            let outcome = evaluate(&condition.expr, &visible);
-            condition.record(&outcome, &batch, &visible, self.samples)?;
+            let outcome = evaluate(&condition.expr, &visible, chosen.mask());
+            condition.record(&outcome, &chosen, &visible, self.samples)?;
             outcomes.push(outcome);
         }
         let kept = self.where_action(&outcomes, batch.num_rows(), None);
         if kept.true_count() == batch.num_rows() {
-            judged.kept.push(batch);
+            judged.kept.push(chosen);
             return Ok(());
-        }
-        if kept.true_count() > 0 {
-            judged.kept.push(filter_record_batch(&batch, &kept)?);
         }
         let quarantined = self.where_action(&outcomes, batch.num_rows(), Some(Action::Quarantine));
         if quarantined.true_count() > 0 {
@@ -216,6 +215,10 @@ impl Judge {
         let dropped = self.where_action(&outcomes, batch.num_rows(), Some(Action::Drop));
         judged.dropped += count(&dropped);
         judged.failed += count(&self.where_action(&outcomes, batch.num_rows(), Some(Action::Fail)));
+        let kept = chosen.and(kept.values());
+        if kept.count() > 0 {
+            judged.kept.push(kept);
+        }
         Ok(())
     }
 
@@ -280,14 +283,15 @@ impl Judge {
 }
 
 impl Condition {
-    /// Adds the outcome on `batch` to the counts, and samples until there are enough.
-    fn record(&mut self, outcome: &Outcome, batch: &RecordBatch, visible: &RecordBatch, samples: usize) -> Result<()> {
-        let result = &mut self.result;
-        let passed = count(&outcome.holds);
-        let rows = u64::try_from(batch.num_rows()).unwrap_or(0);
+    /// Adds the outcome on `chosen` to the counts, and samples until there are enough.
+    fn record(&mut self, outcome: &Outcome, chosen: &Chosen, visible: &RecordBatch, samples: usize) -> Result<()> {
+        let (result, batch) = (&mut self.result, chosen.all());
+        let rows = u64::try_from(chosen.count()).unwrap_or(0);
+        let failed = u64::try_from(batch.num_rows() - outcome.holds.true_count()).unwrap_or(0);
+        let passed = rows - failed;
         result.evaluated += rows;
         result.passed += passed;
-        result.failed += rows - passed;
+        result.failed += failed;
         result.null_result += outcome.nulls;
         result.error_result += u64::try_from(outcome.errors.len()).unwrap_or(0);
         if passed == rows {
@@ -334,27 +338,33 @@ fn whole(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<ArrayRef, D
     expr.evaluate(rows)?.into_array(rows.num_rows())
 }
 
-/// The condition on `rows`; where that fails, on halves of them, down to the rows that it fails on.
-fn evaluate(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Outcome {
+/// The condition on the rows of `mask`, on all without one; where that fails, on halves of them, down to the rows that it
+/// fails on. It is evaluated on the other rows too, but what comes of that does not show.
+fn evaluate(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch, mask: Option<&BooleanBuffer>) -> Outcome {
     let mut holds = BooleanBufferBuilder::new(rows.num_rows());
     let mut outcome = Outcome { holds: BooleanArray::from(Vec::<bool>::new()), nulls: 0, errors: Vec::new() };
     let mut rest = vec![(0, rows.num_rows())];
     while let Some((start, len)) = rest.pop() {
+        let meant = mask.map(|mask| mask.slice(start, len));
         match whole(expr, &rows.slice(start, len)) {
             Ok(values) => {
-                outcome.nulls += u64::try_from(values.logical_null_count()).unwrap_or(0);
-                match values.as_boolean_opt() {
+                outcome.nulls += nulls(&values, meant.as_ref());
+                let values = match values.as_boolean_opt() {
                     Some(values) => match values.nulls() {
-                        Some(nulls) => holds.append_buffer(&(values.values() & nulls.inner())),
-                        None => holds.append_buffer(values.values()),
+                        Some(nulls) => values.values() & nulls.inner(),
+                        None => values.values().clone(),
                     },
                     // A NULL literal has a type of its own.
-                    None => holds.append_n(len, false),
-                }
+                    None => BooleanBuffer::new_unset(len),
+                };
+                holds.append_buffer(&meant.map_or_else(|| values.clone(), |meant| &values | &!&meant));
             }
             Err(error) if len <= 1 => {
-                outcome.errors.push((start, error.strip_backtrace()));
-                holds.append_n(len, false);
+                let meant = meant.is_none_or(|meant| meant.value(0));
+                if meant {
+                    outcome.errors.push((start, error.strip_backtrace()));
+                }
+                holds.append_n(len, !meant);
             }
             Err(_) => {
                 let half = len / 2;
@@ -365,6 +375,16 @@ fn evaluate(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Outcome {
     }
     outcome.holds = BooleanArray::new(holds.finish(), None);
     outcome
+}
+
+/// How many of `values` are NULL where they are meant.
+fn nulls(values: &ArrayRef, meant: Option<&BooleanBuffer>) -> u64 {
+    let count = match (values.logical_nulls(), meant) {
+        (None, _) => 0,
+        (Some(nulls), None) => nulls.null_count(),
+        (Some(nulls), Some(meant)) => (&!nulls.inner() & meant).count_set_bits(),
+    };
+    u64::try_from(count).unwrap_or(0)
 }
 
 #[cfg(test)]

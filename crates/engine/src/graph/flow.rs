@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray, RecordBatch, UInt8Array};
-use arrow::compute::filter_record_batch;
+use arrow::array::{Array, RecordBatch, UInt8Array};
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use sluicebox_core::provenance::{EVENT_TIME, LATE, Lateness};
 use sluicebox_core::station::{self, Station};
-use sluicebox_core::{Clock, Fates};
+use sluicebox_core::{Chosen, Clock, Fates, chosen};
 use sluicebox_operators::{Closed, in_offset_order};
 use sluicebox_pipeline::bind::clock::bind_clock;
 use sluicebox_pipeline::leaf::collect_in_order;
@@ -45,16 +45,25 @@ impl FlowContext<'_> {
             match node {
                 RunNode::Stream { upstream, clause, schema } => self.stream(upstream, clause.as_ref(), schema),
                 RunNode::Plan(plan) => self.plan(plan).await,
-                RunNode::Late(input) => {
-                    let rows = self.run(input).await?;
-                    station::spend(Station::Watermark, || self.split_late(rows))
-                }
+                RunNode::Late(_) => Ok(chosen::into_rows(self.candidates(node).await?)?),
                 RunNode::Operator(input, operator) => {
                     let rows = self.run(input).await?;
                     self.operate(operator, &rows).await
                 }
             }
         })
+    }
+
+    /// As [`run`](Self::run), but that rows which were taken out may still stand among the others: those that follow take out
+    /// more of them, and all are left out at once.
+    pub(super) async fn candidates(&mut self, node: &mut RunNode) -> Result<Vec<Chosen>, EngineError> {
+        match node {
+            RunNode::Late(input) => {
+                let rows = self.run(input).await?;
+                station::spend(Station::Watermark, || self.split_late(rows))
+            }
+            other => Ok(self.run(other).await?.into_iter().map(Chosen::from).collect()),
+        }
     }
 
     fn stream(
@@ -144,25 +153,27 @@ impl FlowContext<'_> {
     }
 
     /// Takes the late rows out.
-    fn split_late(&mut self, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, EngineError> {
+    fn split_late(&mut self, rows: Vec<RecordBatch>) -> Result<Vec<Chosen>, EngineError> {
         let mut in_time = Vec::with_capacity(rows.len());
         for batch in rows {
             let verdicts = batch
                 .column_by_name(LATE)
                 .and_then(|c| c.as_any().downcast_ref::<UInt8Array>())
                 .ok_or_else(|| EngineError::Bug("late rows are looked for where no watermark judged".to_owned()))?;
-            let late: BooleanArray = verdicts.iter().map(|v| Some(v != Some(Lateness::InTime as u8))).collect();
-            let count = late.true_count();
-            if count == 0 {
-                in_time.push(batch);
-                continue;
+            let of = |lateness: Lateness| {
+                let verdict = |row| verdicts.is_valid(row) && verdicts.value(row) == lateness as u8;
+                BooleanBuffer::collect_bool(verdicts.len(), verdict)
+            };
+            let chosen = Chosen::new(batch.clone(), of(Lateness::InTime));
+            let count = batch.num_rows() - chosen.count();
+            if count > 0 {
+                self.fates.late += count as u64;
+                self.fates.late_clause += of(Lateness::Clause).count_set_bits() as u64;
+                let late = Chosen::new(batch.clone(), !&of(Lateness::InTime));
+                self.late.push(late.into_rows()?);
             }
-            let behind_clause = verdicts.iter().filter(|v| *v == Some(Lateness::Clause as u8)).count();
-            self.fates.late += count as u64;
-            self.fates.late_clause += behind_clause as u64;
-            self.late.push(filter_record_batch(&batch, &late)?);
-            if count < batch.num_rows() {
-                in_time.push(filter_record_batch(&batch, &arrow::compute::not(&late)?)?);
+            if chosen.count() > 0 {
+                in_time.push(chosen);
             }
         }
         Ok(in_time)
@@ -173,6 +184,16 @@ impl FlowContext<'_> {
         &mut self,
         run: &mut RunOperator,
         rows: &[RecordBatch],
+    ) -> Result<Vec<RecordBatch>, EngineError> {
+        let rows = rows.iter().cloned().map(Chosen::from).collect();
+        self.operate_on_chosen(run, rows).await
+    }
+
+    /// The same, of rows among others.
+    pub(super) async fn operate_on_chosen(
+        &mut self,
+        run: &mut RunOperator,
+        rows: Vec<Chosen>,
     ) -> Result<Vec<RecordBatch>, EngineError> {
         let (mut out, closed) = self.step(run, rows).await?;
         match closed {
@@ -186,7 +207,7 @@ impl FlowContext<'_> {
     pub(super) async fn step(
         &mut self,
         run: &mut RunOperator,
-        rows: &[RecordBatch],
+        rows: Vec<Chosen>,
     ) -> Result<(Vec<RecordBatch>, Closed), EngineError> {
         let kind = match run.kind {
             OperatorKind::Dedup => Station::Dedup,
@@ -194,7 +215,7 @@ impl FlowContext<'_> {
         };
         let started = self.clock.monotonic();
         // An operator may have done all its work before the future that it gives is awaited.
-        let processed = station::timed(kind, async { run.operator.process(rows).await }).await?;
+        let processed = station::timed(kind, async { run.operator.process_chosen(rows).await }).await?;
         run.updates = self.clock.monotonic().saturating_sub(started);
         self.fates.absorbed += processed.absorbed;
         self.fates.duplicate += processed.duplicate;

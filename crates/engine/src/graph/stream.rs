@@ -4,6 +4,7 @@
 use arrow::array::RecordBatch;
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
+use sluicebox_core::Chosen;
 use sluicebox_operators::{Closed, RowStream};
 use tokio::sync::mpsc;
 
@@ -66,7 +67,8 @@ impl FlowContext<'_> {
             match node {
                 RunNode::Operator(input, operator) => {
                     let rows = self.run(input).await?;
-                    let (mut rows, closed) = self.step(operator, &rows).await?;
+                    let rows = rows.into_iter().map(Chosen::from).collect();
+                    let (mut rows, closed) = self.step(operator, rows).await?;
                     match closed {
                         Closed::Rows(closed) => rows.extend(closed),
                         Closed::Stream(closed) if rows.is_empty() => return Ok(Flowing::Stream(closed)),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
-use sluicebox_core::Fates;
 use sluicebox_core::fate::Ledger;
 use sluicebox_core::station::{self, Station};
+use sluicebox_core::{Chosen, Fates, chosen};
 use sluicebox_quality::{ExpectationResult, FailUpdate, Judge};
 
 use super::BatchInput;
@@ -116,29 +116,29 @@ impl Runner {
             let mut stream = None;
             let mut candidates = if table.alone && flow.dedup.is_none() {
                 match context.open(&mut flow.candidates).await? {
-                    Flowing::Rows(rows) => Some(rows),
+                    Flowing::Rows(rows) => Some(whole(rows)),
                     Flowing::Stream(mut rows) => {
                         kept.stream_to(sink, &table.name).await?;
                         let first = context.next(&mut flow.candidates, &mut rows).await?;
                         stream = Some(rows);
-                        first
+                        first.map(whole)
                     }
                 }
             } else {
-                Some(context.run(&mut flow.candidates).await?)
+                Some(context.candidates(&mut flow.candidates).await?)
             };
             while let Some(rows) = candidates.take() {
-                context.fates.rows_out += count(&rows);
+                context.fates.rows_out += rows.iter().map(|rows| rows.count() as u64).sum::<u64>();
                 let judged = station::spend(Station::Judge, || judge.judge(rows))?;
                 context.fates.quarantined += count(&judged.quarantined);
                 context.fates.dropped += judged.dropped;
                 quarantined.extend(judged.quarantined);
                 match &mut flow.dedup {
-                    Some(dedup) => kept.extend(context.operate(dedup, &judged.kept).await?).await,
-                    None => kept.extend(judged.kept).await,
+                    Some(dedup) => kept.extend(context.operate_on_chosen(dedup, judged.kept).await?).await,
+                    None => kept.extend(station::spend(Station::Judge, || chosen::into_rows(judged.kept))?).await,
                 }
                 if let Some(stream) = &mut stream {
-                    candidates = context.next(&mut flow.candidates, stream).await?;
+                    candidates = context.next(&mut flow.candidates, stream).await?.map(whole);
                 }
             }
         }
@@ -159,4 +159,8 @@ impl Runner {
             failed: verdict.failed,
         })
     }
+}
+
+fn whole(rows: Vec<RecordBatch>) -> Vec<Chosen> {
+    rows.into_iter().map(Chosen::from).collect()
 }

@@ -315,3 +315,39 @@ fn deltas_have_the_keys_in_the_order_of_their_rows() {
     assert_eq!(times.values().to_vec(), [9, 3]);
     assert!(operator.delta().unwrap().is_none());
 }
+
+proptest! {
+    /// Rows that are not meant are as if they were not there, in whatever order the batches come.
+    #[test]
+    fn rows_among_others_are_taken_as_if_they_were_alone(
+        topic in testing::topic(40), left_out: u64, cut in 1usize..9, turned: bool, delay in prop::option::of(Just(DELAY)),
+    ) {
+        let all: Vec<Seen> = topic
+            .iter()
+            .enumerate()
+            .flat_map(|(part, events)| {
+                events.iter().enumerate().map(move |(offset, event)| Seen { part, offset, event: event.clone() })
+            })
+            .collect();
+        let mut at = 0;
+        let mut rows: Vec<Chosen> = all
+            .chunks(cut)
+            .map(|rows| {
+                at += rows.len();
+                let first = at - rows.len();
+                let mask = BooleanBuffer::collect_bool(rows.len(), |row| left_out >> ((first + row) % 64) & 1 == 0);
+                Chosen::new(with_keys(&testing::batch(rows)), mask)
+            })
+            .collect();
+        if turned {
+            rows.reverse();
+        }
+        let (mut among, mut alone) = (dedup(delay), dedup(delay));
+        let found = among.process_chosen(rows.clone()).unwrap();
+        let wanted = alone.process(&chosen::into_rows(rows).unwrap()).unwrap();
+        prop_assert_eq!(places(&found.rows), places(&wanted.rows));
+        prop_assert_eq!(found.duplicate, wanted.duplicate);
+        prop_assert_eq!(found.filtered_null_event_time, wanted.filtered_null_event_time);
+        prop_assert_eq!(among.delta().unwrap(), alone.delta().unwrap());
+    }
+}
