@@ -103,12 +103,20 @@ fn verify(path: &Path, content: &[u8], file: &StateFile) -> Result<(), Checkpoin
     })
 }
 
+/// Written in each batch and read once, if ever: and hashes, which most of it is, do not compress at any level.
+const ZSTD_LEVEL: i32 = 1;
+
+/// About what an Arrow stream takes beside the buffers of its rows.
+const HEADERS: usize = 4096;
+
 fn encode(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
     let Some(first) = batches.first() else { return Ok(Vec::new()) };
     let options = IpcWriteOptions::default().try_with_compression(Some(arrow_ipc::CompressionType::ZSTD))?;
+    let options = options.try_with_compression_level(Some(ZSTD_LEVEL))?;
     let version = [(VERSION_KEY.to_owned(), VERSION.to_string())].into();
     let schema = first.schema().as_ref().clone().with_metadata(version);
-    let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options)?;
+    let bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    let mut writer = StreamWriter::try_new_with_options(Vec::with_capacity(bytes + HEADERS), &schema, options)?;
     for batch in batches {
         writer.write(batch)?;
     }
