@@ -1,24 +1,19 @@
 //! A steady stream: how long a batch takes, and how long it is from an event to the file that shows it.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::Stdio;
-use std::sync::Arc;
+use std::process::Child;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use serde_json::{Value, json};
 use sluicebox_core::{Clock, SystemClock};
-use sluicebox_testkit::register;
-use sluicebox_testkit::sales::{SALES_SCHEMA, SalesConfig, SalesGenerator};
-use sluicebox_testkit::sink::{EmbeddedSink, EventSink, KafkaSink, KafkaTarget};
 
+use crate::live::Live;
 use crate::measure::{Stations, cpu_micros_of, percentile};
-use crate::place::{Place, Topic, embedded_log};
+use crate::place::Place;
 use crate::{Out, visible};
 
-/// Between two appends: what an event waits for its producer at most.
-const TICK: Duration = Duration::from_millis(2);
 /// The first batches plan, open files and fill caches for the first time.
 const WARM_UP: Duration = Duration::from_secs(3);
 /// So many batches count for the warming up.
@@ -41,7 +36,7 @@ pub struct Length {
 }
 
 /// All layers, with windows of [`WINDOW`] and a delay of [`DELAY`].
-fn short_windows() -> anyhow::Result<String> {
+pub fn short_windows() -> anyhow::Result<String> {
     let text = crate::pipeline(3)?;
     let changed = text
         .replace("DELAY OF INTERVAL '10 minutes'", "DELAY OF INTERVAL '5 seconds'")
@@ -54,122 +49,27 @@ fn short_windows() -> anyhow::Result<String> {
 
 /// Prints the section.
 pub fn section(place: Place, rate: u64, length: Length, options: &[String], out: &mut Out) -> anyhow::Result<()> {
-    let topic = Topic::new(place, "latency")?;
-    std::env::set_current_dir(topic.base())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let (mut sink, config) = runtime.block_on(sink(&topic, rate))?;
-    let clock = SystemClock::new();
-    let generator = SalesGenerator::new(config)?;
-    // The topic is there now, with no event in it.
-    std::fs::write("bench.sql", short_windows()?)?;
-    let mut command = topic.command(env!("CARGO_BIN_EXE_sluicebox"), topic.base());
-    command.args(["run", "bench.sql", "--trigger", "0 seconds", "--progress", "json", "--set"]);
-    command.arg(format!("sales_events.subscribe={}", topic.name)).args(options);
-    let mut child = Running(command.stdout(Stdio::piped()).spawn()?);
-    let stdout = child.0.stdout.take().context("a piped output")?;
-    let reader = std::thread::spawn(move || {
-        BufReader::new(stdout).lines().map_while(Result::ok).filter_map(|l| serde_json::from_str(&l).ok()).collect()
-    });
-    let ended = || Ok(child.0.try_wait()?);
-    let first = produce(&generator, sink.as_mut(), &clock, Duration::from_secs(length.seconds), ended)?;
+    let mut live = Live::start(place, rate, &short_windows()?, "0 seconds", options)?;
+    let started = live.produce(WARM_UP + Duration::from_secs(length.seconds))?;
+    let first = started + i64::try_from(WARM_UP.as_micros())?;
     std::thread::sleep(Duration::from_secs(1));
-    let idle = idle(&child, &clock, length.idle)?;
-    drop(sink);
-    let stopped = std::process::Command::new("kill").args(["-TERM", &child.0.id().to_string()]).status()?;
-    let status = child.0.wait()?;
-    if !stopped.success() || !status.success() {
-        bail!("sluicebox run: {status}");
-    }
-    let progress: Vec<Value> = reader.join().unwrap_or_default();
+    let idle = idle(live.process(), &live.clock, length.idle)?;
+    let progress = live.stop()?;
     println!("\nlatency, from {}: {rate} events/s for {} s", place.title(), length.seconds);
     let record = report(&progress, first, idle)?;
     out.add(&json!({"section": "latency", "from": place.name(), "rate": rate, "values": record}))
 }
 
 /// The share of a core that the run takes while nothing comes in; `None` without a time to look.
-fn idle(child: &Running, clock: &SystemClock, seconds: u64) -> anyhow::Result<Option<f64>> {
+fn idle(child: &Child, clock: &SystemClock, seconds: u64) -> anyhow::Result<Option<f64>> {
     if seconds == 0 {
         return Ok(None);
     }
     std::thread::sleep(IDLE);
-    let (started, before) = (clock.monotonic(), cpu_micros_of(&child.0)?);
+    let (started, before) = (clock.monotonic(), cpu_micros_of(child)?);
     std::thread::sleep(Duration::from_secs(seconds));
-    let (ended, after) = (clock.monotonic(), cpu_micros_of(&child.0)?);
+    let (ended, after) = (clock.monotonic(), cpu_micros_of(child)?);
     Ok(Some((after - before) / 1e6 / ended.saturating_sub(started).as_secs_f64()))
-}
-
-/// The run that is measured; it ends with the section, however that ends.
-struct Running(std::process::Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Both fail when it has ended, which is what is wanted.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-async fn sink(topic: &Topic, rate: u64) -> anyhow::Result<(Box<dyn EventSink>, SalesConfig)> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let mut config = SalesConfig::new(7, clock.now_micros());
-    (config.rate, config.backlog) = (rate as f64, 0);
-    let sink: Box<dyn EventSink> = match topic.place {
-        Place::Kafka => {
-            config.schema_id = register(&std::env::var("SCHEMA_REGISTRY_URL")?, &topic.name, SALES_SCHEMA).await?;
-            let mut target = KafkaTarget {
-                brokers: std::env::var("KAFKA_BOOTSTRAP_SERVERS")?,
-                topic: topic.name.clone(),
-                partitions: 3,
-                ..KafkaTarget::default()
-            };
-            target.properties.insert("linger.ms".to_owned(), "0".to_owned());
-            Box::new(KafkaSink::connect(&target).await?)
-        }
-        Place::Embedded => {
-            // One event made by the command registers the schema and makes the topic.
-            let status = topic
-                .command(env!("CARGO_BIN_EXE_sluicebox"), topic.base())
-                .args(["produce", "sales", "--topic", &topic.name, "--events", "1"])
-                .stderr(Stdio::null())
-                .status()?;
-            if !status.success() {
-                bail!("sluicebox produce: {status}");
-            }
-            Box::new(EmbeddedSink::open(embedded_log()?, &topic.name, 3)?)
-        }
-    };
-    Ok((sink, config))
-}
-
-/// Appends each event when its time has come, for `length`; gives the time from which on latencies count.
-fn produce(
-    generator: &SalesGenerator,
-    sink: &mut dyn EventSink,
-    clock: &SystemClock,
-    length: Duration,
-    mut ended: impl FnMut() -> anyhow::Result<Option<std::process::ExitStatus>>,
-) -> anyhow::Result<i64> {
-    // Events that came due while the pipeline started are not made.
-    let started = clock.now_micros();
-    let end = started + i64::try_from((WARM_UP + length).as_micros())?;
-    let mut next = generator.index_at(started);
-    while clock.now_micros() < end {
-        let to = generator.index_at(clock.now_micros()).max(next);
-        let mut parts = std::collections::BTreeMap::<i32, Vec<_>>::new();
-        for event in (next..to).map(|index| generator.event(index)) {
-            parts.entry(event.partition).or_default().push(event);
-        }
-        for (partition, events) in &parts {
-            sink.append(*partition, events)?;
-        }
-        next = to;
-        std::thread::sleep(TICK);
-        if let Some(status) = ended()? {
-            bail!("sluicebox run ended: {status}");
-        }
-    }
-    sink.flush()?;
-    Ok(started + i64::try_from(WARM_UP.as_micros())?)
 }
 
 /// Prints the lines, and gives them by name: p50, p95 and p99 in milliseconds.

@@ -9,8 +9,10 @@ mod ceiling;
 mod growth;
 mod jobs;
 mod latency;
+mod live;
 mod measure;
 mod place;
+mod steady;
 mod throughput;
 mod visible;
 
@@ -47,6 +49,9 @@ struct Args {
     /// Seconds for which the pipeline is then left idle, measured; 30 if the section is that long, else 0
     #[arg(long)]
     idle_seconds: Option<u64>,
+    /// Seconds of the section steady
+    #[arg(long, default_value_t = 3_600)]
+    steady_seconds: u64,
     /// So many batches are the last mark of the section growth; the marks before it are a tenth, a hundredth, ...
     #[arg(long, default_value_t = 10_000)]
     growth_batches: u64,
@@ -81,6 +86,8 @@ enum Section {
     Latency,
     /// 1 to 64 partitions, 1 to 64 tables
     Growth,
+    /// A batch a second for an hour: whether batches, memory and folders grow
+    Steady,
     /// Many batches: what they, a start and the folders become
     Batches,
 }
@@ -115,6 +122,9 @@ fn main() -> anyhow::Result<()> {
                 let length = latency::Length { seconds: args.latency_seconds, idle };
                 latency::section(place, *rate, length, &args.run_options, &mut out)?;
             }
+        }
+        if wants(Section::Steady) {
+            steady::section(place, args.steady_seconds, &args.run_options, &mut out)?;
         }
         if wants(Section::Growth) {
             growth::partitions(place, args.events, &args.run_options, &mut out)?;

@@ -237,18 +237,27 @@ fn watch(mut command: Command, mut line: impl FnMut(&str, Duration)) -> anyhow::
 
 /// The most memory of `child`, which the kernel keeps, looked at until the child is gone.
 fn watch_memory(child: &Child, done: Arc<AtomicBool>) -> std::thread::JoinHandle<u64> {
-    let path = format!("/proc/{}/status", child.id());
+    let process = child.id();
     std::thread::spawn(move || {
         let mut peak = 0;
         while !done.load(Ordering::Relaxed) {
-            let status = std::fs::read_to_string(&path).unwrap_or_default();
-            let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-            let kib = line.and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<u64>().ok());
-            peak = peak.max(kib.unwrap_or(0) * 1024);
+            peak = peak.max(memory_of(process, "VmHWM:").unwrap_or(0));
             std::thread::sleep(Duration::from_millis(20));
         }
         peak
     })
+}
+
+/// Bytes of `process` that are resident.
+pub fn resident_of(process: &Child) -> anyhow::Result<u64> {
+    memory_of(process.id(), "VmRSS:").context("a process that runs")
+}
+
+/// Bytes, by the line of its status that begins with `what`; `None` when it is gone.
+fn memory_of(process: u32, what: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(what))?;
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// Microseconds of processor time of this process, or of all its children that have ended.
