@@ -36,9 +36,8 @@ pub fn contents(location: &Path) -> Result<Contents> {
 /// When a folder cannot be listed.
 pub fn contents_after(location: &Path, committed: Option<u64>) -> Result<Contents> {
     let mut seen = Contents::default();
-    let is_over = |name: &str| {
-        committed.is_some_and(|newest| layout::batch_folder(name).is_some_and(|batch| batch <= newest))
-    };
+    let is_over =
+        |name: &str| committed.is_some_and(|newest| layout::batch_folder(name).is_some_and(|batch| batch <= newest));
     each_file(location, &is_over, &mut |path| seen.add(path))?;
     Ok(seen)
 }
