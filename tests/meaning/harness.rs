@@ -13,7 +13,7 @@ use sluicebox_engine::change::Prepared;
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::checkpoint::records::Commit;
 use sluicebox_engine::progress::{Progress, Status};
-use sluicebox_engine::{ClauseSettings, Config, Engine, Observer, RowsOf, SourceBinding, Trigger};
+use sluicebox_engine::{ClauseSettings, Config, Engine, EngineError, Observer, RowsOf, SourceBinding, Trigger};
 use sluicebox_ingest::{EmbeddedLog, Fsync, KafkaOptions, LogSource, Record, TopicOptions};
 use sluicebox_pipeline::{bind, parse};
 use tempfile::TempDir;
@@ -85,9 +85,15 @@ impl World {
         self.log.flush().unwrap();
     }
 
-    /// The working directory of one way to read the topic.
+    /// The working directory of one way to read the topic. Its clock stands at [`CLOCK`].
     pub fn job(&self, way: usize) -> Job {
-        Job { world: self.dir.path().to_owned(), dir: self.dir.path().join(format!("way{way}")) }
+        let dir = self.dir.path().join(format!("way{way}"));
+        Job { world: self.dir.path().to_owned(), dir, clock: Arc::new(ManualClock::at(CLOCK)), idle_timeout: NEVER }
+    }
+
+    /// The same, of a partition that is idle when it was silent for so long by the job's clock.
+    pub fn job_that_waits(&self, way: usize, idle_timeout: i64) -> Job {
+        Job { idle_timeout, ..self.job(way) }
     }
 }
 
@@ -121,6 +127,19 @@ fn record(content: &Content) -> Record {
 pub struct Job {
     world: PathBuf,
     dir: PathBuf,
+    /// What the batches' clock is read from.
+    pub clock: Arc<ManualClock>,
+    /// `idleTimeout`, in microseconds.
+    idle_timeout: i64,
+}
+
+/// How a run is watched and ended.
+pub struct Watch<'a> {
+    pub trigger: Trigger,
+    /// The run is dropped after it was woken up so often.
+    pub polls: Option<u32>,
+    pub stop: watch::Receiver<bool>,
+    pub observer: &'a mut dyn Observer,
 }
 
 struct Nobody;
@@ -141,15 +160,28 @@ impl Job {
 
     /// Reads all there is: cancelled and started again as `cut` says, then to the end.
     pub fn run(&self, sql: &str, cut: &Cut) {
-        std::fs::create_dir_all(&self.dir).unwrap();
-        for polls in &cut.cancels {
-            self.attempt(sql, cut, Some(*polls));
-        }
-        assert!(self.attempt(sql, cut, None), "a run that nobody stopped came to its end");
+        self.try_run(sql, cut).unwrap_or_else(|error| panic!("{error}\n{sql}"));
     }
 
-    /// Whether it came to its end.
-    fn attempt(&self, sql: &str, cut: &Cut, polls: Option<u32>) -> bool {
+    /// The same of a run that may fail: then it is tried again as often as it would have been cancelled.
+    pub fn try_run(&self, sql: &str, cut: &Cut) -> Result<(), EngineError> {
+        for polls in &cut.cancels {
+            if let Some(Err(error)) = self.attempt_to_end(sql, cut, Some(*polls)) {
+                assert!(matches!(error, EngineError::FailUpdate { .. }), "{error}\n{sql}");
+            }
+        }
+        self.attempt_to_end(sql, cut, None).unwrap_or_else(|| panic!("a run that nobody stopped came to its end"))
+    }
+
+    /// How it ended, if it did.
+    fn attempt_to_end(&self, sql: &str, cut: &Cut, polls: Option<u32>) -> Option<Result<(), EngineError>> {
+        let (_stop, stop) = watch::channel(false);
+        self.attempt(sql, cut, Watch { trigger: Trigger::AvailableNow, polls, stop, observer: &mut Nobody })
+    }
+
+    /// How the run ended, if it was not dropped before.
+    pub fn attempt(&self, sql: &str, cut: &Cut, watch: Watch<'_>) -> Option<Result<(), EngineError>> {
+        std::fs::create_dir_all(&self.dir).unwrap();
         let mut builder = match cut.threads {
             1 => tokio::runtime::Builder::new_current_thread(),
             more => {
@@ -160,22 +192,18 @@ impl Job {
         };
         // Dropped with all that was running on it; what blocks is waited for, as a crash would not.
         let runtime = builder.enable_all().build().unwrap();
+        let Watch { trigger, polls, stop, observer } = watch;
         runtime.block_on(async {
             let run = async {
-                let mut engine = Engine::open(self.config(sql, cut).await).await?;
-                let (_stop, stopped) = watch::channel(false);
-                engine.run(stopped, &mut Nobody).await
+                let mut engine = Engine::open(self.config(sql, cut, trigger).await).await?;
+                engine.run(stop, observer).await.map(drop)
             };
-            match dropped_after(Box::pin(run), polls).await {
-                Some(Ok(_)) => true,
-                Some(Err(error)) => panic!("{error}\n{sql}"),
-                None => false,
-            }
+            dropped_after(Box::pin(run), polls).await
         })
     }
 
-    async fn config(&self, sql: &str, cut: &Cut) -> Config {
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(CLOCK));
+    async fn config(&self, sql: &str, cut: &Cut, trigger: Trigger) -> Config {
+        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
         let store = RegistryStore::open(self.world.join("registry")).unwrap();
         let registry: Arc<dyn Registry> = Arc::new(store);
         let reader = registry.latest("e-value").await.unwrap();
@@ -200,14 +228,14 @@ impl Job {
                 rows: RowsOf::Events(Arc::new(decoder)),
                 reader,
                 max_offsets: cut.max_offsets,
-                clauses: ClauseSettings { idle_timeout_micros: NEVER, max_future_micros: 3_600_000_000 },
+                clauses: ClauseSettings { idle_timeout_micros: self.idle_timeout, max_future_micros: 3_600_000_000 },
             }],
             graph,
             session,
             checkpoint,
             working_dir: self.dir.clone(),
             data_dir: self.dir.join("data"),
-            trigger: Trigger::AvailableNow,
+            trigger,
             batch_bytes: cut.batch_bytes,
             memory_limit: cut.memory_limit,
             samples: 3,

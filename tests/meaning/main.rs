@@ -7,12 +7,17 @@
 //! ledger of every batch is computed again from the files ([`ledger`]), and the newest batch is taken back and replayed,
 //! which must give the same bytes ([`replay`]).
 //!
+//! Two more properties: a batch that FAIL UPDATE stops leaves nothing ([`failing`]), and partitions that are silent for
+//! `idleTimeout` are not waited for ([`idle`]).
+//!
 //! `PROPTEST_CASES` chooses how many cases a property tries. A case that fails is printed, made smaller, and kept in
 //! `tests/meaning/regressions.txt`, which is tried first the next time.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
 mod events;
+mod failing;
 mod harness;
+mod idle;
 mod ledger;
 mod model;
 mod oracle;
@@ -23,7 +28,7 @@ mod tables;
 #[cfg(feature = "duckdb")]
 mod by_duckdb;
 
-use events::{Event, log_of};
+use events::{Event, Step, log_of};
 use harness::{Cut, World};
 use model::Model;
 use pipeline::Shape;
@@ -35,15 +40,24 @@ pub const PARTITIONS: usize = 3;
 
 /// One case.
 #[derive(Debug, Clone)]
-struct Case {
-    shape: Shape,
+pub struct Case {
+    /// The pipeline.
+    pub shape: Shape,
     /// What is appended before each run.
     steps: Vec<Vec<Event>>,
     /// Two ways to read it.
-    cuts: [Cut; 2],
+    pub cuts: [Cut; 2],
 }
 
-fn case(shape: impl Strategy<Value = Shape>) -> impl Strategy<Value = Case> {
+impl Case {
+    /// What each step appends, by partition.
+    pub fn log(&self) -> Vec<Step> {
+        log_of(&self.steps, self.shape.copies_cross_partitions())
+    }
+}
+
+/// Any case of the pipelines `shape`.
+pub fn case(shape: impl Strategy<Value = Shape>) -> impl Strategy<Value = Case> {
     let steps = prop::collection::vec(prop::collection::vec(events::event(), 0..60), 1..4);
     (shape, steps, [harness::cut(), harness::cut()]).prop_map(|(shape, steps, cuts)| Case { shape, steps, cuts })
 }
@@ -52,7 +66,7 @@ fn case(shape: impl Strategy<Value = Shape>) -> impl Strategy<Value = Case> {
 fn try_case(case: &Case) {
     let world = World::new();
     let sql = case.shape.sql();
-    let logs = log_of(&case.steps, case.shape.copies_cross_partitions());
+    let logs = case.log();
     let mut models = [Model::new(&case.shape), Model::new(&case.shape)];
     for (step, events) in logs.iter().enumerate() {
         world.append(events);
@@ -72,10 +86,11 @@ fn try_case(case: &Case) {
     }
 }
 
-fn config() -> Config {
+/// `cases`, unless the environment says how many.
+pub fn config(cases: u32) -> Config {
     let mut config = Config::default();
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 40;
+        config.cases = cases;
     }
     config.max_shrink_iters = 200;
     config.failure_persistence = Some(Box::new(FileFailurePersistence::Direct("tests/meaning/regressions.txt")));
@@ -83,7 +98,7 @@ fn config() -> Config {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(40))]
 
     #[test]
     fn rows_and_copies_are_what_a_batch_query_gives(case in case(pipeline::without_windows())) {

@@ -34,10 +34,14 @@ pub struct Fates {
 
 /// A watermark clause.
 #[derive(Debug, Clone, Default)]
-struct Clause {
-    delay: i64,
-    highest: [Option<i64>; PARTITIONS],
-    watermark: Option<i64>,
+pub struct Clause {
+    pub delay: i64,
+    pub highest: [Option<i64>; PARTITIONS],
+    /// The clock of the batch that brought the last event time which may move a mark.
+    pub brought: [Option<i64>; PARTITIONS],
+    pub watermark: Option<i64>,
+    /// The clock of the batch that is read.
+    pub clock: i64,
 }
 
 impl Clause {
@@ -52,26 +56,31 @@ impl Clause {
         } else {
             None
         };
-        if time <= CLOCK + MAX_FUTURE {
+        if time <= self.clock + MAX_FUTURE {
             *highest = Some(highest.map_or(time, |h| h.max(time)));
+            self.brought[partition] = Some(self.clock);
         }
         verdict
     }
 
-    fn marks(&self) -> impl Iterator<Item = Option<i64>> {
+    /// Where each partition stands; none while it has brought no event time.
+    pub fn marks(&self) -> impl Iterator<Item = Option<i64>> {
         self.highest.iter().map(|highest| highest.map(|h| h - self.delay))
     }
 }
 
 /// All that a pipeline's tables hold.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Model {
     pub shape: Shape,
-    offsets: [i64; PARTITIONS],
-    clause: Clause,
+    /// The first offset not read.
+    pub offsets: [i64; PARTITIONS],
+    pub clause: Clause,
     kept: HashMap<String, i64>,
     pub bronze: Vec<Placed>,
     pub silver: Vec<Placed>,
+    /// Rows that silver's expectations were asked about.
+    pub judged: Vec<Placed>,
     /// Late rows, and why.
     pub late: Vec<(Placed, &'static str)>,
     /// Rows in quarantine, with the names of what they broke.
@@ -91,10 +100,11 @@ impl Model {
         Self {
             shape: shape.clone(),
             offsets: [0; PARTITIONS],
-            clause: Clause { delay: shape.delay_micros(), ..Clause::default() },
+            clause: Clause { delay: shape.delay_micros(), clock: CLOCK, ..Clause::default() },
             kept: HashMap::new(),
             bronze: Vec::new(),
             silver: Vec::new(),
+            judged: Vec::new(),
             late: Vec::new(),
             quarantine: Vec::new(),
             dead: Vec::new(),
@@ -118,17 +128,22 @@ impl Model {
     /// Takes what a step appended.
     pub fn read(&mut self, step: &Step) {
         for (partition, contents) in step.iter().enumerate() {
-            for content in contents {
-                let offset = self.offsets[partition];
-                self.offsets[partition] += 1;
-                match content {
-                    Content::Tombstone => self.tombstones += 1,
-                    Content::Malformed(_, class) => self.dead.push((partition, offset, class)),
-                    Content::Row(row) => {
-                        let placed = Placed { partition, offset, row: row.clone() };
-                        self.bronze.push(placed.clone());
-                        self.enter_silver(&placed);
-                    }
+            self.take(partition, contents);
+        }
+    }
+
+    /// Takes what comes next in a partition.
+    pub fn take(&mut self, partition: usize, contents: &[Content]) {
+        for content in contents {
+            let offset = self.offsets[partition];
+            self.offsets[partition] += 1;
+            match content {
+                Content::Tombstone => self.tombstones += 1,
+                Content::Malformed(_, class) => self.dead.push((partition, offset, class)),
+                Content::Row(row) => {
+                    let placed = Placed { partition, offset, row: row.clone() };
+                    self.bronze.push(placed.clone());
+                    self.enter_silver(&placed);
                 }
             }
         }
@@ -152,6 +167,7 @@ impl Model {
     }
 
     fn judge_silver(&mut self, placed: &Placed) {
+        self.judged.push(placed.clone());
         let expectations = &self.shape.silver.expectations;
         let broken: Vec<_> = expectations.iter().filter(|(condition, _)| !condition.holds(&placed.row)).collect();
         match broken.iter().map(|(_, action)| *action).max() {
@@ -161,7 +177,7 @@ impl Model {
                 self.quarantine.push((placed.clone(), names.join(",")));
             }
             Some(Action::Drop) => self.silver_fates.dropped += 1,
-            Some(Action::Warn) | None => self.keep_first(placed),
+            Some(Action::Warn | Action::Fail) | None => self.keep_first(placed),
         }
     }
 
@@ -213,24 +229,28 @@ impl Model {
         }
     }
 
-    /// A run has read all there is and left the watermark at `found`: either where the slowest partition is or, because
-    /// all are idle at the end of a run in which that closes something, where the fastest one is.
+    /// A run has read all there is and left the watermark at `found`.
     pub fn end_run(&mut self, found: Option<i64>) {
+        let expected = self.end_of_run();
+        assert_eq!(found, expected, "the watermark; {:?}", self.clause);
+        self.clause.watermark = found;
+    }
+
+    /// Where a run leaves the watermark that has read all there is: either where the slowest partition is or, because all
+    /// are idle at the end of a run in which that closes something, where the fastest one is.
+    pub fn end_of_run(&self) -> Option<i64> {
         if !self.has_clause() {
-            assert_eq!(found, None);
-            return;
+            return None;
         }
         let before = self.clause.watermark;
         let slowest = before.max(self.clause.marks().min().flatten());
         let fastest = before.max(self.clause.marks().flatten().max());
         let closes = fastest.is_some_and(|w| self.has_open_window(slowest, w));
-        let expected = if closes { fastest } else { slowest };
-        assert_eq!(found, expected, "the watermark; before {before:?}, slowest {slowest:?}, fastest {fastest:?}");
-        self.clause.watermark = found;
+        if closes { fastest } else { slowest }
     }
 
     /// Whether some window with a row ends after `from`, at or before `to`.
-    fn has_open_window(&self, from: Option<i64>, to: i64) -> bool {
+    pub fn has_open_window(&self, from: Option<i64>, to: i64) -> bool {
         let Some(gold) = &self.shape.gold else { return false };
         let ends = self.in_windows.iter().flat_map(|row| {
             let own = gold.windows(row.time.unwrap_or_default());

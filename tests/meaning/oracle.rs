@@ -134,8 +134,8 @@ fn batch<'a>(placed: impl Iterator<Item = &'a Placed>, more: &[(&str, ArrayRef)]
     RecordBatch::try_from_iter_with_nullable(all.map(|(name, column)| (name, column, true))).unwrap()
 }
 
-/// Compares the windows' tables with plain aggregations over every row in its windows.
-fn windows(model: &Model, gold: &Gold, job: &Job, place: &str) {
+/// Every row in each of its windows.
+fn rows_in_windows(model: &Model, gold: &Gold) -> RecordBatch {
     let pairs: Vec<(Placed, i64, i64)> = model
         .in_windows
         .iter()
@@ -146,14 +146,32 @@ fn windows(model: &Model, gold: &Gold, job: &Job, place: &str) {
         .collect();
     let starts: ArrayRef = Arc::new(Int64Array::from_iter_values(pairs.iter().map(|p| p.1)));
     let ends: ArrayRef = Arc::new(Int64Array::from_iter_values(pairs.iter().map(|p| p.2)));
-    let input = batch(pairs.iter().map(|p| &p.0), &[("wstart", starts), ("wend", ends)]);
-    let closed = model.watermark().unwrap_or(i64::MIN);
+    batch(pairs.iter().map(|p| &p.0), &[("wstart", starts), ("wend", ends)])
+}
+
+/// The query of gold's groups whose windows end at or before `closed`.
+fn groups_of(gold: &Gold, closed: i64) -> String {
     let (column, by) = if gold.by_region { ("region, ", ", region") } else { ("", "") };
     let having = if gold.having { " HAVING count(*) > 1" } else { "" };
-    let groups = format!(
+    format!(
         "SELECT wstart, wend, {column}{} FROM input WHERE wend <= {closed} GROUP BY wstart, wend{by}{having}",
         AGGREGATES.join(", ")
-    );
+    )
+}
+
+/// The groups that break gold's expectation and whose windows end after `from`, at or before `to`.
+pub fn broken_groups(model: &Model, gold: &Gold, from: Option<i64>, to: Option<i64>) -> Vec<String> {
+    let (from, to) = (from.unwrap_or(i64::MIN), to.unwrap_or(i64::MIN));
+    let broken = format!("SELECT * FROM ({}) WHERE NOT n < 4 AND wend > {from}", groups_of(gold, to));
+    query(&rows_in_windows(model, gold), &broken, &["wstart", "wend", "n"])
+}
+
+/// Compares the windows' tables with plain aggregations over every row in its windows.
+fn windows(model: &Model, gold: &Gold, job: &Job, place: &str) {
+    let input = rows_in_windows(model, gold);
+    let closed = model.watermark().unwrap_or(i64::MIN);
+    let by = if gold.by_region { ", region" } else { "" };
+    let groups = groups_of(gold, closed);
     let mut columns = vec!["wstart", "wend"];
     columns.extend(gold.by_region.then_some("region"));
     columns.extend(["n", "keys", "cents", "amount", "average", "least", "most", "first_seq", "last_seq", "some"]);

@@ -48,6 +48,8 @@ pub enum Condition {
     /// An error of evaluation where `qty` is 0.
     Divides,
     HasTime,
+    /// Broken now and then.
+    NotUnlucky,
 }
 
 /// What happens to rows that break an expectation.
@@ -56,6 +58,7 @@ pub enum Action {
     Warn,
     Drop,
     Quarantine,
+    Fail,
 }
 
 /// The windows.
@@ -84,6 +87,7 @@ impl Condition {
             Self::FewOfThem => "qty < 6",
             Self::Divides => "100 / qty >= 15",
             Self::HasTime => "event_time IS NOT NULL",
+            Self::NotUnlucky => "seq % 37 <> 13",
         }
     }
 
@@ -96,6 +100,7 @@ impl Condition {
             Self::FewOfThem => row.qty.is_some_and(|qty| qty < 6),
             Self::Divides => row.qty.is_some_and(|qty| qty != 0 && 100 / qty >= 15),
             Self::HasTime => row.time.is_some(),
+            Self::NotUnlucky => row.seq % 37 != 13,
         }
     }
 
@@ -107,6 +112,7 @@ impl Condition {
             Self::FewOfThem => "few_of_them",
             Self::Divides => "divides",
             Self::HasTime => "has_time",
+            Self::NotUnlucky => "not_unlucky",
         }
     }
 }
@@ -117,6 +123,7 @@ impl Action {
             Self::Warn => "",
             Self::Drop => " ON VIOLATION DROP ROW",
             Self::Quarantine => " ON VIOLATION QUARANTINE",
+            Self::Fail => " ON VIOLATION FAIL UPDATE",
         }
     }
 }
@@ -135,6 +142,15 @@ impl Shape {
     /// watermark further down is moved by the one that was.
     pub fn copies_cross_partitions(&self) -> bool {
         self.silver.keys == Keys::None || self.silver.watermark || self.gold.is_none()
+    }
+
+    /// The same with `action` in the place of FAIL UPDATE.
+    pub fn relaxed(&self, action: Action) -> Self {
+        let relax = |of: Action| if of == Action::Fail { action } else { of };
+        let mut relaxed = self.clone();
+        relaxed.silver.expectations.iter_mut().for_each(|(_, of)| *of = relax(*of));
+        relaxed.gold.iter_mut().for_each(|gold| gold.expectation = gold.expectation.map(relax));
+        relaxed
     }
 
     /// The pipeline's text.
@@ -251,7 +267,8 @@ fn filter() -> impl Strategy<Value = Option<Condition>> {
     prop::option::weighted(0.4, prop::sample::select(vec![Sold, KnownRegion, HasKey, FewOfThem]))
 }
 
-fn action() -> impl Strategy<Value = Action> {
+/// What a pipeline does with rows that break an expectation and does not stop for.
+pub fn action() -> impl Strategy<Value = Action> {
     prop::sample::select(vec![Action::Warn, Action::Drop, Action::Quarantine])
 }
 
@@ -314,5 +331,21 @@ pub fn with_windows() -> impl Strategy<Value = Shape> {
         silver,
         delay,
         gold: Some(gold),
+    })
+}
+
+/// Pipelines of which one expectation has FAIL UPDATE: silver's, or that of gold.
+pub fn failing() -> impl Strategy<Value = Shape> {
+    let condition = prop_oneof![3 => Just(Condition::NotUnlucky), 1 => condition()];
+    let shape = prop_oneof![1 => without_windows().boxed(), 2 => with_windows().boxed()];
+    (shape, condition, any::<bool>()).prop_map(|(mut shape, condition, at_gold)| {
+        match &mut shape.gold {
+            Some(gold) if at_gold => gold.expectation = Some(Action::Fail),
+            _ => {
+                shape.silver.expectations.retain(|(other, _)| *other != condition);
+                shape.silver.expectations.push((condition, Action::Fail));
+            }
+        }
+        shape
     })
 }
