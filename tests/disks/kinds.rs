@@ -50,6 +50,7 @@ pub fn kind_of(path: &Path, is_current: impl Fn(&Path) -> bool) -> Option<Kind> 
             ("pipelines", _) => kind("pipeline"),
             ("offsets", _) => kind("plan"),
             ("commits", _) => kind("commit"),
+            ("compactions", _) => kind("compaction"),
             ("state", name) if name.ends_with(".segment") => kind("state segment"),
             ("state", _) => kind("state"),
             ("sources", "start") => kind("start"),
@@ -86,11 +87,15 @@ pub fn expected(kind: &Kind, damage: Damage) -> Expect {
         // Their content is of no account; the next epoch stands above every record's.
         ("lock" | "log lock" | "epoch", _) => Expect::GoesOn,
         // Only the newest pair, and what it names, is read.
-        ("plan" | "commit" | "state" | "state segment", _) if !kind.current => Expect::GoesOn,
+        ("plan" | "commit" | "state" | "state segment" | "compaction", _) if !kind.current => Expect::GoesOn,
+        // An exchange is done or not, as the folders say. Without the record of one since the newest commit, files of that
+        // commit are missed: see `compactions`.
+        ("compaction", Damage::Removed) => Expect::GoesOn,
         // Of a segment's data a run checks what it looks into.
         ("state segment", Damage::BitFlipped) => Expect::Either,
         ("state segment", _) => Expect::Stops,
-        ("metadata" | "pipeline" | "plan" | "commit" | "state" | "start" | "reader" | "refresh", _) => Expect::Stops,
+        ("metadata" | "pipeline" | "plan" | "commit" | "compaction", _) => Expect::Stops,
+        ("state" | "start" | "reader" | "refresh", _) => Expect::Stops,
         // Fetched again while the registry can be reached.
         ("schema", Damage::Removed) => Expect::GoesOn,
         ("schema", _) => Expect::Stops,

@@ -2,6 +2,7 @@
 //!
 //! - `matrix`: every file of the checkpoint, of the marks in table folders and of the embedded log, found by walking, is
 //!   removed, cut, changed in a bit, or replaced by another of its kind.
+//! - `compactions`: the same of the records of exchanged folders, and what else may lie beside them.
 //! - `folders`: foreign files in table folders, table folders and published files that go, also under a run, lost
 //!   and old checkpoints.
 //! - `clock`: the machine's clock goes backwards (with the feature `faults`).
@@ -15,6 +16,7 @@ mod support;
 
 #[cfg(feature = "faults")]
 mod clock;
+mod compactions;
 #[cfg(feature = "faults")]
 mod effects;
 mod folders;

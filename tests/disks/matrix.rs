@@ -38,8 +38,14 @@ fn current_files(scene: &Scene) -> BTreeSet<PathBuf> {
     };
     let (plan, commit) = (newest("offsets"), newest("commits"));
     let mut current = BTreeSet::from([root.join(format!("offsets/{plan}")), root.join(format!("commits/{commit}"))]);
-    let content = String::from_utf8(scene.files()[&root.join(format!("commits/{commit}"))].clone()).unwrap();
-    let record: serde_json::Value = serde_json::from_str(content.split_once('\n').unwrap().1).unwrap();
+    // The newest tells whether it was done; those since the newest commit, where its files are.
+    current.insert(root.join(format!("compactions/{}", newest("compactions"))));
+    let since = |path: &&PathBuf| {
+        let sealed = path.starts_with(root.join("compactions"));
+        sealed && record_of(&scene.files()[*path])["after"].as_u64() == Some(commit)
+    };
+    current.extend(scene.files().keys().filter(since).cloned());
+    let record = record_of(&scene.files()[&root.join(format!("commits/{commit}"))]);
     for state in record["state"].as_object().unwrap().values() {
         let segments = state["segments"].as_array().into_iter().flatten();
         let files = state["deltas"].as_array().unwrap().iter().chain([&state["snapshot"]]).chain(segments);
@@ -56,8 +62,14 @@ fn current_files(scene: &Scene) -> BTreeSet<PathBuf> {
     current
 }
 
+/// What a sealed file says.
+fn record_of(content: &[u8]) -> serde_json::Value {
+    let text = std::str::from_utf8(content).unwrap();
+    serde_json::from_str(text.split_once('\n').unwrap().1).unwrap()
+}
+
 /// Files by kind.
-fn by_kind(scene: &Scene, wanted: impl Fn(&Path) -> bool) -> BTreeMap<Kind, Vec<PathBuf>> {
+pub fn by_kind(scene: &Scene, wanted: impl Fn(&Path) -> bool) -> BTreeMap<Kind, Vec<PathBuf>> {
     let current = current_files(scene);
     let mut kinds: BTreeMap<Kind, Vec<PathBuf>> = BTreeMap::new();
     for path in scene.files().keys() {
@@ -71,7 +83,7 @@ fn by_kind(scene: &Scene, wanted: impl Fn(&Path) -> bool) -> BTreeMap<Kind, Vec<
 }
 
 /// Damages the file; false when it cannot be damaged so: nothing to cut, no other of its kind.
-fn damage(scene: &Scene, path: &Path, how: Damage, kind: &[PathBuf], random: &mut SmallRng) -> bool {
+pub fn damage(scene: &Scene, path: &Path, how: Damage, kind: &[PathBuf], random: &mut SmallRng) -> bool {
     let at = scene.job.path().join(path);
     let mut content = scene.files()[path].clone();
     match how {
@@ -116,7 +128,7 @@ fn checked_bytes(segment: &[u8]) -> Vec<std::ops::Range<usize>> {
 }
 
 /// Tries one damage: see the table in `kinds`.
-fn try_one(scene: &Scene, path: &Path, kind: &Kind, how: Damage, refresh: bool, expected: Expect) {
+pub fn try_one(scene: &Scene, path: &Path, kind: &Kind, how: Damage, refresh: bool, expected: Expect) {
     let what = format!("{} ({}), {how:?}", path.display(), kind.name);
     let output = scene.run(&[]);
     let said = said(&output, &what);

@@ -218,7 +218,7 @@ impl Checkpoint {
     /// The ids of the records in `folder`, in no order.
     pub(crate) fn ids(&self, what: What, folder: &str) -> Result<Vec<u64>, CheckpointError> {
         let entries = durable::list(what, &self.root.join(folder))?;
-        Ok(entries.iter().filter_map(|entry| entry.file_name().to_string_lossy().parse().ok()).collect())
+        Ok(entries.iter().filter_map(|entry| id_of(&entry.file_name().to_string_lossy())).collect())
     }
 
     /// The ids of all commits, ascending.
@@ -437,4 +437,9 @@ pub(crate) fn taken(path: PathBuf, ours: u64, theirs: u64) -> CheckpointError {
     } else {
         CheckpointError::Intruder { path, ours, theirs }
     }
+}
+
+/// The id in the name of a record. A name that parses to it and is another, as `+7` and `007`, is none of ours.
+fn id_of(name: &str) -> Option<u64> {
+    name.parse().ok().filter(|id: &u64| id.to_string() == name)
 }

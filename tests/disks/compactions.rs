@@ -1,0 +1,150 @@
+//! The records of partition folders that were exchanged: damaged, lost, and with foreign files beside them.
+
+use std::path::{Path, PathBuf};
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+use crate::kinds::{DAMAGES, Damage, Kind, expected};
+use crate::matrix::{by_kind, damage, try_one};
+use crate::scene::{Scene, said};
+use crate::support::{Workspace, text};
+use crate::{GOLD, seed};
+
+const FOLDER: &str = "checkpoints/revenue_5m/compactions";
+
+/// A project whose tables have several files a partition.
+fn job() -> Workspace {
+    let job = Workspace::new();
+    job.produce(900, 4);
+    job.run_to_end(&["--set", "sales_events.maxOffsetsPerTrigger=150"]);
+    job
+}
+
+fn records(scene: &Scene) -> Vec<PathBuf> {
+    scene.files().keys().filter(|path| path.starts_with(FOLDER)).cloned().collect()
+}
+
+/// Every damage of a record of each kind. `misses` says of a removed one whether files of the newest commit are missed then.
+fn damage_all(scene: &Scene, misses: impl Fn(&Kind) -> bool) {
+    let mut random = SmallRng::seed_from_u64(seed());
+    let mut tried = 0;
+    for (kind, files) in by_kind(scene, |path| path.starts_with(FOLDER)) {
+        assert_eq!(kind.name, "compaction");
+        for how in DAMAGES {
+            let path = &files[0];
+            if !damage(scene, path, how, &records(scene), &mut random) {
+                continue;
+            }
+            println!("{} (current: {}), {how:?}", path.display(), kind.current);
+            if how == Damage::Removed && misses(&kind) {
+                missed(scene, path);
+            } else {
+                try_one(scene, path, &kind, how, how == Damage::Emptied, expected(&kind, how));
+            }
+            tried += 1;
+            scene.reset();
+        }
+    }
+    assert!(tried >= 4, "{tried} damages");
+}
+
+/// A record that is gone, of an exchange since the newest commit: its files are missed by name, and nothing is done.
+fn missed(scene: &Scene, record: &Path) {
+    let output = scene.run(&[]);
+    let told = said(&output, "a record that is missed");
+    assert!(!output.status.success() && told.contains(" is lost: ") && told.contains("--full-refresh"), "{told}");
+    scene.assert_nothing_else("a record that is missed");
+    std::fs::write(scene.job.path().join(record), &scene.files()[record]).unwrap();
+    let output = scene.run(&[]);
+    assert!(output.status.success(), "{}", said(&output, "the record restored"));
+    scene.assert_right("the record restored");
+}
+
+#[test]
+fn a_damaged_record_of_a_compaction_stops_the_run_by_name_or_does_no_harm() {
+    // Compacted since the newest commit.
+    let compacted = job();
+    compacted.ok(&["compact", GOLD]);
+    compacted.produce(300, 5);
+    let scene = Scene::of(compacted);
+    damage_all(&scene, |_| true);
+    // Batches later only the newest is looked at, and nobody misses it but who proves of which batches the rows are.
+    scene.job.run_to_end(&[]);
+    scene.job.produce(200, 6);
+    let Scene { job, .. } = scene;
+    let scene = Scene::of(job);
+    damage_all(&scene, |_| false);
+    let lost = records(&scene).pop().unwrap();
+    std::fs::remove_file(scene.job.path().join(&lost)).unwrap();
+    let output = scene.job.run(&["checkpoint", "verify", "checkpoints/revenue_5m"]);
+    let told = text(&output.stdout) + &text(&output.stderr);
+    let number = lost.file_name().unwrap().to_str().unwrap();
+    assert!(!output.status.success() && told.contains(&format!("compaction {number}, which")), "{told}");
+}
+
+#[test]
+fn foreign_files_beside_the_records_are_not_taken_for_any() {
+    let job = job();
+    job.ok(&["compact", GOLD]);
+    job.produce(300, 5);
+    let scene = Scene::of(job);
+    let newest = records(&scene).pop().unwrap();
+    let folder = scene.job.path().join(FOLDER);
+    let number: u64 = newest.file_name().unwrap().to_str().unwrap().parse().unwrap();
+    let put = |name: &str| std::fs::write(folder.join(name), &scene.files()[&newest]).unwrap();
+    // No numbers.
+    let [later, padded] = [format!("+{}", number + 1), format!("0{number}")];
+    for name in ["notes.txt", "1.bak", ".2", "1e3", &later, &padded] {
+        put(name);
+        for beside in ["offsets", "commits"] {
+            std::fs::write(folder.with_file_name(beside).join(name.replace(['0', '+'], "+9")), "not ours").unwrap();
+        }
+    }
+    std::fs::create_dir(folder.join("old")).unwrap();
+    let output = scene.run(&[]);
+    assert!(output.status.success(), "{}", said(&output, "names that are no numbers"));
+    scene.assert_right("names that are no numbers");
+    assert_eq!(std::fs::read(folder.join("1.bak")).unwrap(), scene.files()[&newest], "it is left alone");
+    scene.reset();
+    // A copy under the next number would be the newest, of an exchange that never was.
+    let next = (number + 1).to_string();
+    type Put<'a> = &'a dyn Fn(&Path);
+    let kinds: [(&str, Put<'_>); 3] = [
+        ("a copy", &|at| std::fs::write(at, &scene.files()[&newest]).unwrap()),
+        ("a text", &|at| std::fs::write(at, "not ours").unwrap()),
+        ("a folder", &|at| std::fs::create_dir(at).unwrap()),
+    ];
+    for (what, put) in kinds {
+        let at = folder.join(&next);
+        put(&at);
+        let output = scene.run(&[]);
+        let told = said(&output, what);
+        assert!(!output.status.success() && told.contains(&format!("compactions/{next}")), "{what}: {told}");
+        scene.assert_nothing_else(what);
+        if at.is_dir() {
+            std::fs::remove_dir(&at).unwrap()
+        } else {
+            std::fs::remove_file(&at).unwrap()
+        }
+        let output = scene.run(&[]);
+        assert!(output.status.success(), "{what}, then removed: {}", said(&output, what));
+        scene.assert_right(what);
+        scene.reset();
+    }
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn a_damaged_record_of_a_compaction_in_flight_stops_the_run_by_name_or_does_no_harm() {
+    // Before the first exchange of a folder (the very first one is a trial), and after it.
+    for at in ["swap.exchange:before:2", "swap.exchange:after:2"] {
+        let job = job();
+        let output = job.command(&["compact", GOLD]).env("SLUICEBOX_CRASH_AT", at).output().unwrap();
+        assert_eq!(output.status.code(), None, "{at}: it was not reached");
+        job.produce(300, 5);
+        let scene = Scene::of(job);
+        assert_eq!(records(&scene).len(), 1, "{at}");
+        damage_all(&scene, |_| at.contains("after"));
+    }
+}
