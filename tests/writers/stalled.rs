@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use crate::support::{Workspace, assert_same, text};
-use crate::{CHECKPOINT, effects, everything, run, seed};
+use crate::{CHECKPOINT, GOLD, effects, everything, run, seed};
 
 /// Whether the process stands still, as SIGSTOP leaves it.
 fn is_stopped(child: &Child) -> bool {
@@ -174,6 +174,83 @@ fn a_refresh_that_was_passed_before_it_began_deletes_nothing() {
         let last = run(&calm, 250, &[]).output().unwrap();
         assert!(last.status.success(), "{at}: {}", text(&last.stderr));
         assert_same(&expected, &calm.tables());
+    }
+}
+
+/// A pipeline that compacts by itself.
+const KEEPING: &str = "
+CREATE TABLE sales_events USING kafka OPTIONS (
+  'subscribe' = 'sales.events.v1', 'value.format' = 'avro', 'startingOffsets' = 'earliest');
+CREATE STREAMING TABLE bronze_sales PARTITIONED BY (part)
+  TBLPROPERTIES ('compact.auto' = 'true', 'compact.after' = '0 seconds')
+AS SELECT *, _partition AS part FROM STREAM sales_events;
+";
+
+/// Runs `args`, a compaction of what `job` has, stopped at `at`; another run takes over, reads what has come since, and the
+/// first wakes up.
+fn passed_while_it_compacts(job: &Workspace, args: &[&str], at: &str, sql: &str, checkpoint: &str) {
+    let rows = |job: &Workspace| job.rows("SELECT * FROM bronze.sales");
+    let read = |job: &Workspace, more: &[&str]| job.run(&[&["run", sql, "--trigger", "available-now"], more].concat());
+    let mut first = job.command(args);
+    first.stdout(Stdio::null()).stderr(Stdio::piped());
+    let first = stopped_at(first, at).unwrap_or_else(|output| panic!("{at}: not reached: {}", text(&output.stderr)));
+    job.produce(400, 6);
+    let undisturbed = Workspace::with_log_of(job);
+    undisturbed.write("keeping.sql", KEEPING);
+    assert!(read(&undisturbed, &[]).status.success());
+    let expected = rows(&undisturbed);
+    let second = read(job, &["--take-over"]);
+    assert!(second.status.success(), "{at}: the one that took over: {}", text(&second.stderr));
+    assert!(rows(job) == expected, "{at}: the one that took over");
+    let after = published(job);
+    wake(&first);
+    let first = first.wait_with_output().unwrap();
+    let said = text(&first.stderr);
+    assert!(!said.contains("panicked") && !said.contains("a bug in Sluicebox"), "{at}: {said}");
+    let passed = said.contains("taken this checkpoint over from this one");
+    assert!(first.status.code() == Some(1) && passed, "{at}: {said}");
+    assert!(published(job) == after, "{at}: the one that woke up changed published files");
+    job.ok(&["checkpoint", "verify", checkpoint]);
+    let third = read(job, &[]);
+    assert!(third.status.success(), "{at}: the third run: {}", text(&third.stderr));
+    assert!(rows(job) == expected, "{at}: the third run changed rows");
+    job.ok(&["compact", sql]);
+    assert!(rows(job) == expected, "{at}: the next compaction changed rows");
+    job.ok(&["checkpoint", "verify", checkpoint]);
+    let beside = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().to_string_lossy().into_owned();
+    let left: Vec<String> = std::fs::read_dir(job.path().join("data/bronze")).unwrap().map(beside).collect();
+    assert_eq!(left, ["sales"], "{at}: something is left beside the table");
+}
+
+/// Around the exchange; the first one of all is a trial. It is about to be done, or done: always tried. Of what comes before
+/// and after it a sample.
+fn around_the_exchange() -> Vec<&'static str> {
+    let others = ["compaction.link:before:1", "compaction.link:after:1", "swap.sync_folder:after:8"];
+    let amount = if everything() { others.len() } else { 1 };
+    let mut random = SmallRng::seed_from_u64(seed());
+    let chosen = others.choose_multiple(&mut random, amount).copied();
+    ["swap.exchange:before:2", "swap.exchange:after:2"].into_iter().chain(chosen).collect()
+}
+
+#[test]
+fn a_compaction_that_wakes_up_after_it_was_passed_exchanges_nothing() {
+    for at in around_the_exchange() {
+        let job = Workspace::new();
+        job.produce(1_000, 4);
+        assert!(run(&job, 250, &[]).output().unwrap().status.success());
+        passed_while_it_compacts(&job, &["compact", GOLD], at, GOLD, CHECKPOINT);
+    }
+}
+
+#[test]
+fn a_run_that_compacts_and_wakes_up_after_it_was_passed_exchanges_nothing() {
+    let limit = "sales_events.maxOffsetsPerTrigger=90";
+    for at in around_the_exchange() {
+        let job = Workspace::new();
+        job.write("keeping.sql", KEEPING);
+        job.produce(1_000, 4);
+        let args = ["run", "keeping.sql", "--trigger", "available-now", "--set", limit];
+        passed_while_it_compacts(&job, &args, at, "keeping.sql", "checkpoints/keeping");
     }
 }
 
