@@ -281,7 +281,9 @@ pub enum LakeError {
     },
     /// A filesystem that cannot exchange folders.
     #[error(
-        "folders of {} cannot be exchanged with those of {}: {source}. Partitions are compacted and retired by one exchange of          folders, which Linux has on ext4, xfs, btrfs and tmpfs, on one mount: put LOCATION on such a filesystem, not as a mount          of its own. Nothing was changed",
+        "folders of {} cannot be exchanged with those of {}: {source}. Partitions are compacted and retired by one exchange of \
+         folders, which Linux has on ext4, xfs and tmpfs, on one mount: put LOCATION on such a filesystem, not as a mount \
+         of its own. Nothing was changed",
         location.display(),
         staging.display()
     )]
@@ -293,9 +295,21 @@ pub enum LakeError {
         /// What the filesystem said.
         source: std::io::Error,
     },
+    /// A filesystem on which readers may miss a folder that is exchanged.
+    #[error(
+        "partitions of {} are not compacted: a reader on this filesystem that lists the folder meanwhile would miss the partition \
+         and take its rows for gone, as on btrfs. Put LOCATION on ext4 or xfs. Nothing was changed; what is older than \
+         'retain' is removed here too",
+        location.display()
+    )]
+    TornLists {
+        /// The table's folder.
+        location: PathBuf,
+    },
     /// A published file that cannot be compacted, since it is not what it was when it was written.
     #[error(
-        "{} cannot be compacted: {why}. The folder stays as it is; `sluicebox checkpoint verify` says what else is damaged, and          `--full-refresh=TABLE` of `sluicebox run` computes the table again",
+        "{} cannot be compacted: {why}. The folder stays as it is; `sluicebox checkpoint verify` says what else is damaged, and \
+         `--full-refresh=TABLE` of `sluicebox run` computes the table again",
         path.display()
     )]
     DamagedInput {
@@ -343,6 +357,7 @@ impl Blamed for LakeError {
             | Self::LostFile { .. }
             | Self::DamagedStagedFile { .. }
             | Self::CannotExchange { .. }
+            | Self::TornLists { .. }
             | Self::DamagedInput { .. }
             | Self::DamagedOwner { .. } => Blame::Outside,
         }

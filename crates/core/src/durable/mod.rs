@@ -25,8 +25,8 @@ pub use atomic::{
 };
 pub use file::{DurableFile, FoundFile, sync_file};
 pub use steps::{
-    exchange, link, list, make_dir, read, reading, remove, remove_dir, remove_tree, rename, rename_dir, sync_dir,
-    sync_dirs, tidy,
+    exchange, exchange_while_listed, link, list, make_dir, read, reading, remove, remove_dir, remove_tree, rename,
+    rename_dir, sync_dir, sync_dirs, tidy,
 };
 
 /// A file operation that failed, with the path.

@@ -85,6 +85,22 @@ pub fn exchange(what: What, one: &Path, other: &Path) -> Result<(), FileError> {
     around(point, one, Some(other), exchange).map_err(|e| FileError::new("exchange", other, e))
 }
 
+/// Does what [`exchange`] does, and tells whether somebody who opened the folder around `one` before it and reads its entries
+/// after still finds `one` there. On btrfs an exchanged name comes after all that were there when the folder was opened, and is
+/// not found.
+///
+/// # Errors
+/// As [`exchange`]; when the folder around cannot be listed.
+pub fn exchange_while_listed(what: What, one: &Path, other: &Path) -> Result<bool, FileError> {
+    let around_it = one.parent().unwrap_or(one);
+    let listed = |e| FileError::new("list", around_it, e);
+    let opened = around(Point { what, effect: Effect::List }, around_it, None, || fs::read_dir(around_it));
+    let opened = opened.map_err(listed)?;
+    exchange(what, one, other)?;
+    let names: Vec<_> = opened.collect::<io::Result<_>>().map_err(listed)?;
+    Ok(names.iter().any(|entry| Some(entry.file_name().as_os_str()) == one.file_name()))
+}
+
 /// Gives the folder `from` the name `to`, which must be free, in place of its own; false if there is none.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sluicebox_core::Clock;
 use sluicebox_lake::compact::{self, Folder, Input};
-use sluicebox_lake::{ParquetOptions, ParquetTable, TableFormat};
+use sluicebox_lake::{LakeError, ParquetOptions, ParquetTable, TableFormat};
 use sluicebox_pipeline::graph::Graph;
 
 use super::decide::{Kept, Policy, due};
@@ -25,6 +25,12 @@ use crate::presence;
 /// How long the old files of a folder stay after it was exchanged: a reader that has opened the folder just before lists
 /// them still, and finds by their names that they are gone from the table. Were they removed at once it would list nothing.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Why a table without PARTITIONED BY stays as it is, and the way out.
+pub const UNPARTITIONED: &str = "it has no PARTITIONED BY. Folders of partitions are exchanged whole, so that readers see all \
+     files of the one or of the other; the folder of the table itself holds the owner's mark and what is staged, and cannot be. \
+     Partition it, by the day of a timestamp or by a constant as in PARTITIONED BY (part) AS SELECT ..., 'all' AS part; `run` then \
+     asks to fill it anew";
 
 /// What [`run`] needs of a pipeline.
 #[derive(Debug)]
@@ -230,11 +236,15 @@ impl Run<'_> {
         tell: Tell<'_>,
     ) -> Result<(), EngineError> {
         let checkpoint = &self.config.checkpoint;
-        let due = self.due(of.name, of.table, policy, tell)?;
+        let mut due = self.due(of.name, of.table, policy, tell)?;
         if due.is_empty() {
             return Ok(());
         }
-        compact::try_exchange(of.table.location(), &of.staging()?)?;
+        if !compact::try_exchange(of.table.location(), &of.staging()?)? && due.iter().any(|d| d.1 == Why::Compact) {
+            let why = LakeError::TornLists { location: of.table.location().to_owned() }.to_string();
+            tell(Err(Skipped { table: of.name.to_owned(), folder: None, why }));
+            due.retain(|(_, why)| *why == Why::Retain);
+        }
         let committed = of.committed()?;
         for (folder, why) in due {
             let number = checkpoint.next_compaction()?;
@@ -262,7 +272,7 @@ impl Run<'_> {
                 continue;
             }
             if table.partition_columns().len() == 0 {
-                let why = "it has no PARTITIONED BY, and a table's folder as a whole cannot be exchanged".to_owned();
+                let why = UNPARTITIONED.to_owned();
                 tell(Err(Skipped { table: name.clone(), folder: None, why }));
                 continue;
             }

@@ -84,6 +84,18 @@ impl Live {
         self.tables.values().map(|(_, policy)| if policy.auto { after(policy) } else { LOOK }).fold(LOOK, Duration::min)
     }
 
+    /// Leaves a folder as it is from now on, or all of the table. Where it is only that readers would miss a partition, those
+    /// that are too old go all the same.
+    fn leave(&mut self, table: String, folder: Option<String>, error: &LakeError) {
+        match (folder, self.tables.get_mut(&table)) {
+            (Some(folder), _) => drop(self.left.insert((table, folder))),
+            (None, Some((_, policy))) if policy.retain.is_some() && matches!(error, LakeError::TornLists { .. }) => {
+                policy.auto = false;
+            }
+            (None, _) => drop(self.tables.remove(&table)),
+        }
+    }
+
     /// The old folders that no reader can have opened before they were exchanged.
     fn over(&mut self, now: Duration, linger: Duration) -> Vec<PathBuf> {
         let (over, young) = std::mem::take(&mut self.old).into_iter().partition(|(since, _)| now >= *since + linger);
@@ -172,10 +184,7 @@ impl Engine {
             Found::Nothing => Ok(false),
             Found::Left(table, folder, error) => {
                 tracing::warn!("{error}");
-                match folder {
-                    Some(folder) => drop(self.compaction.left.insert((table, folder))),
-                    None => drop(self.compaction.tables.remove(&table)),
-                }
+                self.compaction.leave(table, folder, &error);
                 Ok(true)
             }
             Found::Ready(name, ready) => {
@@ -244,8 +253,11 @@ impl Task {
         if !self.tried.contains(name) {
             match compact::try_exchange(table.location(), &of.staging()?) {
                 Err(error @ LakeError::CannotExchange { .. }) => return left(None, error),
+                Ok(false) if why == Why::Compact => {
+                    return left(None, LakeError::TornLists { location: table.location().to_owned() });
+                }
                 tried => tried?,
-            }
+            };
         }
         let number = self.checkpoint.next_compaction()?;
         let go_on = || !self.stop.load(Ordering::Relaxed);

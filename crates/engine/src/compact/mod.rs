@@ -22,7 +22,7 @@ mod live;
 mod settle;
 mod work;
 
-pub use command::{Config, Done, Request, Skipped, run};
+pub use command::{Config, Done, Request, Skipped, UNPARTITIONED, run};
 pub use decide::{Kept, Policy, Retain, Settled, due, settled};
 pub(crate) use live::Live;
 pub(crate) use settle::settle;

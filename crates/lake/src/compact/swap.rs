@@ -86,18 +86,19 @@ impl Staging {
     }
 }
 
-/// Proves with folders of its own that those of the table at `location` can be exchanged with those of `staging`.
+/// Proves with folders of its own that those of the table at `location` can be exchanged with those of `staging`. False when
+/// a reader that has begun to list meanwhile would miss the partition: its rows may go so, but not be compacted.
 ///
 /// # Errors
 /// [`LakeError::CannotExchange`] when they cannot.
-pub fn try_exchange(location: &Path, staging: &Staging) -> Result<()> {
+pub fn try_exchange(location: &Path, staging: &Staging) -> Result<bool> {
     let own = location.join(layout::STAGING).join(staging.epoch.to_string());
     durable::make_dir(What::Swap, &own)?;
     durable::create_dir_durable(What::Swap, &staging.own())?;
     let (inside, beside) = (own.join("trial"), staging.own().join("trial"));
     durable::make_dir(What::Swap, &inside)?;
     durable::make_dir(What::Swap, &beside)?;
-    let tried = durable::exchange(What::Swap, &beside, &inside);
+    let tried = durable::exchange_while_listed(What::Swap, &inside, &beside);
     for folder in [&inside, &beside] {
         durable::remove_dir(What::Swap, folder)?;
     }
