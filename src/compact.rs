@@ -3,7 +3,7 @@
 use clap::Args;
 use sluicebox_engine::change::{self, Request as Change};
 use sluicebox_engine::checkpoint::records::Why;
-use sluicebox_engine::compact::{Config, Done, Request, Skipped, run};
+use sluicebox_engine::compact::{Config, Done, Request, Skipped, UNPARTITIONED, run};
 use sluicebox_pipeline::values;
 
 use crate::failure::Usage;
@@ -109,11 +109,7 @@ fn named(names: &[String], checked: &Checked) -> anyhow::Result<std::collections
             return Err(Usage(format!("--table {name}: there is no such table; there are {}", known.join(", "))).into());
         };
         if table.partitioned_by.is_empty() {
-            return Err(Usage(format!(
-                "--table {name}: it has no PARTITIONED BY. Folders of partitions are exchanged whole, so that readers see all \
-                 files of the one or of the other; the folder of the table itself holds the owner's mark and what is staged"
-            ))
-            .into());
+            return Err(Usage(format!("--table {name}: {UNPARTITIONED}")).into());
         }
     }
     Ok(names.iter().cloned().collect())

@@ -206,6 +206,48 @@ fn verify_names_what_is_wrong_with_compacted_files() {
     verified(&job);
 }
 
+#[test]
+fn a_table_without_partitions_is_left_alone_with_the_way_out() {
+    let job = Workspace::new();
+    let pipeline = |partitioned: &str, part: &str| {
+        let source = KEEPING.split("CREATE STREAMING").next().unwrap();
+        format!(
+            "{source}CREATE STREAMING TABLE tally {partitioned} AS SELECT event_id, _offset{part} FROM STREAM sales_events;"
+        )
+    };
+    job.write("tally.sql", &pipeline("", ""));
+    job.produce(2_000, 5);
+    let run = ["run", "tally.sql", "--trigger", "available-now", "--set", "sales_events.maxOffsetsPerTrigger=200"];
+    job.ok(&run);
+    let (before, table) =
+        (job.rows("SELECT event_id, _offset FROM tables.tally"), job.path().join("data/tables/tally"));
+    let files = files_there(&table);
+    assert!(files >= 8, "{files}");
+    for args in [&["compact", "tally.sql"][..], &["compact", "tally.sql", "--dry-run"]] {
+        let output = job.run(args);
+        let said = support::text(&output.stderr);
+        assert!(output.status.success() && output.stdout.is_empty(), "{said}");
+        assert!(
+            said.contains("tally is left alone: it has no PARTITIONED BY") && said.contains("Partition it"),
+            "{said}"
+        );
+        assert!(said.contains("PARTITIONED BY (part) AS SELECT ..., 'all' AS part"), "{said}");
+        assert_eq!(files_there(&table), files);
+    }
+    let said = job.fails(2, &["compact", "tally.sql", "--table", "tally"]);
+    assert!(said.contains("Partition it") && said.contains("'all' AS part"), "{said}");
+    assert_eq!(job.rows("SELECT event_id, _offset FROM tables.tally"), before);
+
+    // The way out.
+    job.write("tally.sql", &pipeline("PARTITIONED BY (part)", ", 'all' AS part"));
+    let said = job.fails(2, &run);
+    assert!(said.contains("--full-refresh=tally"), "{said}");
+    job.ok(&[&run[..], &["--full-refresh=tally"]].concat());
+    let told = job.ok(&["compact", "tally.sql"]);
+    assert!(told.contains("tally part=all: ") && told.contains("now 1 files"), "{told}");
+    assert_eq!(job.rows("SELECT event_id, _offset FROM tables.tally"), before);
+}
+
 /// A pipeline over the same topic that compacts and retires by itself.
 const KEEPING: &str = "
 CREATE TABLE sales_events USING kafka OPTIONS (

@@ -16,6 +16,7 @@ use super::{Binder, BoundFlow, Found};
 use crate::ast::{ConstraintDef, Spanned, TableDef};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Expectation, Hidden, Table};
+use crate::values;
 
 impl<'p> Binder<'p> {
     pub(super) fn table(&mut self, def: &'p TableDef) -> Found<(Table, Upstream)> {
@@ -40,6 +41,7 @@ impl<'p> Binder<'p> {
         }
         mistakes.extend(partition_mistakes(def, &schema));
         mistakes.extend(retain_mistake(def, &schema));
+        mistakes.extend(compact_mistake(def));
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -211,6 +213,18 @@ fn retain_mistake(def: &TableDef, schema: &Schema) -> Option<Diagnostic> {
     let help = "partition by a date or timestamp, as in PARTITIONED BY (event_date) AS SELECT ..., CAST(event_time AS DATE) AS \
                 event_date; or leave 'retain' out";
     Some(Diagnostic::new("retain", key.span, message, "no partition column is a date or timestamp").with_help(help))
+}
+
+/// Folders of partitions are exchanged, never that of the table, which holds more than its rows.
+fn compact_mistake(def: &TableDef) -> Option<Diagnostic> {
+    let (key, value) = def.properties.iter().find(|(key, _)| key.value == "compact.auto")?;
+    if !def.partitioned_by.is_empty() || values::boolean(&value.value) != Some(true) {
+        return None;
+    }
+    let message = format!("`{}` has no partitions that could be compacted", def.name.value);
+    let help = "give it some, as in PARTITIONED BY (event_date) AS SELECT ..., CAST(event_time AS DATE) AS event_date; or leave \
+                'compact.auto' out";
+    Some(Diagnostic::new("compact", key.span, message, "folders of partitions are exchanged whole").with_help(help))
 }
 
 fn partition_mistakes(def: &TableDef, schema: &Schema) -> Vec<Diagnostic> {

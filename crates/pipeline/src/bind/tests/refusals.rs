@@ -137,3 +137,19 @@ AS SELECT * FROM STREAM sales;"
     let unpartitioned = "CREATE STREAMING TABLE t TBLPROPERTIES (retain = '30 days') AS SELECT * FROM STREAM sales;";
     assert!(mistakes(&format!("{SALES}{unpartitioned}")).contains("cannot be told by its folders"));
 }
+
+#[test]
+fn what_has_no_partitions_is_not_compacted_by_a_run() {
+    let table = |partitioned: &str, auto: &str| {
+        format!(
+            "{SALES}CREATE STREAMING TABLE t {partitioned} TBLPROPERTIES ('compact.auto' = '{auto}')
+AS SELECT *, 'all' AS part FROM STREAM sales;"
+        )
+    };
+    let wrong = mistakes(&table("", "true"));
+    assert!(wrong.contains("`t` has no partitions") && wrong.contains("PARTITIONED BY (event_date)"), "{wrong}");
+    for right in [table("", "false"), table("PARTITIONED BY (part)", "true")] {
+        let pipeline = crate::parse("pipeline.sql", &right, &[]).unwrap();
+        bind(pipeline, &schemas()).unwrap();
+    }
+}
