@@ -291,6 +291,41 @@ fn a_new_table_is_filled_from_files_without_its_topic_and_equals_one_that_was_th
 }
 
 #[test]
+fn what_a_table_has_retired_is_named_before_another_is_filled_from_its_files() {
+    let logs = Logs::new(59);
+    // Every other row is of a day that is over for longer than it is retained.
+    let kept = "
+CREATE STREAMING TABLE bronze_kept PARTITIONED BY (day) TBLPROPERTIES ('retain' = '30 days')
+AS SELECT *, CAST(CASE WHEN _offset % 2 = 0 THEN ingest_time - INTERVAL '40 days' ELSE ingest_time END AS DATE) AS day
+FROM STREAM bronze_sales;";
+    let text = format!("{}{kept}", base(&logs.first));
+    let job = logs.started(&text);
+    let old = job.value("SELECT count(*) FROM bronze.sales WHERE _offset % 2 = 0");
+    assert!(old > 100 && !job.rows_exist("(SELECT * FROM bronze.kept WHERE _offset % 2 = 0)"));
+
+    job.write(
+        SQL,
+        &format!("{text}\nCREATE STREAMING TABLE gold_new AS SELECT event_id, _offset FROM STREAM bronze_kept;"),
+    );
+    let told = verdict(&job, "gold_new")["ways"].to_string();
+    let gone = format!(", {old} rows");
+    assert!(told.contains("without what bronze_kept has retired: ") && told.contains(&gone), "{told}");
+    let said = run(&job, &["--backfill=gold_new=files"]);
+    assert!(said.contains("from the files of bronze_kept") && said.contains("without what bronze_kept has"), "{said}");
+    let warning = "lacks what bronze_kept has retired: ";
+    assert!(said.contains(warning) && said.matches(&gone).count() == 2, "{said}");
+    assert_eq!(job.rows("SELECT _offset FROM gold.new WHERE _offset % 2 = 0"), [""; 0]);
+    let rows = |table: &str| job.rows(&format!("SELECT event_id, _offset FROM {table}"));
+    assert_eq!(rows("gold.new"), rows("bronze.kept"));
+
+    // The topic has them still. Where nothing was retired, nothing is said.
+    let said = run(&job, &["--full-refresh=gold_new", "--backfill=gold_new=topic"]);
+    assert!(!said.contains("retired"), "{said}");
+    assert_eq!(rows("gold.new"), rows("bronze.sales"));
+    job.ok(&["checkpoint", "verify", "checkpoints/revenue_5m"]);
+}
+
+#[test]
 fn files_that_do_not_tell_the_order_of_rows_fill_nothing() {
     let logs = Logs::new(43);
     let bare = "

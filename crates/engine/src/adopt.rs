@@ -26,6 +26,17 @@ pub(crate) struct Adopted {
     pub filled: BTreeMap<String, Option<i64>>,
 }
 
+/// Says which rows are not in the files of `tables`, from which others are filled.
+pub(crate) fn warn_of_retired(checkpoint: &Checkpoint, tables: &[&str]) -> Result<(), EngineError> {
+    for (table, gone) in change::retired(checkpoint)?.iter().filter(|(table, _)| tables.contains(&table.as_str())) {
+        tracing::warn!(
+            "what is filled from the files of {table} lacks what {table} has retired: {gone}. --backfill=TABLE=topic fills it with \
+             all that its topic has"
+        );
+    }
+    Ok(())
+}
+
 /// Publishes `commit`, the newest one, again; what a refresh that was begun deletes is left out, and what a compaction has
 /// put into other files since it was published.
 pub(crate) fn publish(checkpoint: &Checkpoint, commit: &Commit) -> Result<(), EngineError> {

@@ -306,6 +306,7 @@ async fn positions(
         };
         positions.extend(start.positions.into_iter().map(|p| (p.partition, p.offset)));
         if let RowsOf::Files(rows) = &binding.rows {
+            adopt::warn_of_retired(&config.checkpoint, &rows.tables())?;
             let (rows, ends) = (Arc::clone(rows), adopt::ends_of(binding, last));
             tokio::task::spawn_blocking(move || rows.look(ends)).await??;
         }

@@ -1,9 +1,10 @@
 //! Two versions of a pipeline compared: a verdict for each source and table, with its reasons. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::retired::Retired;
 use super::shape::{Shape, SourceShape};
 use super::table;
 use super::ways::Way;
@@ -120,6 +121,8 @@ pub struct Facts {
     pub occupied: BTreeSet<String>,
     /// The tables whose backfill has not ended.
     pub unfinished: BTreeSet<String>,
+    /// What tables have retired; nobody looks where no table begins anew.
+    pub retired: BTreeMap<String, Retired>,
 }
 
 /// Compares. The ways on are left out.

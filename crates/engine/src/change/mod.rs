@@ -8,6 +8,7 @@
 //! observe    what a checkpoint says, read without touching it
 //! subgraph   the part of a graph that fills tables anew, beside the rest    pure
 //! files      whose rows can be read back in their order instead             pure
+//! retired    which of them are there no more, by the checkpoint's records
 //! ```
 //!
 //! **The pipeline in force** is the one that the newest commit names. Another one is adopted in this order: compared, then
@@ -23,6 +24,7 @@ mod compare;
 mod files;
 mod observe;
 mod record;
+mod retired;
 mod shape;
 mod subgraph;
 mod table;
@@ -38,6 +40,8 @@ pub use files::readable;
 pub(crate) use observe::fill_ends;
 pub use observe::{Decision, Prepared, Stage, prepare, read_only};
 pub use record::PipelineRecord;
+pub(crate) use retired::leave_cleared;
+pub use retired::{Retired, retired};
 pub use shape::{ClauseShape, ColumnShape, ExpectationShape, FlowShape, OperatorShape, Shape, SourceShape, TableShape};
 pub use subgraph::{original, part, part_from_files, prefix, without};
 pub use ways::{Adoption, Backfill, Request, Way, resolve};

@@ -13,6 +13,7 @@ use sluicebox_pipeline::graph::Graph;
 
 use super::compare::{Change, Changes, Facts, Kind, Subject, Verdict, compare};
 use super::record::PipelineRecord;
+use super::retired::retired;
 use super::shape::{FORMAT, Shape};
 use super::subgraph::{original, prefix};
 use super::ways::{Adoption, Request, resolve};
@@ -216,6 +217,10 @@ fn looked(
         from_batch: seen.next_batch(),
         occupied: occupied(&old, &shape, &seen.cleared())?,
         unfinished: seen.unfinished(),
+        retired: match shape.tables.keys().all(|table| old.tables.contains_key(table)) {
+            true => BTreeMap::new(),
+            false => retired(checkpoint)?,
+        },
     };
     let same = seen.newest.as_ref().filter(|r| r.text == text && r.shape == shape && request.is_plain());
     let mut changes = compare(&old, &shape, &facts);

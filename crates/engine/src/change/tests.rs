@@ -247,6 +247,22 @@ fn what_was_not_filled_to_its_end_begins_anew() {
 }
 
 #[test]
+fn what_was_retired_is_said_where_a_table_is_filled_from_files() {
+    let (old, new) = ([SOURCE, BRONZE, SILVER].join("\n"), all());
+    let retired = BTreeMap::from([("silver".to_owned(), Retired::new(&["day=2026-01-02", "day=2026-01-01"], 70))]);
+    let facts = Facts { retired, ..facts() };
+    let mut asked = request(&[], &[]);
+    asked.readable.insert("silver".to_owned(), Ok("orders".to_owned()));
+    let lacks = "without what silver has retired: 2 partitions from day=2026-01-01 to day=2026-01-02, 70 rows";
+    let text = changes(&old, &new, &asked, &facts).0.to_string();
+    assert!(text.contains(&format!("whatever the topic still holds, {lacks}")), "{text}");
+    assert!(text.contains("again from the pipeline's start up to batch 7; the other"), "{text}");
+    asked.backfill.insert("gold".to_owned(), Backfill::Files);
+    let text = changes(&old, &new, &asked, &facts).0.to_string();
+    assert!(text.contains(&format!("from the files of silver up to batch 7, {lacks}; the other")), "{text}");
+}
+
+#[test]
 fn names_that_are_none_are_told() {
     let mut asked = request(&["nothing"], &["nobody"]);
     asked.backfill.insert("gold".to_owned(), Backfill::None);

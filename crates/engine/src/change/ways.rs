@@ -295,29 +295,38 @@ fn tell_backfills(changes: &mut [Change], files: &Files<'_>, facts: &Facts, from
         }
         for difference in &mut change.differences {
             difference.effect = if files.filled.contains(&name) {
-                let above = files.above(&name).map(|above| above.join(" and ")).ok().filter(|above| !above.is_empty());
+                let above = files.above(&name).ok().filter(|above| !above.is_empty());
+                let lacks = above.iter().flatten().map(|table| lacks(facts, table)).collect::<String>();
+                let above = above.map(|above| above.join(" and "));
                 if let Some(above) = above.as_ref().filter(|_| !from_files) {
                     change.ways.push(Way {
                         command: Some(format!("{} --backfill={name}=files", request.command)),
-                        what: format!("fills it from the files of {above} instead, whatever the topic still holds"),
+                        what: format!(
+                            "fills it from the files of {above} instead, whatever the topic still holds{lacks}"
+                        ),
                     });
                 }
                 change.ways.push(Way {
                     command: Some(format!("{} --backfill={name}=none", request.command)),
                     what: format!("begins it with batch {} instead", facts.from_batch),
                 });
-                let from = match (above, from_files) {
-                    (Some(above), true) => format!("from the files of {above}"),
-                    (None, true) => "with the rows of the tables above it".to_owned(),
-                    _ => "by reading its topics again from the pipeline's start".to_owned(),
+                let (from, lacks) = match (above, from_files) {
+                    (Some(above), true) => (format!("from the files of {above}"), lacks),
+                    (None, true) => ("with the rows of the tables above it".to_owned(), String::new()),
+                    _ => ("by reading its topics again from the pipeline's start".to_owned(), String::new()),
                 };
                 let batch = facts.from_batch;
-                format!("it is filled first, {from} up to batch {batch}; the other tables wait until then")
+                format!("it is filled first, {from} up to batch {batch}{lacks}; the other tables wait until then")
             } else {
                 format!("it begins with batch {}", facts.from_batch)
             };
         }
     }
+}
+
+/// What is not in the files of `table` any more, if that is something.
+fn lacks(facts: &Facts, table: &str) -> String {
+    facts.retired.get(table).map_or_else(String::new, |gone| format!(", without what {table} has retired: {gone}"))
 }
 
 /// Everything whose state means nothing to the new pipeline.

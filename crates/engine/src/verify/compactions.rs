@@ -9,6 +9,7 @@ use super::Verdict;
 use super::files::Found;
 use super::records::differs;
 use crate::EngineError;
+use crate::change::leave_cleared;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::records::{Compaction, Why};
 use crate::compact::{Settled, settled};
@@ -39,10 +40,7 @@ impl Compactions {
                 records.pop();
             }
         }
-        for pipeline in checkpoint.pipeline_numbers()? {
-            let pipeline = checkpoint.pipeline(pipeline)?;
-            records.retain(|record| record.pipeline >= pipeline.number || !pipeline.cleared(&record.output));
-        }
+        leave_cleared(checkpoint, &mut records)?;
         let replaced: BTreeSet<u64> = records.iter().flat_map(|record| record.replaces.iter().copied()).collect();
         records.retain(|record| !replaced.contains(&record.number));
         Ok(Self { records })
