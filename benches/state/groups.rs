@@ -4,11 +4,10 @@
 //! at a start, and the window is closed into a Parquet table. Each line is a process of its own; the first one has no limit
 //! worth the name.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringBuilder, TimestampMicrosecondArray};
 use serde::{Deserialize, Serialize};
 use sluicebox_core::provenance;
@@ -19,26 +18,19 @@ use sluicebox_lake::{BatchKey, ParquetOptions, ParquetTable, StagedFile, TableFo
 use sluicebox_pipeline::graph::Graph;
 use tokio::task::JoinHandle;
 
+use crate::line::{Measured, again, limit_text, limits, mib};
 use crate::{Args, Job, STEP, bytes, graph, restored, running, schema, status};
 
-/// What one line took.
+/// What a line of groups took.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Measured {
-    filling: f64,
-    alive: f64,
-    batch_p50: f64,
-    batch_p99: f64,
-    batch_max: f64,
-    state_bytes_most: u64,
-    resident_bytes_most: u64,
-    checkpoint_bytes: u64,
-    committed_bytes: u64,
-    segments: usize,
-    deltas: usize,
-    restart: f64,
-    restored: u64,
+pub struct Groups {
+    #[serde(flatten)]
+    line: Measured,
+    /// Seconds from the event that closes the window until its rows are in their files.
     closing: f64,
+    /// The rows.
     closed: u64,
+    /// The process in memory then, at its most.
     resident_bytes_closing: u64,
 }
 
@@ -51,19 +43,16 @@ pub fn section(args: &Args) -> anyhow::Result<()> {
     );
     for groups in &args.groups {
         let mut base = None;
-        for limit in [u64::MAX, args.memory_limit] {
-            if limit == u64::MAX && *groups > args.unlimited {
-                continue;
-            }
-            let m = run(args, *groups, limit)?;
+        for limit in limits(args, *groups) {
+            let Groups { line: m, closing, resident_bytes_closing, .. } =
+                again(args, *groups, limit, &["--groups", &groups.to_string()])?;
             let of = base.map_or_else(|| "-".to_owned(), |base: f64| format!("{:.2}", m.alive / base));
             base.get_or_insert(m.alive);
-            let mib = |bytes: u64| bytes >> 20;
-            let limit = if limit == u64::MAX { "none".to_owned() } else { mib(limit).to_string() };
             let segments = format!("{}+{}", m.segments, m.deltas);
             println!(
-                "{groups:>10} {limit:>7} {:>15.0} {:>13.0} {of:>13} {:>4.0} {:>5.0} {:>6.0} {:>6} {:>9} {:>11} ({:>5}) \
-                 {segments:>16} {:>10.2} {:>8.1} {:>11}",
+                "{groups:>10} {:>7} {:>15.0} {:>13.0} {of:>13} {:>4.0} {:>5.0} {:>6.0} {:>6} {:>9} {:>11} ({:>5}) \
+                 {segments:>16} {:>10.2} {closing:>8.1} {:>11}",
+                limit_text(limit),
                 m.filling,
                 m.alive,
                 m.batch_p50,
@@ -74,25 +63,11 @@ pub fn section(args: &Args) -> anyhow::Result<()> {
                 mib(m.checkpoint_bytes),
                 mib(m.committed_bytes),
                 m.restart,
-                m.closing,
-                format!("({})", mib(m.resident_bytes_closing)),
+                format!("({})", mib(resident_bytes_closing)),
             );
         }
     }
     Ok(())
-}
-
-/// This program again, for one line.
-fn run(args: &Args, groups: u64, limit: u64) -> anyhow::Result<Measured> {
-    let mut command = Command::new(std::env::current_exe()?);
-    let job = groups.to_string();
-    command.args(["--job", &job, "--groups", &job, "--memory-limit", &limit.to_string()]);
-    command.args(["--rows", &args.rows.to_string()]).arg("--folder").arg(&args.folder);
-    let output = command.output()?;
-    if !output.status.success() {
-        bail!("{groups} groups: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// An hour holds more rows than are ever asked for.
@@ -151,7 +126,7 @@ impl TableSink for ToTable<'_> {
 }
 
 /// One line.
-pub async fn measure(args: &Args, groups: u64) -> anyhow::Result<Measured> {
+pub async fn measure(args: &Args, groups: u64) -> anyhow::Result<Groups> {
     let folder = tempfile::Builder::new().prefix("state-bench-").tempdir_in(&args.folder)?;
     let root = std::path::absolute(folder.path())?;
     let checkpoint = Checkpoint::new(&root);
@@ -176,14 +151,11 @@ pub async fn measure(args: &Args, groups: u64) -> anyhow::Result<Measured> {
     let sum = |batches: &[Duration]| batches.iter().sum::<Duration>().as_secs_f64();
     let (rate_filling, rate_alive) = (groups as f64 / sum(&filling), groups as f64 / sum(&alive));
     let mut all = [filling, alive].concat();
-    all.sort_unstable();
-    let nth = |percent: usize| all[(all.len() - 1) * percent / 100].as_secs_f64() * 1e3;
+    let mut line = Measured::of(&job, (rate_filling, rate_alive), &mut all)?;
     let commit = job.last.clone().context("no batch")?;
-    let (resident_bytes_most, state_bytes_most) = (status("VmHWM:")?, job.most);
-    let (restart, restored) = restored(running(&graph)?, &checkpoint, &commit)?;
-    ensure!(restored >= groups, "{restored} rows were restored");
-    let state = commit.state.values().next().context("no state")?;
-    let checkpoint_bytes = bytes(&root)?;
+    (line.restart, line.restored) = restored(running(&graph)?, &checkpoint, &commit)?;
+    ensure!(line.restored >= groups, "{} rows were restored", line.restored);
+    line.checkpoint_bytes = bytes(&root)?;
 
     let table = graph.tables.first().context("no table")?;
     let location = root.join("table");
@@ -205,22 +177,5 @@ pub async fn measure(args: &Args, groups: u64) -> anyhow::Result<Measured> {
     let closing = (sluicebox_core::Clock::monotonic(&job.clock) - at).as_secs_f64();
     let closed = files.iter().map(|file| file.rows).sum();
     ensure!(closed == groups, "{closed} rows of {groups} groups");
-    Ok(Measured {
-        filling: rate_filling,
-        alive: rate_alive,
-        batch_p50: nth(50),
-        batch_p99: nth(99),
-        batch_max: nth(100),
-        state_bytes_most,
-        resident_bytes_most,
-        checkpoint_bytes,
-        committed_bytes: state.files().map(|f| f.bytes).sum(),
-        segments: state.segments.len(),
-        deltas: state.deltas.len(),
-        restart,
-        restored,
-        closing,
-        closed,
-        resident_bytes_closing: status("VmHWM:")?,
-    })
+    Ok(Groups { line, closing, closed, resident_bytes_closing: status("VmHWM:")? })
 }

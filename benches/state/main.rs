@@ -8,17 +8,18 @@
 //! no limit worth the name: that is what the others are compared with.
 
 mod groups;
+mod line;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringBuilder, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use clap::Parser;
+use line::{Measured, again, limit_text, limits, mib};
 use serde::{Deserialize, Serialize};
 use sluicebox_core::{Clock, PartitionId, SystemClock, provenance};
 use sluicebox_engine::checkpoint::Checkpoint;
@@ -58,24 +59,15 @@ struct Args {
     bench: bool,
 }
 
-/// What one line took.
+/// What a line of keys took.
 #[derive(Debug, Serialize, Deserialize)]
-struct Measured {
-    filling: f64,
-    alive: f64,
-    batch_p50: f64,
-    batch_p99: f64,
-    batch_max: f64,
+struct Keys {
+    #[serde(flatten)]
+    line: Measured,
+    /// The state in memory at the end.
     state_bytes: u64,
-    state_bytes_most: u64,
+    /// The process in memory then.
     resident_bytes: u64,
-    resident_bytes_most: u64,
-    checkpoint_bytes: u64,
-    committed_bytes: u64,
-    segments: usize,
-    deltas: usize,
-    restart: f64,
-    restored: u64,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -99,50 +91,36 @@ fn main() -> anyhow::Result<()> {
     );
     for keys in &args.keys {
         let mut base = None;
-        for limit in [u64::MAX, args.memory_limit] {
-            if limit == u64::MAX && *keys > args.unlimited {
-                continue;
-            }
-            let line = run(&args, *keys, limit)?;
-            let of = base.map_or_else(|| "-".to_owned(), |base: f64| format!("{:.2}", line.alive / base));
-            base.get_or_insert(line.alive);
-            print_line(*keys, limit, &of, &line);
+        for limit in limits(&args, *keys) {
+            let took: Keys = again(&args, *keys, limit, &[])?;
+            let of = base.map_or_else(|| "-".to_owned(), |base: f64| format!("{:.2}", took.line.alive / base));
+            base.get_or_insert(took.line.alive);
+            print_line(*keys, limit, &of, &took);
         }
     }
     Ok(())
 }
 
-fn print_line(keys: u64, limit: u64, of: &str, m: &Measured) {
-    let mib = |bytes: u64| bytes >> 20;
-    let limit = if limit == u64::MAX { "none".to_owned() } else { mib(limit).to_string() };
+fn print_line(keys: u64, limit: u64, of: &str, took: &Keys) {
+    let Keys { line: m, state_bytes, resident_bytes } = took;
     println!(
-        "{keys:>10} {limit:>10} {:>15.0} {:>13.0} {of:>13} {:>4.0} {:>4.0} {:>5.0} {:>7} ({:>4}) {:>9} ({:>5}) {:>10} ({:>5}) \
+        "{keys:>10} {:>10} {:>15.0} {:>13.0} {of:>13} {:>4.0} {:>4.0} {:>5.0} {:>7} ({:>4}) {:>9} ({:>5}) {:>10} ({:>5}) \
          {:>12} {:>13.2}",
+        limit_text(limit),
         m.filling,
         m.alive,
         m.batch_p50,
         m.batch_p99,
         m.batch_max,
-        mib(m.state_bytes),
+        mib(*state_bytes),
         mib(m.state_bytes_most),
-        mib(m.resident_bytes),
+        mib(*resident_bytes),
         mib(m.resident_bytes_most),
         mib(m.checkpoint_bytes),
         mib(m.committed_bytes),
         format!("{}+{}", m.segments, m.deltas),
         m.restart,
     );
-}
-
-/// This program again, for one line.
-fn run(args: &Args, keys: u64, limit: u64) -> anyhow::Result<Measured> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--job", &keys.to_string(), "--memory-limit", &limit.to_string(), "--rows", &args.rows.to_string()]);
-    let output = command.arg("--folder").arg(&args.folder).output()?;
-    if !output.status.success() {
-        bail!("{keys} keys: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// Event time between two rows, in microseconds.
@@ -272,7 +250,7 @@ impl Job {
     }
 }
 
-async fn measure(args: &Args, keys: u64) -> anyhow::Result<Measured> {
+async fn measure(args: &Args, keys: u64) -> anyhow::Result<Keys> {
     let folder = tempfile::Builder::new().prefix("state-bench-").tempdir_in(&args.folder)?;
     let checkpoint = Checkpoint::new(folder.path());
     checkpoint.prepare()?;
@@ -297,33 +275,17 @@ async fn measure(args: &Args, keys: u64) -> anyhow::Result<Measured> {
     };
     let (filling, rate_alive) = (rate(&filling), rate(&alive));
     let resident_bytes = status("VmRSS:")?;
-    alive.sort_unstable();
-    let nth = |percent: usize| alive[(alive.len() - 1) * percent / 100].as_secs_f64() * 1e3;
-    let commit = job.last.take().context("no batch")?;
+    let (commit, state_bytes) = (job.last.take().context("no batch")?, job.state_bytes);
     if let Some(purge) = job.purge.take() {
         purge.await??;
     }
-    let (state_bytes, state_bytes_most) = (job.state_bytes, job.most);
+    let mut line = Measured::of(&job, (filling, rate_alive), &mut alive)?;
     drop(job);
-    let (restart, restored) = restart(&checkpoint, &commit, keys)?;
-    let state = commit.state.values().next().context("no state")?;
-    Ok(Measured {
-        filling,
-        alive: rate_alive,
-        batch_p50: nth(50),
-        batch_p99: nth(99),
-        batch_max: nth(100),
-        state_bytes,
-        state_bytes_most,
-        resident_bytes,
-        resident_bytes_most: status("VmHWM:")?,
-        checkpoint_bytes: bytes(folder.path())?,
-        committed_bytes: state.files().map(|f| f.bytes).sum(),
-        segments: state.segments.len(),
-        deltas: state.deltas.len(),
-        restart,
-        restored,
-    })
+    (line.restart, line.restored) = restart(&checkpoint, &commit, keys)?;
+    // The most of this process includes what it put back.
+    line.resident_bytes_most = status("VmHWM:")?;
+    line.checkpoint_bytes = bytes(folder.path())?;
+    Ok(Keys { line, state_bytes, resident_bytes })
 }
 
 /// Restores the state of `commit`: the seconds that it takes, and the keys.
