@@ -2,9 +2,9 @@
 """Does what glob_reader.py does, by pyarrow: reads the tables by globs, over and over, while a run writes them.
 
 Each read must succeed, no event may be there twice, what was there may not go away, and a table may not be ahead of the
-one it is made from. Exit code 0: so it was; 1: it was not.
+one it is made from. Exit code 0: so it was; 1: it was not. With --compacted a read that finds a listed file gone is made again.
 
-    arrow_reader.py FOLDER STOP_FILE
+    arrow_reader.py FOLDER STOP_FILE [--compacted]
 """
 
 import pyarrow as pa
@@ -18,13 +18,18 @@ import watching
 class Reader(watching.Watcher):
     def read(self, table, columns):
         """The columns of every file that a glob finds; None without a file, or when it cannot be read."""
-        files = self.files(table)
-        if not files:
-            self.note_none(table)
-            return None
-        self.reads += 1
+        def read():
+            files = self.files(table)
+            if not files:
+                self.note_none(table)
+                return None
+            try:
+                return ds.dataset(files, format="parquet").to_table(columns=columns, use_threads=False)
+            except FileNotFoundError as error:
+                raise watching.Gone(error) from error
+
         try:
-            return ds.dataset(files, format="parquet").to_table(columns=columns, use_threads=False)
+            return self.attempt(read)
         except (pa.ArrowException, OSError, ValueError) as error:
             self.wrong.append(f"{table}: failed read: {error}")
             return None
@@ -38,7 +43,18 @@ class Reader(watching.Watcher):
             distinct = rows.group_by(columns, use_threads=False).aggregate([]).num_rows
             if distinct != rows.num_rows:
                 self.wrong.append(f"{table}: {rows.num_rows} rows, {distinct} distinct {columns}")
-        self.note_rows(table, rows.num_rows)
+        if columns == watching.PLACE:
+            self.note_places(table, self.places(table, rows))
+        else:
+            self.note_rows(table, rows.num_rows)
+
+    def places(self, table, rows):
+        ends, found = self.ends.get(table, {}), {}
+        for partition in pc.unique(rows["_partition"]).to_pylist():
+            offsets = rows.filter(pc.equal(rows["_partition"], partition))["_offset"]
+            up_to = pc.sum(pc.less_equal(offsets, ends.get(partition, -1))).as_py()
+            found[partition] = (len(offsets), up_to, pc.max(offsets).as_py())
+        return found
 
     def look_at_copies(self):
         """No sale twice within the delay."""

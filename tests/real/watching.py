@@ -12,16 +12,44 @@ TABLES = {"bronze": "data/bronze/sales", "silver": "data/silver/sales", "gold": 
 PLACE = ["_topic", "_partition", "_offset"]
 # What may be there only once.
 ONCE = {"bronze": PLACE, "silver": PLACE, "gold": ["window_start", "region", "plan_tier"]}
+# A reader that finds a file gone so often in a row has found more than an exchange of a folder.
+TRIES = 50
+
+
+class Gone(Exception):
+    """A file that was listed is there no more."""
 
 
 class Watcher:
-    """A reader has `look_at(table)`, `look_at_copies()` and `newest(table)`; what it finds wrong goes to `wrong`."""
+    """A reader has `look_at(table)`, `look_at_copies()` and `newest(table)`; what it finds wrong goes to `wrong`.
 
-    def __init__(self, folder):
+    Where partitions are compacted, a file may be gone between the glob and the read: then all is listed and read again, and
+    counted in `again`. Else that is wrong too.
+    """
+
+    def __init__(self, folder, compacted=False):
         self.folder = folder
+        self.compacted = compacted
         self.reads = 0
+        self.again = 0
         self.counts = {}
+        self.ends = {}
         self.wrong = []
+
+    def attempt(self, read):
+        """What `read` gives, which raises Gone for a file that is not there."""
+        for _ in range(TRIES):
+            self.reads += 1
+            try:
+                return read()
+            except Gone as gone:
+                if not self.compacted:
+                    self.wrong.append(f"failed read: {gone}")
+                    return None
+                self.again += 1
+                last = gone
+        self.wrong.append(f"no read of {TRIES} succeeded; the last: {last}")
+        return None
 
     def pattern(self, table):
         return os.path.join(self.folder, TABLES[table], "**", "*.parquet")
@@ -38,6 +66,15 @@ class Watcher:
         if rows < self.counts.get(table, 0):
             self.wrong.append(f"{table}: {self.counts[table]} rows, then {rows}")
         self.counts[table] = rows
+
+    def note_places(self, table, partitions):
+        """`partitions` has, by partition of the topic, the rows, the rows up to the offset at which the last read ended, and the
+        highest offset. What came meanwhile cannot hide here that others are gone."""
+        older = sum(up_to for _, up_to, _ in partitions.values())
+        if older < self.counts.get(table, 0):
+            self.wrong.append(f"{table}: {self.counts[table]} rows up to {self.ends.get(table)}, then {older}")
+        self.ends[table] = {partition: newest for partition, (_, _, newest) in partitions.items()}
+        self.note_rows(table, sum(rows for rows, _, _ in partitions.values()))
 
     def look_at_layers(self):
         """Whatever is in silver is in bronze, which is published before it."""
@@ -65,10 +102,11 @@ def main(reader_class, name, doc):
     parser = argparse.ArgumentParser(description=doc.split("\n")[0])
     parser.add_argument("folder")
     parser.add_argument("stop_file")
+    parser.add_argument("--compacted", action="store_true", help="a file that was listed may be gone: read again")
     options = parser.parse_args()
-    reader = reader_class(os.path.abspath(options.folder))
+    reader = reader_class(os.path.abspath(options.folder), options.compacted)
     reader.until(options.stop_file)
     for wrong in reader.wrong[:20]:
         print(f"{name}: {wrong}")
-    print(f"{name}: {reader.reads} reads, {len(reader.wrong)} wrong, rows at the end {reader.counts}")
+    print(f"{name}: {reader.reads} reads, {reader.again} again, {len(reader.wrong)} wrong, rows at the end {reader.counts}")
     sys.exit(1 if reader.wrong else 0)

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::killer::{Job, staged};
+use crate::job::{Job, left_behind};
 use crate::scripts;
 use crate::servers::Servers;
 
@@ -34,9 +34,9 @@ pub fn compare(python_program: &Path, wild: &Job<'_>, calm: &Job<'_>, ledger: &P
     }
     println!("-- killed and undisturbed");
     run("same_tables.py", &[calm_folder, wild_folder])?;
-    let left = staged(&wild.folder);
+    let left = left_behind(&wild.folder);
     if let Some(first) = left.first() {
-        bail!("{} staged files of killed runs were left behind: {}", left.len(), first.display());
+        bail!("killed runs have left {} staged files or folders behind: {}", left.len(), first.display());
     }
     Ok(())
 }

@@ -1,42 +1,25 @@
 //! Starts the run, kills it at a chosen moment, starts it again.
 //!
-//! The moment is one of four kinds: after a while; in the first moments, while it starts and recovers; right after a batch
-//! was committed, when its files are being published; and twice in quick succession. Now and then the run is asked to stop
-//! instead, which must end well.
+//! The moment is one of five kinds: after a while; in the first moments, while it starts and recovers; right after a batch
+//! was committed, when its files are being published; right after it was noted that a folder is exchanged, when that happens;
+//! and twice in quick succession. Now and then the run is asked to stop instead, which must end well.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rand::Rng;
 use rand::rngs::SmallRng;
 use sluicebox_core::{Clock, SystemClock};
 
-use crate::servers::Servers;
-
-/// A pipeline in a folder, and the runs of it.
-#[derive(Debug)]
-pub struct Job<'s> {
-    /// Where it works.
-    pub folder: PathBuf,
-    /// The program.
-    pub binary: PathBuf,
-    /// The pipeline's file.
-    pub pipeline: PathBuf,
-    /// The topic that it reads.
-    pub topic: String,
-    /// `maxOffsetsPerTrigger`.
-    pub max_offsets: u64,
-    /// The servers.
-    pub servers: &'s Servers,
-}
+use crate::job::Job;
 
 /// How long the next commit is waited for. When all was read there is none.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same for an exchange.
+const PATIENCE_TO_EXCHANGE: Duration = Duration::from_secs(8);
 
 /// How runs ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,59 +30,10 @@ pub struct Ends {
     pub while_starting: u32,
     /// Of those, just after a commit.
     pub after_commit: u32,
+    /// Of those, while a folder was exchanged, or just before or after.
+    pub while_exchanging: u32,
     /// By SIGTERM, with code 0.
     pub stops: u32,
-}
-
-impl Job<'_> {
-    /// Starts it; it follows the topic, or reads what is there and ends.
-    pub fn start(&self, available_now: bool) -> Result<Child> {
-        std::fs::create_dir_all(&self.folder)?;
-        let log = File::options().create(true).append(true).open(self.log())?;
-        let mut command = Command::new(&self.binary);
-        command.arg("run").arg(&self.pipeline).args(["--checkpoint", "checkpoints/run", "--progress", "json"]);
-        for (key, value) in [("subscribe", self.topic.clone()), ("maxOffsetsPerTrigger", self.max_offsets.to_string())]
-        {
-            command.args(["--set", &format!("sales_events.{key}={value}")]);
-        }
-        if available_now {
-            command.args(["--trigger", "available-now"]);
-        }
-        command.current_dir(&self.folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        self.servers.name_in(&mut command).spawn().with_context(|| format!("cannot start {}", self.binary.display()))
-    }
-
-    /// Reads what is there and ends.
-    pub fn run_to_end(&self) -> Result<()> {
-        let status = self.start(true)?.wait()?;
-        self.must_be_well(status)
-    }
-
-    /// How many batches are committed.
-    pub fn batches(&self) -> u64 {
-        let Ok(entries) = std::fs::read_dir(self.checkpoint().join("commits")) else { return 0 };
-        let ids = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u64>().ok());
-        ids.max().map_or(0, |id| id + 1)
-    }
-
-    /// The checkpoint's folder.
-    pub fn checkpoint(&self) -> PathBuf {
-        self.folder.join("checkpoints/run")
-    }
-
-    fn log(&self) -> PathBuf {
-        self.folder.join("run.log")
-    }
-
-    fn must_be_well(&self, status: ExitStatus) -> Result<()> {
-        if status.success() {
-            return Ok(());
-        }
-        let text = std::fs::read_to_string(self.log()).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('{')).collect();
-        let tail = lines[lines.len().saturating_sub(12)..].join("\n");
-        bail!("the run ended with {status}; its log is {}:\n{tail}", self.log().display())
-    }
 }
 
 /// When and how a run ends.
@@ -111,6 +45,8 @@ enum Moment {
     Starting(Duration),
     /// Killed so long after the next commit, or after the second duration if there is none.
     Committed(Duration, Duration),
+    /// Killed so long after it was noted that a folder is to be exchanged.
+    Exchanging(Duration),
     /// Asked to stop after so long.
     Stop(Duration),
 }
@@ -151,6 +87,17 @@ impl<'j> Killer<'j> {
         Ok(())
     }
 
+    /// Fails when compaction was hardly tried.
+    pub fn must_have_exchanged(&self) -> Result<()> {
+        let (exchanges, at) = (self.job.exchanges(), self.ends.while_exchanging);
+        if self.job.compacts && (exchanges < 4 || at == 0) {
+            bail!(
+                "{exchanges} folders were exchanged and {at} kills came then, which tells too little: give more --minutes"
+            )
+        }
+        Ok(())
+    }
+
     fn moment(&mut self) -> Moment {
         let Some(start) = self.start else { return Moment::Committed(Duration::ZERO, PATIENCE) };
         let seconds =
@@ -162,6 +109,11 @@ impl<'j> Killer<'j> {
         let work = 2.0 * (self.life - start).max(0.3);
         match random.random_range(0..20) {
             0..=2 => Moment::Starting(seconds(random, 0.0, start + 0.01)),
+            // At least one of a short soak.
+            _ if self.job.compacts && self.ends.while_exchanging == 0 && self.ends.kills % 2 == 1 => {
+                Moment::Exchanging(seconds(random, 0.0, 0.01))
+            }
+            3..=7 if self.job.compacts => Moment::Exchanging(seconds(random, 0.0, 0.01)),
             3..=9 => Moment::Committed(seconds(random, 0.0, 0.03), PATIENCE),
             10 => Moment::Stop(seconds(random, 0.3 * start, start + work)),
             _ => Moment::After(seconds(random, 0.8 * start, start + work)),
@@ -181,6 +133,12 @@ impl<'j> Killer<'j> {
             Moment::Committed(after, at_most) => {
                 if self.until_commit(&mut run, at_most)? {
                     self.ends.after_commit += 1;
+                }
+                sleep(after);
+            }
+            Moment::Exchanging(after) => {
+                if self.until_exchange(&mut run)? {
+                    self.ends.while_exchanging += 1;
                 }
                 sleep(after);
             }
@@ -233,6 +191,19 @@ impl<'j> Killer<'j> {
         }
     }
 
+    /// Whether another exchange was noted before patience was over.
+    fn until_exchange(&self, run: &mut Child) -> Result<bool> {
+        let (started, before) = (self.clock.monotonic(), self.job.exchanges());
+        while self.job.exchanges() <= before {
+            self.must_live(run)?;
+            if self.clock.monotonic().saturating_sub(started) >= PATIENCE_TO_EXCHANGE {
+                return Ok(false);
+            }
+            sleep(Duration::from_millis(1));
+        }
+        Ok(true)
+    }
+
     fn must_live(&self, run: &mut Child) -> Result<()> {
         match run.try_wait()? {
             None => Ok(()),
@@ -271,18 +242,4 @@ fn signal(run: &Child, name: &str) -> Result<()> {
         bail!("kill -{name} {} ended with {status}", run.id());
     }
     Ok(())
-}
-
-/// What runs of `folder` have left staged.
-pub fn staged(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let Ok(entries) = std::fs::read_dir(folder) else { return found };
-    for path in entries.filter_map(|e| Some(e.ok()?.path())) {
-        if path.is_dir() {
-            found.extend(staged(&path));
-        } else if path.extension().is_some_and(|e| e == "staged") {
-            found.push(path);
-        }
-    }
-    found
 }

@@ -8,12 +8,15 @@
 //! code with sluicebox: Kafka and the registry are real, the readers are DuckDB and pyarrow, and what every table must hold
 //! is computed by Python from what a Kafka client reads from the topic (`tests/real`).
 //!
-//! **May not know** anything of sluicebox but its command line, and of a checkpoint only that `commits/` has a file a batch.
+//! **May not know** anything of sluicebox but its command line, and of a checkpoint only that `commits/` has a file a batch and
+//! `compactions/` one an exchange.
 //!
 //! **A failure** prints the seed, and leaves the folder to look at.
 
 mod check;
+mod job;
 mod killer;
+mod pipeline;
 mod producer;
 mod readers;
 mod scripts;
@@ -44,6 +47,7 @@ enum Command {
 Examples:
   cargo run -p sluicebox-soak -- soak --minutes 10
   cargo run -p sluicebox-soak -- soak --minutes 60 --rate 5000 --seed 7 --folder /tmp/soak
+  cargo run -p sluicebox-soak -- soak --minutes 10 --compact
 
 Without KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL it starts a broker and a registry of its own (scripts/servers.sh: Java 21,
 Maven), and makes a Python environment (scripts/python-env.sh) for the readers and the oracle. It ends with code 1 at the first
@@ -58,9 +62,13 @@ pub struct SoakArgs {
     /// So many events in all
     #[arg(long)]
     events: Option<u64>,
-    /// At least so many kills; without it one in three seconds
+    /// At least so many kills; without it one in three seconds, with --compact in six
     #[arg(long)]
     kills: Option<u32>,
+    /// With tables whose partitions close within seconds and are compacted meanwhile: readers may find a file gone that they
+    /// have listed, and read again; kills come while folders are exchanged too
+    #[arg(long)]
+    compact: bool,
     /// Chooses events and moments; without it another one each time
     #[arg(long)]
     seed: Option<u64>,

@@ -16,7 +16,8 @@ use sluicebox_testkit::sink::{KafkaSink, KafkaTarget, Produced, fill};
 
 use crate::servers::Servers;
 
-const SPAN_MICROS: i64 = 6 * 3_600_000_000;
+/// The event time between the first event and the last.
+pub const SPAN_MICROS: i64 = 6 * 3_600_000_000;
 const PARTITIONS: i32 = 4;
 const TICK: Duration = Duration::from_millis(50);
 

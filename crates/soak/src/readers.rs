@@ -21,20 +21,25 @@ pub struct Saw {
     pub reader: &'static str,
     /// How many reads it made.
     pub reads: u64,
+    /// How many of them found a file gone that they had listed, and were made again.
+    pub again: u64,
     /// Its last line.
     pub told: String,
 }
 
 const READERS: [(&str, &str); 2] = [("DuckDB", "glob_reader.py"), ("pyarrow", "arrow_reader.py")];
+/// Looks at the names of partitions alone, a thousand times while the others read once.
+const OF_NAMES: (&str, &str) = ("names", "names_reader.py");
 
 impl Readers {
-    /// Starts them over the tables below `folder`.
-    pub fn start(python: &Path, folder: &Path) -> Result<Self> {
+    /// Starts them over the tables below `folder`. Of `compacted` ones a file that was listed may be gone.
+    pub fn start(python: &Path, folder: &Path, compacted: bool) -> Result<Self> {
         let mut readers = Self { running: Vec::new(), stop: folder.with_extension("stop") };
         let _ = std::fs::remove_file(&readers.stop);
-        for (name, script) in READERS {
+        for (name, script) in READERS.into_iter().chain(compacted.then_some(OF_NAMES)) {
             let mut command = Command::new(python);
             command.arg(scripts::file("tests/real").join(script)).arg(folder).arg(&readers.stop);
+            command.args(compacted.then_some("--compacted"));
             let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| name.to_owned())?;
             readers.running.push((name, child));
         }
@@ -64,9 +69,11 @@ impl Readers {
                 bail!("{reader} has seen what may not be:\n{text}");
             }
             let told = text.lines().last().unwrap_or_default().to_owned();
-            let reads = told.split_whitespace().find_map(|word| word.parse().ok());
-            let reads = reads.with_context(|| format!("{reader} does not say how often it read: {told}"))?;
-            saw.push(Saw { reader, reads, told });
+            let mut numbers = told.split_whitespace().filter_map(|word| word.parse().ok());
+            let (Some(reads), Some(again)) = (numbers.next(), numbers.next()) else {
+                bail!("{reader} does not say how often it read: {told}");
+            };
+            saw.push(Saw { reader, reads, again, told });
         }
         Ok(saw)
     }

@@ -8,14 +8,17 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use sluicebox_core::{Clock, SystemClock};
 
-use crate::killer::{Ends, Job, Killer};
+use crate::job::Job;
+use crate::killer::{Ends, Killer};
 use crate::producer::Producer;
 use crate::readers::{Readers, Saw};
 use crate::servers::Servers;
-use crate::{SoakArgs, check, scripts};
+use crate::{SoakArgs, check, pipeline, scripts};
 
 /// How long a run lives on average when nobody asks for a number of kills.
 const LIFE: Duration = Duration::from_secs(3);
+/// The same of a run that compacts, which needs some batches before there is anything to exchange.
+const LIFE_TO_EXCHANGE: Duration = Duration::from_secs(6);
 
 /// What was done.
 struct Told {
@@ -23,6 +26,7 @@ struct Told {
     events: u64,
     ends: Ends,
     batches: u64,
+    exchanges: u64,
     saw: Vec<Saw>,
 }
 
@@ -55,13 +59,17 @@ pub fn soak(args: &SoakArgs) -> Result<()> {
 }
 
 fn show(told: &Told, took: Duration) {
-    let Told { seed, events, ends, batches, saw } = told;
+    let Told { seed, events, ends, batches, exchanges, saw } = told;
     println!(
         "{} kills ({} while it started, {} just after a commit), {} stops, {batches} batches, {events} events",
         ends.kills, ends.while_starting, ends.after_commit, ends.stops
     );
-    for reader in saw {
-        println!("{}: {} reads, none wrong", reader.reader, reader.reads);
+    if *exchanges > 0 {
+        println!("{exchanges} folders exchanged, {} kills meanwhile", ends.while_exchanging);
+    }
+    for Saw { reader, reads, again, .. } in saw {
+        let again = if *again > 0 { format!(", {again} of them again since a file was gone") } else { String::new() };
+        println!("{reader}: {reads} reads{again}, none wrong");
     }
     println!("nobody can tell (seed {seed}, {:.0} s)", took.as_secs_f64());
 }
@@ -75,30 +83,32 @@ fn in_folder(args: &SoakArgs, seed: u64, folder: &Path) -> Result<Told> {
     let time = Duration::from_secs_f64(args.minutes * 60.0);
     let events = args.events.unwrap_or_else(|| whole(args.rate * time.as_secs_f64()));
     let max_offsets = random.random_range(whole(args.rate)..4 * whole(args.rate)).max(100);
-    let job = |name: &str, max_offsets: u64| Job {
-        folder: folder.join(name),
-        binary: binary.clone(),
-        pipeline: scripts::file("sql/gold_revenue.sql"),
-        topic: topic.clone(),
-        max_offsets,
-        servers: &servers,
+    let job = |name: &str, max_offsets: u64, compacts: bool| {
+        let pipeline = match args.compact {
+            true => pipeline::partitioned(&folder.join(format!("{name}.sql")), time, compacts)?,
+            false => pipeline::example(),
+        };
+        let (folder, binary, topic) = (folder.join(name), binary.clone(), topic.clone());
+        anyhow::Ok(Job { folder, binary, pipeline, compacts, topic, max_offsets, servers: &servers })
     };
-    let wild = job("wild", max_offsets);
+    let wild = job("wild", max_offsets, args.compact)?;
     fresh(&wild)?;
     let producer = Producer::start(&servers, &topic, seed, events, time)?;
     let schema_id = producer.schema_id;
-    let mut readers = Readers::start(&python, &wild.folder)?;
+    let mut readers = Readers::start(&python, &wild.folder, args.compact)?;
     let ends = under_fire(args, &wild, random, time, &producer, &mut readers)?;
     let produced = producer.finish(false)?;
     println!("{} events produced, {} kills; reading the rest", produced.events, ends.kills);
     wild.run_to_end()?;
     let saw = readers.finish()?;
     saw.iter().for_each(|reader| println!("{}", reader.told));
-    let calm = job("calm", 50_000);
+    // Also undisturbed by compaction.
+    let calm = job("calm", 50_000, false)?;
     fresh(&calm)?;
     calm.run_to_end().context("the undisturbed run")?;
     check::compare(&python, &wild, &calm, &folder.join("ledger.jsonl"), schema_id)?;
-    Ok(Told { seed, events: produced.events, ends, batches: wild.batches(), saw })
+    let (batches, exchanges) = (wild.batches(), wild.exchanges());
+    Ok(Told { seed, events: produced.events, ends, batches, exchanges, saw })
 }
 
 /// Kills runs until all events are there and it was often enough.
@@ -111,7 +121,9 @@ fn under_fire(
     readers: &mut Readers,
 ) -> Result<Ends> {
     // Starting again takes its time too, and some end by being asked.
-    let life = args.kills.map_or(LIFE, |kills| (time / (kills + kills / 4 + 1)).mul_f64(0.8));
+    let life = args.kills.map_or(if args.compact { LIFE_TO_EXCHANGE } else { LIFE }, |kills| {
+        (time / (kills + kills / 4 + 1)).mul_f64(0.8)
+    });
     let mut killer = Killer::new(job, random, life);
     let (clock, mut told) = (SystemClock::new(), Duration::ZERO);
     while !producer.is_done() || args.kills.is_some_and(|wanted| killer.ends.kills < wanted) {
@@ -119,10 +131,12 @@ fn under_fire(
         readers.must_run()?;
         if clock.monotonic() > told + Duration::from_secs(15) {
             told = clock.monotonic();
-            println!("{:.0} s: {} kills, {} batches", told.as_secs_f64(), killer.ends.kills, job.batches());
+            let (seconds, kills) = (told.as_secs_f64(), killer.ends.kills);
+            println!("{seconds:.0} s: {kills} kills, {} batches, {} exchanges", job.batches(), job.exchanges());
         }
     }
     killer.must_have_hit_many()?;
+    killer.must_have_exchanged()?;
     Ok(killer.ends)
 }
 
