@@ -58,7 +58,12 @@ impl Case {
 
 /// Any case of the pipelines `shape`.
 pub fn case(shape: impl Strategy<Value = Shape>) -> impl Strategy<Value = Case> {
-    let steps = prop::collection::vec(prop::collection::vec(events::event(), 0..60), 1..4);
+    case_of(shape, 1)
+}
+
+/// Any case of the pipelines `shape` that has so many steps at least, and three at most.
+pub fn case_of(shape: impl Strategy<Value = Shape>, least: usize) -> impl Strategy<Value = Case> {
+    let steps = prop::collection::vec(prop::collection::vec(events::event(), 0..60), least..4);
     (shape, steps, [harness::cut(), harness::cut()]).prop_map(|(shape, steps, cuts)| Case { shape, steps, cuts })
 }
 
@@ -92,7 +97,9 @@ pub fn config(cases: u32) -> Config {
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = cases;
     }
-    config.max_shrink_iters = 200;
+    if std::env::var_os("PROPTEST_MAX_SHRINK_ITERS").is_none() {
+        config.max_shrink_iters = 200;
+    }
     config.failure_persistence = Some(Box::new(FileFailurePersistence::Direct("tests/meaning/regressions.txt")));
     config
 }

@@ -193,7 +193,7 @@ fn passed_while_it_compacts(job: &Workspace, args: &[&str], at: &str, sql: &str,
     let read = |job: &Workspace, more: &[&str]| job.run(&[&["run", sql, "--trigger", "available-now"], more].concat());
     let mut first = job.command(args);
     first.stdout(Stdio::null()).stderr(Stdio::piped());
-    let first = stopped_at(first, at).unwrap_or_else(|output| panic!("{at}: not reached: {}", text(&output.stderr)));
+    let first = stopped_at(first, at).map_err(|output| format!("{at}: not reached: {}", text(&output.stderr))).unwrap();
     job.produce(400, 6);
     let undisturbed = Workspace::with_log_of(job);
     undisturbed.write("keeping.sql", KEEPING);
