@@ -38,7 +38,7 @@ struct Effort {
     seed: u64,
     /// Rounds with other places and other losses.
     rounds: u64,
-    /// Every time that a point is reached, and every pair.
+    /// Every time that a point is reached, and after a crash every point that a scenario's recoveries reach.
     all: bool,
     /// Only the cases whose description holds this.
     only: Option<String>,
@@ -148,9 +148,7 @@ fn pairs(found: &Found, effort: &Effort, rng: &mut SmallRng) -> Vec<Case> {
         // First what no case has met yet in a recovery of this scenario, then anything.
         let mut chosen: Vec<_> =
             points.iter().filter(|(p, _)| seen.insert((case.scenario.to_owned(), (*p).clone()))).collect();
-        if effort.all {
-            chosen = points.iter().collect();
-        } else {
+        if !effort.all {
             chosen.truncate(if cases.len() < 40 { 10 } else { 2 });
             chosen.extend(points.choose_multiple(rng, usize::from(cases.len() < 50)));
         }

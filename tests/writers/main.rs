@@ -6,7 +6,7 @@
 //!
 //! The last two need the feature `faults`. `SLUICEBOX_TEST_SEED` chooses the samples, `SLUICEBOX_WRITERS=all` tries every
 //! effect instead.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 #[path = "../support/mod.rs"]
 mod support;
