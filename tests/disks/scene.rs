@@ -4,7 +4,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_testkit::sales::SALES_SCHEMA;
@@ -80,7 +80,8 @@ impl Scene {
     }
 
     /// A run to the end in batches of about `cut`.
-    pub fn command(&self, cut: u32) -> Command {
+    #[cfg(feature = "faults")]
+    pub fn command(&self, cut: u32) -> std::process::Command {
         let limit = format!("sales_events.maxOffsetsPerTrigger={cut}");
         self.job.command(&["run", GOLD, "--trigger", "available-now", "--set", &limit])
     }
