@@ -68,7 +68,7 @@ pub fn sweep(location: &Path, epoch: u64) -> Result<()> {
     let staging = location.join(layout::STAGING);
     for entry in durable::list(What::Sweep, &staging)? {
         let name = entry.file_name();
-        let older = name.to_str().and_then(|n| n.parse::<u64>().ok()).is_some_and(|of| of < epoch);
+        let older = name.to_str().and_then(layout::epoch_of).is_some_and(|of| of < epoch);
         if older {
             durable::remove_tree(What::Sweep, &entry.path())?;
         }

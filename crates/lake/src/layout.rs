@@ -19,6 +19,19 @@ use xxhash_rust::xxh3::xxh3_128;
 /// The folder below a location in which files wait for their commit; hidden from readers by its name.
 pub const STAGING: &str = "_staging";
 
+/// Behind the epoch in the name of the folder that a run of it tries in [`STAGING`] whether folders can be exchanged.
+const TRIAL: &str = "-trial";
+
+/// The folder in [`STAGING`] that a run of `epoch` tries with.
+pub(crate) fn trial_folder(epoch: u64) -> String {
+    format!("{epoch}{TRIAL}")
+}
+
+/// The epoch of the run that made the folder `name` in [`STAGING`], if a run did.
+pub(crate) fn epoch_of(name: &str) -> Option<u64> {
+    name.strip_suffix(TRIAL).unwrap_or(name).parse().ok()
+}
+
 /// How the name of a staged file ends; no glob for table or report files matches it.
 pub const STAGED_SUFFIX: &str = ".staged";
 

@@ -92,10 +92,10 @@ impl Staging {
 /// # Errors
 /// [`LakeError::CannotExchange`] when they cannot.
 pub fn try_exchange(location: &Path, staging: &Staging) -> Result<bool> {
-    let own = location.join(layout::STAGING).join(staging.epoch.to_string());
-    durable::make_dir(What::Swap, &own)?;
+    // Not in the folder that batches stage in: who makes that one makes it durable, before anything in it is committed.
+    let inside = location.join(layout::STAGING).join(layout::trial_folder(staging.epoch));
     durable::create_dir_durable(What::Swap, &staging.own())?;
-    let (inside, beside) = (own.join("trial"), staging.own().join("trial"));
+    let beside = staging.own().join("trial");
     durable::make_dir(What::Swap, &inside)?;
     durable::make_dir(What::Swap, &beside)?;
     let tried = durable::exchange_while_listed(What::Swap, &inside, &beside);

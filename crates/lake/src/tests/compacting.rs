@@ -204,6 +204,24 @@ fn a_change_of_columns_keeps_files_apart() {
     remove(staging.root()).unwrap();
 }
 
+/// A batch takes the folder of its epoch, where there is one, for one whose name is durable.
+#[test]
+fn a_trial_leaves_the_folder_that_batches_stage_in_to_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = filled(&dir.path().join("t"), 1);
+    let staging = table.location().join(crate::layout::STAGING);
+    let beside = Staging::of(table.location(), QUERY, 7).unwrap();
+    try_exchange(table.location(), &beside).unwrap();
+    assert!(!staging.join("7").exists(), "made, and not durable");
+    // A run that is killed meanwhile leaves its folder to the next one.
+    fs::create_dir(staging.join(crate::layout::trial_folder(7))).unwrap();
+    table.sweep(7).unwrap();
+    assert!(staging.join(crate::layout::trial_folder(7)).exists());
+    table.sweep(8).unwrap();
+    assert!(!staging.join(crate::layout::trial_folder(7)).exists());
+    remove(beside.root()).unwrap();
+}
+
 /// The trial is right for the filesystem of `TMPDIR`: with one on btrfs it says that readers miss folders, and they do.
 #[test]
 fn a_list_shows_each_folder_once_where_the_trial_says_so() {
