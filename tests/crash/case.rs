@@ -54,6 +54,23 @@ impl Case {
         self
     }
 
+    /// The case that `text` describes in full, as it is printed of one that fails.
+    pub fn parse(text: &str, scenarios: &[Scenario]) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let scenario = scenarios.iter().find(|s| words.clone().next() == Some(s.name))?;
+        words.next();
+        let mut case = Self::new(scenario.name);
+        while let Some(place) = words.next() {
+            let (point, at) = place.rsplit_once(':')?;
+            let power = match words.next()? {
+                "killed" => None,
+                power => Some(power.strip_prefix("power=")?.parse().ok()?),
+            };
+            case = case.crash(point, at.parse().ok()?, power);
+        }
+        (!case.crashes.is_empty()).then_some(case)
+    }
+
     pub fn run(&self, scenario: &Scenario) -> Tried {
         let mut tried = Tried { result: Ok(()), crashed: 0, losses: 0, points: Vec::new() };
         tried.result = self.steps(scenario, &mut tried.crashed, &mut tried.losses, &mut tried.points);

@@ -82,7 +82,11 @@ fn stopped_at_every_effect_everything_comes_out_as_undisturbed() {
     }
     found.reached.lock().unwrap().extend(scenarios::held(&scenarios[0]).into_keys());
     let mut rng = SmallRng::seed_from_u64(effort.seed);
-    let single: Vec<Case> = (0..effort.rounds).flat_map(|_| singles(&scenarios, &effort, &mut rng)).collect();
+    let named = effort.only.as_deref().and_then(|only| Case::parse(only, &scenarios));
+    let single: Vec<Case> = match named {
+        Some(case) => vec![case],
+        None => (0..effort.rounds).flat_map(|_| singles(&scenarios, &effort, &mut rng)).collect(),
+    };
     let tried = single.len();
     run_all(&single, &scenarios, &effort, &found);
     let pairs: Vec<Case> = pairs(&found, &effort, &mut rng);
