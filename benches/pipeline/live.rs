@@ -19,11 +19,11 @@ use crate::place::{Place, Topic, embedded_log};
 /// Between two appends: what an event waits for its producer at most.
 const TICK: Duration = Duration::from_millis(2);
 
-/// The run, and what writes its events. The working directory is that of both.
+/// The run, and what writes its events. The working directory is that of both, and is there as long as this is.
 pub struct Live {
     pub clock: SystemClock,
     running: Running,
-    progress: JoinHandle<Vec<Value>>,
+    progress: Option<JoinHandle<Vec<Value>>>,
     generator: SalesGenerator,
     sink: Box<dyn EventSink>,
     _runtime: Runtime,
@@ -58,7 +58,15 @@ impl Live {
         let progress = std::thread::spawn(move || {
             BufReader::new(stdout).lines().map_while(Result::ok).filter_map(|l| serde_json::from_str(&l).ok()).collect()
         });
-        Ok(Self { clock: SystemClock::new(), running, progress, generator, sink, _runtime: runtime, _topic: topic })
+        Ok(Self {
+            clock: SystemClock::new(),
+            running,
+            progress: Some(progress),
+            generator,
+            sink,
+            _runtime: runtime,
+            _topic: topic,
+        })
     }
 
     /// The run's process.
@@ -92,13 +100,13 @@ impl Live {
     }
 
     /// Ends the run as Ctrl-C does; gives its progress.
-    pub fn stop(mut self) -> anyhow::Result<Vec<Value>> {
+    pub fn stop(&mut self) -> anyhow::Result<Vec<Value>> {
         let stopped = Command::new("kill").args(["-TERM", &self.running.0.id().to_string()]).status()?;
         let status = self.running.0.wait()?;
         if !stopped.success() || !status.success() {
             bail!("sluicebox run: {status}");
         }
-        Ok(self.progress.join().unwrap_or_default())
+        Ok(self.progress.take().and_then(|progress| progress.join().ok()).unwrap_or_default())
     }
 }
 
