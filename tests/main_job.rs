@@ -3,6 +3,7 @@
 
 mod support;
 
+use sluicebox_core::{Clock, SystemClock};
 use support::{Workspace, assert_same};
 
 /// Silver as a batch query: the first copy of each key among the valid rows that are in no side output for lateness.
@@ -89,6 +90,28 @@ fn a_second_run_goes_on_where_the_first_ended() {
     parts.run_to_end(&[]);
     assert_same(&before, &parts.tables());
     parts.ok(&["checkpoint", "verify", "checkpoints/revenue_5m"]);
+}
+
+/// The buffer holds no more than one batch may take, so a batch of a backlog takes all that is buffered and hits no limit: it
+/// is what the log still holds that says whether the run has caught up.
+#[test]
+fn a_backlog_is_caught_up_with_before_the_trigger_waits() {
+    let job = Workspace::new();
+    job.produce(20_000, 13);
+    let mut run = job.start(&["run", "sql/gold_revenue.sql", "--trigger", "1 hour", "--set", "batch.bytes=64 KiB"]);
+    let commits = job.path().join("checkpoints/revenue_5m/commits");
+    let clock = SystemClock::new();
+    while std::fs::read_dir(&commits).map_or(0, Iterator::count) < 10 {
+        assert!(run.try_wait().expect("a state").is_none(), "the run ended by itself");
+        assert!(clock.monotonic().as_secs() < 120, "the run waits for its trigger with a backlog before it");
+        std::thread::yield_now();
+    }
+    run.kill().expect("killed");
+    run.wait().expect("ended");
+    let whole = Workspace::with_log_of(&job);
+    whole.run_to_end(&[]);
+    job.run_to_end(&[]);
+    assert_same(&whole.tables(), &job.tables());
 }
 
 #[test]

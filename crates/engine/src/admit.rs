@@ -27,8 +27,11 @@ pub struct Limits {
 pub struct Admission {
     /// A range per partition, in the order of partitions; some or all may be empty.
     pub ranges: Vec<PlannedRange>,
-    /// Whether a limit left out something that was buffered: the next batch should follow at once.
+    /// Whether the next batch should follow at once: a limit left out something that was buffered, or more is left in the log
+    /// than this batch takes, so that the run has not caught up.
     pub limited: bool,
+    /// Whether a limit left out something that was buffered: the batch would be no larger if it were decided on later.
+    pub full: bool,
 }
 
 impl Admission {
@@ -55,7 +58,11 @@ pub fn admit(buffered: &[Buffered], limits: &Limits) -> Admission {
     for (source, max) in &limits.max_offsets {
         limited |= keep_offsets(offers.iter_mut().filter(|o| o.partition.source == *source).collect(), *max);
     }
-    Admission { ranges: offers.into_iter().map(Offer::into_range).collect(), limited }
+    let ranges: Vec<PlannedRange> = offers.into_iter().map(Offer::into_range).collect();
+    let taken: u64 = ranges.iter().map(|r| r.range.len()).sum();
+    let left: u64 = ranges.iter().map(|r| length(r.range.to, r.log_end)).sum();
+    let behind = left > taken && taken > 0;
+    Admission { ranges, limited: limited || behind, full: limited }
 }
 
 /// What a partition has to offer.
@@ -196,11 +203,25 @@ mod tests {
         assert_eq!((tos(&admission), admission.limited), (vec![4, 9], false));
     }
 
+    /// The buffer holds no more than a batch may take, so in a backlog a batch may take all of it and hit no limit.
+    #[test]
+    fn a_batch_that_leaves_more_than_it_takes_is_followed_at_once() {
+        let of = |bytes, log_end| {
+            let admission = admit(&[buffered(0, 0, &[(10, bytes)], log_end)], &limits(100));
+            (tos(&admission), admission.limited, admission.full)
+        };
+        assert_eq!(of(100, 20), (vec![10], false, false), "as much is left as is taken");
+        assert_eq!(of(100, 21), (vec![10], true, false));
+        let nothing = admit(&[buffered(0, 0, &[], 21)], &limits(100));
+        assert!(!nothing.limited && !nothing.full);
+    }
+
     #[test]
     fn bytes_are_shared_by_what_is_there_and_every_partition_goes_on() {
         let big: Vec<_> = (1..=10).map(|i| (i * 100, 100)).collect();
         let admission = admit(&[buffered(0, 0, &big, 5000), buffered(1, 0, &[(1, 90)], 1)], &limits(500));
         assert_eq!((tos(&admission), admission.limited), (vec![458, 1], true));
+        assert!(admission.full);
     }
 
     #[test]

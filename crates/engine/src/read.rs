@@ -2,7 +2,7 @@
 //!
 //! That has no effect on anything durable, so it need not wait for the batch before: while that one's files are staged,
 //! committed and published, what the next one will read is decoded already ([`Engine::look_ahead`]). Only a batch that is
-//! cut by a limit is read ahead: one that takes all there is would miss what comes in meanwhile.
+//! cut by a limit ([`Admission::full`](crate::admit::Admission::full)) is read ahead: another would miss what comes in meanwhile.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -68,7 +68,7 @@ impl Engine {
             return Ok(());
         }
         let admission = self.admission().await?;
-        if admission.limited && !admission.is_empty() {
+        if admission.full && !admission.is_empty() {
             let mut reading = self.begin_reading(&admission.ranges).await?;
             // Once it has been polled, other threads are at work on it.
             if let Some(read) = (&mut reading).now_or_never() {

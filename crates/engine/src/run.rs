@@ -155,7 +155,7 @@ impl Engine {
 
     async fn next(&mut self) -> Result<Next, EngineError> {
         if let Some(ahead) = &self.ahead {
-            return Ok(Next::Run(Admission { ranges: ahead.ranges.clone(), limited: true }));
+            return Ok(Next::Run(Admission { ranges: ahead.ranges.clone(), limited: true, full: true }));
         }
         let admission = self.admission().await?;
         if !admission.is_empty() {
