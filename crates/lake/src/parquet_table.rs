@@ -1,5 +1,6 @@
 //! Tables of Parquet files in hive folders.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::layout;
 use crate::partition::Partitioning;
 use crate::staged::{BatchKey, StagedFile, StagedWriter, sync_staging};
 
-mod columns;
+pub(crate) mod columns;
 mod stream;
 
 /// How Parquet files are written. The defaults are those that `benches/writer.rs` found to be fast; its page has the
@@ -179,16 +180,17 @@ impl ParquetTable {
         ParquetWriter::create(self, batch, &target)
     }
 
-    /// Writes one folder's rows as as many parts as their size asks for.
+    /// Writes one folder's rows, of all `rows` which take `in_memory` bytes, as as many parts as their size asks for.
     fn stage_folder(
         &self,
         batch: &BatchKey<'_>,
         folder: &str,
         rows: &[RecordBatch],
+        in_memory: usize,
         runs: &[Run],
         files: &mut Vec<StagedFile>,
     ) -> Result<()> {
-        match self.encoders(rows, runs) {
+        match self.encoders(in_memory, runs) {
             1 => self.stage_parts(batch, folder, rows, runs, files)?,
             threads => files.push(self.stage_by(threads, batch, folder, rows, runs)?),
         }
@@ -238,9 +240,10 @@ impl TableFormat for ParquetTable {
         let rows = self.table_rows(rows)?;
         let split = self.partitioning.split(&self.location, &rows)?;
         let rows = self.file_rows(&rows)?;
+        let in_memory = columns::bytes_in_memory(&rows);
         let mut files = Vec::with_capacity(split.len());
         for (folder, runs) in &split {
-            self.stage_folder(batch, folder, &rows, runs, &mut files)?;
+            self.stage_folder(batch, folder, &rows, in_memory, runs, &mut files)?;
         }
         if !files.is_empty() {
             sync_staging(&self.location, batch.epoch)?;
@@ -250,8 +253,8 @@ impl TableFormat for ParquetTable {
 }
 
 /// One open file.
-struct ParquetWriter {
-    writer: ArrowWriter<StagedWriter>,
+pub(crate) struct ParquetWriter<W: Write + Send = StagedWriter> {
+    writer: ArrowWriter<W>,
     path: PathBuf,
     rows: u64,
 }
@@ -260,24 +263,37 @@ impl ParquetWriter {
     fn create(table: &ParquetTable, batch: &BatchKey<'_>, target: &str) -> Result<Self> {
         let file = StagedWriter::create(&table.location, batch, target)?;
         let path = file.path.clone();
-        let writer = ArrowWriter::try_new(file, Arc::clone(&table.file_schema), Some(table.properties.clone()))
+        Self::open(table, file, path, &table.file_schema)
+    }
+
+    fn finish(self) -> Result<StagedFile> {
+        let (file, rows) = self.close()?;
+        file.finish(rows)
+    }
+}
+
+impl<W: Write + Send> ParquetWriter<W> {
+    /// Begins `file`, which is at `path`, for rows of `schema`, with the settings of `table`.
+    pub(crate) fn open(table: &ParquetTable, file: W, path: PathBuf, schema: &SchemaRef) -> Result<Self> {
+        let writer = ArrowWriter::try_new(file, SchemaRef::clone(schema), Some(table.properties.clone()))
             .map_err(|source| LakeError::Parquet { path: path.clone(), source })?;
         Ok(Self { writer, path, rows: 0 })
     }
 
-    fn write(&mut self, chunk: &RecordBatch) -> Result<()> {
+    pub(crate) fn write(&mut self, chunk: &RecordBatch) -> Result<()> {
         self.rows += u64::try_from(chunk.num_rows()).unwrap_or(0);
         self.writer.write(chunk).map_err(|source| LakeError::Parquet { path: self.path.clone(), source })
     }
 
     /// Bytes written, and those that wait in the row group.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.writer.bytes_written() + self.writer.in_progress_size()
     }
 
-    fn finish(self) -> Result<StagedFile> {
+    /// Writes the footer; gives the file, and how many rows are in it.
+    pub(crate) fn close(self) -> Result<(W, u64)> {
         let file = self.writer.into_inner().map_err(|source| LakeError::Parquet { path: self.path, source })?;
-        file.finish(self.rows)
+        Ok((file, self.rows))
     }
 }
 

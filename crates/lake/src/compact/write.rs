@@ -5,9 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 use sluicebox_core::durable::{self, DurableFile};
 use sluicebox_core::fault::What;
@@ -17,6 +15,7 @@ use super::plan::Piece;
 use crate::ParquetTable;
 use crate::error::{LakeError, Result};
 use crate::gather::CHUNK_ROWS;
+use crate::parquet_table::ParquetWriter;
 use crate::staged::HashedFile;
 
 /// What a file is, in one line of text: `<name> <rows> <bytes> <checksum>`.
@@ -164,7 +163,7 @@ impl Rewrite<'_> {
     }
 
     fn merge(&mut self, range: &Range<usize>) -> Result<bool> {
-        let mut open: Option<Open> = None;
+        let mut open: Option<ParquetWriter<HashedFile>> = None;
         for input in self.inputs.iter().take(range.end).skip(range.start) {
             let path = self.folder.join(&input.file.name);
             let damaged = |why: String| LakeError::DamagedInput { path: path.clone(), why };
@@ -176,11 +175,10 @@ impl Rewrite<'_> {
                 let rows = rows.map_err(|e| damaged(format!("its rows cannot be read ({e})")))?;
                 let mut writer = match open.take() {
                     Some(writer) => writer,
-                    None => Open::create(self.table, &self.staged.join(self.next_name()), &input.schema)?,
+                    None => self.create(&input.schema)?,
                 };
-                writer.rows += rows.num_rows() as u64;
-                writer.writer.write(&rows).map_err(|e| writer.failed(e))?;
-                if writer.writer.bytes_written() + writer.writer.in_progress_size() >= self.table.target_file_bytes {
+                writer.write(&rows)?;
+                if writer.bytes() >= self.table.target_file_bytes {
                     self.close(writer)?;
                 } else {
                     open = Some(writer);
@@ -191,33 +189,18 @@ impl Rewrite<'_> {
         Ok(true)
     }
 
-    fn close(&mut self, open: Open) -> Result<()> {
+    fn create(&self, schema: &SchemaRef) -> Result<ParquetWriter<HashedFile>> {
+        let path = self.staged.join(self.next_name());
+        let file = HashedFile::new(DurableFile::create_new(What::Swap, &path)?, &path);
+        ParquetWriter::open(self.table, file, path, schema)
+    }
+
+    fn close(&mut self, open: ParquetWriter<HashedFile>) -> Result<()> {
         let name = self.next_name();
-        let Open { writer, path, rows } = open;
-        let file = writer.into_inner().map_err(|source| LakeError::Parquet { path, source })?;
+        let (file, rows) = open.close()?;
         let (bytes, checksum) = file.finish()?;
         self.files.push(FileSum { name, rows, bytes, checksum });
         Ok(())
-    }
-}
-
-/// A file that is being written.
-struct Open {
-    writer: ArrowWriter<HashedFile>,
-    path: std::path::PathBuf,
-    rows: u64,
-}
-
-impl Open {
-    fn create(table: &ParquetTable, path: &Path, schema: &SchemaRef) -> Result<Self> {
-        let file = HashedFile::new(DurableFile::create_new(What::Swap, path)?, path);
-        let writer = ArrowWriter::try_new(file, SchemaRef::clone(schema), Some(table.properties.clone()))
-            .map_err(|source| LakeError::Parquet { path: path.to_owned(), source })?;
-        Ok(Self { writer, path: path.to_owned(), rows: 0 })
-    }
-
-    fn failed(&self, source: ParquetError) -> LakeError {
-        LakeError::Parquet { path: self.path.clone(), source }
     }
 }
 

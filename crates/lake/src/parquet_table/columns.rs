@@ -12,7 +12,7 @@ use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_
 use parquet::errors::ParquetError;
 use sluicebox_core::station::{self, Station};
 
-use super::{ParquetTable, ParquetWriter};
+use super::{DICTIONARY_BYTES, ParquetTable, ParquetWriter};
 use crate::error::{LakeError, Result};
 use crate::gather::{self, Run};
 use crate::staged::{BatchKey, StagedFile};
@@ -23,7 +23,7 @@ const MANY_ROWS: usize = 16 * 1024;
 /// Threads for one file, at most: beyond, the widest column decides.
 const THREADS: usize = 4;
 
-/// What a value may take, encoded, beside twice its size in memory: levels, lengths, dictionary indices.
+/// What a value may take, encoded, beside its size in memory: levels, lengths, dictionary indices.
 const VALUE_BYTES: usize = 8;
 
 /// A column of the table, and the writers of its leaves.
@@ -36,16 +36,16 @@ struct Column {
 type Encoded = (usize, Vec<ArrowColumnChunk>);
 
 impl ParquetTable {
-    /// How many threads to encode the rows of `runs` by. One, unless they are many, and are sure to be one row group of
-    /// one file: where the next begins is decided from what all columns have taken so far.
-    pub(crate) fn encoders(&self, rows: &[RecordBatch], runs: &[Run]) -> usize {
+    /// How many threads to encode the rows of `runs` by, which are some of `in_memory` bytes ([`bytes_in_memory`]). One, unless
+    /// they are many, and are sure to be one row group of one file: where the next begins is decided from what all columns
+    /// have taken so far.
+    pub(crate) fn encoders(&self, in_memory: usize, runs: &[Run]) -> usize {
         let count: usize = runs.iter().map(|run| run.len).sum();
         if count < MANY_ROWS || self.properties.max_row_group_row_count().is_none_or(|most| count >= most) {
             return 1;
         }
         let leaves = self.file_schema.flattened_fields().len();
-        let in_memory: usize = rows.iter().flat_map(RecordBatch::columns).map(bytes_of).sum();
-        let most = 2 * in_memory + count * leaves * VALUE_BYTES;
+        let most = in_memory + leaves * (count * VALUE_BYTES + 2 * DICTIONARY_BYTES);
         // Half of a limit, since the writer also cuts where the next rows, if they are like those before, would reach it.
         let limit = self.properties.max_row_group_bytes().unwrap_or(usize::MAX).min(self.target_file_bytes) / 2;
         if most >= limit {
@@ -120,6 +120,11 @@ impl ParquetTable {
         let chunks = leaves.into_iter().map(ArrowColumnWriter::close).collect::<Result<_, _>>().map_err(failed)?;
         Ok((index, chunks))
     }
+}
+
+/// What the columns of `rows` take in memory.
+pub(crate) fn bytes_in_memory(rows: &[RecordBatch]) -> usize {
+    rows.iter().flat_map(RecordBatch::columns).map(bytes_of).sum()
 }
 
 /// The bytes that an array's own rows take; of what they share with others, more than that.

@@ -16,6 +16,7 @@ use rand::{Rng, SeedableRng};
 
 use super::key;
 use crate::gather::Run;
+use crate::parquet_table::columns::bytes_in_memory;
 use crate::{ParquetOptions, ParquetTable, TableFormat};
 
 /// Columns of all sorts, the nested ones with several leaves each.
@@ -98,8 +99,9 @@ fn only_rows_that_are_sure_to_be_one_row_group_are_taken_apart() {
     let rows = [rows(30_000, 1)];
     let runs = whole(&rows);
     let default = ParquetOptions::default();
-    let encoders =
-        |name: &str, options| table(&folder.path().join(name), rows[0].schema(), options).encoders(&rows, &runs);
+    let encoders = |name: &str, options| {
+        table(&folder.path().join(name), rows[0].schema(), options).encoders(bytes_in_memory(&rows), &runs)
+    };
     if std::thread::available_parallelism().unwrap().get() > 1 {
         assert!(encoders("default", default) > 1);
     }
@@ -131,7 +133,7 @@ fn what_is_taken_apart_is_one_row_group_by_one_thread_too() {
             let options = ParquetOptions { row_group_bytes: limit, ..ParquetOptions::default() };
             let table = table(folder.path(), Arc::new(Schema::new(rows.schema().fields.clone())), options);
             let (rows, mut files) = (vec![rows.clone()], Vec::new());
-            if table.encoders(&rows, &whole(&rows)) == 1 {
+            if table.encoders(bytes_in_memory(&rows), &whole(&rows)) == 1 {
                 continue;
             }
             table.stage_parts(&key(1, 1), "", &rows, &whole(&rows), &mut files).unwrap();
