@@ -66,6 +66,12 @@ impl Chosen {
     }
 }
 
+/// All rows of `rows`.
+#[must_use]
+pub fn whole(rows: Vec<RecordBatch>) -> Vec<Chosen> {
+    rows.into_iter().map(Chosen::from).collect()
+}
+
 /// The rows that are meant of all of `chosen`, as [`Chosen::into_rows`], without batches that have none.
 ///
 /// # Errors

@@ -88,6 +88,8 @@ impl Engine {
         lap("addBatch");
         let mut changes = self.runner.changes()?;
         station::spend(Station::Report, || self.stage_report(&offsets, &sources, &tables, &mut staging))?;
+        // Who writes them lets go of them, beside what follows.
+        tables.iter_mut().for_each(TableOutput::forget_rows);
         // After all that is to be staged, since threads take up work in the order in which it came.
         // What goes wrong with the next batch ends the run when this one is safe.
         let ahead = unless_left(stop, self.look_ahead()).await;
@@ -107,9 +109,6 @@ impl Engine {
         }
         self.tell_logs().await;
         self.sweep_once().await?;
-        for table in &mut tables {
-            table.forget_rows();
-        }
         self.last = Some(commit);
         self.last_offsets = Some(offsets.clone());
         self.next_batch = offsets.batch_id + 1;

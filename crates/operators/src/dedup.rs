@@ -106,7 +106,7 @@ impl Dedup {
     /// # Errors
     /// [`Error::Input`] when the rows lack a column that the node promised.
     pub fn process(&mut self, rows: &[RecordBatch]) -> Result<Processed> {
-        self.process_chosen(rows.iter().cloned().map(Chosen::from).collect())
+        self.process_chosen(chosen::whole(rows.to_vec()))
     }
 
     /// As [`process`](Self::process), of rows among others.
@@ -116,7 +116,7 @@ impl Dedup {
     pub fn process_chosen(&mut self, mut rows: Vec<Chosen>) -> Result<Processed> {
         if !is_ordered(rows.iter().map(Chosen::all)) {
             let meant = chosen::into_rows(rows).map_err(Error::arrow("take rows out"))?;
-            rows = in_offset_order(meant)?.into_iter().map(Chosen::from).collect();
+            rows = chosen::whole(in_offset_order(meant)?);
         }
         let mut processed = Processed::default();
         for batch in &rows {

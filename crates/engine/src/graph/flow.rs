@@ -62,7 +62,7 @@ impl FlowContext<'_> {
                 let rows = self.run(input).await?;
                 station::spend(Station::Watermark, || self.split_late(rows))
             }
-            other => Ok(self.run(other).await?.into_iter().map(Chosen::from).collect()),
+            other => Ok(chosen::whole(self.run(other).await?)),
         }
     }
 
@@ -185,8 +185,7 @@ impl FlowContext<'_> {
         run: &mut RunOperator,
         rows: &[RecordBatch],
     ) -> Result<Vec<RecordBatch>, EngineError> {
-        let rows = rows.iter().cloned().map(Chosen::from).collect();
-        self.operate_on_chosen(run, rows).await
+        self.operate_on_chosen(run, chosen::whole(rows.to_vec())).await
     }
 
     /// The same, of rows among others.

@@ -4,7 +4,7 @@
 use arrow::array::RecordBatch;
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
-use sluicebox_core::Chosen;
+use sluicebox_core::chosen;
 use sluicebox_operators::{Closed, RowStream};
 use tokio::sync::mpsc;
 
@@ -67,8 +67,7 @@ impl FlowContext<'_> {
             match node {
                 RunNode::Operator(input, operator) => {
                     let rows = self.run(input).await?;
-                    let rows = rows.into_iter().map(Chosen::from).collect();
-                    let (mut rows, closed) = self.step(operator, rows).await?;
+                    let (mut rows, closed) = self.step(operator, chosen::whole(rows)).await?;
                     match closed {
                         Closed::Rows(closed) => rows.extend(closed),
                         Closed::Stream(closed) if rows.is_empty() => return Ok(Flowing::Stream(closed)),

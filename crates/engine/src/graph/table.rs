@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 use sluicebox_core::fate::Ledger;
 use sluicebox_core::station::{self, Station};
-use sluicebox_core::{Chosen, Fates, chosen};
+use sluicebox_core::{Fates, chosen};
 use sluicebox_quality::{ExpectationResult, FailUpdate, Judge};
 
 use super::BatchInput;
@@ -116,12 +116,12 @@ impl Runner {
             let mut stream = None;
             let mut candidates = if table.alone && flow.dedup.is_none() {
                 match context.open(&mut flow.candidates).await? {
-                    Flowing::Rows(rows) => Some(whole(rows)),
+                    Flowing::Rows(rows) => Some(chosen::whole(rows)),
                     Flowing::Stream(mut rows) => {
                         kept.stream_to(sink, &table.name).await?;
                         let first = context.next(&mut flow.candidates, &mut rows).await?;
                         stream = Some(rows);
-                        first.map(whole)
+                        first.map(chosen::whole)
                     }
                 }
             } else {
@@ -138,7 +138,7 @@ impl Runner {
                     None => kept.extend(station::spend(Station::Judge, || chosen::into_rows(judged.kept))?).await,
                 }
                 if let Some(stream) = &mut stream {
-                    candidates = context.next(&mut flow.candidates, stream).await?.map(whole);
+                    candidates = context.next(&mut flow.candidates, stream).await?.map(chosen::whole);
                 }
             }
         }
@@ -159,8 +159,4 @@ impl Runner {
             failed: verdict.failed,
         })
     }
-}
-
-fn whole(rows: Vec<RecordBatch>) -> Vec<Chosen> {
-    rows.into_iter().map(Chosen::from).collect()
 }
