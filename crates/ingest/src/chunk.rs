@@ -136,6 +136,12 @@ impl OpenChunk {
         let rows = self.offsets.len();
         // A topic that trickles must not hold a full chunk's memory for every event.
         self.value_hint = if self.is_full() { self.values.values_slice().len() } else { 0 };
+        // The budget counts bytes that are there, not those that there is room for: with many partitions that is as much again.
+        let (mut keys, mut values) = (self.keys.finish(), self.values.finish());
+        keys.shrink_to_fit();
+        values.shrink_to_fit();
+        self.offsets.shrink_to_fit();
+        self.timestamps.shrink_to_fit();
         let timestamps = TimestampMillisecondArray::new(
             ScalarBuffer::from(std::mem::take(&mut self.timestamps)),
             self.timestamp_nulls.finish(),
@@ -150,8 +156,8 @@ impl OpenChunk {
             vec![
                 Arc::new(Int64Array::from(std::mem::take(&mut self.offsets))),
                 Arc::new(timestamps),
-                Arc::new(self.keys.finish()),
-                Arc::new(self.values.finish()),
+                Arc::new(keys),
+                Arc::new(values),
                 headers,
             ],
         )?;

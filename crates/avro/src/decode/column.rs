@@ -123,7 +123,10 @@ impl VarBytes {
 
     fn finish(&mut self, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
         let offsets = take_offsets(&mut self.offsets);
-        let values = Buffer::from_vec(take_vec(&mut self.values));
+        let mut values = take_vec(&mut self.values);
+        // It grew by doubling, and is held for as long as its batch.
+        values.shrink_to_fit();
+        let values = Buffer::from_vec(values);
         let nulls = self.nulls.finish();
         Ok(match data_type {
             DataType::Utf8 => Arc::new(StringArray::try_new(offsets, values, nulls)?),
