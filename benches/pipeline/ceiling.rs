@@ -35,7 +35,7 @@ struct Written {
 /// Reads `topic` and writes the tables below `data` anew.
 pub async fn ceiling(place: Place, topic: &str, data: &Path) -> anyhow::Result<JobReport> {
     let written = load(data)?;
-    let out = tempfile::tempdir_in(".")?;
+    let out = tempfile::tempdir_in(".")?.keep();
     let bytes = AtomicU64::new(0);
     let next = AtomicUsize::new(0);
     let write = || -> anyhow::Result<()> {
@@ -45,7 +45,7 @@ pub async fn ceiling(place: Place, topic: &str, data: &Path) -> anyhow::Result<J
                 return Ok(());
             }
             let rows = written.loaded.get(at % written.loaded.len()).context("a loaded file")?;
-            let path = out.path().join(at.to_string());
+            let path = out.join(at.to_string());
             bytes.fetch_add(write_file(&path, rows)?, Ordering::Relaxed);
         }
     };

@@ -225,8 +225,7 @@ async fn decode(place: Place, topic: &str) -> anyhow::Result<JobReport> {
 /// fetches ahead.
 async fn write(place: Place, topic: &str) -> anyhow::Result<JobReport> {
     let (decoder, _cache) = decoder(place, topic).await?;
-    let dir = tempfile::tempdir_in(".")?;
-    let location = dir.path().canonicalize()?;
+    let location = tempfile::tempdir_in(".")?.keep().canonicalize()?;
     let clock = SystemClock::new();
     let mut batches = Batches::open(place, topic).await?;
     let mut report = JobReport { events: 0, seconds: 0.0, cpu_micros: None, bytes: 0, parts: Vec::new() };

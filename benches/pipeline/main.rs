@@ -43,8 +43,9 @@ struct Args {
     /// Seconds of each rate of the latency section; 0 leaves it out
     #[arg(long, default_value_t = 60)]
     latency_seconds: u64,
-    /// Events a second of the latency section; may be given several times
-    #[arg(long, default_values_t = [2_000, 20_000])]
+    /// Events a second of the latency section; may be given several times. The faster first: a broker that has just been started
+    /// compiles what it does often
+    #[arg(long, default_values_t = [20_000, 2_000])]
     latency_rate: Vec<u64>,
     /// Seconds for which the pipeline is then left idle, measured; 30 if the section is that long, else 0
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! Where events come from, and a topic with known content there.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -79,8 +80,10 @@ pub struct Topic {
     pub place: Place,
     /// Its name.
     pub name: String,
-    /// Holds the embedded log; removed at the end.
+    /// Holds the embedded log, and the folders of all runs; removed at the end.
     base: tempfile::TempDir,
+    /// How many runs there were.
+    runs: Cell<usize>,
 }
 
 impl Topic {
@@ -90,7 +93,7 @@ impl Topic {
         // Topics of a broker outlive a run of the bench.
         let unique = base.path().extension().or(base.path().file_name()).unwrap_or_default().to_string_lossy();
         let unique: String = unique.chars().filter(char::is_ascii_alphanumeric).collect();
-        Ok(Self { place, name: format!("sales.{what}.{unique}"), base })
+        Ok(Self { place, name: format!("sales.{what}.{unique}"), base, runs: Cell::new(0) })
     }
 
     /// A topic with `events` sales, written by `sluicebox produce` with further `options`.
@@ -112,12 +115,13 @@ impl Topic {
         self.base.path()
     }
 
-    /// A folder in which nothing has run yet, with the topic's log in it.
+    /// A folder in which nothing has run yet, with the topic's log in it. It stays as long as the topic: ext4 searches long for
+    /// the inode of a new file when many were removed in the minutes before, which is none of what is measured.
     pub fn workspace(&self) -> anyhow::Result<Workspace> {
-        let dir = tempfile::Builder::new().prefix("sluicebox-bench-run-").tempdir()?;
-        std::fs::create_dir(dir.path().join("data"))?;
+        let dir = self.base.path().join(format!("run-{}", self.runs.replace(self.runs.get() + 1)));
+        std::fs::create_dir_all(dir.join("data"))?;
         if self.place == Place::Embedded {
-            std::os::unix::fs::symlink(self.base.path().join(LOG_DIR), dir.path().join(LOG_DIR))?;
+            std::os::unix::fs::symlink(self.base.path().join(LOG_DIR), dir.join(LOG_DIR))?;
         }
         Ok(Workspace { dir })
     }
@@ -133,15 +137,15 @@ impl Topic {
     }
 }
 
-/// A working directory; removed at the end.
+/// A working directory; removed with its topic.
 pub struct Workspace {
-    dir: tempfile::TempDir,
+    dir: PathBuf,
 }
 
 impl Workspace {
     /// Where it is.
     pub fn path(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
 
     /// Bytes of all tables and of everything beside them, checkpoints included.
