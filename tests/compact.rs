@@ -10,7 +10,7 @@ use std::time::Duration;
 use sluicebox_core::SystemClock;
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::verify::{Verdict, verify};
-use support::{Workspace, assert_same, copy};
+use support::{Workspace, assert_same, copy, files_below, is_parquet};
 
 const SQL: &str = "sql/gold_revenue.sql";
 const CHECKPOINT: &str = "checkpoints/revenue_5m";
@@ -31,16 +31,8 @@ fn verified(job: &Workspace) -> Verdict {
 
 /// The Parquet files that a glob for `**/*.parquet` finds, with their content.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else if path.extension().is_some_and(|e| e == "parquet") {
-            found.insert(path.clone(), std::fs::read(&path).unwrap());
-        }
-    }
-    found
+    let found = files_below(folder).into_iter().filter(|path| is_parquet(path));
+    found.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
 #[test]
@@ -368,10 +360,7 @@ fn old_files_stay_for_readers_that_have_opened_their_folder() {
 }
 
 fn files_there(folder: &Path) -> usize {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(|e| e.ok().map(|e| e.path()));
-    entries
-        .map(|p| if p.is_dir() { files_there(&p) } else { usize::from(p.extension().is_some_and(|e| e == "parquet")) })
-        .sum()
+    files_below(folder).iter().filter(|path| is_parquet(path)).count()
 }
 
 /// (partition, offset) of every row that a reader finds that walks into all folders, then opens what it found.

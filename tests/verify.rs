@@ -9,7 +9,7 @@ use sluicebox_core::SystemClock;
 use sluicebox_engine::checkpoint::records::{Commit, Offsets};
 use sluicebox_engine::checkpoint::{Checkpoint, envelope};
 use sluicebox_engine::verify::{Verdict, verify};
-use support::Workspace;
+use support::{Workspace, files_below};
 
 fn verdict(job: &Workspace, checkpoint: &str) -> Result<Verdict, String> {
     let checkpoint = Checkpoint::new(job.path().join(checkpoint));
@@ -60,17 +60,7 @@ fn edit<T: serde::de::DeserializeOwned + serde::Serialize>(change: impl FnOnce(&
 
 /// The files below `dir` whose names end so.
 fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path, ending));
-        } else if path.to_str().unwrap().ends_with(ending) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
+    files_below(dir).into_iter().filter(|path| path.to_str().unwrap().ends_with(ending)).collect()
 }
 
 const REVENUE: &str = "checkpoints/revenue_5m";

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::journal::{self, Op};
 use crate::power;
-use crate::support::copy;
+use crate::support::{copy, is_parquet, visible_files};
 
 /// Rows as text, sorted, by the folder they lie in (without `batch_id=`), and sums of the reports.
 pub type Outcome = BTreeMap<String, Vec<String>>;
@@ -266,20 +266,7 @@ fn place(data: &Path, file: &Path) -> String {
 
 /// The Parquet files that readers see below `dir`.
 fn visible(dir: &Path) -> Vec<PathBuf> {
-    let hidden = |p: &Path| p.file_name().unwrap().to_string_lossy().starts_with(['_', '.']);
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if hidden(&path) {
-            continue;
-        }
-        if path.is_dir() {
-            found.extend(visible(&path));
-        } else if path.extension().is_some_and(|e| e == "parquet") {
-            found.push(path);
-        }
-    }
-    found
+    visible_files(dir).into_iter().filter(|path| is_parquet(path)).collect()
 }
 
 fn rows(file: &Path) -> Result<Vec<String>, String> {

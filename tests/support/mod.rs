@@ -145,6 +145,35 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Every file below `dir`, sorted; none when it is not there. What goes meanwhile is passed over.
+pub fn files_below(dir: &Path) -> Vec<PathBuf> {
+    walk(dir, &|_| true)
+}
+
+/// The files below `dir` that readers see: neither they nor a folder on the way has a name that begins with `_` or `.`.
+pub fn visible_files(dir: &Path) -> Vec<PathBuf> {
+    let shown = |path: &Path| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['_', '.']));
+    walk(dir, &shown)
+}
+
+fn walk(dir: &Path, wanted: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut found = Vec::new();
+    for path in entries.map(|entry| entry.path()).filter(|path| wanted(path)) {
+        if path.is_dir() {
+            found.extend(walk(&path, wanted));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+pub fn is_parquet(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "parquet")
+}
+
 /// Copies what is in a folder into another, over what is there.
 pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();

@@ -8,7 +8,7 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::support::{Workspace, assert_same, text};
+use crate::support::{Workspace, assert_same, text, visible_files};
 use crate::{CHECKPOINT, GOLD, effects, everything, run, seed};
 
 /// Whether the process stands still, as SIGSTOP leaves it.
@@ -38,23 +38,8 @@ fn wake(child: &Child) {
 
 /// Every file that readers see, with its content.
 fn published(job: &Workspace) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![job.path().join("data")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.file_name().unwrap().to_string_lossy().starts_with(['_', '.']) {
-                continue;
-            }
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let content = std::fs::read(&path).unwrap();
-                files.insert(path, content);
-            }
-        }
-    }
-    files
+    let files = visible_files(&job.path().join("data")).into_iter();
+    files.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
 /// Stops a run at `at`, lets another take over and run to the end, wakes the first; then a third run reads what came last.
