@@ -63,7 +63,7 @@ fn current_files(scene: &Scene) -> BTreeSet<PathBuf> {
 }
 
 /// What a sealed file says.
-fn record_of(content: &[u8]) -> serde_json::Value {
+pub fn record_of(content: &[u8]) -> serde_json::Value {
     let text = std::str::from_utf8(content).unwrap();
     serde_json::from_str(text.split_once('\n').unwrap().1).unwrap()
 }
