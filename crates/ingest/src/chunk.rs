@@ -136,7 +136,7 @@ impl OpenChunk {
         let rows = self.offsets.len();
         // A topic that trickles must not hold a full chunk's memory for every event.
         self.value_hint = if self.is_full() { self.values.values_slice().len() } else { 0 };
-        // The budget counts bytes that are there, not those that there is room for: with many partitions that is as much again.
+        // The budget counts bytes that are there, not those that there is room for.
         let (mut keys, mut values) = (self.keys.finish(), self.values.finish());
         keys.shrink_to_fit();
         values.shrink_to_fit();
