@@ -14,6 +14,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sluicebox_core::PartitionId;
 use sluicebox_topic_ids::topic_ids;
 
+use super::seats::SEATS;
 use crate::buffer::Ends;
 use crate::error::{Result, SourceError};
 use crate::options::{KAFKA_PREFIX, KafkaOptions, Selection};
@@ -227,11 +228,16 @@ pub(crate) fn configure(options: &KafkaOptions, purpose: Purpose<'_>) -> ClientC
     config.set("reconnect.backoff.max.ms", "5000");
     if let Purpose::Fetch { partitions, prefetch_bytes, .. } = purpose {
         config.set("statistics.interval.ms", "500");
-        let share = prefetch_bytes / 4 / partitions.max(1) as u64;
+        // Beyond those that have seats, what waits of a partition is little.
+        let share = prefetch_bytes / 4 / partitions.clamp(1, SEATS) as u64;
         config.set("queued.max.messages.kbytes", (share / 1024).clamp(64, 8 * 1024).to_string());
         config.set("fetch.message.max.bytes", share.clamp(64 * 1024, 1 << 20).to_string());
         let message_max = options.properties.get("message.max.bytes").and_then(|t| t.parse().ok()).unwrap_or(1_000_000);
         config.set("fetch.max.bytes", (prefetch_bytes / 2).clamp(message_max, message_max.max(50 << 20)).to_string());
+        if partitions > SEATS {
+            // A turn is over when the queue is empty: while it is not, nothing is fetched for it.
+            config.set("queued.min.messages", "1");
+        }
     }
     for (key, value) in &options.properties {
         config.set(key, value);

@@ -1,7 +1,9 @@
 //! The thread that fetches: one librdkafka consumer, one queue a partition, polled in turn while there is room.
 //!
 //! A partition whose share of the buffer is full is simply not polled; librdkafka then stops fetching it when its own
-//! small queue is full. No partition is ever paused, and none waits for another.
+//! small queue is full. That queue holds a whole record batch at least, unpacked to an object an event, so partitions that
+//! are far behind are assigned to librdkafka a few at a time, in turn: see [`seats`](super::seats). Those at their ends are
+//! assigned all the time, and wait for no other.
 //!
 //! **How the end is known.** librdkafka reports a partition's end ("EOF") without saying at which offset. Two things do:
 //! the consumer's position, which transaction markers move, and the moment of assignment: an end reported after it lies at
@@ -22,6 +24,7 @@ use sluicebox_core::station::{self, Station};
 use sluicebox_core::{Clock, OffsetRange, SystemClock};
 
 use super::client::{self, Client, Context, Outage, PATIENCE};
+use super::seats::{self, Guest};
 use crate::buffer::{Feed, Fill, Stopping, Want};
 use crate::error::{SourceError, is_passing, is_unlisted};
 use crate::source::LossReason;
@@ -32,6 +35,14 @@ const RUN: usize = 1024;
 const REST: Duration = Duration::from_millis(50);
 /// How long a known end may stay ahead of a reported one before the partition is assigned anew.
 const SETTLE: Duration = Duration::from_millis(300);
+/// Events that a partition gives before it leaves its seat: assigning costs two calls that wait for librdkafka's thread.
+pub(super) const TURN: u64 = 8 * 1024;
+/// After so many it leaves even when something of it is left in librdkafka, which is fetched again then.
+const LONGEST_TURN: u64 = 4 * TURN;
+/// How long one that gives nothing keeps its seat: its broker may be away, or far, and it holds nothing.
+const SILENCE: Duration = Duration::from_millis(250);
+/// A partition with more events than this ahead of it needs a seat.
+const BEHIND: i64 = 1024;
 
 pub(crate) struct Fetcher {
     pub(crate) client: Arc<Client>,
@@ -40,6 +51,9 @@ pub(crate) struct Fetcher {
     pub(crate) new_feeds: mpsc::Receiver<Feed>,
     pub(crate) stopping: Stopping,
     pub(crate) queues: Vec<FedQueue>,
+    /// The queue after the one that got the last seat, and whether seats are wanted by others than those who have them.
+    pub(crate) turn: usize,
+    pub(crate) wanted: bool,
     pub(crate) clock: SystemClock,
 }
 
@@ -55,6 +69,11 @@ pub(crate) struct FedQueue {
     at_end: bool,
     /// Since when the known end is ahead though the end was reported.
     behind_since: Option<Duration>,
+    /// Events that came since it was assigned, and when the last of them did, or when it was assigned.
+    given: u64,
+    given_at: Duration,
+    /// Whether librdkafka had nothing of it for long.
+    silent: bool,
 }
 
 /// How a run over a queue ended.
@@ -70,14 +89,11 @@ impl Fetcher {
         while !self.stopping.is_set() {
             let new: Vec<Feed> = self.new_feeds.try_iter().collect();
             for feed in new {
-                let generation = feed.want().generation;
-                let ready = Arc::new(AtomicBool::new(true));
-                let queue =
-                    FedQueue { feed, queue: None, ready, generation, floor: 0, at_end: false, behind_since: None };
-                self.queues.push(queue);
+                self.queues.push(FedQueue::new(feed));
             }
             let at_work = station::begin(Station::Fetch);
             let mut more = self.serve_client();
+            more |= self.give_seats();
             let mut queues = std::mem::take(&mut self.queues);
             for queue in &mut queues {
                 more |= self.serve(queue);
@@ -116,11 +132,30 @@ impl Fetcher {
         more
     }
 
+    /// Assigns the partitions whose turn it is; true when there are any.
+    fn give_seats(&mut self) -> bool {
+        let guests: Vec<Guest> = self.queues.iter().map(FedQueue::guest).collect();
+        let seating = seats::next(&guests, self.turn);
+        let mut queues = std::mem::take(&mut self.queues);
+        for left in &seating.leave {
+            self.unassign(&mut queues[*left]);
+        }
+        for entered in &seating.enter {
+            let want = queues[*entered].feed.want();
+            self.assign(&mut queues[*entered], want);
+        }
+        self.queues = queues;
+        (self.turn, self.wanted) = (seating.turn, seating.wanted);
+        !seating.enter.is_empty()
+    }
+
     /// Fetches on in one partition; true when there is more to do at once.
     fn serve(&self, queue: &mut FedQueue) -> bool {
+        if queue.queue.is_none() {
+            return false;
+        }
         let want = queue.feed.want();
-        if queue.queue.is_none() || want.generation != queue.generation || self.must_settle(queue, want) {
-            queue.generation = want.generation;
+        if want.generation != queue.generation || self.must_settle(queue, want) {
             self.assign(queue, want);
             return true;
         }
@@ -131,9 +166,12 @@ impl Fetcher {
         // Cleared first: what arrives from here on sets it again.
         queue.ready.store(false, Ordering::Release);
         let outage = &self.outage;
-        let mut fetched = false;
+        // One whose turn is over is emptied at one go: till the next look librdkafka would have fetched more.
+        let over = self.wanted && queue.given >= TURN;
+        let run = if over { 16 * RUN } else { RUN };
+        let mut fetched = 0;
         let ran = queue.feed.fill(want.generation, |fill| {
-            for _ in 0..RUN {
+            for _ in 0..run {
                 if !fill.has_room() {
                     return Run::More;
                 }
@@ -141,7 +179,7 @@ impl Fetcher {
                     None => return Run::Empty,
                     Some(Ok(message)) => {
                         push(fill, &message);
-                        fetched = true;
+                        fetched += 1;
                     }
                     Some(Err(KafkaError::PartitionEOF(_))) => return Run::End,
                     Some(Err(error)) => return Run::Failed(error),
@@ -149,19 +187,38 @@ impl Fetcher {
             }
             Run::More
         });
-        if fetched {
+        if fetched > 0 {
             outage.is_over();
             queue.at_end = false;
+            queue.given += fetched;
+            (queue.given_at, queue.silent) = (self.clock.monotonic(), false);
         }
         match ran {
-            None | Some(Run::More) => true,
-            Some(Run::Empty) => queue.ready.load(Ordering::Acquire),
+            None => true,
+            // It was never found empty.
+            Some(Run::More) if over && queue.given >= LONGEST_TURN => {
+                self.unassign(queue);
+                true
+            }
+            Some(Run::More) => true,
+            Some(Run::Empty) => self.drained(queue, fetched),
             Some(Run::End) => {
                 self.at_end(queue);
                 true
             }
             Some(Run::Failed(error)) => self.failed(queue, error),
         }
+    }
+
+    /// All that librdkafka had was taken over: the moment to leave a seat that others want. True when there is more.
+    fn drained(&self, queue: &mut FedQueue, fetched: u64) -> bool {
+        queue.silent =
+            fetched == 0 && (queue.silent || self.clock.monotonic().saturating_sub(queue.given_at) >= SILENCE);
+        if self.wanted && queue.given >= TURN && queue.guest().behind {
+            self.unassign(queue);
+            return true;
+        }
+        queue.ready.load(Ordering::Acquire)
     }
 
     /// The end was reported: everything before it was seen.
@@ -189,22 +246,39 @@ impl Fetcher {
 
     /// Begins to fetch a partition at the next offset needed.
     fn assign(&self, queue: &mut FedQueue, want: Want) {
+        queue.generation = want.generation;
+        (queue.given, queue.given_at, queue.silent) = (0, self.clock.monotonic(), false);
         if let Err(error) = self.try_assign(queue, want) {
             let doing = format!("fetch {} from offset {}", queue.feed.id(), want.next);
             queue.feed.fail(queue.generation, SourceError::kafka(doing, error));
         }
     }
 
+    /// Takes a partition from librdkafka; what that holds of it is fetched again.
+    fn unassign(&self, queue: &mut FedQueue) {
+        if let Err(error) = self.try_unassign(queue) {
+            let doing = format!("rest from fetching {}", queue.feed.id());
+            queue.feed.fail(queue.generation, SourceError::kafka(doing, error));
+        }
+    }
+
+    fn try_unassign(&self, queue: &mut FedQueue) -> KafkaResult<()> {
+        // The old queue takes its callback along, so it goes before a new one comes.
+        let Some(old) = queue.queue.take() else { return Ok(()) };
+        let id = queue.feed.id();
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(&id.topic, id.partition);
+        self.client.incremental_unassign(&list)?;
+        // What is left in it is outdated now. librdkafka would keep that until the partition is assigned again; a poll
+        // drops it.
+        while old.poll(Duration::ZERO).is_some() {}
+        Ok(())
+    }
+
     fn try_assign(&self, queue: &mut FedQueue, want: Want) -> KafkaResult<()> {
         let id = queue.feed.id().clone();
         (queue.floor, queue.at_end, queue.behind_since) = (want.log_end, false, None);
-        // The old queue takes its callback along, so it goes before the new one comes.
-        let assigned = queue.queue.take().is_some();
-        if assigned {
-            let mut list = TopicPartitionList::with_capacity(1);
-            list.add_partition(&id.topic, id.partition);
-            self.client.incremental_unassign(&list)?;
-        }
+        self.try_unassign(queue)?;
         // Split before it is assigned: nothing of it then ever reaches the common queue.
         let mut split = self
             .client
@@ -281,6 +355,33 @@ impl Fetcher {
             tracing::warn!("source {}: offsets {next}..{earliest} of {id} are gone from the log, and lost", id.source);
             queue.feed.fill(want.generation, |fill| fill.lose(earliest, LossReason::Deleted));
             self.assign(queue, queue.feed.want());
+        }
+    }
+}
+
+impl FedQueue {
+    fn new(feed: Feed) -> Self {
+        Self {
+            generation: feed.want().generation,
+            feed,
+            queue: None,
+            ready: Arc::new(AtomicBool::new(true)),
+            floor: 0,
+            at_end: false,
+            behind_since: None,
+            given: 0,
+            given_at: Duration::ZERO,
+            silent: false,
+        }
+    }
+
+    fn guest(&self) -> Guest {
+        let want = self.feed.want();
+        let idle = self.queue.is_some() && (self.at_end || self.silent);
+        Guest {
+            assigned: self.queue.is_some(),
+            behind: !idle && want.log_end.saturating_sub(want.next) > BEHIND,
+            urgent: want.next < want.demand,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod ask;
 mod client;
 mod fetch;
+mod seats;
 #[cfg(test)]
 mod tests;
 
@@ -170,6 +171,8 @@ impl KafkaSource {
             new_feeds,
             stopping: self.buffer.stopping(),
             queues: Vec::new(),
+            turn: 0,
+            wanted: false,
             clock: SystemClock::new(),
         };
         let thread = std::thread::Builder::new()

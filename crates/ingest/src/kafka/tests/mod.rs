@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod cluster;
 mod troubles;
+mod wide;
 
 use std::time::Duration;
 
