@@ -117,10 +117,12 @@ impl Connection {
         if checkpoint.refresh().map_err(EngineError::from)?.is_some() {
             return Ok(None);
         }
+        // It is pinned before the starting offsets are: lost, it is not to be replaced by what is the latest now. Looked for
+        // in the other order, since another run may be pinning both at this moment.
+        let started = checkpoint.source_start(&self.name).map_err(EngineError::from)?.is_some();
         let path = checkpoint.source_dir(&self.name).join("reader");
         let pinned = envelope::read(What::Source, &path).map_err(EngineError::from)?;
-        // It is pinned before the starting offsets are: lost, it is not to be replaced by what is the latest now.
-        if pinned.is_none() && checkpoint.source_start(&self.name).map_err(EngineError::from)?.is_some() {
+        if pinned.is_none() && started {
             let name = format!("sources/{}/reader", self.name);
             return Err(EngineError::from(CheckpointError::Missing { name }).into());
         }

@@ -22,7 +22,7 @@ const DISKS: [(&str, &str, &[&str]); 4] = [
 
 /// Effects that a run can do without: what they leave is done later, or counts for nothing. These may fail and the run goes
 /// on; if it does, the tables must be right.
-const SPARED: [&str; 4] = ["tidy", "group.call", "registry.call", "table.sync_folder"];
+const SPARED: [&str; 5] = ["tidy", "group.call", "registry.call", "table.sync_folder", "swap.remove_folder"];
 
 fn command(scene: &Scene) -> Command {
     let mut command = scene.command(150);
