@@ -237,6 +237,8 @@ pub(crate) fn configure(options: &KafkaOptions, purpose: Purpose<'_>) -> ClientC
         if partitions > SEATS {
             // A turn is over when the queue is empty: while it is not, nothing is fetched for it.
             config.set("queued.min.messages", "1");
+            // A broker answers one fetch at a time: while those at their ends wait for something new, the others wait too.
+            config.set("fetch.wait.max.ms", "25");
         }
     }
     for (key, value) in &options.properties {
