@@ -13,6 +13,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use sluicebox_core::raw::column;
 use sluicebox_core::{Clock, OffsetRange, PartitionId, SystemClock};
 use sluicebox_ingest::{Buffered, KafkaOptions, KafkaSource, LossReason, Source, SourceError, Taken};
 
@@ -27,6 +28,10 @@ struct Broker {
 impl Broker {
     /// A topic of one partition on a broker that is there to be thrown away.
     async fn with_topic(name: &str) -> Self {
+        Self::with_partitions(name, 1).await
+    }
+
+    async fn with_partitions(name: &str, partitions: i32) -> Self {
         // The second variable is set by `scripts/servers.sh` alone, so that nobody's own broker is written to.
         let (Ok(brokers), Ok(_)) = (std::env::var("KAFKA_BOOTSTRAP_SERVERS"), std::env::var("SLUICEBOX_KAFKA_PID"))
         else {
@@ -35,12 +40,12 @@ impl Broker {
         let admin = ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
         let topic = format!("ingest-{name}-{}", SystemClock::new().now_micros());
         let broker = Self { brokers, admin, topic };
-        broker.create().await;
+        broker.create(partitions).await;
         broker
     }
 
-    async fn create(&self) {
-        let topic = NewTopic::new(&self.topic, 1, TopicReplication::Fixed(1));
+    async fn create(&self, partitions: i32) {
+        let topic = NewTopic::new(&self.topic, partitions, TopicReplication::Fixed(1));
         // A topic that is being deleted keeps its name for a moment.
         let mut tries = 0;
         while let Err((_, code)) = self.admin.create_topics([&topic], &AdminOptions::new()).await.unwrap().remove(0) {
@@ -235,7 +240,7 @@ async fn a_topic_that_goes_away_and_comes_back_is_noticed() {
     };
     let error = soon("the topic's end", gone).await;
     assert!(matches!(error, SourceError::UnknownTopic { .. }), "{error}");
-    broker.create().await;
+    broker.create(1).await;
     let mut source = broker.source(&[]);
     let back = async {
         // Brokers tell of a new topic a moment later.
@@ -260,7 +265,7 @@ async fn a_topic_made_anew_while_it_is_read_gives_nothing() {
     let taken = soon("a take", source.take(&broker.range(0, 0, 10))).await.unwrap();
     assert_eq!(offsets(&taken).len(), 10);
     broker.admin.delete_topics(&[&broker.topic], &AdminOptions::new()).await.unwrap().remove(0).unwrap();
-    broker.create().await;
+    broker.create(1).await;
     // More events than the position: fetching goes on at offset 10 as if nothing had happened.
     broker.send(&broker.producer(false), 0, 30);
     let buffered = async {
@@ -307,4 +312,46 @@ async fn records_that_were_deleted_are_lost_and_a_replay_says_the_same() {
         assert_eq!(lost, [(20, 60, LossReason::Deleted)]);
         assert!(taken.gap_offsets.is_empty());
     }
+}
+
+/// Takes all that is buffered, checks that it is what was sent, and moves `positions` on.
+async fn take_what_is_there(source: &mut KafkaSource, positions: &mut BTreeMap<PartitionId, i64>) {
+    until(source, |b| !b.chunks.is_empty()).await;
+    let buffered = source.buffered().await.unwrap().into_iter().filter(|b| !b.chunks.is_empty());
+    let ranges: BTreeMap<_, _> =
+        buffered.map(|b| (b.partition.clone(), OffsetRange::new(b.position, b.end()))).collect();
+    let taken = soon("what is there", source.take(&ranges)).await.unwrap();
+    for piece in taken.events {
+        let position = positions.get_mut(&piece.partition).unwrap();
+        let offsets = piece.events.column(column::OFFSET).as_primitive::<Int64Type>();
+        for (offset, value) in offsets.values().iter().zip(piece.events.column(column::VALUE).as_binary::<i32>()) {
+            let expected = format!("value {position}");
+            assert_eq!((*offset, value), (*position, Some(expected.as_bytes())), "{}", piece.partition);
+            *position += 1;
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a broker of its own: scripts/test.sh starts one and runs it"]
+async fn a_wide_topic_comes_whole_and_in_order_though_partitions_take_turns() {
+    let (partitions, events) = (24, 25_000);
+    let broker = Broker::with_partitions("wide", partitions).await;
+    let producer = broker.producer(false);
+    for partition in 0..partitions {
+        broker.send(&producer, partition, events);
+    }
+    let mut positions: BTreeMap<PartitionId, i64> = (0..partitions).map(|p| (broker.id(p), 0)).collect();
+    // A second run goes on where the first was when a third of all had been read.
+    for share in [3, 1] {
+        let mut source = broker.source(&[("startingOffsets", "earliest")]);
+        soon("bounds", source.bounds()).await.unwrap();
+        soon("the start", source.start(&positions)).await.unwrap();
+        while positions.values().sum::<i64>() < i64::from(partitions * events / share) {
+            take_what_is_there(&mut source, &mut positions).await;
+        }
+        // The group's offsets are those of partitions that are not assigned at the moment, too.
+        soon("the commit", source.committed(&positions)).await.unwrap();
+    }
+    assert!(positions.values().all(|position| *position == i64::from(events)), "{positions:?}");
 }
