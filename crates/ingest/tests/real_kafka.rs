@@ -80,7 +80,8 @@ impl Broker {
 
     fn producer(&self, transactional: bool) -> BaseProducer {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.brokers);
+        // Idempotent: a batch that has to be sent again keeps its place.
+        config.set("bootstrap.servers", &self.brokers).set("enable.idempotence", "true");
         if transactional {
             config.set("transactional.id", &self.topic);
         }
