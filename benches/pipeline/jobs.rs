@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use clap::ValueEnum;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use sluicebox_avro::{Decoder, DecoderOptions, SchemaCache};
+use sluicebox_avro::{Decoder, DecoderOptions, SchemaCache, portions};
 use sluicebox_core::{Clock, OffsetRange, SystemClock, provenance};
 use sluicebox_ingest::{Source, Taken};
 use sluicebox_lake::{BatchKey, ParquetOptions, ParquetTable, TableFormat};
@@ -197,11 +197,11 @@ async fn decoder(place: Place, topic: &str) -> anyhow::Result<(Arc<Decoder>, tem
 /// The rows of one batch; the chunks of its events are decoded on as many threads as there are.
 async fn decoded(decoder: &Arc<Decoder>, taken: Taken) -> anyhow::Result<Vec<RecordBatch>> {
     let writers = Arc::new(decoder.prepare(&taken.events).await?);
-    let mut tasks = Vec::with_capacity(taken.events.len());
-    for raw in taken.events {
+    let mut tasks = Vec::new();
+    for portion in portions(taken.events, crate::cores()) {
         let (decoder, writers) = (Arc::clone(decoder), Arc::clone(&writers));
-        let part = raw.partition.partition;
-        tasks.push(tokio::task::spawn_blocking(move || decoder.decode_one(&writers, &raw, part)));
+        let part = portion.first().map_or(0, |raw| raw.partition.partition);
+        tasks.push(tokio::task::spawn_blocking(move || decoder.decode_one(&writers, &portion, part)));
     }
     let mut rows = Vec::new();
     for task in tasks {

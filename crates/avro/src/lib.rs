@@ -28,7 +28,9 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 pub use class::ErrorClass;
-pub use decode::{Decoded, Decoder, DecoderOptions, Limits, SchemaUse, Writers, dead_letter_schema, source_columns};
+pub use decode::{
+    Decoded, Decoder, DecoderOptions, Limits, SchemaUse, Writers, dead_letter_schema, portions, source_columns,
+};
 pub use error::AvroError;
 pub use framing::{Guid, SchemaKey};
 pub use registry::cache::SchemaCache;

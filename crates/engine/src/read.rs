@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZero;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sluicebox_avro::{Decoded, Writers};
+use sluicebox_avro::{Decoded, Writers, portions};
 use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_core::raw::RawEvents;
 use sluicebox_core::station::{self, Station};
@@ -163,15 +164,18 @@ async fn decode_all(
     events: Vec<RawEvents>,
     partitions: &[PartitionId],
 ) -> Result<Vec<Decoded>, EngineError> {
-    let mut tasks = Vec::with_capacity(events.len());
-    for raw in events {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let portions = portions(events, threads);
+    let mut tasks = Vec::with_capacity(portions.len());
+    for portion in portions {
+        let Some(RawEvents { partition, .. }) = portion.first() else { continue };
         let part = partitions
-            .binary_search(&raw.partition)
-            .map_err(|_| EngineError::Bug(format!("events of {}, which the batch does not read", raw.partition)))?;
+            .binary_search(partition)
+            .map_err(|_| EngineError::Bug(format!("events of {partition}, which the batch does not read")))?;
         let part = i32::try_from(part).map_err(|_| EngineError::Bug("too many partitions".to_owned()))?;
         let (decoder, writers) = (Arc::clone(decoder), Arc::clone(writers));
         tasks.push(tokio::task::spawn_blocking(move || {
-            station::spend(Station::Decode, || decoder.decode_one(&writers, &raw, part))
+            station::spend(Station::Decode, || decoder.decode_one(&writers, &portion, part))
         }));
     }
     let mut decoded = Vec::with_capacity(tasks.len());

@@ -4,32 +4,24 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Fields, Int32Type, SchemaRef};
-use arrow::error::ArrowError;
+use arrow::datatypes::{Fields, SchemaRef};
 use futures::{StreamExt, TryStreamExt};
 use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_core::provenance;
 use sluicebox_core::raw::RawEvents;
 
 use crate::class::ErrorClass;
-use crate::decode::column::{Column, Values, finish_struct};
 use crate::decode::cursor::Limits;
-use crate::decode::events::{Constants, DeadLetter, Events, dead_letter_schema, metadata_fields, source_schema};
+use crate::decode::events::{Events, metadata_fields, source_schema};
 use crate::decode::program::Program;
+use crate::decode::run::{Run, Target};
 use crate::decode::shape::value_fields;
-use crate::decode::walk;
 use crate::error::AvroError;
 use crate::framing::{SchemaKey, unframe};
 use crate::registry::cache::SchemaCache;
 use crate::registry::{PinnedSchema, Registry, RegistryError, SchemaText};
 use crate::schema::{AvroSchema, SchemaError};
 
-/// Rows of a decoded batch at most: DataFusion's own batch size.
-const CHUNK_ROWS: usize = 8_192;
-/// A chunk ends early when its bodies have this many bytes, or its arrays and maps this many values.
-const CHUNK_BYTES: usize = 32 << 20;
-const CHUNK_VALUES: usize = 1 << 20;
 /// Schemas asked for at the same time.
 const FETCHES: usize = 8;
 
@@ -67,7 +59,7 @@ pub struct Decoder {
 
 /// What events of one writer's schema become.
 #[derive(Debug)]
-enum Writer {
+pub(super) enum Writer {
     Decoded(Program),
     /// All are dead letters of this class.
     Refused {
@@ -87,7 +79,7 @@ pub struct Writers {
 pub struct Decoded {
     /// Source rows in the order of the events, in batches of [`Decoder::schema`], none empty.
     pub rows: Vec<RecordBatch>,
-    /// One row per event that could not become one, in the order of the events; see [`dead_letter_schema`].
+    /// One row per event that could not become one, in the order of the events; see [`dead_letter_schema`](crate::dead_letter_schema).
     pub dead_letters: RecordBatch,
     /// Events without a value.
     pub tombstones: u64,
@@ -206,50 +198,52 @@ impl Decoder {
         Ok(found)
     }
 
-    /// Decodes the events of one partition, the `part`-th of the batch. CPU work only; threads may share the decoder.
+    /// Decodes events of one partition, the `part`-th of the batch: chunks that follow each other, in the order of their
+    /// offsets. CPU work only; threads may share the decoder.
     ///
     /// # Errors
     /// When `writers` was not prepared from these events, or on a mistake in the decoder itself: no event fails a batch.
-    pub fn decode_one(&self, writers: &Writers, raw: &RawEvents, part: i32) -> Result<Decoded, AvroError> {
-        let events = Events::new(raw)?;
-        let columns = |source| AvroError::Columns { partition: events.partition(), source };
-        let mut run = Run::new(self, &events, part).map_err(columns)?;
+    pub fn decode_one(&self, writers: &Writers, raw: &[RawEvents], part: i32) -> Result<Decoded, AvroError> {
+        let chunks = raw.iter().map(Events::new).collect::<Result<Vec<_>, _>>()?;
+        let partition = || raw.first().map_or_else(String::new, |raw| raw.partition.to_string());
+        let columns = |source| AvroError::Columns { partition: partition(), source };
+        let target = Target {
+            value: &self.value,
+            schema: &self.schema,
+            limits: &self.options.limits,
+            include_headers: self.options.include_headers,
+            part,
+        };
+        let mut run = Run::new(target, &chunks).map_err(columns)?;
         let mut last: Option<(SchemaKey, &Writer, usize)> = None;
-        for row in 0..events.len() {
-            let Some(value) = events.value(row) else {
-                run.tombstones += 1;
-                continue;
-            };
-            let framed = match unframe(value, events.schema_header(row)) {
-                Ok(framed) => framed,
-                Err(error) => {
-                    run.dead_letter(row, None, error.class(), error.to_string());
+        for events in &chunks {
+            for row in 0..events.len() {
+                let Some(value) = events.value(row) else {
+                    run.tombstone();
                     continue;
-                }
-            };
-            let (key, writer, slot) = match last {
-                Some(found) if found.0 == framed.key => found,
-                _ => {
-                    let writer = writers.by_key.get(&framed.key).ok_or_else(|| AvroError::NotPrepared {
-                        partition: format!("{} offset {}", events.partition(), events.offset(row)),
-                        key: framed.key,
-                    })?;
-                    *last.insert((framed.key, &**writer, run.slot(framed.key, writer)))
-                }
-            };
-            run.event(row, key, writer, slot, framed.body).map_err(columns)?;
+                };
+                let framed = match unframe(value, events.schema_header(row)) {
+                    Ok(framed) => framed,
+                    Err(error) => {
+                        run.dead_letter(row, None, error.class(), error.to_string());
+                        continue;
+                    }
+                };
+                let (key, writer, slot) = match last {
+                    Some(found) if found.0 == framed.key => found,
+                    _ => {
+                        let writer = writers.by_key.get(&framed.key).ok_or_else(|| AvroError::NotPrepared {
+                            partition: format!("{} offset {}", events.partition(), events.offset(row)),
+                            key: framed.key,
+                        })?;
+                        *last.insert((framed.key, &**writer, run.slot(framed.key, writer)))
+                    }
+                };
+                run.event(events, row, key, writer, slot, framed.body).map_err(columns)?;
+            }
+            run.end_chunk(events).map_err(columns)?;
         }
         run.finish().map_err(columns)
-    }
-
-    /// Decodes partition after partition; `parts[i]` is the number of `events[i]` in the batch.
-    ///
-    /// # Errors
-    /// As [`Decoder::decode_one`].
-    pub fn decode(&self, writers: &Writers, events: &[RawEvents], parts: &[i32]) -> Result<Decoded, AvroError> {
-        let decoded = events.iter().zip(parts).map(|(raw, part)| self.decode_one(writers, raw, *part));
-        Decoded::merge(decoded.collect::<Result<_, _>>()?)
-            .map_err(|source| AvroError::Columns { partition: self.options.source.clone(), source })
     }
 
     async fn find(&self, key: SchemaKey) -> Result<Arc<Writer>, AvroError> {
@@ -307,167 +301,5 @@ fn collect_keys(events: &Events<'_>, keys: &mut HashSet<SchemaKey>) {
             last = Some(framed.key);
             keys.insert(framed.key);
         }
-    }
-}
-
-/// One partition's events under way.
-struct Run<'a> {
-    decoder: &'a Decoder,
-    events: &'a Events<'a>,
-    constants: Constants,
-    data_type: DataType,
-    /// A struct of the value's columns.
-    root: Column,
-    /// The events in `root`, and the ids they name.
-    rows: Vec<usize>,
-    ids: Values<i32>,
-    bytes: usize,
-    values: usize,
-    batches: Vec<RecordBatch>,
-    letters: Vec<DeadLetter>,
-    tombstones: u64,
-    uses: Vec<SchemaUse>,
-}
-
-impl<'a> Run<'a> {
-    fn new(decoder: &'a Decoder, events: &'a Events<'a>, part: i32) -> Result<Self, ArrowError> {
-        let data_type = DataType::Struct(decoder.value.clone());
-        let room = events.len().min(CHUNK_ROWS);
-        Ok(Self {
-            decoder,
-            events,
-            constants: events.constants(part, room, decoder.options.include_headers),
-            root: Column::new(&data_type, room)?,
-            data_type,
-            rows: Vec::with_capacity(room),
-            ids: Values::new(room),
-            bytes: 0,
-            values: 0,
-            batches: Vec::new(),
-            letters: Vec::new(),
-            tombstones: 0,
-            uses: Vec::new(),
-        })
-    }
-
-    /// The place of `key` in the counts.
-    fn slot(&mut self, key: SchemaKey, writer: &Writer) -> usize {
-        if let Some(slot) = self.uses.iter().position(|u| u.key == key) {
-            return slot;
-        }
-        let ignored_fields = match writer {
-            Writer::Decoded(program) => program.ignored.clone(),
-            Writer::Refused { .. } => Vec::new(),
-        };
-        self.uses.push(SchemaUse { key, rows: 0, dead_letters: 0, ignored_fields });
-        self.uses.len() - 1
-    }
-
-    fn dead_letter(&mut self, row: usize, schema_id: Option<i32>, class: ErrorClass, message: String) {
-        self.letters.push(DeadLetter { row, schema_id, class, message });
-    }
-
-    fn event(
-        &mut self,
-        row: usize,
-        key: SchemaKey,
-        writer: &Writer,
-        slot: usize,
-        body: &[u8],
-    ) -> Result<(), ArrowError> {
-        let id = match key {
-            SchemaKey::Id(id) => Some(id),
-            SchemaKey::Guid(_) => None,
-        };
-        let program = match writer {
-            Writer::Decoded(program) => program,
-            Writer::Refused { class, message } => {
-                self.uses[slot].dead_letters += 1;
-                self.dead_letter(row, id, *class, message.clone());
-                return Ok(());
-            }
-        };
-        match walk::decode(program, body, &mut self.root, &self.decoder.options.limits) {
-            Ok(values) => {
-                self.uses[slot].rows += 1;
-                self.rows.push(row);
-                match id {
-                    Some(id) => self.ids.push(id),
-                    None => self.ids.push_null(),
-                }
-                self.bytes += body.len();
-                self.values += values;
-                if self.rows.len() >= CHUNK_ROWS || self.bytes >= CHUNK_BYTES || self.values >= CHUNK_VALUES {
-                    self.flush()?;
-                }
-            }
-            Err(fault) => {
-                self.root.truncate(self.rows.len());
-                self.uses[slot].dead_letters += 1;
-                self.dead_letter(row, id, fault.class, fault.to_string());
-            }
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), ArrowError> {
-        (self.bytes, self.values) = (0, 0);
-        let Column::Struct(root) = &mut self.root else { return Ok(()) };
-        let (_, value, _) = finish_struct(root, &self.data_type)?.into_parts();
-        let ids = self.ids.finish::<Int32Type>(&DataType::Int32)?;
-        let batch = self.events.rows(&self.decoder.schema, value, &self.rows, ids, &self.constants)?;
-        self.batches.push(batch);
-        self.rows.clear();
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Decoded, ArrowError> {
-        if !self.rows.is_empty() {
-            self.flush()?;
-        }
-        let mut by_class = BTreeMap::new();
-        for letter in &self.letters {
-            *by_class.entry(letter.class).or_default() += 1;
-        }
-        self.uses.sort_by_key(|u| u.key);
-        Ok(Decoded {
-            rows: self.batches,
-            dead_letters: self.events.dead_letters(&self.letters)?,
-            tombstones: self.tombstones,
-            by_class,
-            schemas: self.uses,
-        })
-    }
-}
-
-impl Decoded {
-    /// The results of several partitions, in the order given.
-    ///
-    /// # Errors
-    /// None for what one decoder made.
-    pub fn merge(decoded: Vec<Self>) -> Result<Self, ArrowError> {
-        let letters: Vec<&RecordBatch> = decoded.iter().map(|d| &d.dead_letters).collect();
-        let dead_letters = concat_batches(&dead_letter_schema(), letters)?;
-        let mut merged =
-            Self { rows: Vec::new(), dead_letters, tombstones: 0, by_class: BTreeMap::new(), schemas: Vec::new() };
-        let mut uses: BTreeMap<SchemaKey, SchemaUse> = BTreeMap::new();
-        for part in decoded {
-            merged.rows.extend(part.rows);
-            merged.tombstones += part.tombstones;
-            for (class, count) in part.by_class {
-                *merged.by_class.entry(class).or_default() += count;
-            }
-            for used in part.schemas {
-                match uses.get_mut(&used.key) {
-                    Some(all) => {
-                        all.rows += used.rows;
-                        all.dead_letters += used.dead_letters;
-                    }
-                    None => drop(uses.insert(used.key, used)),
-                }
-            }
-        }
-        merged.schemas = uses.into_values().collect();
-        Ok(merged)
     }
 }

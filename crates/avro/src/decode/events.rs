@@ -130,32 +130,16 @@ impl<'a> Events<'a> {
         self.raw.partition.to_string()
     }
 
-    /// The batch of source rows: `value` beside the metadata of the events at `rows`, and their provenance. `ids` are
-    /// the schema ids that they name, `constants` the columns that are the same in every row.
-    pub(crate) fn rows(
-        &self,
-        schema: &SchemaRef,
-        mut value: Vec<ArrayRef>,
-        rows: &[usize],
-        ids: ArrayRef,
-        constants: &Constants,
-    ) -> Result<RecordBatch, ArrowError> {
+    /// Offset, timestamp, key and headers of the events at `rows`, which are not none; the headers NULL unless wanted.
+    pub(crate) fn metadata(&self, rows: &[usize], include_headers: bool) -> Result<[ArrayRef; METADATA], ArrowError> {
         let pick = Pick::of(rows);
         let events = &self.raw.events;
-        let offsets = pick.from(events.column(column::OFFSET))?;
-        value.push(constants.topic.slice(0, rows.len()));
-        value.push(constants.partition.slice(0, rows.len()));
-        value.push(Arc::clone(&offsets));
-        value.push(cast(&pick.from(events.column(column::TIMESTAMP))?, &timestamp())?);
-        value.push(pick.from(events.column(column::KEY))?);
-        value.push(match &constants.no_headers {
-            Some(none) => none.slice(0, rows.len()),
-            None => pick.from(events.column(column::HEADERS))?,
-        });
-        value.push(ids);
-        value.push(constants.part.slice(0, rows.len()));
-        value.push(offsets);
-        RecordBatch::try_new(Arc::clone(schema), value)
+        Ok([
+            pick.from(events.column(column::OFFSET))?,
+            cast(&pick.from(events.column(column::TIMESTAMP))?, &timestamp())?,
+            pick.from(events.column(column::KEY))?,
+            if include_headers { pick.from(events.column(column::HEADERS))? } else { new_null_array(&headers(), 0) },
+        ])
     }
 
     /// The batch of dead letters.
@@ -204,6 +188,31 @@ pub(crate) struct Constants {
     part: ArrayRef,
     /// What `_headers` is when headers are not wanted.
     no_headers: Option<ArrayRef>,
+}
+
+/// The columns that [`Events::metadata`] gives.
+pub(crate) const METADATA: usize = 4;
+
+/// The batch of `count` source rows: `value` beside the metadata of their events, and their provenance. `ids` are the
+/// schema ids that they name, `constants` the columns that are the same in every row.
+pub(crate) fn source_rows(
+    schema: &SchemaRef,
+    mut value: Vec<ArrayRef>,
+    [offsets, timestamps, keys, headers]: [ArrayRef; METADATA],
+    ids: ArrayRef,
+    constants: &Constants,
+    count: usize,
+) -> Result<RecordBatch, ArrowError> {
+    value.push(constants.topic.slice(0, count));
+    value.push(constants.partition.slice(0, count));
+    value.push(Arc::clone(&offsets));
+    value.push(timestamps);
+    value.push(keys);
+    value.push(constants.no_headers.as_ref().map_or(headers, |none| none.slice(0, count)));
+    value.push(ids);
+    value.push(constants.part.slice(0, count));
+    value.push(offsets);
+    RecordBatch::try_new(Arc::clone(schema), value)
 }
 
 /// An event that could not become a row.

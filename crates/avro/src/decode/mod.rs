@@ -9,8 +9,10 @@ mod decoder;
 mod events;
 mod fault;
 mod number;
+mod portions;
 mod program;
 mod resolve;
+mod run;
 mod shape;
 mod skip;
 #[cfg(test)]
@@ -20,3 +22,4 @@ mod walk;
 pub use cursor::Limits;
 pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaUse, Writers, source_columns};
 pub use events::dead_letter_schema;
+pub use portions::portions;

@@ -4,12 +4,17 @@
 
 use apache_avro::Schema;
 use apache_avro::types::Value;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::concat;
+use arrow::datatypes::{Int32Type, Int64Type};
 use proptest::prelude::*;
 use rand::Rng;
 use serde_json::{Value as Json, json};
+use sluicebox_core::raw::RawEvents;
 
 use super::random::{Random, expected};
 use crate::SchemaText;
+use crate::decode::run::BATCH_ROWS;
 use crate::framing::frame;
 use crate::schema::AvroSchema;
 use crate::testing::{Fixture, letters, raw, rows, value_json};
@@ -167,31 +172,68 @@ proptest! {
         drop(Fixture::try_new(&text, &[]));
     }
 
-    /// Partitions decoded on other threads, in other cuts, give the same.
+    /// Events that come in other chunks give the same, also those that are no rows.
     #[test]
-    fn cuts_do_not_matter(seed: u64, cut in 0_usize..30) {
+    fn cuts_do_not_matter(seed: u64, cuts in prop::collection::vec(0_usize..=30, 0..4)) {
         let mut random = Random::new(seed);
         let json = random.record(0);
         let text = json.to_string();
         let schema = Schema::parse(&json).unwrap();
         let fixture = Fixture::new(&text, &[(1, &text)]);
         let values: Vec<_> = (0..30).map(|_| {
-            let value = random.value(&schema);
-            Some(frame(1, &encode(&schema, value)))
+            let body = encode(&schema, random.value(&schema));
+            match random.rng.random_range(0..8) {
+                0 => None,
+                1 => Some(frame(1, &damaged(&mut random, body))),
+                _ => Some(frame(1, &body)),
+            }
         }).collect();
         let whole = raw(0, &values);
         let writers = fixture.prepare(std::slice::from_ref(&whole)).unwrap();
-        let all = fixture.decoder.decode_one(&writers, &whole, 4).unwrap();
-        let mut parts = Vec::new();
-        for (from, len) in [(0, cut), (cut, 30 - cut)] {
-            let mut part = whole.clone();
-            part.events = whole.events.slice(from, len);
-            parts.push(fixture.decoder.decode_one(&writers, &part, 4).unwrap());
-        }
-        let merged = crate::Decoded::merge(parts).unwrap();
-        let schema = fixture.decoder.schema();
-        let concat = |batches: &[arrow::array::RecordBatch]| arrow::compute::concat_batches(&schema, batches).unwrap();
-        prop_assert_eq!(concat(&merged.rows), concat(&all.rows));
-        prop_assert_eq!(all.rows.iter().flat_map(value_json).count(), 30);
+        let all = fixture.decoder.decode_one(&writers, std::slice::from_ref(&whole), 4).unwrap();
+        let cut = fixture.decoder.decode_one(&writers, &chunks(&whole, &cuts), 4).unwrap();
+        prop_assert_eq!(&cut.rows, &all.rows);
+        prop_assert_eq!(&cut.dead_letters, &all.dead_letters);
+        prop_assert_eq!((cut.tombstones, cut.by_class, cut.schemas), (all.tombstones, all.by_class, all.schemas));
+        let fates = all.rows.iter().flat_map(value_json).count() + all.dead_letters.num_rows();
+        prop_assert_eq!(fates as u64 + all.tombstones, 30);
     }
+}
+
+/// `whole` in chunks that end at `cuts`.
+fn chunks(whole: &RawEvents, cuts: &[usize]) -> Vec<RawEvents> {
+    let mut ends = [cuts, &[whole.events.num_rows()]].concat();
+    ends.sort_unstable();
+    let starts = std::iter::once(0).chain(ends.clone());
+    let chunk = |(from, to): (usize, usize)| RawEvents { events: whole.events.slice(from, to - from), ..whole.clone() };
+    starts.zip(ends).map(chunk).collect()
+}
+
+/// A batch is as large as may be, whatever the chunks, and goes on where the last one ended.
+#[test]
+fn batches_do_not_follow_chunks() {
+    let text = r#"{"type": "record", "name": "r", "fields": [{"name": "a", "type": "int"}]}"#;
+    let fixture = Fixture::new(text, &[(1, text)]);
+    let bad = |n: usize| n.is_multiple_of(1000);
+    let value = |n: usize| Some(if bad(n) { b"bad".to_vec() } else { frame(1, &[2 * u8::from(n.is_multiple_of(2))]) });
+    let count = 2 * BATCH_ROWS + 5000;
+    let whole = raw(0, &(0..count).map(value).collect::<Vec<_>>());
+    let cuts: Vec<usize> = (0..count).step_by(1900).collect();
+    let writers = fixture.prepare(std::slice::from_ref(&whole)).unwrap();
+    let decoded = fixture.decoder.decode_one(&writers, &chunks(&whole, &cuts), 4).unwrap();
+    let letters = count.div_ceil(1000);
+    let sizes: Vec<usize> = decoded.rows.iter().map(RecordBatch::num_rows).collect();
+    assert_eq!(sizes, [BATCH_ROWS, BATCH_ROWS, 5000 - letters]);
+    let column = |name: &str| {
+        let parts: Vec<_> = decoded.rows.iter().map(|rows| rows.column_by_name(name).unwrap().as_ref()).collect();
+        concat(&parts).unwrap()
+    };
+    let numbers = |array: &dyn Array| array.as_primitive::<Int64Type>().values().to_vec();
+    let offsets = numbers(whole.events.column(0));
+    let (good, dead): (Vec<usize>, Vec<usize>) = (0..count).partition(|n| !bad(*n));
+    let at = |rows: &[usize]| rows.iter().map(|n| offsets[*n]).collect::<Vec<_>>();
+    assert_eq!(numbers(&column("_offset")), at(&good));
+    assert_eq!(numbers(decoded.dead_letters.column_by_name("offset").unwrap()), at(&dead));
+    let expected: Vec<i32> = good.iter().map(|n| i32::from(n.is_multiple_of(2))).collect();
+    assert_eq!(column("a").as_primitive::<Int32Type>().values().to_vec(), expected);
 }

@@ -1,0 +1,68 @@
+//! Cutting a batch's events into what one thread decodes at a time.
+
+use sluicebox_core::raw::RawEvents;
+
+use crate::decode::run::BATCH_ROWS;
+
+/// Events that are worth a thread of their own.
+const FEWEST: usize = 8 * 1024;
+
+/// `events`, a batch's in their order, as portions for [`Decoder::decode_one`](crate::Decoder::decode_one): neighbouring
+/// chunks of one partition, as many as make a good batch of rows, and few enough that `threads` threads have work.
+#[must_use]
+pub fn portions(events: Vec<RawEvents>, threads: usize) -> Vec<Vec<RawEvents>> {
+    let total: usize = events.iter().map(|raw| raw.events.num_rows()).sum();
+    let most = (total / threads.max(1)).clamp(FEWEST, BATCH_ROWS);
+    let mut portions: Vec<Vec<RawEvents>> = Vec::new();
+    let mut count = 0;
+    for raw in events {
+        let size = raw.events.num_rows();
+        match portions.last_mut() {
+            Some(portion) if count + size <= most && portion.iter().all(|one| one.partition == raw.partition) => {
+                count += size;
+                portion.push(raw);
+            }
+            _ => {
+                count = size;
+                portions.push(vec![raw]);
+            }
+        }
+    }
+    portions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::raw;
+
+    fn sizes(chunks: &[(i32, usize)], threads: usize) -> Vec<(i32, usize)> {
+        let events = chunks.iter().map(|(partition, count)| raw(*partition, &vec![None; *count])).collect();
+        let size = |portion: &Vec<RawEvents>| {
+            let partition = portion.first().map_or(-1, |raw| raw.partition.partition);
+            assert!(portion.iter().all(|raw| raw.partition.partition == partition), "a portion of two partitions");
+            (partition, portion.iter().map(|raw| raw.events.num_rows()).sum())
+        };
+        portions(events, threads).iter().map(size).collect()
+    }
+
+    #[test]
+    fn neighbours_of_one_partition_go_together() {
+        assert_eq!(sizes(&[(0, 2000), (0, 2000), (1, 100), (1, 100), (2, 5)], 2), [(0, 4000), (1, 200), (2, 5)]);
+        assert_eq!(sizes(&[], 2), []);
+    }
+
+    #[test]
+    fn there_is_work_for_all_threads() {
+        let chunks = [(0, 4096); 16];
+        assert_eq!(sizes(&chunks, 2), [(0, 32_768); 2]);
+        assert_eq!(sizes(&chunks, 4), [(0, 16_384); 4]);
+        // But not for so many that each has next to none.
+        assert_eq!(sizes(&chunks, 64), [(0, 8192); 8]);
+    }
+
+    #[test]
+    fn one_chunk_may_be_more_than_a_portion() {
+        assert_eq!(sizes(&[(0, 40_000), (0, 40_000)], 1), [(0, 40_000), (0, 40_000)]);
+    }
+}

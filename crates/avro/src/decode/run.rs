@@ -1,0 +1,219 @@
+//! Events of one partition under way: chunk after chunk of them becomes rows, in batches that do not follow the chunks.
+//!
+//! The chunks of a source are small, for they are what its memory is counted in. Rows are put into larger batches, so
+//! that what comes after works on many at once, and the tables' writers find the rows of a file side by side.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::compute::{concat, concat_batches};
+use arrow::datatypes::{DataType, Fields, Int32Type, SchemaRef};
+use arrow::error::ArrowError;
+
+use crate::class::ErrorClass;
+use crate::decode::column::{Column, Values, finish_struct};
+use crate::decode::cursor::Limits;
+use crate::decode::decoder::{Decoded, SchemaUse, Writer};
+use crate::decode::events::{Constants, DeadLetter, Events, METADATA, dead_letter_schema, source_rows};
+use crate::decode::walk;
+use crate::framing::SchemaKey;
+
+/// Rows of a batch at most.
+pub(super) const BATCH_ROWS: usize = 32 * 1024;
+/// A batch ends early when its bodies have this many bytes, or its arrays and maps this many values.
+const BATCH_BYTES: usize = 32 << 20;
+const BATCH_VALUES: usize = 1 << 20;
+
+/// What rows are decoded into.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target<'a> {
+    /// The columns of the value.
+    pub value: &'a Fields,
+    /// Those of a row.
+    pub schema: &'a SchemaRef,
+    pub limits: &'a Limits,
+    pub include_headers: bool,
+    /// The number of the partition in the batch.
+    pub part: i32,
+}
+
+/// One partition's events under way.
+pub(super) struct Run<'a> {
+    target: Target<'a>,
+    data_type: DataType,
+    constants: Option<Constants>,
+    /// A struct of the value's columns, and how many rows are in it.
+    root: Column,
+    count: usize,
+    /// The ids that these rows name.
+    ids: Values<i32>,
+    /// Their metadata: of chunks that ended, and the rows of the one that is read.
+    metadata: Vec<[ArrayRef; METADATA]>,
+    rows: Vec<usize>,
+    bytes: usize,
+    values: usize,
+    batches: Vec<RecordBatch>,
+    /// Dead letters of the chunk that is read, and of those before.
+    letters: Vec<DeadLetter>,
+    dead_letters: Vec<RecordBatch>,
+    by_class: BTreeMap<ErrorClass, u64>,
+    tombstones: u64,
+    uses: Vec<SchemaUse>,
+}
+
+impl<'a> Run<'a> {
+    /// The beginning of a run over `chunks`.
+    pub(super) fn new(target: Target<'a>, chunks: &[Events<'_>]) -> Result<Self, ArrowError> {
+        let data_type = DataType::Struct(target.value.clone());
+        let room = chunks.iter().map(Events::len).sum::<usize>().min(BATCH_ROWS);
+        let constants = chunks.first().map(|events| events.constants(target.part, room, target.include_headers));
+        Ok(Self {
+            target,
+            constants,
+            root: Column::new(&data_type, room)?,
+            data_type,
+            count: 0,
+            ids: Values::new(room),
+            metadata: Vec::with_capacity(chunks.len()),
+            rows: Vec::with_capacity(chunks.first().map_or(0, Events::len)),
+            bytes: 0,
+            values: 0,
+            batches: Vec::new(),
+            letters: Vec::new(),
+            dead_letters: Vec::new(),
+            by_class: BTreeMap::new(),
+            tombstones: 0,
+            uses: Vec::new(),
+        })
+    }
+
+    /// The place of `key` in the counts.
+    pub(super) fn slot(&mut self, key: SchemaKey, writer: &Writer) -> usize {
+        if let Some(slot) = self.uses.iter().position(|u| u.key == key) {
+            return slot;
+        }
+        let ignored_fields = match writer {
+            Writer::Decoded(program) => program.ignored.clone(),
+            Writer::Refused { .. } => Vec::new(),
+        };
+        self.uses.push(SchemaUse { key, rows: 0, dead_letters: 0, ignored_fields });
+        self.uses.len() - 1
+    }
+
+    /// Counts an event without a value.
+    pub(super) fn tombstone(&mut self) {
+        self.tombstones += 1;
+    }
+
+    /// Notes that the event at `row` of the chunk that is read cannot become a row.
+    pub(super) fn dead_letter(&mut self, row: usize, schema_id: Option<i32>, class: ErrorClass, message: String) {
+        *self.by_class.entry(class).or_default() += 1;
+        self.letters.push(DeadLetter { row, schema_id, class, message });
+    }
+
+    /// Decodes `body`, of the event at `row` of `events`, which names `key` and so `writer`.
+    pub(super) fn event(
+        &mut self,
+        events: &Events<'_>,
+        row: usize,
+        key: SchemaKey,
+        writer: &Writer,
+        slot: usize,
+        body: &[u8],
+    ) -> Result<(), ArrowError> {
+        let id = match key {
+            SchemaKey::Id(id) => Some(id),
+            SchemaKey::Guid(_) => None,
+        };
+        let program = match writer {
+            Writer::Decoded(program) => program,
+            Writer::Refused { class, message } => {
+                self.uses[slot].dead_letters += 1;
+                self.dead_letter(row, id, *class, message.clone());
+                return Ok(());
+            }
+        };
+        match walk::decode(program, body, &mut self.root, self.target.limits) {
+            Ok(values) => {
+                self.uses[slot].rows += 1;
+                self.count += 1;
+                self.rows.push(row);
+                match id {
+                    Some(id) => self.ids.push(id),
+                    None => self.ids.push_null(),
+                }
+                self.bytes += body.len();
+                self.values += values;
+                if self.count >= BATCH_ROWS || self.bytes >= BATCH_BYTES || self.values >= BATCH_VALUES {
+                    self.end_rows(events)?;
+                    self.flush()?;
+                }
+            }
+            Err(fault) => {
+                self.root.truncate(self.count);
+                self.uses[slot].dead_letters += 1;
+                self.dead_letter(row, id, fault.class, fault.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends `events`, the chunk that is read.
+    pub(super) fn end_chunk(&mut self, events: &Events<'_>) -> Result<(), ArrowError> {
+        self.end_rows(events)?;
+        if !self.letters.is_empty() {
+            self.dead_letters.push(events.dead_letters(&self.letters)?);
+            self.letters.clear();
+        }
+        Ok(())
+    }
+
+    /// Takes the metadata of the rows of `events` since the last time.
+    fn end_rows(&mut self, events: &Events<'_>) -> Result<(), ArrowError> {
+        if !self.rows.is_empty() {
+            self.metadata.push(events.metadata(&self.rows, self.target.include_headers)?);
+            self.rows.clear();
+        }
+        Ok(())
+    }
+
+    /// Makes a batch of the rows.
+    fn flush(&mut self) -> Result<(), ArrowError> {
+        (self.bytes, self.values) = (0, 0);
+        let (Column::Struct(root), Some(constants)) = (&mut self.root, &self.constants) else { return Ok(()) };
+        let (_, value, _) = finish_struct(root, &self.data_type)?.into_parts();
+        let ids = self.ids.finish::<Int32Type>(&DataType::Int32)?;
+        let metadata = together(&std::mem::take(&mut self.metadata))?;
+        self.batches.push(source_rows(self.target.schema, value, metadata, ids, constants, self.count)?);
+        self.count = 0;
+        Ok(())
+    }
+
+    /// What became of all events.
+    pub(super) fn finish(mut self) -> Result<Decoded, ArrowError> {
+        if self.count > 0 {
+            self.flush()?;
+        }
+        self.uses.sort_by_key(|u| u.key);
+        Ok(Decoded {
+            rows: self.batches,
+            dead_letters: concat_batches(&dead_letter_schema(), &self.dead_letters)?,
+            tombstones: self.tombstones,
+            by_class: self.by_class,
+            schemas: self.uses,
+        })
+    }
+}
+
+/// The columns of all of `pieces`, one below the other: without a copy, if there is one piece.
+fn together(pieces: &[[ArrayRef; METADATA]]) -> Result<[ArrayRef; METADATA], ArrowError> {
+    if let [one] = pieces {
+        return Ok(one.clone());
+    }
+    let mut columns = Vec::with_capacity(METADATA);
+    for index in 0..METADATA {
+        let parts: Vec<&dyn Array> = pieces.iter().map(|piece| &*piece[index]).collect();
+        columns.push(concat(&parts)?);
+    }
+    columns.try_into().map_err(|_| ArrowError::ComputeError("a column of metadata too many".to_owned()))
+}
