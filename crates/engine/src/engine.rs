@@ -17,6 +17,7 @@ use crate::checkpoint::records::{Commit, Metadata, Offsets, Position, SourceStar
 use crate::checkpoint::recovery::{Recovery, decide, goes_on};
 use crate::checkpoint::{CheckpointError, RunLock, envelope};
 use crate::config::{Config, RowsOf, SourceBinding, Trigger};
+use crate::goal::Goal;
 use crate::graph::{ClauseSettings, Runner};
 use crate::outputs::Outputs;
 use crate::read::Ahead;
@@ -48,6 +49,8 @@ pub struct Engine {
     pub(crate) next_batch: u64,
     /// Where an available-now run stops.
     pub(crate) run_end: Option<BTreeMap<PartitionId, i64>>,
+    /// What the trigger that fired last is to read.
+    pub(crate) goal: Goal,
     /// Whether the next batch may be decided on before this one is over.
     pub(crate) looks_ahead: bool,
     /// The next batch, as far as it was read ahead.
@@ -165,6 +168,7 @@ impl Engine {
             replay,
             next_batch,
             run_end: fill_end,
+            goal: Goal::default(),
             looks_ahead: false,
             ahead: None,
             swept: false,

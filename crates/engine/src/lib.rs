@@ -30,6 +30,7 @@ pub mod config;
 pub mod engine;
 mod error;
 mod fill;
+mod goal;
 pub mod graph;
 mod leave;
 pub mod outputs;

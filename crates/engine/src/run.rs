@@ -125,10 +125,11 @@ impl Engine {
             self.compact_between().await?;
             match self.next().await? {
                 Next::Run(admission) => {
-                    let limited = admission.limited;
+                    self.goal.begin(self.config.clock.monotonic(), self.interval(), &admission.ranges);
+                    let more = admission.limited || self.goal.is_left_by(&admission.ranges);
                     self.plan_and_run(admission.ranges, false, &stop, observer).await?;
                     self.start_purge(&mut purge).await?;
-                    if !limited && self.run_end.is_none() {
+                    if !more && self.run_end.is_none() {
                         self.pause(&mut stop).await;
                     }
                 }
@@ -159,7 +160,9 @@ impl Engine {
         }
         let admission = self.admission().await?;
         if !admission.is_empty() {
-            return Ok(Next::Run(admission));
+            let allowed = self.run_end.is_some()
+                || self.goal.allows(self.config.clock.monotonic(), self.interval(), &admission.ranges);
+            return Ok(if allowed { Next::Run(admission) } else { Next::Wait });
         }
         // A table has been filled when a batch of the whole pipeline says so.
         if self.is_live() && self.last.as_ref().is_some_and(|commit| !commit.pending.is_empty()) {
@@ -284,17 +287,19 @@ impl Engine {
             outcome.offsets.ranges.iter().map(|r| u64::try_from(r.log_end - r.range.to).unwrap_or(0)).sum();
     }
 
-    /// After a batch that took all there was: until the trigger's time is over, or the run is to stop.
-    async fn pause(&self, stop: &mut watch::Receiver<bool>) {
-        let interval = match self.config.trigger {
+    /// The time between two triggers.
+    fn interval(&self) -> Duration {
+        match self.config.trigger {
             Trigger::Default => CAUGHT_UP,
             Trigger::Interval(interval) => interval,
-            Trigger::AvailableNow => return,
-        };
-        let since = self.progress.last_start.map_or(interval, |s| self.config.clock.monotonic().saturating_sub(s));
-        if let Some(left) = interval.checked_sub(since)
-            && !left.is_zero()
-        {
+            Trigger::AvailableNow => Duration::ZERO,
+        }
+    }
+
+    /// After a batch that took all there was: until the next trigger, or the run is to stop.
+    async fn pause(&self, stop: &mut watch::Receiver<bool>) {
+        let left = self.goal.rest(self.config.clock.monotonic(), self.interval());
+        if !left.is_zero() {
             tokio::select! {
                 () = tokio::time::sleep(left) => {}
                 _ = stop.changed() => {}
@@ -302,13 +307,16 @@ impl Engine {
         }
     }
 
-    /// Until something new is buffered, a second has passed (a partition may have become idle), or the run is to stop.
+    /// Until something new is buffered, the next trigger is due, a second has passed (a partition may have become idle), or
+    /// the run is to stop.
     async fn wait(&mut self, stop: &mut watch::Receiver<bool>, observer: &mut dyn Observer) {
+        let left = self.goal.rest(self.config.clock.monotonic(), self.interval());
+        let tick = if left.is_zero() { TICK } else { left.min(TICK) };
         let ticked = {
             let changes = self.config.sources.iter_mut().map(|s| Box::pin(s.source.changed()));
             tokio::select! {
                 _ = select_all(changes) => false,
-                () = tokio::time::sleep(TICK) => true,
+                () = tokio::time::sleep(tick) => true,
                 _ = stop.changed() => false,
             }
         };
