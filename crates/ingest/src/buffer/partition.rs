@@ -144,6 +144,11 @@ impl Fill<'_> {
         self.added < self.room
     }
 
+    /// The bytes that the run may still add.
+    pub(crate) fn room(&self) -> u64 {
+        self.room.saturating_sub(self.added)
+    }
+
     /// The next offset needed.
     pub(crate) fn next(&self) -> i64 {
         self.partition.proven

@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sluicebox_core::PartitionId;
-use sluicebox_topic_ids::topic_ids;
+use sluicebox_librdkafka::topic_ids;
 
 use super::seats::SEATS;
 use crate::buffer::Ends;
@@ -28,6 +28,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// The same for a question whose answer may as well come another time.
 const IMPATIENCE: Duration = Duration::from_secs(1);
 
+/// The facility of errors that have nobody but the log to be told to. When events are taken many at a time, those are among
+/// them by which librdkafka says that a partition is not there any more (`rd_kafka_poll_cb`, of `RD_KAFKA_OP_ERR`).
+const UNTOLD: &str = "ERROR";
+
 /// What librdkafka reports outside of answers.
 #[derive(Clone)]
 pub(crate) struct Context {
@@ -37,13 +41,22 @@ pub(crate) struct Context {
     read_committed: bool,
     /// Whether this client is listened to all the time: what another reports may be long over.
     fetches: bool,
+    /// Whether librdkafka told an error of some partition to its log alone.
+    untold: Arc<AtomicBool>,
 }
 
 impl Context {
     pub(crate) fn new(source: &str, options: &KafkaOptions, outage: Outage, ends: Ends) -> Self {
         let isolation = options.properties.get("isolation.level");
         let read_committed = isolation.is_some_and(|level| level == "read_committed");
-        Self { source: source.to_owned(), outage: Arc::new(outage), ends, read_committed, fetches: false }
+        Self {
+            source: source.to_owned(),
+            outage: Arc::new(outage),
+            ends,
+            read_committed,
+            fetches: false,
+            untold: Arc::default(),
+        }
     }
 
     /// Whether the end of a partition is its last stable offset.
@@ -51,9 +64,14 @@ impl Context {
         self.read_committed
     }
 
+    /// Whether something was wrong with a partition, of which nothing but that is known; asked once for each time.
+    pub(crate) fn has_untold_error(&self) -> bool {
+        self.untold.load(Ordering::Relaxed) && self.untold.swap(false, Ordering::Relaxed)
+    }
+
     /// For the client that fetches.
     pub(crate) fn of_fetching(&self) -> Self {
-        Self { fetches: true, ..self.clone() }
+        Self { fetches: true, untold: Arc::default(), ..self.clone() }
     }
 }
 
@@ -123,6 +141,9 @@ impl Outage {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == UNTOLD {
+            self.untold.store(true, Ordering::Relaxed);
+        }
         // Lost connections are told once, by `Outage`; librdkafka repeats them at every attempt.
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {

@@ -5,23 +5,24 @@
 //! are far behind are assigned to librdkafka a few at a time, in turn: see [`seats`](super::seats). Those at their ends are
 //! assigned all the time, and wait for no other.
 //!
-//! **How the end is known.** librdkafka reports a partition's end ("EOF") without saying at which offset. Two things do:
-//! the consumer's position, which transaction markers move, and the moment of assignment: an end reported after it lies at
-//! or past every end that was known before it. So when the known end stays ahead of what was seen though the end was
-//! reported (compaction may leave a log without its last records), the partition is assigned anew and the next report
-//! settles it.
+//! **How the end is known.** librdkafka reports a partition's end ("EOF") with its offset, past transaction markers and
+//! whatever else the log keeps to itself. Beside that there is the moment of assignment: an end reported after it lies at or
+//! past every end that was known before it. So when the known end stays ahead of what was seen though the end was reported,
+//! the partition is assigned anew and the next report settles it.
+//!
+//! Events are taken many at a time: a poll for one costs as much as all that is done with it here.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Header, Headers, Message};
+use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sluicebox_core::station::{self, Station};
 use sluicebox_core::{Clock, OffsetRange, SystemClock};
+use sluicebox_librdkafka::{Header, Message, Polled, Queue};
 
 use super::client::{self, Client, Context, Outage, PATIENCE};
 use super::seats::{self, Guest};
@@ -31,6 +32,8 @@ use crate::source::LossReason;
 
 /// Messages taken in one run, so that the lock on the columns is given back now and then.
 const RUN: usize = 1024;
+/// What an event is taken to count for before one has come.
+const TYPICAL: u64 = 4096;
 /// The longest rest: events wake the thread earlier.
 const REST: Duration = Duration::from_millis(50);
 /// How long a known end may stay ahead of a reported one before the partition is assigned anew.
@@ -59,7 +62,7 @@ pub(crate) struct Fetcher {
 
 pub(crate) struct FedQueue {
     feed: Feed,
-    queue: Option<PartitionQueue<Context>>,
+    queue: Option<Queue<Context>>,
     /// Whether something may be in the queue.
     ready: Arc<AtomicBool>,
     generation: u64,
@@ -74,14 +77,19 @@ pub(crate) struct FedQueue {
     given_at: Duration,
     /// Whether librdkafka had nothing of it for long.
     silent: bool,
+    /// What one of the last events counted for.
+    typical: u64,
 }
 
-/// How a run over a queue ended.
-enum Run {
-    More,
-    Empty,
-    End,
-    Failed(KafkaError),
+/// What a run over a queue found.
+#[derive(Default)]
+struct Run {
+    events: u64,
+    /// Whether nothing was left.
+    empty: bool,
+    /// Whether the last thing was the partition's end.
+    at_end: bool,
+    errors: Vec<KafkaError>,
 }
 
 impl Fetcher {
@@ -95,6 +103,9 @@ impl Fetcher {
             let mut more = self.serve_client();
             more |= self.give_seats();
             let mut queues = std::mem::take(&mut self.queues);
+            if self.client.context().has_untold_error() {
+                queues.iter_mut().filter(|queue| queue.queue.is_some()).for_each(|queue| self.unlisted(queue));
+            }
             for queue in &mut queues {
                 more |= self.serve(queue);
             }
@@ -117,7 +128,9 @@ impl Fetcher {
                     let owner =
                         self.queues.iter().find(|q| q.feed.id().topic == topic && q.feed.id().partition == partition);
                     if let Some(queue) = owner {
-                        queue.feed.fill(queue.generation, |fill| push(fill, &message));
+                        queue
+                            .feed
+                            .fill(queue.generation, |fill| Message::of(&message).map(|message| push(fill, message)));
                     }
                 }
                 Err(KafkaError::MessageConsumptionFatal(code)) => {
@@ -165,49 +178,33 @@ impl Fetcher {
         let Some(polled) = &queue.queue else { return false };
         // Cleared first: what arrives from here on sets it again.
         queue.ready.store(false, Ordering::Release);
-        let outage = &self.outage;
         // One whose turn is over is emptied at one go: till the next look librdkafka would have fetched more.
         let over = self.wanted && queue.given >= TURN;
-        let run = if over { 16 * RUN } else { RUN };
-        let mut fetched = 0;
-        let ran = queue.feed.fill(want.generation, |fill| {
-            for _ in 0..run {
-                if !fill.has_room() {
-                    return Run::More;
-                }
-                match polled.poll(Duration::ZERO) {
-                    None => return Run::Empty,
-                    Some(Ok(message)) => {
-                        push(fill, &message);
-                        fetched += 1;
-                    }
-                    Some(Err(KafkaError::PartitionEOF(_))) => return Run::End,
-                    Some(Err(error)) => return Run::Failed(error),
-                }
-            }
-            Run::More
-        });
-        if fetched > 0 {
-            outage.is_over();
-            queue.at_end = false;
-            queue.given += fetched;
+        let most = if over { 16 * RUN } else { RUN };
+        let (floor, typical) = (queue.floor, &mut queue.typical);
+        let Some(ran) = queue.feed.fill(want.generation, |fill| take(fill, polled, most, floor, typical)) else {
+            return true;
+        };
+        if ran.events > 0 || ran.at_end {
+            self.outage.is_over();
+            queue.at_end = ran.at_end;
+        }
+        if ran.events > 0 {
+            queue.given += ran.events;
             (queue.given_at, queue.silent) = (self.clock.monotonic(), false);
         }
-        match ran {
-            None => true,
-            // It was never found empty.
-            Some(Run::More) if over && queue.given >= LONGEST_TURN => {
-                self.unassign(queue);
-                true
-            }
-            Some(Run::More) => true,
-            Some(Run::Empty) => self.drained(queue, fetched),
-            Some(Run::End) => {
-                self.at_end(queue);
-                true
-            }
-            Some(Run::Failed(error)) => self.failed(queue, error),
+        if !ran.errors.is_empty() {
+            ran.errors.into_iter().for_each(|error| self.failed(queue, error));
+            return true;
         }
+        if ran.empty {
+            return self.drained(queue, ran.events) || ran.at_end;
+        }
+        if over && queue.given >= LONGEST_TURN {
+            // It was never found empty.
+            self.unassign(queue);
+        }
+        true
     }
 
     /// All that librdkafka had was taken over: the moment to leave a seat that others want. True when there is more.
@@ -219,19 +216,6 @@ impl Fetcher {
             return true;
         }
         queue.ready.load(Ordering::Acquire)
-    }
-
-    /// The end was reported: everything before it was seen.
-    fn at_end(&self, queue: &mut FedQueue) {
-        self.outage.is_over();
-        queue.at_end = true;
-        let id = queue.feed.id();
-        let position = self.client.position().ok().and_then(|all| {
-            let found = all.find_partition(&id.topic, id.partition)?.offset();
-            if let Offset::Offset(offset) = found { Some(offset) } else { None }
-        });
-        let proven = position.unwrap_or(0).max(queue.floor);
-        queue.feed.fill(queue.generation, |fill| fill.prove(proven));
     }
 
     /// Whether the known end stayed ahead of the reported one for so long that a new report is needed.
@@ -271,7 +255,7 @@ impl Fetcher {
         self.client.incremental_unassign(&list)?;
         // What is left in it is outdated now. librdkafka would keep that until the partition is assigned again; a poll
         // drops it.
-        while old.poll(Duration::ZERO).is_some() {}
+        old.clear();
         Ok(())
     }
 
@@ -280,23 +264,20 @@ impl Fetcher {
         (queue.floor, queue.at_end, queue.behind_since) = (want.log_end, false, None);
         self.try_unassign(queue)?;
         // Split before it is assigned: nothing of it then ever reaches the common queue.
-        let mut split = self
-            .client
-            .split_partition_queue(&id.topic, id.partition)
-            .ok_or_else(|| KafkaError::Subscription(format!("no queue for {id}")))?;
         let (ready, thread) = (Arc::clone(&queue.ready), std::thread::current());
-        split.set_nonempty_callback(move || {
+        let nonempty = move || {
             ready.store(true, Ordering::Release);
             thread.unpark();
-        });
-        queue.queue = Some(split);
+        };
+        let split = Queue::split(&self.client, &id.topic, id.partition, nonempty);
+        queue.queue = Some(split.ok_or_else(|| KafkaError::Subscription(format!("no queue for {id}")))?);
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition_offset(&id.topic, id.partition, Offset::Offset(want.next))?;
         self.client.incremental_assign(&list)
     }
 
-    /// Decides what an error of one partition means; true when there is more to do at once.
-    fn failed(&self, queue: &mut FedQueue, error: KafkaError) -> bool {
+    /// Decides what an error of one partition means.
+    fn failed(&self, queue: &mut FedQueue, error: KafkaError) {
         use RDKafkaErrorCode as C;
         match error.rdkafka_error_code() {
             Some(C::AutoOffsetReset | C::OffsetOutOfRange) => self.out_of_range(queue),
@@ -308,10 +289,9 @@ impl Fetcher {
                 queue.feed.fail(queue.generation, SourceError::kafka(doing, error));
             }
         }
-        true
     }
 
-    /// The broker did not know the partition for longer than it takes brokers to hear of one.
+    /// The broker did not know the partition for longer than it takes brokers to hear of one; or so it may be.
     fn unlisted(&self, queue: &mut FedQueue) {
         let id = queue.feed.id().clone();
         let want = queue.feed.want();
@@ -372,6 +352,7 @@ impl FedQueue {
             given: 0,
             given_at: Duration::ZERO,
             silent: false,
+            typical: TYPICAL,
         }
     }
 
@@ -386,21 +367,42 @@ impl FedQueue {
     }
 }
 
-fn push(fill: &mut Fill<'_>, message: &BorrowedMessage<'_>) {
-    let (offset, key, value) = (message.offset(), message.key(), message.payload());
-    let timestamp = message.timestamp().to_millis().filter(|t| *t >= 0);
-    match message.headers() {
-        None => fill.push(offset, timestamp, key, value, std::iter::empty()),
-        Some(headers) => {
-            let headers: Vec<_> = (0..headers.count()).map(|i| header(headers, i)).collect();
-            fill.push(offset, timestamp, key, value, headers.iter().map(|h| (h.key, h.value)));
+/// Takes events of `queue` while there is room, some `most` of them. `floor` is an end that is known to be behind every end
+/// that is reported. `typical` is what an event counts for.
+fn take(fill: &mut Fill<'_>, queue: &Queue<Context>, most: usize, floor: i64, typical: &mut u64) -> Run {
+    let mut run = Run::default();
+    let mut polled = 0;
+    while polled < most && !run.empty {
+        // What is taken is kept, so no more is than there should be room for.
+        let fitting = fill.room().div_ceil(*typical);
+        if fitting == 0 {
+            break;
         }
+        let asked = usize::try_from(fitting).unwrap_or(RUN).min(RUN);
+        let (room, before) = (fill.room(), run.events);
+        let count = queue.poll(asked, |found| match found {
+            Polled::Message(message) => {
+                push(fill, message);
+                run.events += 1;
+                run.at_end = false;
+            }
+            Polled::End { offset } => {
+                fill.prove(offset.max(floor));
+                run.at_end = true;
+            }
+            Polled::Failed(error) => run.errors.push(error),
+        });
+        if run.events > before {
+            *typical = ((room - fill.room().min(room)) / (run.events - before)).max(1);
+        }
+        polled += count;
+        run.empty = count < asked;
     }
+    run
 }
 
-/// One header. rdkafka panics on a key that is not UTF-8; such a header is shown with a replacement character and no
-/// value, since its bytes cannot be had.
-fn header<H: Headers>(headers: &H, index: usize) -> Header<'_, &[u8]> {
-    let read = std::panic::AssertUnwindSafe(|| headers.get(index));
-    std::panic::catch_unwind(read).unwrap_or(Header { key: "\u{fffd}", value: None })
+fn push(fill: &mut Fill<'_>, message: Message<'_>) {
+    let headers: Vec<Header<'_>> = message.headers();
+    let headers = headers.iter().map(|(key, value)| (&**key, *value));
+    fill.push(message.offset(), message.timestamp_ms(), message.key(), message.value(), headers);
 }

@@ -245,3 +245,40 @@ async fn a_topic_that_is_gone_stops_the_run_or_is_a_loss() {
         }
     }
 }
+
+/// librdkafka puts that error behind the events that wait, and tells it to its log alone when all are taken at once.
+#[tokio::test]
+async fn a_topic_that_is_gone_behind_events_that_wait_stops_the_run() {
+    let bench = bench(1, 10_000);
+    let pairs = [
+        ("subscribe", "t"),
+        ("kafka.topic.metadata.propagation.max.ms", "10"),
+        ("kafka.topic.metadata.refresh.interval.ms", "50"),
+    ];
+    let mut source = small_source(&bench, &pairs);
+    soon("the start", source.start(&BTreeMap::from([(id("t", 0), 0)]))).await.unwrap();
+    // The buffer is full, and what librdkafka has besides waits.
+    until(&mut source, &id("t", 0), |b| b.end() > 1000).await;
+    let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    bench.cluster.topic_error("t", error).unwrap();
+    bench.cluster.request_errors(RDKafkaApiKey::Fetch, &[error; 3]);
+    let gone = async {
+        let mut at = 0;
+        loop {
+            match source.buffered().await {
+                Err(error) => return (error, at),
+                Ok(buffered) => {
+                    let end = buffered.first().map_or(at, crate::Buffered::end);
+                    match source.take(&ranges(&[("t", 0, at, end)])).await {
+                        Err(error) => return (error, at),
+                        Ok(taken) => assert_eq!(events_of(&taken, &id("t", 0)), expected(at..end)),
+                    }
+                    at = end;
+                }
+            }
+            source.changed().await;
+        }
+    };
+    let (error, at) = soon("the end of the topic", gone).await;
+    assert!(matches!(error, SourceError::Gone { position, .. } if position >= at), "{error} at {at}");
+}

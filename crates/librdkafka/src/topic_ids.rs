@@ -1,5 +1,5 @@
 //! `rd_kafka_DescribeTopics`, made safe.
-#![expect(unsafe_code, reason = "librdkafka tells topic ids only through its C interface")]
+#![expect(unsafe_code, reason = "rdkafka has no call for topic ids")]
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
@@ -10,30 +10,7 @@ use rdkafka::bindings as rd;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
-/// Something that librdkafka handed out and wants back.
-struct Owned<T> {
-    pointer: NonNull<T>,
-    give_back: unsafe extern "C" fn(*mut T),
-}
-
-impl<T> Owned<T> {
-    /// Takes `pointer`, which `give_back` destroys; an error if there is none.
-    fn new(pointer: *mut T, give_back: unsafe extern "C" fn(*mut T)) -> KafkaResult<Self> {
-        let pointer = NonNull::new(pointer).ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::Fail))?;
-        Ok(Self { pointer, give_back })
-    }
-
-    fn ptr(&self) -> *mut T {
-        self.pointer.as_ptr()
-    }
-}
-
-impl<T> Drop for Owned<T> {
-    fn drop(&mut self) {
-        // SAFETY: the pointer came from the call whose counterpart `give_back` is, and is given back here only.
-        unsafe { (self.give_back)(self.ptr()) }
-    }
-}
+use crate::owned::Owned;
 
 /// The ids of `topics`, in the form in which Kafka's tools print them. Topics that are not there, or whose broker tells no
 /// ids (Kafka before 2.8), are left out. Asks the broker numbered `broker` once (librdkafka would else wait for the
@@ -55,11 +32,11 @@ pub fn topic_ids<C: ClientContext>(
     let mut pointers: Vec<*const c_char> = names.iter().map(|n| n.as_ptr()).collect();
     // SAFETY: the array holds as many NUL-terminated texts as is said; they are copied.
     let collection = unsafe { rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len()) };
-    let collection = Owned::new(collection, rd::rd_kafka_TopicCollection_destroy)?;
+    let collection = owned(collection, rd::rd_kafka_TopicCollection_destroy)?;
     let options = options(client, broker, timeout)?;
     // SAFETY: the client lives as long as `client` is borrowed, and the queue is gone before that.
     let queue = unsafe { rd::rd_kafka_queue_new(client.native_ptr()) };
-    let queue = Owned::new(queue, rd::rd_kafka_queue_destroy)?;
+    let queue = owned(queue, rd::rd_kafka_queue_destroy)?;
     // SAFETY: all four live until the call returns, and it keeps none of them but the queue, which counts its users.
     unsafe { rd::rd_kafka_DescribeTopics(client.native_ptr(), collection.ptr(), options.ptr(), queue.ptr()) };
     // SAFETY: the queue lives.
@@ -67,7 +44,7 @@ pub fn topic_ids<C: ClientContext>(
     if event.is_null() {
         return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut));
     }
-    answer(&Owned::new(event, rd::rd_kafka_event_destroy)?)
+    answer(&owned(event, rd::rd_kafka_event_destroy)?)
 }
 
 fn options<C: ClientContext>(
@@ -78,7 +55,7 @@ fn options<C: ClientContext>(
     let operation = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
     // SAFETY: the client lives as long as `client` is borrowed.
     let options = unsafe { rd::rd_kafka_AdminOptions_new(client.native_ptr(), operation) };
-    let options = Owned::new(options, rd::rd_kafka_AdminOptions_destroy)?;
+    let options = owned(options, rd::rd_kafka_AdminOptions_destroy)?;
     let mut why: [c_char; 128] = [0; 128];
     // SAFETY: the options live, and the buffer for the reason is as long as is said.
     let set =
@@ -88,6 +65,10 @@ fn options<C: ClientContext>(
     let set = unsafe { rd::rd_kafka_AdminOptions_set_broker(options.ptr(), broker, why.as_mut_ptr(), why.len()) };
     checked(set)?;
     Ok(options)
+}
+
+fn owned<T>(pointer: *mut T, give_back: unsafe extern "C" fn(*mut T)) -> KafkaResult<Owned<T>> {
+    Owned::new(pointer, give_back).ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::Fail))
 }
 
 fn checked(code: rd::rd_kafka_resp_err_t) -> KafkaResult<()> {
