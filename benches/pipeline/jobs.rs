@@ -200,8 +200,8 @@ async fn decoded(decoder: &Arc<Decoder>, taken: Taken) -> anyhow::Result<Vec<Rec
     let mut tasks = Vec::new();
     for portion in portions(taken.events, crate::cores()) {
         let (decoder, writers) = (Arc::clone(decoder), Arc::clone(&writers));
-        let part = portion.first().map_or(0, |raw| raw.partition.partition);
-        tasks.push(tokio::task::spawn_blocking(move || decoder.decode_one(&writers, &portion, part)));
+        let parts: Vec<i32> = portion.iter().map(|raw| raw.partition.partition).collect();
+        tasks.push(tokio::task::spawn_blocking(move || decoder.decode(&writers, &portion, &parts)));
     }
     let mut rows = Vec::new();
     for task in tasks {

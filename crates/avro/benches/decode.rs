@@ -117,7 +117,7 @@ fn measure(name: &str, schema: &str, ids: &[i32], body: impl Fn(i64) -> Vec<u8>)
             .fold(f64::MAX, f64::min)
     };
     let ours = best(&|| {
-        let decoded = decoder.decode_one(&writers, std::slice::from_ref(&events), 0).unwrap();
+        let decoded = decoder.decode(&writers, std::slice::from_ref(&events), &[0]).unwrap();
         decoded.rows.iter().map(RecordBatch::num_rows).sum()
     });
     let theirs = (ids.len() == 1).then(|| best(&|| arrow_avro(schema, &messages)));

@@ -94,7 +94,7 @@ impl Fixture {
     pub(crate) fn decode(&self, values: &[Option<Vec<u8>>]) -> Decoded {
         let events = raw(0, values);
         let writers = self.prepare(std::slice::from_ref(&events)).unwrap();
-        self.decoder.decode_one(&writers, std::slice::from_ref(&events), 0).unwrap()
+        self.decoder.decode(&writers, std::slice::from_ref(&events), &[0]).unwrap()
     }
 
     /// What becomes of a body of `id`: the row's value columns, or the dead letter's class and message.

@@ -168,14 +168,16 @@ async fn decode_all(
     let portions = portions(events, threads);
     let mut tasks = Vec::with_capacity(portions.len());
     for portion in portions {
-        let Some(RawEvents { partition, .. }) = portion.first() else { continue };
-        let part = partitions
-            .binary_search(partition)
-            .map_err(|_| EngineError::Bug(format!("events of {partition}, which the batch does not read")))?;
-        let part = i32::try_from(part).map_err(|_| EngineError::Bug("too many partitions".to_owned()))?;
+        let number = |RawEvents { partition, .. }: &RawEvents| {
+            let at = partitions.binary_search(partition);
+            let part =
+                at.map_err(|_| EngineError::Bug(format!("events of {partition}, which the batch does not read")))?;
+            i32::try_from(part).map_err(|_| EngineError::Bug("too many partitions".to_owned()))
+        };
+        let parts = portion.iter().map(number).collect::<Result<Vec<_>, _>>()?;
         let (decoder, writers) = (Arc::clone(decoder), Arc::clone(writers));
         tasks.push(tokio::task::spawn_blocking(move || {
-            station::spend(Station::Decode, || decoder.decode_one(&writers, &portion, part))
+            station::spend(Station::Decode, || decoder.decode(&writers, &portion, &parts))
         }));
     }
     let mut decoded = Vec::with_capacity(tasks.len());

@@ -67,7 +67,7 @@ fn decode(reader: &str, writer: &str, values: &[Option<Vec<u8>>]) -> Option<(usi
     let events = RecordBatch::try_new(schema, columns).unwrap();
     let raw = RawEvents { partition: PartitionId::new("s", "t", 0), events };
     let writers = wait(decoder.prepare(std::slice::from_ref(&raw))).unwrap();
-    let decoded = decoder.decode_one(&writers, std::slice::from_ref(&raw), 0).unwrap();
+    let decoded = decoder.decode(&writers, std::slice::from_ref(&raw), &[0]).unwrap();
     let rows: usize = decoded.rows.iter().map(RecordBatch::num_rows).sum();
     let dead = decoded.dead_letters.num_rows();
     let tombstones = usize::try_from(decoded.tombstones).unwrap();

@@ -43,7 +43,7 @@ impl DecoderOptions {
     }
 }
 
-/// Decodes the events of one source. Shared by threads: each decodes another partition.
+/// Decodes the events of one source. Shared by threads: each decodes other events.
 #[derive(Debug)]
 pub struct Decoder {
     options: DecoderOptions,
@@ -175,7 +175,7 @@ impl Decoder {
     pub async fn prepare(&self, events: &[RawEvents]) -> Result<Writers, AvroError> {
         let mut keys = HashSet::new();
         for raw in events {
-            collect_keys(&Events::new(raw)?, &mut keys);
+            collect_keys(&Events::new(raw, 0)?, &mut keys);
         }
         let mut found = Writers::default();
         let mut missing = Vec::new();
@@ -198,13 +198,14 @@ impl Decoder {
         Ok(found)
     }
 
-    /// Decodes events of one partition, the `part`-th of the batch: chunks that follow each other, in the order of their
-    /// offsets. CPU work only; threads may share the decoder.
+    /// Decodes events of a batch, in their order; `parts[i]` is the number of the partition of `raw[i]` in the batch. CPU work
+    /// only; threads may share the decoder.
     ///
     /// # Errors
     /// When `writers` was not prepared from these events, or on a mistake in the decoder itself: no event fails a batch.
-    pub fn decode_one(&self, writers: &Writers, raw: &[RawEvents], part: i32) -> Result<Decoded, AvroError> {
-        let chunks = raw.iter().map(Events::new).collect::<Result<Vec<_>, _>>()?;
+    pub fn decode(&self, writers: &Writers, raw: &[RawEvents], parts: &[i32]) -> Result<Decoded, AvroError> {
+        let events = |(raw, part): (_, &i32)| Events::new(raw, *part);
+        let chunks = raw.iter().zip(parts).map(events).collect::<Result<Vec<_>, _>>()?;
         let partition = || raw.first().map_or_else(String::new, |raw| raw.partition.to_string());
         let columns = |source| AvroError::Columns { partition: partition(), source };
         let target = Target {
@@ -212,7 +213,6 @@ impl Decoder {
             schema: &self.schema,
             limits: &self.options.limits,
             include_headers: self.options.include_headers,
-            part,
         };
         let mut run = Run::new(target, &chunks).map_err(columns)?;
         let mut last: Option<(SchemaKey, &Writer, usize)> = None;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, UInt64Array,
-    new_null_array,
+    Array, ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StringBuilder,
+    UInt64Array, new_null_array,
 };
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef, TimeUnit};
@@ -66,6 +66,8 @@ pub fn dead_letter_schema() -> SchemaRef {
 /// One partition's raw events.
 pub(crate) struct Events<'a> {
     raw: &'a RawEvents,
+    /// The number of their partition in the batch.
+    part: i32,
     offsets: &'a Int64Array,
     values: &'a BinaryArray,
     headers: Option<Headers<'a>>,
@@ -79,7 +81,8 @@ struct Headers<'a> {
 }
 
 impl<'a> Events<'a> {
-    pub(crate) fn new(raw: &'a RawEvents) -> Result<Self, AvroError> {
+    /// Those of `raw`, whose partition is number `part` of the batch.
+    pub(crate) fn new(raw: &'a RawEvents, part: i32) -> Result<Self, AvroError> {
         let problem = |problem: String| AvroError::RawSchema { partition: raw.partition.to_string(), problem };
         let found = raw.events.schema_ref();
         let expected = sluicebox_core::raw::raw_schema();
@@ -95,6 +98,7 @@ impl<'a> Events<'a> {
         let headers = names_schema.then(|| Headers { rows: lists, keys, values: entries.column(1).as_binary::<i32>() });
         Ok(Self {
             raw,
+            part,
             offsets: raw.events.column(column::OFFSET).as_primitive::<Int64Type>(),
             values: raw.events.column(column::VALUE).as_binary::<i32>(),
             headers,
@@ -147,10 +151,10 @@ impl<'a> Events<'a> {
         let rows: Vec<usize> = letters.iter().map(|letter| letter.row).collect();
         let pick = Pick::of(&rows);
         let events = &self.raw.events;
-        let constants = self.constants(0, rows.len(), true);
+        let places = [(self.place(), rows.len())];
         let columns: Vec<ArrayRef> = vec![
-            constants.topic,
-            constants.partition,
+            Arc::new(topics(&places)),
+            numbers(&places, |place| place.partition),
             pick.from(events.column(column::OFFSET))?,
             cast(&pick.from(events.column(column::TIMESTAMP))?, &timestamp())?,
             pick.from(events.column(column::KEY))?,
@@ -163,16 +167,10 @@ impl<'a> Events<'a> {
         RecordBatch::try_new(dead_letter_schema(), columns)
     }
 
-    /// The columns that are the same in every row, for up to `rows` rows.
-    /// Without `include_headers` the headers are NULL in all of them.
-    pub(crate) fn constants(&self, part: i32, rows: usize, include_headers: bool) -> Constants {
+    /// Where the events are.
+    pub(crate) fn place(&self) -> Place<'a> {
         let partition = &self.raw.partition;
-        Constants {
-            topic: Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&partition.topic, rows))),
-            partition: Arc::new(Int32Array::from_value(partition.partition, rows)),
-            part: Arc::new(Int32Array::from_value(part, rows)),
-            no_headers: (!include_headers).then(|| new_null_array(&headers(), rows)),
-        }
+        Place { topic: &partition.topic, partition: partition.partition, part: self.part }
     }
 
     /// The event's offset.
@@ -181,38 +179,52 @@ impl<'a> Events<'a> {
     }
 }
 
-/// Columns that are the same in every row; a batch takes as many rows of them as it has.
-pub(crate) struct Constants {
-    topic: ArrayRef,
-    partition: ArrayRef,
-    part: ArrayRef,
-    /// What `_headers` is when headers are not wanted.
-    no_headers: Option<ArrayRef>,
+/// A partition, which is number `part` of its batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    topic: &'a str,
+    partition: i32,
+    part: i32,
 }
 
 /// The columns that [`Events::metadata`] gives.
 pub(crate) const METADATA: usize = 4;
 
-/// The batch of `count` source rows: `value` beside the metadata of their events, and their provenance. `ids` are the
-/// schema ids that they name, `constants` the columns that are the same in every row.
+/// The batch of source rows: `value` beside the places of so many in turn, the metadata of their events, and their
+/// provenance. `ids` are the schema ids that they name.
 pub(crate) fn source_rows(
     schema: &SchemaRef,
     mut value: Vec<ArrayRef>,
-    [offsets, timestamps, keys, headers]: [ArrayRef; METADATA],
+    places: &[(Place<'_>, usize)],
+    [offsets, timestamps, keys, with_headers]: [ArrayRef; METADATA],
     ids: ArrayRef,
-    constants: &Constants,
-    count: usize,
+    include_headers: bool,
 ) -> Result<RecordBatch, ArrowError> {
-    value.push(constants.topic.slice(0, count));
-    value.push(constants.partition.slice(0, count));
+    value.push(Arc::new(topics(places)));
+    value.push(numbers(places, |place| place.partition));
     value.push(Arc::clone(&offsets));
     value.push(timestamps);
     value.push(keys);
-    value.push(constants.no_headers.as_ref().map_or(headers, |none| none.slice(0, count)));
+    value.push(if include_headers { with_headers } else { new_null_array(&headers(), offsets.len()) });
     value.push(ids);
-    value.push(constants.part.slice(0, count));
+    value.push(numbers(places, |place| place.part));
     value.push(offsets);
     RecordBatch::try_new(Arc::clone(schema), value)
+}
+
+fn topics(places: &[(Place<'_>, usize)]) -> StringArray {
+    let rows = places.iter().map(|(_, count)| count).sum();
+    let bytes = places.iter().map(|(place, count)| place.topic.len() * count).sum();
+    let mut topics = StringBuilder::with_capacity(rows, bytes);
+    for (place, count) in places {
+        (0..*count).for_each(|_| topics.append_value(place.topic));
+    }
+    topics.finish()
+}
+
+fn numbers(places: &[(Place<'_>, usize)], number: impl Fn(&Place<'_>) -> i32) -> ArrayRef {
+    let numbers = places.iter().flat_map(|(place, count)| std::iter::repeat_n(number(place), *count));
+    Arc::new(Int32Array::from_iter_values(numbers))
 }
 
 /// An event that could not become a row.

@@ -1,7 +1,8 @@
-//! Events of one partition under way: chunk after chunk of them becomes rows, in batches that do not follow the chunks.
+//! Events under way: chunk after chunk of them becomes rows, in batches that follow neither the chunks nor their partitions.
 //!
-//! The chunks of a source are small, for they are what its memory is counted in. Rows are put into larger batches, so
-//! that what comes after works on many at once, and the tables' writers find the rows of a file side by side.
+//! The chunks of a source are small, for they are what its memory is counted in, and many partitions have few events each.
+//! Rows are put into larger batches, so that what comes after works on many at once, and the tables' writers find the rows
+//! of a file side by side.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use crate::class::ErrorClass;
 use crate::decode::column::{Column, Values, finish_struct};
 use crate::decode::cursor::Limits;
 use crate::decode::decoder::{Decoded, SchemaUse, Writer};
-use crate::decode::events::{Constants, DeadLetter, Events, METADATA, dead_letter_schema, source_rows};
+use crate::decode::events::{DeadLetter, Events, METADATA, Place, dead_letter_schema, source_rows};
 use crate::decode::walk;
 use crate::framing::SchemaKey;
 
@@ -33,22 +34,20 @@ pub(super) struct Target<'a> {
     pub schema: &'a SchemaRef,
     pub limits: &'a Limits,
     pub include_headers: bool,
-    /// The number of the partition in the batch.
-    pub part: i32,
 }
 
-/// One partition's events under way.
+/// Events under way.
 pub(super) struct Run<'a> {
     target: Target<'a>,
     data_type: DataType,
-    constants: Option<Constants>,
     /// A struct of the value's columns, and how many rows are in it.
     root: Column,
     count: usize,
     /// The ids that these rows name.
     ids: Values<i32>,
-    /// Their metadata: of chunks that ended, and the rows of the one that is read.
+    /// Their metadata and places, of so many in turn: of chunks that ended. And the rows of the one that is read.
     metadata: Vec<[ArrayRef; METADATA]>,
+    places: Vec<(Place<'a>, usize)>,
     rows: Vec<usize>,
     bytes: usize,
     values: usize,
@@ -63,18 +62,17 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// The beginning of a run over `chunks`.
-    pub(super) fn new(target: Target<'a>, chunks: &[Events<'_>]) -> Result<Self, ArrowError> {
+    pub(super) fn new(target: Target<'a>, chunks: &[Events<'a>]) -> Result<Self, ArrowError> {
         let data_type = DataType::Struct(target.value.clone());
         let room = chunks.iter().map(Events::len).sum::<usize>().min(BATCH_ROWS);
-        let constants = chunks.first().map(|events| events.constants(target.part, room, target.include_headers));
         Ok(Self {
             target,
-            constants,
             root: Column::new(&data_type, room)?,
             data_type,
             count: 0,
             ids: Values::new(room),
             metadata: Vec::with_capacity(chunks.len()),
+            places: Vec::with_capacity(chunks.len()),
             rows: Vec::with_capacity(chunks.first().map_or(0, Events::len)),
             bytes: 0,
             values: 0,
@@ -114,7 +112,7 @@ impl<'a> Run<'a> {
     /// Decodes `body`, of the event at `row` of `events`, which names `key` and so `writer`.
     pub(super) fn event(
         &mut self,
-        events: &Events<'_>,
+        events: &Events<'a>,
         row: usize,
         key: SchemaKey,
         writer: &Writer,
@@ -159,7 +157,7 @@ impl<'a> Run<'a> {
     }
 
     /// Ends `events`, the chunk that is read.
-    pub(super) fn end_chunk(&mut self, events: &Events<'_>) -> Result<(), ArrowError> {
+    pub(super) fn end_chunk(&mut self, events: &Events<'a>) -> Result<(), ArrowError> {
         self.end_rows(events)?;
         if !self.letters.is_empty() {
             self.dead_letters.push(events.dead_letters(&self.letters)?);
@@ -169,9 +167,10 @@ impl<'a> Run<'a> {
     }
 
     /// Takes the metadata of the rows of `events` since the last time.
-    fn end_rows(&mut self, events: &Events<'_>) -> Result<(), ArrowError> {
+    fn end_rows(&mut self, events: &Events<'a>) -> Result<(), ArrowError> {
         if !self.rows.is_empty() {
             self.metadata.push(events.metadata(&self.rows, self.target.include_headers)?);
+            self.places.push((events.place(), self.rows.len()));
             self.rows.clear();
         }
         Ok(())
@@ -180,11 +179,13 @@ impl<'a> Run<'a> {
     /// Makes a batch of the rows.
     fn flush(&mut self) -> Result<(), ArrowError> {
         (self.bytes, self.values) = (0, 0);
-        let (Column::Struct(root), Some(constants)) = (&mut self.root, &self.constants) else { return Ok(()) };
+        let Column::Struct(root) = &mut self.root else { return Ok(()) };
         let (_, value, _) = finish_struct(root, &self.data_type)?.into_parts();
         let ids = self.ids.finish::<Int32Type>(&DataType::Int32)?;
         let metadata = together(&std::mem::take(&mut self.metadata))?;
-        self.batches.push(source_rows(self.target.schema, value, metadata, ids, constants, self.count)?);
+        let Target { schema, include_headers, .. } = self.target;
+        self.batches.push(source_rows(schema, value, &self.places, metadata, ids, include_headers)?);
+        self.places.clear();
         self.count = 0;
         Ok(())
     }

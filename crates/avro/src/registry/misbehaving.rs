@@ -169,12 +169,12 @@ async fn an_id_that_is_unknown_costs_its_events_and_is_asked_for_again() {
     let decoder = decoder(&wild, dir.path());
     let events = raw(0, &[Some(frame(7, &Body::default().long(42).0))]);
     let writers = decoder.prepare(std::slice::from_ref(&events)).await.unwrap();
-    let first = decoder.decode_one(&writers, std::slice::from_ref(&events), 0).unwrap();
+    let first = decoder.decode(&writers, std::slice::from_ref(&events), &[0]).unwrap();
     assert_eq!(letters(&first), [(100, "UNKNOWN_SCHEMA_ID".to_owned())]);
     assert_eq!(wild.connections(), 1, "that it is unknown is an answer, and no trouble");
     // The next batch that names it: by now it is registered.
     let writers = decoder.prepare(std::slice::from_ref(&events)).await.unwrap();
-    let second = decoder.decode_one(&writers, std::slice::from_ref(&events), 0).unwrap();
+    let second = decoder.decode(&writers, std::slice::from_ref(&events), &[0]).unwrap();
     assert_eq!((rows(&second).len(), letters(&second).len()), (1, 0));
 }
 
@@ -192,7 +192,7 @@ async fn a_schema_that_is_none_costs_its_events_and_is_not_kept() {
         let decoder = decoder(&wild, dir.path());
         let events = raw(0, &[Some(frame(7, &Body::default().long(42).0)), Some(frame(7, &[]))]);
         let writers = decoder.prepare(std::slice::from_ref(&events)).await.unwrap();
-        let decoded = decoder.decode_one(&writers, std::slice::from_ref(&events), 0).unwrap();
+        let decoded = decoder.decode(&writers, std::slice::from_ref(&events), &[0]).unwrap();
         assert_eq!(letters(&decoded), [(100, class.to_owned()), (102, class.to_owned())], "{body}");
         let kept = SchemaCache::open(dir.path()).unwrap().get(SchemaKey::Id(7)).unwrap();
         assert_eq!(kept.is_some(), class == "UNRESOLVABLE", "{body}: an Avro schema is kept, nothing else");
@@ -208,6 +208,6 @@ async fn schemas_that_were_seen_need_no_registry_any_more() {
     // The next start, with a registry that is gone for good.
     let again = decoder(&wild, dir.path());
     let writers = again.prepare(std::slice::from_ref(&events)).await.unwrap();
-    assert_eq!(rows(&again.decode_one(&writers, std::slice::from_ref(&events), 0).unwrap()).len(), 1);
+    assert_eq!(rows(&again.decode(&writers, std::slice::from_ref(&events), &[0]).unwrap()).len(), 1);
     assert_eq!(wild.connections(), 1);
 }

@@ -13,11 +13,11 @@ use serde_json::{Value as Json, json};
 use sluicebox_core::raw::RawEvents;
 
 use super::random::{Random, expected};
-use crate::SchemaText;
 use crate::decode::run::BATCH_ROWS;
 use crate::framing::frame;
 use crate::schema::AvroSchema;
 use crate::testing::{Fixture, letters, raw, rows, value_json};
+use crate::{Decoded, SchemaText, Writers};
 
 fn encode(schema: &Schema, value: Value) -> Vec<u8> {
     apache_avro::writer::datum::GenericDatumWriter::builder(schema).build().unwrap().write_value_to_vec(value).unwrap()
@@ -190,14 +190,18 @@ proptest! {
         }).collect();
         let whole = raw(0, &values);
         let writers = fixture.prepare(std::slice::from_ref(&whole)).unwrap();
-        let all = fixture.decoder.decode_one(&writers, std::slice::from_ref(&whole), 4).unwrap();
-        let cut = fixture.decoder.decode_one(&writers, &chunks(&whole, &cuts), 4).unwrap();
+        let all = fixture.decoder.decode(&writers, std::slice::from_ref(&whole), &[4]).unwrap();
+        let cut = decode_chunks(&fixture, &writers, &chunks(&whole, &cuts));
         prop_assert_eq!(&cut.rows, &all.rows);
         prop_assert_eq!(&cut.dead_letters, &all.dead_letters);
         prop_assert_eq!((cut.tombstones, cut.by_class, cut.schemas), (all.tombstones, all.by_class, all.schemas));
         let fates = all.rows.iter().flat_map(value_json).count() + all.dead_letters.num_rows();
         prop_assert_eq!(fates as u64 + all.tombstones, 30);
     }
+}
+
+fn decode_chunks(fixture: &Fixture, writers: &Writers, chunks: &[RawEvents]) -> Decoded {
+    fixture.decoder.decode(writers, chunks, &vec![4; chunks.len()]).unwrap()
 }
 
 /// `whole` in chunks that end at `cuts`.
@@ -220,7 +224,7 @@ fn batches_do_not_follow_chunks() {
     let whole = raw(0, &(0..count).map(value).collect::<Vec<_>>());
     let cuts: Vec<usize> = (0..count).step_by(1900).collect();
     let writers = fixture.prepare(std::slice::from_ref(&whole)).unwrap();
-    let decoded = fixture.decoder.decode_one(&writers, &chunks(&whole, &cuts), 4).unwrap();
+    let decoded = decode_chunks(&fixture, &writers, &chunks(&whole, &cuts));
     let letters = count.div_ceil(1000);
     let sizes: Vec<usize> = decoded.rows.iter().map(RecordBatch::num_rows).collect();
     assert_eq!(sizes, [BATCH_ROWS, BATCH_ROWS, 5000 - letters]);

@@ -22,7 +22,7 @@ fn a_row_carries_where_it_came_from() {
     let fixture = Fixture::new(SCHEMA, &[(7, SCHEMA)]);
     let events = raw(3, &[good(7, 1), None, Some(vec![9]), good(7, 2), good(7, 3)]);
     let writers = fixture.prepare(std::slice::from_ref(&events)).unwrap();
-    let decoded = fixture.decoder.decode_one(&writers, std::slice::from_ref(&events), 5).unwrap();
+    let decoded = fixture.decoder.decode(&writers, std::slice::from_ref(&events), &[5]).unwrap();
     let batch = &decoded.rows[0];
     assert_eq!(batch.schema(), fixture.decoder.schema());
     let names: Vec<String> = batch.schema().fields().iter().map(|f| f.name().clone()).collect();
@@ -62,7 +62,7 @@ fn a_dead_letter_is_the_event_as_it_came() {
     let events =
         raw_with_headers(1, &[good(7, 1), Some(vec![9, 9]), Some(std::mem::take(&mut cut))], &[vec![], headers]);
     let writers = fixture.prepare(std::slice::from_ref(&events)).unwrap();
-    let decoded = fixture.decoder.decode_one(&writers, std::slice::from_ref(&events), 0).unwrap();
+    let decoded = fixture.decoder.decode(&writers, std::slice::from_ref(&events), &[0]).unwrap();
     let letters = &decoded.dead_letters;
     assert_eq!(letters.schema(), dead_letter_schema());
     assert_eq!(letters.column(2).as_primitive::<Int64Type>().values(), &[102, 104]);
@@ -94,7 +94,7 @@ fn a_header_names_the_schema() {
     ];
     let events = raw_with_headers(0, &[body(1), body(2), body(3), good(7, 4), body(5), good(7, 6)], &headers);
     let writers = fixture.prepare(std::slice::from_ref(&events)).unwrap();
-    let decoded = fixture.decoder.decode_one(&writers, std::slice::from_ref(&events), 0).unwrap();
+    let decoded = fixture.decoder.decode(&writers, std::slice::from_ref(&events), &[0]).unwrap();
     let ids: Vec<_> = rows(&decoded).iter().map(|r| r["id"].as_i64().unwrap()).collect();
     assert_eq!(ids, [1, 2, 3, 4, 6]);
     let schema_ids = decoded.rows[0].column(7).as_primitive::<Int32Type>();
@@ -116,13 +116,16 @@ fn a_large_partition_loses_no_row_and_an_empty_one_has_no_batch() {
 }
 
 #[test]
-fn the_counts_of_chunks_add_up() {
+fn partitions_follow_each_other_and_their_counts_add_up() {
     let fixture = Fixture::new(SCHEMA, &[(7, SCHEMA), (8, SCHEMA)]);
-    let events = [raw(1, &[good(7, 1), None]), raw(1, &[good(8, 2), good(7, 3), Some(vec![])])];
+    let events = [raw(0, &[good(7, 1), None]), raw(1, &[good(8, 2), good(7, 3), Some(vec![])])];
     let writers = fixture.prepare(&events).unwrap();
-    let decoded = fixture.decoder.decode_one(&writers, &events, 9).unwrap();
+    let decoded = fixture.decoder.decode(&writers, &events, &[4, 9]).unwrap();
     assert_eq!(rows(&decoded), [json!({ "id": 1 }), json!({ "id": 2 }), json!({ "id": 3 })]);
-    assert_eq!(decoded.rows[0].column(8).as_primitive::<Int32Type>().values(), &[9, 9, 9]);
+    assert_eq!(decoded.rows.len(), 1);
+    let numbers =
+        |column: &str| decoded.rows[0].column_by_name(column).unwrap().as_primitive::<Int32Type>().values().to_vec();
+    assert_eq!((numbers("_partition"), numbers("__sb_part")), (vec![0, 1, 1], vec![4, 9, 9]));
     assert_eq!((decoded.tombstones, decoded.dead_letters.num_rows()), (1, 1));
     let uses: Vec<_> = decoded.schemas.iter().map(|u| (u.key, u.rows)).collect();
     assert_eq!(uses, [(SchemaKey::Id(7), 2), (SchemaKey::Id(8), 1)]);
