@@ -17,38 +17,45 @@ const LAYERS: [(&str, usize); 3] = [("bronze", 1), ("bronze + silver", 2), ("all
 struct Line {
     name: String,
     measured: Measured,
-    /// The overlapped ceiling, measured right after each round of the line.
+    /// The overlapped ceiling, measured right after the line.
     ceiling: Option<Measured>,
+    /// What share of its own ceiling the line had in each round, ascending.
+    shares: Vec<f64>,
+}
+
+impl Line {
+    /// The line of the round whose share of its own ceiling is the middle one: a machine's speed changes from minute to minute,
+    /// and what is compared should have been measured in the same one. Without ceilings the fastest, for what disturbs a
+    /// round makes it slower.
+    fn of(name: &str, mut rounds: Vec<(Measured, Option<Measured>)>) -> anyhow::Result<Self> {
+        let rank = |(measured, ceiling): &(Measured, Option<Measured>)| {
+            ceiling.as_ref().map_or(measured.steady, |ceiling| measured.steady / ceiling.steady)
+        };
+        rounds.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
+        let with_ceiling = rounds.iter().all(|(_, ceiling)| ceiling.is_some());
+        let shares = if with_ceiling { rounds.iter().map(rank).collect() } else { Vec::new() };
+        let last = rounds.len().saturating_sub(1);
+        let chosen = if with_ceiling { last / 2 } else { last };
+        let (measured, ceiling) = rounds.into_iter().nth(chosen).context("at least one round")?;
+        Ok(Self { name: name.to_owned(), measured, ceiling, shares })
+    }
 }
 
 /// Prints the section.
 pub fn section(place: Place, events: u64, rounds: u32, options: &[String], out: &mut Out) -> anyhow::Result<()> {
     let topic = Topic::filled(place, events, &[])?;
     let nowhere = Path::new(".");
-    // What disturbs a round makes it slower: of the line and of its ceiling the fastest one counts, each for itself.
-    let faster = |best: &Option<Measured>, other: &Measured| best.as_ref().is_none_or(|b| other.steady > b.steady);
-    let best = |name: &str, run: &dyn Fn() -> anyhow::Result<(Measured, Option<Measured>)>| -> anyhow::Result<Line> {
-        let (mut best, mut ceiling) = (None, None);
-        for _ in 0..rounds.max(1) {
-            let (measured, beside) = run()?;
-            if measured.events != events {
-                bail!("{name} saw {} of {events} events", measured.events);
-            }
-            if faster(&best, &measured) {
-                best = Some(measured);
-            }
-            if let Some(beside) = beside
-                && faster(&ceiling, &beside)
-            {
-                ceiling = Some(beside);
-            }
+    let line = |name: &str, run: &dyn Fn() -> anyhow::Result<(Measured, Option<Measured>)>| -> anyhow::Result<Line> {
+        let all = (0..rounds.max(1)).map(|_| run()).collect::<Result<Vec<_>, _>>()?;
+        if let Some((measured, _)) = all.iter().find(|(measured, _)| measured.events != events) {
+            bail!("{name} saw {} of {events} events", measured.events);
         }
-        Ok(Line { name: name.to_owned(), measured: best.context("at least one round")?, ceiling })
+        Line::of(name, all)
     };
-    let job = |name: &str, job: Job| best(name, &|| Ok((run_job(job, &topic, nowhere)?, None)));
+    let job = |name: &str, job: Job| line(name, &|| Ok((run_job(job, &topic, nowhere)?, None)));
     let mut ceilings = Vec::new();
     if place == Place::Kafka {
-        ceilings.push(job("librdkafka polls and drops", Job::Poll)?);
+        ceilings.push(job("librdkafka takes and drops", Job::Poll)?);
     }
     ceilings.push(job("the source reads and drops", Job::Source)?);
     ceilings.push(job("the Parquet writer alone, bronze rows", Job::Write)?);
@@ -59,7 +66,7 @@ pub fn section(place: Place, events: u64, rounds: u32, options: &[String], out: 
     let mut lines = vec![decode];
     for (name, tables) in LAYERS {
         let sql = pipeline(tables)?;
-        lines.push(best(name, &|| {
+        lines.push(line(name, &|| {
             let (measured, workspace) = run_pipeline(&topic, &sql, options)?;
             let ceiling = run_job(Job::Ceiling, &topic, &workspace.path().join("data"))?;
             Ok((measured, Some(ceiling)))
@@ -77,7 +84,7 @@ fn record(place: Place, line: &Line) -> serde_json::Value {
     json!({
         "section": "throughput", "from": place.name(), "line": line.name, "events": m.events, "eventsPerSecond": m.steady,
         "cpuMicrosPerEvent": m.cpu_micros / m.events as f64, "peakBytes": m.peak_bytes, "bytesWritten": m.bytes_written,
-        "ceiling": line.ceiling.as_ref().map(|c| c.steady),
+        "ceiling": line.ceiling.as_ref().map(|c| c.steady), "sharesOfCeiling": line.shares,
         "ceilingCpuMicrosPerEvent": line.ceiling.as_ref().map(|c| c.cpu_micros / m.events as f64),
         "shares": m.stations.shares(m.cpu_micros), "fsyncs": m.stations.fsyncs(),
     })
@@ -135,6 +142,8 @@ fn print_shares(line: &Line) {
             parts.join(", "),
             ceiling.bytes_written as f64 / 1e6
         );
+        let shares: Vec<String> = line.shares.iter().map(|share| format!("{share:.2}")).collect();
+        println!("  / ceiling:       {} by round", shares.join(", "));
     }
 }
 
