@@ -37,7 +37,7 @@ pub const SETTINGS: &[KeyDef] = &[
         "trigger",
         ValueType::Trigger,
         "`1 second`",
-        "When a batch starts once the run has caught up; a batch that hit a limit is followed at once. `--trigger` goes before it.",
+        "How often batches start once the run has caught up: what is in the log when it fires is read, in as many batches as that takes. `--trigger` goes before it.",
     ),
     key(
         "batch.bytes",
