@@ -296,9 +296,13 @@ impl Engine {
         }
     }
 
+    fn until_trigger(&self) -> Duration {
+        self.goal.rest(self.config.clock.monotonic(), self.interval())
+    }
+
     /// After a batch that took all there was: until the next trigger, or the run is to stop.
     async fn pause(&self, stop: &mut watch::Receiver<bool>) {
-        let left = self.goal.rest(self.config.clock.monotonic(), self.interval());
+        let left = self.until_trigger();
         if !left.is_zero() {
             tokio::select! {
                 () = tokio::time::sleep(left) => {}
@@ -310,7 +314,7 @@ impl Engine {
     /// Until something new is buffered, the next trigger is due, a second has passed (a partition may have become idle), or
     /// the run is to stop.
     async fn wait(&mut self, stop: &mut watch::Receiver<bool>, observer: &mut dyn Observer) {
-        let left = self.goal.rest(self.config.clock.monotonic(), self.interval());
+        let left = self.until_trigger();
         let tick = if left.is_zero() { TICK } else { left.min(TICK) };
         let ticked = {
             let changes = self.config.sources.iter_mut().map(|s| Box::pin(s.source.changed()));

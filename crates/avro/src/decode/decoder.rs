@@ -74,6 +74,43 @@ pub struct Writers {
     by_key: HashMap<SchemaKey, Arc<Writer>>,
 }
 
+impl Writers {
+    /// Decodes `events` into `run`. `last` is the schema that the event before named, with its place in the counts.
+    fn decode_chunk<'w, 'e>(
+        &'w self,
+        events: &Events<'e>,
+        run: &mut Run<'e>,
+        last: &mut Option<(SchemaKey, &'w Writer, usize)>,
+    ) -> Result<(), AvroError> {
+        let columns = |source| AvroError::Columns { partition: events.partition(), source };
+        for row in 0..events.len() {
+            let Some(value) = events.value(row) else {
+                run.tombstone();
+                continue;
+            };
+            let framed = match unframe(value, events.schema_header(row)) {
+                Ok(framed) => framed,
+                Err(error) => {
+                    run.dead_letter(row, None, error.class(), error.to_string());
+                    continue;
+                }
+            };
+            let (key, writer, slot) = match *last {
+                Some(found) if found.0 == framed.key => found,
+                _ => {
+                    let writer = self.by_key.get(&framed.key).ok_or_else(|| AvroError::NotPrepared {
+                        partition: format!("{} offset {}", events.partition(), events.offset(row)),
+                        key: framed.key,
+                    })?;
+                    *last.insert((framed.key, &**writer, run.slot(framed.key, writer)))
+                }
+            };
+            run.event(events, row, key, writer, slot, framed.body).map_err(columns)?;
+        }
+        run.end_chunk(events).map_err(columns)
+    }
+}
+
 /// What became of events.
 #[derive(Debug, Clone)]
 pub struct Decoded {
@@ -206,8 +243,11 @@ impl Decoder {
     pub fn decode(&self, writers: &Writers, raw: &[RawEvents], parts: &[i32]) -> Result<Decoded, AvroError> {
         let events = |(raw, part): (_, &i32)| Events::new(raw, *part);
         let chunks = raw.iter().zip(parts).map(events).collect::<Result<Vec<_>, _>>()?;
-        let partition = || raw.first().map_or_else(String::new, |raw| raw.partition.to_string());
-        let columns = |source| AvroError::Columns { partition: partition(), source };
+        // A batch that cannot be made is told by the first partition that may be in it.
+        let columns = |source| {
+            let partition = chunks.first().map(Events::partition).unwrap_or_default();
+            AvroError::Columns { partition, source }
+        };
         let target = Target {
             value: &self.value,
             schema: &self.schema,
@@ -215,33 +255,9 @@ impl Decoder {
             include_headers: self.options.include_headers,
         };
         let mut run = Run::new(target, &chunks).map_err(columns)?;
-        let mut last: Option<(SchemaKey, &Writer, usize)> = None;
+        let mut last = None;
         for events in &chunks {
-            for row in 0..events.len() {
-                let Some(value) = events.value(row) else {
-                    run.tombstone();
-                    continue;
-                };
-                let framed = match unframe(value, events.schema_header(row)) {
-                    Ok(framed) => framed,
-                    Err(error) => {
-                        run.dead_letter(row, None, error.class(), error.to_string());
-                        continue;
-                    }
-                };
-                let (key, writer, slot) = match last {
-                    Some(found) if found.0 == framed.key => found,
-                    _ => {
-                        let writer = writers.by_key.get(&framed.key).ok_or_else(|| AvroError::NotPrepared {
-                            partition: format!("{} offset {}", events.partition(), events.offset(row)),
-                            key: framed.key,
-                        })?;
-                        *last.insert((framed.key, &**writer, run.slot(framed.key, writer)))
-                    }
-                };
-                run.event(events, row, key, writer, slot, framed.body).map_err(columns)?;
-            }
-            run.end_chunk(events).map_err(columns)?;
+            writers.decode_chunk(events, &mut run, &mut last)?;
         }
         run.finish().map_err(columns)
     }

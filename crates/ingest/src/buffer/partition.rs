@@ -141,7 +141,7 @@ impl Partition {
 impl Fill<'_> {
     /// Whether the run may go on.
     pub(crate) fn has_room(&self) -> bool {
-        self.added < self.room
+        self.room() > 0
     }
 
     /// The bytes that the run may still add.
