@@ -25,8 +25,9 @@ const REMOVED: [&str; 3] =
 
 /// The session for everything that a pipeline plans and runs.
 ///
-/// - The functions of DataFusion, then those of datafusion-spark under names that are free, then `window`,
-///   `window_time`, and the functions of [`Clock`], which shadow DataFusion's own so that nothing reads the wall clock.
+/// - The functions of DataFusion, then those of datafusion-spark under names that are free, then those of
+///   [`sluicebox_functions`], `window`, `window_time`, and the functions of [`Clock`]: the later shadow the earlier, so that Spark's
+///   names mean what they mean in Spark and nothing reads the wall clock.
 /// - `TIMESTAMP` is in microseconds and UTC, as in Spark; text is `Utf8`.
 /// - A time difference compared with an interval is compared as a duration.
 /// - `count(DISTINCT x)` stays one aggregate: the optimiser's rule that makes two of it is left out, because an
@@ -48,7 +49,9 @@ pub fn session_state(target_partitions: usize) -> SessionState {
     *builder.analyzer() = Some(analyzer);
     let ours = [Clock::Now, Clock::Date, Clock::Time, Clock::LocalTimestamp]
         .map(|clock| Arc::new(ScalarUDF::from(ClockFunction::new(clock))));
+    builder.aggregate_functions().get_or_insert_default().extend(sluicebox_functions::aggregate());
     let functions = builder.scalar_functions().get_or_insert_default();
+    functions.extend(sluicebox_functions::scalar());
     functions.extend(ours);
     functions.extend(crate::window::functions());
     builder.build()

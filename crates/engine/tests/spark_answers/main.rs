@@ -1,0 +1,92 @@
+//! What Spark's functions, operators and casts give here is what Spark 4 gives.
+//!
+//! `tests/spark/NAME.questions` are asked of Spark by `scripts/spark/answers.py`, which also says how they are written;
+//! `NAME.answers.jsonl` are its answers. Each is a streaming table here, planned and run as a pipeline's.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod canonical;
+mod harness;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use self::harness::{Answer, Harness, Question};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/spark")
+}
+
+/// The questions of `name`, each with Spark's answer.
+fn asked(name: &str) -> Vec<(Question, Value)> {
+    let answers = std::fs::read_to_string(folder().join(format!("{name}.answers.jsonl"))).unwrap_or_default();
+    let answers: Vec<Value> = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let questions = std::fs::read_to_string(folder().join(format!("{name}.questions"))).unwrap();
+    let questions = questions.lines().filter_map(Question::of_line);
+    questions
+        .map(|question| {
+            let answer = answers.iter().find(|a| a["q"] == question.text.as_str());
+            let answer =
+                answer.unwrap_or_else(|| panic!("`{}` has no answer: run scripts/spark/answers.py", question.text));
+            (question, answer.clone())
+        })
+        .collect()
+}
+
+/// Every question of `name` has Spark's answer, but for those that say otherwise.
+async fn check(name: &str) {
+    let harness = Harness::new(&folder());
+    let only = std::env::var("SLUICEBOX_QUESTION").ok();
+    let mut wrong = Vec::new();
+    let mut right = 0;
+    for (question, spark) in asked(name) {
+        if only.as_ref().is_some_and(|only| !question.text.contains(only.as_str())) {
+            continue;
+        }
+        let ours = harness.answer(&question).await;
+        match question.judge(&spark, &ours) {
+            Ok(()) => right += 1,
+            Err(why) => wrong.push(format!("{}\n    {why}", question.text)),
+        }
+        if only.is_some() {
+            println!("{}\n  Spark {spark}\n  here  {ours:?}", question.text);
+        }
+    }
+    assert!(wrong.is_empty(), "{right} right, {} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// All files of questions are checked by a test below.
+#[test]
+fn every_file_of_questions_is_checked() {
+    let here = include_str!("main.rs");
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "questions") {
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            assert!(here.contains(&format!("check(\"{name}\")")), "no test checks {name}.questions");
+        }
+    }
+}
+
+#[tokio::test]
+async fn basics() {
+    check("basics").await;
+}
+
+/// The judge sees a wrong answer.
+#[test]
+fn a_wrong_answer_is_seen() {
+    let question = Question::of_line("i + 1").unwrap();
+    let spark = serde_json::json!({"q": "i + 1", "type": "int", "rows": [8, {"error": "ARITHMETIC_OVERFLOW"}]});
+    let answer = |rows: Vec<Value>, data_type: &str| Answer::Rows {
+        types: vec![data_type.to_owned()],
+        names: vec!["v".to_owned()],
+        rows,
+    };
+    let overflow = serde_json::json!({"error": "overflow"});
+    assert!(question.judge(&spark, &answer(vec![8.into(), overflow.clone()], "int")).is_ok());
+    assert!(question.judge(&spark, &answer(vec![9.into(), overflow.clone()], "int")).is_err());
+    assert!(question.judge(&spark, &answer(vec![8.into(), Value::Null], "int")).is_err());
+    assert!(question.judge(&spark, &answer(vec![8.into(), overflow], "bigint")).is_err());
+    assert!(question.judge(&spark, &Answer::Refused("no".to_owned())).is_err());
+}

@@ -1,0 +1,46 @@
+//! Spark's functions and operators in Spark's meaning, where DataFusion has none of the name or means something else.
+//!
+//! **Owns** scalar and aggregate functions, casts and operators as Spark 4 computes them in ANSI mode and UTC: what one of
+//! them gives is checked against answers of Spark itself (`crates/engine/tests/spark`).
+//!
+//! **May not know** streams, batches, files, or the text of a pipeline. A function is pure: the same rows give the same
+//! values when a batch is replayed, and a row's value depends on that row alone.
+//!
+//! **Errors**: a function that cannot compute a row gives an error for the whole array that it was handed, whose message names
+//! the value and the reason. The engine then hands it halves of the array, down to the rows at fault.
+//!
+//! Each module lists what it has in `functions`; a name that is listed here goes before DataFusion's and datafusion-spark's.
+
+pub mod aggregates;
+pub mod casts;
+pub mod json;
+pub mod math;
+pub mod nested;
+pub mod operators;
+pub mod text;
+pub mod time;
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+
+/// All scalar functions of this crate.
+#[must_use]
+pub fn scalar() -> Vec<Arc<ScalarUDF>> {
+    [
+        operators::functions(),
+        casts::functions(),
+        text::functions(),
+        time::functions(),
+        math::functions(),
+        json::functions(),
+        nested::functions(),
+    ]
+    .concat()
+}
+
+/// All aggregate functions of this crate.
+#[must_use]
+pub fn aggregate() -> Vec<Arc<AggregateUDF>> {
+    aggregates::functions()
+}

@@ -1,0 +1,11 @@
+//! Functions of numbers.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::ScalarUDF;
+
+/// The functions of this module.
+#[must_use]
+pub fn functions() -> Vec<Arc<ScalarUDF>> {
+    Vec::new()
+}
