@@ -2,7 +2,7 @@
 //!
 //! `tests/spark/NAME.questions` are asked of Spark by `scripts/spark/answers.py`, which also says how they are written;
 //! `NAME.answers.jsonl` are its answers. Each is a streaming table here, planned and run as a pipeline's.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod canonical;
 mod harness;
