@@ -1,54 +1,89 @@
 //! `sluicebox checkpoint`: look into a checkpoint, and prove it against its tables.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use sluicebox_core::SystemClock;
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::verify;
 
 use crate::failure::Usage;
+use crate::load::{LoadArgs, checkpoint_dir};
 use crate::out;
 
 /// Look into a checkpoint
 #[derive(Debug, Subcommand)]
 pub enum CheckpointCommand {
-    /// What it holds: query, log, newest batch, offsets, watermarks, state
-    Show {
-        /// The checkpoint's folder
-        dir: PathBuf,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// What it holds: query, log, newest batch, counts, offsets, watermarks, state
+    #[command(after_help = "\
+Examples:
+  sluicebox checkpoint show sql/gold_revenue.sql
+  sluicebox checkpoint show checkpoints/revenue_5m --json")]
+    Show(Which),
     /// Prove the checkpoint and its tables against each other
-    #[command(after_help = "Example:\n  sluicebox checkpoint verify checkpoints/revenue_5m")]
-    Verify {
-        /// The checkpoint's folder
-        dir: PathBuf,
-    },
+    #[command(after_help = "\
+Examples:
+  sluicebox checkpoint verify sql/gold_revenue.sql
+  sluicebox checkpoint verify checkpoints/revenue_5m")]
+    Verify(Which),
+}
+
+/// Names a checkpoint.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// The pipeline, or the checkpoint's folder
+    #[arg(value_name = "PIPELINE.sql|DIR")]
+    what: PathBuf,
+    /// Overrides a SET key of the pipeline; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// As JSON, for programs
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command.
 pub fn checkpoint(command: &CheckpointCommand) -> anyhow::Result<()> {
     match command {
-        CheckpointCommand::Show { dir, json } => {
-            let summary = verify::summary(&existing(dir)?)?;
-            let text = if *json { serde_json::to_string_pretty(&summary)? + "\n" } else { summary.to_string() };
+        CheckpointCommand::Show(which) => {
+            let summary = verify::summary(&which.checkpoint()?)?;
+            let text = if which.json { serde_json::to_string_pretty(&summary)? + "\n" } else { summary.to_string() };
             Ok(out::print(&text)?)
         }
-        CheckpointCommand::Verify { dir } => {
-            let verdict = verify::verify(&existing(dir)?, &SystemClock::new())?;
-            out::print(&verdict.to_string())?;
-            anyhow::ensure!(verdict.problems.is_empty(), "{} problems found", verdict.problems.len());
+        CheckpointCommand::Verify(which) => {
+            let verdict = verify::verify(&which.checkpoint()?, &SystemClock::new())?;
+            let text = if which.json { serde_json::to_string_pretty(&verdict)? + "\n" } else { verdict.to_string() };
+            out::print(&text)?;
+            let problems = verdict.problems.len();
+            let plural = if problems == 1 { "" } else { "s" };
+            anyhow::ensure!(problems == 0, "{problems} problem{plural} found");
             Ok(())
         }
     }
 }
 
-fn existing(dir: &PathBuf) -> anyhow::Result<Checkpoint> {
-    if !dir.join("metadata").is_file() {
-        return Err(Usage(format!("{} is not a checkpoint: it has no `metadata`", dir.display())).into());
+impl Which {
+    fn checkpoint(&self) -> anyhow::Result<Checkpoint> {
+        if self.what.join("metadata").is_file() {
+            return Ok(Checkpoint::new(&self.what));
+        }
+        if self.what.is_file() {
+            let args = LoadArgs { pipeline: self.what.clone(), checkpoint: None, set: self.set.clone() };
+            let dir = checkpoint_dir(&args)?;
+            if !dir.join("metadata").is_file() {
+                let (file, dir) = (self.what.display(), dir.display());
+                return Err(Usage(format!("{file} has no checkpoint yet: its first run makes it in {dir}")).into());
+            }
+            return Ok(Checkpoint::new(dir));
+        }
+        Err(Usage(not_one(&self.what)).into())
     }
-    Ok(Checkpoint::new(dir))
+}
+
+fn not_one(what: &Path) -> String {
+    let shown = what.display();
+    if what.is_dir() {
+        return format!("{shown} is not a checkpoint: it has no `metadata`");
+    }
+    format!("there is no {shown}: name a pipeline, as in sql/gold_revenue.sql, or the folder of its checkpoint")
 }

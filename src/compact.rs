@@ -9,6 +9,7 @@ use sluicebox_pipeline::values;
 use crate::failure::Usage;
 use crate::load::{Checked, LoadArgs, parquet_options_of, policies};
 use crate::out;
+use crate::screen::say;
 
 /// Put the small files of a pipeline's partitions together, and retire partitions that are too old
 #[derive(Debug, Args)]
@@ -80,12 +81,12 @@ fn all(config: &Config, request: &Request) -> anyhow::Result<()> {
                     printed = out::print(&line(&done, request.dry_run));
                 }
             }
-            Err(Skipped { table, folder: None, why }) => eprintln!("{table} is left alone: {why}"),
-            Err(Skipped { table, folder: Some(folder), why }) => eprintln!("{table} {folder} is left alone: {why}"),
+            Err(Skipped { table, folder: None, why }) => say!("{table} is left alone: {why}"),
+            Err(Skipped { table, folder: Some(folder), why }) => say!("{table} {folder} is left alone: {why}"),
         }
     })?;
     if folders == 0 {
-        eprintln!("nothing to compact, nothing to retire");
+        say!("nothing to compact, nothing to retire");
     }
     Ok(printed?)
 }

@@ -6,6 +6,8 @@ use sluicebox_core::{Blame, Blamed};
 use sluicebox_engine::EngineError;
 use sluicebox_pipeline::diagnostic::Diagnostics;
 
+use crate::screen::{self, say};
+
 /// A mistake on the command line or in what it names, without a place in a pipeline: exit code 2.
 #[derive(Debug)]
 pub struct Usage(pub String);
@@ -21,21 +23,23 @@ impl std::error::Error for Usage {}
 /// Prints `error` on stderr and gives its exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(diagnostics) = error.downcast_ref::<Diagnostics>() {
-        let colour = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
-        eprint!("{}", diagnostics.render(colour));
+        screen::tell(diagnostics.render(screen::colours()).as_bytes());
         return ExitCode::from(2);
     }
-    eprintln!("error: {error:#}");
+    let (red, plain) = if screen::colours() { ("\u{1b}[31m", "\u{1b}[0m") } else { ("", "") };
+    let engine = error.downcast_ref::<EngineError>();
+    let code = engine.map(|error| format!("[{}]", error.code())).unwrap_or_default();
+    say!("{red}error{code}:{plain} {error:#}");
     if error.downcast_ref::<Usage>().is_some() {
         return ExitCode::from(2);
     }
-    match error.downcast_ref::<EngineError>() {
+    match engine {
         Some(EngineError::FailUpdate { .. }) => ExitCode::from(3),
         Some(error) => match error.blame() {
             Blame::User => ExitCode::from(2),
             Blame::Outside => ExitCode::from(1),
             Blame::Us => {
-                eprintln!("this is a bug in Sluicebox: please report it with the lines above");
+                say!("this is a bug in Sluicebox: please report it with the lines above");
                 ExitCode::from(1)
             }
         },

@@ -5,19 +5,25 @@
 
 mod checkpoint;
 mod compact;
+mod explain;
 mod failure;
 mod live;
 mod load;
+mod log;
 mod out;
 mod plan;
 mod produce;
 mod query;
 mod registry;
 mod run;
+mod screen;
+mod version;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::screen::say;
 
 /// glibc keeps a heap a thread and gives little of it back: of the memory of a run at full speed a third was unused. Its settings
 /// are in `.cargo/config.toml`; docs/performance.md has the figures.
@@ -26,10 +32,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Avro events in Kafka become bronze, silver and gold Parquet, exactly once, from one SQL file.
 #[derive(Debug, Parser)]
-#[command(name = "sluicebox", version, about, after_help = EXAMPLES)]
+#[command(name = "sluicebox", version, long_version = version::LONG.as_str(), about, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// The form of log lines on stderr
+    #[arg(long, value_enum, global = true, value_name = "FORM", env = "SLUICEBOX_LOG_FORMAT", default_value = "text")]
+    log_format: log::Format,
 }
 
 const EXAMPLES: &str = "\
@@ -37,9 +46,10 @@ Examples:
   sluicebox run sql/gold_revenue.sql            run a pipeline until Ctrl-C
   sluicebox plan sql/gold_revenue.sql           check it without touching data
   sluicebox query 'SELECT * FROM gold.revenue_5m ORDER BY window_start'
+  sluicebox explain unknown-column              what error[unknown-column] means
 
 With KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL set, sources read your Kafka; without them, the embedded log
-below data/.log.";
+below data/.log. SLUICEBOX_LOG=info (or debug, or librdkafka=debug) says more on stderr.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -47,6 +57,8 @@ enum Command {
     Run(run::RunArgs),
     /// Check a pipeline without touching data: graph, schemas, state, guarantees
     Plan(plan::PlanArgs),
+    /// What an error's code means, with an example that is wrong and one that is right
+    Explain(explain::ExplainArgs),
     /// SQL over every table below data/, as views <layer>.<table>
     Query(query::QueryArgs),
     /// Write made-up events to a topic
@@ -58,27 +70,33 @@ enum Command {
     Checkpoint(checkpoint::CheckpointCommand),
     /// Serve the embedded schema registry alone
     Registry(registry::RegistryArgs),
+    /// What was built, with what
+    Version(version::VersionArgs),
+    /// Completions of the command line for a shell
+    #[command(after_help = "\
+Examples:
+  sluicebox completions bash > ~/.local/share/bash-completion/completions/sluicebox
+  sluicebox completions zsh > ~/.zfunc/_sluicebox
+  sluicebox completions fish > ~/.config/fish/completions/sluicebox.fish")]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_target(false)
-        .without_time()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("SLUICEBOX_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
-        )
-        .init();
+    if let Err(usage) = log::start(cli.log_format) {
+        return failure::report(&usage.into());
+    }
     // Of the threads that decode and write, more than a few gain nothing, and each keeps memory of its own.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(2 * cores + 4).build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
+            say!("error: cannot start: {error}");
             return ExitCode::from(1);
         }
     };
@@ -86,11 +104,14 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Run(args) => Box::pin(run::run(args)).await,
             Command::Plan(args) => plan::plan(args).await,
+            Command::Explain(args) => explain::explain(&args),
             Command::Query(args) => query::query(args).await,
             Command::Produce(args) => produce::produce(args).await,
             Command::Compact(args) => compact::compact(args).await,
             Command::Checkpoint(command) => checkpoint::checkpoint(&command),
             Command::Registry(args) => registry::registry(args).await,
+            Command::Version(args) => version::version(&args),
+            Command::Completions { shell } => completions(shell),
         }
     });
     // A blocking read of a source that is being stopped must not hold up the end of the process.
@@ -99,4 +120,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "sluicebox", &mut script);
+    Ok(out::write_with(|out| out.write_all(&script))?)
 }

@@ -10,6 +10,7 @@ use sluicebox_testkit::sink::{EmbeddedSink, EventSink, KafkaSink, KafkaTarget, P
 
 use crate::failure::Usage;
 use crate::load::{LOG_DIR, open_log, register_sales};
+use crate::screen::say;
 
 /// Write made-up events to a topic
 #[derive(Debug, Args)]
@@ -82,14 +83,14 @@ pub async fn produce(args: ProduceArgs) -> anyhow::Result<()> {
     config.check().map_err(|e| Usage(e.to_string()))?;
     let generator = SalesGenerator::new(config)?;
     let produced = if is_live {
-        eprintln!("producing to {place}; Ctrl-C stops");
+        say!("producing to {place}; Ctrl-C stops");
         let stop = crate::run::stop_signal();
         live(&generator, sink.as_mut(), clock.as_ref(), 0, args.events, stop, |_| {}).await?
     } else {
         let events = args.events.unwrap_or(0);
         tokio::task::spawn_blocking(move || fill(&generator, sink.as_mut(), 0..events, |_| {})).await??
     };
-    eprintln!("{} to {place}", describe(&produced));
+    say!("{} to {place}", describe(&produced));
     Ok(())
 }
 

@@ -6,6 +6,8 @@ use anyhow::Context;
 use clap::Args;
 use sluicebox_avro::store::{RegistryStore, serve};
 
+use crate::screen::say;
+
 /// Serve the embedded schema registry: the Confluent REST API over durable files
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  sluicebox registry --listen 127.0.0.1:8081")]
@@ -25,7 +27,7 @@ pub async fn registry(args: RegistryArgs) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(&args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
-    eprintln!("schema registry at http://{} over {}", listener.local_addr()?, args.dir.display());
+    say!("schema registry at http://{} over {}", listener.local_addr()?, args.dir.display());
     serve(listener, std::sync::Arc::new(store), stop).await?;
     Ok(())
 }

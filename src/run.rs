@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use clap::{Args, ValueEnum};
 use sluicebox_engine::change::{self, Backfill, Decision, Prepared, Request, Stage};
-use sluicebox_engine::{Config, Engine, EngineError, Totals, Trigger};
+use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger};
 use sluicebox_pipeline::values;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::failure::Usage;
 use crate::live::Show;
 use crate::load::{Checked, LoadArgs, Loaded, engine_trigger, policies};
+use crate::screen::{self, say};
 
 /// Run a pipeline: read, check, write tables, until Ctrl-C
 #[derive(Debug, Args)]
@@ -58,6 +59,9 @@ pub struct RunArgs {
     /// What to show while running
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
     progress: ProgressMode,
+    /// As JSON, for programs: the same as --progress json
+    #[arg(long, conflicts_with = "progress")]
+    json: bool,
 }
 
 /// What to show while running.
@@ -79,6 +83,7 @@ const ALL: &str = "*";
 /// Runs the pipeline.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let trigger = args.trigger.as_deref().map(trigger).transpose()?;
+    let show = Show::choose(if args.json { ProgressMode::Json } else { args.progress });
     let known = crate::load::source_names(&args.load)?;
     if let Some(unknown) = args.repin.iter().find(|name| !known.contains(name)) {
         return Err(Usage(format!("--repin {unknown}: there is no such source; there are {}", known.join(", "))).into());
@@ -87,6 +92,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let stop = stop_watch();
     let mut full_refresh = args.full_refresh.iter().any(|t| t == ALL);
     let mut request = request(&args)?;
+    // It is there before the first look at a broker, which may be one that does not answer.
+    let mut observer = show.observer();
     // A part of the pipeline may have to run before all of it does: see `sluicebox_engine::change`.
     loop {
         let adopts = |source: &str| full_refresh || args.repin.iter().any(|r| r == source);
@@ -95,7 +102,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         let checked = checked?;
         let change = prepared(&checked, full_refresh, request)?;
         let stage = change.stage.clone();
-        let done = Box::pin(run_stage(&args, trigger, checked, change, full_refresh, &stop)).await?;
+        let done = Box::pin(run_stage(&args, trigger, checked, change, full_refresh, &stop, (show, observer.as_mut())))
+            .await?;
         if !done || stage == Stage::Live {
             return Ok(());
         }
@@ -150,11 +158,11 @@ async fn run_stage(
     change: Prepared,
     full_refresh: bool,
     stop: &watch::Receiver<bool>,
+    (show, observer): (Show, &mut dyn Observer),
 ) -> anyhow::Result<bool> {
     let live = change.stage == Stage::Live;
     let Some(loaded) = unless_stopped(stop, Loaded::connect(checked, &change.stage)).await else { return Ok(false) };
     let mut loaded = loaded?;
-    let show = Show::choose(args.progress);
     show.opening(&loaded, &change);
     let feeder = if live { loaded.start_sample(stop) } else { None };
     let trigger = trigger.or(loaded.trigger).filter(|_| live).unwrap_or(Trigger::Default);
@@ -183,9 +191,7 @@ async fn run_stage(
     let Some(engine) = Box::pin(unless_stopped(stop, Engine::open(config))).await else { return Ok(false) };
     let mut engine = engine?;
     show.opened(&engine);
-    let mut observer = show.observer();
-    let result = engine.run(stop.clone(), observer.as_mut()).await;
-    drop(observer);
+    let result = engine.run(stop.clone(), observer).await;
     if let Some(feeder) = feeder {
         feeder.abort();
     }
@@ -212,40 +218,49 @@ fn trigger(text: &str) -> anyhow::Result<Trigger> {
     })
 }
 
-/// Turns true at the first Ctrl-C or SIGTERM; the second ends the process. From the return of this call on neither ends the
+/// Turns true at the first Ctrl-C, SIGTERM or SIGHUP; the second ends the process. From the return of this call on neither ends the
 /// process by itself.
 pub fn stop_watch() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     let mut signals = StopSignals::catch();
     tokio::spawn(async move {
         signals.next().await;
-        eprintln!("stopping after the batch in progress; once more to stop at once");
+        say!("stopping after the batch in progress; once more to stop at once");
         if sender.send(true).is_err() {
             return;
         }
         signals.next().await;
+        screen::show(Vec::new());
         std::process::exit(130);
     });
     receiver
 }
 
-/// Ready at the next Ctrl-C or SIGTERM, which do not end the process from the call on, not only once this is awaited.
+/// Ready at the next Ctrl-C, SIGTERM or SIGHUP, which do not end the process from the call on, not only once this is awaited.
 pub fn stop_signal() -> impl Future<Output = ()> {
     let mut signals = StopSignals::catch();
     async move { signals.next().await }
 }
 
-/// Ctrl-C and SIGTERM, caught as soon as it exists. Where one cannot be caught, it ends the process as it always did.
+/// Whether whoever started the process had it ignore SIGHUP, as nohup does.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & 1 != 0
+}
+
+/// Ctrl-C, SIGTERM and SIGHUP, caught as soon as it exists. Where one cannot be caught, it ends the process as it always did.
 struct StopSignals(Vec<Signal>);
 
 impl StopSignals {
     fn catch() -> Self {
-        Self(
-            [SignalKind::interrupt(), SignalKind::terminate()]
-                .into_iter()
-                .filter_map(|kind| signal(kind).ok())
-                .collect(),
-        )
+        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+        // Under nohup a terminal that is closed is to end nothing.
+        if !ignores_hangup() {
+            kinds.push(SignalKind::hangup());
+        }
+        Self(kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect())
     }
 
     async fn next(&mut self) {

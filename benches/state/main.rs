@@ -224,6 +224,7 @@ impl Job {
         let (runner, segments) = (&mut self.runner, &mut self.segments);
         state_writer::write(&self.checkpoint, key, runner, &mut changes, segments, states, &self.clock).await?;
         let commit = Commit {
+            totals: None,
             batch_id: self.batches,
             epoch: 1,
             files: Vec::new(),

@@ -18,7 +18,7 @@ use sluicebox_core::{Clock, SystemClock};
 use sluicebox_engine::change::{self, Shape, Stage};
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::compact::{Policy, Retain};
-use sluicebox_engine::{EngineError, FileRows, SourceBinding, Trigger};
+use sluicebox_engine::{EngineError, FileRows, SourceBinding, Trigger, prove};
 use sluicebox_lake::ParquetOptions;
 use sluicebox_pipeline::ast::{Pipeline, TableDef};
 use sluicebox_pipeline::graph::{Graph, Table};
@@ -95,11 +95,7 @@ impl Checked {
     pub async fn new(args: &LoadArgs, repin: impl Fn(&str) -> bool) -> anyhow::Result<Self> {
         let pipeline = parsed(args)?;
         let settings = Settings::of(&pipeline);
-        let dir = args
-            .checkpoint
-            .clone()
-            .or_else(|| settings.checkpoint.as_ref().map(PathBuf::from))
-            .unwrap_or_else(|| PathBuf::from("checkpoints").join(&pipeline.name));
+        let dir = dir_of(args, &pipeline, &settings);
         let checkpoint = Checkpoint::new(std::path::absolute(dir)?).within(std::env::current_dir()?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let mut connections = Vec::new();
@@ -113,6 +109,8 @@ impl Checked {
             connections.push(connection);
         }
         let graph = bind::bind(pipeline, &schemas)?;
+        // What is accepted here does not fail for its form at the first batch.
+        prove(&graph, &bind::functions::session_state(1)).await?;
         Ok(Self { graph, settings, checkpoint, clock, connections })
     }
 }
@@ -146,6 +144,20 @@ impl Checked {
             }
         }
     }
+}
+
+/// The folder that a pipeline resumes from.
+pub fn checkpoint_dir(args: &LoadArgs) -> anyhow::Result<PathBuf> {
+    let pipeline = parsed(args)?;
+    let settings = Settings::of(&pipeline);
+    Ok(dir_of(args, &pipeline, &settings))
+}
+
+fn dir_of(args: &LoadArgs, pipeline: &Pipeline, settings: &Settings) -> PathBuf {
+    args.checkpoint
+        .clone()
+        .or_else(|| settings.checkpoint.as_ref().map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from("checkpoints").join(&pipeline.name))
 }
 
 /// The names of a pipeline's sources.

@@ -28,6 +28,7 @@ pub enum Fate {
 
 /// How many rows of one table met each fate in one batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Fates {
     /// Rows that entered the table's query.
     pub rows_in: u64,

@@ -2,7 +2,8 @@
 //!
 //! **Owns** the words that cross crate borders: partitions and offset ranges ([`offsets`]), raw events ([`raw`]),
 //! the hidden columns that carry provenance and event time ([`provenance`]), fates ([`fate`]), rows that are meant of
-//! others ([`chosen`]), whose fault an error is ([`blame`]), the clock ([`clock`]), where time goes ([`station`]), the file operations on which exactly-once rests ([`durable`], [`fault`]), and how
+//! others ([`chosen`]), whose fault an error is ([`blame`]), the clock ([`clock`]), where time goes ([`station`]), what is waited
+//! for ([`waiting`]), the file operations on which exactly-once rests ([`durable`], [`fault`]), and how
 //! small files are wrapped ([`sealed`]).
 //!
 //! **May not know** Kafka, Avro, SQL, Parquet or DataFusion.
@@ -21,6 +22,7 @@ pub mod provenance;
 pub mod raw;
 pub mod sealed;
 pub mod station;
+pub mod waiting;
 
 pub use blame::{Blame, Blamed, Retry};
 pub use chosen::Chosen;

@@ -108,6 +108,10 @@ pub(crate) fn adopt(
         if record.number > committed {
             last.state.retain(|id, _| !record.forgets.contains(id));
             last.watermarks.retain(|id, _| !record.forgets.contains(id));
+            // What was deleted counts no more.
+            if let Some(totals) = &mut last.totals {
+                totals.tables.retain(|table, _| !record.clears.contains_key(table));
+            }
         }
         if planned.stage == Stage::Live {
             filled = filled_at(last, &record);

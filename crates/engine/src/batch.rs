@@ -20,7 +20,9 @@ use sluicebox_operators::AtEnd;
 use tokio::sync::watch;
 
 use crate::EngineError;
-use crate::checkpoint::records::{Commit, Offsets, OperatorState, OutputFiles, PlannedRange, Position, SeenSchemas};
+use crate::checkpoint::records::{
+    Commit, Offsets, OperatorState, OutputFiles, PlannedRange, Position, SeenSchemas, Totals,
+};
 use crate::engine::Engine;
 use crate::graph::{BatchInput, OperatorChange, TableOutput};
 use crate::leave::unless_left;
@@ -99,7 +101,8 @@ impl Engine {
         let Some(proven) = unless_left(stop, proven(proofs)).await else { return Ok(None) };
         proven?;
         lap("stage");
-        let commit = self.commit_record(&offsets, &sources, files, state);
+        let totals = self.totals_after(&offsets, &sources, &tables);
+        let commit = Commit { totals: Some(totals), ..self.commit_record(&offsets, &sources, files, state) };
         station::spend(Station::Commit, || self.config.checkpoint.write_commit(&commit))?;
         lap("commitOffsets");
         station::spend(Station::Publish, || outputs::publish(&mut self.publisher, &commit.files, Check::Size))?;
@@ -198,7 +201,13 @@ impl Engine {
         for source in sources {
             // Foreign bytes name ids at random: only those that gave rows are kept, so that commits do not grow.
             let keys = source.schemas.iter().filter(|s| s.rows > 0).map(|s| s.key.to_string());
-            schemas.entry(source.source.clone()).or_default().extend(keys);
+            let seen = schemas.entry(source.source.clone()).or_default();
+            for schema in keys {
+                let (batch, name) = (offsets.batch_id, &source.source);
+                if seen.insert(schema.clone()) {
+                    tracing::info!(batch, source = %name, %schema, "a schema that no event had before");
+                }
+            }
         }
         // What a part of the pipeline does not run stays as it is.
         let mut watermarks = self.last.as_ref().map(|commit| commit.watermarks.clone()).unwrap_or_default();
@@ -213,7 +222,23 @@ impl Engine {
             positions: positions.into_iter().map(|(partition, offset)| Position { partition, offset }).collect(),
             watermarks,
             state,
+            totals: None,
         }
+    }
+
+    /// What all batches did, this one included.
+    fn totals_after(&self, offsets: &Offsets, sources: &[SourceReport], tables: &[TableOutput]) -> Totals {
+        let before = self.last.as_ref().and_then(|commit| commit.totals.clone());
+        let mut totals = before.unwrap_or_else(|| Totals { since: offsets.batch_id, ..Totals::default() });
+        // What fills a table reads events again, and gives rows to that table alone.
+        if self.is_live() {
+            totals.events += sources.iter().map(|s| s.read).sum::<u64>();
+            totals.dead_letters += sources.iter().map(SourceReport::dead_letters).sum::<u64>();
+        }
+        for table in tables.iter().filter(|t| self.outputs.writes(&t.table)) {
+            report::add(totals.tables.entry(table.table.clone()).or_default(), &table.fates);
+        }
+        totals
     }
 
     /// After the run's first commit no commit of an older epoch can need its staging any more: it goes, and the records

@@ -19,6 +19,7 @@ use crate::checkpoint::{CheckpointError, RunLock, envelope};
 use crate::config::{Config, RowsOf, SourceBinding, Trigger};
 use crate::goal::Goal;
 use crate::graph::{ClauseSettings, Runner};
+use crate::journal::Journal;
 use crate::outputs::Outputs;
 use crate::read::Ahead;
 use crate::report::Identity;
@@ -59,6 +60,7 @@ pub struct Engine {
     pub(crate) swept: bool,
     pub(crate) identity: Identity,
     pub(crate) progress: crate::run::Totals,
+    pub(crate) journal: Journal,
     /// What the stations had taken at the end of the last batch.
     pub(crate) spent: AllSpent,
     /// What is compacted between batches.
@@ -174,6 +176,7 @@ impl Engine {
             swept: false,
             identity,
             progress: crate::run::Totals::default(),
+            journal: Journal::default(),
             spent: station::spent(),
         })
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sluicebox_core::Fates;
+use sluicebox_core::waiting::Waiting;
 
 /// Under this name `observedMetrics` has what each station of the road took: how often it was at work (`times`; of `sync`,
 /// the number of fsyncs), and for how many microseconds, of time (`wallMicros`) and of a processor (`cpuMicros`), over
@@ -125,6 +126,8 @@ pub struct TableStatus {
     pub table: String,
     /// Its fates in this run.
     pub fates: Fates,
+    /// Its fates since [`Status::since`].
+    pub total: Fates,
     /// What it waits for, in words; `None` when it has written rows.
     pub waits_for: Option<String>,
 }
@@ -134,12 +137,18 @@ pub struct TableStatus {
 pub struct Status {
     /// The tables in topological order.
     pub tables: Vec<TableStatus>,
-    /// Offsets not read yet, over all partitions.
-    pub backlog: u64,
+    /// Offsets not read yet, over all partitions; `None` while a broker that does not answer keeps it from being known.
+    pub backlog: Option<u64>,
     /// The watermark of the first clause, microseconds since 1970.
     pub watermark: Option<i64>,
     /// Dead letters in this run.
     pub dead_letters: u64,
+    /// Dead letters since [`Status::since`].
+    pub total_dead_letters: u64,
+    /// The batch with which the totals begin: 0 for all that the pipeline did, another one when an older version began it.
+    pub since: u64,
+    /// What is waited for outside of the run.
+    pub waiting: Vec<Waiting>,
 }
 
 /// `count` per second over `millis`, to one decimal; `None` when no time has passed.

@@ -80,7 +80,18 @@ impl Engine {
         stop: watch::Receiver<bool>,
         observer: &mut dyn Observer,
     ) -> Result<Totals, EngineError> {
+        let (pipeline, batch) = (&self.config.graph.pipeline.name, self.next_batch);
+        match self.resumes_at() {
+            Some(_) => tracing::info!(pipeline, batch, "the run goes on"),
+            None => tracing::info!(pipeline, "the run starts"),
+        }
         let ended = self.run_loop(stop, observer).await;
+        self.journal.tell();
+        let Totals { batches, events, dead_letters, .. } = self.progress;
+        match &ended {
+            Ok(_) => tracing::info!(batches, events, dead_letters, "the run stops"),
+            Err(error) => tracing::info!(batches, events, dead_letters, code = error.code(), "the run fails"),
+        }
         // A run that was passed finds its staging swept, or other things gone: it is told that it was passed.
         ended.map_err(|error| {
             let passed = self.config.checkpoint.refuse_later_epochs(self.lock.epoch.epoch);
@@ -266,6 +277,7 @@ impl Engine {
         let spent = station::spent();
         outcome.spent = spent.since(&std::mem::replace(&mut self.spent, spent));
         self.count(&outcome);
+        self.journal.committed(&outcome, ended);
         let progress = crate::report::progress(&self.identity, &outcome, previous.map(|p| started.saturating_sub(p)));
         let status = self.status();
         observer.batch(&progress, &status);
@@ -400,6 +412,7 @@ impl Engine {
 
     /// What the live status shows.
     pub(crate) fn status(&mut self) -> Status {
-        crate::report::status(&self.progress, &mut self.runner)
+        let all = self.last.as_ref().and_then(|commit| commit.totals.as_ref());
+        crate::report::status(&self.progress, all, &mut self.runner)
     }
 }

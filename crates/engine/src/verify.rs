@@ -75,6 +75,13 @@ impl fmt::Display for Summary {
 
 fn show_commit(f: &mut fmt::Formatter<'_>, commit: &Commit) -> fmt::Result {
     writeln!(f, "committed   batch {} (epoch {})", commit.batch_id, commit.epoch)?;
+    if let Some(totals) = &commit.totals {
+        let since = totals.since;
+        writeln!(f, "  since     batch {since}: {} events, {} dead letters", totals.events, totals.dead_letters)?;
+        for (table, fates) in &totals.tables {
+            writeln!(f, "            {table}: {} rows written", fates.written)?;
+        }
+    }
     for position in &commit.positions {
         writeln!(f, "  position  {} at offset {}", position.partition, position.offset)?;
     }
@@ -95,7 +102,7 @@ fn show_commit(f: &mut fmt::Formatter<'_>, commit: &Commit) -> fmt::Result {
 }
 
 /// What [`verify`] looked at and found.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Verdict {
     /// Batches whose plan and commit were compared.
     pub batches: u64,

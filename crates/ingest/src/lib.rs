@@ -40,3 +40,9 @@ pub use options::{BROKERS_ENV, KAFKA_PREFIX, KNOWN_OPTIONS, KafkaOptions, Select
 pub use source::{
     Bounds, Buffered, CHUNK_BYTES, CHUNK_EVENTS, Chunk, LogIdentity, LossReason, LostRange, Proof, Source, Taken,
 };
+
+/// The version of librdkafka that is linked.
+#[must_use]
+pub fn librdkafka_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}

@@ -139,7 +139,7 @@ impl Diagnostics {
             Config::default().with_color(color).with_index_type(IndexType::Char).with_char_set(CharSet::Unicode);
         let mut builder = Report::build(ReportKind::Error, (file, chars(&self.text, d.span)))
             .with_config(config)
-            .with_message(format!("{} [{}]", d.message, d.code));
+            .with_message(&d.message);
         if !self.text.is_empty() {
             let label = if d.label.is_empty() { "here" } else { &d.label };
             let mut labels = vec![(chars(&self.text, d.span), label, Color::Red)];
@@ -162,15 +162,19 @@ impl Diagnostics {
         let mut bytes = Vec::new();
         let written = builder.finish().write((file, Source::from(self.text.as_ref())), &mut bytes);
         match (written, String::from_utf8(bytes)) {
-            (Ok(()), Ok(rendered)) => out.extend(rendered.lines().flat_map(|line| [line.trim_end(), "\n"])),
-            _ => out.push_str(&format!("Error: {}\n", self.line(d))),
+            (Ok(()), Ok(rendered)) => {
+                // As every other error begins.
+                let rendered = rendered.replacen("Error:", &format!("error[{}]:", d.code), 1);
+                out.extend(rendered.lines().flat_map(|line| [line.trim_end(), "\n"]));
+            }
+            _ => out.push_str(&format!("error[{}]: {}\n", d.code, self.line(d))),
         }
     }
 
     /// What is wrong on the command line: there is no text to show.
     fn render_without_place(&self, d: &Diagnostic, color: bool, out: &mut String) {
         let (red, green, plain) = if color { ("\u{1b}[31m", "\u{1b}[38;5;115m", "\u{1b}[0m") } else { ("", "", "") };
-        out.push_str(&format!("{red}Error:{plain} {} [{}]\n", d.message, d.code));
+        out.push_str(&format!("{red}error[{}]:{plain} {}\n", d.code, d.message));
         for (what, text) in [("Help", &d.help), ("Note", &d.note)] {
             if let Some(text) = text {
                 out.push_str(&format!("  {green}{what}{plain}: {text}\n"));

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use rand::Rng;
 use reqwest::{Response, StatusCode, header};
 use serde::Deserialize;
-use sluicebox_core::Clock;
+use sluicebox_core::{Clock, waiting};
 
 use crate::framing::{Guid, SchemaKey};
 use crate::registry::flight::Flights;
@@ -152,16 +152,22 @@ impl HttpRegistry {
                     self.options.urls.join(", "),
                     last.0
                 );
+                waiting::begin(&self.what(), &last.0);
             }
             tokio::time::sleep(pause).await;
             backoff = (backoff * 2).min(self.options.max_backoff);
         }
     }
 
+    fn what(&self) -> String {
+        format!("schema registry {}", self.options.urls.join(", "))
+    }
+
     fn answered(&self, index: usize) {
         self.preferred.store(index, Ordering::Relaxed);
         if self.told_down.swap(false, Ordering::Relaxed) {
             tracing::info!("the schema registry {} answers again", self.options.urls[index]);
+            waiting::end(&self.what());
         }
     }
 

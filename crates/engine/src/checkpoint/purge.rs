@@ -117,6 +117,7 @@ mod tests {
             ..OperatorState::default()
         };
         Commit {
+            totals: None,
             batch_id,
             epoch: 1,
             files: Vec::new(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use sluicebox_core::{OffsetRange, PartitionId};
+use sluicebox_core::{Fates, OffsetRange, PartitionId};
 use sluicebox_ingest::LogIdentity;
 use sluicebox_lake::StagedFile;
 use sluicebox_lake::compact::FileSum;
@@ -94,6 +94,22 @@ pub struct Commit {
     /// The tables of that pipeline that wait to be filled from their topics, or are being filled.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub pending: BTreeSet<String>,
+    /// What all batches did so far; none in checkpoints that are older than these counts, until their next batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totals: Option<Totals>,
+}
+
+/// What the batches did so far, for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// The batch with which the counts begin: 0, or the first one after those of a version that did not count.
+    pub since: u64,
+    /// Events read. Those that are read again to fill a table do not count.
+    pub events: u64,
+    /// Dead letters among them.
+    pub dead_letters: u64,
+    /// Fates by table, of tables that were computed again since then.
+    pub tables: BTreeMap<String, Fates>,
 }
 
 /// The staged files of one output.

@@ -127,6 +127,7 @@ mod tests {
         let clause = "silver/events".to_owned();
         let state = WatermarkState { watermark: Some(7), partitions: Vec::new() };
         let commit = Commit {
+            totals: None,
             pipeline: 1,
             pending: std::collections::BTreeSet::new(),
             batch_id: 3,

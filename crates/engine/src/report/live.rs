@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use sluicebox_core::Station;
 use sluicebox_core::station::Spent;
+use sluicebox_core::{Station, waiting};
 use sluicebox_ingest::LostRange;
 
 use super::{Identity, SourceReport, iso};
 use crate::batch::BatchOutcome;
-use crate::checkpoint::records::PlannedRange;
+use crate::checkpoint::records::{self, PlannedRange};
 use crate::graph::{OperatorChange, OperatorKind, Runner, TableOutput};
 use crate::progress::{
     Progress, STATIONS, SinkProgress, SourceProgress, StateOperatorProgress, Status, TableStatus, per_second,
@@ -154,23 +154,28 @@ fn observed(table: &TableOutput) -> Value {
 }
 
 /// The live status: what each table has done, and what one with nothing out yet waits for.
-pub fn status(totals: &Totals, runner: &mut Runner) -> Status {
+pub fn status(totals: &Totals, all: Option<&records::Totals>, runner: &mut Runner) -> Status {
     let waits = runner.waits();
+    let waiting = waiting::now();
     let tables = runner
         .table_names()
         .into_iter()
         .map(|table| {
             let fates = totals.tables.get(&table).copied().unwrap_or_default();
+            let total = all.and_then(|all| all.tables.get(&table)).copied().unwrap_or(fates);
             let waits_for =
-                if fates.written > 0 { None } else { waits.get(&table).map(|w| w.describe(totals.backlog)) };
-            TableStatus { table, fates, waits_for }
+                if total.written > 0 { None } else { waits.get(&table).map(|w| w.describe(totals.backlog)) };
+            TableStatus { table, fates, total, waits_for }
         })
         .collect();
     Status {
         tables,
-        backlog: totals.backlog,
+        backlog: waiting.iter().all(|w| !w.what.starts_with("broker")).then_some(totals.backlog),
         watermark: runner.watermarks().into_values().min().flatten(),
         dead_letters: totals.dead_letters,
+        total_dead_letters: all.map_or(totals.dead_letters, |all| all.dead_letters),
+        since: all.map_or(0, |all| all.since),
+        waiting,
     }
 }
 

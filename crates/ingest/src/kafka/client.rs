@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use sluicebox_core::PartitionId;
+use sluicebox_core::{PartitionId, waiting};
 use sluicebox_librdkafka::topic_ids;
 
 use super::seats::SEATS;
@@ -88,6 +88,14 @@ pub(crate) struct Outage {
     commit_failed: AtomicBool,
 }
 
+impl Drop for Outage {
+    fn drop(&mut self) {
+        if self.down.load(Ordering::Relaxed) {
+            waiting::end(&self.what());
+        }
+    }
+}
+
 impl Outage {
     pub(crate) fn new(source: &str, brokers: &str) -> Self {
         Self {
@@ -109,7 +117,12 @@ impl Outage {
             tracing::warn!(
                 "source {source}: waiting for broker {brokers} ({reason}); it goes on when the broker answers"
             );
+            waiting::begin(&self.what(), &reason);
         }
+    }
+
+    fn what(&self) -> String {
+        format!("broker {}", self.brokers)
     }
 
     fn note(&self, trouble: &str) {
@@ -128,6 +141,7 @@ impl Outage {
         }
         if self.down.load(Ordering::Relaxed) && self.down.swap(false, Ordering::Relaxed) {
             tracing::info!("source {}: broker {} answers", self.source, self.brokers);
+            waiting::end(&self.what());
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }

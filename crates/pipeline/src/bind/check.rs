@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::Volatility;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, SetOperator, Spanned, TableFactor, Visit,
-    Visitor, visit_expressions,
+    Expr, Function, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, SetOperator, Spanned, TableFactor, Value,
+    Visit, Visitor, visit_expressions,
 };
 
 use sluicebox_core::provenance::{PREFIX, is_hidden};
@@ -212,6 +212,9 @@ impl Checker<'_> {
         if !modifiers.is_empty() {
             self.grouping_sets(&select.group_by);
         }
+        if let Some(into) = &select.into {
+            self.refuse(into, "SELECT INTO makes a table, as CREATE STREAMING TABLE does", "", "leave INTO out");
+        }
         if let Some(item) = select.sort_by.first() {
             self.order_by(item);
         }
@@ -288,6 +291,9 @@ impl Visitor for Checker<'_> {
         } else if let Some(fetch) = &query.fetch {
             self.refuse(fetch, limit, "a limit", fix);
         }
+        if !query.locks.is_empty() {
+            self.refuse(query, "FOR UPDATE and FOR SHARE lock rows, which a stream has none of", "", "leave it out");
+        }
         if let Some(with) = query.with.as_ref().filter(|with| with.recursive) {
             self.refuse(with, "WITH RECURSIVE over a stream never ends", "", "WITH without RECURSIVE is fine");
         }
@@ -324,6 +330,12 @@ impl Visitor for Checker<'_> {
         match expr {
             Expr::Function(function) => self.function(function),
             Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => self.subquery(expr),
+            Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => self.refuse(
+                expr,
+                "a pipeline has no parameters",
+                "a parameter",
+                "write the value itself; ${env:NAME} stands for a value in SET, OPTIONS and LOCATION",
+            ),
             Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) => self.grouping_sets(expr),
             _ => {}
         }

@@ -11,8 +11,10 @@
 //!
 //! [`crate::leaf`], [`clock`] and [`dates`] are what the engine needs to run the plans.
 
+mod blame;
 mod check;
 pub mod clock;
+mod constants;
 pub mod dates;
 mod describe;
 mod durations;
@@ -21,6 +23,8 @@ mod lower;
 mod order;
 mod place;
 mod plan;
+mod rules;
+mod said;
 mod spark;
 mod stateful;
 mod streams;
@@ -47,6 +51,7 @@ use crate::ast::{FlowDef, Pipeline, Query, SourceDef, Span, ViewDef};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{Flow, Graph, Hidden, Table};
 
+pub use self::blame::Blamer;
 pub use self::clock::{bind_clock, bind_expectation, bind_expr_clock, expr_uses_clock, uses_clock};
 pub use self::describe::{
     ClauseDescription, ColumnDescription, Description, ExpectationDescription, FlowDescription, SourceDescription,
@@ -229,7 +234,19 @@ impl<'p> Binder<'p> {
             .query(&query.ast)
             .map_err(|error| vec![plan::diagnose_query(&catalog, query, &error, &self.places)])?;
         let mistakes = self.check_names(query, plan.schema().as_arrow().fields());
-        if mistakes.is_empty() { Ok(plan) } else { Err(mistakes) }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        match constants::of_plan(&plan, &self.state) {
+            None => Ok(plan),
+            Some(bad) => {
+                let fails = |probe: &datafusion::sql::sqlparser::ast::Query| {
+                    let probed = catalog.query(probe).ok();
+                    probed.and_then(|plan| constants::of_plan(&plan, &self.state)).is_some_and(|found| found == bad)
+                };
+                Err(vec![bad.diagnostic(plan::part(query, &self.places, fails))])
+            }
+        }
     }
 
     /// Columns that no file can hold.
@@ -239,7 +256,7 @@ impl<'p> Binder<'p> {
             .map(|(field, help)| {
                 let name = field.name();
                 let at = plan::place_of_output(&query.ast, name, &self.places).unwrap_or(query.span);
-                let what = words::sql_type(field.data_type());
+                let what = said::type_name(field.data_type());
                 let message = format!("`{name}` is of type {what}, which Parquet files cannot hold");
                 Diagnostic::new("column-type", at, message, what).with_help(help)
             })

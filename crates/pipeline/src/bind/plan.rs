@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::ast as sql;
 
 use super::functions::SqlTypes;
 use super::place::Places;
+use super::said::{self, plain};
 use crate::ast::Span;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::leaf::LeafTable;
@@ -124,13 +125,13 @@ pub(super) fn diagnose(error: &DataFusionError, places: &Places<'_>, otherwise: 
     if let DataFusionError::SchemaError(schema, _) = error.find_root() {
         return schema_error(schema, places, span, otherwise);
     }
-    let message = located.map_or_else(|| plain(error), |d| d.message.clone());
-    let mut diagnostic = Diagnostic::new("query", span.unwrap_or(otherwise), lower_first(&message), "");
-    let mut notes: Vec<&str> = Vec::new();
+    let said = said::of(error);
+    let mut diagnostic = Diagnostic::new(said.code, span.unwrap_or(otherwise), said.message, "");
+    let mut notes: Vec<String> = said.note.into_iter().collect();
     for note in located.iter().flat_map(|d| &d.notes) {
         match note.span.and_then(|span| places.of(span)) {
-            Some(at) if Some(at) != span => diagnostic = diagnostic.with_related(at, note.message.clone()),
-            _ => notes.push(&note.message),
+            Some(at) if Some(at) != span => diagnostic = diagnostic.with_related(at, said::words(&note.message)),
+            _ => notes.push(said::types(&note.message)),
         }
     }
     match notes.as_slice() {
@@ -140,8 +141,8 @@ pub(super) fn diagnose(error: &DataFusionError, places: &Places<'_>, otherwise: 
         }
         all => diagnostic = diagnostic.with_note(all.join("; ")),
     }
-    let help = located.and_then(|d| d.helps.first()).map(|h| lower_first(&h.message));
-    diagnostic.with_help_opt(help)
+    let help = located.and_then(|d| d.helps.first()).map(|h| said::words(&h.message));
+    diagnostic.with_help_opt(said.help.or(help))
 }
 
 /// As [`diagnose`], for the error of a whole query: what DataFusion does not place is looked for in the query.
@@ -160,6 +161,15 @@ pub(super) fn diagnose_query(
     }
     if let Some(name) = error.diagnostic().and_then(|d| d.message.strip_prefix("Invalid function '")) {
         let name = name.trim_end_matches('\'');
+        if name.eq_ignore_ascii_case("cast") {
+            return Diagnostic::new(
+                "syntax",
+                diagnostic.span,
+                "CAST is not written with a comma",
+                "not a type after AS",
+            )
+            .with_help("write CAST(x AS type)");
+        }
         let known = catalog.udf_names().into_iter().chain(catalog.udaf_names()).collect::<Vec<_>>();
         let near = nearest(name, known.iter().map(String::as_str));
         let help = near.map(|near| format!("did you mean `{near}`?"));
@@ -261,45 +271,16 @@ pub(super) fn quoted(name: &str) -> String {
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
-/// An error's message without DataFusion's names for kinds of errors and rules.
-fn plain(error: &DataFusionError) -> String {
-    let text = error.find_root().strip_backtrace();
-    let text = text.split("\n\nbacktrace").next().unwrap_or_default();
-    let mut text = text.trim();
-    for prefix in [
-        "Error during planning: ",
-        "This feature is not implemented: ",
-        "Execution error: ",
-        "Internal error: ",
-        "Schema error: ",
-        "Invalid or Unsupported Configuration: ",
-    ] {
-        text = text.strip_prefix(prefix).unwrap_or(text);
-    }
-    let text = text.split("\nThis issue was likely caused by a bug").next().unwrap_or(text);
-    let text = text.split(" No function matches the given name").next().unwrap_or(text);
-    text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("; ")
-}
-
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    match (chars.next(), chars.next()) {
-        // An abbreviation keeps its capitals.
-        (Some(a), Some(b)) if a.is_uppercase() && !b.is_uppercase() => {
-            a.to_lowercase().chain(text.chars().skip(1)).collect()
-        }
-        _ => text.to_owned(),
-    }
-}
-
 /// Where in the query the mistake stands that `error` is about, if it does not say so itself: the one part of a SELECT
 /// that fails with the same words when it is planned without the others.
 fn blame(catalog: &Catalog<'_>, query: &crate::ast::Query, error: &DataFusionError, places: &Places<'_>) -> Span {
     let words = plain(error);
-    let fails = |body: sql::SetExpr| {
-        let probe = sql::Query { body: Box::new(body), ..(*query.ast).clone() };
-        catalog.query(&probe).err().is_some_and(|e| plain(&e) == words)
-    };
+    part(query, places, |probe| catalog.query(probe).err().is_some_and(|e| plain(&e) == words))
+}
+
+/// The place of the part of a query that `fails` when it stands alone; that of the whole if none does.
+pub(super) fn part(query: &crate::ast::Query, places: &Places<'_>, fails: impl Fn(&sql::Query) -> bool) -> Span {
+    let fails = |body: sql::SetExpr| fails(&sql::Query { body: Box::new(body), ..(*query.ast).clone() });
     let mut body = query.ast.body.as_ref();
     let mut span = query.span;
     while let sql::SetExpr::SetOperation { left, right, .. } = body {
@@ -317,16 +298,26 @@ fn blame(catalog: &Catalog<'_>, query: &crate::ast::Query, error: &DataFusionErr
         distinct: None,
         ..(**select).clone()
     };
-    let fails = |select: sql::Select| fails(sql::SetExpr::Select(Box::new(select)));
+    let alone = |select: sql::Select| fails(sql::SetExpr::Select(Box::new(select)));
     if let Some(condition) = &select.selection
-        && fails(sql::Select { selection: Some(condition.clone()), ..base.clone() })
+        && alone(sql::Select { selection: Some(condition.clone()), ..base.clone() })
     {
         return places.node(condition, span);
     }
     for item in &select.projection {
-        if fails(sql::Select { projection: vec![item.clone()], ..base.clone() }) {
+        if alone(sql::Select { projection: vec![item.clone()], ..base.clone() }) {
             return places.node(item, span);
         }
     }
-    span
+    for item in &select.projection {
+        // Aggregates are planned beside what the query groups by.
+        let grouped = sql::Select { projection: vec![item.clone()], group_by: select.group_by.clone(), ..base.clone() };
+        if alone(grouped) {
+            return places.node(item, span);
+        }
+    }
+    match &select.having {
+        Some(having) => places.node(having, span),
+        None => span,
+    }
 }

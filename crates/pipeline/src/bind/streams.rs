@@ -8,6 +8,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, SubqueryAlias, TableScan};
 
 use super::lower::{Facts, Lowered, Lowering, Rows, Shape, hidden_fields, unaliased};
 use super::plan::unknown_column;
+use super::said::type_name;
 use crate::ast::{Span, Spanned, StreamRef, WatermarkDef};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Clause, Hidden, Node, StreamNode};
@@ -115,7 +116,8 @@ impl<'p> Lowering<'_, 'p> {
             return Err(Box::new(unknown_column(&column.value, column.span, known)));
         };
         if !matches!(field.data_type(), DataType::Timestamp(..)) {
-            let message = format!("an event time is a timestamp; `{}` is {}", field.name(), field.data_type());
+            let message =
+                format!("an event time is a timestamp; `{}` is {}", field.name(), type_name(field.data_type()));
             return Err(Box::new(
                 Diagnostic::new("watermark-type", column.span, message, "not a timestamp")
                     .with_help(format!("make it one in a table above: CAST({} AS TIMESTAMP)", field.name())),

@@ -11,6 +11,7 @@ use sluicebox_core::fate::Ledger;
 use super::check::{Place, check};
 use super::lower::{Shape, unaliased};
 use super::plan::{Catalog, diagnose, unknown_column};
+use super::said::type_name;
 use super::streams::Upstream;
 use super::{Binder, BoundFlow, Found};
 use crate::ast::{ConstraintDef, Spanned, TableDef};
@@ -84,11 +85,14 @@ impl<'p> Binder<'p> {
         let condition = expr.first().map(unaliased).cloned().unwrap_or_default();
         let data_type = condition.get_type(columns.as_ref()).map_err(wrong)?;
         if data_type != DataType::Boolean {
-            let message = format!("an expectation is a condition, true or false; this is {data_type}");
+            let message = format!("an expectation is a condition, true or false; this is {}", type_name(&data_type));
             return Err(vec![
                 Diagnostic::new("expectation-type", def.span, message, "not a condition")
                     .with_help("compare it with something"),
             ]);
+        }
+        if let Some(bad) = super::constants::of_condition(&condition, columns.as_ref(), &self.state) {
+            return Err(vec![bad.diagnostic(def.span)]);
         }
         Ok(Expectation {
             name: def.name.value.clone(),
@@ -138,7 +142,12 @@ fn difference(a: &Schema, b: &Schema) -> Option<String> {
             return Some(format!("column {} is `{}`, the table's is `{}`", i + 1, y.name(), x.name()));
         }
         if x.data_type() != y.data_type() {
-            return Some(format!("`{}` is {}, the table's is {}", x.name(), y.data_type(), x.data_type()));
+            return Some(format!(
+                "`{}` is {}, the table's is {}",
+                x.name(),
+                type_name(y.data_type()),
+                type_name(x.data_type())
+            ));
         }
     }
     let (n, m) = (b.fields().len(), a.fields().len());
@@ -239,7 +248,8 @@ fn partition_mistakes(def: &TableDef, schema: &Schema) -> Vec<Diagnostic> {
             continue;
         };
         if !partitionable(field.data_type()) {
-            let message = format!("`{name}` is {}, whose values do not make folder names", field.data_type());
+            let message =
+                format!("`{name}` is {}, whose values do not make folder names", type_name(field.data_type()));
             mistakes.push(
                 Diagnostic::new("partition-type", *span, message, "not a partition column")
                     .with_help("partition by a date, text, whole number or Boolean; CAST makes one"),

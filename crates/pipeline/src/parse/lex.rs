@@ -151,7 +151,8 @@ pub(crate) fn span_of(toks: &[Tok]) -> Span {
 /// token starts with.
 pub(crate) fn tokenize(text: &str) -> (Vec<Tok>, Option<Diagnostic>) {
     let mut raw = Vec::new();
-    let outcome = Tokenizer::new(&Sql, text).tokenize_with_location_into_buf(&mut raw);
+    let plain = super::odd::plain_spaces(text);
+    let outcome = Tokenizer::new(&Sql, &plain).tokenize_with_location_into_buf(&mut raw);
     let mut walker = Walker { rest: text.char_indices(), line: 1, column: 1, offset: 0, len: text.len() };
     let mut toks = Vec::with_capacity(raw.len());
     for token in raw {
@@ -161,7 +162,11 @@ pub(crate) fn tokenize(text: &str) -> (Vec<Tok>, Option<Diagnostic>) {
             toks.push(Tok { token, span: Span { start, end } });
         }
     }
-    let mistake = outcome.err().map(|error| tokenizer_error(text, &error, &toks));
+    let odd = toks.iter().find_map(|tok| match tok.token.token {
+        Token::Char(c) if !c.is_ascii() => Some(super::odd::mistake(c, tok.span)),
+        _ => None,
+    });
+    let mistake = odd.or_else(|| outcome.err().map(|error| tokenizer_error(text, &error, &toks)));
     (toks, mistake)
 }
 

@@ -8,6 +8,7 @@ mod check;
 mod cursor;
 mod interval;
 mod lex;
+mod odd;
 mod overrides;
 mod query;
 mod statement;

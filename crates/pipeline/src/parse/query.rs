@@ -250,11 +250,15 @@ fn likely(text: &str, toks: &[Tok], span: Span) -> Option<Diagnostic> {
     let at = toks.iter().position(|t| t.span.start >= span.start).unwrap_or(toks.len());
     let near = at.saturating_sub(3)..=at;
     trailing_comma(toks, at).or_else(|| {
-        near.rev()
-            .filter_map(|i| Some((i, toks.get(i)?)))
-            .find_map(|(i, tok)| misplaced_clause(tok, toks.get(i + 1)).or_else(|| misspelt(text, tok)))
+        near.rev().filter_map(|i| Some((i, toks.get(i)?))).find_map(|(i, tok)| {
+            let named = i > 0 && NAMES_FOLLOW.iter().any(|word| toks[i - 1].is(word));
+            misplaced_clause(tok, toks.get(i + 1)).or_else(|| if named { None } else { misspelt(text, tok) })
+        })
     })
 }
+
+/// What follows these is a name, whatever it is like.
+const NAMES_FOLLOW: [&str; 5] = ["STREAM", "FROM", "JOIN", "INTO", "AS"];
 
 /// `... at Line: 3, Column: 8` without its end, and the place.
 fn split_location(message: &str) -> (&str, Option<Location>) {

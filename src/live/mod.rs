@@ -1,16 +1,27 @@
 //! What a run shows: a live status on a terminal, JSON lines, or next to nothing.
 
+mod status;
+mod words;
+
 use std::io::{IsTerminal, Write};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use sluicebox_core::Fates;
+use sluicebox_core::{Clock, SystemClock, waiting};
 use sluicebox_engine::change::{Decision, Prepared, Stage, Verdict};
-use sluicebox_engine::progress::{Progress, Status, TableStatus};
+use sluicebox_engine::progress::{Progress, Status, per_second};
 use sluicebox_engine::{Engine, Observer, Totals};
 
+use self::status::View;
+use self::words::describe;
 use crate::load::Loaded;
 use crate::run::ProgressMode;
+use crate::screen::{self, say};
+
+/// How often the live status is drawn.
+const TICK: Duration = Duration::from_millis(500);
 
 /// How a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +40,9 @@ impl Show {
     /// What `mode` means on this terminal.
     pub fn choose(mode: ProgressMode) -> Self {
         match mode {
-            ProgressMode::Auto if std::io::stderr().is_terminal() => Self::Live,
-            ProgressMode::Auto => Self::Lines,
-            ProgressMode::Bar => Self::Live,
+            ProgressMode::Auto | ProgressMode::Bar if std::io::stderr().is_terminal() => Self::Live,
+            // Nobody could draw over a file.
+            ProgressMode::Auto | ProgressMode::Bar => Self::Lines,
             ProgressMode::Json => Self::Json,
             ProgressMode::None => Self::Quiet,
         }
@@ -46,26 +57,26 @@ impl Show {
         if !self.talks() {
             return;
         }
-        eprintln!("pipeline {} ({})", loaded.graph.pipeline.name, loaded.graph.pipeline.file);
+        say!("pipeline {} ({})", loaded.graph.pipeline.name, loaded.graph.pipeline.file);
         if let (Decision::Adopt(..), Some(changes)) = (&change.decision, &change.changes) {
             for change in changes.changes.iter().filter(|c| c.verdict != Verdict::Unchanged) {
-                eprint!("{change}");
+                screen::tell(change.to_string().as_bytes());
             }
         }
         match &change.stage {
             Stage::Live => {}
-            Stage::Finish { .. } => eprintln!("  first the batch that was planned is finished"),
-            Stage::Fill { tables, from_files, .. } => eprintln!(
+            Stage::Finish { .. } => say!("  first the batch that was planned is finished"),
+            Stage::Fill { tables, from_files, .. } => say!(
                 "  fills {} from {} first, up to where the other tables stand",
                 tables.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
                 if *from_files { "files" } else { "the topics" }
             ),
         }
         for source in &loaded.sources {
-            eprintln!("  reads   {}  {}", source.name, source.description);
+            say!("  reads   {}  {}", source.name, source.description);
         }
         for topic in loaded.sample_topics() {
-            eprintln!(
+            say!(
                 "          the events of {topic} are made up: set KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL to read your own"
             );
         }
@@ -78,12 +89,12 @@ impl Show {
         }
         for folder in engine.outputs().folders() {
             if let Some(table) = folder.output.strip_prefix("table ") {
-                eprintln!("  writes  {table}  {}", folder.location.display());
+                say!("  writes  {table}  {}", folder.location.display());
             }
         }
         match engine.resumes_at() {
-            Some(batch) => eprintln!("  goes on at batch {batch}"),
-            None => eprintln!("  starts at the beginning"),
+            Some(batch) => say!("  goes on at batch {batch}"),
+            None => say!("  starts at the beginning"),
         }
     }
 
@@ -105,42 +116,11 @@ impl Show {
         let lost =
             if totals.lost_offsets > 0 { format!(", {} offsets lost", totals.lost_offsets) } else { String::new() };
         let (batches, events, dead_letters) = (totals.batches, totals.events, totals.dead_letters);
-        eprintln!("{batches} batches, {events} events read, {dead_letters} dead letters{lost}");
+        say!("{batches} batches, {events} events read, {dead_letters} dead letters{lost}");
         for (table, fates) in &totals.tables {
-            eprintln!("  {table}: {}", describe(fates));
+            say!("  {table}: {}", describe(fates));
         }
     }
-}
-
-/// `1,204 written, 3 duplicate, ...`, what is zero left out.
-fn describe(fates: &Fates) -> String {
-    let parts = [
-        (fates.written, "written"),
-        (fates.duplicate, "duplicate"),
-        (fates.late, "late"),
-        (fates.quarantined, "quarantined"),
-        (fates.dropped, "dropped"),
-        (fates.filtered, "filtered"),
-    ];
-    let parts: Vec<String> = parts
-        .iter()
-        .enumerate()
-        .filter(|(i, (count, _))| *i == 0 || *count > 0)
-        .map(|(_, (count, what))| format!("{} {what}", thousands(*count)))
-        .collect();
-    parts.join(", ")
-}
-
-fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 struct JsonLines;
@@ -172,75 +152,95 @@ impl Observer for Lines {
         for table in &status.tables {
             if table.fates.written > 0 && !self.seen.contains(&table.table) {
                 self.seen.push(table.table.clone());
-                eprintln!("batch {}: first rows in {}", progress.batch_id, table.table);
+                say!("batch {}: first rows in {}", progress.batch_id, table.table);
             }
         }
     }
 }
 
-/// A status that is drawn anew: a line for the run, one for each table.
+/// A status that is drawn anew twice a second, by a thread of its own: so it lives while the engine waits.
 struct Live {
-    bars: MultiProgress,
-    head: ProgressBar,
-    tables: Vec<ProgressBar>,
+    shared: Arc<Mutex<Shown>>,
+    ends: mpsc::Sender<()>,
+    drawing: Option<JoinHandle<()>>,
+}
+
+/// What the thread draws.
+struct Shown {
+    view: View,
+    clock: SystemClock,
+    /// When the last event was read.
+    last_event: Option<Duration>,
+}
+
+impl Shown {
+    /// Draws it as it is now.
+    fn draw(&mut self) {
+        let now = self.clock.monotonic();
+        self.view.frame += 1;
+        self.view.running = now;
+        self.view.last_event = self.last_event.map(|at| now.saturating_sub(at));
+        self.view.waiting = waiting::now();
+        screen::show(status::lines(&self.view, screen::size().0));
+    }
+}
+
+fn lock(shared: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Live {
     fn new() -> Self {
-        let bars = MultiProgress::new();
-        let head = bars.add(line());
-        head.enable_steady_tick(Duration::from_millis(500));
-        Self { bars, head, tables: Vec::new() }
-    }
-
-    fn show_tables(&mut self, tables: &[TableStatus]) {
-        while self.tables.len() < tables.len() {
-            self.tables.push(self.bars.add(line()));
-        }
-        let width = tables.iter().map(|t| t.table.len()).max().unwrap_or(0);
-        for (bar, table) in self.tables.iter().zip(tables) {
-            let text = match &table.waits_for {
-                Some(wait) => format!("{:<width$}  {wait}", table.table),
-                None => format!("{:<width$}  {}", table.table, describe(&table.fates)),
-            };
-            bar.set_message(text);
-            bar.tick();
-        }
+        let shown = Shown { view: View::default(), clock: SystemClock::new(), last_event: None };
+        let shared = Arc::new(Mutex::new(shown));
+        let (ends, end) = mpsc::channel::<()>();
+        let drawn = Arc::clone(&shared);
+        let drawing = std::thread::spawn(move || {
+            while end.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                lock(&drawn).draw();
+            }
+        });
+        Self { shared, ends, drawing: Some(drawing) }
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        for bar in self.tables.iter().chain([&self.head]) {
-            bar.finish_and_clear();
+        // The thread may have ended by itself.
+        let _ = self.ends.send(());
+        if let Some(drawing) = self.drawing.take() {
+            let _ = drawing.join();
         }
+        screen::show(Vec::new());
     }
 }
 
 impl Observer for Live {
     fn batch(&mut self, progress: &Progress, status: &Status) {
-        let rate = progress.processed_rows_per_second.unwrap_or(0.0);
-        let watermark = progress.event_time.get("watermark").map_or("none", String::as_str);
-        self.head.set_message(format!(
-            "batch {}  {} events in {} ms ({rate:.0}/s)  lag {}  watermark {watermark}  dead letters {}",
-            progress.batch_id,
-            thousands(progress.num_input_rows),
-            progress.batch_duration,
-            thousands(status.backlog),
-            thousands(status.dead_letters),
-        ));
-        self.show_tables(&status.tables);
+        let mut shown = lock(&self.shared);
+        shown.view.batch = Some(progress.batch_id);
+        if progress.num_input_rows > 0 {
+            shown.last_event = Some(shown.clock.monotonic());
+            let rows = u64::try_from(progress.sink.num_output_rows).unwrap_or(0);
+            let out = per_second(rows, progress.batch_duration).unwrap_or(0.0);
+            shown.view.rates = Some((progress.processed_rows_per_second.unwrap_or(0.0), out));
+        }
+        shown.view.watermark = progress.event_time.get("watermark").map(|at| short_time(at, &progress.timestamp));
+        shown.view.status = Some(status.clone());
+        shown.draw();
     }
 
     fn idle(&mut self, status: &Status) {
-        self.show_tables(&status.tables);
+        lock(&self.shared).view.status = Some(status.clone());
     }
 }
 
-fn line() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{msg}") {
-        bar.set_style(style);
+/// The time of day of `at`, with its day if that is not the day of `now`: both ISO 8601.
+fn short_time(at: &str, now: &str) -> String {
+    let day = |text: &str| text.get(..10).map(str::to_owned);
+    match (at.get(11..19), day(at) == day(now)) {
+        (Some(time), true) => time.to_owned(),
+        (Some(time), false) => format!("{} {time}", day(at).unwrap_or_default()),
+        (None, _) => at.to_owned(),
     }
-    bar
 }

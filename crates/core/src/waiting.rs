@@ -1,0 +1,73 @@
+//! What a run waits for outside of itself: a broker, a schema registry.
+//!
+//! Who waits says when it begins and when it is over. Whoever shows a run may ask at any time, also while the engine itself
+//! is held up by the very thing.
+
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+
+/// What is waited for, with the reason and the moment at which it began.
+type Open = BTreeMap<String, (String, Duration)>;
+
+static CLOCK: LazyLock<SystemClock> = LazyLock::new(SystemClock::new);
+static OPEN: Mutex<Open> = Mutex::new(BTreeMap::new());
+
+/// Something that a run waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// What should answer: `broker localhost:9092`.
+    pub what: String,
+    /// Why it does not, in one line.
+    pub why: String,
+    /// For how long.
+    pub since: Duration,
+}
+
+fn with<T>(work: impl FnOnce(&mut Open) -> T) -> T {
+    work(&mut OPEN.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// From now on the run waits for `what`; once it does, the first moment counts.
+pub fn begin(what: &str, why: &str) {
+    let now = CLOCK.monotonic();
+    with(|open| open.entry(what.to_owned()).or_insert((String::new(), now)).0 = why.to_owned());
+}
+
+/// `what` has answered, or nobody asks it any more.
+pub fn end(what: &str) {
+    with(|open| open.remove(what));
+}
+
+/// What is waited for now, by name.
+#[must_use]
+pub fn now() -> Vec<Waiting> {
+    let now = CLOCK.monotonic();
+    let one = |(what, (why, began)): (&String, &(String, Duration))| Waiting {
+        what: what.clone(),
+        why: why.clone(),
+        since: now.saturating_sub(*began),
+    };
+    with(|open| open.iter().map(one).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_told_until_it_answers() {
+        let ours = || now().into_iter().filter(|w| w.what.starts_with("test ")).collect::<Vec<_>>();
+        begin("test b", "refused");
+        begin("test a", "no name");
+        begin("test b", "timed out");
+        let told: Vec<_> = ours().into_iter().map(|w| (w.what, w.why)).collect();
+        assert_eq!(told, [("test a", "no name"), ("test b", "timed out")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+        end("test a");
+        end("test b");
+        end("test b");
+        assert!(ours().is_empty());
+    }
+}

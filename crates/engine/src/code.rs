@@ -1,0 +1,120 @@
+//! The codes of errors: short names of kinds, the same in every release, which `sluicebox explain` explains.
+
+use sluicebox_avro::AvroError;
+use sluicebox_avro::RegistryError;
+use sluicebox_core::{Blame, Blamed};
+use sluicebox_ingest::SourceError;
+use sluicebox_lake::LakeError;
+use sluicebox_quality::QualityError;
+
+use crate::EngineError;
+use crate::checkpoint::CheckpointError;
+
+impl EngineError {
+    /// The short name of the kind of error, in kebab-case: what `sluicebox explain` takes. Docs: `docs/errors.md`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Checkpoint(e) => checkpoint(e),
+            Self::Source(e) => source(e),
+            Self::Avro(e) => avro(e),
+            Self::Lake(e) => lake(e),
+            Self::Quality(QualityError::Condition { .. }) | Self::Query { .. } | Self::DataFusion(_) => "query-failed",
+            Self::File(_) => "file",
+            Self::FailUpdate { .. } => "fail-update",
+            Self::OtherLog { .. } => "other-log",
+            Self::OtherPipeline { .. } => "other-pipeline",
+            Self::OtherState { .. } => "other-state",
+            Self::SharedFolder { .. } => "shared-folder",
+            Self::NewerFiles { .. } => "newer-files",
+            Self::LostFolder { .. } => "lost-folder",
+            Self::Changed { .. } => "sql-changed",
+            Self::Undescribed { .. } => "sql-unknown",
+            Self::Moved | Self::RefreshBesideRun { .. } => "beside-a-run",
+            Self::NoPlace { .. } | Self::BeyondEnd { .. } | Self::TwoRows { .. } => "fill-from-files",
+            Self::RunFirst(_) => "run-first",
+            Self::RepinBeforeReplay { .. } => "repin-before-replay",
+            other => by_blame(other.blame()),
+        }
+    }
+}
+
+/// The code of what has none of its own.
+fn by_blame(blame: Blame) -> &'static str {
+    match blame {
+        Blame::User => "does-not-fit",
+        Blame::Outside => "outside",
+        Blame::Us => "bug",
+    }
+}
+
+fn checkpoint(error: &CheckpointError) -> &'static str {
+    match error {
+        CheckpointError::File(_) => "file",
+        CheckpointError::Damaged { .. } | CheckpointError::Missing { .. } | CheckpointError::State { .. } => {
+            "damaged-checkpoint"
+        }
+        CheckpointError::Newer { .. } => "newer-version",
+        CheckpointError::Held { .. } => "checkpoint-held",
+        CheckpointError::TakenOver { .. } => "taken-over",
+        CheckpointError::Intruder { .. } => "intruder",
+        other => by_blame(other.blame()),
+    }
+}
+
+fn source(error: &SourceError) -> &'static str {
+    match error {
+        SourceError::Option { .. } => "source-option",
+        SourceError::UnknownTopic { .. } => "unknown-topic",
+        SourceError::DataLoss { .. } => "data-loss",
+        SourceError::PastEnd { .. } => "past-end",
+        SourceError::Gone { .. } => "topic-gone",
+        SourceError::MadeAnew { .. } => "topic-made-anew",
+        SourceError::Kafka { .. } => "kafka",
+        SourceError::File(_) => "file",
+        SourceError::Damaged { .. } => "damaged-log",
+        SourceError::Newer { .. } => "newer-version",
+        SourceError::Topic { .. } => "embedded-topic",
+        other => by_blame(other.blame()),
+    }
+}
+
+fn avro(error: &AvroError) -> &'static str {
+    match error {
+        AvroError::Registry(RegistryError::NotFound { .. }) => "unknown-subject",
+        AvroError::Registry(RegistryError::NotAvro { .. }) => "not-avro",
+        AvroError::Registry(RegistryError::Denied { .. }) => "registry-denied",
+        AvroError::Registry(_) => "registry",
+        AvroError::ReaderSchema { .. } | AvroError::NameTaken { .. } => "reader-schema",
+        AvroError::Damaged { .. } => "damaged-schema",
+        AvroError::Newer { .. } => "newer-version",
+        AvroError::File(_) => "file",
+        other => by_blame(other.blame()),
+    }
+}
+
+fn lake(error: &LakeError) -> &'static str {
+    match error {
+        LakeError::File(_)
+        | LakeError::Parquet { .. }
+        | LakeError::NotWritable { .. }
+        | LakeError::CannotPublish { .. } => "file",
+        LakeError::Unreadable { .. } | LakeError::DamagedStagedFile { .. } | LakeError::DamagedInput { .. } => {
+            "damaged-file"
+        }
+        LakeError::ForeignFile { .. } => "foreign-file",
+        LakeError::LostFile { .. } | LakeError::FolderGone { .. } => "lost-folder",
+        LakeError::TooManyPartitions { .. } | LakeError::LongPartitionValue { .. } => "partition-values",
+        LakeError::NotOwner { .. } | LakeError::OwnedByAnother { .. } | LakeError::OwnedButNoCheckpoint { .. } => {
+            "folder-owned"
+        }
+        LakeError::FilesButNoCheckpoint { .. } | LakeError::FilesButNoOwner { .. } | LakeError::DamagedOwner { .. } => {
+            "folder-not-empty"
+        }
+        LakeError::HeldFolder { .. } => "checkpoint-held",
+        LakeError::NewerOwner { .. } => "newer-version",
+        LakeError::CannotExchange { .. } | LakeError::TornLists { .. } => "cannot-compact",
+        LakeError::Nested { .. } => "shared-folder",
+        other => by_blame(other.blame()),
+    }
+}

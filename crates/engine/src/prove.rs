@@ -1,0 +1,171 @@
+//! Whether what was checked can run: all that a run compiles at its start is compiled, and run over no rows.
+//!
+//! So what `plan` accepts does not fail for its form at the first batch: a plan that has no physical one, an aggregate that has no
+//! partial states, a key that cannot be ordered. What fails for the value of a row is not found here.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::datatypes::{Field, Schema};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::collect;
+use sluicebox_core::provenance;
+use sluicebox_operators::aggregate::WindowAggregate;
+use sluicebox_operators::{Dedup, Operator, State};
+use sluicebox_pipeline::ast::Span;
+use sluicebox_pipeline::bind::dates::with_dates_by_division;
+use sluicebox_pipeline::bind::{Blamer, bind_clock, bind_expr_clock};
+use sluicebox_pipeline::graph::{AggregateNode, Graph, Node, PlanNode};
+use sluicebox_pipeline::leaf::leaves;
+use sluicebox_pipeline::{Diagnostic, Diagnostics};
+
+/// Compiles all that a run of `graph` compiles, and runs it over no rows.
+///
+/// # Errors
+/// What cannot run, in the order of the text.
+pub async fn prove(graph: &Graph, session: &SessionState) -> Result<(), Diagnostics> {
+    let blamer = Blamer::new(&graph.pipeline.text);
+    let mut found = Vec::new();
+    for table in &graph.tables {
+        for flow in &table.flows {
+            let span = span_of(graph, &table.name, &flow.name);
+            for node in flow.node.bottom_up() {
+                if let Err(mistake) = step(node, session, &blamer, span).await {
+                    found.push(*mistake);
+                    break;
+                }
+            }
+        }
+        let columns = DFSchema::try_from(table.schema.as_ref().clone());
+        for expectation in &table.expectations {
+            let compiled = columns.as_ref().map_err(|e| DataFusionError::Plan(e.to_string())).and_then(|columns| {
+                session.create_physical_expr(bind_expr_clock(expectation.condition.clone(), 0)?, columns)
+            });
+            if let Err(error) = compiled {
+                found.push(blamer.blame(&error, [&expectation.condition], expectation.span));
+            }
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Diagnostics::new(graph.pipeline.file.clone(), Arc::clone(&graph.pipeline.text), found))
+}
+
+/// Where the query of a flow stands.
+fn span_of(graph: &Graph, table: &str, flow: &str) -> Span {
+    let flows = graph.pipeline.tables.iter().filter(|t| t.name.value == table).flat_map(|t| &t.flows);
+    flows.into_iter().find(|f| f.name.value == flow).map_or_else(Span::default, |f| f.query.span)
+}
+
+async fn step(node: &Node, session: &SessionState, blamer: &Blamer<'_>, span: Span) -> Result<(), Box<Diagnostic>> {
+    match node {
+        Node::Stream(_) | Node::Late(_) => Ok(()),
+        Node::Plan(plan) => {
+            let Err(error) = run_empty(plan, session).await else { return Ok(()) };
+            let (error, expr) = match failing(plan, session) {
+                Some((expr, error)) => (error, Some(expr)),
+                None => (error, None),
+            };
+            Err(Box::new(blamer.blame(&error, &expr, span)))
+        }
+        Node::Dedup(dedup) => Dedup::try_new(dedup)
+            .map(drop)
+            .map_err(|error| Box::new(blamer.say("key-type", &error.to_string(), [], span))),
+        Node::Aggregate(aggregate) => {
+            let Err(error) = run_one_row(aggregate, session).await else { return Ok(()) };
+            // One of several is to blame, as a rule.
+            for one in &aggregate.aggregates {
+                if let Err(alone) = run_one_row(&only(aggregate, one), session).await {
+                    return Err(Box::new(blamer.blame_aggregate(&root(alone), one, span)));
+                }
+            }
+            Err(Box::new(blamer.say("aggregate", &root(error).to_string(), &aggregate.group, span)))
+        }
+    }
+}
+
+/// Plans `node` as a batch does, over no rows.
+async fn run_empty(node: &PlanNode, session: &SessionState) -> Result<(), DataFusionError> {
+    let plan = with_dates_by_division(session.optimize(&bind_clock(node.plan.clone(), 0)?)?)?;
+    for (_, leaf) in leaves(&node.plan)? {
+        leaf.set(Vec::new())?;
+    }
+    let physical = session.create_physical_plan(&plan).await?;
+    collect(physical, session.task_ctx()).await.map(drop)
+}
+
+/// The expression of a plan that has no physical one, if that is what is wrong with it.
+fn failing(node: &PlanNode, session: &SessionState) -> Option<(Expr, DataFusionError)> {
+    let plan = bind_clock(node.plan.clone(), 0).ok()?;
+    let mut found = None;
+    // What cannot be walked has been refused before.
+    let _ = plan.apply(|step| {
+        let inputs = step.inputs();
+        let schema = match inputs.as_slice() {
+            [input] => input.schema(),
+            _ => step.schema(),
+        };
+        step.apply_expressions(|expr| {
+            found = session.create_physical_expr(expr.clone(), schema).err().map(|error| (expr.clone(), error));
+            Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })
+    });
+    found
+}
+
+/// `node` with one of its aggregates.
+fn only(node: &AggregateNode, aggregate: &Expr) -> AggregateNode {
+    let keys = node.group.len() + 1;
+    let at = node.aggregates.iter().position(|a| a == aggregate).unwrap_or(0);
+    let fields = node.schema.fields().iter().enumerate();
+    let kept = fields.filter(|(i, _)| *i < keys || *i == keys + at || *i >= keys + node.aggregates.len());
+    let schema = Arc::new(Schema::new(kept.map(|(_, field)| Arc::clone(field)).collect::<Vec<_>>()));
+    AggregateNode { aggregates: vec![aggregate.clone()], schema, ..node.clone() }
+}
+
+/// Takes a row of NULLs in and closes its window, so that each accumulator is made, fed, asked for its state and for its value.
+async fn run_one_row(node: &AggregateNode, session: &SessionState) -> sluicebox_operators::Result<()> {
+    let input = DFSchema::new_with_metadata(
+        node.input_schema
+            .iter()
+            .map(|(qualifier, field)| {
+                let nullable = field.as_ref().clone().with_nullable(!provenance::is_hidden(field.name()));
+                (qualifier.cloned(), Arc::new(nullable))
+            })
+            .collect(),
+        node.input_schema.metadata().clone(),
+    );
+    let Ok(input) = input else { return Ok(()) };
+    let node = AggregateNode { input_schema: Arc::new(input), ..node.clone() };
+    let mut operator = WindowAggregate::try_new(&node, session)?;
+    let Some(row) = null_row(node.input_schema.as_arrow()) else { return Ok(()) };
+    Operator::process(&mut operator, &[row]).await?;
+    operator.delta()?;
+    let Some(end) = operator.next_close() else { return Ok(()) };
+    Operator::close(&mut operator, end).await.map(drop)
+}
+
+/// A row whose visible columns are NULL and whose hidden ones have a value.
+fn null_row(schema: &Schema) -> Option<RecordBatch> {
+    let column = |field: &Arc<Field>| -> Option<ArrayRef> {
+        if field.is_nullable() {
+            return Some(new_null_array(field.data_type(), 1));
+        }
+        ScalarValue::new_default(field.data_type()).ok()?.to_array_of_size(1).ok()
+    };
+    let columns = schema.fields().iter().map(column).collect::<Option<Vec<_>>>()?;
+    RecordBatch::try_new(Arc::new(schema.clone()), columns).ok()
+}
+
+/// The innermost reason.
+fn root(error: sluicebox_operators::Error) -> DataFusionError {
+    match error {
+        sluicebox_operators::Error::DataFusion { source, .. } => *source,
+        other => DataFusionError::Plan(other.to_string()),
+    }
+}

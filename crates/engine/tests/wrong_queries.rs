@@ -1,0 +1,132 @@
+//! Wrong queries, each thrown at all that `plan` checks: what a person reads is in the snapshot.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use sluicebox_core::provenance::{event_time_type, provenance_fields};
+use sluicebox_engine::prove;
+use sluicebox_pipeline::{bind, parse};
+
+const SOURCE: &str = "CREATE TABLE orders USING kafka OPTIONS ('subscribe' = 'orders');\n";
+const WINDOW: &str =
+    "FROM STREAM orders WATERMARK ts DELAY OF INTERVAL '1 minute' GROUP BY window(ts, INTERVAL '1 hour')";
+
+fn orders() -> SchemaRef {
+    let text = || DataType::Utf8;
+    let entries = vec![Field::new("key", text(), false), Field::new("value", text(), true)];
+    let map = DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries.into()), false)), false);
+    let mut fields: Vec<Arc<Field>> = [
+        ("order_id", text()),
+        ("customer", text()),
+        ("amount", DataType::Decimal128(12, 2)),
+        ("quantity", DataType::Int32),
+        ("ts", event_time_type()),
+        ("paid_at", event_time_type()),
+        ("tags", DataType::List(Arc::new(Field::new_list_field(text(), true)))),
+        ("address", DataType::Struct(Fields::from(vec![Field::new("city", text(), true)]))),
+        ("attributes", map),
+        ("_key", DataType::Binary),
+    ]
+    .into_iter()
+    .map(|(name, data_type)| Arc::new(Field::new(name, data_type, true)))
+    .collect();
+    fields.extend(provenance_fields());
+    Arc::new(Schema::new(fields))
+}
+
+/// The pipeline of a line.
+fn pipeline(line: &str) -> String {
+    let query = match line.strip_prefix("agg ") {
+        Some(aggregate) => format!("SELECT window.start AS ws, {aggregate} AS x {WINDOW}"),
+        None if ["SELECT", "INSERT", "UPDATE", "DELETE", "VALUES"].iter().any(|word| line.starts_with(word)) => {
+            line.to_owned()
+        }
+        None => format!("SELECT order_id, {line} AS x FROM STREAM orders"),
+    };
+    format!("{SOURCE}CREATE STREAMING TABLE t AS {query};\n")
+}
+
+async fn said(text: &str) -> Option<String> {
+    let schemas = BTreeMap::from([("orders".to_owned(), orders())]);
+    let bound = parse("p.sql", text, &[]).and_then(|pipeline| bind::bind(pipeline, &schemas));
+    match bound {
+        Err(found) => Some(found.render(false)),
+        Ok(graph) => prove(&graph, &bind::session_state(1)).await.err().map(|found| found.render(false)),
+    }
+}
+
+/// What no message may have: names of types and errors that only a programmer of the engine knows.
+const DUMPS: &[&str] = &[
+    "Column {",
+    "relation:",
+    "Utf8",
+    "Int64",
+    "Int32",
+    "Float64",
+    "Decimal128",
+    "DataFusionError",
+    "ArrowError",
+    "Arrow error",
+    "This feature is not implemented",
+    "not implemented",
+    "Unsupported ast node",
+    "Error during planning",
+    "Execution error",
+    "Internal error",
+    "Schema error",
+    "Cast error",
+    "Parser error",
+    "SQL error",
+    "Optimizer rule",
+    "Physical plan",
+    "Some(",
+    "None",
+    "Timestamp(",
+    "List(",
+    "Struct(",
+    "TypeSignature",
+    "Candidate functions",
+    "Any(",
+    "Coercible",
+    "Exactly(",
+    "Uniform(",
+    "UserDefined",
+    "Variadic",
+    "likely caused by a bug",
+    "backtrace",
+    "BinaryExpr",
+    "{ ",
+    "type_coercion",
+    "get_field",
+    "make_array",
+    "ColumnarValue",
+    "LogicalPlan",
+    "sqlparser",
+    "DataFusion",
+];
+
+/// Whether a line of a message shows one of the pipeline: it begins with its number.
+fn is_text(line: &str) -> bool {
+    line.trim_start().split(' ').next().is_some_and(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[tokio::test]
+async fn every_wrong_query_is_answered_with_place_reason_and_way_on() {
+    let lines: Vec<&str> =
+        include_str!("wrong_queries.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    assert!(lines.len() >= 150, "{}", lines.len());
+    let (mut all, mut dumps) = (String::new(), Vec::new());
+    for line in lines {
+        let told = said(&pipeline(line)).await.unwrap_or_else(|| "nothing is wrong with it\n".to_owned());
+        // The query itself stands in the message; what is said about it must be in words.
+        let words: String = told.lines().filter(|l| !is_text(l)).collect();
+        for dump in DUMPS.iter().filter(|dump| words.contains(**dump) && !line.contains(**dump)) {
+            dumps.push(format!("{line}: `{dump}` in\n{told}"));
+        }
+        all.push_str(&format!("── {line}\n{told}\n"));
+    }
+    insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!("wrong_queries", all) });
+    assert!(dumps.is_empty(), "{}", dumps.join("\n"));
+}

@@ -1,0 +1,221 @@
+//! stderr: what is said goes above, a status that is drawn anew stays at the bottom.
+//!
+//! Everything for people goes through here, log lines too, so that none of them breaks the status and none is cut by it. A reader
+//! that goes away is no reason to stop: what cannot be written is left out.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// How a piece of the status looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// As all else.
+    Plain,
+    /// Of less weight.
+    Dim,
+    /// Well.
+    Green,
+    /// Worth a look.
+    Yellow,
+    /// Wrong.
+    Red,
+}
+
+impl Style {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Dim => "\u{1b}[2m",
+            Self::Green => "\u{1b}[32m",
+            Self::Yellow => "\u{1b}[33m",
+            Self::Red => "\u{1b}[31m",
+        }
+    }
+}
+
+/// A line of the status: pieces, one after the other.
+pub type Line = Vec<(Style, String)>;
+
+/// Says a line to people.
+macro_rules! say {
+    ($($arg:tt)*) => { $crate::screen::line(&format!($($arg)*)) };
+}
+pub(crate) use say;
+
+/// The status as it was drawn last.
+struct Screen {
+    /// The lines of the status; none when there is no status.
+    lines: Vec<Line>,
+    /// How wide each line is that stands on the terminal.
+    drawn: Vec<usize>,
+}
+
+static SCREEN: Mutex<Screen> = Mutex::new(Screen { lines: Vec::new(), drawn: Vec::new() });
+
+fn screen() -> MutexGuard<'static, Screen> {
+    SCREEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether stderr takes colours: it is a terminal, and `NO_COLOR` is not set.
+pub fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Columns and rows of the terminal.
+pub fn size() -> (usize, usize) {
+    match terminal_size::terminal_size_of(std::io::stderr()) {
+        Some((terminal_size::Width(columns), terminal_size::Height(rows))) if columns > 0 && rows > 0 => {
+            (usize::from(columns), usize::from(rows))
+        }
+        _ => (80, 24),
+    }
+}
+
+/// Says a line, or several, above the status.
+pub fn line(text: &str) {
+    tell(format!("{text}\n").as_bytes());
+}
+
+/// Writes whole lines above the status.
+pub fn tell(text: &[u8]) {
+    let mut screen = screen();
+    let mut out = screen.erase(size().0);
+    out.extend_from_slice(text);
+    if !text.ends_with(b"\n") {
+        out.push(b'\n');
+    }
+    screen.draw(&mut out, size(), colours());
+    put(&out);
+}
+
+/// Puts `lines` in the place of the status.
+pub fn show(lines: Vec<Line>) {
+    let mut screen = screen();
+    let mut out = screen.erase(size().0);
+    screen.lines = lines;
+    screen.draw(&mut out, size(), colours());
+    put(&out);
+}
+
+/// What is written at once, so that no other process's text comes between.
+fn put(bytes: &[u8]) {
+    let mut stderr = std::io::stderr().lock();
+    // A reader that has gone away does not keep tables from being written.
+    let _ = stderr.write_all(bytes).and_then(|()| stderr.flush());
+}
+
+impl Screen {
+    /// What takes the status off a terminal that is `columns` wide now: lines that were drawn on a wider one take several rows.
+    fn erase(&mut self, columns: usize) -> Vec<u8> {
+        let drawn = std::mem::take(&mut self.drawn);
+        if drawn.is_empty() {
+            return Vec::new();
+        }
+        let rows: usize = drawn.iter().map(|width| width.div_ceil(columns.max(1)).max(1)).sum();
+        let up = if rows > 1 { format!("\u{1b}[{}A", rows - 1) } else { String::new() };
+        format!("\r{up}\u{1b}[0J").into_bytes()
+    }
+
+    /// Draws the status; the cursor stays at the end of its last line.
+    fn draw(&mut self, out: &mut Vec<u8>, (columns, rows): (usize, usize), colours: bool) {
+        // The last column stays free: many terminals begin a new line when it is written.
+        let width = columns.saturating_sub(1).max(1);
+        let shown = self.lines.len().min(rows.saturating_sub(1).max(1));
+        for (i, line) in self.lines.iter().take(shown).enumerate() {
+            if i > 0 {
+                out.extend_from_slice(b"\r\n");
+            }
+            self.drawn.push(draw_line(line, width, colours, out));
+        }
+    }
+}
+
+/// Writes what of `line` fits into `width` columns, and gives how many it took.
+fn draw_line(line: &Line, width: usize, colours: bool, out: &mut Vec<u8>) -> usize {
+    let whole: usize = line.iter().map(|(_, text)| text.width()).sum();
+    let room = if whole > width { width.saturating_sub(1) } else { width };
+    let mut taken = 0;
+    for (style, text) in line {
+        let mut piece = String::new();
+        for c in text.chars().filter(|c| !c.is_control()) {
+            let wide = c.width().unwrap_or(0);
+            if taken + wide > room {
+                break;
+            }
+            taken += wide;
+            piece.push(c);
+        }
+        let code = if colours { style.code() } else { "" };
+        let end = if code.is_empty() { "" } else { "\u{1b}[0m" };
+        out.extend_from_slice(format!("{code}{piece}{end}").as_bytes());
+    }
+    if whole > width {
+        out.extend_from_slice("…".as_bytes());
+        taken += 1;
+    }
+    taken
+}
+
+/// stderr for log lines: each write is whole lines.
+#[derive(Debug, Clone, Copy)]
+pub struct Above;
+
+impl Write for Above {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        tell(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(texts: &[&str]) -> Vec<Line> {
+        texts.iter().map(|text| vec![(Style::Plain, (*text).to_owned())]).collect()
+    }
+
+    fn drawn(screen: &mut Screen, size: (usize, usize)) -> String {
+        let mut out = Vec::new();
+        screen.draw(&mut out, size, false);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn a_line_is_cut_where_the_terminal_ends_and_says_so() {
+        let mut screen = Screen { lines: plain(&["0123456789", "日本語の表"]), drawn: Vec::new() };
+        assert_eq!(drawn(&mut screen, (10, 24)), "01234567…\r\n日本語の…");
+        assert!(screen.drawn.iter().all(|width| *width < 10), "{:?}", screen.drawn);
+    }
+
+    #[test]
+    fn a_status_is_taken_off_whole_after_the_terminal_became_narrower() {
+        let mut screen = Screen { lines: plain(&[&"a".repeat(70), &"b".repeat(20)]), drawn: Vec::new() };
+        drawn(&mut screen, (80, 24));
+        // 70 columns on 30 are three rows, and one for the second line.
+        assert_eq!(screen.erase(30), b"\r\x1b[3A\x1b[0J");
+        assert_eq!(screen.erase(30), b"", "what is gone is not taken off again");
+    }
+
+    #[test]
+    fn a_low_terminal_gets_fewer_lines() {
+        let mut screen = Screen { lines: plain(&["a", "b", "c"]), drawn: Vec::new() };
+        assert_eq!(drawn(&mut screen, (80, 3)), "a\r\nb");
+        screen.drawn.clear();
+        assert_eq!(drawn(&mut screen, (80, 1)), "a");
+    }
+
+    #[test]
+    fn colours_end_where_their_piece_ends() {
+        let mut out = Vec::new();
+        let line = vec![(Style::Red, "bad".to_owned()), (Style::Plain, " ok\u{7}".to_owned())];
+        assert_eq!(draw_line(&line, 40, true, &mut out), 6);
+        assert_eq!(out, b"\x1b[31mbad\x1b[0m ok");
+    }
+}

@@ -1,0 +1,48 @@
+//! `sluicebox version`: what was built, with what.
+
+use std::sync::LazyLock;
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use crate::out;
+
+/// What was built, with what
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sluicebox version --json | jq -r .datafusion")]
+pub struct VersionArgs {
+    /// As JSON, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+fn parts() -> Vec<(&'static str, String)> {
+    let features: Vec<&str> = [("duckdb", cfg!(feature = "duckdb")), ("faults", cfg!(feature = "faults"))]
+        .into_iter()
+        .filter_map(|(name, on)| on.then_some(name))
+        .collect();
+    vec![
+        ("sluicebox", env!("CARGO_PKG_VERSION").to_owned()),
+        ("datafusion", datafusion::DATAFUSION_VERSION.to_owned()),
+        ("arrow", arrow::ARROW_VERSION.to_owned()),
+        ("librdkafka", sluicebox_ingest::librdkafka_version()),
+        ("features", if features.is_empty() { "none".to_owned() } else { features.join(", ") }),
+        ("target", format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)),
+    ]
+}
+
+/// What `sluicebox --version` prints after the name.
+pub static LONG: LazyLock<String> = LazyLock::new(|| {
+    let mut parts = parts().into_iter();
+    let own = parts.next().map(|(_, version)| version).unwrap_or_default();
+    parts.fold(own, |text, (name, version)| format!("{text}\n{name:<11} {version}"))
+});
+
+/// Prints it.
+pub fn version(args: &VersionArgs) -> anyhow::Result<()> {
+    if args.json {
+        let map: Map<String, Value> = parts().into_iter().map(|(name, v)| (name.to_owned(), Value::from(v))).collect();
+        return Ok(out::print(&(serde_json::to_string_pretty(&map)? + "\n"))?);
+    }
+    Ok(out::print(&format!("sluicebox {}\n", *LONG))?)
+}
