@@ -141,7 +141,13 @@ async fn run_one_row(node: &AggregateNode, session: &SessionState) -> sluicebox_
         node.input_schema.metadata().clone(),
     );
     let Ok(input) = input else { return Ok(()) };
-    let node = AggregateNode { input_schema: Arc::new(input), ..node.clone() };
+    // NULL is a value of each column of this row, so it may be one of each column that comes out.
+    let visible = |field: &Arc<Field>| {
+        let nullable = field.is_nullable() || !provenance::is_hidden(field.name());
+        field.as_ref().clone().with_nullable(nullable)
+    };
+    let schema = Arc::new(Schema::new(node.schema.fields().iter().map(visible).collect::<Vec<_>>()));
+    let node = AggregateNode { input_schema: Arc::new(input), schema, ..node.clone() };
     let mut operator = WindowAggregate::try_new(&node, session)?;
     let Some(row) = null_row(node.input_schema.as_arrow()) else { return Ok(()) };
     Operator::process(&mut operator, &[row]).await?;
