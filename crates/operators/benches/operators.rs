@@ -119,6 +119,7 @@ fn dedup(clock: &SystemClock, batches: &[RecordBatch]) {
     let node = DedupNode {
         id: "d".into(),
         input: input(),
+        in_form: Vec::new(),
         keys: vec!["__sb_key_0".into()],
         delay_micros: Some(600 * SECOND),
         clauses: vec!["c".into()],

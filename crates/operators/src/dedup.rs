@@ -29,6 +29,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::logical_expr::Expr;
 use sluicebox_core::{Chosen, chosen, provenance};
+use sluicebox_pipeline::equal;
 use sluicebox_pipeline::graph::{DedupNode, Node};
 
 use crate::error::{Error, Result};
@@ -57,6 +58,8 @@ pub struct Dedup {
     keys: Vec<String>,
     delay: Option<i64>,
     schema: SchemaRef,
+    /// Positions in `schema` of what is written in the one form of equal values.
+    in_form: Vec<usize>,
     fingerprint: String,
     lifetime: Lifetime,
     /// What is in no segment.
@@ -90,6 +93,7 @@ impl Dedup {
             keys: node.keys.clone(),
             delay: node.delay_micros,
             schema: Arc::clone(&node.schema),
+            in_form: node.in_form.clone(),
             fingerprint: fingerprint(node),
             lifetime: Lifetime::new(node.delay_micros),
             memory: Memory::new(Lifetime::new(node.delay_micros)),
@@ -210,8 +214,14 @@ impl Dedup {
     fn without_keys(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let fields = batch.schema_ref().fields().iter().zip(batch.columns());
         let columns = fields.filter(|(field, _)| !self.keys.contains(field.name())).map(|(_, column)| column.clone());
+        let mut columns: Vec<ArrayRef> = columns.collect();
+        for &at in &self.in_form {
+            if let Some(column) = columns.get_mut(at) {
+                *column = equal::normal(column).map_err(Error::arrow("bring keys to one form"))?;
+            }
+        }
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns.collect(), &options)
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
             .map_err(Error::arrow("drop the key columns"))
     }
 

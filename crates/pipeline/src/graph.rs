@@ -157,6 +157,9 @@ pub struct DedupNode {
     pub input: Box<Node>,
     /// The columns of the input that hold the keys: hidden `__sb_key_<i>`, which end here.
     pub keys: Vec<String>,
+    /// Positions of the result's columns that are keys themselves: of equal values one form is written
+    /// ([`crate::equal`]), whichever came first.
+    pub in_form: Vec<usize>,
     /// With a watermark, its delay in microseconds: for how long after a row's event time its key is remembered.
     /// Without, keys are remembered for ever.
     pub delay_micros: Option<i64>,

@@ -1,7 +1,7 @@
 //! From SQL text to a checked pipeline, without I/O.
 //!
 //! **Owns** the language: its statements ([`parse`](mod@parse)), options ([`options`]), settings ([`settings`]), the
-//! function `window` ([`window`]), what a mistake looks like to the user ([`diagnostic`]), and the graph of plans and
+//! function `window` ([`window`]), when two values are equal ([`equal`]), what a mistake looks like to the user ([`diagnostic`]), and the graph of plans and
 //! stateful operators that an engine can run a batch through ([`bind`], [`graph`]).
 //!
 //! **May not know** files, brokers, registries, environment variables or batches: the schemas of sources are handed in,
@@ -19,6 +19,7 @@
 pub mod ast;
 pub mod bind;
 pub mod diagnostic;
+pub mod equal;
 pub mod graph;
 pub mod leaf;
 pub mod options;

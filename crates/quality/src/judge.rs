@@ -15,6 +15,7 @@ use datafusion::physical_plan::PhysicalExpr;
 use serde::{Deserialize, Serialize};
 use sluicebox_core::{Chosen, provenance};
 use sluicebox_pipeline::ast::Action;
+use sluicebox_pipeline::equal;
 use sluicebox_pipeline::graph::Expectation;
 
 use crate::error::{QualityError, Result};
@@ -324,7 +325,8 @@ fn compile(
     session: &SessionState,
 ) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
     let df_schema = DFSchema::try_from(Arc::clone(schema))?;
-    let expr = session.create_physical_expr(expectation.condition.clone(), &df_schema)?;
+    let condition = equal::one_equality(expectation.condition.clone(), &df_schema)?;
+    let expr = session.create_physical_expr(condition, &df_schema)?;
     let data_type = expr.data_type(schema)?;
     if !matches!(data_type, DataType::Boolean | DataType::Null) {
         return Err(DataFusionError::Plan(format!("it is {data_type}, not Boolean")));

@@ -21,6 +21,7 @@ use datafusion::physical_expr::{PhysicalExpr, PhysicalSortRequirement, create_ph
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use sluicebox_core::provenance;
+use sluicebox_pipeline::equal;
 use sluicebox_pipeline::graph::AggregateNode;
 
 use super::{run, sort};
@@ -136,7 +137,8 @@ impl Plans {
             .map_err(|e| Error::Input { operator: self.operator.clone(), detail: e.to_string() })
     }
 
-    /// State rows that were written before, with this schema's names. Types may differ in what a file format does not keep.
+    /// State rows that were written before, with this schema's names. Types may differ in what a file format does not keep;
+    /// keys that an earlier version kept as they came are brought to the form of all that are equal to them.
     pub fn adopt(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let wrong = |detail: String| Error::StateShape { operator: self.operator.clone(), detail };
         if batch.num_columns() != self.state.fields().len() {
@@ -149,7 +151,27 @@ impl Plans {
             false => cast(column, field.data_type()).map_err(|e| wrong(format!("column {}: {e}", field.name()))),
         });
         let columns = columns.collect::<Result<_>>()?;
-        RecordBatch::try_new(self.state_schema(), columns).map_err(|e| wrong(e.to_string()))
+        let batch = RecordBatch::try_new(self.state_schema(), columns).map_err(|e| wrong(e.to_string()))?;
+        self.in_form(batch)
+    }
+
+    /// State rows with the forms of their keys, in the order of these.
+    fn in_form(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        let doing = "bring keys to one form";
+        let keys = self.group.expr().len();
+        let mut changed = false;
+        let mut columns = batch.columns().to_vec();
+        for column in columns.iter_mut().take(keys) {
+            let form = equal::normal(column).map_err(Error::arrow(doing))?;
+            changed |= !Arc::ptr_eq(&form, column) && form.to_data() != column.to_data();
+            *column = form;
+        }
+        if !changed {
+            return Ok(batch);
+        }
+        let batch = RecordBatch::try_new(self.state_schema(), columns).map_err(Error::arrow(doing))?;
+        let order = sort::order(&batch.columns()[..keys], |_| sort::ORDER)?;
+        sort::copy(&batch, &order.indices)
     }
 
     /// Raw rows to state rows: each (pane, group) once, in their order. None when there are none.
@@ -263,9 +285,15 @@ impl Logical {
             .with_query_execution_start_time(session.execution_props().query_execution_start_time)
             .build();
         let simplifier = ExprSimplifier::new(context);
-        let group = group.into_iter().map(|expr| simplifier.simplify(expr)).collect::<Result<_, _>>()?;
-        let aggregates = aggregates.into_iter().map(|expr| simplify_inside(expr, &simplifier));
-        Ok(Self { group, aggregates: aggregates.collect::<Result<_, _>>()? })
+        let schema = &node.input_schema;
+        // Of a group of equal keys one form is kept, whichever came first.
+        let key = |expr| equal::same(simplifier.simplify(equal::one_equality(expr, schema)?)?, schema);
+        let aggregate =
+            |expr: Expr| simplify_inside(equal::one_equality(expr.unalias_nested().data, schema)?, &simplifier);
+        Ok(Self {
+            group: group.into_iter().map(key).collect::<Result<_, _>>()?,
+            aggregates: aggregates.into_iter().map(aggregate).collect::<Result<_, _>>()?,
+        })
     }
 
     /// The pane, then the group expressions.

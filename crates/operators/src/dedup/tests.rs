@@ -29,6 +29,7 @@ fn node(delay_micros: Option<i64>) -> DedupNode {
     DedupNode {
         id: "silver.dedup.0".into(),
         input: Box::new(Node::Stream(input)),
+        in_form: Vec::new(),
         keys: vec!["__sb_key_0".into(), "__sb_key_1".into()],
         delay_micros,
         clauses: vec!["silver.0".into()],

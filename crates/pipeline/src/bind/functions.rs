@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::ast as sql;
 use sluicebox_core::provenance::event_time_type;
 
 use super::durations::IntervalAsDuration;
+use crate::equal::{OneEquality, extremes};
 
 /// The optimiser's rules that a stream cannot have. The first makes two aggregates of one with DISTINCT, so that the state
 /// would not be the query's; the other two move field accesses into leaves, which makes names ambiguous where a leaf has
@@ -30,6 +31,7 @@ const REMOVED: [&str; 3] =
 ///   names mean what they mean in Spark and nothing reads the wall clock.
 /// - `TIMESTAMP` is in microseconds and UTC, as in Spark; text is `Utf8`.
 /// - A time difference compared with an interval is compared as a duration.
+/// - 0.0 and -0.0, and every NaN, are one value wherever values are compared ([`crate::equal`]).
 /// - `count(DISTINCT x)` stays one aggregate: the optimiser's rule that makes two of it is left out, because an
 ///   aggregate's state is that of the query, not that of a rewrite.
 /// - Rows keep their order: one partition unless `target_partitions` says otherwise, and no repartitioning of inputs.
@@ -39,6 +41,7 @@ pub fn session_state(target_partitions: usize) -> SessionState {
     analyzer.add_function_rewrite(Arc::new(IntervalAsDuration));
     let mut rules = Optimizer::new().rules;
     rules.retain(|rule| !REMOVED.contains(&rule.name()));
+    rules.insert(0, Arc::new(OneEquality));
     let mut builder = SessionStateBuilder::new()
         .with_config(session_config(target_partitions))
         .with_scalar_functions(datafusion_spark::all_default_scalar_functions())
@@ -54,6 +57,7 @@ pub fn session_state(target_partitions: usize) -> SessionState {
     functions.extend(sluicebox_functions::scalar());
     functions.extend(ours);
     functions.extend(crate::window::functions());
+    builder.aggregate_functions().get_or_insert_default().extend(extremes());
     builder.build()
 }
 

@@ -55,6 +55,8 @@ impl Lowering<'_, '_> {
             ));
         }
         let names: Vec<String> = (0..keys.len()).map(|i| format!("{PREFIX}key_{i}")).collect();
+        let is_key = |expr: &Expr| keys.iter().any(|key| unaliased(key) == unaliased(expr));
+        let in_form = select.iter().enumerate().filter(|(_, expr)| is_key(expr)).map(|(at, _)| at).collect();
         let keys = keys.into_iter().zip(&names).map(|(key, name)| unaliased(&key).clone().alias(name));
         let exprs: Vec<Expr> = select.into_iter().chain(rows.hidden_columns()).chain(keys).collect();
         let plan = self.project(&rows, exprs)?;
@@ -69,6 +71,7 @@ impl Lowering<'_, '_> {
             id,
             input: Box::new(candidates),
             keys: names,
+            in_form,
             delay_micros,
             clauses: facts.clauses.iter().cloned().collect(),
             schema: Arc::new(Schema::new(fields)),

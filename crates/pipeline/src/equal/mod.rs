@@ -1,0 +1,23 @@
+//! One notion of equality: 0.0 and -0.0 are one value, every NaN is one value and the largest, and so is whatever holds
+//! them: structs, lists, maps, whose entries have no order.
+//!
+//! Arrow compares bits: to it -0.0 is less than 0.0, a NaN with its sign set is the least of all, and two NaN of different
+//! bits are two. So wherever values are compared the *form* of each is compared instead, [`normal`]: 0.0 for both zeros, one
+//! NaN for all. Values that are only carried keep their bits.
+//!
+//! | where | how |
+//! |---|---|
+//! | comparisons, IN, BETWEEN, CASE, `nullif`, `array_has`, `array_position` | [`OneEquality`], a rule of the optimiser, puts [`same`] around what is compared |
+//! | what an aggregate compares: DISTINCT, ORDER BY, `min`, `max` and others | [`one_equality`], when the aggregate is planned; [`extremes`] |
+//! | GROUP BY | [`same`] around the keys, when the aggregate is planned |
+//! | DISTINCT, DISTINCT ON | the key encoding of the operators, which has one encoding for both; what is written of a key is its form |
+//!
+//! The plans of a [`crate::graph::Graph`] stay as they were bound: what a checkpoint knows of a query does not change.
+
+mod extremes;
+mod normal;
+mod rule;
+
+pub use extremes::extremes;
+pub use normal::{has_twins, normal};
+pub use rule::{OneEquality, one_equality, same};
