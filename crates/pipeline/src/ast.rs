@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast as sql;
+use datafusion::sql::sqlparser::tokenizer::Location;
 
 /// A place in the pipeline's text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,9 +70,11 @@ pub enum SourceKind {
 #[derive(Debug, Clone)]
 pub struct Query {
     /// The query. Every `STREAM t [WATERMARK ...]` in it has become a table named [`StreamRef::leaf`] aliased `t` (or
-    /// the alias that was written), so that columns may still be qualified by `t`. `window` in it has been rewritten,
-    /// see [`crate::window`].
+    /// the alias that was written), so that columns may still be qualified by `t`. Calls of `window` in it have been
+    /// checked, see [`crate::window`]; what its names mean is found when it is bound.
     pub ast: Box<sql::Query>,
+    /// `GROUP BY window(...) AS name`, which has been taken out: where the word `window` stands, and the name.
+    pub window_names: Vec<(Location, Spanned<String>)>,
     /// The streams, in the order of the text.
     pub streams: Vec<StreamRef>,
     /// Where the query stands.

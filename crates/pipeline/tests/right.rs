@@ -108,26 +108,6 @@ fn a_column_or_alias_may_be_called_stream() {
 }
 
 #[test]
-fn windows_resolve_as_in_spark() {
-    let group = "FROM STREAM events WATERMARK ts DELAY OF INTERVAL '1 minute' GROUP BY";
-    let select = |list: &str, by: &str| rewritten(&format!("SELECT {list} {group} {by}"));
-    insta::assert_snapshot!(
-        [
-            select("window.start, window.end, window, count(*)", "window(ts, '5 minutes'), region"),
-            select("window.*, window_time(window), n", "WINDOW(ts, INTERVAL 5 MINUTES)"),
-            select("w.start AS s, w", "window(ts, INTERVAL '1 hour', '15 minutes') AS w"),
-            select("window(ts, '5 minutes') AS w, w.end", "w HAVING w.start > now() ORDER BY w.start"),
-            select("window(ts, '5 minutes', '5 minutes', '1 minute'), count(*)", "1"),
-            select("window['start'], (SELECT max(window.start) FROM (VALUES (1)) x)", "window(ts, '5 minutes')"),
-            rewritten("SELECT window.start, sum(n) FROM STREAM events GROUP BY window(window, '1 hour')"),
-            rewritten("SELECT window.start, q.window.end, w.start FROM STREAM events"),
-            rewritten("SELECT window(ts, '1 day'), window(ts, '1 day') AS w, w.start FROM STREAM events"),
-        ]
-        .join("\n")
-    );
-}
-
-#[test]
 fn clauses_in_any_order_and_spelling() {
     let pipeline = read(
         r#"set Batch.Bytes = 4 MiB; -- a comment; with a semicolon

@@ -3,11 +3,12 @@
 //! A query goes through these hands, each a file:
 //!
 //! 1. `check`: what no query over a stream may have, found in the parsed SQL.
-//! 2. `plan`: DataFusion plans and analyses it over the visible columns of its streams, so that `SELECT *` never sees a
+//! 2. [`crate::window::names`]: what names mean that a window or the SELECT list gives, now that columns are known.
+//! 3. `plan`: DataFusion plans and analyses it over the visible columns of its streams, so that `SELECT *` never sees a
 //!    hidden one; its errors become diagnostics. [`functions`] and `durations` say with which functions and rules.
-//! 3. `lower`, `streams` and `stateful`: the plan is rebuilt bottom-up with the hidden columns of its streams behind the visible
+//! 4. `lower`, `streams` and `stateful`: the plan is rebuilt bottom-up with the hidden columns of its streams behind the visible
 //!    ones, and cut into [`crate::graph::Node`]s where state begins.
-//! 4. `table`: what holds for a table as a whole: one schema for all its flows, expectations, partition columns.
+//! 5. `table`: what holds for a table as a whole: one schema for all its flows, expectations, partition columns.
 //!
 //! [`crate::leaf`], [`clock`] and [`dates`] are what the engine needs to run the plans.
 
@@ -25,6 +26,7 @@ mod place;
 mod plan;
 mod rules;
 mod said;
+mod scope;
 mod spark;
 mod stateful;
 mod streams;
@@ -50,6 +52,7 @@ use self::streams::{Relation, Upstream, View};
 use crate::ast::{FlowDef, Pipeline, Query, SourceDef, Span, ViewDef};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{Flow, Graph, Hidden, Table};
+use crate::window::names;
 
 pub use self::blame::Blamer;
 pub use self::clock::{bind_clock, bind_expectation, bind_expr_clock, expr_uses_clock, uses_clock};
@@ -60,6 +63,7 @@ pub use self::describe::{
 pub use self::functions::session_state;
 pub use self::table::age_column;
 pub use self::words::duration;
+pub(crate) use self::words::sql_type;
 
 /// Resolves every name and type of `pipeline` and cuts its queries into nodes.
 ///
@@ -230,10 +234,12 @@ impl<'p> Binder<'p> {
             Some((s.leaf.clone(), schema))
         });
         let catalog = Catalog::new(&self.state, tables);
+        let mut query = query.clone();
+        names::query(&mut query.ast, &query.window_names, &catalog);
         let plan = catalog
             .query(&query.ast)
-            .map_err(|error| vec![plan::diagnose_query(&catalog, query, &error, &self.places)])?;
-        let mistakes = self.check_names(query, plan.schema().as_arrow().fields());
+            .map_err(|error| vec![plan::diagnose_query(&catalog, &query, &error, &self.places)])?;
+        let mistakes = self.check_names(&query, plan.schema().as_arrow().fields());
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -244,7 +250,7 @@ impl<'p> Binder<'p> {
                     let probed = catalog.query(probe).ok();
                     probed.and_then(|plan| constants::of_plan(&plan, &self.state)).is_some_and(|found| found == bad)
                 };
-                Err(vec![bad.diagnostic(plan::part(query, &self.places, fails))])
+                Err(vec![bad.diagnostic(plan::part(&query, &self.places, fails))])
             }
         }
     }

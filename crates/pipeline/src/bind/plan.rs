@@ -20,10 +20,11 @@ use super::said::{self, plain};
 use crate::ast::Span;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::leaf::LeafTable;
+use crate::window::casts::{NAMED_CAST, named_cast};
 
 /// What queries are planned against: the session's functions, and tables that are only known by their visible columns.
 pub(super) struct Catalog<'a> {
-    state: &'a SessionState,
+    pub(super) state: &'a SessionState,
     tables: BTreeMap<String, Arc<dyn TableSource>>,
 }
 
@@ -42,10 +43,13 @@ impl<'a> Catalog<'a> {
 
     /// The analysed plan of a query.
     pub(super) fn query(&self, query: &sql::Query) -> Result<LogicalPlan> {
-        let mut query = Box::new(query.clone());
+        self.analyse(self.unanalysed(Box::new(query.clone()))?)
+    }
+
+    /// The plan of a query, its types not coerced yet.
+    pub(super) fn unanalysed(&self, mut query: Box<sql::Query>) -> Result<LogicalPlan> {
         super::spark::int_literals(&mut query);
-        let statement = sql::Statement::Query(query);
-        self.analyse(self.planner().sql_statement_to_plan(statement)?)
+        self.planner().sql_statement_to_plan(sql::Statement::Query(query))
     }
 
     /// A condition over the columns of `schema`, its types not coerced yet.
@@ -78,6 +82,9 @@ impl ContextProvider for Catalog<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        if name == NAMED_CAST {
+            return Some(named_cast());
+        }
         self.state.scalar_functions().get(name).cloned()
     }
 

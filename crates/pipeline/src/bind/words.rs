@@ -121,7 +121,7 @@ pub fn duration(micros: i64) -> String {
 }
 
 /// A type as Spark spells it, with what Spark has no word for said plainly.
-pub(super) fn sql_type(data_type: &DataType) -> String {
+pub(crate) fn sql_type(data_type: &DataType) -> String {
     match data_type {
         DataType::Null => "void".to_owned(),
         DataType::Boolean => "boolean".to_owned(),

@@ -85,8 +85,9 @@ pub(crate) fn query(cx: &mut Context<'_>, toks: &[Tok], owner: Span) -> Parsed<Q
             "not a SELECT",
         )));
     }
-    rewrite::query(cx.text, &mut ast, &extracted.window_names, &mut cx.found);
-    Ok(Query { ast, streams: extracted.streams, span: span_of(toks) })
+    rewrite::query(cx.text, &mut ast, &mut cx.found);
+    let (streams, window_names) = (extracted.streams, extracted.window_names);
+    Ok(Query { ast, window_names, streams, span: span_of(toks) })
 }
 
 /// A query in place of one that could not be read, so that the statement's other parts are still checked. A mistake has
@@ -105,7 +106,7 @@ fn empty(toks: &[Tok]) -> Query {
         format_clause: None,
         pipe_operators: Vec::new(),
     };
-    Query { ast: Box::new(ast), streams: Vec::new(), span: span_of(toks) }
+    Query { ast: Box::new(ast), window_names: Vec::new(), streams: Vec::new(), span: span_of(toks) }
 }
 
 /// The expression that `toks` are; `owner` is pointed at when there are none.

@@ -188,7 +188,7 @@ fn stream(cursor: &mut Cursor<'_>, leaves: &mut usize, found: &mut Vec<Diagnosti
     }
     let mut alias = alias(cursor);
     let watermark = match cursor.peek() {
-        Some(t) if t.is("WATERMARK") => watermark(cursor, found)?,
+        Some(t) if t.is("WATERMARK") => watermark(cursor, &table.value, found)?,
         _ => None,
     };
     if alias.is_none() {
@@ -262,7 +262,7 @@ fn alias<'a>(cursor: &mut Cursor<'a>) -> Option<&'a Tok> {
 
 /// `WATERMARK column DELAY OF INTERVAL ...` at the cursor. A mistake in the interval is reported and the clause left
 /// out, so that the rest of the query is still checked.
-fn watermark(cursor: &mut Cursor<'_>, found: &mut Vec<Diagnostic>) -> Parsed<Option<WatermarkDef>> {
+fn watermark(cursor: &mut Cursor<'_>, table: &str, found: &mut Vec<Diagnostic>) -> Parsed<Option<WatermarkDef>> {
     let start = cursor.here();
     cursor.next();
     let column_at = cursor.here();
@@ -281,7 +281,7 @@ fn watermark(cursor: &mut Cursor<'_>, found: &mut Vec<Diagnostic>) -> Parsed<Opt
     }
     if length > 1 && cursor.peek_nth(length).is_some_and(|t| t.is("DELAY") || t.is("DELAYED")) {
         let words: Vec<Tok> = (0..length).filter_map(|_| cursor.next().cloned()).collect();
-        return Err(Box::new(watermark_expression(cursor, &words)));
+        return Err(Box::new(watermark_expression(cursor, table, &words)));
     }
     if cursor.peek().is_some_and(|t| t.is("DELAY")) && length == 0 {
         return Err(Box::new(
@@ -317,15 +317,22 @@ fn watermark(cursor: &mut Cursor<'_>, found: &mut Vec<Diagnostic>) -> Parsed<Opt
     }
 }
 
-fn watermark_expression(cursor: &Cursor<'_>, words: &[Tok]) -> Diagnostic {
+/// The rows of a stream are judged as they are: what Spark computes in this clause is a column of a table here.
+fn watermark_expression(cursor: &Cursor<'_>, table: &str, words: &[Tok]) -> Diagnostic {
     let span = span_of(words);
-    let text = cursor.text(span);
     let qualified = words.len() == 3 && words[1].is_token(&Token::Period);
     let help = if qualified {
         format!("write WATERMARK {}", cursor.text(words[2].span))
     } else {
+        let (expression, name) = match words {
+            [expression @ .., word, name] if word.is("AS") && name.is_word() && !expression.is_empty() => {
+                (cursor.text(span_of(expression)), cursor.text(name.span))
+            }
+            _ => (cursor.text(span), "event_time"),
+        };
         format!(
-            "name it in the table or view above, as in SELECT *, {text} AS event_time, and write WATERMARK event_time"
+            "compute it in a table above: CREATE STREAMING TABLE {table}_timed AS SELECT *, {expression} AS {name} FROM \
+             STREAM {table}; and read FROM STREAM {table}_timed WATERMARK {name} DELAY OF ..."
         )
     };
     Diagnostic::new(
@@ -344,8 +351,8 @@ fn watermark_without_stream(text: &str, toks: &[Tok], found: &mut Vec<Diagnostic
         return None;
     }
     let mut cursor = Cursor::new(text, &toks[at..]);
-    let outcome = watermark(&mut cursor, found);
     let name = text.get(toks[0].span.start..toks[0].span.end).unwrap_or_default();
+    let outcome = watermark(&mut cursor, name, found);
     match outcome {
         Ok(_) => found.push(
             Diagnostic::new(

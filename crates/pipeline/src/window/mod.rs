@@ -1,7 +1,7 @@
 //! `window(time, size[, slide[, offset]])` and `window_time(window)`.
 //!
 //! DataFusion plans neither `window.start` nor a grouping by a struct that is named after its function, so the parser
-//! rewrites them ([`rewrite`]): in a SELECT that groups by `window(...)`, the word `window` is that call, and
+//! checks them ([`rewrite`]) and the binder rewrites them ([`names`]): in a SELECT that groups by `window(...)`, the word `window` is that call, and
 //! `window.start` is `get_field(window(...), 'start')`. What is left are two scalar functions that any query may call, so
 //! that the same SELECT runs as a batch query.
 //!
@@ -12,7 +12,9 @@
 //! The starts of windows are at `offset + n * slide` since 1970-01-01T00:00Z, before 1970 too. A window holds its start
 //! and not its end.
 
+pub(crate) mod casts;
 mod function;
+pub(crate) mod names;
 pub(crate) mod rewrite;
 #[cfg(test)]
 mod tests;

@@ -1,27 +1,22 @@
-//! Makes `window`, `window.start` and `window.end` in a SELECT what they are in Spark, and checks every call of `window`.
+//! Checks every call of `window` and gives it the form that DataFusion reads. What its names mean is found later, when the
+//! columns of streams are known: [`super::names`].
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast as sql;
 use datafusion::sql::sqlparser::ast::{Spanned as _, Value, VisitMut, VisitorMut};
-use datafusion::sql::sqlparser::tokenizer::{Location, Span as SqlSpan};
+use datafusion::sql::sqlparser::tokenizer::Span as SqlSpan;
 
-use super::{END, MAX_PANES, START, WINDOW, WINDOW_TIME, Wrong, problem};
-use crate::ast::{Span, Spanned};
+use super::names::{grouped_call, is_window_call, same_call, simple_name};
+use super::{MAX_PANES, WINDOW, Wrong, problem};
+use crate::ast::Span;
 use crate::diagnostic::{Diagnostic, byte_span};
 use crate::parse::of_expr;
 
-/// Rewrites a query; `names` are the names given by `GROUP BY window(...) AS name`, each with the place of its `window`.
-pub(crate) fn query(
-    text: &str,
-    ast: &mut sql::Query,
-    names: &[(Location, Spanned<String>)],
-    found: &mut Vec<Diagnostic>,
-) {
-    let mut calls = Calls { text, found };
-    let _ = ast.visit(&mut calls);
-    let mut levels = Levels { text, names, found };
-    let _ = ast.visit(&mut levels);
+/// Checks the calls of `window` in a query.
+pub(crate) fn query(text: &str, ast: &mut sql::Query, found: &mut Vec<Diagnostic>) {
+    let _ = ast.visit(&mut Calls { text, found });
+    let _ = ast.visit(&mut Levels { text, found });
 }
 
 /// Checks the calls of `window` in a condition.
@@ -153,10 +148,9 @@ fn interval(text: &str, span: SqlSpan) -> sql::Expr {
     })
 }
 
-/// Rewrites each SELECT by the window that it groups by.
+/// Looks in each SELECT for hopping windows that it does not group by.
 struct Levels<'a> {
     text: &'a str,
-    names: &'a [(Location, Spanned<String>)],
     found: &'a mut Vec<Diagnostic>,
 }
 
@@ -164,68 +158,28 @@ impl VisitorMut for Levels<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut sql::Query) -> ControlFlow<()> {
-        if let sql::SetExpr::Select(select) = query.body.as_mut() {
-            self.select(select, query.order_by.as_mut());
-        } else {
-            self.set_operands(&mut query.body);
-        }
+        self.body(&mut query.body);
         ControlFlow::Continue(())
     }
 }
 
 impl Levels<'_> {
-    fn set_operands(&mut self, body: &mut sql::SetExpr) {
+    fn body(&mut self, body: &mut sql::SetExpr) {
         match body {
-            sql::SetExpr::Select(select) => self.select(select, None),
+            sql::SetExpr::Select(select) => self.hopping(select),
             sql::SetExpr::SetOperation { left, right, .. } => {
-                self.set_operands(left);
-                self.set_operands(right);
+                self.body(left);
+                self.body(right);
             }
             // A query between parentheses is visited by itself.
             _ => {}
         }
     }
 
-    fn select(&mut self, select: &mut sql::Select, order_by: Option<&mut sql::OrderBy>) {
-        resolve_group_names(select);
-        let call = grouped_call(select);
-        let grouped = call.is_some();
-        let call = call.or_else(|| projected_call(&select.projection));
-        let mut names: Vec<String> = Vec::new();
-        if let Some(call) = &call {
-            if grouped {
-                names.push(WINDOW.to_owned());
-                let place = call.span().start;
-                names.extend(self.names.iter().filter(|(l, _)| *l == place).map(|(_, n)| n.value.clone()));
-            }
-            names.extend(select.projection.iter().filter_map(|item| match item {
-                sql::SelectItem::ExprWithAlias { expr, alias } if same_call(expr, call) => Some(ident(alias)),
-                _ => None,
-            }));
-        }
-        self.hopping(select, grouped.then_some(call.as_ref()).flatten());
-        let projection = std::mem::take(&mut select.projection);
-        select.projection = projection.into_iter().flat_map(|item| expand(item, &names, call.as_ref())).collect();
-        for item in &mut select.projection {
-            name_item(item, &names);
-        }
-        let Some(call) = call else { return };
-        let mut replace = Replace { names: &names, call: &call, queries: 0, in_window: 0 };
-        let _ = select.projection.visit(&mut replace);
-        let _ = select.having.visit(&mut replace);
-        let _ = select.qualify.visit(&mut replace);
-        let _ = select.sort_by.visit(&mut replace);
-        if let Some(sql::Distinct::On(keys)) = &mut select.distinct {
-            let _ = keys.visit(&mut replace);
-        }
-        if let Some(order_by) = order_by {
-            let _ = order_by.visit(&mut replace);
-        }
-    }
-
     /// Refuses hopping windows that no GROUP BY gives a meaning.
-    fn hopping(&mut self, select: &mut sql::Select, grouped: Option<&sql::Expr>) {
-        let mut finder = Hopping { text: self.text, grouped: grouped.cloned(), queries: 0, found: Vec::new() };
+    fn hopping(&mut self, select: &mut sql::Select) {
+        let grouped = grouped_call(select, &|_| false);
+        let mut finder = Hopping { text: self.text, grouped, queries: 0, found: Vec::new() };
         let _ = select.projection.visit(&mut finder);
         let _ = select.selection.visit(&mut finder);
         for span in finder.found {
@@ -273,193 +227,6 @@ impl VisitorMut for Hopping<'_> {
         {
             self.found.extend(byte_span(self.text, expr.span()));
         }
-        ControlFlow::Continue(())
-    }
-}
-
-/// Puts the window in place of `GROUP BY w` and `GROUP BY 1`, where that names a window of the SELECT list.
-fn resolve_group_names(select: &mut sql::Select) {
-    let sql::GroupByExpr::Expressions(exprs, _) = &mut select.group_by else { return };
-    for expr in exprs {
-        let named = match expr {
-            sql::Expr::Identifier(name) => select.projection.iter().find_map(|item| match item {
-                sql::SelectItem::ExprWithAlias { expr, alias } if ident(alias) == ident(name) => Some(expr),
-                _ => None,
-            }),
-            sql::Expr::Value(value) => {
-                ordinal(&value.value).and_then(|n| match select.projection.get(n.checked_sub(1)?)? {
-                    sql::SelectItem::ExprWithAlias { expr, .. } | sql::SelectItem::UnnamedExpr(expr) => Some(expr),
-                    _ => None,
-                })
-            }
-            _ => None,
-        };
-        if let Some(call) = named.filter(|e| is_window_call(e)) {
-            *expr = call.clone();
-        }
-    }
-}
-
-fn ordinal(value: &Value) -> Option<usize> {
-    match value {
-        Value::Number(n, _) => n.parse().ok(),
-        _ => None,
-    }
-}
-
-/// The first call of `window` in GROUP BY.
-fn grouped_call(select: &sql::Select) -> Option<sql::Expr> {
-    let sql::GroupByExpr::Expressions(exprs, _) = &select.group_by else { return None };
-    exprs.iter().map(strip).find(|e| is_window_call(e)).cloned()
-}
-
-/// The first call of `window` in the SELECT list that has a name, for `SELECT window(...) AS w, w.start`.
-fn projected_call(projection: &[sql::SelectItem]) -> Option<sql::Expr> {
-    projection.iter().find_map(|item| match item {
-        sql::SelectItem::ExprWithAlias { expr, .. } if is_window_call(expr) => Some(strip(expr).clone()),
-        _ => None,
-    })
-}
-
-fn strip(expr: &sql::Expr) -> &sql::Expr {
-    match expr {
-        sql::Expr::Nested(inner) => strip(inner),
-        other => other,
-    }
-}
-
-fn is_window_call(expr: &sql::Expr) -> bool {
-    matches!(strip(expr), sql::Expr::Function(f) if f.over.is_none() && simple_name(&f.name).is_some_and(|n| n == WINDOW))
-}
-
-fn same_call(expr: &sql::Expr, call: &sql::Expr) -> bool {
-    strip(expr) == call
-}
-
-fn simple_name(name: &sql::ObjectName) -> Option<String> {
-    match name.0.as_slice() {
-        [part] => part.as_ident().map(ident),
-        _ => None,
-    }
-}
-
-fn ident(ident: &sql::Ident) -> String {
-    if ident.quote_style.is_none() { ident.value.to_lowercase() } else { ident.value.clone() }
-}
-
-/// `window.*` as its two fields.
-fn expand(item: sql::SelectItem, names: &[String], call: Option<&sql::Expr>) -> Vec<sql::SelectItem> {
-    if let sql::SelectItem::QualifiedWildcard(sql::SelectItemQualifiedWildcardKind::ObjectName(name), _) = &item
-        && let (Some(call), Some(name)) = (call, simple_name(name))
-        && names.contains(&name)
-    {
-        return [START, END].map(|f| sql::SelectItem::ExprWithAlias { expr: field(call, f), alias: quoted(f) }).into();
-    }
-    vec![item]
-}
-
-/// Gives an item without a name the one that it has in Spark.
-fn name_item(item: &mut sql::SelectItem, names: &[String]) {
-    let sql::SelectItem::UnnamedExpr(expr) = item else { return };
-    let name = match &*expr {
-        e if is_window_call(e) => WINDOW.to_owned(),
-        sql::Expr::Identifier(i) if names.contains(&ident(i)) => ident(i),
-        sql::Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-            [.., window, field]
-                if is_field(field)
-                    && (ident(window) == WINDOW || (parts.len() == 2 && names.contains(&ident(window)))) =>
-            {
-                ident(field)
-            }
-            _ => return,
-        },
-        sql::Expr::Function(f) if simple_name(&f.name).is_some_and(|n| n == WINDOW_TIME) => match &f.args {
-            sql::FunctionArguments::List(list) => match list.args.as_slice() {
-                [sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(sql::Expr::Identifier(arg)))] => {
-                    format!("{WINDOW_TIME}({})", ident(arg))
-                }
-                _ => return,
-            },
-            _ => return,
-        },
-        _ => return,
-    };
-    *item = sql::SelectItem::ExprWithAlias { expr: expr.clone(), alias: quoted(&name) };
-}
-
-fn is_field(name: &sql::Ident) -> bool {
-    [START, END].contains(&ident(name).as_str())
-}
-
-fn quoted(name: &str) -> sql::Ident {
-    sql::Ident::with_quote('"', name)
-}
-
-/// `get_field(call, 'field')`.
-fn field(call: &sql::Expr, field: &str) -> sql::Expr {
-    let arg = |expr| sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(expr));
-    let name = sql::Expr::Value(Value::SingleQuotedString(field.to_owned()).with_span(call.span()));
-    sql::Expr::Function(sql::Function {
-        name: sql::ObjectName::from(vec![sql::Ident::with_span(call.span(), "get_field")]),
-        uses_odbc_syntax: false,
-        parameters: sql::FunctionArguments::None,
-        args: sql::FunctionArguments::List(sql::FunctionArgumentList {
-            duplicate_treatment: None,
-            args: vec![arg(call.clone()), arg(name)],
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
-}
-
-/// Puts the call in place of its names, but neither in queries below nor in the arguments of `window` itself, where the
-/// word is a column of the input.
-struct Replace<'a> {
-    names: &'a [String],
-    call: &'a sql::Expr,
-    queries: usize,
-    in_window: usize,
-}
-
-impl VisitorMut for Replace<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut sql::Query) -> ControlFlow<()> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut sql::Query) -> ControlFlow<()> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut sql::Expr) -> ControlFlow<()> {
-        self.in_window += usize::from(matches!(expr, sql::Expr::Function(_)) && is_window_call(expr));
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut sql::Expr) -> ControlFlow<()> {
-        if matches!(expr, sql::Expr::Function(_)) && is_window_call(expr) {
-            self.in_window -= 1;
-            return ControlFlow::Continue(());
-        }
-        if self.queries > 0 || self.in_window > 0 {
-            return ControlFlow::Continue(());
-        }
-        let named = |i: &sql::Ident| self.names.contains(&ident(i));
-        let new = match &*expr {
-            sql::Expr::Identifier(i) if named(i) => self.call.clone(),
-            sql::Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-                [window, name] if named(window) && is_field(name) => field(self.call, &ident(name)),
-                _ => return ControlFlow::Continue(()),
-            },
-            _ => return ControlFlow::Continue(()),
-        };
-        *expr = new;
         ControlFlow::Continue(())
     }
 }

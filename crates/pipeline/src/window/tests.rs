@@ -9,6 +9,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
 use datafusion::logical_expr::{LogicalPlan, col, lit};
 use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::ast as sql;
 use proptest::prelude::*;
 use sluicebox_core::provenance::event_time_type;
 
@@ -50,9 +51,110 @@ async fn plan(ctx: &SessionContext, sql: &str) -> LogicalPlan {
         &[],
     )
     .unwrap();
-    let query = pipeline.views[1].query.ast.clone();
-    let statement = Statement::Statement(Box::new(Sql::Query(query)));
+    let query = &pipeline.views[1].query;
+    let mut ast = query.ast.clone();
+    super::names::query(&mut ast, &query.window_names, &Of(&[]));
+    let statement = Statement::Statement(Box::new(Sql::Query(ast)));
     ctx.state().statement_to_plan(statement).await.unwrap()
+}
+
+/// A scope whose every FROM has these columns.
+struct Of(&'static [&'static str]);
+
+impl super::names::Scope for Of {
+    fn input(&self, _: &sql::Select, _: &[sql::Cte]) -> Vec<(Option<String>, String)> {
+        self.0.iter().map(|name| (Some("e".to_owned()), (*name).to_owned())).collect()
+    }
+
+    fn is_aggregate(&self, name: &str) -> bool {
+        ["max", "min", "sum", "count"].contains(&name)
+    }
+}
+
+/// A query over a stream `e` with these columns, its names resolved, as SQL.
+fn resolved(columns: &'static [&'static str], sql: &str) -> String {
+    let pipeline = crate::parse(
+        "t.sql",
+        &format!("CREATE TABLE e USING kafka OPTIONS (subscribe 't'); CREATE STREAMING TABLE x AS {sql};"),
+        &[],
+    )
+    .unwrap();
+    let query = &pipeline.tables[0].flows[0].query;
+    let mut ast = query.ast.clone();
+    super::names::query(&mut ast, &query.window_names, &Of(columns));
+    ast.to_string()
+}
+
+#[test]
+fn windows_resolve_as_in_spark() {
+    let group = "FROM STREAM e WATERMARK ts DELAY OF INTERVAL '1 minute' GROUP BY";
+    let select = |list: &str, by: &str| resolved(&["ts", "n"], &format!("SELECT {list} {group} {by}"));
+    let rewritten = |sql: &str| resolved(&["ts", "n"], sql);
+    insta::assert_snapshot!(
+        [
+            select("window.start, window.end, window, count(*)", "window(ts, '5 minutes'), region"),
+            select("window.*, window_time(window), n", "WINDOW(ts, INTERVAL 5 MINUTES)"),
+            select("w.start AS s, w", "window(ts, INTERVAL '1 hour', '15 minutes') AS w"),
+            select("window(ts, '5 minutes') AS w, w.end", "w HAVING w.start > now() ORDER BY w.start"),
+            select("window(ts, '5 minutes', '5 minutes', '1 minute'), count(*)", "1"),
+            select("window['start'], (SELECT max(window.start) FROM (VALUES (1)) x)", "window(ts, '5 minutes')"),
+            rewritten("SELECT window.start, sum(n) FROM STREAM e GROUP BY window(window, '1 hour')"),
+            rewritten("SELECT window.start, q.window.end, w.start FROM STREAM e"),
+            rewritten("SELECT window(ts, '1 day'), window(ts, '1 day') AS w, w.start FROM STREAM e"),
+        ]
+        .join("\n")
+    );
+}
+
+/// pyspark 4.1 takes the column of the input in each of these; where it refuses the window, we take it.
+#[test]
+fn a_column_of_the_input_comes_first() {
+    let group = "FROM STREAM e GROUP BY window(ts, '1 day')";
+    let select = |list: &str, rest: &str| {
+        resolved(&["ts", "w", "window", "start", "v"], &format!("SELECT {list} {group}{rest}"))
+    };
+    insta::assert_snapshot!(
+        [
+            select("window(ts, '1 day') AS w, max(w)", ""),
+            select("w.end, max(w), max(w.x)", " AS w"),
+            select("min(window.start), window.start", ""),
+            select("window, count(*)", ", window HAVING window > 'a'"),
+            select("window.start, max(start) AS m", " HAVING max(start) > 'sb'"),
+            select("window.start, start AS st", ", start HAVING start > 'sa'"),
+            select("-max(v) AS v", " HAVING max(v) > 2 AND v < -2"),
+            select("upper(w) AS w", ", w HAVING w > 'a'"),
+            resolved(&["ts", "w"], "SELECT window(ts, '1 day') AS w, count(*) FROM STREAM e GROUP BY w"),
+            resolved(&["ts", "w"], "SELECT window(ts, '1 day') AS w, w.start FROM STREAM e"),
+            resolved(&["ts", "q"], "SELECT window(ts, '1 day') AS w, w.start FROM STREAM e"),
+        ]
+        .join("\n")
+    );
+}
+
+#[test]
+fn what_differs_in_a_cast_is_told_apart() {
+    let group = "FROM STREAM e GROUP BY window(ts, '1 day')";
+    let select = |list: &str, rest: &str| resolved(&["ts", "v"], &format!("SELECT {list} {group}{rest}"));
+    insta::assert_snapshot!(
+        [
+            select("sum(CAST(v AS DOUBLE)) AS a, sum(v) AS b", ""),
+            select("sum(e.v::INT + 1) AS a, SUM((v + 1)) AS b, max(CAST(v AS INT))", ""),
+            select("CAST(v AS INT) AS a, v AS b, CAST(v AS INT) + 1", ", CAST(v AS INT), v"),
+            select("CAST(v AS INT) AS a, v AS b", ", 1, b"),
+            select("sum(v) AS b", " HAVING sum(CAST(v AS DOUBLE)) > 1"),
+            select("sum(CAST(v AS DOUBLE)) AS a, sum(w) AS b, CAST(v AS INT)", ", v"),
+        ]
+        .join("\n")
+    );
+}
+
+#[test]
+fn a_field_is_called_as_in_its_struct() {
+    let names = |list: &str| resolved(&["addr"], &format!("SELECT {list} FROM STREAM e"));
+    assert_eq!(
+        names("addr.city, e.addr.city AS c, e.addr.zip.code, e.addr, addr['x']"),
+        "SELECT addr.city AS \"city\", e.addr.city AS c, e.addr.zip.code AS \"code\", e.addr, addr['x'] FROM __sb_stream_0 AS e"
+    );
 }
 
 fn instants(array: &ArrayRef) -> Vec<Option<i64>> {

@@ -1,0 +1,62 @@
+//! What names of a query could mean: the columns of what it reads, and aggregate functions.
+
+use std::collections::BTreeMap;
+
+use datafusion::common::Result;
+use datafusion::sql::sqlparser::ast as sql;
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+
+use super::plan::Catalog;
+use crate::window::names::Scope;
+
+impl Scope for Catalog<'_> {
+    fn input(&self, select: &sql::Select, with: &[sql::Cte]) -> Vec<(Option<String>, String)> {
+        if select.from.is_empty() {
+            return Vec::new();
+        }
+        // What cannot be planned here cannot be planned as a whole, and is told then.
+        self.columns(select, with).unwrap_or_default()
+    }
+
+    fn is_aggregate(&self, name: &str) -> bool {
+        self.state.aggregate_functions().contains_key(name)
+    }
+}
+
+impl Catalog<'_> {
+    /// The columns of `SELECT *` from what `select` reads.
+    fn columns(&self, select: &sql::Select, with: &[sql::Cte]) -> Result<Vec<(Option<String>, String)>> {
+        let select = sql::Select {
+            projection: vec![sql::SelectItem::Wildcard(sql::WildcardAdditionalOptions::default())],
+            distinct: None,
+            selection: None,
+            group_by: sql::GroupByExpr::Expressions(Vec::new(), Vec::new()),
+            having: None,
+            qualify: None,
+            sort_by: Vec::new(),
+            ..select.clone()
+        };
+        // Of two of one name the inner one is meant.
+        let named: BTreeMap<&str, usize> =
+            with.iter().enumerate().map(|(at, cte)| (cte.alias.name.value.as_str(), at)).collect();
+        let latest = with.iter().enumerate().filter(|(at, cte)| named.get(cte.alias.name.value.as_str()) == Some(at));
+        let cte_tables: Vec<sql::Cte> = latest.map(|(_, cte)| cte.clone()).collect();
+        let with_token = AttachedToken::empty();
+        let with = (!cte_tables.is_empty()).then_some(sql::With { with_token, recursive: false, cte_tables });
+        let query = sql::Query {
+            with,
+            body: Box::new(sql::SetExpr::Select(Box::new(select))),
+            order_by: None,
+            limit_clause: None,
+            fetch: None,
+            locks: Vec::new(),
+            for_clause: None,
+            settings: None,
+            format_clause: None,
+            pipe_operators: Vec::new(),
+        };
+        let plan = self.unanalysed(Box::new(query))?;
+        let columns = plan.schema().iter();
+        Ok(columns.map(|(q, field)| (q.map(|q| q.table().to_owned()), field.name().clone())).collect())
+    }
+}
