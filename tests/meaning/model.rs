@@ -236,17 +236,12 @@ impl Model {
         self.clause.watermark = found;
     }
 
-    /// Where a run leaves the watermark that has read all there is: either where the slowest partition is or, because all
-    /// are idle at the end of a run in which that closes something, where the fastest one is.
+    /// Where a run leaves the watermark that has read all there is: all partitions are idle then, so where the fastest one is.
     pub fn end_of_run(&self) -> Option<i64> {
         if !self.has_clause() {
             return None;
         }
-        let before = self.clause.watermark;
-        let slowest = before.max(self.clause.marks().min().flatten());
-        let fastest = before.max(self.clause.marks().flatten().max());
-        let closes = fastest.is_some_and(|w| self.has_open_window(slowest, w));
-        if closes { fastest } else { slowest }
+        self.clause.watermark.max(self.clause.marks().flatten().max())
     }
 
     /// Whether some window with a row ends after `from`, at or before `to`.

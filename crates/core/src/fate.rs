@@ -45,7 +45,8 @@ pub struct Fates {
     pub quarantined: u64,
     /// Rows dropped by an expectation.
     pub dropped: u64,
-    /// Rows left out by WHERE or for a NULL event time (`filtered_null_event_time` of them).
+    /// Rows left out by WHERE, for a NULL event time (`filtered_null_event_time` of them), or because no window can hold their
+    /// event time, 290,308 years before our era.
     pub filtered: u64,
     /// Of `filtered`: rows whose event time is NULL where state needs one.
     pub filtered_null_event_time: u64,

@@ -31,7 +31,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionState;
@@ -122,9 +122,12 @@ impl WindowAggregate {
         let mut processed = Processed::default();
         let mut raw = Vec::with_capacity(rows.len());
         for batch in &in_offset_order(rows.to_vec())? {
-            let (batch, filtered) = self.with_panes(batch)?;
-            processed.absorbed += batch.num_rows() as u64;
-            processed.filtered_null_event_time += filtered;
+            let (rows, nulls) = (batch.num_rows() as u64, self.event_times(batch)?.null_count() as u64);
+            let batch = self.with_panes(batch)?;
+            let absorbed = batch.num_rows() as u64;
+            processed.absorbed += absorbed;
+            processed.filtered_null_event_time += nulls;
+            processed.filtered_without_window += rows - absorbed - nulls;
             if batch.num_rows() > 0 {
                 raw.push(batch);
             }
@@ -253,33 +256,31 @@ impl WindowAggregate {
         Ok(reduced.into_iter().collect())
     }
 
-    /// The rows that have a pane, with its start as the last column, and the number of those that have none.
-    fn with_panes(&self, batch: &RecordBatch) -> Result<(RecordBatch, u64)> {
+    fn event_times<'a>(&self, batch: &'a RecordBatch) -> Result<&'a TimestampMicrosecondArray> {
         let column = batch.columns().get(self.event_time);
-        let times: Option<&TimestampMicrosecondArray> = column.and_then(|column| column.as_primitive_opt());
-        let times = times.ok_or_else(|| Error::Input {
+        column.and_then(|column| column.as_primitive_opt()).ok_or_else(|| Error::Input {
             operator: self.id.clone(),
             detail: format!("rows without the column {} of microseconds", provenance::EVENT_TIME),
-        })?;
-        let panes = self.panes.of(times);
+        })
+    }
+
+    /// The rows that have a pane, with its start as the last column.
+    fn with_panes(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let panes = self.panes.of(self.event_times(batch)?);
+        let keep = panes.nulls().map(|nulls| BooleanArray::new(nulls.inner().clone(), None));
         let mut columns = batch.columns().to_vec();
-        let filtered = panes.null_count();
         columns.push(Arc::new(panes) as ArrayRef);
         let batch = self.plans.raw(columns)?;
-        if filtered == 0 {
-            return Ok((batch, 0));
+        match keep.filter(|keep| keep.has_false()) {
+            None => Ok(batch),
+            Some(keep) => filter_record_batch(&batch, &keep).map_err(Error::arrow("leave out rows without a window")),
         }
-        let panes: &Int64Array = batch.column(batch.num_columns() - 1).as_primitive();
-        let keep = panes.nulls().map(|nulls| BooleanArray::new(nulls.inner().clone(), None));
-        let keep = keep.unwrap_or_else(|| BooleanArray::from(vec![true; batch.num_rows()]));
-        let kept = filter_record_batch(&batch, &keep).map_err(Error::arrow("leave out rows without event time"))?;
-        Ok((kept, filtered as u64))
     }
 
     /// Every row of the pane is behind the watermark that was closed at, if the pane ends at or before it.
     fn refuse_closed(&self, pane: i64) -> Result<()> {
         match self.closed {
-            Some(watermark) if self.panes.pane_end(pane) <= watermark => {
+            Some(watermark) if self.panes.pane_end(pane) <= i128::from(watermark) => {
                 Err(Error::ClosedWindow { operator: self.id.clone(), pane, watermark })
             }
             _ => Ok(()),
@@ -379,7 +380,7 @@ impl State for WindowAggregate {
 
 /// Whether windows that end after `closed` need the pane.
 fn is_open(panes: &Panes, closed: Option<i64>, pane: i64) -> bool {
-    closed.is_none_or(|watermark| panes.last_end(pane) > watermark)
+    closed.is_none_or(|watermark| panes.last_end(pane) > i128::from(watermark))
 }
 
 impl Operator for WindowAggregate {

@@ -27,7 +27,7 @@ pub enum Closed {
 }
 
 /// What became of the rows of one batch in one operator: `rows` are those that go on, and every row that came in is
-/// counted once, in `rows`, `absorbed`, `duplicate` or `filtered_null_event_time`.
+/// counted once, in `rows`, `absorbed`, `duplicate`, `filtered_null_event_time` or `filtered_without_window`.
 #[derive(Debug, Default)]
 pub struct Processed {
     /// The rows that go on at once, in the order in which they came. None of an aggregate: its rows come from `close`.
@@ -38,6 +38,8 @@ pub struct Processed {
     pub duplicate: u64,
     /// Rows left out because their event time is NULL and the state needs one.
     pub filtered_null_event_time: u64,
+    /// Rows left out because a window that holds their event time begins before what 64 bits of microseconds can say.
+    pub filtered_without_window: u64,
 }
 
 /// The part of an operator that outlives a batch, as tables.

@@ -77,7 +77,7 @@ pub enum AtEnd {
 /// What a clause says of the rows of a batch: one entry a row, in the rows' order.
 #[derive(Debug, Clone)]
 pub struct Judgement {
-    /// The event times as `Timestamp(us, UTC)`. What no microsecond can hold is NULL.
+    /// The event times as `Timestamp(us, UTC)`, see [`to_event_time`].
     pub event_time: ArrayRef,
     /// A [`Lateness`] each.
     pub late: UInt8Array,

@@ -218,7 +218,7 @@ impl FlowContext<'_> {
         run.updates = self.clock.monotonic().saturating_sub(started);
         self.fates.absorbed += processed.absorbed;
         self.fates.duplicate += processed.duplicate;
-        self.fates.filtered += processed.filtered_null_event_time;
+        self.fates.filtered += processed.filtered_null_event_time + processed.filtered_without_window;
         self.fates.filtered_null_event_time += processed.filtered_null_event_time;
         let held = run.operator.rows();
         let started = self.clock.monotonic();

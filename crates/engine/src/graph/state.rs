@@ -140,7 +140,8 @@ impl Runner {
     }
 
     /// Whether a batch without data would give rows or free state now: some watermark would move, by idleness, to or
-    /// past what an operator waits for.
+    /// past what an operator waits for. At the end of a run that finishes, whether one would move at all: which rows of a
+    /// later run are late must not depend on what else the pipeline holds.
     pub fn wants_empty_batch(
         &mut self,
         clock_micros: i64,
@@ -155,6 +156,9 @@ impl Runner {
                 (id.clone(), watermark.end_batch(clock_micros, &clause.watched(at_end), finishing))
             })
             .collect();
+        if finishing && self.clauses.iter().any(|(id, clause)| moved.get(id) != Some(&clause.watermark.watermark())) {
+            return true;
+        }
         let set_back = !finishing && self.clauses.values().any(|c| c.watermark.clock_went_back(clock_micros));
         self.operators().into_iter().any(|run| {
             if set_back && run.operator.next_close().is_some() {

@@ -6,9 +6,8 @@ use sluicebox_pipeline::graph::Window;
 /// The largest number of panes in a window: each is looked at when the window closes.
 pub(super) const MOST_PANES: i64 = 1_000;
 
-/// Times beyond this, before and after 1970, are in no window: sums of a time, a size and an offset must fit. It is
-/// 73,000 years.
-const FURTHEST: i64 = i64::MAX / 4;
+/// The longest window, 73,000 years: sums of two such lengths must fit.
+const LONGEST: i64 = i64::MAX / 4;
 
 /// How windows lie, and the panes that they are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +23,7 @@ impl Panes {
     /// The panes of `window`, or why there are none.
     pub fn try_new(window: &Window) -> Result<Self, String> {
         let Window { size_micros: size, slide_micros: slide, offset_micros: offset, .. } = *window;
-        if size <= 0 || slide <= 0 || size > FURTHEST {
+        if size <= 0 || slide <= 0 || size > LONGEST {
             return Err(format!("a window of {size} us every {slide} us is none; both must be positive"));
         }
         if slide > size {
@@ -41,23 +40,26 @@ impl Panes {
         Ok(Self { size, slide, offset: offset.rem_euclid(slide), width })
     }
 
-    /// The start of the pane of each event time; NULL where there is none.
+    /// The start of the pane of each event time; NULL where there is none: for NULL, and for times so far before 1970 that
+    /// some window which holds them begins before what 64 bits can say.
     pub fn of(&self, times: &TimestampMicrosecondArray) -> Int64Array {
         // Rows of one pane tend to follow each other: the division is done when they do not.
-        let mut pane = self.start_of(0);
+        let mut pane = None;
         let place = |time: Option<i64>| {
-            let time = time.filter(|time| (-FURTHEST..=FURTHEST).contains(time))?;
-            if time < pane || time - pane >= self.width {
-                pane = self.start_of(time);
-            }
-            Some(pane)
+            let time = time?;
+            let within = |pane: &i64| time >= *pane && time.checked_sub(*pane).is_some_and(|since| since < self.width);
+            pane = pane.filter(within).or_else(|| self.start_of(time));
+            pane
         };
         times.iter().map(place).collect()
     }
 
-    /// The start of the pane that holds `time`.
-    fn start_of(&self, time: i64) -> i64 {
-        time - (time - self.offset).rem_euclid(self.width)
+    /// The start of the pane that holds `time`, if the first window that holds it can be said.
+    fn start_of(&self, time: i64) -> Option<i64> {
+        let time = i128::from(time);
+        let pane = time - (time - i128::from(self.offset)).rem_euclid(i128::from(self.width));
+        let first = self.end_after(pane) - i128::from(self.size);
+        i64::try_from(first).ok().and_then(|_| i64::try_from(pane).ok())
     }
 
     /// Whether more than one window holds a pane.
@@ -65,39 +67,43 @@ impl Panes {
         self.slide < self.size
     }
 
-    /// The end of the pane that starts at `pane`.
-    pub fn pane_end(&self, pane: i64) -> i64 {
-        pane + self.width
+    /// The end of the pane that starts at `pane`. In 128 bits, as all ends that no watermark may reach.
+    pub fn pane_end(&self, pane: i64) -> i128 {
+        i128::from(pane) + i128::from(self.width)
     }
 
-    /// The end of the window that starts at `start`.
+    /// The end of the window that starts at `start`; the last instant that can be said, where it is later.
     pub fn end(&self, start: i64) -> i64 {
-        start + self.size
+        start.saturating_add(self.size)
     }
 
     /// The start of the window that ends at `end`.
     pub fn start(&self, end: i64) -> i64 {
-        end - self.size
+        end.saturating_sub(self.size)
     }
 
-    /// The first end of a window after `time`.
+    /// The first end of a window after `time`, as [`Panes::end`].
     pub fn next_end(&self, time: i64) -> i64 {
-        // In 128 bits, since a watermark may be any number.
-        let (time, slide) = (i128::from(time), i128::from(self.slide));
-        let end = time + slide - (time - i128::from(self.offset) - i128::from(self.size)).rem_euclid(slide);
-        i64::try_from(end).unwrap_or(i64::MAX)
+        i64::try_from(self.end_after(i128::from(time))).unwrap_or(i64::MAX)
+    }
+
+    fn end_after(&self, time: i128) -> i128 {
+        let slide = i128::from(self.slide);
+        time + slide - (time - i128::from(self.offset) - i128::from(self.size)).rem_euclid(slide)
     }
 
     /// The end of the last window that holds the pane at `pane`.
-    pub fn last_end(&self, pane: i64) -> i64 {
-        pane - (pane - self.offset).rem_euclid(self.slide) + self.size
+    pub fn last_end(&self, pane: i64) -> i128 {
+        let pane = i128::from(pane);
+        pane - (pane - i128::from(self.offset)).rem_euclid(i128::from(self.slide)) + i128::from(self.size)
     }
 
     /// The ends of the windows that hold the pane at `pane` and end after `closed`, at or before `watermark`, ascending.
     pub fn ends(&self, pane: i64, closed: Option<i64>, watermark: i64) -> impl Iterator<Item = i64> + use<> {
-        let (slide, last) = (self.slide, self.last_end(pane).min(watermark));
-        let first = self.next_end(closed.map_or(pane, |closed| closed.max(pane)));
-        std::iter::successors(Some(first), move |end| end.checked_add(slide)).take_while(move |end| *end <= last)
+        let (slide, last) = (i128::from(self.slide), self.last_end(pane).min(i128::from(watermark)));
+        let first = self.end_after(i128::from(closed.map_or(pane, |closed| closed.max(pane))));
+        let ends = std::iter::successors(Some(first), move |end| Some(end + slide)).take_while(move |end| *end <= last);
+        ends.filter_map(|end| i64::try_from(end).ok())
     }
 }
 

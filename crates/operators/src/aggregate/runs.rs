@@ -134,7 +134,7 @@ impl Runs {
     /// The panes of several runs that will get no more, since `watermark` has passed them, and that several windows ask
     /// for: all their runs are worth reducing once, before each of those windows does it.
     pub fn complete(&self, panes: &Panes, watermark: i64) -> Vec<(i64, usize)> {
-        let passed = self.panes.range(..watermark).filter(|(pane, _)| panes.pane_end(**pane) <= watermark);
+        let passed = self.panes.range(..watermark).filter(|(pane, _)| panes.pane_end(**pane) <= i128::from(watermark));
         let several = passed.filter(|(_, pane)| panes.overlap() && pane.settled.len() > 1);
         several.map(|(&pane, _)| (pane, 0)).collect()
     }
@@ -172,7 +172,7 @@ impl Runs {
     /// Drops the panes that no window needs which ends after `watermark`.
     pub fn drop_closed(&mut self, panes: &Panes, watermark: i64) {
         while let Some(first) = self.panes.first_entry()
-            && panes.last_end(*first.key()) <= watermark
+            && panes.last_end(*first.key()) <= i128::from(watermark)
         {
             let (number, pane) = first.remove_entry();
             self.unsettled.remove(&number);

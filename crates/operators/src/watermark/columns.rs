@@ -18,7 +18,8 @@ const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
 /// `column` as `Timestamp(us, UTC)`. Nanoseconds are rounded towards the past, a date is its midnight, a timestamp
-/// without time zone is taken for UTC; what microseconds cannot hold is NULL.
+/// without time zone is taken for UTC; what microseconds cannot hold is the first or last instant that they can: it is no
+/// less far away than it was, and no NULL.
 ///
 /// # Errors
 /// [`Error::EventTimeType`] when the column holds no instants.
@@ -44,7 +45,7 @@ where
     T: ArrowPrimitiveType,
     T::Native: Into<i64>,
 {
-    column.unary_opt(|value| value.into().checked_mul(factor))
+    column.unary(|value| value.into().saturating_mul(factor))
 }
 
 /// The provenance of rows.

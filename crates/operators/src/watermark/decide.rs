@@ -75,7 +75,7 @@ pub(super) struct Seen {
     pub counts: Counts,
 }
 
-/// Stands for "no event time yet": no time that Arrow or Parquet can show is as low.
+/// Stands for "no event time yet". The one time that is as low counts as a microsecond more.
 const UNKNOWN: i64 = i64::MIN;
 
 impl Rules {
@@ -102,6 +102,7 @@ impl Rules {
             if !valid(row) {
                 continue;
             }
+            let time = time.max(UNKNOWN + 1);
             let behind = (highest != UNKNOWN) & (time <= highest.saturating_sub(self.delay));
             let closed = !behind & known & (time <= watermark);
             let ahead = time > self.latest;

@@ -86,13 +86,16 @@ fn every_type_of_time_is_read_and_rounded_towards_the_past() {
     let day = 86_400_000_000;
     let cases: Vec<(ArrayRef, Option<i64>)> = vec![
         (Arc::new(TimestampSecondArray::from(vec![-2])), Some(-2_000_000)),
-        (Arc::new(TimestampSecondArray::from(vec![i64::MAX])), None),
+        // What microseconds cannot hold is as far away as they can say, and no NULL.
+        (Arc::new(TimestampSecondArray::from(vec![i64::MAX / 2])), Some(i64::MAX)),
+        (Arc::new(TimestampSecondArray::from(vec![i64::MIN / 2])), Some(i64::MIN)),
+        (Arc::new(TimestampSecondArray::from(vec![None])), None),
         (Arc::new(TimestampMillisecondArray::from(vec![-3])), Some(-3_000)),
         (Arc::new(TimestampMicrosecondArray::from(vec![7]).with_timezone("+05:00")), Some(7)),
         (Arc::new(TimestampNanosecondArray::from(vec![-1])), Some(-1)),
         (Arc::new(TimestampNanosecondArray::from(vec![1_999])), Some(1)),
         (Arc::new(Date32Array::from(vec![-1])), Some(-day)),
-        (Arc::new(Date32Array::from(vec![i32::MAX])), None),
+        (Arc::new(Date32Array::from(vec![i32::MAX])), Some(i64::MAX)),
         (Arc::new(Date64Array::from(vec![86_400_000])), Some(day)),
     ];
     for (column, expected) in cases {
@@ -425,4 +428,13 @@ fn late_by_hand(topic: &[Vec<Option<i64>>]) -> BTreeSet<(usize, i64)> {
         }
     }
     late
+}
+
+#[test]
+fn the_first_instant_there_is_counts_as_an_event_time() {
+    let mut watermark = Watermark::new(ClauseConfig { delay_micros: 0, ..config() });
+    let judged = judge(&mut watermark, &[Some(i64::MIN), None, Some(i64::MAX), Some(i64::MIN + 5)]);
+    assert_eq!((judged.counts.null, judged.counts.future), (1, 1));
+    assert_eq!(judged.late.values(), &[0, 0, 0, 0]);
+    assert_eq!(watermark.state().partitions[0].max_event_time, Some(i64::MIN + 5), "the far future moves nothing");
 }

@@ -111,14 +111,16 @@ fn neither_keys_nor_aggregates_gives_the_windows() {
 }
 
 #[test]
-fn a_null_event_time_is_filtered_and_counted_and_so_is_one_beyond_all_windows() {
+fn a_null_event_time_is_filtered_and_counted_and_one_beyond_all_windows_is_no_null() {
     let mut operator = operator(&node(&["k"], "count(*)", tumbling(10)));
     let at = |offset, time| Seen { part: 0, offset, event: Event { time, key: 1, value: 1 } };
     let batch = testing::batch(&[at(0, None), at(1, Some(1)), at(2, Some(i64::MAX)), at(3, Some(i64::MIN))]);
     let processed = block_on(operator.process(&[batch])).unwrap();
-    assert_eq!((processed.absorbed, processed.filtered_null_event_time), (1, 3));
+    let filtered = (processed.filtered_null_event_time, processed.filtered_without_window);
+    assert_eq!((processed.absorbed, filtered), (2, (1, 1)));
     assert!(processed.rows.is_empty());
     assert_eq!(text(&block_on(operator.close(i64::MAX)).unwrap()), ["0 10000000 k1 1"]);
+    assert_eq!(operator.rows(), 1, "a window that ends after all that can be said is never over");
 }
 
 #[test]
@@ -275,7 +277,67 @@ proptest! {
         let due = |end: &i64| *end <= watermark && closed.is_none_or(|closed| *end > closed);
         let expected: Vec<i64> = (-400..400).filter(holds).filter(due).collect();
         prop_assert_eq!(panes.ends(pane, closed, watermark).collect::<Vec<_>>(), expected);
-        prop_assert_eq!(Some(panes.last_end(pane)), (-400..400).rev().find(holds));
+        prop_assert_eq!(Some(panes.last_end(pane)), (-400..400).rev().find(holds).map(i128::from));
         prop_assert_eq!(Some(panes.next_end(time)), (-400..400).find(|end| end - time > 0 && (end - size - offset).rem_euclid(slide) == 0));
+    }
+}
+
+/// The first rows at which 64 bits of microseconds begin and end.
+const EDGES: [i64; 2] = [i64::MIN, i64::MAX];
+
+fn at_times(times: &[Option<i64>]) -> RecordBatch {
+    let seen =
+        |(offset, &time): (usize, &Option<i64>)| Seen { part: 0, offset, event: Event { time, key: 1, value: 1 } };
+    testing::batch(&times.iter().enumerate().map(seen).collect::<Vec<_>>())
+}
+
+#[test]
+fn times_at_the_edges_are_no_null_and_wait_for_their_window() {
+    let far = i64::MAX / 3;
+    for window in [tumbling(10), hopping(10, 4, 3)] {
+        let mut operator = operator(&node(&[], "count(*)", window));
+        let times = [Some(-far), Some(0), Some(far), None, Some(i64::MAX), Some(i64::MAX - 1), Some(i64::MIN)];
+        let processed = block_on(operator.process(&[at_times(&times)])).unwrap();
+        assert_eq!(
+            (processed.absorbed, processed.filtered_null_event_time, processed.filtered_without_window),
+            (5, 1, 1)
+        );
+        operator.delta().unwrap();
+        let closed = block_on(operator.close(100 * SECOND)).unwrap();
+        let counts = |rows: &[RecordBatch]| -> usize { rows.iter().map(RecordBatch::num_rows).sum() };
+        let windows = if window.slide_micros == window.size_micros { 2 } else { 5 };
+        assert!((2..=6).contains(&counts(&closed)) && counts(&closed) >= windows - 1, "{}", counts(&closed));
+        assert!(operator.rows() >= 2, "the last ones wait");
+        let closed = block_on(operator.close(i64::MAX - 1)).unwrap();
+        assert!(counts(&closed) >= 1 && operator.rows() >= 1, "what ends after all that can be said never ends");
+        assert!(operator.next_close().is_some_and(|next| next == i64::MAX));
+    }
+}
+
+proptest! {
+    /// The pane of a time holds it, and the windows of the pane are those that arithmetic in 128 bits gives for the time.
+    #[test]
+    fn every_time_is_in_its_windows(
+        time in prop_oneof![any::<i64>(), (0usize..2, 0i64..400).prop_map(|(edge, by)| EDGES[edge].saturating_add(if edge == 0 { by } else { -by }))],
+        (slide, more) in (1i64..40, 0i64..5), offset in -40i64..40,
+    ) {
+        let (size, offset) = (slide * (more + 1), offset % slide);
+        let window = Window { position: 0, size_micros: size, slide_micros: slide, offset_micros: offset };
+        let panes = Panes::try_new(&window).unwrap();
+        let found = panes.of(&TimestampMicrosecondArray::from(vec![Some(0), Some(time), None]));
+        let wide = |value: i64| i128::from(value);
+        let last = wide(time) - (wide(time) - wide(offset)).rem_euclid(wide(slide));
+        let starts: Vec<i128> = (0..=more).map(|n| last - wide(n * slide)).collect();
+        let said = starts.iter().all(|start| *start >= wide(i64::MIN));
+        prop_assert_eq!(found.is_valid(1), said);
+        prop_assert!(found.is_null(2));
+        if said {
+            let pane = found.value(1);
+            prop_assert!(pane <= time && wide(time) < wide(pane) + wide(slide));
+            let ends: Vec<i64> = panes.ends(pane, None, i64::MAX).collect();
+            let expected: Vec<i64> =
+                starts.iter().rev().filter_map(|start| i64::try_from(start + wide(size)).ok()).collect();
+            prop_assert_eq!(ends, expected);
+        }
     }
 }
