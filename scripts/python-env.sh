@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Makes the Python environment of the tests with real servers and prints the path of its python.
 #
-#   PYTHON=$(scripts/python-env.sh)
+#   PYTHON=$(scripts/python-env.sh [REQUIREMENTS])
 #
-# Made once for each content of scripts/python-requirements.txt, below ${SLUICEBOX_CACHE:-~/.cache/sluicebox}. Needs
+# Made once for each content of REQUIREMENTS, scripts/python-requirements.txt if none is named, below ${SLUICEBOX_CACHE:-~/.cache/sluicebox}. Needs
 # Python 3.10 or newer with venv (on Debian and Ubuntu the packages python3 and python3-venv). PYTHON3 names another.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE=${SLUICEBOX_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/sluicebox}
 PYTHON3=${PYTHON3:-python3}
-REQUIREMENTS=$HERE/python-requirements.txt
+REQUIREMENTS=${1:-$HERE/python-requirements.txt}
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "python-env.sh: $*"; exit 1; }

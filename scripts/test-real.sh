@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests with a real Kafka broker, a real registry and clients of other makers.
 #
-#   scripts/test-real.sh BINARY [registry|embedded|contract|live|outage|soak]...      default: all of them
+#   scripts/test-real.sh BINARY [readers|prompt|registry|embedded|contract|live|outage|soak]...      default: all of them
 #
 # `soak` needs sluicebox-soak beside BINARY, where the tests' build puts it.
 #
@@ -10,10 +10,10 @@
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-BINARY=${1:?usage: scripts/test-real.sh BINARY [registry|embedded|contract|live|outage|soak]...}
+BINARY=${1:?usage: scripts/test-real.sh BINARY [readers|prompt|registry|embedded|contract|live|outage|soak]...}
 [ -x "$BINARY" ] || { echo "test-real.sh: $BINARY is no program; build it first: cargo build" >&2; exit 2; }
 shift
-[ $# -gt 0 ] || set -- registry embedded contract live outage soak
+[ $# -gt 0 ] || set -- readers prompt registry embedded contract live outage soak
 PYTHON=$("$HERE/python-env.sh")
 REAL=$HERE/../tests/real
 
@@ -30,6 +30,12 @@ run_test() {
   soak)
     soak --minutes 0.35 --events 100000 --kills 10 &&
       soak --minutes 0.6 --events 60000 --compact
+    ;;
+  # With Spark among the readers where there is Java for it.
+  readers)
+    local spark=()
+    if command -v java >/dev/null; then spark=(--spark "$("$HERE/python-env.sh" "$HERE/spark-requirements.txt")"); fi
+    "$PYTHON" "$REAL/readers_test.py" --binary "$BINARY" "${spark[@]}"
     ;;
   *) "$PYTHON" "$REAL/${1}_test.py" --binary "$BINARY" ;;
   esac

@@ -1,10 +1,12 @@
 //! From an error to what a person reads and the exit code.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use sluicebox_core::{Blame, Blamed};
 use sluicebox_engine::EngineError;
 use sluicebox_pipeline::diagnostic::Diagnostics;
+use sluicebox_pipeline::graph::Graph;
 
 use crate::screen::{self, say};
 
@@ -19,6 +21,15 @@ impl std::fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// Draws on stderr what runs and should be known.
+pub fn warn(graph: &Graph) {
+    if !graph.warnings.is_empty() {
+        let (file, text) = (graph.pipeline.file.clone(), Arc::clone(&graph.pipeline.text));
+        let warnings = Diagnostics::new(file, text, graph.warnings.clone());
+        screen::tell(warnings.render(screen::colours()).as_bytes());
+    }
+}
 
 /// Prints `error` on stderr and gives its exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {

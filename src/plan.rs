@@ -7,7 +7,7 @@ use sluicebox_engine::change::{self, Changes, Request};
 use sluicebox_pipeline::bind::Description;
 
 use crate::load::{Checked, LoadArgs};
-use crate::out;
+use crate::{failure, out};
 
 /// Check a pipeline without touching data: graph, schemas, state, guarantees, and what has changed since its checkpoint
 #[derive(Debug, Args)]
@@ -58,5 +58,6 @@ pub async fn plan(args: PlanArgs) -> anyhow::Result<()> {
         (Some(changes), _) => format!("{}\n{changes}", plan.description),
         (None, _) => plan.description.to_string(),
     };
+    failure::warn(&checked.graph);
     Ok(out::print(&text)?)
 }

@@ -10,7 +10,7 @@ use sluicebox_pipeline::values;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::failure::Usage;
+use crate::failure::{self, Usage};
 use crate::live::Show;
 use crate::load::{Checked, LoadArgs, Loaded, engine_trigger, policies};
 use crate::screen::{self, say};
@@ -94,12 +94,16 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let mut request = request(&args)?;
     // It is there before the first look at a broker, which may be one that does not answer.
     let mut observer = show.observer();
+    let mut warned = false;
     // A part of the pipeline may have to run before all of it does: see `sluicebox_engine::change`.
     loop {
         let adopts = |source: &str| full_refresh || args.repin.iter().any(|r| r == source);
         // A broker or a registry that does not answer is waited for; whoever stops the run then has nothing to finish.
         let Some(checked) = unless_stopped(&stop, Checked::new(&args.load, adopts)).await else { return Ok(()) };
         let checked = checked?;
+        if !std::mem::replace(&mut warned, true) {
+            failure::warn(&checked.graph);
+        }
         let change = prepared(&checked, full_refresh, request)?;
         let stage = change.stage.clone();
         let done = Box::pin(run_stage(&args, trigger, checked, change, full_refresh, &stop, (show, observer.as_mut())))

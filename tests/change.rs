@@ -422,7 +422,7 @@ fn a_table_that_is_gone_keeps_its_files_and_does_not_come_back_by_itself() {
     assert_eq!(verdict(&job, "gold_revenue_5m")["kind"], "removed");
     run(&job, &[]);
     assert_eq!(gold, job.rows("SELECT * FROM gold.revenue_5m"));
-    assert!(job.path().join("data/gold/revenue_5m/_sluicebox_owner").is_file());
+    assert!(job.path().join("data/gold/.revenue_5m_sluicebox_owner").is_file());
     logs.go_on(&job);
     run(&job, &[]);
 

@@ -33,8 +33,18 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// Where a code stands: it is the first literal behind each of these.
-const HEADS: [&str; 8] =
-    ["Diagnostic::new(", ".refuse(", ".at(", "at(p, ", "at(problem, ", "code: Some(", ".code = ", "Said::new("];
+const HEADS: [&str; 10] = [
+    "Diagnostic::new(",
+    "Diagnostic::warning(",
+    "code: ",
+    ".refuse(",
+    ".at(",
+    "at(p, ",
+    "at(problem, ",
+    "code: Some(",
+    ".code = ",
+    "Said::new(",
+];
 
 fn codes() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -101,13 +101,13 @@ fn changed_missing_and_foreign_files_of_tables_are_named() {
         with_damage(&job, REVENUE, &later, add, &["000000999", "the newest committed is"]);
         let theirs = at(table).join("000000001-000-abcd1234.parquet");
         with_damage(&job, REVENUE, &theirs, add, &["another query"]);
-        let mark = at(table).join("_sluicebox_owner");
+        let mark = support::mark_of(&at(table));
         with_damage(&job, REVENUE, &mark, remove, &["has no owner's mark", table]);
         let other = |path: &Path| {
             let text = std::fs::read_to_string(path).unwrap();
             std::fs::write(path, text.replace("\"generation\": 1", "\"generation\": 2")).unwrap();
         };
-        with_damage(&job, REVENUE, &mark, other, &[table]);
+        with_damage(&job, REVENUE, &mark, other, &[&name(&mark)]);
     }
     let report = files(&at("data/dq/revenue_5m/metrics"), ".json").remove(1);
     let lie = |path: &Path| {

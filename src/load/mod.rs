@@ -13,14 +13,15 @@ use std::time::Duration;
 
 use clap::Args;
 use datafusion::execution::SessionState;
-use sluicebox_avro::source_columns;
+use sluicebox_avro::{LeftOut, left_out, source_columns};
 use sluicebox_core::{Clock, SystemClock};
 use sluicebox_engine::change::{self, Shape, Stage};
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::compact::{Policy, Retain};
 use sluicebox_engine::{EngineError, FileRows, SourceBinding, Trigger, prove};
 use sluicebox_lake::ParquetOptions;
-use sluicebox_pipeline::ast::{Pipeline, TableDef};
+use sluicebox_pipeline::ast::{Pipeline, SourceDef, TableDef};
+use sluicebox_pipeline::diagnostic::Diagnostic;
 use sluicebox_pipeline::graph::{Graph, Table};
 use sluicebox_pipeline::settings::{Compression, Properties, Settings};
 use sluicebox_pipeline::{bind, parse, values};
@@ -100,19 +101,33 @@ impl Checked {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let mut connections = Vec::new();
         let mut schemas = BTreeMap::new();
+        let mut warnings = Vec::new();
         for source in &pipeline.sources {
             let mut connection = Connection::of(source)?;
             connection.repin = repin(&connection.name);
             let reader = connection.reader(&checkpoint, &clock).await?;
             let columns = source_columns(&connection.name, &reader).map_err(EngineError::from)?;
+            let left_out = left_out(&connection.name, &reader).map_err(EngineError::from)?;
+            warnings.extend(left_out.into_iter().map(|l| no_column(source, &l)));
             schemas.insert(connection.name.clone(), columns);
             connections.push(connection);
         }
-        let graph = bind::bind(pipeline, &schemas)?;
+        let mut graph = bind::bind(pipeline, &schemas)?;
+        graph.warnings.splice(..0, warnings);
+        graph.keep_order(&change::column_order(&checkpoint));
         // What is accepted here does not fail for its form at the first batch.
         prove(&graph, &bind::functions::session_state(1)).await?;
         Ok(Self { graph, settings, checkpoint, clock, connections })
     }
+}
+
+/// A field of a source's schema that costs itself alone.
+fn no_column(source: &SourceDef, left_out: &LeftOut) -> Diagnostic {
+    let name = &source.name.value;
+    let message = format!("the field `{}` of `{name}` is left out: {}", left_out.field, left_out.reason);
+    Diagnostic::warning("column-left-out", source.name.span, message, "has no such column").with_help(
+        "nothing else is lost; a reader schema without the field, by 'value.schema.version', ends this warning",
+    )
 }
 
 impl Checked {

@@ -1,144 +1,215 @@
 //! Queries by DataFusion: what a build without the feature `duckdb` has.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::DataType;
-use datafusion::catalog::{MemorySchemaProvider, TableProvider};
-use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
-use datafusion::functions::expr_fn::nullif;
-use datafusion::prelude::{Expr, SessionContext, cast, ident, lit};
-use sluicebox_lake::TableFolder;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, Session, TableProvider};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement;
+use object_store::ObjectMeta;
+use object_store::path::Path as StorePath;
+use sluicebox_core::{Clock, SystemClock};
+use sluicebox_lake::view::View;
+use sluicebox_pipeline::ask::{self, Asked};
+use sluicebox_pipeline::bind::bind_clock;
 
-use crate::failure::Usage;
+use super::tables::{self, Tables};
+use super::text::{Gone, Text};
 
-/// The rows of `sql` over `tables`; at least one batch, which may be empty.
-pub async fn run(tables: &[TableFolder], sql: &str) -> anyhow::Result<Vec<RecordBatch>> {
-    let context = SessionContext::new_with_state(sluicebox_pipeline::bind::functions::session_state(2));
-    for table in tables {
-        register(&context, table).await.with_context(|| format!("table {}.{}", table.layer, table.table))?;
+/// The rows of the statement `asked` of `text`; at least one batch, which may be empty.
+pub async fn run(tables: &Tables, text: &Text, asked: &Asked) -> anyhow::Result<Vec<RecordBatch>> {
+    let statement = asked.parse(&text.file, &text.sql)?;
+    let unknown: Vec<_> = ask::tables(&text.sql, &statement)
+        .iter()
+        .filter_map(|name| tables.find(name).err().map(|mistake| *mistake))
+        .collect();
+    if !unknown.is_empty() {
+        return Err(text.wrong(unknown).into());
     }
-    if sql.trim().trim_end_matches(';').eq_ignore_ascii_case("show tables") {
-        let names: Vec<String> = tables.iter().map(|t| format!("{}.{}", t.layer, t.table)).collect();
-        let column: ArrayRef = Arc::new(StringArray::from(names));
-        return Ok(vec![RecordBatch::try_from_iter([("table", column)])?]);
-    }
-    let frame = context.sql(sql).await.map_err(|e| Usage(e.strip_backtrace()))?;
+    let context = session(tables)?;
+    let state = context.state();
+    let said = |error: DataFusionError| -> anyhow::Error {
+        match unreadable(error) {
+            Ok(error) => error,
+            Err(error) if is_gone(&error) => Gone(error.strip_backtrace()).into(),
+            Err(error) => {
+                let functions: Vec<String> =
+                    state.scalar_functions().keys().chain(state.aggregate_functions().keys()).cloned().collect();
+                ask::mistake(&text.file, &text.sql, asked, &error, &functions).into()
+            }
+        }
+    };
+    let plan = state.statement_to_plan(Statement::Statement(Box::new(statement))).await.map_err(said)?;
+    anyhow::ensure!(ask::reads_only(&plan), "`query` only reads");
+    let plan = bind_clock(plan, SystemClock::new().now_micros()).map_err(said)?;
+    let frame = context.execute_logical_plan(plan).await.map_err(said)?;
     let schema = Arc::new(frame.schema().as_arrow().clone());
-    let mut batches = frame.collect().await?;
+    let mut batches = frame.collect().await.map_err(said)?;
     if batches.is_empty() {
         batches.push(RecordBatch::new_empty(schema));
     }
     Ok(batches)
 }
 
-/// Makes the table `<layer>.<name>` over the files that its folder has now.
-async fn register(context: &SessionContext, table: &TableFolder) -> anyhow::Result<()> {
-    let state = context.state();
-    let catalog = context.catalog("datafusion").context("no catalog")?;
-    let schema = match catalog.schema(&table.layer) {
-        Some(schema) => schema,
-        None => {
-            catalog.register_schema(&table.layer, Arc::new(MemorySchemaProvider::new()))?;
-            catalog.schema(&table.layer).context("no schema")?
-        }
-    };
-    let columns = partition_columns(&table.path)?;
-    // DataFusion takes the folder of NULLs for a text: such a column is read as text, and a view above makes it NULL.
-    let as_read = columns.iter().map(|c| {
-        let kind = if c.nulls { DataType::Utf8 } else { c.kind.clone() };
-        (c.name.clone(), kind)
-    });
-    let url = ListingTableUrl::parse(format!("{}/", table.path.display()))?;
-    let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
-        .with_file_extension(".parquet")
-        .with_table_partition_cols(as_read.collect());
-    let files = options.infer_schema(&state, &url).await?;
-    let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(files);
-    let listing: Arc<dyn TableProvider> = Arc::new(ListingTable::try_new(config)?);
-    let provider = if columns.iter().any(|c| c.nulls) { with_nulls(context, listing, &columns)? } else { listing };
-    schema.register_table(table.table.clone(), provider)?;
-    Ok(())
+/// A session whose tables are looked at when they are named. Its clock is put in by [`bind_clock`].
+fn session(tables: &Tables) -> anyhow::Result<SessionContext> {
+    let context = SessionContext::new_with_state(sluicebox_pipeline::bind::functions::session_state(2));
+    let catalog = Arc::new(MemoryCatalogProvider::new());
+    for layer in tables.layers() {
+        let schema = Layer { name: layer.to_owned(), tables: tables.clone() };
+        catalog.register_schema(layer, Arc::new(schema))?;
+    }
+    context.register_catalog("datafusion", catalog);
+    Ok(context)
 }
 
-/// `listing` with the folders of NULLs read as NULL.
-fn with_nulls(
-    context: &SessionContext,
-    listing: Arc<dyn TableProvider>,
-    columns: &[PartitionColumn],
-) -> anyhow::Result<Arc<dyn TableProvider>> {
-    let fields = listing.schema();
-    let expressions: Vec<Expr> = fields
-        .fields()
-        .iter()
-        .map(|field| match columns.iter().find(|c| c.nulls && c.name == *field.name()) {
-            Some(column) => {
-                let value = nullif(ident(field.name()), lit(NULL_FOLDER));
-                cast(value, column.kind.clone()).alias(field.name())
-            }
-            None => ident(field.name()),
-        })
-        .collect();
-    Ok(context.read_table(listing)?.select(expressions)?.into_view())
-}
-
-/// A column in the folders' names.
-struct PartitionColumn {
-    name: String,
-    /// The type that all its values have.
-    kind: DataType,
-    /// Whether one of its folders is that of NULL.
-    nulls: bool,
-}
-
-/// How a folder's name says NULL.
-const NULL_FOLDER: &str = "__HIVE_DEFAULT_PARTITION__";
-
-/// The columns in the folders' names, `<column>=<value>`, outermost first.
-fn partition_columns(folder: &Path) -> anyhow::Result<Vec<PartitionColumn>> {
-    let mut columns = Vec::new();
-    let mut dirs = vec![folder.to_owned()];
-    loop {
-        let mut name = None;
-        let mut kind = None;
-        let mut nulls = false;
-        let mut next = Vec::new();
-        for dir in &dirs {
-            for entry in std::fs::read_dir(dir)? {
-                let path = entry?.path();
-                let Some((column, value)) = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.split_once('='))
-                else {
-                    continue;
-                };
-                name = Some(column.to_owned());
-                if value == NULL_FOLDER {
-                    nulls = true;
-                } else {
-                    let own = value_type(value);
-                    kind = Some(kind.map_or_else(|| own.clone(), |k| if k == own { k } else { DataType::Utf8 }));
-                }
-                next.push(path);
-            }
-        }
-        match name {
-            Some(name) => columns.push(PartitionColumn { name, kind: kind.unwrap_or(DataType::Utf8), nulls }),
-            None => return Ok(columns),
-        }
-        dirs = next;
+/// The error of a table that cannot be read, out of what DataFusion has put around it; else the error as it is.
+fn unreadable(error: DataFusionError) -> std::result::Result<anyhow::Error, DataFusionError> {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast::<Unreadable>() {
+            Ok(found) => Ok(found.0),
+            Err(inner) => Err(DataFusionError::External(inner)),
+        },
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => unreadable(*inner),
+        other => Err(other),
     }
 }
 
-fn value_type(value: &str) -> DataType {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let parts: Vec<&str> = value.split('-').collect();
-    match parts.as_slice() {
-        [y, m, d] if y.len() == 4 && m.len() == 2 && d.len() == 2 && [y, m, d].iter().all(|p| digits(p)) => {
-            DataType::Date32
+/// Whether a file that was there is no more.
+fn is_gone(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::ObjectStore(inner) => matches!(**inner, object_store::Error::NotFound { .. }),
+        other => tables::is_gone(other),
+    }
+}
+
+/// A table that cannot be read, on its way through DataFusion.
+#[derive(Debug)]
+struct Unreadable(anyhow::Error);
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+/// The tables of a layer.
+#[derive(Debug)]
+struct Layer {
+    name: String,
+    tables: Tables,
+}
+
+#[async_trait]
+impl SchemaProvider for Layer {
+    fn table_names(&self) -> Vec<String> {
+        let prefix = format!("{}.", self.name);
+        self.tables.names().iter().filter_map(|n| n.strip_prefix(&prefix).map(str::to_owned)).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Some(folder) = self.tables.get(&self.name, name).cloned() else { return Ok(None) };
+        let looked = tokio::task::spawn_blocking(move || tables::look(&folder)).await;
+        let view = looked.map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let view = view.map_err(|e| DataFusionError::External(Box::new(Unreadable(e))))?;
+        Ok(Some(Arc::new(FolderTable::try_new(view)?)))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.tables.get(&self.name, name).is_some()
+    }
+}
+
+/// The files of a folder as a table: columns from its files, then those of the folders' names.
+#[derive(Debug)]
+struct FolderTable {
+    schema: SchemaRef,
+    of_files: TableSchema,
+    files: Vec<PartitionedFile>,
+}
+
+impl FolderTable {
+    fn try_new(view: View) -> Result<Self> {
+        let nullable = |f: &FieldRef| -> FieldRef { Arc::new(f.as_ref().clone().with_nullable(true)) };
+        let partitions: Vec<FieldRef> = view.partitions.iter().map(nullable).collect();
+        let of_files =
+            TableSchema::builder(Arc::new(Schema::new(view.columns))).with_table_partition_cols(partitions).build();
+        let mut files = Vec::with_capacity(view.files.len());
+        for file in view.files {
+            let values = file.values.iter().map(|value| ScalarValue::try_from_array(value, 0));
+            let values = values.collect::<Result<Vec<_>>>()?;
+            // By its parts as they are: a name may hold what stands for something else in a pattern or a URL.
+            let absolute = std::path::absolute(&file.path)?;
+            let location = StorePath::parse(absolute.to_string_lossy())
+                .map_err(|e| DataFusionError::Plan(format!("{} cannot be opened: {e}", absolute.display())))?;
+            let meta = ObjectMeta {
+                location,
+                last_modified: Default::default(),
+                size: file.bytes,
+                e_tag: None,
+                version: None,
+            };
+            files.push(PartitionedFile::new_from_meta(meta).with_partition_values(values));
         }
-        [number] if digits(number) && number.len() < 18 => DataType::Int64,
-        _ => DataType::Utf8,
+        Ok(Self { schema: Arc::clone(of_files.table_schema()), of_files, files })
+    }
+}
+
+#[async_trait]
+impl TableProvider for FolderTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        // A filter lets files and row groups be passed over, and is applied above all the same.
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if self.files.is_empty() {
+            let schema = match projection {
+                Some(columns) => Arc::new(self.schema.project(columns)?),
+                None => self.schema(),
+            };
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let mut source = ParquetSource::new(self.of_files.clone());
+        if let Some(filter) = conjunction(filters.iter().cloned()) {
+            let schema = datafusion::common::DFSchema::try_from(Arc::clone(&self.schema))?;
+            source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
+        }
+        let share = self.files.len().div_ceil(state.config().target_partitions()).max(1);
+        let groups = self.files.chunks(share).map(|files| FileGroup::new(files.to_vec())).collect();
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit.filter(|_| filters.is_empty()))
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
     }
 }

@@ -2,36 +2,85 @@
 //!
 //! Its Arrow is another major version than ours, so rows cross the border as text: DuckDB casts every column itself, and
 //! writes JSON itself.
+//!
+//! Before it runs a statement DuckDB takes it apart (`json_serialize_sql`, which knows SELECT alone): what is none is refused, and
+//! the tables that it names are made views of, no others. Then the door is shut: no file but those of the tables can be opened, no
+//! setting changed.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use duckdb::Connection;
+use serde_json::Value;
 use sluicebox_lake::TableFolder;
+use sluicebox_lake::view::View;
+use sluicebox_pipeline::ask::{Asked, Kind, TableName};
+use sluicebox_pipeline::ast::Span;
+use sluicebox_pipeline::diagnostic::Diagnostic;
 
 use super::Format;
-use crate::failure::Usage;
+use super::tables::{self, Tables};
+use super::text::{Gone, Text};
 
-/// The rows of `sql` over `tables`, every column as text; for [`Format::Json`] one column with an object a row.
-pub fn run(tables: &[TableFolder], sql: &str, format: Format) -> anyhow::Result<Vec<RecordBatch>> {
+/// The rows of the statement `asked` of `text`, every column as text; for [`Format::Json`] one column with an object a row.
+pub fn run(tables: &Tables, text: &Text, asked: &Asked, format: Format) -> anyhow::Result<Vec<RecordBatch>> {
     let connection = Connection::open_in_memory().context("cannot start DuckDB")?;
-    for table in tables {
-        create_view(&connection, table).with_context(|| format!("table {}.{}", table.layer, table.table))?;
+    connection.execute_batch("SET TimeZone = 'UTC'").context("cannot set DuckDB's time zone")?;
+    let sql = text.sql.get(asked.span.start..asked.span.end).unwrap_or_default();
+    let select = match asked.kind {
+        Kind::Explain => explained(sql),
+        _ => sql,
+    };
+    let base = asked.span.start + (sql.len() - select.len());
+    let (mut unknown, mut allowed) = (Vec::new(), Vec::new());
+    for name in named(&connection, text, select, base)? {
+        match tables.find(&name) {
+            Ok(folder) => {
+                create_view(&connection, folder, &name)?;
+                // A pattern is opened by the name that it is written by.
+                let path = std::path::absolute(&folder.path)?.display().to_string();
+                allowed.extend([as_it_is(&path), path.replace('\'', "''")]);
+            }
+            Err(mistake) => unknown.push(*mistake),
+        }
     }
-    let sql = sql.trim().trim_end_matches(';');
-    let sql = if sql.eq_ignore_ascii_case("show tables") {
-        "SELECT schema_name || '.' || view_name AS \"table\" FROM duckdb_views() WHERE NOT internal ORDER BY view_oid"
-    } else {
-        sql
+    if !unknown.is_empty() {
+        return Err(text.wrong(unknown).into());
+    }
+    shut(&connection, &allowed)?;
+    let wrapped = match (&asked.kind, format) {
+        (Kind::Explain, _) => sql.to_owned(),
+        (_, Format::Json) => format!("SELECT to_json(q)::VARCHAR AS json FROM ({sql}\n) AS q"),
+        (_, Format::Table | Format::Csv) => format!("SELECT COLUMNS(*)::VARCHAR FROM ({sql}\n)"),
     };
-    let wrapped = match format {
-        Format::Json => format!("SELECT to_json(q)::VARCHAR AS json FROM ({sql}\n) AS q"),
-        Format::Table | Format::Csv => format!("SELECT COLUMNS(*)::VARCHAR FROM ({sql}\n)"),
-    };
-    let mut statement = connection.prepare(&wrapped).map_err(|e| Usage(e.to_string()))?;
-    let mut rows = statement.query([]).map_err(|e| Usage(e.to_string()))?;
+    let offset = wrapped.find(sql).unwrap_or(0);
+    rows(&connection, &wrapped).map_err(|error| {
+        let said = error.to_string();
+        if said.contains("No such file or directory") || said.contains("No files found") {
+            return Gone(said).into();
+        }
+        text.wrong(vec![mistake(&said, &wrapped, offset, asked.span)]).into()
+    })
+}
+
+/// What EXPLAIN stands before.
+fn explained(sql: &str) -> &str {
+    let mut rest = sql;
+    loop {
+        let word = rest.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+        if !["explain", "analyze", "verbose"].iter().any(|w| word.eq_ignore_ascii_case(w)) {
+            return rest.trim_start();
+        }
+        rest = rest.trim_start().get(word.len()..).unwrap_or_default();
+    }
+}
+
+fn rows(connection: &Connection, sql: &str) -> Result<Vec<RecordBatch>, anyhow::Error> {
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
     let names = rows.as_ref().map(|s| s.column_names()).unwrap_or_default();
     let mut columns: Vec<Vec<Option<String>>> = vec![Vec::new(); names.len()];
     while let Some(row) = rows.next()? {
@@ -44,15 +93,194 @@ pub fn run(tables: &[TableFolder], sql: &str, format: Format) -> anyhow::Result<
     Ok(vec![RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?])
 }
 
-fn create_view(connection: &Connection, table: &TableFolder) -> anyhow::Result<()> {
-    let name = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
-    let glob = table.path.join("**/*.parquet").display().to_string().replace('\'', "''");
-    connection.execute_batch(&format!(
-        "CREATE SCHEMA IF NOT EXISTS {schema};
-         CREATE VIEW {schema}.{table} AS
-           SELECT * FROM read_parquet('{glob}', hive_partitioning = true, union_by_name = true)",
-        schema = name(&table.layer),
-        table = name(&table.table),
-    ))?;
-    Ok(())
+/// No file but those that views name can be opened from here on, none written, and no setting changed.
+fn shut(connection: &Connection, allowed: &[String]) -> anyhow::Result<()> {
+    let allowed: Vec<String> = allowed.iter().map(|a| format!("'{a}'")).collect();
+    let locked = connection.execute_batch(&format!(
+        "SET allowed_directories = [{}]; SET enable_external_access = false; SET lock_configuration = true",
+        allowed.join(", ")
+    ));
+    locked.context("cannot lock DuckDB")
+}
+
+/// The tables that `sql`, which begins at `base` of the text, names; refused if it is not one SELECT.
+fn named(connection: &Connection, text: &Text, sql: &str, base: usize) -> anyhow::Result<Vec<TableName>> {
+    let told: String = connection
+        .query_row("SELECT json_serialize_sql(?::VARCHAR)::VARCHAR", [sql], |row| row.get(0))
+        .context("DuckDB cannot take the query apart")?;
+    let told: Value =
+        serde_json::from_str(&told).context("DuckDB took the query apart in a form that cannot be read")?;
+    let whole = Span { start: base, end: base + sql.len() };
+    if told["error"] == Value::Bool(true) {
+        let said = told["error_message"].as_str().unwrap_or("it cannot be read");
+        let place = told["position"]
+            .as_str()
+            .and_then(|p| p.parse().ok())
+            .or_else(|| told["position"].as_u64().and_then(|p| usize::try_from(p).ok()));
+        let span = place.map_or(whole, |at: usize| word_at(&text.sql, base + at));
+        if told["error_type"] == "not implemented" {
+            let diagnostic =
+                Diagnostic::new("read-only", whole, "`query` only reads, one SELECT at a time", "no SELECT")
+                    .with_help("write SELECT ... FROM <layer>.<table>");
+            return Err(text.wrong(vec![diagnostic]).into());
+        }
+        return Err(text.wrong(vec![Diagnostic::new("syntax", span, lower_first(first_line(said)), "here")]).into());
+    }
+    if told["statements"].as_array().is_none_or(|all| all.len() != 1) {
+        let diagnostic = Diagnostic::new("read-only", whole, "`query` runs one SELECT at a time", "");
+        return Err(text.wrong(vec![diagnostic]).into());
+    }
+    let (mut found, mut given) = (Vec::new(), Vec::new());
+    walk(&told, &text.sql, base, &mut found, &mut given);
+    let is_given =
+        |t: &TableName| matches!(t.parts.as_slice(), [one] if given.iter().any(|g| g.eq_ignore_ascii_case(one)));
+    found.retain(|t| !is_given(t));
+    Ok(found)
+}
+
+/// Collects the tables that a tree of DuckDB's names, and the names that WITH gives.
+fn walk(node: &Value, sql: &str, base: usize, found: &mut Vec<TableName>, given: &mut Vec<String>) {
+    match node {
+        Value::Object(members) => {
+            if members.get("type").is_some_and(|t| t == "BASE_TABLE") {
+                let part = |key: &str| members.get(key).and_then(Value::as_str).filter(|p| !p.is_empty());
+                let parts = ["catalog_name", "schema_name", "table_name"].into_iter().filter_map(part);
+                let at = members.get("query_location").and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok());
+                let span = at.map_or(Span { start: base, end: base }, |at| word_at(sql, base + at));
+                found.push(TableName { parts: parts.map(str::to_owned).collect(), span });
+            }
+            if let Some(map) = members.get("cte_map").and_then(|m| m.get("map")).and_then(Value::as_array) {
+                given.extend(map.iter().filter_map(|e| e.get("key").and_then(Value::as_str)).map(str::to_owned));
+            }
+            members.values().for_each(|inner| walk(inner, sql, base, found, given));
+        }
+        Value::Array(items) => items.iter().for_each(|inner| walk(inner, sql, base, found, given)),
+        _ => {}
+    }
+}
+
+/// The name, with its dots, that stands at byte `at`.
+fn word_at(sql: &str, at: usize) -> Span {
+    let rest = sql.get(at..).unwrap_or_default();
+    let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '"');
+    let len = rest.find(|c: char| !part(c)).unwrap_or(rest.len());
+    Span { start: at, end: at + len.max(1) }
+}
+
+/// What DuckDB says against `wrapped`, in which the statement at `span` of the text begins at `offset`.
+fn mistake(said: &str, wrapped: &str, offset: usize, span: Span) -> Diagnostic {
+    let message = lower_first(first_line(said));
+    let mut at = span;
+    // `LINE 1: SELECT nope FROM ...`, and below it a caret under the place.
+    let mut lines = said.lines().skip_while(|line| !line.starts_with("LINE "));
+    if let (Some(line), Some(caret)) = (lines.next(), lines.next())
+        && let (Some((prefix, shown)), Some(column)) = (line.split_once(": "), caret.find('^'))
+        && let Some(from) = column.checked_sub(prefix.len() + 2)
+        && let Some(rest) = shown.get(from..)
+        && let Some(place) = wrapped.find(rest.trim_end_matches("...")).and_then(|p| p.checked_sub(offset))
+        && place < span.end - span.start
+    {
+        let word = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len()).max(1);
+        at = Span { start: span.start + place, end: span.start + place + word };
+    }
+    // The nearest comes first.
+    let near = said.lines().find_map(|line| line.trim().strip_prefix("Candidate bindings: "));
+    let near = near.and_then(|near| near.split('"').nth(1)).map(|name| name.rsplit('.').next().unwrap_or(name));
+    let help = near.map(|near| format!("did you mean `{near}`?"));
+    if let Some(name) = message.split_once("\" not found in FROM").and_then(|(head, _)| head.split('"').nth(1)) {
+        let message = format!("there is no column `{name}`");
+        return Diagnostic::new("unknown-column", at, message, "no such column").with_help_opt(help);
+    }
+    Diagnostic::new("query", at, message, "").with_help_opt(help)
+}
+
+/// The reason, without DuckDB's name for its kind.
+fn first_line(said: &str) -> &str {
+    let line = said.lines().next().unwrap_or_default();
+    match line.split_once(" Error: ") {
+        Some((kind, reason)) if kind.chars().all(|c| c.is_alphabetic() || c == ' ') => reason,
+        _ => line,
+    }
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// `text` in a pattern that stands for itself alone.
+fn as_it_is(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '[' | '*' | '?' => out.extend(['[', c, ']']),
+            '\'' => out.push_str("''"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn create_view(connection: &Connection, table: &TableFolder, name: &TableName) -> anyhow::Result<()> {
+    let view = tables::look(table)?;
+    let [layer, written] = name.parts.as_slice() else { return Ok(()) };
+    let (layer, written) = (quoted(layer), quoted(written));
+    let select = if view.files.is_empty() { empty(&view) } else { over_files(&view) };
+    let made = connection.execute_batch(&format!(
+        "CREATE SCHEMA IF NOT EXISTS {layer}; CREATE OR REPLACE VIEW {layer}.{written} AS {select}"
+    ));
+    made.map_err(|e| anyhow::anyhow!("{}", first_line(&e.to_string())))
+        .with_context(|| format!("table {}.{} cannot be read", table.layer, table.table))
+}
+
+/// The columns of a table without a file.
+fn empty(view: &View) -> String {
+    let fields = view.columns.iter().chain(&view.partitions);
+    let columns: Vec<String> =
+        fields.map(|f| format!("NULL::{} AS {}", type_of(f.data_type()), quoted(f.name()))).collect();
+    format!("SELECT {} WHERE false", columns.join(", "))
+}
+
+fn over_files(view: &View) -> String {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    let files: Vec<String> = view.files.iter().map(|f| format!("'{}'", as_it_is(&absolute(&f.path)))).collect();
+    let files = files.join(", ");
+    let mut columns: Vec<String> = view.columns.iter().map(|f| quoted(f.name())).collect();
+    columns.extend(view.partitions.iter().map(|f| {
+        let name = quoted(f.name());
+        // The folder of NULL is also that of the empty text.
+        if f.is_nullable() || *f.data_type() != DataType::Utf8 {
+            name
+        } else {
+            format!("COALESCE({name}, '') AS {name}")
+        }
+    }));
+    let types: Vec<String> =
+        view.partitions.iter().map(|f| format!("{}: '{}'", quoted(f.name()), type_of(f.data_type()))).collect();
+    let hive = if types.is_empty() {
+        "hive_partitioning = false".to_owned()
+    } else {
+        format!("hive_partitioning = true, hive_types = {{{}}}", types.join(", "))
+    };
+    format!("SELECT {} FROM read_parquet([{files}], {hive}, union_by_name = true)", columns.join(", "))
+}
+
+/// What DuckDB calls a type that partition columns are written in.
+fn type_of(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => "BOOLEAN".to_owned(),
+        DataType::Int8 => "TINYINT".to_owned(),
+        DataType::Int16 => "SMALLINT".to_owned(),
+        DataType::Int32 => "INTEGER".to_owned(),
+        DataType::Int64 => "BIGINT".to_owned(),
+        DataType::Date32 => "DATE".to_owned(),
+        DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ".to_owned(),
+        DataType::Timestamp(_, None) => "TIMESTAMP".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
+        _ => "VARCHAR".to_owned(),
+    }
 }

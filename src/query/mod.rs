@@ -1,23 +1,30 @@
-//! `sluicebox query`: SQL over every table below `data/`, read as any other reader would: by globbing the folders. By
+//! `sluicebox query`: SQL over every table below `data/`, read as any other reader would, from the files of the folders. By
 //! DuckDB when built with the feature `duckdb`, else by DataFusion.
+//!
+//! It only reads: what would write is refused before an engine sees it ([`sluicebox_pipeline::ask`]).
 
-#[cfg_attr(feature = "duckdb", expect(dead_code, reason = "DuckDB takes its place"))]
 mod datafusion;
 #[cfg(feature = "duckdb")]
 mod duckdb;
+mod edit;
+mod prompt;
+mod show;
+mod tables;
+mod text;
 
-use std::io::{IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use clap::{Args, ValueEnum};
+use sluicebox_pipeline::ask::{self, Asked, Kind};
 
 use crate::failure::Usage;
-use crate::out;
+
+use tables::Tables;
+use text::{Gone, Text};
 
 /// SQL over every table below data/, as views <layer>.<table>
 #[derive(Debug, Args)]
@@ -25,9 +32,13 @@ use crate::out;
 Examples:
   sluicebox query 'SELECT * FROM gold.revenue_5m ORDER BY window_start DESC LIMIT 12'
   sluicebox query 'SHOW TABLES'
-  sluicebox query -f report.sql --format csv > report.csv")]
+  sluicebox query 'DESCRIBE silver.sales'
+  sluicebox query -f report.sql --format csv > report.csv
+  sluicebox query                               a prompt, on a terminal
+
+It only reads: statements that write, or set something, are refused.")]
 pub struct QueryArgs {
-    /// The query; without it and without -f, read from stdin
+    /// The query, or several with semicolons between; without it and without -f a prompt on a terminal, else read from stdin
     #[arg(value_name = "SQL")]
     sql: Option<String>,
     /// A file with the query
@@ -39,12 +50,15 @@ pub struct QueryArgs {
     /// How to print rows; a table on a terminal, else csv
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// What computes the rows
+    #[arg(long, value_enum, default_value_t)]
+    engine: Engine,
 }
 
 /// How to print rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A table for people
+    /// A table for people, cut to the width of a terminal
     Table,
     /// Comma-separated, with a header
     Csv,
@@ -52,82 +66,124 @@ pub enum Format {
     Json,
 }
 
-/// Runs the query.
+/// What computes the rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// DuckDB
+    #[cfg(feature = "duckdb")]
+    #[cfg_attr(feature = "duckdb", default)]
+    Duckdb,
+    /// DataFusion, with the functions that a pipeline has
+    #[cfg_attr(not(feature = "duckdb"), default)]
+    Datafusion,
+}
+
+/// The rows of a statement.
+struct Answer {
+    batches: Vec<RecordBatch>,
+    /// Whether each row is a line of JSON already.
+    lines: bool,
+}
+
+/// Runs the query, or asks for one after the other at a prompt.
 pub async fn query(args: QueryArgs) -> anyhow::Result<()> {
-    let sql = match (args.sql, args.file) {
-        (Some(sql), _) => sql,
+    let terminal = std::io::stdout().is_terminal();
+    let format = args.format.unwrap_or(if terminal { Format::Table } else { Format::Csv });
+    let data = home(&args.data);
+    let text = match (args.sql, args.file) {
+        (Some(sql), _) => Text { file: "query".to_owned(), sql },
         (None, Some(file)) => {
-            std::fs::read_to_string(&file).map_err(|e| Usage(format!("cannot read {}: {e}", file.display())))?
+            let sql = std::fs::read_to_string(home(&file))
+                .map_err(|e| Usage(format!("cannot read {}: {e}", file.display())))?;
+            Text { file: file.display().to_string(), sql: without_bom(sql) }
+        }
+        (None, None) if std::io::stdin().is_terminal() && terminal => {
+            return prompt::run(&data, format, args.engine).await;
         }
         (None, None) => {
             let mut sql = String::new();
             std::io::stdin().read_to_string(&mut sql).context("cannot read the query from stdin")?;
-            sql
+            Text { file: "stdin".to_owned(), sql: without_bom(sql) }
         }
     };
-    let tables = sluicebox_lake::list_tables(&args.data)?;
+    let asked = ask::statements(&text.file, &text.sql)?;
+    let tables = Tables::below(&data)?;
     if tables.is_empty() {
-        return Err(Usage(format!(
-            "there are no tables below {}: run a pipeline first, or name their folder with --data",
-            args.data.display()
-        ))
-        .into());
+        let data = data.display();
+        let none = format!("there are no tables below {data}: run a pipeline first, or name their folder with --data");
+        return Err(Usage(none).into());
     }
-    let terminal = std::io::stdout().is_terminal();
-    let format = args.format.unwrap_or(if terminal { Format::Table } else { Format::Csv });
-    #[cfg(feature = "duckdb")]
-    let batches = tokio::task::spawn_blocking(move || duckdb::run(&tables, &sql, format)).await??;
-    #[cfg(not(feature = "duckdb"))]
-    let batches = datafusion::run(&tables, &sql).await?;
-    print(&batches, format)
+    for asked in &asked {
+        show::print(&answer(&tables, &text, asked, format, args.engine).await?, format)?;
+    }
+    Ok(())
 }
 
-fn print(batches: &[RecordBatch], format: Format) -> anyhow::Result<()> {
-    let mut text = Vec::new();
-    match format {
-        Format::Table => writeln!(text, "{}", arrow::util::pretty::pretty_format_batches(batches)?)?,
-        Format::Csv => {
-            let mut writer = ::datafusion::arrow::csv::WriterBuilder::new().with_header(true).build(&mut text);
-            for batch in batches {
-                writer.write(&flat(batch)?)?;
-            }
+/// What `asked` gives. A file that a compaction exchanges meanwhile is looked for anew.
+async fn answer(tables: &Tables, text: &Text, asked: &Asked, format: Format, engine: Engine) -> anyhow::Result<Answer> {
+    let rows = |batch: RecordBatch| Answer { batches: vec![batch], lines: false };
+    match &asked.kind {
+        Kind::ShowTables => {
+            let column: ArrayRef = Arc::new(StringArray::from(tables.names()));
+            return Ok(rows(RecordBatch::try_from_iter([("table", column)])?));
         }
-        // DuckDB has written the objects itself: one column of text.
-        Format::Json if cfg!(feature = "duckdb") => {
-            for batch in batches {
-                for line in batch.column(0).as_string::<i32>().iter().flatten() {
-                    writeln!(text, "{line}")?;
-                }
-            }
+        Kind::Describe(name) => {
+            let folder = tables.find(name).map_err(|mistake| text.wrong(vec![*mistake]))?;
+            let columns = tables::columns(&tables::look(folder)?);
+            let names = StringArray::from_iter_values(columns.iter().map(|(name, ..)| name));
+            let types = StringArray::from_iter_values(columns.iter().map(|(_, r#type, _)| r#type));
+            let partitions: BooleanArray = columns.iter().map(|(.., partition)| Some(*partition)).collect();
+            let described: [(&str, ArrayRef); 3] =
+                [("column", Arc::new(names)), ("type", Arc::new(types)), ("partition", Arc::new(partitions))];
+            return Ok(rows(RecordBatch::try_from_iter(described)?));
         }
-        Format::Json => {
-            let mut writer = arrow::json::LineDelimitedWriter::new(&mut text);
-            for batch in batches {
-                writer.write(batch)?;
-            }
-            writer.finish()?;
+        Kind::Rows | Kind::Explain => {}
+    }
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match computed(tables, text, asked, format, engine).await {
+            Err(error) if tries < 3 && error.is::<Gone>() => {}
+            other => return other,
         }
     }
-    Ok(out::write_with(|out| out.write_all(&text))?)
 }
 
-/// Lists, structs and maps as the text that a table would show, and bytes as hexadecimal digits, for CSV has neither.
-fn flat(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
-    let options = FormatOptions::default();
-    let mut fields = Vec::with_capacity(batch.num_columns());
-    let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
-    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        let binary = matches!(field.data_type(), DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
-        if !field.data_type().is_nested() && !binary {
-            fields.push(Arc::clone(field));
-            columns.push(Arc::clone(column));
-            continue;
+async fn computed(
+    tables: &Tables,
+    text: &Text,
+    asked: &Asked,
+    format: Format,
+    engine: Engine,
+) -> anyhow::Result<Answer> {
+    match engine {
+        #[cfg(feature = "duckdb")]
+        Engine::Duckdb => {
+            let lines = format == Format::Json && asked.kind == Kind::Rows;
+            let (tables, text, asked) = (tables.clone(), text.clone(), asked.clone());
+            let run = move || duckdb::run(&tables, &text, &asked, format);
+            Ok(Answer { batches: tokio::task::spawn_blocking(run).await??, lines })
         }
-        let formatter = ArrayFormatter::try_new(column, &options)?;
-        let text: StringArray =
-            (0..column.len()).map(|row| column.is_valid(row).then(|| formatter.value(row).to_string())).collect();
-        fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
-        columns.push(Arc::new(text));
+        Engine::Datafusion => {
+            // What the other engine writes by itself is written from the rows here.
+            let _ = format;
+            Ok(Answer { batches: Box::pin(datafusion::run(tables, text, asked)).await?, lines: false })
+        }
     }
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// `path` with `~` at its beginning as the folder of the user: `--data=~/lake` comes as it is from most shells.
+fn home(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::var_os("HOME")) {
+        (Ok(rest), Some(home)) => PathBuf::from(home).join(rest),
+        _ => path.to_owned(),
+    }
+}
+
+/// A file of some editors begins with a mark that is no part of its text.
+fn without_bom(text: String) -> String {
+    match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    }
 }

@@ -266,7 +266,7 @@ fn records_that_are_lost_never_make_a_run_start_from_zero() {
 #[test]
 fn a_mark_that_was_removed_can_be_copied_from_a_neighbour() {
     let scene = scene();
-    let (silver, gold) = ("data/silver/sales/_sluicebox_owner", "data/gold/revenue_5m/_sluicebox_owner");
+    let (silver, gold) = ("data/silver/.sales_sluicebox_owner", "data/gold/.revenue_5m_sluicebox_owner");
     std::fs::remove_file(scene.job.path().join(silver)).unwrap();
     for more in [&[] as &[&str], &["--full-refresh"]] {
         let output = scene.run(more);

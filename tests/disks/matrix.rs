@@ -52,9 +52,10 @@ fn current_files(scene: &Scene) -> BTreeSet<PathBuf> {
         current.extend(files.filter_map(|f| f["path"].as_str()).map(|path| root.join(path)));
     }
     // A mark counts when there are files beside it.
-    for mark in scene.files().keys().filter(|p| p.ends_with("_sluicebox_owner")) {
-        let folder = mark.parent().unwrap();
-        let has_files = |p: &&PathBuf| p.starts_with(folder) && p.extension().is_some_and(|e| e == "parquet");
+    for mark in scene.files().keys().filter(|p| p.to_string_lossy().ends_with("_sluicebox_owner")) {
+        let name = mark.file_name().unwrap().to_string_lossy();
+        let folder = mark.with_file_name(name.trim_start_matches('.').trim_end_matches("_sluicebox_owner"));
+        let has_files = |p: &&PathBuf| p.starts_with(&folder) && p.extension().is_some_and(|e| e == "parquet");
         if scene.files().keys().any(|p| has_files(&p)) {
             current.insert(mark.clone());
         }

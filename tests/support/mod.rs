@@ -170,6 +170,12 @@ fn walk(dir: &Path, wanted: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
     found
 }
 
+/// Where the owner's mark of a table's folder lies.
+pub fn mark_of(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap().to_string_lossy();
+    folder.with_file_name(format!(".{name}_sluicebox_owner"))
+}
+
 pub fn is_parquet(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "parquet")
 }

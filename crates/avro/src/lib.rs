@@ -29,7 +29,8 @@ pub mod store;
 mod testing;
 pub use class::ErrorClass;
 pub use decode::{
-    Decoded, Decoder, DecoderOptions, Limits, SchemaUse, Writers, dead_letter_schema, portions, source_columns,
+    Decoded, Decoder, DecoderOptions, LeftOut, Limits, SchemaUse, Writers, dead_letter_schema, left_out, portions,
+    source_columns,
 };
 pub use error::AvroError;
 pub use framing::{Guid, SchemaKey};

@@ -22,6 +22,7 @@ pub mod provenance;
 pub mod raw;
 pub mod sealed;
 pub mod station;
+pub mod stored;
 pub mod waiting;
 
 pub use blame::{Blame, Blamed, Retry};

@@ -9,6 +9,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use sluicebox_core::provenance;
 use sluicebox_core::station::{self, Station};
+use sluicebox_core::stored::stored_rows;
 use sluicebox_lake::{
     BatchKey, Check, LakeError, Owner, ParquetOptions, ParquetTable, Publisher, StagedFile, TableFormat, owner,
 };
@@ -77,7 +78,7 @@ impl Outputs {
             let location = absolute(working_dir, &table.location);
             let options = options.get(&table.name).cloned().unwrap_or_default();
             let format =
-                ParquetTable::try_new(location, Arc::clone(&table.schema), table.partitioned_by.clone(), options)?;
+                ParquetTable::try_new(location, Arc::clone(&table.written), table.partitioned_by.clone(), options)?;
             tables.insert(table.name.clone(), Arc::new(format));
         }
         Ok(Self {
@@ -329,7 +330,8 @@ pub fn publish(publisher: &mut Publisher, outputs: &[OutputFiles], check: Check)
 }
 
 fn stage_side(location: &Path, key: &BatchKey<'_>, rows: Vec<RecordBatch>) -> Result<Vec<StagedFile>, EngineError> {
-    let rows: Vec<RecordBatch> = rows.into_iter().filter(|r| r.num_rows() > 0).collect();
+    // Rows that were taken out below their table's SELECT have the types of what it reads.
+    let rows = rows.iter().filter(|r| r.num_rows() > 0).map(stored_rows).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = rows.first() else { return Ok(Vec::new()) };
     let schema = with_batch_id(&first.schema());
     let id = i64::try_from(key.batch_id).unwrap_or(i64::MAX);

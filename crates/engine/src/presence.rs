@@ -5,6 +5,7 @@
 //! its commit, so a file of a batch that the checkpoint does not know as committed proves that a commit is missing.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use sluicebox_lake::{contents, contents_after, owner};
 
@@ -43,6 +44,11 @@ pub(crate) fn refuse_newer_files(
     Ok(())
 }
 
+/// Whether there is nothing in the folder, not even the place for staged files.
+fn is_empty(location: &Path) -> bool {
+    location.read_dir().is_ok_and(|mut entries| entries.next().is_none())
+}
+
 /// Stops a run one of whose tables has lost its folder, when some commit names files in it. Folders beside the tables may
 /// be removed by whoever needs them no more; so may those of `anew`, the tables that begin without rows.
 pub(crate) fn refuse_lost_folders(
@@ -52,7 +58,7 @@ pub(crate) fn refuse_lost_folders(
 ) -> Result<(), EngineError> {
     let mut unmarked: Vec<OutputFolder> = outputs.folders();
     let kept = |output: &str| output.strip_prefix("table ").is_some_and(|table| !anew.contains(table));
-    unmarked.retain(|f| kept(&f.output) && !f.location.join(owner::MARK).is_file());
+    unmarked.retain(|f| kept(&f.output) && (!owner::is_marked(&f.location) || is_empty(&f.location)));
     if unmarked.is_empty() {
         return Ok(());
     }

@@ -31,10 +31,11 @@ pub struct TableFolder {
 }
 
 /// The tables below `root` (`data/` of a project) that hold at least one published Parquet file, in order of layer and
-/// name. Tables with a LOCATION elsewhere are not found. A root that is not there has none.
+/// name, and those of which that cannot be told. Tables with a LOCATION elsewhere are not found. A root that is not there has
+/// none.
 ///
 /// # Errors
-/// When a folder cannot be listed.
+/// When the folder of a layer cannot be listed.
 pub fn list_tables(root: &Path) -> Result<Vec<TableFolder>> {
     let mut tables = Vec::new();
     for layer in LAYERS {
@@ -50,7 +51,8 @@ pub fn list_tables(root: &Path) -> Result<Vec<TableFolder>> {
     }
     let mut found = Vec::with_capacity(tables.len());
     for table in tables {
-        if has_parquet(&table.path)? {
+        // One that cannot be looked into is told when it is asked for, and keeps nobody from the others.
+        if has_parquet(&table.path).unwrap_or(true) {
             found.push(table);
         }
     }

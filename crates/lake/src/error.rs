@@ -262,7 +262,7 @@ pub enum LakeError {
     /// An owner's mark that cannot be read.
     #[error(
         "owner's mark {} is damaged: {reason}; put a copy of the mark of another folder of this pipeline in its place (they \
-         differ in nothing that counts), or remove it together with the files beside it",
+         differ in nothing that counts), or remove it together with the files of its folder",
         path.display()
     )]
     DamagedOwner {

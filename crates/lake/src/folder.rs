@@ -8,7 +8,7 @@ use sluicebox_core::durable::{self, DurableFile, FileError};
 use sluicebox_core::fault::What;
 
 use crate::error::{LakeError, Result};
-use crate::layout;
+use crate::{layout, owner};
 
 /// Makes `location` and its staging folder, durable, and proves with a file of its own that a staged file can be
 /// published: that the folder is writable, and that staging and table are one filesystem with hard links. To be called
@@ -20,6 +20,7 @@ pub fn prepare(location: &Path) -> Result<()> {
     if !location.is_absolute() {
         return Err(LakeError::NotAbsolute { location: location.to_path_buf() });
     }
+    owner::forget(location)?;
     let staging = location.join(layout::STAGING);
     durable::create_dir_durable(What::Table, &staging).map_err(|e| not_writable(location, e))?;
     let target = durable::temporary_name(&location.join("trial"));
@@ -75,6 +76,25 @@ pub fn sweep(location: &Path, epoch: u64) -> Result<()> {
     }
     durable::sweep_temporaries(What::Sweep, &staging)?;
     durable::sweep_temporaries(What::Sweep, location)?;
+    owner::move_out(location)?;
+    sweep_marks(location)?;
+    Ok(())
+}
+
+/// Removes temporary names of this folder's mark, which lie beside the folder.
+fn sweep_marks(location: &Path) -> Result<()> {
+    let mark = owner::mark(location);
+    let (Some(parent), Some(name)) = (mark.parent(), mark.file_name()) else { return Ok(()) };
+    if parent == location {
+        return Ok(());
+    }
+    let name = name.to_string_lossy();
+    for entry in durable::list(What::Sweep, parent)? {
+        let found = entry.file_name().to_string_lossy().into_owned();
+        if found.starts_with(durable::TEMPORARY_PREFIX) && found.ends_with(&format!("-{name}")) {
+            durable::tidy(What::Sweep, &entry.path())?;
+        }
+    }
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use sluicebox_core::fault::What;
 
 use crate::error::Result;
 use crate::layout;
-use crate::owner::MARK;
+use crate::owner::is_marked;
 
 /// What lies in a table's folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,7 +96,7 @@ fn walk(location: &Path, folder: &Path, found: &mut Inspection) -> Result<()> {
             continue;
         }
         let is_folder = entry.file_type().map_err(|e| FileError::new("look at", &path, e))?.is_dir();
-        if is_folder && path.join(MARK).is_file() {
+        if is_folder && is_marked(&path) {
             found.nested.push(path);
         } else if is_folder {
             walk(location, &path, found)?;

@@ -48,6 +48,7 @@ pub mod read_back;
 mod staged;
 #[cfg(test)]
 mod tests;
+pub mod view;
 
 pub use catalog::{TableFolder, list_tables};
 pub use contents::{Contents, contents, contents_after};

@@ -1,6 +1,6 @@
 //! Whose folder it is.
 //!
-//! A mark in the folder names its owner: the query and its generation, which grows with every full refresh. A run that
+//! A mark beside the folder names its owner: the query and its generation, which grows with every full refresh. A run that
 //! is not the owner, or finds files that its checkpoint does not know, stops before it writes anything. At a first start
 //! the engine calls [`check_unowned`] on every table, makes its metadata durable, then calls [`claim`] on every table in
 //! path order; at every other start [`claim`] alone. For a full refresh it makes a record of it durable, calls [`clear`]
@@ -20,8 +20,95 @@ use crate::error::{LakeError, Result};
 use crate::folder::{is_folder, real_path};
 use crate::layout;
 
-/// The mark's name, hidden from readers.
+/// How the mark's name ends: it lies beside the folder, `.<folder>_sluicebox_owner`, since readers that take a folder as a table
+/// stumble over whatever in it is no Parquet file, hidden or not (polars does). Older versions put it into the folder, under this
+/// name; so is it where the folder above cannot be written to.
 pub const MARK: &str = "_sluicebox_owner";
+
+/// The longest name of a folder beside which a mark has room, its temporary name too.
+const LONGEST: usize = layout::MAX_NAME_BYTES - 64;
+
+/// Where the mark of the folder is made: beside the folder that `location` leads to.
+#[must_use]
+pub fn mark(location: &Path) -> PathBuf {
+    let real = real_path(location).unwrap_or_else(|_| location.to_path_buf());
+    let beside = real.parent().zip(real.file_name()).map(|(parent, name)| (parent, name.to_string_lossy()));
+    match beside {
+        Some((parent, name)) if name.len() <= LONGEST => parent.join(format!(".{name}{MARK}")),
+        _ => inside(location),
+    }
+}
+
+fn inside(location: &Path) -> PathBuf {
+    location.join(MARK)
+}
+
+/// The mark of the folder, if it has one. One beside a folder that is not there is of a folder that somebody removed.
+fn found(location: &Path) -> Option<PathBuf> {
+    if !location.is_dir() {
+        return None;
+    }
+    [mark(location), inside(location)].into_iter().find(|path| path.is_file())
+}
+
+/// Whether the folder is there and has a mark.
+#[must_use]
+pub fn is_marked(location: &Path) -> bool {
+    found(location).is_some()
+}
+
+/// Whether a mark cannot be made because of where it would lie.
+fn has_no_place(error: &FileError) -> bool {
+    use io::ErrorKind::{CrossesDevices, PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.source.kind(), PermissionDenied | ReadOnlyFilesystem | CrossesDevices)
+}
+
+/// Moves a mark that an older version made into the folder beside it: it is the same file under another name, so whoever holds
+/// it goes on holding it. Where there is no place for it, it stays.
+///
+/// # Errors
+/// When a folder cannot be synced, or the old name not removed.
+pub fn move_out(location: &Path) -> Result<()> {
+    let (old, new) = (inside(location), mark(location));
+    if old == new || !old.is_file() {
+        return Ok(());
+    }
+    if !new.is_file() {
+        match durable::link(What::Owner, &old, &new) {
+            Ok(()) => {}
+            Err(error) if has_no_place(&error) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    sync_around(location)?;
+    durable::tidy(What::Owner, &old)?;
+    Ok(durable::sync_dir(What::Owner, location)?)
+}
+
+/// Makes durable what the folder that the mark lies in holds.
+fn sync_around(location: &Path) -> Result<(), FileError> {
+    match mark(location).parent() {
+        Some(parent) if parent != location => match durable::sync_dir(What::Owner, parent) {
+            // One that cannot even be opened holds no mark of ours.
+            Err(error) if has_no_place(&error) => Ok(()),
+            synced => synced,
+        },
+        _ => Ok(()),
+    }
+}
+
+/// Forgets the mark beside a folder that is not there: whoever removed the folder has removed the table.
+///
+/// # Errors
+/// When it cannot be removed.
+pub(crate) fn forget(location: &Path) -> Result<(), FileError> {
+    let mark = mark(location);
+    if !location.exists() && mark.is_file() {
+        durable::tidy(What::Owner, &mark)?;
+        sync_around(location)?;
+    }
+    Ok(())
+}
 
 /// The owner of a table's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +192,7 @@ pub fn decide_claim(location: &Path, seen: &Observed, wanted: &Owner) -> Result<
         (None, Some(example)) => Err(LakeError::FilesButNoOwner {
             location: location.to_path_buf(),
             example: example.clone(),
-            mark: location.join(MARK),
+            mark: mark(location),
         }),
         (None, None) => Ok(Claim::Mark),
     }
@@ -117,7 +204,7 @@ pub fn decide_claim(location: &Path, seen: &Observed, wanted: &Owner) -> Result<
 /// When the folder or its mark cannot be read, or it lies inside another table's.
 pub fn observe(location: &Path) -> Result<Observed> {
     // Links in the path lead elsewhere: it is the real folders that readers of an outer table walk.
-    if let Some(outer) = real_path(location)?.ancestors().skip(1).find(|folder| folder.join(MARK).is_file()) {
+    if let Some(outer) = real_path(location)?.ancestors().skip(1).find(|folder| is_marked(folder)) {
         return Err(LakeError::Nested { inner: location.to_path_buf(), outer: outer.to_path_buf() });
     }
     Ok(Observed { owner: read(location)?, example: visible_file(location, location)? })
@@ -138,7 +225,7 @@ pub fn check_unowned(location: &Path, pipeline: &str) -> Result<()> {
 pub fn check_unmarked(location: &Path) -> Result<()> {
     match observe(location)? {
         Observed { owner: None, example: Some(example) } => {
-            Err(LakeError::FilesButNoOwner { location: location.to_path_buf(), example, mark: location.join(MARK) })
+            Err(LakeError::FilesButNoOwner { location: location.to_path_buf(), example, mark: mark(location) })
         }
         _ => Ok(()),
     }
@@ -150,7 +237,7 @@ pub fn check_unmarked(location: &Path) -> Result<()> {
 /// # Errors
 /// [`LakeError::HeldFolder`] when another run holds it, or the mark cannot be opened.
 pub fn hold(location: &Path) -> Result<Option<File>> {
-    let path = location.join(MARK);
+    let Some(path) = found(location) else { return Ok(None) };
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -171,11 +258,16 @@ pub fn hold(location: &Path) -> Result<Option<File>> {
 pub fn claim(location: &Path, owner: &Owner) -> Result<()> {
     // What is found may not be durable yet: the mark of a run that was killed before it synced the folder.
     durable::sync_dir(What::Owner, location)?;
+    sync_around(location)?;
     if decide_claim(location, &observe(location)?, owner)? == Claim::Ours {
         return Ok(());
     }
     let content = encode(location, owner)?;
-    match durable::create_if_absent(What::Owner, &location.join(MARK), &content)? {
+    let made = match durable::create_if_absent(What::Owner, &mark(location), &content) {
+        Err(error) if has_no_place(&error) => durable::create_if_absent(What::Owner, &inside(location), &content),
+        made => made,
+    };
+    match made? {
         Created::New => Ok(()),
         Created::Exists => decide_claim(location, &observe(location)?, owner).map(|_| ()),
     }
@@ -186,7 +278,17 @@ pub fn claim(location: &Path, owner: &Owner) -> Result<()> {
 /// # Errors
 /// When the mark cannot be replaced.
 pub fn replace(location: &Path, owner: &Owner) -> Result<()> {
-    durable::replace(What::Owner, &location.join(MARK), &encode(location, owner)?)?;
+    let content = encode(location, owner)?;
+    match durable::replace(What::Owner, &mark(location), &content) {
+        Err(error) if has_no_place(&error) => durable::replace(What::Owner, &inside(location), &content)?,
+        Err(error) => return Err(error.into()),
+        // The mark beside counts; that of an older version would be another's word.
+        Ok(()) if mark(location) != inside(location) && inside(location).is_file() => {
+            durable::tidy(What::Owner, &inside(location))?;
+            durable::sync_dir(What::Owner, location)?;
+        }
+        Ok(()) => {}
+    }
     Ok(())
 }
 
@@ -195,7 +297,7 @@ pub fn replace(location: &Path, owner: &Owner) -> Result<()> {
 /// # Errors
 /// When the mark cannot be read, is damaged or of a newer version.
 pub fn read(location: &Path) -> Result<Option<Owner>> {
-    let path = location.join(MARK);
+    let Some(path) = found(location) else { return Ok(None) };
     let Some(content) = durable::read(What::Owner, &path)? else { return Ok(None) };
     sealed::unseal(&content).map(Some).map_err(|broken| match broken {
         Broken::Damaged(reason) => LakeError::DamagedOwner { path, reason },
@@ -212,7 +314,14 @@ pub fn read(location: &Path) -> Result<Option<Owner>> {
 pub fn clear(location: &Path) -> Result<()> {
     let mut files = Vec::new();
     collect(location, location, &mut files)?;
-    durable::remove_tree(What::Clear, &location.join(layout::STAGING))?;
+    // The folder of staged files stays, so that a folder that was cleared is not taken for one that somebody emptied.
+    for entry in durable::list(What::Clear, &location.join(layout::STAGING))? {
+        if is_folder(&entry)? {
+            durable::remove_tree(What::Clear, &entry.path())?;
+        } else {
+            durable::remove(What::Clear, &entry.path())?;
+        }
+    }
     let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
     for file in files {
         durable::remove(What::Clear, &file)?;
@@ -232,7 +341,7 @@ pub fn clear(location: &Path) -> Result<()> {
 }
 
 fn encode(location: &Path, owner: &Owner) -> Result<Vec<u8>> {
-    Ok(sealed::seal(owner).map_err(|e| FileError::new("encode", location.join(MARK), io::Error::other(e)))?)
+    Ok(sealed::seal(owner).map_err(|e| FileError::new("encode", mark(location), io::Error::other(e)))?)
 }
 
 /// The first file below `folder` that readers would see.
@@ -271,7 +380,7 @@ fn collect(location: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<(
 }
 
 fn refuse_nested(outer: &Path, folder: &Path) -> Result<()> {
-    if folder.join(MARK).is_file() {
+    if is_marked(folder) {
         return Err(LakeError::Nested { inner: folder.to_path_buf(), outer: outer.to_path_buf() });
     }
     Ok(())

@@ -10,6 +10,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use sluicebox_core::stored::last_of_each_key;
 
 use crate::TableFormat;
 use crate::error::{LakeError, Result};
@@ -17,6 +18,7 @@ use crate::gather::{self, Run};
 use crate::layout;
 use crate::partition::Partitioning;
 use crate::staged::{BatchKey, StagedFile, StagedWriter, sync_staging};
+use crate::view;
 
 pub(crate) mod columns;
 mod stream;
@@ -132,6 +134,9 @@ impl ParquetTable {
         };
         let file_schema = Arc::new(schema.project(&file_columns)?);
         let properties = options.writer_properties().map_err(|e| refuse("(all)", e.to_string()))?;
+        let in_path: Vec<&Field> = partitioning.names().filter_map(|name| schema.field_with_name(name).ok()).collect();
+        let told = view::told(&in_path).map(|pair| vec![pair]);
+        let properties = properties.into_builder().set_key_value_metadata(told).build();
         for field in file_schema.fields() {
             can_write(field, &properties).map_err(|e| {
                 refuse(field.name(), format!("type {} has no Parquet form ({e}); cast it", field.data_type()))
@@ -152,19 +157,23 @@ impl ParquetTable {
         self.partitioning.names()
     }
 
-    /// `rows` checked against the table's schema, and labelled with it.
+    /// `rows` in the order of the table's columns, checked against its schema, and labelled with it. A map has each key once.
     fn table_rows(&self, rows: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
         let mismatch = |reason: String| LakeError::Rows { location: self.location.clone(), reason };
         rows.iter()
             .map(|batch| {
-                for (want, have) in self.schema.fields().iter().zip(batch.schema_ref().fields()) {
-                    if want.name() != have.name() {
-                        return Err(mismatch(format!("column {} where {} is expected", have.name(), want.name())));
-                    }
+                let (have, want) = (batch.num_columns(), self.schema.fields().len());
+                if have != want {
+                    return Err(mismatch(format!("{have} columns where {want} are expected")));
                 }
-                // Checks number and types of the columns, and that one that may not be NULL is not.
-                RecordBatch::try_new(Arc::clone(&self.schema), batch.columns().to_vec())
-                    .map_err(|e| mismatch(e.to_string()))
+                let mut columns = Vec::with_capacity(want);
+                for field in self.schema.fields() {
+                    let column = batch.column_by_name(field.name());
+                    let column = column.ok_or_else(|| mismatch(format!("there is no column {}", field.name())))?;
+                    columns.push(last_of_each_key(column)?);
+                }
+                // Checks types of the columns, and that one that may not be NULL is not.
+                RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|e| mismatch(e.to_string()))
             })
             .collect()
     }

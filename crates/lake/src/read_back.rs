@@ -11,6 +11,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use sluicebox_core::durable::FileError;
+use sluicebox_core::stored::stored;
 
 use crate::contents::each_file;
 use crate::error::{LakeError, Result};
@@ -77,6 +78,10 @@ pub fn unpacked_bytes(file: &Path) -> Result<u64> {
 fn column(batch: &RecordBatch, field: &Field, folders: &[(String, Option<String>)], file: &Path) -> Result<ArrayRef> {
     let refuse = |reason: String| LakeError::Column { location: file.to_owned(), column: field.name().clone(), reason };
     if let Some(found) = batch.column_by_name(field.name()) {
+        if found.data_type() != field.data_type() && stored(found.data_type()) == *field.data_type() {
+            // Written by an older version, which wrote it as it was computed.
+            return cast(found, field.data_type()).map_err(|e| refuse(e.to_string()));
+        }
         if found.data_type() != field.data_type() {
             let (was, is) = (found.data_type(), field.data_type());
             return Err(refuse(format!("the file has it as {was}, the table as {is}")));

@@ -15,9 +15,20 @@ pub const COMMAND_LINE: Span = Span { start: usize::MAX, end: usize::MAX };
 /// Mistakes that are shown of one file; the rest are counted.
 const MOST_SHOWN: usize = 50;
 
-/// One mistake.
+/// What comes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// It does not run.
+    Error,
+    /// It runs, and somebody should know.
+    Warning,
+}
+
+/// One mistake, or something that should be known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Diagnostic {
+    /// Whether it is a mistake.
+    pub severity: Severity,
     /// What is wrong, in one line that starts in lower case.
     pub message: String,
     /// Where: the text that is underlined; [`COMMAND_LINE`] for what is not in the file.
@@ -38,7 +49,14 @@ impl Diagnostic {
     /// A mistake at `span`; `label` is said beside the underlined text.
     #[must_use]
     pub fn new(code: &'static str, span: Span, message: impl Into<String>, label: impl Into<String>) -> Self {
-        Self { message: message.into(), span, label: label.into(), note: None, help: None, code, related: Vec::new() }
+        let (message, label) = (message.into(), label.into());
+        Self { severity: Severity::Error, message, span, label, note: None, help: None, code, related: Vec::new() }
+    }
+
+    /// Something at `span` that runs and should be known.
+    #[must_use]
+    pub fn warning(code: &'static str, span: Span, message: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::new(code, span, message, label) }
     }
 
     /// Adds why it is so.
@@ -137,12 +155,15 @@ impl Diagnostics {
         let file = self.file.as_str();
         let config =
             Config::default().with_color(color).with_index_type(IndexType::Char).with_char_set(CharSet::Unicode);
-        let mut builder = Report::build(ReportKind::Error, (file, chars(&self.text, d.span)))
-            .with_config(config)
-            .with_message(&d.message);
+        let (kind, main) = match d.severity {
+            Severity::Error => (ReportKind::Error, Color::Red),
+            Severity::Warning => (ReportKind::Warning, Color::Yellow),
+        };
+        let mut builder =
+            Report::build(kind, (file, chars(&self.text, d.span))).with_config(config).with_message(&d.message);
         if !self.text.is_empty() {
             let label = if d.label.is_empty() { "here" } else { &d.label };
-            let mut labels = vec![(chars(&self.text, d.span), label, Color::Red)];
+            let mut labels = vec![(chars(&self.text, d.span), label, main)];
             let related = d.related.iter().filter(|(span, _)| *span != COMMAND_LINE);
             labels.extend(related.map(|(span, what)| (chars(&self.text, *span), what.as_str(), Color::Blue)));
             // In the order of the text, or ariadne starts a new snippet for each.

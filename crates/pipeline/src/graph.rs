@@ -9,13 +9,15 @@
 //! The hidden columns of [`sluicebox_core::provenance`] travel in every node's schema as far as [`Hidden`] says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::DFSchemaRef;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use sluicebox_core::fate::Ledger;
 
 use crate::ast::{Action, Pipeline, Span};
+use crate::diagnostic::Diagnostic;
 
 /// A checked pipeline.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub struct Graph {
     /// Tables whose rows of a batch are not computed but read back from files, each with the source whose partitions and
     /// offsets their rows carry. None in a pipeline as it was written; such a table may be left out of `tables`.
     pub read_back: BTreeMap<String, String>,
+    /// What runs and should be known, in the order of the text; see [`crate::diagnostic::Severity`].
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// A streaming table.
@@ -44,8 +48,11 @@ pub struct Table {
     pub expectations: Vec<Expectation>,
     /// The queries that feed the table, their rows written in this order.
     pub flows: Vec<Flow>,
-    /// The columns that are written, partition columns included.
+    /// The columns of its rows, partition columns included, in the order of its queries.
     pub schema: SchemaRef,
+    /// The same columns in the order in which they are written: those that came later stand at the end, see
+    /// [`Graph::keep_order`].
+    pub written: SchemaRef,
     /// The visible columns that are the event time of the watermark that flows with the rows: those which a table below
     /// may put into `window(...)`.
     pub event_time: Vec<String>,
@@ -204,6 +211,21 @@ pub struct Window {
     pub slide_micros: i64,
     /// Shift of the starts, in microseconds; its absolute value is less than the slide.
     pub offset_micros: i64,
+}
+
+impl Graph {
+    /// Writes the columns that `columns` names for a table first, in that order, and those that are new behind them. So a
+    /// column that comes later stands at the end of the table, wherever the query has it: readers that go by position, or take
+    /// the columns of the first file for those of all, find each where it was.
+    pub fn keep_order(&mut self, columns: &BTreeMap<String, Vec<String>>) {
+        for table in &mut self.tables {
+            let Some(known) = columns.get(&table.name) else { continue };
+            let place = |name: &String| known.iter().position(|k| k == name).unwrap_or(known.len());
+            let mut fields: Vec<FieldRef> = table.schema.fields().iter().cloned().collect();
+            fields.sort_by_key(|field| place(field.name()));
+            table.written = Arc::new(Schema::new(fields));
+        }
+    }
 }
 
 impl Node {

@@ -16,6 +16,7 @@
 //!
 //! **A crash** leaves nothing, since nothing is ever written.
 
+pub mod ask;
 pub mod ast;
 pub mod bind;
 pub mod diagnostic;

@@ -15,6 +15,7 @@ use arrow::datatypes::{
     TimestampMillisecondType, TimestampNanosecondType, i256,
 };
 use arrow::error::ArrowError;
+use sluicebox_core::stored::unique_keys;
 
 /// A column of any type that a reader schema can have.
 #[derive(Debug)]
@@ -377,7 +378,9 @@ fn finish_map(column: &mut Map, data_type: &DataType) -> Result<ArrayRef, ArrowE
     let values = column.values.finish(value.data_type())?;
     let rows = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
     let offsets = take_offsets(&mut column.offsets);
-    Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, rows, column.nulls.finish(), *ordered)?))
+    let map = MapArray::try_new(Arc::clone(entries), offsets, rows, column.nulls.finish(), *ordered)?;
+    // Avro's encoding lets an event name a key twice, in one block or in two; readers of Avro keep the last.
+    Ok(Arc::new(unique_keys(&map)?))
 }
 
 #[cold]

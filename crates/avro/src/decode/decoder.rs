@@ -15,7 +15,7 @@ use crate::decode::cursor::Limits;
 use crate::decode::events::{Events, metadata_fields, source_schema};
 use crate::decode::program::Program;
 use crate::decode::run::{Run, Target};
-use crate::decode::shape::value_fields;
+use crate::decode::shape::{LeftOut, value_fields};
 use crate::error::AvroError;
 use crate::framing::{SchemaKey, unframe};
 use crate::registry::cache::SchemaCache;
@@ -51,6 +51,8 @@ pub struct Decoder {
     reader: AvroSchema,
     schema: SchemaRef,
     value: Fields,
+    /// The reader's fields that have no column.
+    left_out: Vec<String>,
     registry: Arc<dyn Registry>,
     cache: SchemaCache,
     /// Every schema that an event has named and the registry knows: they are immutable.
@@ -139,16 +141,17 @@ pub struct SchemaUse {
     pub ignored_fields: Vec<String>,
 }
 
-/// The reader schema and the columns of values, if it can be one.
-fn reader_parts(name: &str, pinned: &PinnedSchema) -> Result<(AvroSchema, Fields), AvroError> {
+/// The reader schema and the columns of values, if it can be one, and the fields that are none.
+fn reader_parts(name: &str, pinned: &PinnedSchema) -> Result<(AvroSchema, Fields, Vec<LeftOut>), AvroError> {
     let refused = |source| AvroError::ReaderSchema {
         name: name.to_owned(),
         subject: pinned.subject.clone(),
         version: pinned.version,
         source,
     };
-    let reader = AvroSchema::parse(&pinned.text).map_err(refused)?;
-    let value = value_fields(&reader).map_err(refused)?;
+    let mut reader = AvroSchema::parse(&pinned.text).map_err(refused)?;
+    let (value, left_out) = value_fields(&reader).map_err(refused)?;
+    reader.without_fields(|name| left_out.iter().any(|l| l.field == name));
     let metadata = metadata_fields();
     let taken = |name: &str| provenance::is_hidden(name) || metadata.iter().any(|f| f.name() == name);
     if let Some(field) = value.iter().find(|f| taken(f.name())) {
@@ -159,7 +162,15 @@ fn reader_parts(name: &str, pinned: &PinnedSchema) -> Result<(AvroSchema, Fields
             field: field.name().clone(),
         });
     }
-    Ok((reader, value))
+    Ok((reader, value, left_out))
+}
+
+/// The fields of `pinned`, the reader schema of source `name`, that have no column, each with its reason.
+///
+/// # Errors
+/// As [`Decoder::new`].
+pub fn left_out(name: &str, pinned: &PinnedSchema) -> Result<Vec<LeftOut>, AvroError> {
+    Ok(reader_parts(name, pinned)?.2)
 }
 
 /// What [`Decoder::schema`] of source `name` would be with the reader schema `pinned`; for planning without a registry.
@@ -182,10 +193,20 @@ impl Decoder {
         registry: Arc<dyn Registry>,
         cache: SchemaCache,
     ) -> Result<Self, AvroError> {
-        let (reader, value) = reader_parts(&options.source, &pinned)?;
+        let (reader, value, left_out) = reader_parts(&options.source, &pinned)?;
+        let left_out = left_out.into_iter().map(|l| l.field).collect();
         let schema = source_schema(&value);
-        let decoder =
-            Self { options, pinned, reader, schema, value, registry, cache, writers: RwLock::new(HashMap::new()) };
+        let decoder = Self {
+            options,
+            pinned,
+            reader,
+            schema,
+            value,
+            left_out,
+            registry,
+            cache,
+            writers: RwLock::new(HashMap::new()),
+        };
         let own = decoder.writer(&decoder.pinned.text);
         decoder.remember(SchemaKey::Id(decoder.pinned.id), own);
         Ok(decoder)
@@ -295,7 +316,12 @@ impl Decoder {
                     refused(ErrorClass::Unresolvable, &message)
                 })
             });
-        program.map_or_else(|refused| refused, |program| Arc::new(Writer::Decoded(program)))
+        let decoded = |mut program: Program| {
+            // Of these the reader knows; that they have no column was told when it was planned.
+            program.ignored.retain(|path| !self.left_out.iter().any(|field| path == field));
+            Arc::new(Writer::Decoded(program))
+        };
+        program.map_or_else(|refused| refused, decoded)
     }
 
     fn remember(&self, key: SchemaKey, writer: Arc<Writer>) -> Arc<Writer> {

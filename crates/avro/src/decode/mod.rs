@@ -20,6 +20,7 @@ mod tests;
 mod walk;
 
 pub use cursor::Limits;
-pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaUse, Writers, source_columns};
+pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaUse, Writers, left_out, source_columns};
 pub use events::dead_letter_schema;
 pub use portions::portions;
+pub use shape::LeftOut;

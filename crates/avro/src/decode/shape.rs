@@ -14,7 +14,8 @@
 //! | union of null and T | T, nullable |
 //! | other unions | Struct of one nullable member per branch other than null, named by the branch's type; nullable itself if null is a branch |
 //!
-//! A union of a single branch is that branch. Recursive types have no Arrow type and are refused.
+//! A union of a single branch is that branch. Recursive types, records without fields and decimals of more than 76 digits have no
+//! Arrow type or no form in files: a field of the record that holds one is left out, with its reason.
 
 use std::sync::Arc;
 
@@ -52,15 +53,54 @@ pub(crate) fn union_shape(schema: &AvroSchema, branches: &[NodeId]) -> UnionShap
     }
 }
 
-/// The value's columns: the fields of the reader schema's record, or one column [`VALUE_COLUMN`] for another type.
-pub(crate) fn value_fields(schema: &AvroSchema) -> Result<Fields, SchemaError> {
+/// A field of the reader schema's record that has no column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its name.
+    pub field: String,
+    /// Why there is none.
+    pub reason: String,
+}
+
+/// The value's columns: the fields of the reader schema's record, or one column [`VALUE_COLUMN`] for another type; and the fields
+/// that can be no column, which cost themselves. Where none is left the first of them is the error.
+pub(crate) fn value_fields(schema: &AvroSchema) -> Result<(Fields, Vec<LeftOut>), SchemaError> {
     let mut shaper = Shaper { schema, open: Vec::new(), columns: 0 };
-    match &schema.node(schema.root()).kind {
-        Kind::Record { name, .. } => match shaper.data_type(schema.root(), name.short())? {
-            DataType::Struct(fields) => Ok(fields),
-            other => Err(SchemaError::new(name.full.clone(), format!("is a record and became {other}"))),
-        },
-        _ => Ok(Fields::from(vec![shaper.field(VALUE_COLUMN, schema.root(), VALUE_COLUMN)?])),
+    let Kind::Record { name, fields } = &schema.node(schema.root()).kind else {
+        return Ok((Fields::from(vec![shaper.field(VALUE_COLUMN, schema.root(), VALUE_COLUMN)?]), Vec::new()));
+    };
+    let (mut columns, mut left_out) = (Vec::with_capacity(fields.len()), Vec::new());
+    let mut first = None;
+    for field in fields {
+        let path = format!("{}.{}", name.short(), field.name);
+        shaper.open = vec![schema.root()];
+        let column =
+            shaper.field(&field.name, field.node, &path).and_then(|column| match holds_empty(column.data_type()) {
+                true => Err(SchemaError::new(path, "a record without fields has no column: no file can hold it")),
+                false => Ok(column),
+            });
+        match column {
+            Ok(column) => columns.push(column),
+            // A schema that is too large is so as a whole.
+            Err(error) if shaper.columns > MOST_COLUMNS => return Err(error),
+            Err(error) => {
+                left_out.push(LeftOut { field: field.name.clone(), reason: error.to_string() });
+                first.get_or_insert(error);
+            }
+        }
+    }
+    match first {
+        Some(error) if columns.is_empty() => Err(error),
+        _ => Ok((columns.into(), left_out)),
+    }
+}
+
+/// Whether a struct without fields is in a column of this type.
+fn holds_empty(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(fields) => fields.is_empty() || fields.iter().any(|f| holds_empty(f.data_type())),
+        DataType::List(f) | DataType::Map(f, _) => holds_empty(f.data_type()),
+        _ => false,
     }
 }
 

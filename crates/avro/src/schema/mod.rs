@@ -133,6 +133,13 @@ pub(crate) enum Unit {
 }
 
 impl AvroSchema {
+    /// Takes fields out of the record that the schema is.
+    pub(crate) fn without_fields(&mut self, left_out: impl Fn(&str) -> bool) {
+        if let Some(Node { kind: Kind::Record { fields, .. }, .. }) = self.nodes.get_mut(self.root) {
+            fields.retain(|field| !left_out(&field.name));
+        }
+    }
+
     /// Parses a schema and what it refers to.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ pub(crate) use files::PLACE;
 pub use files::readable;
 pub(crate) use observe::fill_ends;
 pub use observe::{Decision, Prepared, Stage, prepare, read_only};
-pub use record::PipelineRecord;
+pub use record::{PipelineRecord, column_order};
 pub(crate) use retired::leave_cleared;
 pub use retired::{Retired, retired};
 pub use shape::{ClauseShape, ColumnShape, ExpectationShape, FlowShape, OperatorShape, Shape, SourceShape, TableShape};

@@ -7,7 +7,7 @@ use sluicebox_core::durable::Created;
 use sluicebox_core::fault::What;
 use sluicebox_ingest::LogIdentity;
 
-use super::shape::Shape;
+use super::shape::{Shape, TableShape};
 use crate::checkpoint::{Checkpoint, CheckpointError, taken};
 
 /// `pipelines/<n>`. Created if absent before the first batch under it is planned, never changed. Commits name it by number.
@@ -53,6 +53,15 @@ impl PipelineRecord {
         let table = ["table ", "late ", "quarantine "].iter().find_map(|kind| output.strip_prefix(kind));
         table.is_some_and(|table| self.clears.contains_key(table))
     }
+}
+
+/// The columns of each table in the order in which they are written under the newest pipeline of `checkpoint`: see
+/// [`sluicebox_pipeline::graph::Graph::keep_order`]. None where that cannot be told: whoever needs the record says why.
+#[must_use]
+pub fn column_order(checkpoint: &Checkpoint) -> BTreeMap<String, Vec<String>> {
+    let Ok(Some(record)) = checkpoint.newest_pipeline() else { return BTreeMap::new() };
+    let names = |t: &TableShape| t.columns.iter().map(|c| c.name.clone()).collect();
+    record.shape.tables.iter().map(|(table, shape)| (table.clone(), names(shape))).collect()
 }
 
 impl Checkpoint {

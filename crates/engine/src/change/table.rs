@@ -96,6 +96,11 @@ fn columns(old: &[ColumnShape], new: &[ColumnShape], facts: &Facts) -> Vec<Diffe
                     column.r#type
                 ),
             )),
+            Some(now) if now.r#type != column.r#type && now.r#type == written_now(&column.r#type) => {
+                let what = format!("column {name} was {}, is written as {}", column.r#type, now.r#type);
+                let effect = format!("{}, which every reader takes; the files before stay as they are", from(facts));
+                found.push(difference(Verdict::Safe, Matter::Files, what, effect));
+            }
             Some(now) if now.r#type != column.r#type => found.push(difference(
                 Verdict::Choice,
                 Matter::Files,
@@ -117,6 +122,21 @@ fn columns(old: &[ColumnShape], new: &[ColumnShape], facts: &Facts) -> Vec<Diffe
         ));
     }
     found
+}
+
+/// How a column is written now whose type an older version wrote as it was computed: see [`sluicebox_core::stored`].
+fn written_now(r#type: &str) -> String {
+    let units = ["(0)", "(3)", "(9)"].iter().fold(r#type.to_owned(), |text, unit| {
+        text.replace(&format!("timestamp{unit}"), "timestamp").replace(&format!("timestamp_ntz{unit}"), "timestamp_ntz")
+    });
+    [
+        ("unsigned tinyint", "smallint"),
+        ("unsigned smallint", "int"),
+        ("unsigned int", "bigint"),
+        ("unsigned bigint", "decimal(20,0)"),
+    ]
+    .iter()
+    .fold(units, |text, (was, is)| text.replace(was, is))
 }
 
 fn flows(old: &TableShape, new: &TableShape, facts: &Facts, found: &mut Vec<Difference>) {

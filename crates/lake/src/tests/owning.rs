@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use super::{glob, key, rows, table, walk};
-use crate::owner::{self, MARK};
-use crate::{Check, LakeError, Owner, TableFormat, list_tables, prepare};
+use crate::owner::{self, MARK, mark};
+use crate::{Check, LakeError, Owner, TableFormat, list_tables, prepare, sweep};
 
 fn me(generation: u64) -> Owner {
     Owner {
@@ -62,7 +62,7 @@ fn files_without_checkpoint_or_mark_are_refused_by_name() {
     let error = owner::claim(dir.path(), &me(1)).unwrap_err();
     assert!(matches!(error, LakeError::FilesButNoOwner { .. }), "{error}");
     assert!(error.to_string().contains(MARK) && error.to_string().contains(".parquet"), "{error}");
-    assert!(!dir.path().join(MARK).exists());
+    assert!(!mark(dir.path()).exists());
 }
 
 #[test]
@@ -79,19 +79,60 @@ fn a_damaged_mark_is_named() {
     let dir = tempfile::tempdir().unwrap();
     prepare(dir.path()).unwrap();
     owner::claim(dir.path(), &me(1)).unwrap();
-    let whole = fs::read_to_string(dir.path().join(MARK)).unwrap();
+    let whole = fs::read_to_string(mark(dir.path())).unwrap();
     let other = whole.replace("\"generation\": 1", "\"generation\": 2");
     assert_ne!(whole, other);
     for content in ["", "{", "v1 0\n{}", &whole[..whole.len() - 2], &other] {
-        fs::write(dir.path().join(MARK), content).unwrap();
+        fs::write(mark(dir.path()), content).unwrap();
         let error = owner::claim(dir.path(), &me(1)).unwrap_err();
         assert!(matches!(error, LakeError::DamagedOwner { .. }), "{content}: {error}");
         assert!(error.to_string().contains(MARK), "{error}");
     }
-    fs::write(dir.path().join(MARK), whole.replacen("v1", "v9", 1)).unwrap();
+    fs::write(mark(dir.path()), whole.replacen("v1", "v9", 1)).unwrap();
     let error = owner::claim(dir.path(), &me(1)).unwrap_err();
     assert!(matches!(error, LakeError::NewerOwner { .. }), "{error}");
     assert!(error.to_string().contains(MARK) && error.to_string().contains("newer Sluicebox"), "{error}");
+}
+
+#[test]
+fn a_mark_lies_beside_its_folder_and_that_of_an_older_version_moves_there_under_its_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let location = dir.path().join("sales");
+    prepare(&location).unwrap();
+    owner::claim(&location, &me(1)).unwrap();
+    assert_eq!(mark(&location), dir.path().join(".sales_sluicebox_owner"));
+    let visible: Vec<_> = walk(&location).into_iter().filter(|p| !p.starts_with(location.join("_staging"))).collect();
+    assert!(visible.is_empty(), "polars refuses a folder with any file that is not Parquet: {visible:?}");
+
+    fs::rename(mark(&location), location.join(MARK)).unwrap();
+    assert_eq!(owner::read(&location).unwrap(), Some(me(1)), "as older versions wrote it");
+    owner::claim(&location, &me(1)).unwrap();
+    let held = owner::hold(&location).unwrap();
+    assert!(held.is_some());
+    sweep(&location, 2).unwrap();
+    assert!(mark(&location).is_file() && !location.join(MARK).exists());
+    assert_eq!(owner::read(&location).unwrap(), Some(me(1)));
+    assert!(matches!(owner::hold(&location), Err(LakeError::HeldFolder { .. })), "it is the same file");
+    drop(held);
+
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&location, &link).unwrap();
+    assert_eq!(owner::read(&link).unwrap(), Some(me(1)), "by whatever name the folder is reached");
+}
+
+#[test]
+fn a_folder_that_was_removed_takes_its_mark_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let location = dir.path().join("sales");
+    prepare(&location).unwrap();
+    owner::claim(&location, &me(1)).unwrap();
+    write_one(&location);
+    fs::remove_dir_all(&location).unwrap();
+    owner::check_unowned(&location, "another").unwrap();
+    prepare(&location).unwrap();
+    let another = Owner { query_id: "another".to_owned(), ..me(1) };
+    owner::claim(&location, &another).unwrap();
+    assert_eq!(owner::read(&location).unwrap(), Some(another));
 }
 
 #[test]
@@ -123,7 +164,7 @@ fn a_full_refresh_deletes_all_but_hidden_names_and_may_be_repeated() {
     owner::clear(dir.path()).unwrap();
     owner::clear(dir.path()).unwrap();
     let left: Vec<_> = walk(dir.path()).iter().map(|p| p.strip_prefix(dir.path()).unwrap().to_path_buf()).collect();
-    assert_eq!(left, [Path::new(".gitkeep"), Path::new("_sluicebox_owner"), Path::new("day=1970-01-02/_note")]);
+    assert_eq!(left, [Path::new(".gitkeep"), Path::new("day=1970-01-02/_note")]);
     owner::replace(dir.path(), &me(2)).unwrap();
     prepare(dir.path()).unwrap();
     owner::claim(dir.path(), &me(2)).unwrap();

@@ -34,9 +34,9 @@ pub fn expr_uses_clock(expr: &Expr) -> bool {
 /// `current_time` and `localtimestamp`. Columns keep their names and types. To be called before optimisation.
 ///
 /// # Errors
-/// None for a plan of a [`crate::graph::PlanNode`].
+/// None for a plan of a [`crate::graph::PlanNode`], or of a query over tables.
 pub fn bind_clock(plan: LogicalPlan, clock_micros: i64) -> Result<LogicalPlan> {
-    plan.transform_up(|node| {
+    plan.transform_up_with_subqueries(|node| {
         let names = NamePreserver::new(&node);
         let bound = node.map_expressions(|expr| {
             let name = names.save(&expr);

@@ -9,6 +9,7 @@ use sluicebox_core::fate::Ledger;
 
 use super::words::{Words, duration, sql_type};
 use crate::ast::{Action, SourceKind};
+use crate::diagnostic::{Diagnostic, line_col};
 use crate::graph::{Clause, Flow, Graph, Node, PlanNode, StreamNode, Table, Window};
 
 /// A pipeline, described.
@@ -20,6 +21,23 @@ pub struct Description {
     pub sources: Vec<SourceDescription>,
     /// The tables, each after those it reads.
     pub tables: Vec<TableDescription>,
+    /// What runs and should be known, in the order of the text.
+    pub warnings: Vec<WarningDescription>,
+}
+
+/// Something that runs and should be known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WarningDescription {
+    /// A short name of its kind, the same in every release.
+    pub code: String,
+    /// What it is.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// The line, from 1.
+    pub line: usize,
+    /// The character in the line, from 1.
+    pub column: usize,
 }
 
 /// A source.
@@ -159,6 +177,7 @@ impl Graph {
                 .map(|s| SourceDescription { name: s.name.value.clone(), kind: kind(s.kind.value) })
                 .collect(),
             tables: self.tables.iter().map(|t| table(t, &clauses)).collect(),
+            warnings: self.warnings.iter().map(|w| warning(w, &self.pipeline.text)).collect(),
         }
     }
 
@@ -204,6 +223,17 @@ impl Node {
 
 type Clauses = BTreeMap<String, (String, Clause)>;
 
+fn warning(warning: &Diagnostic, text: &str) -> WarningDescription {
+    let (line, column) = line_col(text, warning.span.start);
+    WarningDescription {
+        code: warning.code.to_owned(),
+        message: warning.message.clone(),
+        help: warning.help.clone(),
+        line,
+        column,
+    }
+}
+
 fn table(table: &Table, clauses: &Clauses) -> TableDescription {
     let mut upstreams: Vec<String> = Vec::new();
     for stream in table.flows.iter().flat_map(|f| f.node.streams()) {
@@ -211,7 +241,7 @@ fn table(table: &Table, clauses: &Clauses) -> TableDescription {
             upstreams.push(stream.upstream.clone());
         }
     }
-    let columns = table.schema.fields().iter().map(|f| ColumnDescription {
+    let columns = table.written.fields().iter().map(|f| ColumnDescription {
         name: f.name().clone(),
         r#type: sql_type(f.data_type()),
         nullable: f.is_nullable(),

@@ -9,6 +9,7 @@ use datafusion::common::{Column, DFSchema, DFSchemaRef, DataFusionError};
 use datafusion::logical_expr::{Distinct, Expr, Filter, LogicalPlan, Projection, SubqueryAlias, Union, Unnest};
 use sluicebox_core::provenance::{provenance_fields, watermark_fields};
 
+use super::folder;
 use super::place::Places;
 use super::plan::diagnose;
 use super::streams::Relation;
@@ -93,6 +94,7 @@ impl Rows {
         match expr {
             Expr::Column(column) => self.plan.schema().maybe_index_of_column(column).filter(|i| *i < self.visible()),
             Expr::Alias(alias) => self.column(&alias.expr),
+            Expr::ScalarFunction(_) => self.column(folder::unguarded(expr)?),
             Expr::Cast(cast) if keeps_instants(cast.field.data_type()) => {
                 let at = self.column(&cast.expr)?;
                 matches!(self.plan.schema().field(at).data_type(), DataType::Timestamp(..)).then_some(at)
@@ -105,6 +107,9 @@ impl Rows {
     pub(super) fn is_event_time(&self, expr: &Expr) -> bool {
         if self.column(expr).is_some_and(|i| self.facts.event_time.contains(&i)) {
             return true;
+        }
+        if let Some(value) = folder::unguarded(unaliased(expr)) {
+            return self.is_event_time(value);
         }
         match unaliased(expr) {
             Expr::ScalarFunction(f) if f.func.name() == WINDOW_TIME => {

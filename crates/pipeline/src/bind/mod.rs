@@ -6,9 +6,10 @@
 //! 2. [`crate::window::names`]: what names mean that a window or the SELECT list gives, now that columns are known.
 //! 3. `plan`: DataFusion plans and analyses it over the visible columns of its streams, so that `SELECT *` never sees a
 //!    hidden one; its errors become diagnostics. [`functions`] and `durations` say with which functions and rules.
-//! 4. `lower`, `streams` and `stateful`: the plan is rebuilt bottom-up with the hidden columns of its streams behind the visible
+//! 4. `stored`: the columns of a table get the types in which all readers of its files read them alike.
+//! 5. `lower`, `streams` and `stateful`: the plan is rebuilt bottom-up with the hidden columns of its streams behind the visible
 //!    ones, and cut into [`crate::graph::Node`]s where state begins.
-//! 5. `table`: what holds for a table as a whole: one schema for all its flows, expectations, partition columns.
+//! 6. `table`: what holds for a table as a whole: one schema for all its flows, expectations, partition columns.
 //!
 //! [`crate::leaf`], [`clock`] and [`dates`] are what the engine needs to run the plans.
 
@@ -19,6 +20,7 @@ mod constants;
 pub mod dates;
 mod describe;
 mod durations;
+mod folder;
 pub mod functions;
 mod lower;
 mod order;
@@ -29,6 +31,7 @@ mod said;
 mod scope;
 mod spark;
 mod stateful;
+mod stored;
 mod streams;
 mod table;
 mod text;
@@ -40,7 +43,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{Fields, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use sluicebox_core::provenance::{PREFIX, is_hidden, provenance_fields, visible_schema};
@@ -49,7 +52,7 @@ use self::lower::{Facts, Lowering};
 use self::place::Places;
 use self::plan::Catalog;
 use self::streams::{Relation, Upstream, View};
-use crate::ast::{FlowDef, Pipeline, Query, SourceDef, Span, ViewDef};
+use crate::ast::{FlowDef, Pipeline, Query, SourceDef, Span, Spanned, TableDef, ViewDef};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{Flow, Graph, Hidden, Table};
 use crate::window::names;
@@ -58,12 +61,25 @@ pub use self::blame::Blamer;
 pub use self::clock::{bind_clock, bind_expectation, bind_expr_clock, expr_uses_clock, uses_clock};
 pub use self::describe::{
     ClauseDescription, ColumnDescription, Description, ExpectationDescription, FlowDescription, SourceDescription,
-    StateDescription, TableDescription, WatermarkDescription,
+    StateDescription, TableDescription, WarningDescription, WatermarkDescription,
 };
 pub use self::functions::session_state;
+pub use self::plan::query_mistake;
 pub use self::table::age_column;
 pub use self::words::duration;
 pub(crate) use self::words::sql_type;
+
+/// A type as `plan` prints it.
+#[must_use]
+pub fn type_name(data_type: &DataType) -> String {
+    words::sql_type(data_type)
+}
+
+/// A name as it must be written: in double quotes where SQL would read another name without them.
+#[must_use]
+pub fn quoted_name(name: &str) -> String {
+    plan::quoted(name)
+}
 
 /// Resolves every name and type of `pipeline` and cuts its queries into nodes.
 ///
@@ -74,9 +90,10 @@ pub(crate) use self::words::sql_type;
 pub fn bind(pipeline: Pipeline, sources: &BTreeMap<String, SchemaRef>) -> Result<Graph, Diagnostics> {
     let mut binder = Binder::new(&pipeline, sources);
     binder.run();
-    let Binder { tables, found, .. } = binder;
+    let Binder { tables, found, mut warnings, .. } = binder;
     if found.is_empty() {
-        return Ok(Graph { pipeline, tables, read_back: BTreeMap::new() });
+        warnings.sort_by_key(|w| (w.span.start, w.span.end));
+        return Ok(Graph { pipeline, tables, read_back: BTreeMap::new(), warnings });
     }
     Err(Diagnostics::new(pipeline.file.clone(), Arc::clone(&pipeline.text), found))
 }
@@ -96,6 +113,8 @@ struct Binder<'p> {
     delays: BTreeMap<String, i64>,
     tables: Vec<Table>,
     found: Vec<Diagnostic>,
+    /// What runs, and should be known.
+    warnings: Vec<Diagnostic>,
 }
 
 /// A flow and what is known of its rows.
@@ -135,6 +154,7 @@ impl<'p> Binder<'p> {
             delays: BTreeMap::new(),
             tables: Vec::new(),
             found,
+            warnings: Vec::new(),
         }
     }
 
@@ -183,14 +203,16 @@ impl<'p> Binder<'p> {
         Ok(View { plan, streams: &view.query.streams, span: view.query.span })
     }
 
-    fn flow(&mut self, flow: &'p FlowDef) -> Found<BoundFlow> {
+    fn flow(&mut self, flow: &'p FlowDef, partitioned_by: &[Spanned<String>]) -> Found<BoundFlow> {
         let span = flow.query.span;
         let plan = self.plan(&flow.query)?;
         let mistakes = self.check_types(&flow.query, plan.schema().as_arrow().fields());
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        let plan = table::short_names(plan).map_err(|e| vec![plan::diagnose(&e, &self.places, span)])?;
+        let plan = table::short_names(plan)
+            .and_then(|plan| stored::as_stored(plan, &partitioned_by[..0]))
+            .map_err(|e| vec![plan::diagnose(&e, &self.places, span)])?;
         let mut lowering = Lowering {
             relations: &self.relations,
             places: &self.places,
@@ -257,7 +279,18 @@ impl<'p> Binder<'p> {
 
     /// Columns that no file can hold.
     fn check_types(&self, query: &Query, fields: &Fields) -> Vec<Diagnostic> {
-        let wrong = fields.iter().filter_map(|field| Some((field, table::unstorable(field.data_type())?)));
+        // A column of a source that is NULL in every event is text in files; one that a query makes gets the type it is meant to have.
+        let from_source = |field: &Field| {
+            *field.data_type() == DataType::Null
+                && query.streams.iter().any(|stream| match self.relations.get(&stream.table.value) {
+                    Some(Relation::Rows(upstream)) => {
+                        upstream.schema.field_with_name(field.name()).is_ok_and(|f| *f.data_type() == DataType::Null)
+                    }
+                    _ => false,
+                })
+        };
+        let unstored = fields.iter().filter(|field| !from_source(field));
+        let wrong = unstored.filter_map(|field| Some((field, table::unstorable(field.data_type())?)));
         wrong
             .map(|(field, help)| {
                 let name = field.name();
@@ -267,6 +300,19 @@ impl<'p> Binder<'p> {
                 Diagnostic::new("column-type", at, message, what).with_help(help)
             })
             .collect()
+    }
+
+    /// Columns of the table that some readers refuse, or read otherwise than `plan` says.
+    fn misread(&self, def: &TableDef, schema: &Schema, partitioned_by: &[String]) -> Vec<Diagnostic> {
+        let place = |column: &str| {
+            let queries = def.flows.iter().map(|flow| &flow.query);
+            queries.filter_map(|q| plan::place_of_output(&q.ast, column, &self.places)).next_back()
+        };
+        let found = stored::misread(schema, partitioned_by).into_iter().map(|m| {
+            let at = place(&m.column).unwrap_or(def.name.span);
+            Diagnostic::warning(m.code, at, format!("{}: {}", def.name.value, m.message), "").with_help(m.help)
+        });
+        found.collect()
     }
 
     /// Output columns whose name cannot be one.

@@ -191,6 +191,42 @@ pub(super) fn diagnose_query(
     diagnostic
 }
 
+/// A diagnostic for an error of DataFusion in a query over tables, which stands at `span` of `text`; `functions` are those that
+/// there are.
+#[must_use]
+pub fn query_mistake(text: &str, span: Span, error: &DataFusionError, functions: &[String]) -> Diagnostic {
+    let places = Places::new(text);
+    let mut diagnostic = diagnose(error, &places, span);
+    if let Some(name) = error.diagnostic().and_then(|d| d.message.strip_prefix("Invalid function '")) {
+        let name = name.trim_end_matches('\'');
+        let near = nearest(name, functions.iter().map(String::as_str));
+        return Diagnostic::new("unknown-function", diagnostic.span, format!("there is no function `{name}`"), "")
+            .with_help_opt(near.map(|near| format!("did you mean `{near}`?")));
+    }
+    diagnostic.message = without_settings(&diagnostic.message);
+    diagnostic.help = diagnostic.help.filter(|help| !help.contains(SETTING));
+    diagnostic.note = diagnostic.note.filter(|note| !note.contains(SETTING));
+    diagnostic
+}
+
+/// How the names of DataFusion's settings begin: nobody can set them here.
+const SETTING: &str = "datafusion.";
+
+/// `message` without what comes before the reason, and without sentences that name a setting of DataFusion.
+fn without_settings(message: &str) -> String {
+    let mut text = message;
+    for prefix in ["arrow error: ", "external error: ", "parquet error: ", "cast error: ", "compute error: "] {
+        if text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)) {
+            text = &text[prefix.len()..];
+        }
+    }
+    if !text.contains(SETTING) {
+        return said::lower_first(text);
+    }
+    let kept: Vec<&str> = text.split(". ").filter(|sentence| !sentence.contains(SETTING)).collect();
+    if kept.is_empty() { "this query cannot be planned".to_owned() } else { said::lower_first(&kept.join(". ")) }
+}
+
 /// The name that two columns of a SELECT would have, if that is the mistake.
 fn repeated_column(error: &DataFusionError) -> Option<String> {
     let name = match error.find_root() {

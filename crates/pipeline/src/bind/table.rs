@@ -24,7 +24,7 @@ impl<'p> Binder<'p> {
         let mut flows = Vec::new();
         let mut mistakes = Vec::new();
         for flow in &def.flows {
-            match self.flow(flow) {
+            match self.flow(flow, &def.partitioned_by) {
                 Ok(bound) => flows.push(bound),
                 Err(found) => mistakes.extend(found),
             }
@@ -46,6 +46,8 @@ impl<'p> Binder<'p> {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
+        let warnings = self.misread(def, &schema, &partition_names(def, &schema));
+        self.warnings.extend(warnings);
         let upstream = upstream(&schema, &flows);
         let table = Table {
             name: def.name.value.clone(),
@@ -55,6 +57,7 @@ impl<'p> Binder<'p> {
             expectations,
             ledger: ledger(flows.iter().map(|f| f.facts.shape)),
             flows: flows.into_iter().map(|f| f.flow).collect(),
+            written: Arc::clone(&schema),
             schema,
             event_time: upstream.event_time.clone(),
             clauses: upstream.clauses.clone(),
@@ -277,7 +280,6 @@ pub(super) fn unstorable(data_type: &DataType) -> Option<&'static str> {
         DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) | DataType::Map(f, _) => {
             unstorable(f.data_type())
         }
-        DataType::ListView(_) | DataType::LargeListView(_) => Some("CAST it to an array"),
         _ => None,
     }
 }

@@ -42,6 +42,8 @@ impl Words {
                 let name = self.names.get(&column.name).unwrap_or(&column.name);
                 Transformed::yes(Expr::Column(Column::new_unqualified(name)))
             }
+            Expr::ScalarFunction(_) if super::folder::unguarded(&expr).is_some() => super::folder::unguarded(&expr)
+                .map_or_else(|| Transformed::no(expr.clone()), |e| Transformed::yes(e.clone())),
             Expr::ScalarFunction(f) if f.func.name() == "get_field" => match f.args.as_slice() {
                 [Expr::Column(of), Expr::Literal(ScalarValue::Utf8(Some(field)), _)] => {
                     Transformed::yes(Expr::Column(Column::new_unqualified(format!("{}.{field}", of.name))))
@@ -74,6 +76,7 @@ impl Words {
             return None;
         }
         let inner = super::lower::unaliased(expr);
+        let inner = super::folder::unguarded(inner).unwrap_or(inner);
         if matches!(inner, Expr::Column(_)) {
             return None;
         }

@@ -7,10 +7,10 @@
 mod check;
 mod cursor;
 mod interval;
-mod lex;
+pub(crate) mod lex;
 mod odd;
 mod overrides;
-mod query;
+pub(crate) mod query;
 mod statement;
 mod stream;
 #[cfg(test)]

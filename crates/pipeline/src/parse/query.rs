@@ -124,7 +124,7 @@ pub(crate) fn expression(cx: &mut Context<'_>, toks: &[Tok], owner: Span) -> Par
 }
 
 /// What `parse` makes of all `tokens`; `toks` are the same as they were written.
-fn parse_all<T>(
+pub(crate) fn parse_all<T>(
     text: &str,
     tokens: Vec<TokenWithSpan>,
     toks: &[Tok],

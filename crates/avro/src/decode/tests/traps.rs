@@ -238,14 +238,40 @@ fn a_record_of_another_name_is_refused_unless_an_alias_says_so() {
 }
 
 #[test]
-fn a_recursive_reader_schema_is_refused_with_its_path() {
-    let node =
-        r#"{"type":"record","name":"N","fields":[{"name":"v","type":"int"},{"name":"next","type":["null","N"]}]}"#;
+fn a_field_that_can_be_no_column_costs_itself_and_not_the_source() {
+    let fields = r#"{"name":"v","type":"int"},
+        {"name":"next","type":["null","N"]},
+        {"name":"wide","type":{"type":"bytes","logicalType":"decimal","precision":80,"scale":2}},
+        {"name":"nothing","type":{"type":"record","name":"Z","fields":[]}},
+        {"name":"w","type":"string"}"#;
+    let node = format!(r#"{{"type":"record","name":"N","fields":[{fields}]}}"#);
+    let fixture = Fixture::new(&node, &[(1, &node)]);
+    // v, next: another N (v, no next, wide, nothing, w), wide, w.
+    let inner = Body::default().long(2).long(0).long(1).raw(&[9]).long(1).raw(b"i");
+    let body = Body::default().long(1).long(1).raw(&inner.0).long(1).raw(&[7]).long(1).raw(b"o").0;
+    assert_eq!(fixture.one(1, &body).unwrap(), json!({ "v": 1, "w": "o" }));
+}
+
+#[test]
+fn a_reader_schema_of_which_nothing_is_left_is_refused_with_its_path() {
+    let node = r#"{"type":"record","name":"N","fields":[{"name":"next","type":["null","N"]}]}"#;
     let error = Fixture::try_new(node, &[]).err().unwrap().to_string();
     assert!(
         error.contains("N.next") && error.contains("recursive") && error.contains("value.schema.version"),
         "{error}"
     );
+}
+
+#[test]
+fn of_a_map_s_key_that_is_named_twice_the_last_value_counts() {
+    let schema = field(r#"{"type":"map","values":"int"}"#);
+    let fixture = Fixture::new(&schema, &[(1, &schema)]);
+    let entry = |body: Body, key: &str, value: i64| body.long(1).long(key.len() as i64).raw(key.as_bytes()).long(value);
+    // Two blocks, as Avro's encoding allows, and then one of two entries.
+    let body = entry(entry(entry(Body::default(), "k", 1), "k", 2), "j", 3).long(0).0;
+    assert_eq!(fixture.one(1, &body).unwrap(), json!({ "x": { "k": 2, "j": 3 } }));
+    let body = Body::default().long(2).long(1).raw(b"k").long(1).long(1).raw(b"k").long(5).long(0).0;
+    assert_eq!(fixture.one(1, &body).unwrap(), json!({ "x": { "k": 5 } }));
 }
 
 #[test]

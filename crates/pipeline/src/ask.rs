@@ -1,0 +1,449 @@
+//! The statements of `sluicebox query`: told apart and checked before any engine sees them, their mistakes drawn as those of a
+//! pipeline are.
+//!
+//! A query reads. What would write, or change a setting, is refused by its words ([`statements`]), by its parsed form
+//! ([`Asked::parse`]), and once more by its plan ([`reads_only`]).
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use arrow::datatypes::DataType;
+use datafusion::common::DataFusionError;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, ObjectName, Query, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor,
+};
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use crate::ast::Span;
+use crate::bind;
+use crate::diagnostic::{Diagnostic, Diagnostics, byte_span, nearest};
+use crate::parse::lex::{Tok, span_of, tokenize};
+use crate::parse::query::parse_all;
+
+/// What a statement asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// Rows: SELECT, WITH, VALUES, or FROM where the engine knows it.
+    Rows,
+    /// How rows would be computed: EXPLAIN.
+    Explain,
+    /// The tables there are: SHOW TABLES.
+    ShowTables,
+    /// The columns of a table, by the parts of its name: DESCRIBE.
+    Describe(TableName),
+}
+
+/// A table as it is named in a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableName {
+    /// The parts of the name, without quotes; in lower case where they stand without.
+    pub parts: Vec<String>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// One statement.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// What it asks for.
+    pub kind: Kind,
+    /// Where it stands, without the semicolon.
+    pub span: Span,
+    tokens: Vec<Tok>,
+}
+
+/// The statements of `text`, which stands in `file`, apart.
+///
+/// # Errors
+/// When a quote or comment is not closed, a statement is none that reads, or there is none.
+pub fn statements(file: &str, text: &str) -> Result<Vec<Asked>, Diagnostics> {
+    let wrong = |found: Vec<Diagnostic>| Diagnostics::new(file, text, found);
+    let (tokens, mistake) = tokenize(text);
+    if let Some(mistake) = mistake {
+        return Err(wrong(vec![mistake]));
+    }
+    let parts = tokens.split(|t| t.is_token(&Token::SemiColon)).filter(|part| !part.is_empty());
+    let (mut asked, mut mistakes) = (Vec::new(), Vec::new());
+    for part in parts {
+        match kind(text, part) {
+            Ok(kind) => asked.push(Asked { kind, span: span_of(part), tokens: part.to_vec() }),
+            Err(mistake) => mistakes.push(*mistake),
+        }
+    }
+    if mistakes.is_empty() && asked.is_empty() {
+        let help = "write SELECT ... FROM <layer>.<table>, or SHOW TABLES";
+        mistakes.push(Diagnostic::new("missing-query", Span::default(), "there is no query", "").with_help(help));
+    }
+    if mistakes.is_empty() { Ok(asked) } else { Err(wrong(mistakes)) }
+}
+
+/// Whether `text` ends with a semicolon, outside quotes and comments, or is empty: so that a prompt knows that it is whole.
+#[must_use]
+pub fn is_whole(text: &str) -> bool {
+    let (tokens, mistake) = tokenize(text);
+    mistake.is_none() && tokens.last().is_none_or(|t| t.is_token(&Token::SemiColon))
+}
+
+fn kind(text: &str, tokens: &[Tok]) -> Result<Kind, Box<Diagnostic>> {
+    let Some(first) = tokens.first() else { return Ok(Kind::Rows) };
+    let second = tokens.get(1);
+    let is = |tok: &Tok, words: &[&str]| words.iter().any(|w| tok.is(w));
+    if is(first, &["SELECT", "WITH", "VALUES", "FROM"]) || first.is_token(&Token::LParen) {
+        return Ok(Kind::Rows);
+    }
+    if first.is("EXPLAIN") {
+        let rest = tokens.iter().skip(1).find(|t| !is(t, &["ANALYZE", "VERBOSE"]));
+        return match rest {
+            Some(t) if is(t, &["SELECT", "WITH", "VALUES", "FROM"]) || t.is_token(&Token::LParen) => Ok(Kind::Explain),
+            Some(t) => Err(refused(text, t)),
+            None => Err(refused(text, first)),
+        };
+    }
+    if first.is("SHOW") && second.is_some_and(|t| t.is("TABLES")) && tokens.len() == 2 {
+        return Ok(Kind::ShowTables);
+    }
+    if is(first, &["DESCRIBE", "DESC"]) {
+        let rest = tokens.get(1..).unwrap_or_default();
+        let rest = if rest.first().is_some_and(|t| t.is("TABLE")) && rest.len() > 1 { &rest[1..] } else { rest };
+        if let Some(name) = table_name(rest) {
+            return Ok(Kind::Describe(name));
+        }
+    }
+    Err(refused(text, first))
+}
+
+/// The name that all of `tokens` are.
+fn table_name(tokens: &[Tok]) -> Option<TableName> {
+    let mut parts = Vec::new();
+    for (i, tok) in tokens.iter().enumerate() {
+        match &tok.token.token {
+            Token::Word(word) if i % 2 == 0 => parts.push(match word.quote_style {
+                None => word.value.to_lowercase(),
+                Some(_) => word.value.clone(),
+            }),
+            Token::Period if i % 2 == 1 => {}
+            _ => return None,
+        }
+    }
+    (tokens.len() % 2 == 1).then(|| TableName { parts, span: span_of(tokens) })
+}
+
+/// Statements that change something.
+const WRITES: [&str; 25] = [
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "MERGE",
+    "COPY",
+    "CREATE",
+    "DROP",
+    "ALTER",
+    "TRUNCATE",
+    "REPLACE",
+    "ATTACH",
+    "DETACH",
+    "INSTALL",
+    "LOAD",
+    "EXPORT",
+    "IMPORT",
+    "VACUUM",
+    "ANALYZE",
+    "CALL",
+    "USE",
+    "GRANT",
+    "REVOKE",
+    "UNLOAD",
+    "REFRESH",
+    "CHECKPOINT",
+];
+
+/// Statements that change the session.
+const SETTINGS: [&str; 13] = [
+    "SET",
+    "RESET",
+    "PRAGMA",
+    "BEGIN",
+    "START",
+    "COMMIT",
+    "ROLLBACK",
+    "PREPARE",
+    "EXECUTE",
+    "DEALLOCATE",
+    "DECLARE",
+    "FETCH",
+    "LOCK",
+];
+
+fn refused(text: &str, tok: &Tok) -> Box<Diagnostic> {
+    let written = text.get(tok.span.start..tok.span.end).unwrap_or_default();
+    let word = tok.word().unwrap_or_default();
+    if WRITES.contains(&word.as_str()) {
+        return writes(tok.span, &word);
+    }
+    if SETTINGS.contains(&word.as_str()) {
+        let message = format!("`query` has no settings or transactions: {word} is refused");
+        return Box::new(
+            Diagnostic::new("read-only", tok.span, message, "not a query")
+                .with_help("leave it out; each query stands alone"),
+        );
+    }
+    let like = nearest(&word, ["SELECT", "WITH", "SHOW TABLES", "DESCRIBE", "EXPLAIN"]);
+    let help = match like {
+        Some(like) => format!("did you mean {like}?"),
+        None => "write SELECT ..., SHOW TABLES, DESCRIBE <layer>.<table> or EXPLAIN SELECT ...".to_owned(),
+    };
+    let message = format!("a query should stand here, not `{written}`");
+    Box::new(Diagnostic::new("missing-query", tok.span, message, "expected SELECT").with_help(help))
+}
+
+/// A statement that would change something.
+fn writes(span: Span, word: &str) -> Box<Diagnostic> {
+    let message = format!("`query` only reads: {word} is refused");
+    Box::new(
+        Diagnostic::new("read-only", span, message, "would change something")
+            .with_note("tables are written by `sluicebox run` alone, so that each row is there exactly once")
+            .with_help("to keep a result, print it: --format csv or json, and > file"),
+    )
+}
+
+impl Asked {
+    /// The statement, parsed.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a part of it writes.
+    pub fn parse(&self, file: &str, text: &str) -> Result<Statement, Diagnostics> {
+        let wrong = |found: Diagnostic| Diagnostics::new(file, text, vec![found]);
+        let tokens = self.tokens.iter().map(|t| t.token.clone()).collect();
+        let parsed = parse_all(text, tokens, &self.tokens, |parser| parser.parse_statement());
+        let statement = parsed.map_err(|mistake| wrong(*mistake))?;
+        match statement.visit(&mut Writes) {
+            ControlFlow::Continue(()) => Ok(statement),
+            ControlFlow::Break((word, span)) => {
+                let span = byte_span(text, span).unwrap_or(self.span);
+                Err(wrong(*writes(span, word)))
+            }
+        }
+    }
+}
+
+impl Asked {
+    /// Where the name stands that `message` has in backticks, if it stands in one place.
+    fn place_of_quoted(&self, message: &str) -> Option<Span> {
+        let name = message.split('`').nth(1)?;
+        let is_name = |t: &&Tok| matches!(&t.token.token, Token::Word(w) if w.value.eq_ignore_ascii_case(name));
+        let mut places = self.tokens.iter().filter(is_name).map(|t| t.span);
+        places.next().filter(|_| places.next().is_none())
+    }
+}
+
+/// Finds a part of a query that writes: `WITH x AS (...) INSERT ...`, `SELECT ... INTO t`.
+struct Writes;
+
+impl Visitor for Writes {
+    type Break = (&'static str, datafusion::sql::sqlparser::tokenizer::Span);
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
+        let mut bodies = vec![query.body.as_ref()];
+        while let Some(body) = bodies.pop() {
+            match body {
+                SetExpr::SetOperation { left, right, .. } => bodies.extend([left.as_ref(), right.as_ref()]),
+                SetExpr::Insert(_) => return ControlFlow::Break(("INSERT", body.span())),
+                SetExpr::Update(_) => return ControlFlow::Break(("UPDATE", body.span())),
+                SetExpr::Delete(_) => return ControlFlow::Break(("DELETE", body.span())),
+                SetExpr::Merge(_) => return ControlFlow::Break(("MERGE", body.span())),
+                SetExpr::Select(select) => {
+                    if let Some(into) = &select.into {
+                        return ControlFlow::Break(("SELECT INTO", into.name.span()));
+                    }
+                }
+                _ => {}
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The tables that `statement` reads, without the names that WITH gives.
+#[must_use]
+pub fn tables(text: &str, statement: &Statement) -> Vec<TableName> {
+    let mut found = Tables { text, names: Vec::new(), given: BTreeSet::new() };
+    let _ = statement.visit(&mut found);
+    let Tables { names, given, .. } = found;
+    names.into_iter().filter(|t| !matches!(t.parts.as_slice(), [one] if given.contains(one))).collect()
+}
+
+struct Tables<'t> {
+    text: &'t str,
+    names: Vec<TableName>,
+    given: BTreeSet<String>,
+}
+
+impl Visitor for Tables<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let given = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.given.extend(given.map(|cte| plain(&cte.alias.name)));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { name, args: None, .. } = factor {
+            self.names.extend(named(self.text, name));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+fn plain(ident: &Ident) -> String {
+    if ident.quote_style.is_none() { ident.value.to_lowercase() } else { ident.value.clone() }
+}
+
+fn named(text: &str, name: &ObjectName) -> Option<TableName> {
+    let parts = name.0.iter().map(|part| part.as_ident().map(plain)).collect::<Option<_>>()?;
+    Some(TableName { parts, span: byte_span(text, name.span()).unwrap_or_default() })
+}
+
+/// A table that is not there; `known` are those that are, as they must be written.
+#[must_use]
+pub fn unknown_table<'k>(name: &TableName, known: impl Iterator<Item = &'k str> + Clone) -> Diagnostic {
+    let written = name.parts.join(".");
+    let message = format!("there is no table `{written}`");
+    let help = match nearest(&written, known.clone()) {
+        Some(near) => format!("did you mean {near}?"),
+        None => {
+            let mut names: Vec<&str> = known.clone().take(12).collect();
+            if known.count() > names.len() {
+                names.push("...; SHOW TABLES lists all");
+            }
+            format!("the tables are {}", names.join(", "))
+        }
+    };
+    let diagnostic = Diagnostic::new("unknown-table", name.span, message, "no such table").with_help(help);
+    if name.parts.len() == 1 {
+        return diagnostic.with_note("a table is named with its layer, as in gold.revenue_5m");
+    }
+    diagnostic
+}
+
+/// Whether `plan` only reads.
+#[must_use]
+pub fn reads_only(plan: &LogicalPlan) -> bool {
+    let mut reads = true;
+    let walked = plan.apply_with_subqueries(|node| {
+        reads &= !matches!(
+            node,
+            LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_)
+        );
+        Ok(TreeNodeRecursion::Continue)
+    });
+    reads && walked.is_ok()
+}
+
+/// What DataFusion says against the statement `asked` of `text`, drawn. `functions` are those that it knows.
+#[must_use]
+pub fn mistake(file: &str, text: &str, asked: &Asked, error: &DataFusionError, functions: &[String]) -> Diagnostics {
+    let mut found = bind::query_mistake(text, asked.span, error, functions);
+    if found.span == asked.span
+        && let Some(span) = asked.place_of_quoted(&found.message)
+    {
+        found.span = span;
+    }
+    Diagnostics::new(file, text, vec![found])
+}
+
+/// A type as `plan` prints it.
+#[must_use]
+pub fn type_name(data_type: &DataType) -> String {
+    bind::type_name(data_type)
+}
+
+/// A name as it must be written: in double quotes where SQL would read another name without them.
+#[must_use]
+pub fn quoted(name: &str) -> String {
+    bind::quoted_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+    use super::*;
+
+    fn said(text: &str) -> String {
+        match statements("q", text) {
+            Err(mistakes) => mistakes.to_string(),
+            Ok(asked) => match asked.iter().map(|a| a.parse("q", text)).find(Result::is_err) {
+                Some(Err(mistakes)) => mistakes.to_string(),
+                _ => "reads".to_owned(),
+            },
+        }
+    }
+
+    #[test]
+    fn what_would_change_something_is_refused_before_an_engine_sees_it() {
+        for text in [
+            "INSERT INTO bronze.b SELECT * FROM bronze.b",
+            "insert into x values (1)",
+            "COPY (SELECT 1) TO 'x.parquet' STORED AS PARQUET",
+            "CREATE TABLE x AS SELECT 1",
+            "CREATE EXTERNAL TABLE x STORED AS PARQUET LOCATION 'y'",
+            "DROP TABLE bronze.b",
+            "SET datafusion.execution.batch_size = 1",
+            "RESET x",
+            "PRAGMA version",
+            "ATTACH 'x.db'",
+            "INSTALL httpfs",
+            "BEGIN",
+            "EXPLAIN ANALYZE INSERT INTO x SELECT 1",
+            "EXPLAIN COPY x TO 'y'",
+            "WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x",
+            "SELECT 1 INTO t",
+            "SELECT * FROM (SELECT 1 INTO t)",
+            "SELECT 1; DELETE FROM x",
+            "/* a comment */ UPDATE t SET a = 1",
+            "DESCRIBE SELECT 1",
+        ] {
+            let said = said(text);
+            assert!(said.contains("refused") || said.contains("should stand here"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_reads_is_told_apart() {
+        let kinds = |text: &str| statements("q", text).unwrap().into_iter().map(|a| a.kind).collect::<Vec<_>>();
+        assert_eq!(kinds("SELECT ';' AS a -- ;\n; ; show tables;"), [Kind::Rows, Kind::ShowTables]);
+        assert_eq!(kinds("(SELECT 1) UNION ALL VALUES (2)"), [Kind::Rows]);
+        assert_eq!(kinds("explain verbose select 1"), [Kind::Explain]);
+        let described = kinds("DESCRIBE Gold.\"Mixed\"");
+        assert!(matches!(&described[..], [Kind::Describe(t)] if t.parts == ["gold", "Mixed"]), "{described:?}");
+        for text in ["WITH a AS (SELECT 1) SELECT * FROM a, b.c", "SELECT now() WHERE EXISTS (SELECT 1 FROM d.e)"] {
+            assert_eq!(said(text), "reads");
+        }
+    }
+
+    #[test]
+    fn tables_are_found_wherever_they_are_read() {
+        let text = "WITH a AS (SELECT * FROM one.x) SELECT * FROM a JOIN Two.\"Y\" USING (k) \
+                    WHERE k IN (SELECT k FROM three.z) UNION ALL SELECT * FROM four";
+        let asked = statements("q", text).unwrap().remove(0);
+        let names: Vec<String> =
+            tables(text, &asked.parse("q", text).unwrap()).into_iter().map(|t| t.parts.join(".")).collect();
+        assert_eq!(names, ["one.x", "two.Y", "three.z", "four"]);
+    }
+
+    #[test]
+    fn a_prompt_knows_when_a_statement_is_whole() {
+        for text in ["SELECT 1;", "SELECT ';';  -- done", "", "  "] {
+            assert!(is_whole(text), "{text:?}");
+        }
+        for text in ["SELECT 1", "SELECT ';", "SELECT 1 /* ;", "SELECT 1 -- ;"] {
+            assert!(!is_whole(text), "{text:?}");
+        }
+    }
+}

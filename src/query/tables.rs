@@ -1,0 +1,103 @@
+//! The tables that a query may name, and what is known of each: looked at when it is named, so that a folder that cannot be
+//! read keeps nobody from the others.
+
+use std::path::Path;
+
+use anyhow::Context;
+use arrow::datatypes::Field;
+use sluicebox_lake::view::{View, view};
+use sluicebox_lake::{TableFolder, list_tables};
+use sluicebox_pipeline::ask::{self, TableName};
+use sluicebox_pipeline::diagnostic::Diagnostic;
+
+/// The tables below a folder.
+#[derive(Debug, Clone)]
+pub struct Tables {
+    all: Vec<TableFolder>,
+}
+
+impl Tables {
+    /// Those below `data`.
+    pub fn below(data: &Path) -> anyhow::Result<Self> {
+        Ok(Self { all: list_tables(data)? })
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Each as `<layer>.<table>`.
+    pub fn names(&self) -> Vec<String> {
+        self.all.iter().map(|t| format!("{}.{}", t.layer, t.table)).collect()
+    }
+
+    /// The layers, each once.
+    pub fn layers(&self) -> Vec<&str> {
+        let mut layers: Vec<&str> = self.all.iter().map(|t| t.layer.as_str()).collect();
+        layers.dedup();
+        layers
+    }
+
+    /// The table, its name in any case; names that are the same but for that are told apart by it.
+    pub fn get(&self, layer: &str, table: &str) -> Option<&TableFolder> {
+        let exact = self.all.iter().find(|t| t.layer == layer && t.table == table);
+        exact.or_else(|| {
+            self.all.iter().find(|t| t.layer.eq_ignore_ascii_case(layer) && t.table.eq_ignore_ascii_case(table))
+        })
+    }
+
+    /// The table that is named in a statement, or what to say when there is none.
+    pub fn find(&self, name: &TableName) -> Result<&TableFolder, Box<Diagnostic>> {
+        let found = match name.parts.as_slice() {
+            [layer, table] => self.get(layer, table),
+            _ => None,
+        };
+        found.ok_or_else(|| {
+            let known: Vec<String> =
+                self.all.iter().map(|t| format!("{}.{}", ask::quoted(&t.layer), ask::quoted(&t.table))).collect();
+            Box::new(ask::unknown_table(name, known.iter().map(String::as_str)))
+        })
+    }
+}
+
+/// What the files of `table` are as one table.
+pub fn look(table: &TableFolder) -> anyhow::Result<View> {
+    // Between a look at the folder and one at a file, the file may have been exchanged for another by a compaction.
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match view(&table.path) {
+            Err(error) if tries < 3 && !is_gone(&error) => {
+                return Err(error).with_context(|| unreadable(table));
+            }
+            Err(error) if tries == 3 => return Err(error).with_context(|| unreadable(table)),
+            Err(_) => {}
+            Ok(view) => return Ok(view),
+        }
+    }
+}
+
+fn unreadable(table: &TableFolder) -> String {
+    format!("table {}.{} cannot be read", table.layer, table.table)
+}
+
+/// Whether a file that was there is no more.
+pub fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// The columns of a table: name, type, and whether it stands in the path of its files.
+pub fn columns(view: &View) -> Vec<(String, String, bool)> {
+    let column = |field: &Field, path| (field.name().clone(), ask::type_name(field.data_type()), path);
+    let files = view.columns.iter().map(|f| column(f, false));
+    files.chain(view.partitions.iter().map(|f| column(f, true))).collect()
+}
