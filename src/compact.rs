@@ -36,6 +36,9 @@ pub struct CompactArgs {
     /// Only tell what would be done
     #[arg(long)]
     dry_run: bool,
+    /// As JSON, for programs: one object a folder
+    #[arg(long)]
+    json: bool,
 }
 
 /// Does it, and prints a line for each folder.
@@ -67,10 +70,10 @@ pub async fn compact(args: CompactArgs) -> anyhow::Result<()> {
         change,
     };
     let request = Request { tables, older_than_micros: older_than, dry_run: args.dry_run };
-    tokio::task::spawn_blocking(move || all(&config, &request)).await?
+    tokio::task::spawn_blocking(move || all(&config, &request, args.json)).await?
 }
 
-fn all(config: &Config, request: &Request) -> anyhow::Result<()> {
+fn all(config: &Config, request: &Request, json: bool) -> anyhow::Result<()> {
     let (mut folders, mut printed) = (0, Ok(()));
     run(config, request, |told| {
         match told {
@@ -78,7 +81,8 @@ fn all(config: &Config, request: &Request) -> anyhow::Result<()> {
                 folders += 1;
                 // Whoever closed the pipe does not keep the rest from being done.
                 if printed.is_ok() {
-                    printed = out::print(&line(&done, request.dry_run));
+                    let dry_run = request.dry_run;
+                    printed = out::print(&if json { object(&done, dry_run) } else { line(&done, dry_run) });
                 }
             }
             Err(Skipped { table, folder: None, why }) => say!("{table} is left alone: {why}"),
@@ -100,6 +104,16 @@ fn line(done: &Done, dry_run: bool) -> String {
         (Why::Compact, (files, Some(bytes))) => format!("{found}: now {files} files, {bytes} bytes\n"),
         (Why::Compact, (files, None)) => format!("{found}: {would}about {files} files\n"),
     }
+}
+
+/// What became of a folder, for programs.
+fn object(done: &Done, dry_run: bool) -> String {
+    let Done { table, folder, why, rows, before, after } = done;
+    let object = serde_json::json!({
+        "table": table, "folder": folder, "why": why, "dryRun": dry_run, "rows": rows,
+        "before": {"files": before.0, "bytes": before.1}, "after": {"files": after.0, "bytes": after.1},
+    });
+    format!("{object}\n")
 }
 
 /// The tables of the pipeline that were named.

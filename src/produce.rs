@@ -10,6 +10,7 @@ use sluicebox_testkit::sink::{EmbeddedSink, EventSink, KafkaSink, KafkaTarget, P
 
 use crate::failure::Usage;
 use crate::load::{LOG_DIR, open_log, register_sales};
+use crate::out;
 use crate::screen::say;
 
 /// Write made-up events to a topic
@@ -56,6 +57,9 @@ pub struct ProduceArgs {
     /// Share of events that are no rows
     #[arg(long, value_name = "R", default_value_t = 0.005)]
     malformed: f64,
+    /// As JSON, for programs: how many events of each kind, on stdout
+    #[arg(long)]
+    json: bool,
 }
 
 /// What can be made up.
@@ -90,6 +94,9 @@ pub async fn produce(args: ProduceArgs) -> anyhow::Result<()> {
         let events = args.events.unwrap_or(0);
         tokio::task::spawn_blocking(move || fill(&generator, sink.as_mut(), 0..events, |_| {})).await??
     };
+    if args.json {
+        return Ok(out::print(&object(&produced))?);
+    }
     say!("{} to {place}", describe(&produced));
     Ok(())
 }
@@ -121,6 +128,15 @@ async fn target(args: &ProduceArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<(B
         ..Default::default()
     };
     Ok((Box::new(KafkaSink::connect(&target).await?), ids, format!("{} at {brokers}", args.topic)))
+}
+
+/// The counts, for programs.
+fn object(produced: &Produced) -> String {
+    let Produced { events, late, duplicate, invalid, malformed, .. } = produced;
+    let object = serde_json::json!({
+        "events": events, "late": late, "duplicate": duplicate, "invalid": invalid, "malformed": malformed,
+    });
+    format!("{object}\n")
 }
 
 fn describe(produced: &Produced) -> String {

@@ -23,8 +23,9 @@ use sluicebox_lake::ParquetOptions;
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, TableDef};
 use sluicebox_pipeline::diagnostic::Diagnostic;
 use sluicebox_pipeline::graph::{Graph, Table};
+use sluicebox_pipeline::parse::parse_with;
 use sluicebox_pipeline::settings::{Compression, Properties, Settings};
-use sluicebox_pipeline::{bind, parse, values};
+use sluicebox_pipeline::{bind, values};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -183,7 +184,7 @@ pub fn source_names(args: &LoadArgs) -> anyhow::Result<Vec<String>> {
 fn parsed(args: &LoadArgs) -> anyhow::Result<Pipeline> {
     let file = args.pipeline.display().to_string();
     let text = std::fs::read_to_string(&args.pipeline).map_err(|e| Usage(format!("cannot read {file}: {e}")))?;
-    Ok(parse(&file, &text, &overrides(&args.set)?)?)
+    Ok(parse_with(&file, &text, &overrides(&args.set)?, &|name| std::env::var(name).ok())?)
 }
 
 fn overrides(set: &[String]) -> anyhow::Result<Vec<(String, String)>> {

@@ -189,6 +189,12 @@ pub fn is_secret(key: &str) -> bool {
     KAFKA_SECRETS.iter().any(|s| s.eq_ignore_ascii_case(key)) || find(key).is_some_and(|o| o.value == ValueType::Secret)
 }
 
+/// Whether the value of `key` keeps its references until a source is connected: it may be a secret, or hold one.
+pub(crate) fn keeps_references(key: &str) -> bool {
+    key.get(..6).is_some_and(|p| p.eq_ignore_ascii_case("kafka."))
+        || find(key).is_none_or(|option| matches!(option.value, ValueType::Text | ValueType::Secret))
+}
+
 /// The option's name as it is written in the reference, if key and value are right.
 pub(crate) fn check(key: &str, value: &str) -> Result<String, Problem> {
     if key.get(..6).is_some_and(|p| p.eq_ignore_ascii_case("kafka.")) {

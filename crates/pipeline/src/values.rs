@@ -76,9 +76,6 @@ impl ValueType {
                 code: None,
             })
         };
-        if value.contains("${") && !matches!(self, Self::Text | Self::Secret) {
-            return wrong("takes no reference", format!("write the value itself ({})", self.describe()));
-        }
         match self {
             Self::Text => check_references(key, value),
             Self::Secret => check_secret(key, value),
@@ -350,6 +347,31 @@ pub(crate) fn has_password(value: &str) -> bool {
     value.split(',').filter_map(|url| url.split_once("://")).any(|(_, rest)| {
         let authority = rest.split('/').next().unwrap_or_default();
         authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    })
+}
+
+/// Why a value cannot be resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unresolved {
+    /// The environment has no such variable.
+    NotSet(String),
+    /// `${...}` names none.
+    NoReference,
+}
+
+/// The text with each `${env:NAME}` in it replaced by what `env` has for it.
+pub(crate) fn resolve_env(value: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, Unresolved> {
+    let mut rest = value;
+    while let Some((_, tail)) = rest.split_once("${") {
+        let body = tail.split_once('}').map(|(body, _)| body);
+        if !body.and_then(reference).is_some_and(|r| matches!(r, Reference::Env(_))) {
+            return Err(Unresolved::NoReference);
+        }
+        rest = tail;
+    }
+    resolve(value, |reference| match reference {
+        Reference::Env(name) => env(name).ok_or_else(|| Unresolved::NotSet(name.to_owned())),
+        Reference::File(_) => Err(Unresolved::NoReference),
     })
 }
 

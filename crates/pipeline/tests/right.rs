@@ -192,3 +192,57 @@ fn references_are_resolved_by_the_caller() {
     assert_eq!(resolve("a ${b} ${", lookup).unwrap(), "a ${b} ${");
     assert_eq!(resolve("${env:X}", lookup).unwrap_err(), "Env(\"X\")");
 }
+
+#[test]
+fn a_byte_order_mark_and_spaces_of_any_kind_are_no_riddle() {
+    let plain = "CREATE TABLE a USING kafka OPTIONS ('subscribe' = 'a b');\n\
+                 CREATE STREAMING TABLE t AS SELECT x, 'p\u{a0}q' AS y FROM STREAM a;\n";
+    let odd =
+        format!("\u{feff}{}", plain.replace("TABLE t", "TABLE\u{a0}t").replace("SELECT x", "SELECT\u{3000}x\u{200b}"));
+    let (plain, odd) = (read(plain), read(&odd.replace('\n', "\r\n")));
+    assert_eq!(query(&plain, "t"), query(&odd, "t"));
+    assert!(query(&odd, "t").contains("'p\u{a0}q'"), "what is in a text stays");
+}
+
+#[test]
+fn what_only_looks_like_sql_is_told_by_its_name() {
+    let said = |text: &str| parse("t.sql", text, &[]).unwrap_err().to_string();
+    for (odd, named) in
+        [("“x”", "U+201C, a quote of print"), ("x – 1", "U+2013, a dash of print"), ("x，y", "a wide comma")]
+    {
+        let text = format!("CREATE STREAMING TABLE t AS SELECT {odd} FROM STREAM a;");
+        assert!(said(&text).contains(named), "{}", said(&text));
+        assert!(said(&text).contains("t.sql:1:"), "{}", said(&text));
+    }
+}
+
+#[test]
+fn values_of_the_environment_stand_everywhere_but_in_the_place_of_secrets() {
+    let text = "SET 'batch.bytes' = '${env:BATCH}';
+        CREATE TABLE a USING kafka OPTIONS ('subscribe' = 'a-${env:TENANT}', 'kafka.sasl.password' = '${env:SECRET}');
+        CREATE STREAMING TABLE t LOCATION 'data/${env:TENANT}/t' TBLPROPERTIES ('compression' = '${env:CODEC}')
+        AS SELECT * FROM STREAM a;";
+    let env = |name: &str| match name {
+        "BATCH" => Some("8 MiB".to_owned()),
+        "TENANT" => Some("acme".to_owned()),
+        "CODEC" => Some("none".to_owned()),
+        "SECRET" => Some("hunter2".to_owned()),
+        _ => None,
+    };
+    let overrides = [("a.startingOffsets".to_owned(), "${env:FROM}".to_owned())];
+    let read = sluicebox_pipeline::parse::parse_with("t.sql", text, &[], &env).unwrap();
+    assert_eq!(Settings::of(&read).batch_bytes, 8 << 20);
+    assert_eq!(options::get(&read.sources[0], "subscribe"), Some("a-acme"));
+    assert_eq!(
+        options::get(&read.sources[0], "kafka.sasl.password"),
+        Some("${env:SECRET}"),
+        "a secret stays where it is"
+    );
+    assert_eq!(read.tables[0].location.as_ref().unwrap().value, "data/acme/t");
+    assert_eq!(Properties::of(&read.tables[0]).compression, Compression::None);
+    let unset = sluicebox_pipeline::parse::parse_with("t.sql", text, &overrides, &env).unwrap_err();
+    assert!(unset.to_string().contains("environment variable FROM, which is not set"), "{unset}");
+    let file = text.replace("data/${env:TENANT}", "${file:/etc/tenant}");
+    let refused = sluicebox_pipeline::parse::parse_with("t.sql", &file, &[], &env).unwrap_err();
+    assert!(refused.to_string().contains("reference that names no place"), "{refused}");
+}

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::Volatility;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, SetOperator, Spanned, TableFactor, Value,
-    Visit, Visitor, visit_expressions,
+    BinaryOperator, Expr, Function, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, SetOperator, Spanned,
+    TableFactor, Value, Visit, Visitor, visit_expressions,
 };
 
 use sluicebox_core::provenance::{PREFIX, is_hidden};
@@ -330,6 +330,15 @@ impl Visitor for Checker<'_> {
         match expr {
             Expr::Function(function) => self.function(function),
             Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => self.subquery(expr),
+            Expr::BinaryOp {
+                op: op @ (BinaryOperator::Arrow | BinaryOperator::LongArrow | BinaryOperator::HashArrow
+                | BinaryOperator::HashLongArrow | BinaryOperator::AtArrow | BinaryOperator::ArrowAt), ..
+            } => self.refuse(
+                expr,
+                &format!("{op} is an operator of PostgreSQL, which is not here"),
+                "not an operator here",
+                "write get_json_object(text, '$.a.b') for a part of a JSON text, array_contains(list, x) for an element of a list",
+            ),
             Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => self.refuse(
                 expr,
                 "a pipeline has no parameters",

@@ -5,7 +5,7 @@ use arrow::array::RecordBatch;
 use arrow::array::RecordBatchOptions;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Volatility};
@@ -88,12 +88,11 @@ fn of_expr(expr: &Expr, schema: &DFSchema, state: &SessionState) -> Option<BadCo
     }
     let probed = probe(expr, schema)?;
     let error = evaluate(&probed.with, state).err()?;
-    if let Some(without) = probed.without
-        && evaluate(&without, state).is_err()
-    {
+    let why = said::plain(&error);
+    let same = |other: &DataFusionError| said::plain(other) == why;
+    if probed.without.is_some_and(|without| evaluate(&without, state).is_err_and(|e| same(&e))) {
         return None;
     }
-    let why = said::plain(&error);
     Some(BadConstant { expr: Words::default().say(expr), why })
 }
 
@@ -110,7 +109,7 @@ fn children(expr: &Expr) -> Vec<&Expr> {
 /// What is computed to know whether a constant fails.
 struct Probe {
     with: Expr,
-    /// The same without the constants: what fails too is not their fault.
+    /// The same without the constants: what fails alike is not their fault.
     without: Option<Expr>,
 }
 

@@ -44,7 +44,7 @@ fn wrong_types(function: &str, given: &str, takes: &[&str]) -> Said {
     let mut takes: Vec<&str> = takes.iter().map(|t| t.trim()).filter(|t| !t.is_empty()).collect();
     let mut seen = std::collections::BTreeSet::new();
     takes.retain(|t| seen.insert(*t));
-    let said = Said::new("argument-types", format!("`{function}` does not take {given}"));
+    let said = Said::new("argument-types", format!("`{function}` does not take {}", given.trim_end_matches('.')));
     let said = if takes.is_empty() { said } else { said.note(format!("it takes {}", crate::parse::one_of(&takes))) };
     said.help("CAST the argument to a type that it takes, or take another function")
 }
@@ -132,7 +132,10 @@ fn user_defined(function: &str, rest: &str) -> Said {
             .note("they must be of one type, which the result has")
             .help("CAST them to one type");
     }
-    Said::new("argument-types", said::words(rest.trim_start_matches("Execution error: ")))
+    Said::new(
+        "argument-types",
+        said::words(rest.trim_start_matches("Execution error: ").trim_start_matches("Error during planning: ")),
+    )
 }
 
 /// Functions with several signatures of which none fits.

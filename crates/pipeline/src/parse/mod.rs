@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use crate::ast::{FlowDef, Pipeline, SourceDef, Span, Spanned, TableDef, ViewDef};
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::values::Unresolved;
 
 pub(crate) use check::default_location;
 pub(crate) use cursor::one_of;
@@ -41,14 +42,17 @@ pub(crate) struct Context<'a> {
     tables: Vec<TableDef>,
     /// The flows and the tables that they insert into.
     flows: Vec<(Spanned<String>, FlowDef)>,
+    /// The environment.
+    env: Env<'a>,
     /// What was defined by statements with mistakes: reading it is no further mistake.
     broken: Vec<String>,
 }
 
 impl<'a> Context<'a> {
-    fn new(text: &'a str) -> Self {
+    fn new(text: &'a str, env: Env<'a>) -> Self {
         Self {
             text,
+            env,
             found: Vec::new(),
             leaves: 0,
             settings: BTreeMap::new(),
@@ -60,9 +64,40 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// `value` with each `${env:NAME}` in it replaced. What takes secrets keeps its references: whoever needs the secret looks.
+    fn resolve(&self, code: &'static str, key: &str, value: &mut Spanned<String>) -> Result<(), Box<Diagnostic>> {
+        let resolved = crate::values::resolve_env(&value.value, self.env);
+        value.value = resolved.map_err(|problem| {
+            Box::new(match problem {
+                Unresolved::NotSet(name) => {
+                    let message = format!("`{key}` names the environment variable {name}, which is not set");
+                    Diagnostic::new("unset-reference", value.span, message, "this value")
+                        .with_help(format!("set it before the command, as in {name}=... sluicebox run ..."))
+                }
+                Unresolved::NoReference => {
+                    let message = format!("`{key}` has a reference that names no place");
+                    Diagnostic::new(code, value.span, message, "this value")
+                        .with_help("write ${env:NAME} for an environment variable; ${file:PATH} is for secrets")
+                }
+            })
+        })?;
+        Ok(())
+    }
+
     fn slice(&self, span: Span) -> &'a str {
         self.text.get(span.start..span.end).unwrap_or_default()
     }
+}
+
+/// Looks a variable of the environment up.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// As [`parse_with`], in an environment without variables.
+///
+/// # Errors
+/// All mistakes found, in the order of the text.
+pub fn parse(file: &str, text: &str, overrides: &[(String, String)]) -> Result<Pipeline, Diagnostics> {
+    parse_with(file, text, overrides, &|_| None)
 }
 
 /// Reads a pipeline. `file` is its name as messages show it; `overrides` are the `--set KEY=VALUE`s of the command line in
@@ -73,7 +108,12 @@ impl<'a> Context<'a> {
 ///
 /// # Errors
 /// All mistakes found, in the order of the text.
-pub fn parse(file: &str, text: &str, overrides: &[(String, String)]) -> Result<Pipeline, Diagnostics> {
+pub fn parse_with(
+    file: &str,
+    text: &str,
+    overrides: &[(String, String)],
+    env: Env<'_>,
+) -> Result<Pipeline, Diagnostics> {
     if text.len() > LONGEST_TEXT {
         let message = format!("this has {} bytes, and a pipeline has at most {LONGEST_TEXT}", text.len());
         let diagnostic = Diagnostic::new("too-large", Span::default(), message, "").with_help("is it the right file?");
@@ -85,7 +125,7 @@ pub fn parse(file: &str, text: &str, overrides: &[(String, String)]) -> Result<P
     if let Some(mistake) = mistake {
         return Err(Diagnostics::new(file, check::without_secrets(text, &toks), vec![mistake]));
     }
-    let mut cx = Context::new(text);
+    let mut cx = Context::new(text, env);
     let mut found = Vec::new();
     for toks in lex::statements(&toks, &mut found) {
         statement::statement(&mut cx, toks);

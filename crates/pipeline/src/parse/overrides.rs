@@ -19,19 +19,29 @@ pub(crate) fn apply(cx: &mut Context<'_>, overrides: &[(String, String)]) {
 fn one(cx: &mut Context<'_>, key: &str, value: &str) -> Result<(), Box<Diagnostic>> {
     let given = |text: &str| Spanned { value: text.to_owned(), span: COMMAND_LINE };
     let at = |problem: Problem, code| Box::new(problem.at(code, COMMAND_LINE));
-    let source =
-        cx.sources.iter_mut().filter(|s| starts_with_name(key, &s.name.value)).max_by_key(|s| s.name.value.len());
+    let source = cx.sources.iter().filter(|s| starts_with_name(key, &s.name.value)).max_by_key(|s| s.name.value.len());
     if let Some(source) = source {
         let option = &key[source.name.value.len() + 1..];
-        let name = options::check(option, value).map_err(|p| at(p, "option"))?;
-        source.options.retain(|(k, _)| k.value != name);
-        source.options.push((given(&name), given(value)));
+        let (option, source_name) = (option.to_owned(), source.name.value.clone());
+        let mut value = given(value);
+        if !options::keeps_references(&option) {
+            cx.resolve("option", &option, &mut value)?;
+        }
+        let name = options::check(&option, &value.value).map_err(|p| at(p, "option"))?;
+        if let Some(source) = cx.sources.iter_mut().find(|s| s.name.value == source_name) {
+            source.options.retain(|(k, _)| k.value != name);
+            source.options.push((given(&name), value));
+        }
         return Ok(());
     }
     let lower = key.to_lowercase();
-    match settings::check(&lower, value) {
+    let mut resolved = given(value);
+    if settings::SETTINGS.iter().any(|s| s.name == lower) {
+        cx.resolve("setting", &lower, &mut resolved)?;
+    }
+    match settings::check(&lower, &resolved.value) {
         Ok(()) => {
-            cx.settings.insert(lower, given(value));
+            cx.settings.insert(lower, resolved);
             Ok(())
         }
         Err(problem) if problem.about_value => Err(at(problem, "setting")),

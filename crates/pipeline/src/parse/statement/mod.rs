@@ -75,7 +75,7 @@ fn set(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()> {
     };
     let equals = toks[eq].span;
     let key = raw(cursor, &toks[..eq], equals, "the key is missing")?;
-    let value = raw(cursor, &toks[eq + 1..], equals, "the value is missing")?;
+    let mut value = raw(cursor, &toks[eq + 1..], equals, "the value is missing")?;
     let key = Spanned { value: key.value.to_lowercase(), span: key.span };
     if let Some(first) = cx.settings.get(&key.value) {
         return Err(Box::new(
@@ -89,6 +89,7 @@ fn set(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()> {
             .with_related(first.span, "the first value"),
         ));
     }
+    cx.resolve("setting", &key.value, &mut value)?;
     match settings::check(&key.value, &value.value) {
         Ok(()) => {}
         Err(problem) if problem.about_value => return Err(Box::new(problem.at("setting", value.span))),

@@ -68,12 +68,18 @@ fn clause(cx: &mut Context<'_>, cursor: &mut Cursor<'_>, table: &mut TableDef) -
         return Ok("PARTITIONED BY");
     }
     if cursor.eat("LOCATION") {
-        table.location = Some(cursor.string("the location")?);
+        let mut location = cursor.string("the location")?;
+        cx.resolve("location", "LOCATION", &mut location)?;
+        table.location = Some(location);
         return Ok("LOCATION");
     }
     if cursor.eat("TBLPROPERTIES") {
         let mut properties = pairs(cursor, "TBLPROPERTIES", "property")?;
         for (key, value) in &mut properties {
+            if let Err(unset) = cx.resolve("property", &key.value, value) {
+                cx.found.push(*unset);
+                continue;
+            }
             match settings::check_property(&key.value, &value.value) {
                 Ok(canonical) => key.value = canonical,
                 Err(problem) if problem.about_value => cx.found.push(problem.at("property", value.span)),

@@ -1,0 +1,218 @@
+//! The command line as a shell sees it: what it prints, where, and with which exit code.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+const PIPELINE: &str = "\
+CREATE TABLE sales USING kafka OPTIONS ('subscribe' = 'sales.events.v1', 'startingOffsets' = 'earliest');
+CREATE STREAMING TABLE bronze_sales AS SELECT event_id, amount FROM STREAM sales;
+";
+
+fn sluicebox(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluicebox"));
+    command.current_dir(dir).args(args).stdin(Stdio::null());
+    for name in ["KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "SLUICEBOX_LOG", "SLUICEBOX_LOG_FORMAT", "NO_COLOR"]
+    {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code(), text(&stdout), text(&stderr))
+}
+
+/// A folder with a pipeline and a hundred events.
+fn folder() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("p.sql"), PIPELINE).unwrap();
+    let made = run(&mut sluicebox(dir.path(), &["produce", "sales", "--events", "100", "--malformed", "0"]));
+    assert_eq!(made.0, Some(0), "{}", made.2);
+    dir
+}
+
+#[test]
+fn version_says_with_what_it_was_built() {
+    let dir = tempfile::tempdir().unwrap();
+    let (status, out, _) = run(&mut sluicebox(dir.path(), &["version"]));
+    assert_eq!(status, Some(0));
+    for what in ["sluicebox ", "datafusion ", "arrow ", "librdkafka "] {
+        assert!(out.contains(what), "{out}");
+    }
+    assert_eq!(run(&mut sluicebox(dir.path(), &["--version"])).1, out, "both say the same");
+    let (_, json, _) = run(&mut sluicebox(dir.path(), &["version", "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(json["datafusion"].as_str().is_some_and(|version| version.contains('.')), "{json}");
+}
+
+#[test]
+fn shells_get_completions() {
+    let dir = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (status, out, err) = run(&mut sluicebox(dir.path(), &["completions", shell]));
+        assert!(status == Some(0) && out.contains("full-refresh") && err.is_empty(), "{shell}: {err}");
+    }
+}
+
+#[test]
+fn every_error_begins_alike() {
+    let dir = folder();
+    std::fs::write(dir.path().join("wrong.sql"), PIPELINE.replace("amount", "amuont")).unwrap();
+    for (args, code) in [
+        (vec!["plan", "none.sql"], 2),
+        (vec!["plan", "wrong.sql"], 2),
+        (vec!["plan", "p.sql", "--set", "batch.byte=1"], 2),
+        (vec!["plan", "p.sql", "--set", "x"], 2),
+        (vec!["plan"], 2),
+        (vec!["run", "p.sql", "--trigger", "sometimes"], 2),
+        (vec!["checkpoint", "show", "p.sql"], 2),
+        (vec!["checkpoint", "show", "nowhere"], 2),
+        (vec!["explain", "nothing"], 2),
+        (vec!["no-such-command"], 2),
+    ] {
+        let (status, out, err) = run(&mut sluicebox(dir.path(), &args));
+        assert_eq!((status, out.as_str()), (Some(code), ""), "{args:?}: {err}");
+        assert!(err.starts_with("error: ") || err.starts_with("error["), "{args:?}: {err}");
+        assert!(!err.contains('\u{1b}'), "no colours into a pipe: {err:?}");
+    }
+}
+
+#[test]
+fn a_checkpoint_is_named_by_its_pipeline_or_its_folder() {
+    let dir = folder();
+    let (status, _, err) = run(&mut sluicebox(dir.path(), &["run", "p.sql", "--trigger", "available-now"]));
+    assert_eq!(status, Some(0), "{err}");
+    for command in ["show", "verify"] {
+        let by_file = run(&mut sluicebox(dir.path(), &["checkpoint", command, "p.sql", "--json"]));
+        let by_folder = run(&mut sluicebox(dir.path(), &["checkpoint", command, "checkpoints/p", "--json"]));
+        assert_eq!((by_file.0, by_folder.0), (Some(0), Some(0)), "{}", by_file.2);
+        let parsed = |text: &str| {
+            let mut json: serde_json::Value = serde_json::from_str(text).unwrap();
+            json.as_object_mut().unwrap().remove("took");
+            json
+        };
+        assert_eq!(parsed(&by_file.1), parsed(&by_folder.1));
+    }
+    let (_, shown, _) = run(&mut sluicebox(dir.path(), &["checkpoint", "show", "p.sql"]));
+    assert!(shown.contains("since     batch 0: 100 events, 0 dead letters"), "{shown}");
+}
+
+#[test]
+fn counts_go_on_from_run_to_run() {
+    let dir = folder();
+    let available = ["run", "p.sql", "--trigger", "available-now"];
+    assert_eq!(run(&mut sluicebox(dir.path(), &available)).0, Some(0));
+    let more = ["produce", "sales", "--events", "50", "--seed", "2", "--malformed", "0"];
+    assert_eq!(run(&mut sluicebox(dir.path(), &more)).0, Some(0));
+    assert_eq!(run(&mut sluicebox(dir.path(), &available)).0, Some(0));
+    let (_, shown, _) = run(&mut sluicebox(dir.path(), &["checkpoint", "show", "p.sql"]));
+    assert!(shown.contains("since     batch 0: 150 events"), "{shown}");
+    assert!(shown.contains("bronze_sales: 150 rows written"), "{shown}");
+}
+
+#[test]
+fn a_wrong_log_filter_is_an_error() {
+    let dir = folder();
+    for filter in ["inof", "sluicebox=loud", "info,librdkafka"] {
+        let (status, _, err) = run(sluicebox(dir.path(), &["plan", "p.sql"]).env("SLUICEBOX_LOG", filter));
+        assert_eq!(status, Some(2), "{filter}: {err}");
+        assert!(err.starts_with("error: SLUICEBOX_LOG="), "{filter}: {err}");
+    }
+    let (status, _, err) = run(sluicebox(dir.path(), &["plan", "p.sql"]).env("SLUICEBOX_LOG_FORMAT", "xml"));
+    assert_eq!(status, Some(2), "{err}");
+}
+
+#[test]
+fn the_log_tells_start_commits_and_stop_with_their_time() {
+    let dir = folder();
+    let args = ["run", "p.sql", "--trigger", "available-now", "--progress", "none"];
+    let (status, _, err) = run(sluicebox(dir.path(), &args).env("SLUICEBOX_LOG", "info"));
+    assert_eq!(status, Some(0), "{err}");
+    for what in ["the run starts", "a schema that no event had before", "committed", "the run stops"] {
+        let line = err.lines().find(|line| line.contains(what)).unwrap_or_else(|| unreachable!("{what}: {err}"));
+        assert!(line.starts_with("20") && line.contains("T") && line.contains("Z  INFO"), "it has a time: {line}");
+    }
+    assert!(err.lines().count() < 12, "commits are told now and then: {err}");
+    let debug = run(sluicebox(dir.path(), &args).env("SLUICEBOX_LOG", "debug")).2;
+    assert!(!debug.contains("sqlparser") && !debug.contains("datafusion"), "libraries are silent: {debug}");
+}
+
+#[test]
+fn log_lines_are_json_when_asked_for() {
+    let dir = folder();
+    let args = ["run", "p.sql", "--trigger", "available-now", "--progress", "none", "--log-format", "json"];
+    let (status, _, err) = run(sluicebox(dir.path(), &args).env("SLUICEBOX_LOG", "info"));
+    assert_eq!(status, Some(0), "{err}");
+    let lines: Vec<serde_json::Value> = err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let start = lines.iter().find(|line| line["message"] == "the run starts").unwrap();
+    assert_eq!((start["level"].as_str(), start["pipeline"].as_str()), (Some("INFO"), Some("p")));
+    assert!(start["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')));
+    let committed = lines.iter().find(|line| line["message"] == "committed").unwrap();
+    assert_eq!(committed["events"].as_u64(), Some(100), "{committed}");
+}
+
+#[test]
+fn progress_as_json_has_the_name_that_all_else_has() {
+    let dir = folder();
+    let (status, out, _) = run(&mut sluicebox(dir.path(), &["run", "p.sql", "--trigger", "available-now", "--json"]));
+    assert_eq!(status, Some(0));
+    let first: serde_json::Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+    assert_eq!(first["numInputRows"], 100);
+}
+
+#[test]
+fn a_reader_that_goes_away_does_not_end_a_run() {
+    let dir = folder();
+    let args = ["run", "p.sql", "--trigger", "available-now", "--json"];
+    let mut command = sluicebox(dir.path(), &args);
+    command.env("SLUICEBOX_LOG", "info").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Nobody reads, from before the first line on.
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let (_, shown, _) = run(&mut sluicebox(dir.path(), &["checkpoint", "show", "p.sql"]));
+    assert!(shown.contains("100 events"), "{shown}");
+}
+
+/// A run that goes on, as far as its first rows.
+fn living(dir: &Path) -> (Child, std::io::Lines<BufReader<std::process::ChildStderr>>) {
+    let mut child = sluicebox(dir, &["run", "p.sql"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.by_ref().any(|line| line.unwrap().contains("first rows in bronze_sales")));
+    (child, lines)
+}
+
+#[test]
+fn a_terminal_that_is_closed_stops_a_run_as_a_service_manager_does() {
+    let dir = folder();
+    let (mut child, lines) = living(dir.path());
+    assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0), "it ends cleanly");
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert!(rest.iter().any(|line| line.contains("stopping after the batch in progress")), "{rest:?}");
+    assert!(rest.iter().any(|line| line.contains("100 events read")), "{rest:?}");
+}
+
+#[test]
+fn values_come_from_the_environment() {
+    let dir = folder();
+    let sql = "SET 'pipeline.name' = '${env:TENANT}_sales';
+        CREATE TABLE sales USING kafka OPTIONS ('subscribe' = '${env:TOPIC}', 'startingOffsets' = '${env:FROM}');
+        CREATE STREAMING TABLE bronze_sales LOCATION 'data/${env:TENANT}/bronze' AS SELECT event_id FROM STREAM sales;";
+    std::fs::write(dir.path().join("env.sql"), sql).unwrap();
+    let env = [("TENANT", "acme"), ("TOPIC", "sales.events.v1"), ("FROM", "earliest")];
+    let args = ["run", "env.sql", "--trigger", "available-now"];
+    let (status, _, err) = run(sluicebox(dir.path(), &args).envs(env));
+    assert_eq!(status, Some(0), "{err}");
+    assert!(dir.path().join("data/acme/bronze").is_dir() && dir.path().join("checkpoints/acme_sales").is_dir());
+    let (status, _, err) = run(sluicebox(dir.path(), &args).envs(env).env_remove("TOPIC"));
+    assert_eq!(status, Some(2));
+    assert!(err.contains("error[unset-reference]") && err.contains("TOPIC") && err.contains("env.sql:2:"), "{err}");
+}
