@@ -8,7 +8,7 @@ use sluicebox_engine::progress::{Status, TableStatus};
 use unicode_width::UnicodeWidthStr;
 
 use super::words::{ago, counted, thousands};
-use crate::screen::{Line, Style};
+use crate::screen::{Line, Style, width_of};
 
 /// The sign of life.
 const FRAMES: [&str; 4] = ["|", "/", "-", "\\"];
@@ -36,7 +36,7 @@ pub struct View {
 
 /// The lines for a terminal of `columns`.
 pub fn lines(view: &View, columns: usize) -> Vec<Line> {
-    let width = columns.saturating_sub(1);
+    let width = width_of(columns);
     let mut lines = vec![head(view, width)];
     if let Some(status) = &view.status {
         let tables: Vec<Line> = status.tables.iter().map(table).collect();

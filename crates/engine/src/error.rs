@@ -7,6 +7,7 @@ use sluicebox_core::durable::FileError;
 use sluicebox_core::{Blame, Blamed};
 use sluicebox_ingest::SourceError;
 use sluicebox_lake::LakeError;
+use sluicebox_pipeline::bind::in_words;
 use sluicebox_quality::QualityError;
 use thiserror::Error;
 
@@ -37,7 +38,7 @@ pub enum EngineError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A query failed on this batch's rows.
-    #[error("table `{table}`, batch {batch_id}: {source}")]
+    #[error("table `{table}`, batch {batch_id}: {}", in_words(source))]
     Query {
         /// The table.
         table: String,
@@ -47,7 +48,7 @@ pub enum EngineError {
         source: datafusion::error::DataFusionError,
     },
     /// A plan cannot be made or run.
-    #[error("a query failed: {0}")]
+    #[error("a query failed: {}", in_words(.0))]
     DataFusion(#[from] datafusion::error::DataFusionError),
     /// Columns that do not fit.
     #[error("columns do not fit: {0}")]

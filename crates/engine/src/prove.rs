@@ -77,10 +77,10 @@ async fn step(node: &Node, session: &SessionState, blamer: &Blamer<'_>, span: Sp
             .map(drop)
             .map_err(|error| Box::new(blamer.say("key-type", &error.to_string(), [], span))),
         Node::Aggregate(aggregate) => {
-            let Err(error) = run_one_row(aggregate, session).await else { return Ok(()) };
+            let Err(error) = run_some_row(aggregate, session).await else { return Ok(()) };
             // One of several is to blame, as a rule.
             for one in &aggregate.aggregates {
-                if let Err(alone) = run_one_row(&only(aggregate, one), session).await {
+                if let Err(alone) = run_some_row(&only(aggregate, one), session).await {
                     return Err(Box::new(blamer.blame_aggregate(&root(alone), one, span)));
                 }
             }
@@ -128,8 +128,16 @@ fn only(node: &AggregateNode, aggregate: &Expr) -> AggregateNode {
     AggregateNode { aggregates: vec![aggregate.clone()], schema, ..node.clone() }
 }
 
-/// Takes a row of NULLs in and closes its window, so that each accumulator is made, fed, asked for its state and for its value.
-async fn run_one_row(node: &AggregateNode, session: &SessionState) -> sluicebox_operators::Result<()> {
+/// What fails for a row of NULLs and for one of zeros and empty texts fails for its form.
+async fn run_some_row(node: &AggregateNode, session: &SessionState) -> sluicebox_operators::Result<()> {
+    match run_one_row(node, session, true).await {
+        Err(error) if run_one_row(node, session, false).await.is_err() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Takes a row in and closes its window, so that each accumulator is made, fed, asked for its state and for its value.
+async fn run_one_row(node: &AggregateNode, session: &SessionState, nulls: bool) -> sluicebox_operators::Result<()> {
     let input = DFSchema::new_with_metadata(
         node.input_schema
             .iter()
@@ -149,17 +157,17 @@ async fn run_one_row(node: &AggregateNode, session: &SessionState) -> sluicebox_
     let schema = Arc::new(Schema::new(node.schema.fields().iter().map(visible).collect::<Vec<_>>()));
     let node = AggregateNode { input_schema: Arc::new(input), schema, ..node.clone() };
     let mut operator = WindowAggregate::try_new(&node, session)?;
-    let Some(row) = null_row(node.input_schema.as_arrow()) else { return Ok(()) };
+    let Some(row) = row(node.input_schema.as_arrow(), nulls) else { return Ok(()) };
     Operator::process(&mut operator, &[row]).await?;
     operator.delta()?;
     let Some(end) = operator.next_close() else { return Ok(()) };
     Operator::close(&mut operator, end).await.map(drop)
 }
 
-/// A row whose visible columns are NULL and whose hidden ones have a value.
-fn null_row(schema: &Schema) -> Option<RecordBatch> {
+/// A row whose visible columns are NULL, or have the value of their type that is the least, and whose hidden ones have one.
+fn row(schema: &Schema, nulls: bool) -> Option<RecordBatch> {
     let column = |field: &Arc<Field>| -> Option<ArrayRef> {
-        if field.is_nullable() {
+        if field.is_nullable() && nulls {
             return Some(new_null_array(field.data_type(), 1));
         }
         ScalarValue::new_default(field.data_type()).ok()?.to_array_of_size(1).ok()

@@ -4,6 +4,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use sluicebox_core::{Blame, Blamed, PartitionId};
+use sluicebox_pipeline::bind::in_words;
 use thiserror::Error;
 
 /// The result of this crate's functions.
@@ -95,7 +96,7 @@ pub enum Error {
         watermark: i64,
     },
     /// DataFusion failed.
-    #[error("{operator}: cannot {doing}: {source}")]
+    #[error("{operator}: cannot {doing}: {}", in_words(source))]
     DataFusion {
         /// The operator's id.
         operator: String,

@@ -3,6 +3,7 @@
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use sluicebox_core::blame::{Blame, Blamed};
+use sluicebox_pipeline::bind::in_words;
 use thiserror::Error;
 
 /// What the calls of this crate return.
@@ -13,7 +14,7 @@ pub type Result<T, E = QualityError> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum QualityError {
     /// A condition that cannot be evaluated on any row.
-    #[error("expectation {name}: the condition {text} cannot be evaluated: {source}")]
+    #[error("expectation {name}: the condition {text} cannot be evaluated: {}", in_words(source))]
     Condition {
         /// The expectation.
         name: String,

@@ -152,7 +152,8 @@ impl HttpRegistry {
                     self.options.urls.join(", "),
                     last.0
                 );
-                waiting::begin(&self.what(), &last.0);
+                let url = &self.options.urls[self.preferred.load(Ordering::Relaxed)];
+                waiting::begin(&self.what(), last.0.trim_start_matches(url.as_str()).trim_start_matches(": "));
             }
             tokio::time::sleep(pause).await;
             backoff = (backoff * 2).min(self.options.max_backoff);

@@ -10,6 +10,12 @@ use super::words::Words;
 use crate::ast::Span;
 use crate::diagnostic::Diagnostic;
 
+/// An error of DataFusion in the words of SQL, in one line.
+#[must_use]
+pub fn in_words(error: &DataFusionError) -> String {
+    said::of(error).line()
+}
+
 /// Makes diagnostics of what goes wrong with the plans of a pipeline.
 #[derive(Debug, Clone, Copy)]
 pub struct Blamer<'a> {

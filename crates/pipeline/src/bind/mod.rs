@@ -57,7 +57,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{Flow, Graph, Hidden, Table};
 use crate::window::names;
 
-pub use self::blame::Blamer;
+pub use self::blame::{Blamer, in_words};
 pub use self::clock::{bind_clock, bind_expectation, bind_expr_clock, expr_uses_clock, uses_clock};
 pub use self::describe::{
     ClauseDescription, ColumnDescription, Description, ExpectationDescription, FlowDescription, SourceDescription,
