@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
-use arrow::datatypes::{Field, Schema};
+use arrow::array::{ArrayRef, AsArray, MapArray, RecordBatch, new_empty_array, new_null_array};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::DataFusionError;
@@ -170,10 +171,22 @@ fn row(schema: &Schema, nulls: bool) -> Option<RecordBatch> {
         if field.is_nullable() && nulls {
             return Some(new_null_array(field.data_type(), 1));
         }
-        ScalarValue::new_default(field.data_type()).ok()?.to_array_of_size(1).ok()
+        least(field.data_type())
     };
     let columns = schema.fields().iter().map(column).collect::<Option<Vec<_>>>()?;
     RecordBatch::try_new(Arc::new(schema.clone()), columns).ok()
+}
+
+/// One value that every column of this type may have.
+fn least(data_type: &DataType) -> Option<ArrayRef> {
+    // DataFusion's own default of a map is none.
+    if let DataType::Map(entries, sorted) = data_type {
+        let none = new_empty_array(entries.data_type());
+        let offsets = OffsetBuffer::from_lengths([0]);
+        let map = MapArray::try_new(Arc::clone(entries), offsets, none.as_struct().clone(), None, *sorted);
+        return Some(Arc::new(map.ok()?));
+    }
+    ScalarValue::new_default(data_type).ok()?.to_array_of_size(1).ok()
 }
 
 /// The innermost reason.

@@ -195,7 +195,7 @@ fn references_are_resolved_by_the_caller() {
 
 #[test]
 fn a_byte_order_mark_and_spaces_of_any_kind_are_no_riddle() {
-    let plain = "CREATE TABLE a USING kafka OPTIONS ('subscribe' = 'a b');\n\
+    let plain = "CREATE TABLE a USING kafka OPTIONS ('subscribe' = 'ab');\n\
                  CREATE STREAMING TABLE t AS SELECT x, 'p\u{a0}q' AS y FROM STREAM a;\n";
     let odd =
         format!("\u{feff}{}", plain.replace("TABLE t", "TABLE\u{a0}t").replace("SELECT x", "SELECT\u{3000}x\u{200b}"));
