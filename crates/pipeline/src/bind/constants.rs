@@ -135,7 +135,7 @@ fn probe(expr: &Expr, schema: &DFSchema) -> Option<Probe> {
             if f.func.signature().volatility == Volatility::Immutable && f.args.iter().any(is_text) =>
         {
             let pattern = ["regexp", "rlike"].iter().any(|name| f.func.name().contains(name));
-            let fill: fn(&DataType) -> Result<ScalarValue> = if pattern { ScalarValue::new_default } else { harmless };
+            let fill: fn(&DataType) -> Result<ScalarValue> = if pattern { empty_text } else { harmless };
             let called = |text: bool| {
                 let args = f.args.iter().map(|arg| match arg {
                     constant if is_constant(constant) && (text || !is_text(constant)) => Some(constant.clone()),
@@ -155,6 +155,11 @@ fn harmless(data_type: &DataType) -> Result<ScalarValue> {
     let any =
         data_type.is_temporal() || matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
     if any { ScalarValue::new_default(data_type) } else { ScalarValue::try_new_null(data_type) }
+}
+
+/// An empty text, in which a pattern is looked for; of other types a harmless value.
+fn empty_text(data_type: &DataType) -> Result<ScalarValue> {
+    if data_type.is_string() { ScalarValue::new_default(data_type) } else { harmless(data_type) }
 }
 
 fn is_regex(op: Operator) -> bool {
