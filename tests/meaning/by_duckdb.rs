@@ -153,6 +153,7 @@ fn steps(seed: u64) -> Step {
             amount: (below(9) > 0).then(|| f64::from(i32::try_from(below(200)).unwrap() - 40) / 4.0),
             qty: (below(7) > 0).then(|| i32::try_from(below(9)).unwrap()),
             cents: below(5000) - 300,
+            ..Row::default()
         };
         step[partition].push(if below(40) == 0 { Content::Tombstone } else { Content::Row(row) });
     }

@@ -14,6 +14,16 @@ pub const GRAIN: i64 = 30_000_000;
 /// The regions; the last is unknown to the expectations.
 pub const REGIONS: [&str; 4] = ["A", "B", "C", "?"];
 
+/// Numbers of which some are equal and do not look the same: both zeros, and two NaN of different bits.
+pub const RATIOS: [f64; 6] = [0.0, -0.0, f64::NAN, f64::from_bits(0xfff8_0000_0000_0000), 1.5, -2.25];
+/// The first of those in [`RATIOS`] that are equal to each; and where they stand in order.
+pub const FORMS: [usize; 6] = [0, 0, 2, 2, 4, 5];
+pub const RANKS: [i64; 6] = [1, 1, 3, 3, 2, 0];
+pub const CITIES: [&str; 2] = ["x", "y"];
+pub const LETTERS: [&str; 2] = ["a", "b"];
+/// Texts of which some are numbers.
+pub const CODES: [&str; 4] = ["7", "3", "x", "99999999999"];
+
 /// The schema of the values.
 pub const SCHEMA: &str = r#"{"type": "record", "name": "E", "fields": [
     {"name": "seq", "type": "long"},
@@ -22,7 +32,14 @@ pub const SCHEMA: &str = r#"{"type": "record", "name": "E", "fields": [
     {"name": "region", "type": "string"},
     {"name": "amount", "type": ["null", "double"]},
     {"name": "qty", "type": ["null", "int"]},
-    {"name": "cents", "type": {"type": "bytes", "logicalType": "decimal", "precision": 10, "scale": 2}}]}"#;
+    {"name": "cents", "type": {"type": "bytes", "logicalType": "decimal", "precision": 10, "scale": 2}},
+    {"name": "ratio", "type": ["null", "double"]},
+    {"name": "place", "type": {"type": "record", "name": "Place", "fields": [
+        {"name": "city", "type": "string"}, {"name": "height", "type": "double"}]}},
+    {"name": "tags", "type": {"type": "array", "items": "string"}},
+    {"name": "scores", "type": {"type": "map", "values": "double"}},
+    {"name": "code", "type": "string"},
+    {"name": "w", "type": "string"}]}"#;
 
 /// What is chosen for one event.
 #[derive(Debug, Clone)]
@@ -52,17 +69,31 @@ enum Key {
     Null,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Values {
     region: usize,
     /// Quarters: sums of them are exact in any order.
     amount: Option<i32>,
     qty: Option<i32>,
     cents: i64,
+    nested: Nested,
+    code: usize,
+    w: usize,
+}
+
+/// Numbers among others, by their places in [`RATIOS`], [`CITIES`] and [`LETTERS`].
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Nested {
+    pub ratio: Option<usize>,
+    /// City and height.
+    pub place: (usize, usize),
+    pub tags: Vec<usize>,
+    /// In the order in which they are written; each letter once.
+    pub scores: Vec<(usize, usize)>,
 }
 
 /// A row, as a reader of the topic sees it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Row {
     /// Differs from row to row; copies share it.
     pub seq: i64,
@@ -72,6 +103,10 @@ pub struct Row {
     pub amount: Option<f64>,
     pub qty: Option<i32>,
     pub cents: i64,
+    pub nested: Nested,
+    pub code: &'static str,
+    /// Called like a window.
+    pub w: &'static str,
 }
 
 /// What lies at an offset.
@@ -96,8 +131,18 @@ pub fn event() -> impl Strategy<Value = Event> {
         prop::option::weighted(0.85, -40i32..400),
         prop::option::weighted(0.85, 0i32..8),
         -300i64..3000,
+        nested(),
+        (0..CODES.len(), 0..LETTERS.len()),
     )
-        .prop_map(|(region, amount, qty, cents)| Values { region, amount, qty, cents });
+        .prop_map(|(region, amount, qty, cents, nested, (code, w))| Values {
+            region,
+            amount,
+            qty,
+            cents,
+            nested,
+            code,
+            w,
+        });
     let row = (key, shift, prop::bool::weighted(0.02), prop::bool::weighted(0.05), values)
         .prop_map(|(key, shift, future, no_time, values)| What::Row { key, shift, future, no_time, values });
     let what = prop_oneof![
@@ -107,6 +152,36 @@ pub fn event() -> impl Strategy<Value = Event> {
         1 => (0u8..6).prop_map(What::Malformed),
     ];
     (0..PARTITIONS, what).prop_map(|(partition, what)| Event { partition, what })
+}
+
+fn nested() -> impl Strategy<Value = Nested> {
+    let ratio = || prop_oneof![3 => 0usize..2, 2 => 2usize..4, 2 => 4usize..6];
+    let scores = (prop::option::weighted(0.8, ratio()), prop::option::weighted(0.5, ratio()), any::<bool>());
+    let scores = scores.prop_map(|(a, b, turned)| {
+        let mut scores: Vec<(usize, usize)> = [a.map(|a| (0, a)), b.map(|b| (1, b))].into_iter().flatten().collect();
+        if turned {
+            scores.reverse();
+        }
+        scores
+    });
+    let place = (0..CITIES.len(), ratio());
+    (prop::option::weighted(0.9, ratio()), place, prop::collection::vec(0..LETTERS.len(), 0..3), scores)
+        .prop_map(|(ratio, place, tags, scores)| Nested { ratio, place, tags, scores })
+}
+
+impl Nested {
+    /// With the first of those that are equal in the place of each.
+    pub fn form(&self) -> Self {
+        let mut scores: Vec<(usize, usize)> =
+            self.scores.iter().map(|(letter, ratio)| (*letter, FORMS[*ratio])).collect();
+        scores.sort_unstable();
+        Self {
+            ratio: self.ratio.map(|ratio| FORMS[ratio]),
+            place: (self.place.0, FORMS[self.place.1]),
+            tags: self.tags.clone(),
+            scores,
+        }
+    }
 }
 
 /// What the steps append. A copy lies where its own partition says if `cross` and if no other row has its key; else in the
@@ -156,11 +231,14 @@ fn row(place: i64, partition: usize, key: &Key, shift: i64, future: bool, no_tim
         amount: values.amount.map(|quarters| f64::from(quarters) / 4.0),
         qty: values.qty,
         cents: values.cents,
+        nested: values.nested.clone(),
+        code: CODES[values.code],
+        w: LETTERS[values.w],
     }
 }
 
 fn malformed(kind: u8) -> Content {
-    let values = Values { region: 0, amount: None, qty: None, cents: 1 };
+    let values = Values { cents: 1, ..Values::default() };
     let sound = encode(&row(1, 0, &Key::Once, 0, false, false, &values), 1);
     let (bytes, class) = match kind {
         0 => (Vec::new(), "INCOMPLETE_HEADER"),
@@ -195,7 +273,27 @@ pub fn encode(row: &Row, schema_id: u32) -> Vec<u8> {
     let cents = row.cents.to_be_bytes();
     long(8, &mut out);
     out.extend(cents);
+    let double = |at: usize, out: &mut Vec<u8>| out.extend(RATIOS[at].to_le_bytes());
+    let Nested { ratio, place, tags, scores } = &row.nested;
+    option(ratio.as_ref(), &mut out, |ratio, out| double(*ratio, out));
+    bytes(CITIES[place.0].as_bytes(), &mut out);
+    double(place.1, &mut out);
+    block(tags, &mut out, |tag, out| bytes(LETTERS[*tag].as_bytes(), out));
+    block(scores, &mut out, |(letter, ratio), out| {
+        bytes(LETTERS[*letter].as_bytes(), out);
+        double(*ratio, out);
+    });
+    bytes(row.code.as_bytes(), &mut out);
+    bytes(row.w.as_bytes(), &mut out);
     out
+}
+
+fn block<T>(items: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
+    if !items.is_empty() {
+        long(i64::try_from(items.len()).unwrap(), out);
+        items.iter().for_each(|item| write(item, out));
+    }
+    out.push(0);
 }
 
 fn option<T>(value: Option<&T>, out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {

@@ -187,7 +187,13 @@ impl Model {
             Keys::None => return self.write_silver(placed),
             Keys::Key => format!("{:?}", placed.row.key),
             Keys::KeyAndRegion => format!("{:?} {}", placed.row.key, placed.row.region),
+            Keys::KeyAnd(column) => format!("{:?} {}", placed.row.key, column.text(&placed.row.nested)),
         };
+        let mut placed = placed.clone();
+        if let Keys::KeyAnd(column) = silver.keys {
+            placed.row.nested = column.in_form(&placed.row.nested);
+        }
+        let placed = &placed;
         if !silver.watermark {
             if self.kept.insert(key, 0).is_some() {
                 self.silver_fates.duplicate += 1;

@@ -4,17 +4,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::TimestampMicrosecondArray;
-use arrow::array::{ArrayRef, Decimal128Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    ArrayRef, Decimal128Array, Float64Array, Float64Builder, Int32Array, Int64Array, ListArray, ListBuilder, MapArray,
+    MapBuilder, RecordBatch, StringArray, StringBuilder, StructArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use crate::events::{CITIES, LETTERS, Nested, RANKS, RATIOS};
 use crate::harness::Job;
 use crate::model::{Model, Placed};
-use crate::pipeline::{AGGREGATES, Action, Gold, Keys};
+use crate::pipeline::{AGGREGATES, Action, By, Column, Gold, Keys};
 use crate::tables::{files, numbers, rows, table_rows};
 
 /// The columns of a row that do not say where it came from.
-const VALUES: [&str; 7] = ["seq", "key", "event_time", "region", "amount", "qty", "cents"];
+const VALUES: [&str; 13] =
+    ["seq", "key", "event_time", "region", "amount", "qty", "cents", "ratio", "place", "tags", "scores", "code", "w"];
 const PLACE: [&str; 2] = ["_partition", "_offset"];
 
 /// Compares every table of `job` with what the model says.
@@ -116,7 +121,8 @@ fn batch<'a>(placed: impl Iterator<Item = &'a Placed>, more: &[(&str, ArrayRef)]
     let placed: Vec<&Placed> = placed.collect();
     let row = || placed.iter().map(|p| &p.row);
     let cents = Decimal128Array::from_iter_values(row().map(|r| i128::from(r.cents)));
-    let columns: [(&str, ArrayRef); 9] = [
+    let nested = || row().map(|r| &r.nested);
+    let columns: [(&str, ArrayRef); 15] = [
         ("seq", Arc::new(Int64Array::from_iter_values(row().map(|r| r.seq)))),
         ("key", Arc::new(row().map(|r| r.key.clone()).collect::<StringArray>())),
         ("event_time", Arc::new(row().map(|r| r.time).collect::<TimestampMicrosecondArray>())),
@@ -124,6 +130,12 @@ fn batch<'a>(placed: impl Iterator<Item = &'a Placed>, more: &[(&str, ArrayRef)]
         ("amount", Arc::new(row().map(|r| r.amount).collect::<Float64Array>())),
         ("qty", Arc::new(row().map(|r| r.qty).collect::<Int32Array>())),
         ("cents", Arc::new(cents.with_precision_and_scale(10, 2).unwrap())),
+        ("ratio", Arc::new(nested().map(|n| n.ratio.map(|at| RATIOS[at])).collect::<Float64Array>())),
+        ("place", Arc::new(places(nested()))),
+        ("tags", Arc::new(tags(nested()))),
+        ("scores", Arc::new(scores(nested()))),
+        ("code", Arc::new(StringArray::from_iter_values(row().map(|r| r.code)))),
+        ("w", Arc::new(StringArray::from_iter_values(row().map(|r| r.w)))),
         (
             "_partition",
             Arc::new(Int32Array::from_iter_values(placed.iter().map(|p| i32::try_from(p.partition).unwrap()))),
@@ -134,7 +146,50 @@ fn batch<'a>(placed: impl Iterator<Item = &'a Placed>, more: &[(&str, ArrayRef)]
     RecordBatch::try_from_iter_with_nullable(all.map(|(name, column)| (name, column, true))).unwrap()
 }
 
-/// Every row in each of its windows.
+fn places<'a>(rows: impl Iterator<Item = &'a Nested>) -> StructArray {
+    let (cities, heights): (Vec<&str>, Vec<f64>) = rows.map(|n| (CITIES[n.place.0], RATIOS[n.place.1])).unzip();
+    let fields = [("city", DataType::Utf8), ("height", DataType::Float64)];
+    let fields: Vec<Field> = fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, false)).collect();
+    StructArray::new(
+        fields.into(),
+        vec![Arc::new(StringArray::from(cities)), Arc::new(Float64Array::from(heights))],
+        None,
+    )
+}
+
+fn tags<'a>(rows: impl Iterator<Item = &'a Nested>) -> ListArray {
+    let mut builder = ListBuilder::new(StringBuilder::new());
+    for row in rows {
+        row.tags.iter().for_each(|tag| builder.values().append_value(LETTERS[*tag]));
+        builder.append(true);
+    }
+    builder.finish()
+}
+
+fn scores<'a>(rows: impl Iterator<Item = &'a Nested>) -> MapArray {
+    let mut builder = MapBuilder::new(None, StringBuilder::new(), Float64Builder::new());
+    for row in rows {
+        for (letter, ratio) in &row.scores {
+            builder.keys().append_value(LETTERS[*letter]);
+            builder.values().append_value(RATIOS[*ratio]);
+        }
+        builder.append(true).unwrap();
+    }
+    builder.finish()
+}
+
+/// What of each row gold groups by, as text: equal values have one.
+fn group_texts(placed: &[Placed], by: By) -> Vec<String> {
+    let mut formed = placed.to_vec();
+    formed.iter_mut().for_each(|placed| placed.row.nested = placed.row.nested.form());
+    match by {
+        By::Nothing => vec![String::new(); placed.len()],
+        By::City => placed.iter().map(|placed| CITIES[placed.row.nested.place.0].to_owned()).collect(),
+        By::Region | By::Column(_) => crate::tables::unsorted(&batch(formed.iter(), &[]), &[by.name().unwrap()]),
+    }
+}
+
+/// Every row in each of its windows, with what the oracle knows of it instead of numbers that look different and are equal.
 fn rows_in_windows(model: &Model, gold: &Gold) -> RecordBatch {
     let pairs: Vec<(Placed, i64, i64)> = model
         .in_windows
@@ -146,16 +201,28 @@ fn rows_in_windows(model: &Model, gold: &Gold) -> RecordBatch {
         .collect();
     let starts: ArrayRef = Arc::new(Int64Array::from_iter_values(pairs.iter().map(|p| p.1)));
     let ends: ArrayRef = Arc::new(Int64Array::from_iter_values(pairs.iter().map(|p| p.2)));
-    batch(pairs.iter().map(|p| &p.0), &[("wstart", starts), ("wend", ends)])
+    let placed: Vec<Placed> = pairs.into_iter().map(|p| p.0).collect();
+    let texts = |by| -> ArrayRef { Arc::new(StringArray::from(group_texts(&placed, by))) };
+    let ranks = placed.iter().map(|p| p.row.nested.ratio.map(|at| RANKS[at]));
+    let letters = placed.iter().map(|p| p.row.w);
+    let more: [(&str, ArrayRef); 6] = [
+        ("wstart", starts),
+        ("wend", ends),
+        ("by_text", texts(gold.by)),
+        ("place_text", texts(By::Column(Column::Place))),
+        ("rank", Arc::new(ranks.collect::<Int64Array>())),
+        ("letter", Arc::new(StringArray::from_iter_values(letters))),
+    ];
+    batch(placed.iter(), &more)
 }
 
 /// The query of gold's groups whose windows end at or before `closed`.
 fn groups_of(gold: &Gold, closed: i64) -> String {
-    let (column, by) = if gold.by_region { ("region, ", ", region") } else { ("", "") };
-    let having = if gold.having { " HAVING count(*) > 1" } else { "" };
+    let column = gold.by.name().map_or_else(String::new, |name| format!("by_text AS {name}, "));
+    let having = gold.having.map_or_else(String::new, |having| format!(" HAVING {}", having.sql()[1]));
+    let aggregates = AGGREGATES.map(|[_, oracle, name]| format!("{oracle} AS {name}")).join(", ");
     format!(
-        "SELECT wstart, wend, {column}{} FROM input WHERE wend <= {closed} GROUP BY wstart, wend{by}{having}",
-        AGGREGATES.join(", ")
+        "SELECT wstart, wend, {column}{aggregates} FROM input WHERE wend <= {closed} GROUP BY wstart, wend, by_text{having}"
     )
 }
 
@@ -170,11 +237,10 @@ pub fn broken_groups(model: &Model, gold: &Gold, from: Option<i64>, to: Option<i
 fn windows(model: &Model, gold: &Gold, job: &Job, place: &str) {
     let input = rows_in_windows(model, gold);
     let closed = model.watermark().unwrap_or(i64::MIN);
-    let by = if gold.by_region { ", region" } else { "" };
     let groups = groups_of(gold, closed);
     let mut columns = vec!["wstart", "wend"];
-    columns.extend(gold.by_region.then_some("region"));
-    columns.extend(["n", "keys", "cents", "amount", "average", "least", "most", "first_seq", "last_seq", "some"]);
+    columns.extend(gold.by.name());
+    columns.extend(AGGREGATES.map(|[_, _, name]| name));
     let kept = match gold.expectation {
         Some(Action::Drop | Action::Quarantine) => format!("SELECT * FROM ({groups}) WHERE n < 4"),
         _ => groups.clone(),
@@ -191,7 +257,7 @@ fn windows(model: &Model, gold: &Gold, job: &Job, place: &str) {
         let above = format!(
             "SELECT start AS wstart, start + {size} AS wend, sum(n) AS n, max(c) AS c, count(*) AS windows FROM (
                SELECT (wend - 1) - (wend - 1) % {size} AS start, count(*) AS n, sum(cents) AS c FROM input
-               GROUP BY wstart, wend{by})
+               GROUP BY wstart, wend, by_text)
              WHERE start + {size} <= {closed} GROUP BY start"
         );
         let columns = ["wstart", "wend", "n", "c", "windows"];

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use proptest::prelude::*;
 
-use crate::events::Row;
+use crate::events::{Nested, RANKS, Row};
 
 /// A pipeline of the family.
 #[derive(Debug, Clone)]
@@ -36,6 +36,27 @@ pub enum Keys {
     None,
     Key,
     KeyAndRegion,
+    /// `key` and a column of [`crate::events::Nested`]: of equal values one form is written.
+    KeyAnd(Column),
+}
+
+/// A column with numbers that are equal and do not look the same, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    Ratio,
+    Place,
+    Tags,
+    Scores,
+}
+
+/// What gold groups by beside the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    Nothing,
+    Region,
+    /// A field of a struct, which is called like the field.
+    City,
+    Column(Column),
 }
 
 /// A condition over a row: its SQL, and what it is in plain Rust.
@@ -50,6 +71,16 @@ pub enum Condition {
     HasTime,
     /// Broken now and then.
     NotUnlucky,
+    /// Either zero.
+    Zero,
+    /// NaN is more than all numbers.
+    Large,
+    Tagged,
+    InCity,
+    Scored,
+    /// A cast that may fail gives NULL.
+    Counts,
+    FirstRegions,
 }
 
 /// What happens to rows that break an expectation.
@@ -68,14 +99,87 @@ pub struct Gold {
     pub size: i64,
     pub slide: i64,
     pub offset: i64,
-    pub by_region: bool,
+    pub by: By,
+    /// Whether the window is called `w`, as a column of the input is.
+    pub named: bool,
     /// Whether its files lie in folders by region, when it has regions.
     pub in_folders: bool,
     pub filter: Option<Condition>,
-    pub having: bool,
+    pub having: Option<Having>,
     pub expectation: Option<Action>,
     /// Minutes of the windows over these windows.
     pub rollup: Option<i64>,
+}
+
+/// A condition of HAVING.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Having {
+    Several,
+    /// About a column that an alias hides.
+    LargestSeq,
+    /// About the lowest of some ratios.
+    LowIsZero,
+}
+
+impl Having {
+    /// As the pipeline says it, and as the oracle does.
+    pub fn sql(self) -> [&'static str; 2] {
+        match self {
+            Self::Several => ["count(*) > 1"; 2],
+            // `keys` is a column of gold's, and `seq` one of its input.
+            Self::LargestSeq => ["max(seq) % 2 = 0"; 2],
+            Self::LowIsZero => ["min(ratio) = -0.0", "min(rank) = 1"],
+        }
+    }
+}
+
+impl Column {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ratio => "ratio",
+            Self::Place => "place",
+            Self::Tags => "tags",
+            Self::Scores => "scores",
+        }
+    }
+
+    /// Its value in `nested`, as text: equal ones have one.
+    pub fn text(self, nested: &Nested) -> String {
+        let form = nested.form();
+        match self {
+            Self::Ratio => format!("{:?}", form.ratio),
+            Self::Place => format!("{:?}", form.place),
+            Self::Tags => format!("{:?}", form.tags),
+            Self::Scores => format!("{:?}", form.scores),
+        }
+    }
+
+    /// `nested` with the form of it.
+    pub fn in_form(self, nested: &Nested) -> Nested {
+        let form = nested.form();
+        match self {
+            Self::Ratio => Nested { ratio: form.ratio, ..nested.clone() },
+            Self::Place => Nested { place: form.place, ..nested.clone() },
+            Self::Tags => nested.clone(),
+            Self::Scores => Nested { scores: form.scores, ..nested.clone() },
+        }
+    }
+}
+
+impl By {
+    pub fn sql(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::Region => Some("region"),
+            Self::City => Some("place.city"),
+            Self::Column(column) => Some(column.name()),
+        }
+    }
+
+    /// The column of gold.
+    pub fn name(self) -> Option<&'static str> {
+        if self == Self::City { Some("city") } else { self.sql() }
+    }
 }
 
 impl Condition {
@@ -88,6 +192,13 @@ impl Condition {
             Self::Divides => "100 / qty >= 15",
             Self::HasTime => "event_time IS NOT NULL",
             Self::NotUnlucky => "seq % 37 <> 13",
+            Self::Zero => "ratio = 0",
+            Self::Large => "ratio > 1",
+            Self::Tagged => "array_contains(tags, 'a')",
+            Self::InCity => "place.city = 'x'",
+            Self::Scored => "scores['a'] >= -0.0",
+            Self::Counts => "try_cast(code AS INT) > 5",
+            Self::FirstRegions => "upper(substring(region, 1, 1)) BETWEEN 'A' AND 'B'",
         }
     }
 
@@ -101,6 +212,13 @@ impl Condition {
             Self::Divides => row.qty.is_some_and(|qty| qty != 0 && 100 / qty >= 15),
             Self::HasTime => row.time.is_some(),
             Self::NotUnlucky => row.seq % 37 != 13,
+            Self::Zero => row.nested.ratio.is_some_and(|ratio| RANKS[ratio] == 1),
+            Self::Large => row.nested.ratio.is_some_and(|ratio| RANKS[ratio] > 1),
+            Self::Tagged => row.nested.tags.contains(&0),
+            Self::InCity => row.nested.place.0 == 0,
+            Self::Scored => row.nested.scores.iter().any(|(letter, ratio)| *letter == 0 && RANKS[*ratio] >= 1),
+            Self::Counts => row.code.parse::<i32>().is_ok_and(|code| code > 5),
+            Self::FirstRegions => ["A", "B"].contains(&row.region),
         }
     }
 
@@ -113,6 +231,13 @@ impl Condition {
             Self::Divides => "divides",
             Self::HasTime => "has_time",
             Self::NotUnlucky => "not_unlucky",
+            Self::Zero => "zero",
+            Self::Large => "large",
+            Self::Tagged => "tagged",
+            Self::InCity => "in_city",
+            Self::Scored => "scored",
+            Self::Counts => "counts",
+            Self::FirstRegions => "first_regions",
         }
     }
 }
@@ -184,15 +309,17 @@ impl Shape {
         let constraints =
             if constraints.is_empty() { String::new() } else { format!(" ({})", constraints.join(",\n  ")) };
         let distinct = match silver.keys {
-            Keys::None => "",
-            Keys::Key => "DISTINCT ON (key) ",
-            Keys::KeyAndRegion => "DISTINCT ON (key, region) ",
+            Keys::None => String::new(),
+            Keys::Key => "DISTINCT ON (key) ".to_owned(),
+            Keys::KeyAndRegion => "DISTINCT ON (key, region) ".to_owned(),
+            Keys::KeyAnd(column) => format!("DISTINCT ON (key, {}) ", column.name()),
         };
         let clause = if silver.watermark { self.clause() } else { String::new() };
         let select = |filter: Option<Condition>| {
             let filter = filter.map_or_else(String::new, |c| format!(" WHERE {}", c.sql()));
             format!(
-                "SELECT {distinct}seq, key, event_time, region, amount, qty, cents, _partition, _offset\n  FROM STREAM bronze_e{clause}{filter}"
+                "SELECT {distinct}seq, key, event_time, region, amount, qty, cents, ratio, place, tags, scores, code, w,\n  \
+                 _partition, _offset\n  FROM STREAM bronze_e{clause}{filter}"
             )
         };
         let also = silver.also.map_or_else(String::new, |c| format!("\n  UNION ALL {}", select(Some(c))));
@@ -218,16 +345,18 @@ impl Gold {
 
     fn write(&self, from: &str, sql: &mut String) {
         let filter = self.filter.map_or_else(String::new, |c| format!(" WHERE {}", c.sql()));
-        let (column, by) = if self.by_region { ("region, ", ", region") } else { ("", "") };
-        let having = if self.having { " HAVING count(*) > 1" } else { "" };
-        let folders = if self.by_region && self.in_folders { " PARTITIONED BY (region)" } else { "" };
+        let column = self.by.sql().map_or_else(String::new, |by| format!("{by}, "));
+        let by = self.by.sql().map_or_else(String::new, |by| format!(", {by}"));
+        let having = self.having.map_or_else(String::new, |having| format!(" HAVING {}", having.sql()[0]));
+        let (window, named) = if self.named { ("w", " AS w") } else { ("window", "") };
+        let folders = if self.by == By::Region && self.in_folders { " PARTITIONED BY (region)" } else { "" };
         let constraint =
             self.expectation.map_or_else(String::new, |a| format!(" (CONSTRAINT small EXPECT (n < 4){})", a.sql()));
         let _ = writeln!(
             sql,
-            "CREATE STREAMING TABLE gold_e{constraint}{folders} AS\n  SELECT window.start AS wstart, window.end AS wend, {column}{}\n  \
-             FROM {from}{filter}\n  GROUP BY {}{by}{having};",
-            AGGREGATES.join(", "),
+            "CREATE STREAMING TABLE gold_e{constraint}{folders} AS\n  SELECT {window}.start AS wstart, {window}.end AS wend, {column}{}\n  \
+             FROM {from}{filter}\n  GROUP BY {}{named}{by}{having};",
+            AGGREGATES.map(|[ours, _, _]| ours).join(", "),
             self.window("event_time"),
         );
         if let Some(minutes) = self.rollup {
@@ -242,29 +371,56 @@ impl Gold {
     }
 }
 
-/// The aggregates of gold. The oracle's batch query has the same text: these are DataFusion's own.
-pub const AGGREGATES: [&str; 10] = [
-    "count(*) AS n",
-    "count(DISTINCT key) AS keys",
-    "sum(cents) AS cents",
-    "sum(amount) AS amount",
-    "avg(amount) AS average",
-    "min(qty) AS least",
-    "max(qty) AS most",
-    "first_value(seq ORDER BY event_time, seq) AS first_seq",
-    "last_value(seq ORDER BY event_time, seq) AS last_seq",
-    "count(amount) FILTER (WHERE qty > 2) AS some",
+/// The aggregates of gold: as the pipeline says them, and as the oracle does in a batch query; and what they are called. The
+/// oracle knows numbers by their rank, structs by their text, and no column that is called like a window.
+pub const AGGREGATES: [[&str; 3]; 18] = [
+    ["count(*) AS n", "count(*)", "n"],
+    ["count(DISTINCT key) AS keys", "count(DISTINCT key)", "keys"],
+    ["sum(cents) AS cents", "sum(cents)", "cents"],
+    ["sum(amount) AS amount", "sum(amount)", "amount"],
+    ["avg(amount) AS average", "avg(amount)", "average"],
+    ["min(qty) AS least", "min(qty)", "least"],
+    ["max(qty) AS most", "max(qty)", "most"],
+    [
+        "first_value(seq ORDER BY event_time, seq) AS first_seq",
+        "first_value(seq ORDER BY event_time, seq)",
+        "first_seq",
+    ],
+    ["last_value(seq ORDER BY event_time, seq) AS last_seq", "last_value(seq ORDER BY event_time, seq)", "last_seq"],
+    ["count(amount) FILTER (WHERE qty > 2) AS some", "count(amount) FILTER (WHERE qty > 2)", "some"],
+    ["count(DISTINCT ratio) AS ratios", "count(DISTINCT rank)", "ratios"],
+    [
+        "min(ratio) AS low",
+        "CASE min(rank) WHEN 0 THEN '-2.25' WHEN 1 THEN '0.0' WHEN 2 THEN '1.5' WHEN 3 THEN 'NaN' END",
+        "low",
+    ],
+    [
+        "max(ratio) AS high",
+        "CASE max(rank) WHEN 0 THEN '-2.25' WHEN 1 THEN '0.0' WHEN 2 THEN '1.5' WHEN 3 THEN 'NaN' END",
+        "high",
+    ],
+    ["count(DISTINCT place) AS places", "count(DISTINCT place_text)", "places"],
+    ["count(*) FILTER (WHERE ratio IN (0.0, 1.5)) AS listed", "count(*) FILTER (WHERE rank IN (1, 2))", "listed"],
+    ["max(w) AS last_w", "max(letter)", "last_w"],
+    ["sum(CAST(qty AS DOUBLE)) AS real_qty", "sum(CAST(qty AS DOUBLE))", "real_qty"],
+    ["sum(qty) AS whole_qty", "sum(qty + 0)", "whole_qty"],
 ];
 
 fn condition() -> impl Strategy<Value = Condition> {
-    use Condition::{Divides, FewOfThem, HasKey, HasTime, KnownRegion, Sold};
-    prop::sample::select(vec![Sold, KnownRegion, HasKey, FewOfThem, Divides, HasTime])
+    use Condition::{
+        Counts, Divides, FewOfThem, FirstRegions, HasKey, HasTime, InCity, KnownRegion, Large, Scored, Sold, Tagged,
+        Zero,
+    };
+    let usual = vec![Sold, KnownRegion, HasKey, FewOfThem, Divides, HasTime];
+    let others = vec![Zero, Large, Tagged, InCity, Scored, Counts, FirstRegions];
+    prop_oneof![2 => prop::sample::select(usual), 1 => prop::sample::select(others)]
 }
 
 /// A condition that can be evaluated for every row: in a WHERE an error would end the run.
 fn filter() -> impl Strategy<Value = Option<Condition>> {
-    use Condition::{FewOfThem, HasKey, KnownRegion, Sold};
-    prop::option::weighted(0.4, prop::sample::select(vec![Sold, KnownRegion, HasKey, FewOfThem]))
+    use Condition::{Counts, FewOfThem, HasKey, InCity, KnownRegion, Large, Scored, Sold, Tagged};
+    let all = vec![Sold, KnownRegion, HasKey, FewOfThem, Large, Tagged, InCity, Scored, Counts];
+    prop::option::weighted(0.4, prop::sample::select(all))
 }
 
 /// What a pipeline does with rows that break an expectation and does not stop for.
@@ -282,7 +438,9 @@ fn silver(watermark: impl Strategy<Value = bool>) -> impl Strategy<Value = Silve
         });
         all
     });
-    let keys = prop::sample::select(vec![Keys::None, Keys::Key, Keys::Key, Keys::KeyAndRegion]);
+    let columns = [Column::Ratio, Column::Place, Column::Tags, Column::Scores].map(Keys::KeyAnd);
+    let keys = [vec![Keys::None, Keys::Key, Keys::Key, Keys::KeyAndRegion], columns.to_vec()].concat();
+    let keys = prop::sample::select(keys);
     (keys, watermark, filter(), filter(), expectations, any::<bool>()).prop_map(
         |(keys, watermark, filter, also, expectations, in_folders)| {
             let also = if keys == Keys::None && !watermark { also } else { None };
@@ -296,18 +454,25 @@ fn gold() -> impl Strategy<Value = Gold> {
     let window =
         prop::sample::select(vec![(2, 2, 0), (5, 5, 0), (5, 5, 2), (6, 2, 0), (5, 2, 0), (6, 4, 1), (10, 5, 0)]);
     let rollup = prop::option::weighted(0.4, prop::sample::select(vec![10, 15]));
-    (window, any::<[bool; 2]>(), filter(), prop::bool::weighted(0.3), prop::option::weighted(0.4, action()), rollup)
-        .prop_map(|((size, slide, offset), [by_region, in_folders], filter, having, expectation, rollup)| Gold {
+    let by = [By::Nothing, By::Region, By::Region, By::City, By::Column(Column::Ratio), By::Column(Column::Place)];
+    let by = prop::sample::select([by.to_vec(), vec![By::Column(Column::Tags), By::Column(Column::Scores)]].concat());
+    let having = prop::sample::select(vec![Having::Several, Having::LargestSeq, Having::LowIsZero]);
+    let having = prop::option::weighted(0.3, having);
+    let rest = (prop::option::weighted(0.4, action()), rollup);
+    (window, by, any::<[bool; 2]>(), filter(), having, rest).prop_map(
+        |((size, slide, offset), by, [named, in_folders], filter, having, (expectation, rollup))| Gold {
             size,
             slide,
             offset,
-            by_region,
+            by,
+            named,
             in_folders,
             filter,
             having,
             expectation,
             rollup,
-        })
+        },
+    )
 }
 
 fn delay() -> impl Strategy<Value = i64> {
