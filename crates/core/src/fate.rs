@@ -36,6 +36,9 @@ pub struct Fates {
     pub written: u64,
     /// Rows whose key was already there.
     pub duplicate: u64,
+    /// Of `duplicate`: rows that a DISTINCT took out which is not the query's last step, before `rows_out` was counted.
+    #[serde(default)]
+    pub duplicate_in: u64,
     /// Rows behind the watermark of their partition, or behind the clause's (`late_clause` of them).
     pub late: u64,
     /// Of `late`: rows ahead of their own partition's watermark but at or behind the clause's, which happens only to
@@ -43,16 +46,24 @@ pub struct Fates {
     pub late_clause: u64,
     /// Rows kept in quarantine.
     pub quarantined: u64,
+    /// Of `quarantined`: rows that could not be computed on their way into an operator with state, before `rows_out` was
+    /// counted.
+    #[serde(default)]
+    pub quarantined_in: u64,
     /// Rows dropped by an expectation.
     pub dropped: u64,
     /// Rows left out by WHERE, for a NULL event time (`filtered_null_event_time` of them), or because no window can hold their
     /// event time, 290,308 years before our era.
     pub filtered: u64,
+    /// Of `filtered`: rows that were left out before `rows_out` was counted: all but those that the query's last DISTINCT
+    /// leaves out for a NULL event time.
+    #[serde(default)]
+    pub filtered_in: u64,
     /// Of `filtered`: rows whose event time is NULL where state needs one.
     pub filtered_null_event_time: u64,
     /// Rows that went into an aggregate's state.
     pub absorbed: u64,
-    /// Rows that came out of an aggregate, before its expectations.
+    /// Rows that came out of the query, before the table's expectations and the query's last DISTINCT.
     pub rows_out: u64,
 }
 
@@ -60,33 +71,68 @@ pub struct Fates {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ledger {
-    /// rows in = written + duplicate + late + quarantined + dropped + filtered
+    /// Each row that goes in is one row with one fate.
     Rows,
-    /// rows in = absorbed + late + filtered, rows out = written + quarantined + dropped
+    /// Rows go into an aggregate, and others come out.
     Aggregate,
-    /// rows out = written + quarantined + dropped (joins, UNION, unnest)
+    /// Only what comes out can be counted: a row becomes several (unnest), or is of several (UNION), or went through two
+    /// aggregates.
     OutOnly,
 }
 
+/// The equations of reports that were written before rows could leave a query on their way.
+const OLD: [(&str, Ledger); 3] = [
+    ("rows_in = written + duplicate + late + quarantined + dropped + filtered", Ledger::Rows),
+    ("rows_in = absorbed + late + filtered; rows_out = written + quarantined + dropped", Ledger::Aggregate),
+    ("rows_out = written + quarantined + dropped", Ledger::OutOnly),
+];
+
 impl Ledger {
+    const ALL: [Self; 3] = [Self::Rows, Self::Aggregate, Self::OutOnly];
+
     /// The equation, as reports print it.
     #[must_use]
     pub fn equation(self) -> &'static str {
         match self {
             Self::Rows => "rows_in = written + duplicate + late + quarantined + dropped + filtered",
-            Self::Aggregate => "rows_in = absorbed + late + filtered; rows_out = written + quarantined + dropped",
-            Self::OutOnly => "rows_out = written + quarantined + dropped",
+            Self::Aggregate => {
+                "rows_in = absorbed + late + filtered + quarantined_in; \
+                 rows_out + quarantined_in = written + quarantined + dropped"
+            }
+            Self::OutOnly => {
+                "rows_out + quarantined_in + duplicate_in + filtered_in = \
+                 written + quarantined + dropped + duplicate + filtered"
+            }
         }
     }
 
     /// Whether `fates` satisfies the equation.
     #[must_use]
     pub fn balances(self, fates: &Fates) -> bool {
-        let out = fates.written + fates.quarantined + fates.dropped;
+        let f = fates;
+        let kept = f.written + f.quarantined + f.dropped;
         match self {
-            Self::Rows => fates.rows_in == out + fates.duplicate + fates.late + fates.filtered,
-            Self::Aggregate => fates.rows_in == fates.absorbed + fates.late + fates.filtered && fates.rows_out == out,
-            Self::OutOnly => fates.rows_out == out,
+            Self::Rows => f.rows_in == kept + f.duplicate + f.late + f.filtered,
+            Self::Aggregate => {
+                f.rows_in == f.absorbed + f.late + f.filtered + f.quarantined_in
+                    && f.rows_out + f.quarantined_in == kept
+            }
+            Self::OutOnly => {
+                f.rows_out + f.quarantined_in + f.duplicate_in + f.filtered_in == kept + f.duplicate + f.filtered
+            }
         }
+    }
+
+    /// Whether `fates` satisfies `equation`, which a report printed, this version's or an older one's; `None` when it is
+    /// neither.
+    #[must_use]
+    pub fn holds(equation: &str, fates: &Fates) -> Option<bool> {
+        if let Some(ledger) = Self::ALL.into_iter().find(|ledger| ledger.equation() == equation) {
+            return Some(ledger.balances(fates));
+        }
+        let (_, old) = OLD.into_iter().find(|(text, _)| *text == equation)?;
+        // It had no word for what a last DISTINCT takes out, and counted what one on the way took out.
+        let out = fates.rows_out == fates.written + fates.quarantined + fates.dropped;
+        Some(if old == Self::OutOnly { out } else { old.balances(fates) })
     }
 }

@@ -17,8 +17,16 @@ pub const PART: &str = "__sb_part";
 pub const OFFSET: &str = "__sb_offset";
 /// Timestamp(us, UTC), nullable: the event time named by the WATERMARK clause above which the row has passed.
 pub const EVENT_TIME: &str = "__sb_event_time";
-/// UInt8, not null: the verdict of the watermark, see [`Lateness`].
+/// UInt8, not null: the verdict of the watermark, see [`Lateness`]. The engine numbers late rows of one event in the bits above the
+/// lowest two.
 pub const LATE: &str = "__sb_late";
+
+/// Utf8: why a row could not be computed. Only rows have it that could not, between the plan that computed them and the
+/// place where they are taken out.
+pub const ERROR: &str = "__sb_error";
+
+/// What the names of columns begin with that a plan computes for the aggregate above it; they may be NULL.
+pub const VALUE: &str = "__sb_value_";
 
 /// What [`LATE`] says of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +56,14 @@ pub fn provenance_fields() -> [FieldRef; 2] {
 #[must_use]
 pub fn watermark_fields() -> [FieldRef; 2] {
     [Arc::new(Field::new(EVENT_TIME, event_time_type(), true)), Arc::new(Field::new(LATE, DataType::UInt8, false))]
+}
+
+/// The fields that tell where a row came from beside the tables, in quarantine and among late rows: topic, partition and offset,
+/// under the names that they have in a source.
+#[must_use]
+pub fn place_fields() -> [FieldRef; 3] {
+    [("_topic", DataType::Utf8), ("_partition", DataType::Int32), ("_offset", DataType::Int64)]
+        .map(|(name, of)| Arc::new(Field::new(name, of, true)))
 }
 
 /// Whether `name` is that of a hidden column.

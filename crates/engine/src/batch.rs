@@ -143,7 +143,11 @@ impl Engine {
             batch_id: offsets.batch_id,
             staging,
         };
+        let partitions = input.partitions.clone();
         let tables = self.runner.run_batch_into(input, stager).await?;
+        if let Some(error) = report::failed_row(&tables, offsets.batch_id, &partitions) {
+            return Err(error);
+        }
         match report::failed_update(&tables, offsets.batch_id, &self.outputs.failed())? {
             Some(error) => Err(error),
             None => Ok(tables),

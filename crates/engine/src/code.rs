@@ -22,6 +22,7 @@ impl EngineError {
             Self::Quality(QualityError::Condition { .. }) | Self::Query { .. } | Self::DataFusion(_) => "query-failed",
             Self::File(_) => "file",
             Self::FailUpdate { .. } => "fail-update",
+            Self::FailRow { .. } => "fail-row",
             Self::OtherLog { .. } => "other-log",
             Self::OtherPipeline { .. } => "other-pipeline",
             Self::OtherState { .. } => "other-state",

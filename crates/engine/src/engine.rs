@@ -63,6 +63,8 @@ pub struct Engine {
     pub(crate) journal: Journal,
     /// What the stations had taken at the end of the last batch.
     pub(crate) spent: AllSpent,
+    /// What the log has been told of rows in this run.
+    pub(crate) told: crate::report::Told,
     /// What is compacted between batches.
     pub(crate) compaction: compact::Live,
     /// The pipeline that its commits name.
@@ -178,6 +180,7 @@ impl Engine {
             progress: crate::run::Totals::default(),
             journal: Journal::default(),
             spent: station::spent(),
+            told: crate::report::Told::default(),
         })
     }
 

@@ -37,19 +37,20 @@ pub enum EngineError {
     /// A file of the engine's own.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A query failed on this batch's rows.
-    #[error("table `{table}`, batch {batch_id}: {}", in_words(source))]
+    /// A table's query failed as a whole, not for one of its rows.
+    #[error("table `{table}`: its query failed: {}", in_words(source))]
     Query {
         /// The table.
         table: String,
-        /// The batch.
-        batch_id: u64,
         /// What DataFusion said.
         source: datafusion::error::DataFusionError,
     },
     /// A plan cannot be made or run.
     #[error("a query failed: {}", in_words(.0))]
     DataFusion(#[from] datafusion::error::DataFusionError),
+    /// What is told of a row that cannot be computed cannot be put into text or read back.
+    #[error("what is told of a row cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
     /// Columns that do not fit.
     #[error("columns do not fit: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
@@ -71,6 +72,29 @@ pub enum EngineError {
         batch_id: u64,
         /// The folder with the rows.
         samples: String,
+    },
+    /// A row that cannot be computed stopped the run.
+    #[error(
+        "table `{table}`: {rows} rows of batch {batch_id} cannot be computed for {what}. The first{}: {message}; it reads \
+         {value}. Nothing of the batch was written, because 'on.error' is 'fail'. Ways on: correct the query; or let \
+         TBLPROPERTIES ('on.error' = 'quarantine') or 'null' take such rows; and run again: the batch is tried again",
+        place.as_ref().map_or_else(String::new, |place| format!(", {place}"))
+    )]
+    FailRow {
+        /// The table.
+        table: String,
+        /// The column and its expression, or the condition.
+        what: String,
+        /// How many rows failed there.
+        rows: u64,
+        /// The batch.
+        batch_id: u64,
+        /// What went wrong with the first.
+        message: String,
+        /// What the expression reads of the first.
+        value: String,
+        /// Topic, partition and offset of the first, if it has them.
+        place: Option<String>,
     },
     /// The checkpoint was made with another log.
     #[error(
@@ -255,6 +279,17 @@ pub enum EngineError {
     Bug(String),
 }
 
+impl EngineError {
+    /// The same, of the query of `table`.
+    #[must_use]
+    pub(crate) fn of_table(self, table: &str) -> Self {
+        match self {
+            Self::DataFusion(source) => Self::Query { table: table.to_owned(), source },
+            other => other,
+        }
+    }
+}
+
 impl Blamed for EngineError {
     fn blame(&self) -> Blame {
         match self {
@@ -280,10 +315,11 @@ impl Blamed for EngineError {
             | Self::BeyondEnd { .. }
             | Self::TwoRows { .. }
             | Self::Moved
-            | Self::FailUpdate { .. } => Blame::Outside,
-            // A cast or a division in the query that its rows do not bear.
+            | Self::FailUpdate { .. }
+            | Self::FailRow { .. } => Blame::Outside,
+            // Memory, most likely.
             Self::Query { .. } | Self::DataFusion(_) => Blame::Outside,
-            Self::Arrow(_) | Self::Task(_) | Self::Bug(_) => Blame::Us,
+            Self::Arrow(_) | Self::Json(_) | Self::Task(_) | Self::Bug(_) => Blame::Us,
         }
     }
 }

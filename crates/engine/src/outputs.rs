@@ -198,12 +198,9 @@ impl Outputs {
     }
 
     /// The job of a table's late rows.
-    ///
-    /// # Errors
-    /// When the verdicts are missing.
-    pub fn late_job(&self, table: &str, rows: &[RecordBatch]) -> Result<Job, EngineError> {
-        let rows = rows.iter().map(late_rows).collect::<Result<Vec<_>, _>>()?;
-        Ok(Job { folder: self.late(table), content: Content::Side(rows) })
+    #[must_use]
+    pub fn late_job(&self, table: &str, rows: Vec<RecordBatch>) -> Job {
+        Job { folder: self.late(table), content: Content::Side(rows) }
     }
 
     /// The job of a source's dead letters.
@@ -352,26 +349,6 @@ fn with_batch_id(schema: &Schema) -> SchemaRef {
     let mut fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new(BATCH_ID, DataType::Int64, false)));
     Arc::new(Schema::new(fields))
-}
-
-/// Visible columns, then `_late`: `partition` or `clause`, the watermark that the row was behind.
-fn late_rows(batch: &RecordBatch) -> Result<RecordBatch, EngineError> {
-    use arrow::array::{AsArray, StringArray};
-    use arrow::datatypes::UInt8Type;
-    let verdicts = batch
-        .column_by_name(provenance::LATE)
-        .and_then(|c| c.as_primitive_opt::<UInt8Type>())
-        .ok_or_else(|| EngineError::Bug("late rows without a verdict".to_owned()))?;
-    let reasons: StringArray = verdicts
-        .iter()
-        .map(|v| Some(if v == Some(provenance::Lateness::Clause as u8) { "clause" } else { "partition" }))
-        .collect();
-    let visible = provenance::visible(batch)?;
-    let mut fields: Vec<FieldRef> = visible.schema().fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new("_late", DataType::Utf8, false)));
-    let mut columns = visible.columns().to_vec();
-    columns.push(Arc::new(reasons));
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
 fn absolute(base: &Path, path: &str) -> PathBuf {

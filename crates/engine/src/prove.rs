@@ -143,7 +143,8 @@ async fn run_one_row(node: &AggregateNode, session: &SessionState, nulls: bool) 
         node.input_schema
             .iter()
             .map(|(qualifier, field)| {
-                let nullable = field.as_ref().clone().with_nullable(!provenance::is_hidden(field.name()));
+                let always = provenance::is_hidden(field.name()) && !field.name().starts_with(provenance::VALUE);
+                let nullable = field.as_ref().clone().with_nullable(!always);
                 (qualifier.cloned(), Arc::new(nullable))
             })
             .collect(),

@@ -278,6 +278,7 @@ impl Engine {
         outcome.spent = spent.since(&std::mem::replace(&mut self.spent, spent));
         self.count(&outcome);
         self.journal.committed(&outcome, ended);
+        self.told.tell(&outcome);
         let progress = crate::report::progress(&self.identity, &outcome, previous.map(|p| started.saturating_sub(p)));
         let status = self.status();
         observer.batch(&progress, &status);

@@ -36,7 +36,7 @@ impl Stager<'_> {
 
 impl TableSink for Stager<'_> {
     fn table(&mut self, table: &TableOutput) -> Result<(), EngineError> {
-        if table.failed.is_some() || !self.outputs.writes(&table.table) {
+        if table.failed.is_some() || table.failed_row().is_some() || !self.outputs.writes(&table.table) {
             return Ok(());
         }
         if !table.rows.is_empty() {
@@ -46,7 +46,7 @@ impl TableSink for Stager<'_> {
             self.start(self.outputs.quarantine_job(&table.table, table.quarantined.clone()));
         }
         if !table.late.is_empty() {
-            self.start(self.outputs.late_job(&table.table, &table.late)?);
+            self.start(self.outputs.late_job(&table.table, table.late.clone()));
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ use sluicebox_core::fate::Ledger;
 
 use crate::ast::{Action, Pipeline, Span};
 use crate::diagnostic::Diagnostic;
+pub use crate::late::LateColumns;
+pub use crate::settings::OnError;
 
 /// A checked pipeline.
 #[derive(Debug, Clone)]
@@ -62,6 +64,8 @@ pub struct Table {
     pub hidden: Hidden,
     /// The equation that its fates must satisfy.
     pub ledger: Ledger,
+    /// What becomes of a row that one of its queries cannot compute.
+    pub on_error: OnError,
 }
 
 /// One query of a table.
@@ -191,6 +195,10 @@ pub struct AggregateNode {
     pub window: Window,
     /// The aggregate functions, without aliases, in the order of the logical plan.
     pub aggregates: Vec<Expr>,
+    /// What of `group` and `aggregates` the input has computed already, each under the name of its column, so that a row that
+    /// cannot be computed never reaches the operator. Of the other columns of the input they need those alone that stand
+    /// outside of these.
+    pub computed: Vec<(String, Expr)>,
     /// The clauses whose watermark closes windows.
     pub clauses: Vec<String>,
     /// The columns of the result: as the logical `Aggregate` node gives them (group expressions in order, the window at

@@ -22,6 +22,7 @@ pub mod bind;
 pub mod diagnostic;
 pub mod equal;
 pub mod graph;
+mod late;
 pub mod leaf;
 pub mod options;
 pub mod parse;

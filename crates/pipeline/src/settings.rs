@@ -91,6 +91,12 @@ pub const PROPERTIES: &[KeyDef] = &[
         "`append`",
         "A row is written once, when it is final. Parquet files cannot take `update` or `complete`.",
     ),
+    key(
+        "on.error",
+        ValueType::OneOf(&["quarantine", "null", "fail"]),
+        "`quarantine`",
+        "What becomes of a row that the query cannot compute: it goes to quarantine; what cannot be computed of it is NULL; or the run stops.",
+    ),
     key("compression", ValueType::OneOf(&["zstd", "none"]), "`zstd`", "How Parquet files are compressed."),
     key("compression.level", ValueType::Int(1, 22), "`1`", "The level of zstd: higher is smaller and slower."),
 ];
@@ -190,6 +196,30 @@ pub enum Compression {
     None,
 }
 
+/// What becomes of a row that a table's query cannot compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// It goes to quarantine.
+    #[default]
+    Quarantine,
+    /// What cannot be computed of it is NULL, and it goes on.
+    Null,
+    /// The batch is not committed, and the run ends.
+    Fail,
+}
+
+impl OnError {
+    /// As `on.error` has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Quarantine => "quarantine",
+            Self::Null => "null",
+            Self::Fail => "fail",
+        }
+    }
+}
+
 /// The properties of a table with their defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Properties {
@@ -203,6 +233,8 @@ pub struct Properties {
     pub compact_after: i64,
     /// `retain`, in microseconds.
     pub retain: Option<i64>,
+    /// `on.error`.
+    pub on_error: OnError,
 }
 
 impl Properties {
@@ -226,6 +258,11 @@ impl Properties {
             compact_auto: get("compact.auto").and_then(values::boolean).unwrap_or(false),
             compact_after: get("compact.after").and_then(values::duration).unwrap_or(3_600_000_000),
             retain: get("retain").and_then(values::duration),
+            on_error: match get("on.error").map(str::to_lowercase).as_deref() {
+                Some("null") => OnError::Null,
+                Some("fail") => OnError::Fail,
+                _ => OnError::Quarantine,
+            },
         }
     }
 }

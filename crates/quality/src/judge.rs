@@ -7,7 +7,7 @@ use arrow::array::{
 };
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Field, FieldRef, Int32Type, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
@@ -15,26 +15,18 @@ use datafusion::physical_plan::PhysicalExpr;
 use serde::{Deserialize, Serialize};
 use sluicebox_core::{Chosen, provenance};
 use sluicebox_pipeline::ast::Action;
+use sluicebox_pipeline::bind::checked::checked;
 use sluicebox_pipeline::equal;
 use sluicebox_pipeline::graph::Expectation;
 
 use crate::error::{QualityError, Result};
+use crate::quarantine::Quarantine;
+use crate::reason::reason;
 use crate::render::row_as_json;
-
-/// List of Utf8: the names of the expectations that a quarantined row broke, in the order of the text.
-pub const VIOLATIONS: &str = "_violations";
+use crate::row_error::place;
 
 /// Samples kept of each expectation in a batch, unless told otherwise.
 pub const SAMPLES: usize = 10;
-
-/// The columns of quarantined rows: those of the table, then [`VIOLATIONS`].
-#[must_use]
-pub fn quarantine_schema(visible: &Schema) -> SchemaRef {
-    let mut fields: Vec<FieldRef> = visible.fields().iter().cloned().collect();
-    let item = Arc::new(Field::new_list_field(DataType::Utf8, false));
-    fields.push(Arc::new(Field::new(VIOLATIONS, DataType::List(item), false)));
-    Arc::new(Schema::new(fields))
-}
 
 /// A row that broke an expectation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +63,8 @@ pub struct ExpectationResult {
     pub error_result: u64,
     /// The first rows that broke it, in order.
     pub samples: Vec<Sample>,
+    /// The first row on which it cannot be evaluated.
+    pub first_error: Option<Sample>,
 }
 
 /// The expectation that fails a batch: the first one, in the order of the text, that is FAIL UPDATE and was broken.
@@ -91,7 +85,7 @@ pub struct FailUpdate {
 pub struct Judged {
     /// Those that go on, with their hidden columns, in order.
     pub kept: Vec<Chosen>,
-    /// Those for the quarantine, with the columns of [`quarantine_schema`], in order.
+    /// Those for the quarantine, with the columns of [`crate::quarantine_schema`], in order.
     pub quarantined: Vec<RecordBatch>,
     /// How many were dropped.
     pub dropped: u64,
@@ -112,7 +106,7 @@ pub struct Verdict {
 #[derive(Debug)]
 pub struct Judge {
     schema: SchemaRef,
-    quarantine: SchemaRef,
+    quarantine: Quarantine,
     conditions: Vec<Condition>,
     samples: usize,
 }
@@ -156,11 +150,19 @@ impl Judge {
                     null_result: 0,
                     error_result: 0,
                     samples: Vec::new(),
+                    first_error: None,
                 };
                 Ok(Condition { expr, result })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { quarantine: quarantine_schema(&schema), schema, conditions, samples: SAMPLES })
+        Ok(Self { quarantine: Quarantine::new("", &schema, &[]), schema, conditions, samples: SAMPLES })
+    }
+
+    /// Makes rows for the quarantine by `quarantine`, which is of the same columns.
+    #[must_use]
+    pub fn with_quarantine(mut self, quarantine: Quarantine) -> Self {
+        self.quarantine = quarantine;
+        self
     }
 
     /// Keeps at most `samples` samples of each expectation.
@@ -211,7 +213,7 @@ impl Judge {
         }
         let quarantined = self.where_action(&outcomes, batch.num_rows(), Some(Action::Quarantine));
         if quarantined.true_count() > 0 {
-            judged.quarantined.push(self.quarantine(&visible, &outcomes, &quarantined)?);
+            judged.quarantined.push(self.quarantine(batch, &outcomes, &quarantined)?);
         }
         let dropped = self.where_action(&outcomes, batch.num_rows(), Some(Action::Drop));
         judged.dropped += count(&dropped);
@@ -265,7 +267,7 @@ impl Judge {
     }
 
     /// The rows of `mask` with the columns of quarantine.
-    fn quarantine(&self, visible: &RecordBatch, outcomes: &[Outcome], mask: &BooleanArray) -> Result<RecordBatch> {
+    fn quarantine(&self, rows: &RecordBatch, outcomes: &[Outcome], mask: &BooleanArray) -> Result<RecordBatch> {
         let item = Arc::new(Field::new_list_field(DataType::Utf8, false));
         let mut violations = ListBuilder::new(StringBuilder::new()).with_field(item);
         for row in mask.values().set_indices() {
@@ -276,10 +278,7 @@ impl Judge {
             }
             violations.append(true);
         }
-        let rows = filter_record_batch(visible, mask)?;
-        let mut columns = rows.columns().to_vec();
-        columns.push(Arc::new(violations.finish()) as ArrayRef);
-        Ok(RecordBatch::try_new(Arc::clone(&self.quarantine), columns)?)
+        self.quarantine.violating(&filter_record_batch(rows, mask)?, violations.finish())
     }
 }
 
@@ -300,18 +299,19 @@ impl Condition {
         }
         let wanted = samples.saturating_sub(result.samples.len());
         for row in (!outcome.holds.values()).set_indices().take(wanted) {
-            let part = batch.column_by_name(provenance::PART).and_then(|c| c.as_primitive_opt::<Int32Type>());
-            let offset = batch.column_by_name(provenance::OFFSET).and_then(|c| c.as_primitive_opt::<Int64Type>());
             let error = outcome.errors.iter().find(|(at, _)| *at == row).map(|(_, message)| message.clone());
-            result.samples.push(Sample {
-                part: part.map(|c| c.value(row)),
-                offset: offset.map(|c| c.value(row)),
-                row: row_as_json(visible, row)?,
-                error,
-            });
+            result.samples.push(sample(batch, visible, row, error)?);
+        }
+        if let (None, Some((row, message))) = (&result.first_error, outcome.errors.first()) {
+            result.first_error = Some(sample(batch, visible, *row, Some(message.clone()))?);
         }
         Ok(())
     }
+}
+
+fn sample(batch: &RecordBatch, visible: &RecordBatch, row: usize, error: Option<String>) -> Result<Sample> {
+    let (part, offset) = place(batch, row);
+    Ok(Sample { part, offset, row: row_as_json(visible, row)?, error })
 }
 
 fn count(mask: &BooleanArray) -> u64 {
@@ -327,6 +327,7 @@ fn compile(
     let df_schema = DFSchema::try_from(Arc::clone(schema))?;
     let condition = equal::one_equality(expectation.condition.clone(), &df_schema)?;
     let expr = session.create_physical_expr(condition, &df_schema)?;
+    let expr = checked(expr, schema)?.data;
     let data_type = expr.data_type(schema)?;
     if !matches!(data_type, DataType::Boolean | DataType::Null) {
         return Err(DataFusionError::Plan(format!("it is {data_type}, not Boolean")));
@@ -364,7 +365,7 @@ fn evaluate(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch, mask: Option<&Bool
             Err(error) if len <= 1 => {
                 let meant = meant.is_none_or(|meant| meant.value(0));
                 if meant {
-                    outcome.errors.push((start, error.strip_backtrace()));
+                    outcome.errors.push((start, reason(&error)));
                 }
                 holds.append_n(len, !meant);
             }

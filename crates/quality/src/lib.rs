@@ -1,7 +1,7 @@
 //! Expectations, the ledger of fates, and a report a batch.
 //!
-//! **Owns** what becomes of a row that breaks an expectation ([`Judge`]), the columns that quarantine adds
-//! ([`quarantine_schema`]), and what is told of a batch ([`BatchReport`]): as JSON for people, as rows for queries, with
+//! **Owns** what becomes of a row that breaks an expectation ([`Judge`]), what is told of one that could not be computed
+//! ([`RowError`], [`Errors`]), the columns that quarantine adds ([`quarantine_schema`]), and what is told of a batch ([`BatchReport`]): as JSON for people, as rows for queries, with
 //! capped samples beside it ([`samples_batch`]).
 //!
 //! **May not know** files, folders, Kafka, Avro, checkpoints, or the clock of the machine. It is handed rows and counts
@@ -26,16 +26,21 @@
 
 mod error;
 mod judge;
+mod quarantine;
+mod reason;
 mod render;
 mod report;
+mod row_error;
 mod rows;
 
 pub use error::{QualityError, Result};
-pub use judge::{
-    ExpectationResult, FailUpdate, Judge, Judged, SAMPLES, Sample, VIOLATIONS, Verdict, quarantine_schema,
-};
+pub use judge::{ExpectationResult, FailUpdate, Judge, Judged, SAMPLES, Sample, Verdict};
+pub use quarantine::{Quarantine, VIOLATIONS, quarantine_schema};
+pub use reason::reason;
+pub use render::row_as_json;
 pub use report::{
-    Balance, BatchReport, ExpectationReport, FORMAT, Freshness, InputRange, LedgerReport, LostReport, Micros,
-    ReportHeader, SampleRef, SchemaReport, SourceReport, Status, TableCounts, TableReport, event_time_bounds,
+    Balance, BatchReport, ErrorReport, ExpectationReport, FORMAT, Freshness, InputRange, LedgerReport, LostReport,
+    Micros, ReportHeader, SampleRef, SchemaReport, SourceReport, Status, TableCounts, TableReport, event_time_bounds,
 };
+pub use row_error::{ErrorResult, Errors, RowError, place_of};
 pub use rows::{metrics_schema, samples_batch, samples_schema};

@@ -10,8 +10,12 @@ use crate::error::Result;
 /// Characters of a value's text beyond which it is cut: a sample shows what is wrong, it is no archive.
 const MAX_VALUE_CHARS: usize = 256;
 
-/// One row as a JSON object, its columns in order: NULL, booleans and integers as such, everything else as text.
-pub(crate) fn row_as_json(batch: &RecordBatch, row: usize) -> Result<String> {
+/// One row as a JSON object, its columns in order: NULL, booleans and integers as such, everything else as text, long values
+/// cut.
+///
+/// # Errors
+/// When a column is of a type that has no text.
+pub fn row_as_json(batch: &RecordBatch, row: usize) -> Result<String> {
     let options = FormatOptions::default().with_display_error(true);
     let mut object = Map::with_capacity(batch.num_columns());
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {

@@ -11,13 +11,14 @@ use sluicebox_core::{Fates, PartitionId, provenance};
 use sluicebox_pipeline::ast::Action;
 
 use crate::error::{QualityError, Result};
-use crate::judge::ExpectationResult;
+use crate::judge::{ExpectationResult, Sample};
+use crate::row_error::{ErrorResult, place_of};
 
 mod shape;
 
 pub use shape::{
-    Balance, BatchReport, ExpectationReport, Freshness, InputRange, LedgerReport, LostReport, Micros, ReportHeader,
-    SampleRef, SchemaReport, SourceReport, Status, TableReport,
+    Balance, BatchReport, ErrorReport, ExpectationReport, Freshness, InputRange, LedgerReport, LostReport, Micros,
+    ReportHeader, SampleRef, SchemaReport, SourceReport, Status, TableReport,
 };
 
 /// The version of the report's format.
@@ -36,6 +37,8 @@ pub struct TableCounts {
     pub future: u64,
     /// Its expectations.
     pub expectations: Vec<ExpectationResult>,
+    /// What could not be computed.
+    pub errors: Vec<ErrorResult>,
     /// Least and greatest event time of the rows written, in microseconds; see [`event_time_bounds`].
     pub event_time: Option<(i64, i64)>,
     /// The watermark in force at the batch's end, in microseconds.
@@ -59,7 +62,8 @@ impl BatchReport {
             .iter()
             .flat_map(|t| t.expectations.iter().map(|e| ExpectationReport::new(&t.table, e, parts)))
             .collect();
-        let tables: Vec<TableReport> = tables.iter().map(TableReport::new).collect();
+        let failing = tables.iter().any(|t| !t.errors.is_empty());
+        let tables: Vec<TableReport> = tables.iter().map(|t| TableReport::new(t, parts)).collect();
         let broken: Vec<String> = sources
             .iter()
             .filter(|s| s.ledger.as_ref().is_none_or(|l| !l.ok))
@@ -67,7 +71,7 @@ impl BatchReport {
             .chain(tables.iter().filter(|t| !t.ledger.ok).map(|t| t.table.clone()))
             .collect();
         let lost = sources.iter().any(|s| s.dead_letters > 0 || s.ranges().any(|(_, _, r)| r.lost_offsets > 0));
-        let least = if lost { Status::Warn } else { Status::Pass };
+        let least = if lost || failing { Status::Warn } else { Status::Pass };
         Self {
             format: FORMAT,
             query_id: header.query_id,
@@ -163,7 +167,7 @@ impl SourceReport {
 }
 
 impl TableReport {
-    fn new(counts: &TableCounts) -> Self {
+    fn new(counts: &TableCounts, parts: &[PartitionId]) -> Self {
         let freshness = (counts.event_time.is_some() || counts.watermark.is_some()).then(|| Freshness {
             event_time_min: counts.event_time.map(|(least, _)| Micros(least)),
             event_time_max: counts.event_time.map(|(_, greatest)| Micros(greatest)),
@@ -176,6 +180,7 @@ impl TableReport {
             ledger: LedgerReport { equation: counts.ledger.equation().to_owned(), ok },
             future_event_time: counts.future,
             freshness,
+            errors: counts.errors.iter().map(|error| ErrorReport::new(error, parts)).collect(),
         }
     }
 }
@@ -187,14 +192,7 @@ impl ExpectationReport {
             (_, Action::Fail) => Status::Fail,
             _ => Status::Warn,
         };
-        let samples = result
-            .samples
-            .iter()
-            .filter_map(|sample| {
-                let part = parts.get(usize::try_from(sample.part?).ok()?)?;
-                Some(SampleRef { topic: part.topic.clone(), partition: part.partition, offset: sample.offset? })
-            })
-            .collect();
+        let samples = refs(&result.samples, parts);
         Self {
             name: result.name.clone(),
             dataset: table.to_owned(),
@@ -210,6 +208,25 @@ impl ExpectationReport {
             samples,
         }
     }
+}
+
+impl ErrorReport {
+    fn new(result: &ErrorResult, parts: &[PartitionId]) -> Self {
+        Self {
+            column: result.column.clone(),
+            expr: result.expression.clone(),
+            on_error: result.on_error.as_str().to_owned(),
+            rows: result.rows,
+            message: result.first.error.clone().unwrap_or_default(),
+            samples: refs(&result.samples, parts),
+        }
+    }
+}
+
+/// Where samples came from, of those that know it.
+fn refs(samples: &[Sample], parts: &[PartitionId]) -> Vec<SampleRef> {
+    let places = samples.iter().filter_map(|sample| place_of(sample, parts));
+    places.map(|(part, offset)| SampleRef { topic: part.topic.clone(), partition: part.partition, offset }).collect()
 }
 
 /// The action's name in reports.
@@ -228,16 +245,19 @@ fn ratio(part: u64, whole: u64) -> f64 {
 }
 
 /// Names and counts of all fates, in the order of the struct.
-pub(crate) fn fates(fates: &Fates) -> [(&'static str, u64); 11] {
+pub(crate) fn fates(fates: &Fates) -> [(&'static str, u64); 14] {
     [
         ("rows_in", fates.rows_in),
         ("written", fates.written),
         ("duplicate", fates.duplicate),
+        ("duplicate_in", fates.duplicate_in),
         ("late", fates.late),
         ("late_clause", fates.late_clause),
         ("quarantined", fates.quarantined),
+        ("quarantined_in", fates.quarantined_in),
         ("dropped", fates.dropped),
         ("filtered", fates.filtered),
+        ("filtered_in", fates.filtered_in),
         ("filtered_null_event_time", fates.filtered_null_event_time),
         ("absorbed", fates.absorbed),
         ("rows_out", fates.rows_out),

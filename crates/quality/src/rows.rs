@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sluicebox_core::PartitionId;
 
 use crate::error::Result;
+use crate::judge::Sample;
 use crate::report::{BatchReport, Status, TableCounts, action_name, fates};
 
 fn time() -> DataType {
@@ -34,9 +35,9 @@ static METRICS: LazyLock<SchemaRef> = LazyLock::new(|| {
 /// |---|---|---|
 /// | query_id, pipeline | Utf8 | whose report |
 /// | batch_clock | Timestamp(us, UTC) | the batch's clock |
-/// | kind | Utf8 | `batch`, `source`, `partition`, `lost`, `dead_letters`, `schema_drift`, `schema`, `table` or `expectation` |
+/// | kind | Utf8 | `batch`, `source`, `partition`, `lost`, `dead_letters`, `schema_drift`, `schema`, `table`, `error` or `expectation` |
 /// | dataset | Utf8 | the pipeline, source or table |
-/// | name | Utf8, nullable | `topic/partition`, the same and a reason for `lost`, error class, schema or expectation; NULL for batch, source and table |
+/// | name | Utf8, nullable | `topic/partition`, the same and a reason for `lost`, error class, schema, `column: expression` for `error`, or expectation; NULL for batch, source and table |
 /// | metric | Utf8 | which number: `written`, `failed`, `lost_offsets`, `watermark`, ... |
 /// | value | Int64, nullable | the number, if it is a count or an offset |
 /// | time | Timestamp(us, UTC), nullable | the number, if it is a time |
@@ -62,8 +63,14 @@ static SAMPLES: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
+/// What stands in the place of an expectation's name in samples of rows that could not be computed.
+const ON_ERROR: &str = "on.error";
+
 /// The columns of [`samples_batch`]: one row a sample; topic, partition and offset are NULL below an aggregate or a join;
 /// `row` is a JSON object of the table's columns; `error` says why the condition could not be evaluated, else NULL.
+///
+/// Of a row that could not be computed `expectation` is `on.error`, `condition` the expression, `action` what became of the
+/// row, `row` the columns that the expression reads, `error` what went wrong.
 #[must_use]
 pub fn samples_schema() -> SchemaRef {
     Arc::clone(&SAMPLES)
@@ -84,21 +91,29 @@ pub fn samples_batch(
     let (mut topic, mut error) = (StringBuilder::new(), StringBuilder::new());
     let (mut partition, mut offset) = (Int32Builder::new(), Int64Builder::new());
     let mut rows = 0_usize;
-    for (table, result) in tables.iter().flat_map(|t| t.expectations.iter().map(move |e| (t, e))) {
-        for sample in &result.samples {
-            let part = sample.part.and_then(|p| usize::try_from(p).ok()).and_then(|p| parts.get(p));
-            query.append_value(&report.query_id);
-            pipeline.append_value(&report.pipeline);
-            dataset.append_value(&table.table);
-            expectation.append_value(&result.name);
-            condition.append_value(&result.text);
-            action.append_value(action_name(result.action));
-            row.append_value(&sample.row);
-            topic.append_option(part.map(|p| p.topic.as_str()));
-            partition.append_option(part.map(|p| p.partition));
-            offset.append_option(sample.offset);
-            error.append_option(sample.error.as_deref());
-            rows += 1;
+    let mut push = |of: &TableCounts, what: [&str; 3], sample: &Sample| {
+        let part = sample.part.and_then(|p| usize::try_from(p).ok()).and_then(|p| parts.get(p));
+        query.append_value(&report.query_id);
+        pipeline.append_value(&report.pipeline);
+        dataset.append_value(&of.table);
+        expectation.append_value(what[0]);
+        condition.append_value(what[1]);
+        action.append_value(what[2]);
+        row.append_value(&sample.row);
+        topic.append_option(part.map(|p| p.topic.as_str()));
+        partition.append_option(part.map(|p| p.partition));
+        offset.append_option(sample.offset);
+        error.append_option(sample.error.as_deref());
+        rows += 1;
+    };
+    for table in tables {
+        for result in &table.expectations {
+            let what = [result.name.as_str(), result.text.as_str(), action_name(result.action)];
+            result.samples.iter().for_each(|sample| push(table, what, sample));
+        }
+        for result in &table.errors {
+            let what = [ON_ERROR, result.expression.as_str(), result.on_error.as_str()];
+            result.samples.iter().for_each(|sample| push(table, what, sample));
         }
     }
     if rows == 0 {
@@ -287,6 +302,18 @@ impl BatchReport {
                 if let Some(time) = time {
                     metrics.push(subject, metric, &Number::Time(time.0));
                 }
+            }
+        }
+        for table in &self.tables {
+            for error in &table.errors {
+                let name = error.column.as_ref().map(|column| format!("{column}: {}", error.expr));
+                let subject = Subject {
+                    kind: "error",
+                    dataset: &table.table,
+                    name: Some(name.as_ref().unwrap_or(&error.expr)),
+                    status: Some(Status::Warn),
+                };
+                metrics.counts(subject, [("rows", error.rows)]);
             }
         }
         for expectation in &self.expectations {

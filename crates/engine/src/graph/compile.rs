@@ -13,7 +13,7 @@ use sluicebox_operators::aggregate::WindowAggregate;
 use sluicebox_operators::{AtEnd, ClauseConfig, Dedup, Operator, Watermark};
 use sluicebox_pipeline::bind::clock::uses_clock;
 use sluicebox_pipeline::bind::dates::with_dates_by_division;
-use sluicebox_pipeline::graph::{DedupNode, Expectation, Graph, Node};
+use sluicebox_pipeline::graph::{DedupNode, Expectation, Graph, LateColumns, Node, OnError};
 use sluicebox_pipeline::leaf::{LeafTable, leaves};
 
 use crate::EngineError;
@@ -68,6 +68,9 @@ pub(super) struct RunTable {
     pub clauses: Vec<String>,
     pub schema: SchemaRef,
     pub ledger: Ledger,
+    pub on_error: OnError,
+    /// The columns of its late rows.
+    pub late: LateColumns,
     /// Whether no table reads its rows.
     pub alone: bool,
 }
@@ -168,7 +171,7 @@ impl Runner {
             let mut sources = BTreeSet::new();
             for flow in &table.flows {
                 sources.extend(compiler.sources_of(&flow.node));
-                flows.push(compiler.flow(&flow.node)?);
+                flows.push(compiler.flow(&flow.node).map_err(|error| error.of_table(&table.name))?);
             }
             compiler.upstream.insert(table.name.clone(), sources);
             tables.push(RunTable {
@@ -178,6 +181,8 @@ impl Runner {
                 clauses: table.clauses.clone(),
                 schema: Arc::clone(&table.schema),
                 ledger: table.ledger,
+                on_error: table.on_error,
+                late: LateColumns::new(table),
                 alone: !read.contains(table.name.as_str()),
             });
         }

@@ -3,23 +3,30 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, UInt8Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, UInt8Array};
 use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
-use sluicebox_core::provenance::{EVENT_TIME, LATE, Lateness};
+use sluicebox_core::provenance::{ERROR, EVENT_TIME, LATE, Lateness};
 use sluicebox_core::station::{self, Station};
 use sluicebox_core::{Chosen, Clock, Fates, chosen};
 use sluicebox_operators::{Closed, in_offset_order};
+use sluicebox_pipeline::bind::checked::checked_plan;
 use sluicebox_pipeline::bind::clock::bind_clock;
+use sluicebox_pipeline::graph::OnError;
 use sluicebox_pipeline::leaf::collect_in_order;
+use sluicebox_quality::{Errors, Quarantine, RowError};
 
 use super::BatchInput;
 use super::compile::{OperatorKind, RunClause, RunNode, RunOperator, RunPlan, lowest};
+use super::guard;
+use super::late::{self, LateRows};
 use crate::EngineError;
 
 /// What a table's flows read and count while a batch runs.
@@ -32,10 +39,20 @@ pub(super) struct FlowContext<'a> {
     pub rows: &'a BTreeMap<String, Vec<RecordBatch>>,
     pub clauses: &'a mut BTreeMap<String, RunClause>,
     pub fates: Fates,
-    /// Late rows, with their hidden columns.
-    pub late: Vec<RecordBatch>,
+    /// Whether the rows have come out of the query, so that what an operator takes out of them is of `rows_out`.
+    pub out: bool,
+    /// Late rows.
+    pub late: LateRows,
     /// Rows ahead of the clock by more than `maxFuture`.
     pub future: u64,
+    /// What becomes of rows that cannot be computed.
+    pub on_error: OnError,
+    /// What could not be computed.
+    pub errors: Errors,
+    /// Makes rows for the quarantine.
+    pub quarantine: Quarantine,
+    /// Rows for the quarantine that could not be computed.
+    pub quarantined: Vec<RecordBatch>,
 }
 
 impl FlowContext<'_> {
@@ -48,7 +65,8 @@ impl FlowContext<'_> {
                 RunNode::Late(_) => Ok(chosen::into_rows(self.candidates(node).await?)?),
                 RunNode::Operator(input, operator) => {
                     let rows = self.run(input).await?;
-                    self.operate(operator, &rows).await
+                    let rows = self.take_errors(chosen::whole(rows))?;
+                    self.operate_on_chosen(operator, rows).await
                 }
             }
         })
@@ -99,12 +117,13 @@ impl FlowContext<'_> {
             let judgement =
                 clause.watermark.judge(&batch, event_time, &self.input.partitions, self.input.clock_micros)?;
             self.future += judgement.counts.future;
+            let late: ArrayRef = Arc::new(self.late.remember(id, &batch, &judgement.late)?);
             let columns = schema
                 .fields()
                 .iter()
                 .map(|field| match field.name().as_str() {
                     EVENT_TIME => Ok(Arc::clone(&judgement.event_time)),
-                    LATE => Ok(Arc::new(judgement.late.clone()) as _),
+                    LATE => Ok(Arc::clone(&late)),
                     name => column_of(&batch, name),
                 })
                 .collect::<Result<Vec<_>, _>>()?;
@@ -130,9 +149,9 @@ impl FlowContext<'_> {
         inputs: Vec<Vec<RecordBatch>>,
     ) -> Result<Vec<RecordBatch>, EngineError> {
         let mut rows_in = 0;
-        for ((leaf, _), rows) in plan.inputs.iter().zip(inputs) {
-            rows_in += count(&rows);
-            leaf.set(rows)?;
+        for ((leaf, _), rows) in plan.inputs.iter().zip(&inputs) {
+            rows_in += count(rows);
+            leaf.set(rows.clone())?;
         }
         if rows_in == 0 {
             // No stateless plan makes rows out of none, and planning one for nothing costs more than all else.
@@ -140,14 +159,87 @@ impl FlowContext<'_> {
         }
         let clock = plan.uses_clock.then_some(self.input.clock_micros);
         let physical = station::timed(Station::Plan, physical_plan(self.session, &plan.plan, clock)).await?;
-        let rows = station::timed(Station::Query, collect_in_order(physical, &self.session.task_ctx())).await?;
-        let rows = rows
-            .into_iter()
-            .filter(|batch| batch.num_rows() > 0)
-            .map(|batch| in_shape(&batch, &plan.schema))
-            .collect::<Result<Vec<_>, _>>()?;
+        let context = self.session.task_ctx();
+        let rows = match station::timed(Station::Query, collect_in_order(physical, &context)).await {
+            Ok(rows) => rows
+                .into_iter()
+                .filter(|batch| batch.num_rows() > 0)
+                .map(|batch| in_shape(&batch, &plan.schema))
+                .collect::<Result<Vec<_>, _>>()?,
+            Err(error) if guard::may_be_rows(&error) => self.row_by_row(plan, inputs, error).await?,
+            Err(error) => return Err(error.into()),
+        };
         if plan.counts_filtered {
-            self.fates.filtered += rows_in - count(&rows);
+            let filtered = rows_in - count(&rows);
+            self.fates.filtered += filtered;
+            self.fates.filtered_in += filtered;
+        }
+        Ok(rows)
+    }
+
+    /// The same, of rows on which the plan has failed with `error`: those that it can compute, in its shape, and those that it
+    /// cannot, apart, with [`ERROR`].
+    async fn row_by_row(
+        &mut self,
+        plan: &mut RunPlan,
+        inputs: Vec<Vec<RecordBatch>>,
+        error: DataFusionError,
+    ) -> Result<Vec<RecordBatch>, EngineError> {
+        for ((leaf, _), rows) in plan.inputs.iter().zip(inputs) {
+            leaf.set(rows)?;
+        }
+        let clock = plan.uses_clock.then_some(self.input.clock_micros);
+        let physical = physical_plan(self.session, &plan.plan, clock).await?;
+        let context = self.session.task_ctx();
+        let computed = station::timed(Station::Query, guard::compute(&physical, &context)).await;
+        // What it says of the whole is about the plan, as DataFusion runs it.
+        let computed = computed.map_err(|_| error)?;
+        let mut rows = Vec::new();
+        for part in computed.into_iter().filter(|part| part.batch.num_rows() > 0) {
+            rows.extend(self.told_apart(part, &plan.schema)?);
+        }
+        Ok(rows)
+    }
+
+    /// Under `on.error` = `null` rows with errors go on, and are counted here.
+    fn told_apart(&mut self, part: guard::Rows, schema: &SchemaRef) -> Result<Vec<RecordBatch>, EngineError> {
+        let Some(errors) = part.errors else { return Ok(vec![in_shape(&part.batch, schema)?]) };
+        if self.on_error == OnError::Null {
+            let mut goes_on = vec![true; part.batch.num_rows()];
+            for (row, error) in guard::read(&errors)? {
+                self.errors.record(&part.batch, row, &error);
+                goes_on[row] = !error.condition;
+            }
+            let kept = filter_record_batch(&part.batch, &BooleanArray::from(goes_on))?;
+            return Ok(vec![in_shape(&kept, schema)?]);
+        }
+        let fine = arrow::compute::is_null(&errors)?;
+        let failed = arrow::compute::not(&fine)?;
+        let mut rows = Vec::with_capacity(2);
+        if fine.true_count() > 0 {
+            rows.push(in_shape(&filter_record_batch(&part.batch, &fine)?, schema)?);
+        }
+        let batch = in_shape(&filter_record_batch(&part.batch, &failed)?, &guard::relaxed(schema))?;
+        let mut columns = batch.columns().to_vec();
+        columns.push(arrow::compute::filter(&errors, &failed)?);
+        rows.push(RecordBatch::try_new(guard::with_error(&batch.schema()), columns)?);
+        Ok(rows)
+    }
+
+    /// Takes the rows out that could not be computed, for the quarantine.
+    pub(super) fn take_errors(&mut self, rows: Vec<Chosen>) -> Result<Vec<Chosen>, EngineError> {
+        let (failed, rows): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|rows| rows.all().column_by_name(ERROR).is_some());
+        for batch in chosen::into_rows(failed)? {
+            let errors = batch.column_by_name(ERROR).and_then(|c| c.as_any().downcast_ref::<StringArray>());
+            let errors = errors.ok_or_else(|| EngineError::Bug("errors of rows are not text".to_owned()))?;
+            let errors: Vec<RowError> = guard::read(errors)?.into_iter().map(|(_, error)| error).collect();
+            errors.iter().enumerate().for_each(|(row, error)| self.errors.record(&batch, row, error));
+            self.fates.quarantined += errors.len() as u64;
+            if !self.out {
+                self.fates.quarantined_in += errors.len() as u64;
+            }
+            self.quarantined.push(self.quarantine.failing(&batch, &errors)?);
         }
         Ok(rows)
     }
@@ -161,16 +253,16 @@ impl FlowContext<'_> {
                 .and_then(|c| c.as_any().downcast_ref::<UInt8Array>())
                 .ok_or_else(|| EngineError::Bug("late rows are looked for where no watermark judged".to_owned()))?;
             let of = |lateness: Lateness| {
-                let verdict = |row| verdicts.is_valid(row) && verdicts.value(row) == lateness as u8;
+                let verdict = |row| verdicts.is_valid(row) && late::verdict(verdicts, row) == lateness as u8;
                 BooleanBuffer::collect_bool(verdicts.len(), verdict)
             };
             let chosen = Chosen::new(batch.clone(), of(Lateness::InTime));
             let count = batch.num_rows() - chosen.count();
             if count > 0 {
-                self.fates.late += count as u64;
-                self.fates.late_clause += of(Lateness::Clause).count_set_bits() as u64;
                 let late = Chosen::new(batch.clone(), !&of(Lateness::InTime));
-                self.late.push(late.into_rows()?);
+                let found = self.late.find(&late.into_rows()?)?;
+                self.fates.late += found.rows;
+                self.fates.late_clause += found.clause;
             }
             if chosen.count() > 0 {
                 in_time.push(chosen);
@@ -179,16 +271,7 @@ impl FlowContext<'_> {
         Ok(in_time)
     }
 
-    /// Lets an operator take `rows`, then close what the watermark after this batch closes.
-    pub(super) async fn operate(
-        &mut self,
-        run: &mut RunOperator,
-        rows: &[RecordBatch],
-    ) -> Result<Vec<RecordBatch>, EngineError> {
-        self.operate_on_chosen(run, chosen::whole(rows.to_vec())).await
-    }
-
-    /// The same, of rows among others.
+    /// Lets an operator take `rows`, some of others, then close what the watermark after this batch closes.
     pub(super) async fn operate_on_chosen(
         &mut self,
         run: &mut RunOperator,
@@ -220,6 +303,10 @@ impl FlowContext<'_> {
         self.fates.duplicate += processed.duplicate;
         self.fates.filtered += processed.filtered_null_event_time + processed.filtered_without_window;
         self.fates.filtered_null_event_time += processed.filtered_null_event_time;
+        if !self.out {
+            self.fates.duplicate_in += processed.duplicate;
+            self.fates.filtered_in += processed.filtered_null_event_time;
+        }
         let held = run.operator.rows();
         let started = self.clock.monotonic();
         let closed = match lowest(self.clauses, &run.clauses) {
@@ -239,9 +326,14 @@ async fn physical_plan(
     clock_micros: Option<i64>,
 ) -> Result<Arc<dyn ExecutionPlan>, EngineError> {
     let planner = session.query_planner();
-    let Some(clock_micros) = clock_micros else { return Ok(planner.create_physical_plan(plan, session).await?) };
-    let bound = session.optimize(&bind_clock(plan.clone(), clock_micros)?)?;
-    Ok(planner.create_physical_plan(&bound, session).await?)
+    let physical = match clock_micros {
+        None => planner.create_physical_plan(plan, session).await?,
+        Some(clock_micros) => {
+            let bound = session.optimize(&bind_clock(plan.clone(), clock_micros)?)?;
+            planner.create_physical_plan(&bound, session).await?
+        }
+    };
+    Ok(checked_plan(physical)?)
 }
 
 /// The columns of `schema` from `batch`, by name, under `schema`.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! source rows ──> flow of table 1 ──> expectations ──> DISTINCT ON ──> rows of table 1 ──> flow of table 2 ──> ...
-//!                   │ late              │ quarantined    │ duplicate        │
+//!                   │ late,             │ quarantined    │ duplicate        │
+//!                   │ not computed
 //! ```
 //!
 //! Tables run in topological order and each one's rows are computed once: they feed its sink, the report and every
@@ -14,6 +15,8 @@
 
 mod compile;
 mod flow;
+mod guard;
+mod late;
 mod state;
 mod stream;
 mod table;

@@ -67,7 +67,8 @@ impl FlowContext<'_> {
             match node {
                 RunNode::Operator(input, operator) => {
                     let rows = self.run(input).await?;
-                    let (mut rows, closed) = self.step(operator, chosen::whole(rows)).await?;
+                    let rows = self.take_errors(chosen::whole(rows))?;
+                    let (mut rows, closed) = self.step(operator, rows).await?;
                     match closed {
                         Closed::Rows(closed) => rows.extend(closed),
                         Closed::Stream(closed) if rows.is_empty() => return Ok(Flowing::Stream(closed)),

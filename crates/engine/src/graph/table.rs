@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
+use datafusion::execution::SessionState;
 use sluicebox_core::fate::Ledger;
 use sluicebox_core::station::{self, Station};
 use sluicebox_core::{Fates, chosen};
-use sluicebox_quality::{ExpectationResult, FailUpdate, Judge};
+use sluicebox_pipeline::bind::bind_expectation;
+use sluicebox_pipeline::graph::OnError;
+use sluicebox_quality::{ErrorResult, Errors, ExpectationResult, FailUpdate, Judge, Quarantine};
 
 use super::BatchInput;
-use super::compile::{Runner, lowest};
+use super::compile::{RunTable, Runner, lowest};
 use super::flow::{FlowContext, count};
+use super::late::LateRows;
 use super::stream::{Flowing, Kept, TableSink};
 use crate::EngineError;
 
@@ -21,7 +25,7 @@ pub struct TableOutput {
     pub table: String,
     /// The rows to write, with their hidden columns, in order; without those that went another [`Way`](super::Way).
     pub rows: Vec<RecordBatch>,
-    /// Late rows, with their hidden columns.
+    /// Late rows, with the columns of [`sluicebox_pipeline::graph::LateColumns`].
     pub late: Vec<RecordBatch>,
     /// Rows for the quarantine: visible columns and what `sluicebox_quality` adds.
     pub quarantined: Vec<RecordBatch>,
@@ -39,9 +43,17 @@ pub struct TableOutput {
     pub expectations: Vec<ExpectationResult>,
     /// The expectation that fails the batch, if one does.
     pub failed: Option<FailUpdate>,
+    /// What could not be computed.
+    pub errors: Vec<ErrorResult>,
 }
 
 impl TableOutput {
+    /// What could not be computed, if that fails the batch.
+    #[must_use]
+    pub fn failed_row(&self) -> Option<&ErrorResult> {
+        self.errors.iter().find(|error| error.on_error == OnError::Fail)
+    }
+
     /// Lets go of the rows; the counts stay.
     pub fn forget_rows(&mut self) {
         self.rows.clear();
@@ -76,7 +88,8 @@ impl Runner {
         let mut rows: BTreeMap<String, Vec<RecordBatch>> = std::mem::take(&mut input.rows);
         let mut outputs = Vec::with_capacity(self.tables.len());
         for at in 0..self.tables.len() {
-            let output = self.run_table(at, &input, &rows, &mut sink).await?;
+            let output = self.run_table(at, &input, &rows, &mut sink).await;
+            let output = output.map_err(|error| error.of_table(&self.tables[at].name))?;
             sink.table(&output)?;
             rows.insert(output.table.clone(), output.rows.clone());
             outputs.push(output);
@@ -92,14 +105,9 @@ impl Runner {
         sink: &mut impl TableSink,
     ) -> Result<TableOutput, EngineError> {
         let table = &mut self.tables[at];
-        let expectations = table
-            .expectations
-            .iter()
-            .map(|e| sluicebox_pipeline::bind::clock::bind_expectation(e, input.clock_micros))
-            .collect::<Result<Vec<_>, _>>()?;
-        let judge =
-            station::spend(Station::Plan, || Judge::try_new(&expectations, table.schema.clone(), &self.session));
-        let mut judge = judge?.with_samples(self.samples);
+        let quarantine = Quarantine::new(&table.name, &table.schema, &input.partitions);
+        let mut judge =
+            judge_of(table, input, &self.session)?.with_samples(self.samples).with_quarantine(quarantine.clone());
         let mut context = FlowContext {
             session: &self.session,
             clock: self.clock.as_ref(),
@@ -107,11 +115,15 @@ impl Runner {
             rows,
             clauses: &mut self.clauses,
             fates: Fates::default(),
-            late: Vec::new(),
+            out: false,
+            late: LateRows::default(),
             future: 0,
+            on_error: table.on_error,
+            errors: Errors::new(table.on_error, self.samples),
+            quarantine,
+            quarantined: Vec::new(),
         };
         let mut kept = Kept::new();
-        let mut quarantined = Vec::new();
         for flow in &mut table.flows {
             let mut stream = None;
             let mut candidates = if table.alone && flow.dedup.is_none() {
@@ -129,34 +141,49 @@ impl Runner {
             };
             while let Some(rows) = candidates.take() {
                 context.fates.rows_out += rows.iter().map(|rows| rows.count() as u64).sum::<u64>();
+                context.out = true;
+                let rows = context.take_errors(rows)?;
                 let judged = station::spend(Station::Judge, || judge.judge(rows))?;
                 context.fates.quarantined += count(&judged.quarantined);
                 context.fates.dropped += judged.dropped;
-                quarantined.extend(judged.quarantined);
+                context.quarantined.extend(judged.quarantined);
                 match &mut flow.dedup {
                     Some(dedup) => kept.extend(context.operate_on_chosen(dedup, judged.kept).await?).await,
                     None => kept.extend(station::spend(Station::Judge, || chosen::into_rows(judged.kept))?).await,
                 }
+                context.out = false;
                 if let Some(stream) = &mut stream {
                     candidates = context.next(&mut flow.candidates, stream).await?.map(chosen::whole);
                 }
             }
         }
         context.fates.written += kept.written;
-        let verdict = judge.finish();
-        let watermark = lowest(context.clauses, &table.clauses);
-        Ok(TableOutput {
-            table: table.name.clone(),
-            late: context.late,
-            quarantined,
-            ledger: table.ledger,
-            fates: context.fates,
-            event_time: kept.event_time,
-            watermark,
-            future: context.future,
-            rows: kept.rows,
-            expectations: verdict.results,
-            failed: verdict.failed,
-        })
+        output(table, context, kept, judge)
     }
+}
+
+/// The judge of `table`'s candidates in one batch.
+fn judge_of(table: &RunTable, input: &BatchInput, session: &SessionState) -> Result<Judge, EngineError> {
+    let bound = table.expectations.iter().map(|e| bind_expectation(e, input.clock_micros));
+    let expectations = bound.collect::<Result<Vec<_>, _>>()?;
+    Ok(station::spend(Station::Plan, || Judge::try_new(&expectations, table.schema.clone(), session))?)
+}
+
+/// What `table` gave, when all its flows have run.
+fn output(table: &RunTable, context: FlowContext<'_>, kept: Kept, judge: Judge) -> Result<TableOutput, EngineError> {
+    let verdict = judge.finish();
+    Ok(TableOutput {
+        table: table.name.clone(),
+        late: context.late.finish(&table.late, &context.input.partitions)?,
+        quarantined: context.quarantined,
+        ledger: table.ledger,
+        fates: context.fates,
+        event_time: kept.event_time,
+        watermark: lowest(context.clauses, &table.clauses),
+        future: context.future,
+        rows: kept.rows,
+        expectations: verdict.results,
+        failed: verdict.failed,
+        errors: context.errors.finish(),
+    })
 }

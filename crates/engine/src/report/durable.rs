@@ -9,7 +9,9 @@ use sluicebox_core::PartitionId;
 use sluicebox_core::durable::{self, create_dir_durable};
 use sluicebox_core::fault::What;
 use sluicebox_ingest::LostRange;
-use sluicebox_quality::{BatchReport, InputRange, LostReport, ReportHeader, SchemaReport, TableCounts, samples_batch};
+use sluicebox_quality::{
+    BatchReport, InputRange, LostReport, ReportHeader, SchemaReport, TableCounts, place_of, samples_batch,
+};
 
 use super::{Identity, SourceReport};
 use crate::EngineError;
@@ -64,6 +66,7 @@ fn counts(table: &TableOutput) -> TableCounts {
         fates: table.fates,
         future: table.future,
         expectations: table.expectations.clone(),
+        errors: table.errors.clone(),
         event_time: table.event_time,
         watermark: table.watermark,
     }
@@ -148,6 +151,21 @@ pub fn failed_update(tables: &[TableOutput], batch_id: u64, folder: &Path) -> Re
         batch_id,
         samples: path.display().to_string(),
     }))
+}
+
+/// The error of a batch with a row that cannot be computed, of a table in which that stops the run.
+#[must_use]
+pub fn failed_row(tables: &[TableOutput], batch_id: u64, parts: &[PartitionId]) -> Option<EngineError> {
+    let (table, failed) = tables.iter().find_map(|t| t.failed_row().map(|f| (t, f)))?;
+    Some(EngineError::FailRow {
+        table: table.table.clone(),
+        what: failed.what(),
+        rows: failed.rows,
+        batch_id,
+        message: failed.first.error.clone().unwrap_or_default(),
+        value: failed.first.row.clone(),
+        place: place_of(&failed.first, parts).map(|(part, offset)| format!("{part} at offset {offset}")),
+    })
 }
 
 /// An expectation's name as part of a file's name: what is no letter, digit, `_` or `-` becomes `_`.

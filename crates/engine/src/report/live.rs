@@ -150,6 +150,7 @@ fn observed(table: &TableOutput) -> Value {
     for result in &table.expectations {
         metrics.insert(format!("failed_{}", result.name), Value::from(result.failed));
     }
+    metrics.insert("errors".to_owned(), Value::from(table.errors.iter().map(|error| error.rows).sum::<u64>()));
     Value::Object(metrics)
 }
 

@@ -3,10 +3,12 @@
 mod durable;
 mod live;
 mod source;
+mod told;
 
-pub use durable::{BuiltReport, build, failed_update};
+pub use durable::{BuiltReport, build, failed_row, failed_update};
 pub use live::{progress, status};
 pub use source::SourceReport;
+pub use told::Told;
 
 use sluicebox_core::{Fates, durable::checksum};
 
@@ -47,11 +49,14 @@ pub fn add(sum: &mut Fates, more: &Fates) {
     sum.rows_in += more.rows_in;
     sum.written += more.written;
     sum.duplicate += more.duplicate;
+    sum.duplicate_in += more.duplicate_in;
     sum.late += more.late;
     sum.late_clause += more.late_clause;
     sum.quarantined += more.quarantined;
+    sum.quarantined_in += more.quarantined_in;
     sum.dropped += more.dropped;
     sum.filtered += more.filtered;
+    sum.filtered_in += more.filtered_in;
     sum.filtered_null_event_time += more.filtered_null_event_time;
     sum.absorbed += more.absorbed;
     sum.rows_out += more.rows_out;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sluicebox_core::PartitionId;
+use sluicebox_core::fate::Ledger;
 use sluicebox_quality::BatchReport;
 
 use super::Verdict;
@@ -125,15 +126,7 @@ fn check_balance(report: &BatchReport, verdict: &mut Verdict) {
         }
     }
     for table in &report.tables {
-        let f = &table.fates;
-        let out = f.written + f.quarantined + f.dropped;
-        let holds = match table.ledger.equation.as_str() {
-            rows if rows.contains("duplicate") => f.rows_in == out + f.duplicate + f.late + f.filtered,
-            aggregate if aggregate.contains("absorbed") => {
-                f.rows_in == f.absorbed + f.late + f.filtered && f.rows_out == out
-            }
-            _ => f.rows_out == out,
-        };
+        let holds = Ledger::holds(&table.ledger.equation, &table.fates).unwrap_or(false);
         if !holds {
             verdict.problems.push(format!("batch {id}: the ledger of table {} does not balance", table.table));
         }

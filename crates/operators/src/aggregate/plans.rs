@@ -21,6 +21,7 @@ use datafusion::physical_expr::{PhysicalExpr, PhysicalSortRequirement, create_ph
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use sluicebox_core::provenance;
+use sluicebox_pipeline::bind::with_computed;
 use sluicebox_pipeline::equal;
 use sluicebox_pipeline::graph::AggregateNode;
 
@@ -66,7 +67,8 @@ impl Plans {
         fields.push(Arc::new(Field::new(PANE, DataType::Int64, true)));
         let raw = Arc::new(Schema::new(fields));
         refuse_clock(node)?;
-        let logical = Logical::resolve(node, session).map_err(&fail)?;
+        let over_columns = over_columns(node).map_err(&fail)?;
+        let logical = Logical::resolve(&over_columns, session).map_err(&fail)?;
         let group = logical.group_by(node, session).map_err(&fail)?;
         let (aggregates, filters) = logical.aggregates(node, &raw, session).map_err(&fail)?;
 
@@ -322,6 +324,14 @@ impl Logical {
         });
         lowered.collect()
     }
+}
+
+/// The node with the columns that its input has computed in place of their expressions.
+fn over_columns(node: &AggregateNode) -> Result<AggregateNode, DataFusionError> {
+    let replaced = |exprs: &[Expr]| {
+        exprs.iter().map(|e| with_computed(e.clone(), &node.computed)).collect::<Result<Vec<_>, DataFusionError>>()
+    };
+    Ok(AggregateNode { group: replaced(&node.group)?, aggregates: replaced(&node.aggregates)?, ..node.clone() })
 }
 
 /// Expressions as they were bound, types of the state, and the version that the state's layout belongs to.

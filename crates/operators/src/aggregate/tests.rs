@@ -85,6 +85,7 @@ fn node_over(table: &str, schema: SchemaRef, keys: &[&str], aggregates: &str, wi
         group: aggregate.group_expr.clone(),
         window,
         aggregates: aggregate.aggr_expr.clone(),
+        computed: Vec::new(),
         clauses: vec!["silver.0".into()],
         schema: Arc::new(Schema::new(fields)),
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef, Schema};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, DataFusionError};
 use datafusion::logical_expr::{Distinct, Expr, Filter, LogicalPlan, Projection, SubqueryAlias, Union, Unnest};
 use sluicebox_core::provenance::{provenance_fields, watermark_fields};
@@ -169,6 +169,8 @@ pub(super) struct Lowering<'b, 'p> {
     pub(super) clauses: u32,
     pub(super) dedups: u32,
     pub(super) aggregates: u32,
+    /// Whether any column may be NULL whatever its expression says, because NULL stands for what cannot be computed.
+    pub(super) nullable: bool,
     /// The clauses and their delays: all of the pipeline's, those of this flow are added.
     pub(super) delays: &'b mut BTreeMap<String, i64>,
 }
@@ -313,12 +315,30 @@ impl<'p> Lowering<'_, 'p> {
             Some((_, input)) if bare && inputs.is_empty() => input,
             last => {
                 inputs.extend(last);
-                let schema = Arc::clone(plan.schema().inner());
+                let schema = self.nullable_schema(Arc::clone(plan.schema().inner()));
                 self.check_unique(&schema)?;
                 Node::Plan(PlanNode { plan, inputs, schema, hidden: facts.hidden, row_by_row })
             }
         };
         Ok(if facts.late { Node::Late(Box::new(node)) } else { node })
+    }
+
+    /// `schema`, whose visible columns may be NULL if anything that is computed may.
+    pub(super) fn nullable_schema(&self, schema: SchemaRef) -> SchemaRef {
+        if !self.nullable {
+            return schema;
+        }
+        let fields = schema.fields().iter().map(|f| nullable(f));
+        Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
+    }
+
+    /// The same, with qualifiers.
+    pub(super) fn may_be_null(&self, schema: &DFSchemaRef) -> Result<DFSchemaRef, DataFusionError> {
+        if !self.nullable {
+            return Ok(Arc::clone(schema));
+        }
+        let fields = schema.iter().map(|(q, f)| (q.cloned(), nullable(f))).collect();
+        Ok(Arc::new(DFSchema::new_with_metadata(fields, schema.metadata().clone())?))
     }
 
     fn check_unique(&self, schema: &Schema) -> Lowered<()> {
@@ -349,6 +369,15 @@ impl<'p> Lowering<'_, 'p> {
         let facts = Facts { late: false, ..facts };
         Ok(Rows { plan: LogicalPlan::Projection(plan), inputs, bare: true, row_by_row: true, facts })
     }
+}
+
+/// `field`, nullable unless it is one of the hidden columns that every row has.
+fn nullable(field: &FieldRef) -> FieldRef {
+    let always = provenance_fields().into_iter().chain(watermark_fields());
+    if always.into_iter().any(|own| own.name() == field.name()) {
+        return Arc::clone(field);
+    }
+    Arc::new(field.as_ref().clone().with_nullable(true))
 }
 
 /// `schema` with the hidden columns behind.

@@ -11,10 +11,11 @@
 //!    ones, and cut into [`crate::graph::Node`]s where state begins.
 //! 6. `table`: what holds for a table as a whole: one schema for all its flows, expectations, partition columns.
 //!
-//! [`crate::leaf`], [`clock`] and [`dates`] are what the engine needs to run the plans.
+//! [`crate::leaf`], [`clock`], [`dates`] and [`checked`] are what the engine needs to run the plans.
 
 mod blame;
 mod check;
+pub mod checked;
 pub mod clock;
 mod constants;
 pub mod dates;
@@ -54,7 +55,7 @@ use self::plan::Catalog;
 use self::streams::{Relation, Upstream, View};
 use crate::ast::{FlowDef, Pipeline, Query, SourceDef, Span, Spanned, TableDef, ViewDef};
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::graph::{Flow, Graph, Hidden, Table};
+use crate::graph::{Flow, Graph, Hidden, OnError, Table};
 use crate::window::names;
 
 pub use self::blame::{Blamer, in_words};
@@ -65,9 +66,10 @@ pub use self::describe::{
 };
 pub use self::functions::session_state;
 pub use self::plan::query_mistake;
+pub use self::stateful::with_computed;
 pub use self::table::age_column;
-pub use self::words::duration;
-pub(crate) use self::words::sql_type;
+pub(crate) use self::table::unstorable;
+pub use self::words::{duration, sql_type};
 
 /// A type as `plan` prints it.
 #[must_use]
@@ -203,7 +205,7 @@ impl<'p> Binder<'p> {
         Ok(View { plan, streams: &view.query.streams, span: view.query.span })
     }
 
-    fn flow(&mut self, flow: &'p FlowDef, partitioned_by: &[Spanned<String>]) -> Found<BoundFlow> {
+    fn flow(&mut self, flow: &'p FlowDef, partitioned_by: &[Spanned<String>], on_error: OnError) -> Found<BoundFlow> {
         let span = flow.query.span;
         let plan = self.plan(&flow.query)?;
         let mistakes = self.check_types(&flow.query, plan.schema().as_arrow().fields());
@@ -224,6 +226,7 @@ impl<'p> Binder<'p> {
             clauses: 0,
             dedups: 0,
             aggregates: 0,
+            nullable: on_error == OnError::Null,
             delays: &mut self.delays,
         };
         let bound = lowering.lower(&plan).and_then(|rows| {

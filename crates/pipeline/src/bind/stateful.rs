@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DataFusionError};
+use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, DistinctOn, Expr, LogicalPlan};
-use sluicebox_core::provenance::{PREFIX, watermark_fields};
+use sluicebox_core::provenance::{PREFIX, VALUE, watermark_fields};
 
 use super::lower::{Facts, Lowered, Lowering, Rows, Shape, unaliased};
 use crate::ast::Span;
@@ -94,8 +97,8 @@ impl Lowering<'_, '_> {
             shape: Shape { aggregates: rows.facts.shape.aggregates + 1, ..rows.facts.shape },
             ..rows.facts.clone()
         };
-        let rows = self.pruned(rows, group.iter().chain(&aggregates))?;
-        let input_schema = Arc::clone(rows.plan.schema());
+        let (rows, computed) = self.computed(rows, &group, &aggregates)?;
+        let input_schema = self.may_be_null(rows.plan.schema()).map_err(|e| self.failed(&e))?;
         let input = self.node(rows)?;
         let id = format!("{}.aggregate.{}", self.flow, self.aggregates);
         let leaf = format!("{PREFIX}aggregate_{}", self.aggregates);
@@ -112,24 +115,49 @@ impl Lowering<'_, '_> {
                 offset_micros: call.offset_micros,
             },
             aggregates,
+            computed,
             clauses: facts.clauses.iter().cloned().collect(),
-            schema: output_schema(aggregate),
+            schema: self.nullable_schema(output_schema(aggregate)),
         });
         self.above(node, &leaf, &aggregate.schema, facts)
     }
 
-    /// Only the columns that the aggregate needs, and the hidden ones.
-    fn pruned<'e>(&self, rows: Rows, needed: impl Iterator<Item = &'e Expr>) -> Lowered<Rows> {
-        let needed: BTreeSet<usize> = needed
-            .flat_map(|e| e.column_refs())
+    /// Only what the aggregate needs: columns, the hidden ones, and, computed below it, what `group` and `aggregates` make of
+    /// columns, each under its name.
+    fn computed(&self, rows: Rows, group: &[Expr], aggregates: &[Expr]) -> Lowered<(Rows, Vec<(String, Expr)>)> {
+        let mut values: Vec<Expr> = Vec::new();
+        let mut add = |expr: &Expr| {
+            let bare = matches!(unaliased(expr), Expr::Column(_)) || expr.column_refs().is_empty();
+            if !bare && !values.contains(expr) {
+                values.push(expr.clone());
+            }
+        };
+        group.iter().for_each(&mut add);
+        for aggregate in aggregates {
+            if let Expr::AggregateFunction(AggregateFunction { params, .. }) = aggregate {
+                params.args.iter().for_each(&mut add);
+                params.filter.iter().for_each(|filter| add(filter));
+                params.order_by.iter().for_each(|sort| add(&sort.expr));
+            }
+        }
+        let computed: Vec<(String, Expr)> =
+            values.into_iter().enumerate().map(|(i, e)| (format!("{VALUE}{i}"), e)).collect();
+        let needed: BTreeSet<usize> = group
+            .iter()
+            .chain(aggregates)
+            .map(|e| with_computed(e.clone(), &computed).map_err(|e| self.failed(&e)))
+            .collect::<Lowered<Vec<Expr>>>()?
+            .iter()
+            .flat_map(Expr::column_refs)
             .filter_map(|column| rows.plan.schema().maybe_index_of_column(column))
             .collect();
-        if needed.len() == rows.visible() {
-            return Ok(rows);
+        if computed.is_empty() && needed.len() == rows.visible() {
+            return Ok((rows, computed));
         }
         let kept = needed.iter().flat_map(|i| rows.columns(*i..*i + 1));
-        let plan = self.project(&rows, kept.chain(rows.hidden_columns()).collect())?;
-        Ok(Rows { plan, bare: false, ..rows })
+        let values = computed.iter().map(|(name, e)| unaliased(e).clone().alias(name));
+        let plan = self.project(&rows, kept.chain(rows.hidden_columns()).chain(values).collect())?;
+        Ok((Rows { plan, bare: false, ..rows }, computed))
     }
 
     /// The one window among the group expressions, over the event time of the rows.
@@ -246,6 +274,18 @@ impl Lowering<'_, '_> {
         let window = || rows.facts.windows.first().map(|i| format!("window_time({})", name(i)));
         rows.facts.event_time.first().map(name).or_else(window)
     }
+}
+
+/// `expr` with the columns of `computed` in place of what they hold.
+///
+/// # Errors
+/// None.
+pub fn with_computed(expr: Expr, computed: &[(String, Expr)]) -> Result<Expr, DataFusionError> {
+    let column = |e: Expr| match computed.iter().find(|(_, value)| *value == e) {
+        Some((name, _)) => Transformed::new(Expr::Column(Column::new_unqualified(name)), true, TreeNodeRecursion::Jump),
+        None => Transformed::no(e),
+    };
+    expr.transform_down(|e| Ok(column(e))).map(|replaced| replaced.data)
 }
 
 fn first_timestamp(rows: &Rows) -> Option<String> {

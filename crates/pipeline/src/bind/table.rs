@@ -17,14 +17,16 @@ use super::{Binder, BoundFlow, Found};
 use crate::ast::{ConstraintDef, Spanned, TableDef};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Expectation, Hidden, Table};
+use crate::settings::Properties;
 use crate::values;
 
 impl<'p> Binder<'p> {
     pub(super) fn table(&mut self, def: &'p TableDef) -> Found<(Table, Upstream)> {
+        let on_error = Properties::of(def).on_error;
         let mut flows = Vec::new();
         let mut mistakes = Vec::new();
         for flow in &def.flows {
-            match self.flow(flow, &def.partitioned_by) {
+            match self.flow(flow, &def.partitioned_by, on_error) {
                 Ok(bound) => flows.push(bound),
                 Err(found) => mistakes.extend(found),
             }
@@ -55,6 +57,7 @@ impl<'p> Binder<'p> {
             partitioned_by: partition_names(def, &schema),
             properties: def.properties.iter().map(|(k, v)| (k.value.clone(), v.value.clone())).collect(),
             expectations,
+            on_error,
             ledger: ledger(flows.iter().map(|f| f.facts.shape)),
             flows: flows.into_iter().map(|f| f.flow).collect(),
             written: Arc::clone(&schema),
@@ -269,7 +272,7 @@ fn partition_mistakes(def: &TableDef, schema: &Schema) -> Vec<Diagnostic> {
 }
 
 /// The way out, if a file cannot hold a column of this type.
-pub(super) fn unstorable(data_type: &DataType) -> Option<&'static str> {
+pub(crate) fn unstorable(data_type: &DataType) -> Option<&'static str> {
     match data_type {
         DataType::Null => Some("give NULL a type: CAST(NULL AS STRING)"),
         DataType::Interval(_) => Some("write what it counts: extract(day FROM it), or two timestamps"),

@@ -124,7 +124,8 @@ pub fn duration(micros: i64) -> String {
 }
 
 /// A type as Spark spells it, with what Spark has no word for said plainly.
-pub(crate) fn sql_type(data_type: &DataType) -> String {
+#[must_use]
+pub fn sql_type(data_type: &DataType) -> String {
     match data_type {
         DataType::Null => "void".to_owned(),
         DataType::Boolean => "boolean".to_owned(),

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
 use datafusion::execution::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, col, lit};
@@ -13,6 +13,7 @@ use sluicebox_pipeline::ast::{Action, Span};
 use sluicebox_pipeline::graph::Expectation;
 
 use super::*;
+use crate::{VIOLATIONS, quarantine_schema};
 
 fn session() -> SessionState {
     SessionStateBuilder::new().with_default_features().build()

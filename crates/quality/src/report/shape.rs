@@ -192,6 +192,26 @@ pub struct TableReport {
     pub future_event_time: u64,
     /// How fresh its rows are; absent without event time.
     pub freshness: Option<Freshness>,
+    /// The expressions that some rows could not be computed for, in the order of columns.
+    #[serde(default)]
+    pub errors: Vec<ErrorReport>,
+}
+
+/// The rows of one table in one batch that could not be computed for one expression.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReport {
+    /// The column that it was to be; null for a condition, or a key or value of an aggregate.
+    pub column: Option<String>,
+    /// The expression, in SQL.
+    pub expr: String,
+    /// `quarantine`, `null` or `fail`.
+    pub on_error: String,
+    /// How many rows.
+    pub rows: u64,
+    /// What went wrong in the first of them.
+    pub message: String,
+    /// Where the first ones came from; the values are in the samples.
+    pub samples: Vec<SampleRef>,
 }
 
 /// The event times of a table's rows in one batch.

@@ -1,0 +1,155 @@
+//! Rows that a query cannot compute: a bad CAST, a division by zero, a number that does not fit.
+//!
+//! A plan is run as DataFusion made it, which stops at the first such row of a batch. Only then is the batch computed again
+//! here: the plan is walked node by node over all rows, and each expression is evaluated on all rows at once; where that
+//! fails, on halves of them, down to the rows that it fails on. Those carry a [`RowError`] beside their columns, with NULL
+//! in place of what could not be computed, and are let through every condition, so that they come out and can be told of.
+//! So a batch without such rows costs nothing more, and what becomes of a row depends on that row alone, wherever batches
+//! were cut.
+//!
+//! Projections and filters between two other nodes are put together first ([`chain`]): a condition and an output column
+//! are evaluated as if they were written over the rows below, each condition on the rows that the ones before it let
+//! through. What DataFusion has moved about (common parts computed beforehand, conditions pushed below projections) can
+//! therefore not make a row fail that would not fail as it was written.
+
+mod chain;
+mod evaluate;
+mod sql;
+#[cfg(test)]
+mod tests;
+mod unnest;
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use datafusion::common::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::unnest::UnnestExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use futures::future::BoxFuture;
+use sluicebox_core::provenance::ERROR;
+use sluicebox_pipeline::leaf::collect_in_order;
+use sluicebox_quality::RowError;
+
+type Result<T> = std::result::Result<T, DataFusionError>;
+
+/// Some rows, and what is wrong with each: a [`RowError`] as JSON, NULL of rows that are computed. Every visible column may
+/// be NULL, whatever the plan says.
+#[derive(Debug, Clone)]
+pub(super) struct Rows {
+    pub batch: RecordBatch,
+    /// `None` when all of them are computed.
+    pub errors: Option<StringArray>,
+}
+
+impl Rows {
+    /// The batch with the errors as its last column, [`ERROR`].
+    fn with_errors(&self) -> Result<RecordBatch> {
+        let rows = self.batch.num_rows();
+        let errors: ArrayRef = match &self.errors {
+            Some(errors) => Arc::new(errors.clone()),
+            None => new_null_array(&DataType::Utf8, rows),
+        };
+        let mut columns = self.batch.columns().to_vec();
+        columns.push(errors);
+        Ok(batch_of(&with_error(&self.batch.schema()), columns, rows)?)
+    }
+
+    /// What [`Rows::with_errors`] put together.
+    fn without_errors(batch: &RecordBatch, schema: &SchemaRef) -> Result<Self> {
+        let last = batch.num_columns().saturating_sub(1);
+        let errors = batch.columns().get(last).and_then(|c| c.as_any().downcast_ref::<StringArray>());
+        let errors = errors.filter(|errors| errors.null_count() < errors.len()).cloned();
+        let rows = batch.num_rows();
+        Ok(Self { batch: batch_of(schema, batch.columns()[..last].to_vec(), rows)?, errors })
+    }
+}
+
+/// Whether a plan that failed with `error` may do so for some of its rows.
+pub(super) fn may_be_rows(error: &DataFusionError) -> bool {
+    let root = error.find_root();
+    let memory = matches!(root, DataFusionError::ArrowError(e, _) if matches!(**e, ArrowError::MemoryError(_)));
+    !memory && !matches!(root, DataFusionError::ResourcesExhausted(_) | DataFusionError::ExecutionJoin(_))
+}
+
+/// What `plan` makes of its rows, row by row. The leaves of the plan hold them.
+///
+/// # Errors
+/// What is not the fault of a row.
+pub(super) async fn compute(plan: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> Result<Vec<Rows>> {
+    walk(plan, context).await
+}
+
+fn walk<'a>(plan: &'a Arc<dyn ExecutionPlan>, context: &'a Arc<TaskContext>) -> BoxFuture<'a, Result<Vec<Rows>>> {
+    Box::pin(async move {
+        if plan.is::<ProjectionExec>() || plan.is::<FilterExec>() {
+            let chain = chain::Chain::of(plan)?;
+            let rows = walk(&chain.base, context).await?;
+            return rows.into_iter().map(|rows| chain.apply(rows)).collect();
+        }
+        if plan.is::<CooperativeExec>()
+            && let [input] = plan.children().as_slice()
+        {
+            return walk(input, context).await;
+        }
+        if let Some(union) = plan.downcast_ref::<UnionExec>() {
+            let schema = relaxed(&plan.schema());
+            let mut all = Vec::new();
+            for input in union.inputs() {
+                for rows in walk(input, context).await? {
+                    let count = rows.batch.num_rows();
+                    let batch = batch_of(&schema, rows.batch.columns().to_vec(), count)?;
+                    all.push(Rows { batch, ..rows });
+                }
+            }
+            return Ok(all);
+        }
+        if let Some(unnest) = plan.downcast_ref::<UnnestExec>() {
+            let rows = walk(unnest.input(), context).await?;
+            return unnest::run(unnest, rows, context).await;
+        }
+        if !plan.children().is_empty() && plan.output_partitioning().partition_count() > 0 {
+            return Err(DataFusionError::Internal(format!("rows of {} cannot be told apart", plan.name())));
+        }
+        let schema = relaxed(&plan.schema());
+        let rows = collect_in_order(Arc::clone(plan), context).await?;
+        let rows = rows.into_iter().map(|batch| {
+            let batch = batch_of(&schema, batch.columns().to_vec(), batch.num_rows())?;
+            Ok(Rows { batch, errors: None })
+        });
+        rows.collect()
+    })
+}
+
+/// `schema`, of which any column may be NULL.
+pub(super) fn relaxed(schema: &Schema) -> SchemaRef {
+    let fields: Vec<Field> = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
+/// `schema` with the errors behind.
+pub(super) fn with_error(schema: &Schema) -> SchemaRef {
+    let mut fields = schema.fields().to_vec();
+    fields.push(Arc::new(Field::new(ERROR, DataType::Utf8, true)));
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
+fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> std::result::Result<RecordBatch, ArrowError> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows)).with_match_field_names(false);
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+}
+
+/// The errors of all rows that have one, of a column [`ERROR`].
+///
+/// # Errors
+/// When the text is none of [`compute`]'s.
+pub(super) fn read(errors: &StringArray) -> std::result::Result<Vec<(usize, RowError)>, serde_json::Error> {
+    let all = errors.iter().enumerate();
+    all.filter_map(|(row, text)| Some((row, text?))).map(|(row, text)| Ok((row, serde_json::from_str(text)?))).collect()
+}

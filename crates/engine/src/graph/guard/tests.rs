@@ -1,0 +1,167 @@
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+use arrow::array::{AsArray, Int64Array, ListArray, StringArray};
+use arrow::datatypes::Int64Type;
+use arrow::util::pretty::pretty_format_batches;
+use datafusion::prelude::SessionContext;
+use proptest::prelude::*;
+use sluicebox_pipeline::bind::checked::checked_plan;
+use sluicebox_pipeline::bind::session_state;
+
+use super::*;
+
+/// Rows `a`, `b` and a list `l`, numbered by `i`.
+fn rows(values: &[(Option<i64>, Option<&str>, Vec<Option<i64>>)]) -> RecordBatch {
+    let columns: [(&str, ArrayRef); 4] = [
+        ("i", Arc::new(Int64Array::from_iter_values(0..i64::try_from(values.len()).unwrap()))),
+        ("a", Arc::new(values.iter().map(|(a, ..)| *a).collect::<Int64Array>())),
+        ("b", Arc::new(values.iter().map(|(_, b, _)| *b).collect::<StringArray>())),
+        (
+            "l",
+            Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(values.iter().map(|(.., l)| Some(l.clone())))),
+        ),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
+}
+
+async fn plan(sql: &str, rows: RecordBatch) -> (Arc<dyn ExecutionPlan>, Arc<TaskContext>) {
+    let session = SessionContext::new_with_state(session_state(1));
+    session.register_batch("t", rows).unwrap();
+    let plan = session.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    (checked_plan(plan).unwrap(), session.task_ctx())
+}
+
+async fn computed(sql: &str, rows: RecordBatch) -> Vec<Rows> {
+    let (plan, context) = plan(sql, rows).await;
+    compute(&plan, &context).await.unwrap()
+}
+
+/// The rows that are computed, as text, and the numbers (the first column) of those that are not.
+fn told_apart(parts: &[Rows]) -> (String, Vec<Option<i64>>) {
+    let mut fine = Vec::new();
+    let mut failed = Vec::new();
+    for part in parts {
+        let errors = part.errors.clone().unwrap_or_else(|| StringArray::new_null(part.batch.num_rows()));
+        let numbers = part.batch.column(0).as_primitive::<Int64Type>();
+        failed
+            .extend(read(&errors).unwrap().iter().map(|(row, _)| numbers.is_valid(*row).then(|| numbers.value(*row))));
+        let kept = arrow::compute::is_null(&errors).unwrap();
+        fine.push(arrow::compute::filter_record_batch(&part.batch, &kept).unwrap());
+    }
+    (text(&fine), failed)
+}
+
+fn text(batches: &[RecordBatch]) -> String {
+    let rows: Vec<RecordBatch> = batches.iter().filter(|b| b.num_rows() > 0).cloned().collect();
+    pretty_format_batches(&rows).unwrap().to_string()
+}
+
+/// Queries whose first column is the row's number, and that fail on some rows in many ways.
+const QUERIES: [&str; 14] = [
+    "SELECT i, CAST(b AS BIGINT) AS c FROM t",
+    "SELECT i, a + 9223372036854775800 AS c, 10 / a AS d FROM t",
+    "SELECT i, -a AS c, a * a * a AS d, a - 9223372036854775807 AS e FROM t",
+    "SELECT i FROM t WHERE CAST(b AS BIGINT) > 1",
+    "SELECT i FROM t WHERE a IS NOT NULL AND 10 / a > 1 AND CAST(b AS BIGINT) > 0",
+    "SELECT i, CASE WHEN a > 0 THEN 10 / a ELSE CAST(b AS BIGINT) END AS c FROM t",
+    "SELECT i, CAST(b AS BIGINT) + 1 AS c, CAST(b AS BIGINT) * 2 AS d FROM t WHERE CAST(b AS BIGINT) < 5",
+    "SELECT i, c + 1 AS d FROM (SELECT i, a, CAST(b AS BIGINT) AS c FROM t) AS s WHERE a > 1 OR c > 2",
+    "SELECT i, coalesce(a, CAST(b AS BIGINT)) AS c FROM t",
+    "SELECT i, unnest(l) AS e, 10 / a AS c FROM t",
+    "SELECT i, 10 / e AS c FROM (SELECT i, unnest(l) AS e FROM t) AS s WHERE e < 4",
+    "SELECT i, unnest(make_array(a, CAST(b AS BIGINT))) AS e FROM t",
+    "SELECT i, 10 / a AS c FROM t WHERE a < 3 UNION ALL SELECT i, CAST(b AS BIGINT) FROM t",
+    "SELECT i, 10 / 0 AS c FROM t WHERE a > 1",
+];
+
+/// What becomes of each row alone: its rows, as DataFusion computes them, or nothing when it fails.
+async fn alone(sql: &str, all: &RecordBatch) -> (Vec<RecordBatch>, Vec<i64>) {
+    let (mut fine, mut failed) = (Vec::new(), Vec::new());
+    for row in 0..all.num_rows() {
+        let (plan, context) = plan(sql, all.slice(row, 1)).await;
+        match collect_in_order(plan, &context).await {
+            Ok(rows) => fine.extend(rows),
+            Err(_) => failed.push(i64::try_from(row).unwrap()),
+        }
+    }
+    (fine, failed)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// A row that is computed alone is computed among others, to the same values; one that is not, is not.
+    #[test]
+    fn a_row_among_others_is_what_it_is_alone(
+        values in prop::collection::vec(
+            (
+                prop::option::weighted(0.8, prop_oneof![-2_i64..5, Just(i64::MAX), Just(i64::MIN)]),
+                prop::option::weighted(0.9, prop::sample::select(vec!["1", "3", "7", "x", ""])),
+                prop::collection::vec(prop::option::weighted(0.9, -1_i64..3), 0..3),
+            ),
+            1..24,
+        ),
+        query in 0..QUERIES.len(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (sql, all) = (QUERIES[query], rows(&values));
+            let (found, failed) = told_apart(&computed(sql, all.clone()).await);
+            let (fine, wanted) = alone(sql, &all).await;
+            let mut numbers: Vec<i64> = failed.into_iter().flatten().collect();
+            numbers.sort_unstable();
+            if sql.contains("UNION") || sql.contains("10 / e") {
+                // Of a row that becomes several, some may be computed though it is not.
+                numbers.dedup();
+                assert_eq!(numbers, wanted, "{sql}");
+            } else {
+                assert_eq!(numbers, wanted, "{sql}");
+                assert_eq!(found, text(&fine), "{sql}");
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn what_is_told_of_a_row_names_the_expression_as_it_would_be_written() {
+    let all = rows(&[(Some(1), Some("x"), vec![]), (Some(0), Some("1"), vec![])]);
+    let told = async |sql: &str| {
+        let parts = computed(sql, all.clone()).await;
+        let errors = parts.iter().flat_map(|part| read(part.errors.as_ref().unwrap()).unwrap());
+        errors.map(|(_, e)| (e.column, e.expression, e.value)).collect::<Vec<_>>()
+    };
+    let one = |column: Option<&str>, expression: &str, value: &str| {
+        vec![(column.map(str::to_owned), expression.to_owned(), value.to_owned())]
+    };
+    let cast = "SELECT i, q + 1 AS r FROM (SELECT i, CAST(b AS INT) AS q FROM t) AS s";
+    assert_eq!(told(cast).await, one(Some("r"), "CAST(CAST(b AS INT) AS BIGINT) + 1", r#"{"b":"x"}"#));
+    let condition = "SELECT i FROM t WHERE a > 1 OR (a + 1) / a > 5";
+    assert_eq!(told(condition).await, one(None, "(a > 1) OR (((a + 1) / a) > 5)", r#"{"a":0}"#));
+}
+
+#[tokio::test]
+async fn a_constant_that_cannot_be_computed_costs_the_rows_that_ask_for_it() {
+    let all = rows(&[(Some(1), None, vec![]), (Some(2), None, vec![]), (Some(1), None, vec![])]);
+    let (_, failed) = told_apart(&computed("SELECT i, 10 / 0 AS c FROM t WHERE a = 1", all).await);
+    assert_eq!(failed, [Some(0), Some(2)]);
+}
+
+/// Every row of a large batch fails: that costs a run two evaluations a row, not the square of them.
+#[tokio::test]
+#[ignore = "prints how long it takes; run it with --release"]
+async fn many_rows_that_all_fail() {
+    let values = vec![(Some(0), Some("x"), vec![]); 1 << 16];
+    for sql in
+        ["SELECT i, CAST(b AS BIGINT) AS c FROM t", "SELECT i, 10 / a AS c FROM t", "SELECT i FROM t WHERE 10 / a > 1"]
+    {
+        let (plan, context) = plan(sql, rows(&values)).await;
+        let clock = sluicebox_core::SystemClock::new();
+        let started = sluicebox_core::Clock::monotonic(&clock);
+        let parts = compute(&plan, &context).await.unwrap();
+        let took = sluicebox_core::Clock::monotonic(&clock) - started;
+        println!("{sql}: {took:?}");
+        assert_eq!(
+            parts.iter().map(|part| part.errors.as_ref().map_or(0, |e| e.len() - e.null_count())).sum::<usize>(),
+            1 << 16
+        );
+    }
+}

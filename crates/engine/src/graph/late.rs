@@ -1,0 +1,186 @@
+//! Late rows: remembered where their clause judges them, and found again when they have come through the query, so that they
+//! are kept as the stream had them, with all its columns and their place.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int32Builder, Int64Builder, RecordBatch, StringArray, StringBuilder,
+    UInt8Array, new_null_array,
+};
+use arrow::compute::{filter, filter_record_batch, interleave_record_batch};
+use arrow::datatypes::{Int32Type, Int64Type, SchemaRef, UInt8Type};
+use sluicebox_core::PartitionId;
+use sluicebox_core::provenance::{LATE, Lateness, OFFSET, PART, place_fields};
+use sluicebox_pipeline::graph::LateColumns;
+
+use crate::EngineError;
+
+/// Bits of [`LATE`] that hold the verdict; those above number the late rows of one event.
+const VERDICT_BITS: u8 = 2;
+const VERDICT: u8 = (1 << VERDICT_BITS) - 1;
+/// The number of all late rows of one event after so many.
+const LAST: u8 = u8::MAX >> VERDICT_BITS;
+
+/// Partition, offset, and number among the late rows of that event.
+type Key = (i32, i64, u8);
+
+/// The late rows of one table in one batch.
+#[derive(Debug, Default)]
+pub(super) struct LateRows {
+    /// Of each clause that judged some: its id, and the rows with all columns of the stream.
+    judged: Vec<(String, RecordBatch)>,
+    /// Where the rows of each key stand in `judged`.
+    places: HashMap<Key, Vec<(usize, usize)>>,
+    /// Those that came through the query.
+    found: BTreeSet<(usize, usize)>,
+}
+
+/// How many late rows were found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// All of them.
+    pub rows: u64,
+    /// Those that are ahead of their partition's mark and behind the clause's watermark.
+    pub clause: u64,
+}
+
+/// What `late` says of row `row`.
+pub(super) fn verdict(late: &UInt8Array, row: usize) -> u8 {
+    late.value(row) & VERDICT
+}
+
+impl LateRows {
+    /// Remembers the late ones of `rows`, which `late` is the verdict of clause `clause` on. Gives the verdicts with a number
+    /// for each late row, by which [`LateRows::find`] knows it.
+    ///
+    /// # Errors
+    /// When the rows have no provenance.
+    pub fn remember(&mut self, clause: &str, rows: &RecordBatch, late: &UInt8Array) -> Result<UInt8Array, EngineError> {
+        if late.values().iter().all(|verdict| *verdict == Lateness::InTime as u8) {
+            return Ok(late.clone());
+        }
+        let is_late: BooleanArray = late.values().iter().map(|verdict| Some(*verdict != 0)).collect();
+        let kept = filter_record_batch(rows, &is_late)?;
+        let (part, offset) = place(&kept)?;
+        let at = self.judged.len();
+        let mut numbers = Vec::with_capacity(kept.num_rows());
+        for row in 0..kept.num_rows() {
+            let own = (part.value(row), offset.value(row));
+            let of_event = |number: u8| self.places.contains_key(&(own.0, own.1, number));
+            let number = (0..LAST).find(|number| !of_event(*number)).unwrap_or(LAST);
+            self.places.entry((own.0, own.1, number)).or_default().push((at, row));
+            numbers.push(number);
+        }
+        let mut numbers = numbers.into_iter();
+        let numbered = late.values().iter().map(|verdict| match *verdict {
+            0 => 0,
+            verdict => verdict | numbers.next().unwrap_or(LAST) << VERDICT_BITS,
+        });
+        let numbered = numbered.collect::<Vec<u8>>();
+        let verdicts = filter(late, &is_late)?;
+        let with_verdicts = with_column(&kept, &verdicts)?;
+        self.judged.push((clause.to_owned(), with_verdicts));
+        Ok(UInt8Array::from(numbered))
+    }
+
+    /// Finds the rows that `rows`, which are late, were made of. A row that became several is found once.
+    ///
+    /// # Errors
+    /// When they are none that were remembered.
+    pub fn find(&mut self, rows: &RecordBatch) -> Result<Found, EngineError> {
+        let (part, offset) = place(rows)?;
+        let late = rows.column_by_name(LATE).and_then(|c| c.as_primitive_opt::<UInt8Type>());
+        let late = late.ok_or_else(|| EngineError::Bug("late rows without a verdict".to_owned()))?;
+        let mut found = Found::default();
+        for row in 0..rows.num_rows() {
+            let key = (part.value(row), offset.value(row), late.value(row) >> VERDICT_BITS);
+            let places = self.places.get(&key);
+            let places = places.ok_or_else(|| EngineError::Bug("a late row that no clause has judged".to_owned()))?;
+            if let Some(place) = places.iter().find(|place| !self.found.contains(*place)) {
+                self.found.insert(*place);
+                found.rows += 1;
+                found.clause += u64::from(verdict(late, row) == Lateness::Clause as u8);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Those that were found, with the columns of `columns`, in the order of clauses and of the stream; `parts` is the batch's
+    /// sorted list of partitions.
+    ///
+    /// # Errors
+    /// When rows and columns do not fit each other.
+    pub fn finish(self, columns: &LateColumns, parts: &[PartitionId]) -> Result<Vec<RecordBatch>, EngineError> {
+        let mut by_batch: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
+        for (batch, row) in &self.found {
+            by_batch.entry(*batch).or_default().push((0, *row));
+        }
+        let mut rows = Vec::with_capacity(by_batch.len());
+        for (batch, wanted) in by_batch {
+            let (clause, judged) = &self.judged[batch];
+            let found = interleave_record_batch(&[judged], &wanted)?;
+            rows.push(shaped(&found, clause, columns, parts)?);
+        }
+        Ok(rows)
+    }
+}
+
+/// `rows` with the columns of the table's late rows.
+fn shaped(
+    rows: &RecordBatch,
+    clause: &str,
+    columns: &LateColumns,
+    parts: &[PartitionId],
+) -> Result<RecordBatch, EngineError> {
+    let own = columns.of(clause);
+    let reasons = reasons(rows)?;
+    let places = places(rows, parts)?;
+    let schema: SchemaRef = Arc::clone(columns.schema());
+    let column = |name: &String, of: &arrow::datatypes::DataType| -> ArrayRef {
+        if name == LateColumns::REASON {
+            return Arc::clone(&reasons);
+        }
+        let found = own.and_then(|own| own.get(name)).and_then(|own| rows.column_by_name(own));
+        let place = place_fields().iter().position(|field| field.name() == name).map(|at| &places[at]);
+        found.or(place).map_or_else(|| new_null_array(of, rows.num_rows()), Arc::clone)
+    };
+    let made = schema.fields().iter().map(|f| column(f.name(), f.data_type())).collect();
+    Ok(RecordBatch::try_new(schema, made)?)
+}
+
+/// `partition` or `clause`: the watermark that each row was behind.
+fn reasons(rows: &RecordBatch) -> Result<ArrayRef, EngineError> {
+    let late = rows.columns().last().and_then(|c| c.as_primitive_opt::<UInt8Type>());
+    let late = late.ok_or_else(|| EngineError::Bug("late rows without a verdict".to_owned()))?;
+    let reason = |row| if verdict(late, row) == Lateness::Clause as u8 { "clause" } else { "partition" };
+    Ok(Arc::new((0..late.len()).map(|row| Some(reason(row))).collect::<StringArray>()))
+}
+
+/// Topic, partition and offset of each row.
+fn places(rows: &RecordBatch, parts: &[PartitionId]) -> Result<[ArrayRef; 3], EngineError> {
+    let (part, offset) = place(rows)?;
+    let (mut topic, mut partition, mut at) = (StringBuilder::new(), Int32Builder::new(), Int64Builder::new());
+    for row in 0..rows.num_rows() {
+        let of = usize::try_from(part.value(row)).ok().and_then(|part| parts.get(part));
+        topic.append_option(of.map(|part| part.topic.as_str()));
+        partition.append_option(of.map(|part| part.partition));
+        at.append_value(offset.value(row));
+    }
+    Ok([Arc::new(topic.finish()), Arc::new(partition.finish()), Arc::new(at.finish())])
+}
+
+fn place(rows: &RecordBatch) -> Result<(&arrow::array::Int32Array, &arrow::array::Int64Array), EngineError> {
+    let part = rows.column_by_name(PART).and_then(|c| c.as_primitive_opt::<Int32Type>());
+    let offset = rows.column_by_name(OFFSET).and_then(|c| c.as_primitive_opt::<Int64Type>());
+    part.zip(offset).ok_or_else(|| EngineError::Bug("late rows without provenance".to_owned()))
+}
+
+/// `rows` with their verdicts behind.
+fn with_column(rows: &RecordBatch, verdicts: &ArrayRef) -> Result<RecordBatch, EngineError> {
+    let mut fields = rows.schema().fields().to_vec();
+    fields.push(Arc::new(arrow::datatypes::Field::new(LATE, verdicts.data_type().clone(), true)));
+    let mut columns = rows.columns().to_vec();
+    columns.push(Arc::clone(verdicts));
+    Ok(RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns)?)
+}

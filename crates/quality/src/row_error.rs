@@ -1,0 +1,111 @@
+//! Rows that a query could not compute: what is told of each, and how many there were of which kind.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type};
+use serde::{Deserialize, Serialize};
+use sluicebox_core::{PartitionId, provenance};
+use sluicebox_pipeline::graph::OnError;
+
+use crate::judge::Sample;
+
+/// Why one row could not be computed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowError {
+    /// The column that it was to be; `None` for a condition, or a key or value of an operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// The expression, in SQL.
+    pub expression: String,
+    /// The columns that the expression reads, with their values in the row, as one JSON object; long values are cut.
+    pub value: String,
+    /// What went wrong.
+    pub message: String,
+    /// Whether the expression is a condition, so that NULL in its place leaves the row out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub condition: bool,
+}
+
+/// The rows of one table in one batch that failed in one expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorResult {
+    /// The column; see [`RowError::column`].
+    pub column: Option<String>,
+    /// The expression, in SQL.
+    pub expression: String,
+    /// What became of the rows.
+    pub on_error: OnError,
+    /// How many there were. A row in which several expressions fail is counted for the first.
+    pub rows: u64,
+    /// The first of them.
+    pub first: Sample,
+    /// The first of them, so many as expectations keep.
+    pub samples: Vec<Sample>,
+}
+
+impl ErrorResult {
+    /// `v: CAST(v AS INT)`, or the expression alone.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match &self.column {
+            Some(column) => format!("{column}: {}", self.expression),
+            None => self.expression.clone(),
+        }
+    }
+}
+
+/// Counts what could not be computed in one table and batch.
+#[derive(Debug)]
+pub struct Errors {
+    on_error: OnError,
+    samples: usize,
+    results: BTreeMap<(Option<String>, String), ErrorResult>,
+}
+
+impl Errors {
+    /// Counts rows of which `on_error` becomes, with at most `samples` samples of each expression.
+    #[must_use]
+    pub fn new(on_error: OnError, samples: usize) -> Self {
+        Self { on_error, samples, results: BTreeMap::new() }
+    }
+
+    /// Counts row `row` of `batch`, which could not be computed for `error`.
+    pub fn record(&mut self, batch: &RecordBatch, row: usize, error: &RowError) {
+        let (part, offset) = place(batch, row);
+        let sample = Sample { part, offset, row: error.value.clone(), error: Some(error.message.clone()) };
+        let key = (error.column.clone(), error.expression.clone());
+        let result = self.results.entry(key).or_insert_with_key(|(column, expression)| ErrorResult {
+            column: column.clone(),
+            expression: expression.clone(),
+            on_error: self.on_error,
+            rows: 0,
+            first: sample.clone(),
+            samples: Vec::new(),
+        });
+        result.rows += 1;
+        if result.samples.len() < self.samples {
+            result.samples.push(sample);
+        }
+    }
+
+    /// What was counted, in the order of columns and expressions.
+    #[must_use]
+    pub fn finish(self) -> Vec<ErrorResult> {
+        self.results.into_values().collect()
+    }
+}
+
+/// Index of the source partition, and offset, of row `row`; nothing where rows have no provenance.
+pub(crate) fn place(batch: &RecordBatch, row: usize) -> (Option<i32>, Option<i64>) {
+    let part = batch.column_by_name(provenance::PART).and_then(|c| c.as_primitive_opt::<Int32Type>());
+    let offset = batch.column_by_name(provenance::OFFSET).and_then(|c| c.as_primitive_opt::<Int64Type>());
+    (part.map(|c| c.value(row)), offset.map(|c| c.value(row)))
+}
+
+/// The partition and offset of a sample, if it has them; `parts` is the batch's sorted list of partitions.
+#[must_use]
+pub fn place_of<'p>(sample: &Sample, parts: &'p [PartitionId]) -> Option<(&'p PartitionId, i64)> {
+    let part = parts.get(usize::try_from(sample.part?).ok()?)?;
+    Some((part, sample.offset?))
+}

@@ -1,0 +1,71 @@
+//! DISTINCT and UNION above UNION ALL and unnest, and in one flow of two: copies are taken out, counted, and stop nothing.
+
+use crate::topic::{Event, Topic, event};
+
+const BRONZE: &str = "CREATE STREAMING TABLE bronze_e AS SELECT * FROM STREAM e;\n";
+
+fn topic() -> Topic {
+    let one = |id, k, tags: &[&'static str], minute| Event { k, tags: tags.to_vec(), minute, ..event(id) };
+    Topic::new([
+        &[one(1, "a", &["x", "y", "x"], Some(0)), one(2, "b", &["y"], None), one(3, "a", &[], Some(1))],
+        &[one(4, "c", &["z", "z"], Some(2)), one(5, "b", &["x"], Some(3))],
+    ])
+}
+
+/// Runs a table `silver_t` of `query`; its rows must be what `oracle` gives over bronze. Gives its topic.
+fn check(flows: &str, oracle: &str) -> Topic {
+    let topic = topic();
+    topic.run(&format!("{BRONZE}{flows}"), &[]);
+    assert_eq!(topic.job.rows("SELECT k FROM silver.t"), topic.job.rows(oracle), "{flows}");
+    topic
+}
+
+fn table(query: &str) -> String {
+    format!("CREATE STREAMING TABLE silver_t AS {query};")
+}
+
+#[test]
+fn distinct_above_union_all_counts_its_copies() {
+    let both = "SELECT k FROM STREAM bronze_e UNION ALL SELECT k FROM STREAM bronze_e";
+    let topic = check(&table(&format!("SELECT DISTINCT k FROM ({both}) AS u")), "SELECT DISTINCT k FROM bronze.e");
+    assert_eq!((topic.fate("silver_t", "rows_out"), topic.fate("silver_t", "duplicate")), (10, 7));
+    // On its way to the table there may be more.
+    let query = format!("SELECT k FROM (SELECT DISTINCT k FROM ({both}) AS u) AS d WHERE k <> 'a'");
+    let topic = check(&table(&query), "SELECT DISTINCT k FROM bronze.e WHERE k <> 'a'");
+    assert_eq!((topic.fate("silver_t", "rows_out"), topic.fate("silver_t", "duplicate_in")), (2, 7));
+}
+
+#[test]
+fn union_counts_its_copies() {
+    let query = "SELECT k FROM STREAM bronze_e UNION SELECT v AS k FROM STREAM bronze_e";
+    let topic = check(&table(query), "SELECT k FROM bronze.e UNION SELECT v FROM bronze.e");
+    assert_eq!(topic.fate("silver_t", "duplicate"), 6);
+}
+
+#[test]
+fn distinct_above_unnest_counts_its_copies() {
+    let query = "SELECT DISTINCT k FROM (SELECT unnest(tags) AS k FROM STREAM bronze_e) AS u";
+    let oracle = "SELECT DISTINCT k FROM (SELECT unnest(tags) AS k FROM bronze.e) AS u";
+    let topic = check(&table(query), oracle);
+    assert_eq!(
+        topic.fate("silver_t", "written") + topic.fate("silver_t", "duplicate"),
+        topic.fate("silver_t", "rows_out")
+    );
+}
+
+#[test]
+fn a_row_without_event_time_is_filtered_by_a_last_distinct_above_union_all() {
+    let stream = "SELECT k, ts FROM STREAM bronze_e WATERMARK ts DELAY OF INTERVAL '10 minutes'";
+    let query = format!("SELECT DISTINCT ON (k) k FROM ({stream} UNION ALL {stream}) AS u");
+    let topic = check(&table(&query), "SELECT DISTINCT k FROM bronze.e WHERE ts IS NOT NULL");
+    assert_eq!((topic.fate("silver_t", "filtered"), topic.fate("silver_t", "filtered_in")), (2, 0));
+}
+
+#[test]
+fn one_flow_of_two_may_deduplicate() {
+    let flows = "CREATE STREAMING TABLE silver_t AS SELECT DISTINCT ON (k) k FROM STREAM bronze_e;
+                 CREATE FLOW more AS INSERT INTO silver_t SELECT k FROM STREAM bronze_e UNION ALL SELECT v AS k FROM STREAM bronze_e;";
+    let oracle = "SELECT DISTINCT k FROM bronze.e UNION ALL SELECT k FROM bronze.e UNION ALL SELECT v FROM bronze.e";
+    let topic = check(flows, oracle);
+    assert_eq!(topic.fate("silver_t", "duplicate"), 2);
+}
