@@ -68,7 +68,7 @@ impl Which {
             return Ok(Checkpoint::new(&self.what));
         }
         if self.what.is_file() {
-            let args = LoadArgs { pipeline: self.what.clone(), checkpoint: None, set: self.set.clone() };
+            let args = LoadArgs { pipeline: self.what.clone(), checkpoint: None, set: self.set.clone(), wait: None };
             let dir = checkpoint_dir(&args)?;
             if !dir.join("metadata").is_file() {
                 let (file, dir) = (self.what.display(), dir.display());

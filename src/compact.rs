@@ -44,7 +44,7 @@ pub struct CompactArgs {
 /// Does it, and prints a line for each folder.
 pub async fn compact(args: CompactArgs) -> anyhow::Result<()> {
     let older_than = args.older_than.as_deref().map(duration).transpose()?.unwrap_or(0);
-    let checked = Checked::new(&args.load, |_| false).await?;
+    let checked = Checked::new(&args.load, |_| false, args.load.patience(false)?).await?;
     let tables = named(&args.table, &checked)?;
     // Reads and compares only; what a change of the SQL needs is a run's to do.
     let change = if args.dry_run {

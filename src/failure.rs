@@ -45,7 +45,9 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(2);
     }
     match engine {
-        Some(EngineError::FailUpdate { .. } | EngineError::FailRow { .. }) => ExitCode::from(3),
+        Some(EngineError::FailUpdate { .. } | EngineError::FailRow { .. } | EngineError::TooManyLetters { .. }) => {
+            ExitCode::from(3)
+        }
         Some(error) => match error.blame() {
             Blame::User => ExitCode::from(2),
             Blame::Outside => ExitCode::from(1),

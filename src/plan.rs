@@ -1,12 +1,14 @@
 //! `sluicebox plan`: check a pipeline without touching data, and compare it with its checkpoint.
 
+use std::fmt;
+
 use clap::Args;
 use serde::Serialize;
 use sluicebox_engine::EngineError;
 use sluicebox_engine::change::{self, Changes, Request};
 use sluicebox_pipeline::bind::Description;
 
-use crate::load::{Checked, LoadArgs};
+use crate::load::{Check, Checked, LoadArgs};
 use crate::{failure, out};
 
 /// Check a pipeline without touching data: graph, schemas, state, guarantees, and what has changed since its checkpoint
@@ -18,6 +20,8 @@ Examples:
   sluicebox plan sql/gold_revenue.sql --checkpoint checkpoints/revenue_5m
   sluicebox plan sql/gold_revenue.sql --json | jq '.changes.changes[] | select(.verdict != \"unchanged\")'
 
+Brokers, topics, folders and free space are looked at too; --offline skips that.
+
 With a checkpoint, each source and table that has changed since is told with what comes of it:
   safe            the next run adopts it
   needs a choice  the state or the files do not fit; the ways on stand there, with their commands
@@ -28,6 +32,9 @@ pub struct PlanArgs {
     /// As JSON, for programs
     #[arg(long)]
     json: bool,
+    /// Ask no broker and look at no folder. A registry is asked only for a schema that the checkpoint does not have
+    #[arg(long)]
+    offline: bool,
 }
 
 /// A pipeline, and what of it has changed since its checkpoint was written.
@@ -37,11 +44,13 @@ struct Plan {
     description: Description,
     /// None without a checkpoint.
     changes: Option<Changes>,
+    /// What was found of brokers, topics and folders.
+    checks: Vec<Check>,
 }
 
 /// Plans the pipeline and prints it.
 pub async fn plan(args: PlanArgs) -> anyhow::Result<()> {
-    let checked = Checked::new(&args.load, |_| false).await?;
+    let checked = Checked::new(&args.load, |_| false, args.load.patience(false)?).await?;
     let changes = match checked.checkpoint.refresh().map_err(EngineError::from)? {
         // A full refresh that was begun is finished by the next run: what was before is gone.
         Some(_) => None,
@@ -52,12 +61,37 @@ pub async fn plan(args: PlanArgs) -> anyhow::Result<()> {
             change::read_only(&checked.checkpoint, checked.shape()?, &text, request)?
         }
     };
-    let plan = Plan { description: checked.graph.describe(), changes };
-    let text = match (&plan.changes, args.json) {
-        (_, true) => serde_json::to_string_pretty(&plan)? + "\n",
-        (Some(changes), _) => format!("{}\n{changes}", plan.description),
-        (None, _) => plan.description.to_string(),
-    };
+    let mut checks = Vec::new();
+    let looked = checked.look(args.offline, &mut checks).await;
+    let plan = Plan { description: checked.graph.describe(), changes, checks };
+    let text = if args.json { serde_json::to_string_pretty(&plan)? + "\n" } else { plan.to_string() };
     failure::warn(&checked.graph);
-    Ok(out::print(&text)?)
+    // What stands in the way of a run is told after what the pipeline is.
+    out::print(&text)?;
+    looked
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.description)?;
+        if let Some(changes) = &self.changes {
+            write!(f, "\n{changes}")?;
+        }
+        if !self.checks.is_empty() {
+            writeln!(f, "\nlooked at")?;
+        }
+        let width = self.checks.iter().map(|check| check.about.len()).max().unwrap_or(0);
+        let mut told = false;
+        for Check { about, status, text } in &self.checks {
+            match *status {
+                "ok" => writeln!(f, "  {about:<width$}  {text}")?,
+                // Told whole at the end.
+                "problem" if !std::mem::replace(&mut told, true) => {
+                    writeln!(f, "  {about:<width$}  a run would be refused, see below")?
+                }
+                status => writeln!(f, "  {about:<width$}  {status}: {text}")?,
+            }
+        }
+        Ok(())
+    }
 }

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::task::Poll;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use sluicebox_engine::change::{self, Backfill, Decision, Prepared, Request, Stage};
-use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger};
+use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger, check_folders};
+use sluicebox_pipeline::diagnostic::nearest;
 use sluicebox_pipeline::values;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::failure::{self, Usage};
 use crate::live::Show;
-use crate::load::{Checked, LoadArgs, Loaded, engine_trigger, policies};
+use crate::load::{Checked, LoadArgs, Loaded, engine_trigger, parquet_options_of, policies};
 use crate::screen::{self, say};
 
 /// Run a pipeline: read, check, write tables, until Ctrl-C
@@ -84,7 +86,8 @@ const ALL: &str = "*";
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let trigger = args.trigger.as_deref().map(trigger).transpose()?;
     let show = Show::choose(if args.json { ProgressMode::Json } else { args.progress });
-    let known = crate::load::source_names(&args.load)?;
+    let (known, set) = crate::load::first_look(&args.load)?;
+    let wait = args.load.patience(trigger.or(set) != Some(Trigger::AvailableNow))?;
     if let Some(unknown) = args.repin.iter().find(|name| !known.contains(name)) {
         return Err(Usage(format!("--repin {unknown}: there is no such source; there are {}", known.join(", "))).into());
     }
@@ -99,15 +102,16 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     loop {
         let adopts = |source: &str| full_refresh || args.repin.iter().any(|r| r == source);
         // A broker or a registry that does not answer is waited for; whoever stops the run then has nothing to finish.
-        let Some(checked) = unless_stopped(&stop, Checked::new(&args.load, adopts)).await else { return Ok(()) };
+        let Some(checked) = unless_stopped(&stop, Checked::new(&args.load, adopts, wait)).await else { return Ok(()) };
         let checked = checked?;
         if !std::mem::replace(&mut warned, true) {
             failure::warn(&checked.graph);
         }
+        refuse_unknown_tables(&request, &checked)?;
         let change = prepared(&checked, full_refresh, request)?;
         let stage = change.stage.clone();
-        let done = Box::pin(run_stage(&args, trigger, checked, change, full_refresh, &stop, (show, observer.as_mut())))
-            .await?;
+        let asked = Asked { trigger, full_refresh, wait };
+        let done = Box::pin(run_stage(&args, asked, checked, change, &stop, (show, observer.as_mut()))).await?;
         if !done || stage == Stage::Live {
             return Ok(());
         }
@@ -154,19 +158,66 @@ fn prepared(checked: &Checked, full_refresh: bool, request: Request) -> anyhow::
     Ok(change::prepare(&checked.checkpoint, shape, &text, request)?)
 }
 
+/// The flags name tables that there are.
+fn refuse_unknown_tables(request: &Request, checked: &Checked) -> anyhow::Result<()> {
+    let known: Vec<&str> = checked.graph.tables.iter().map(|table| table.name.as_str()).collect();
+    let named = [
+        ("full-refresh", request.refresh.iter().collect::<Vec<_>>()),
+        ("reset-state", request.reset.iter().collect()),
+        ("backfill", request.backfill.keys().collect()),
+    ];
+    for (flag, names) in named {
+        let Some(unknown) = names.into_iter().find(|name| !known.contains(&name.as_str())) else { continue };
+        let help = match nearest(unknown, known.iter().copied()) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("there are {}", known.join(", ")),
+        };
+        let is_source = checked.graph.pipeline.sources.iter().any(|source| source.name.value == *unknown);
+        let what = if is_source { "is a source, and no table" } else { "is no table of this pipeline" };
+        return Err(Usage(format!("--{flag}={unknown}: `{unknown}` {what}; {help}. Nothing was touched")).into());
+    }
+    Ok(())
+}
+
+/// What the command line and the pipeline ask for, beside the tables.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    trigger: Option<Trigger>,
+    full_refresh: bool,
+    wait: Option<Duration>,
+}
+
+/// A first start is refused before anything is filled, connected or written.
+fn look_first(checked: &Checked, full_refresh: bool) -> anyhow::Result<()> {
+    if checked.checkpoint.is_new().map_err(EngineError::from)? {
+        let working_dir = std::env::current_dir()?;
+        let (data_dir, parquet) = (working_dir.join("data"), parquet_options_of(&checked.graph));
+        check_folders(
+            &checked.graph,
+            (working_dir.as_path(), data_dir.as_path()),
+            &parquet,
+            &checked.checkpoint,
+            full_refresh,
+        )?;
+    }
+    Ok(())
+}
+
 /// Runs a stage to its end. False when it was stopped before.
 async fn run_stage(
     args: &RunArgs,
-    trigger: Option<Trigger>,
+    asked: Asked,
     checked: Checked,
     change: Prepared,
-    full_refresh: bool,
     stop: &watch::Receiver<bool>,
     (show, observer): (Show, &mut dyn Observer),
 ) -> anyhow::Result<bool> {
+    let Asked { trigger, full_refresh, wait } = asked;
     let live = change.stage == Stage::Live;
+    look_first(&checked, full_refresh)?;
     let Some(loaded) = unless_stopped(stop, Loaded::connect(checked, &change.stage)).await else { return Ok(false) };
     let mut loaded = loaded?;
+    let stage = change.stage.clone();
     show.opening(&loaded, &change);
     let feeder = if live { loaded.start_sample(stop) } else { None };
     let trigger = trigger.or(loaded.trigger).filter(|_| live).unwrap_or(Trigger::Default);
@@ -186,6 +237,7 @@ async fn run_stage(
         parquet,
         policies,
         clock: loaded.clock,
+        give_up_after: wait,
         take_over: args.take_over,
         full_refresh,
         // What fills a table reads a source of its own, which is pinned anew.
@@ -200,7 +252,7 @@ async fn run_stage(
         feeder.abort();
     }
     let totals: Totals = result?;
-    show.closing(&totals);
+    show.closing(&totals, &stage);
     Ok(!*stop.borrow())
 }
 

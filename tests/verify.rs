@@ -86,7 +86,9 @@ fn revenue() -> Workspace {
 fn changed_missing_and_foreign_files_of_tables_are_named() {
     let job = revenue();
     let at = |path: &str| job.path().join(path);
-    for table in ["data/bronze/sales", "data/silver/sales", "data/gold/revenue_5m", "data/dead_letters/sales_events"] {
+    for table in
+        ["data/bronze/sales", "data/silver/sales", "data/gold/revenue_5m", "data/dead_letters/revenue_5m/sales_events"]
+    {
         let all = files(&at(table), ".parquet");
         let (first, last) = (&all[0], &all[all.len() - 1]);
         let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();

@@ -92,9 +92,11 @@ impl Show {
                 say!("  writes  {table}  {}", folder.location.display());
             }
         }
-        match engine.resumes_at() {
-            Some(batch) => say!("  goes on at batch {batch}"),
-            None => say!("  starts at the beginning"),
+        if let Some(batch) = engine.resumes_at() {
+            say!("  goes on at batch {batch}");
+        }
+        for begin in engine.begins() {
+            say!("  {}  {begin}", begin.source);
         }
     }
 
@@ -109,14 +111,19 @@ impl Show {
     }
 
     /// After the run.
-    pub fn closing(self, totals: &Totals) {
+    pub fn closing(self, totals: &Totals, stage: &Stage) {
         if !self.talks() {
             return;
         }
         let lost =
             if totals.lost_offsets > 0 { format!(", {} offsets lost", totals.lost_offsets) } else { String::new() };
         let (batches, events, dead_letters) = (totals.batches, totals.events, totals.dead_letters);
-        say!("{batches} batches, {events} events read, {dead_letters} dead letters{lost}");
+        if let Stage::Fill { tables, .. } = stage {
+            let filled = tables.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            say!("filled {filled}: {batches} batches, {events} events read again{lost}");
+        } else {
+            say!("{batches} batches, {events} events read, {dead_letters} dead letters{lost}");
+        }
         for (table, fates) in &totals.tables {
             say!("  {table}: {}", describe(fates));
         }

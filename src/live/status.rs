@@ -122,6 +122,10 @@ fn notable(status: &Status) -> Vec<Line> {
             items.push(vec![(style, format!("{}: {}", table.table, told.join(", ")))]);
         }
     }
+    items.extend(status.waits.iter().map(|wait| vec![(Style::Yellow, wait.clone())]));
+    if !status.ignored_fields.is_empty() {
+        items.push(vec![(Style::Yellow, format!("in no table: {}", status.ignored_fields.join(", ")))]);
+    }
     for table in &status.tables {
         if let Some(wait) = &table.waits_for {
             items.push(vec![(Style::Plain, format!("{}: {wait}", table.table))]);

@@ -3,22 +3,28 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sluicebox_avro::store::RegistryStore;
 use sluicebox_avro::{AvroError, Decoder, DecoderOptions, HttpOptions, HttpRegistry, PinnedSchema, Registry};
-use sluicebox_avro::{SchemaCache, SchemaText};
+use sluicebox_avro::{RegistryError, SchemaCache, SchemaText};
 use sluicebox_core::Clock;
 use sluicebox_core::fault::{self, Effect, Phase, What};
+use sluicebox_core::nearest::nearest_few;
 use sluicebox_engine::checkpoint::{Checkpoint, CheckpointError, envelope};
-use sluicebox_engine::{ClauseSettings, EngineError, FileRows, FileSource, RowsOf, SourceBinding};
+use sluicebox_engine::{ClauseSettings, EngineError, FileRows, FileSource, RowsOf, SourceBinding, Starting};
 use sluicebox_ingest::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Source};
-use sluicebox_pipeline::ast::{SourceDef, SourceKind};
+use sluicebox_pipeline::ast::{Pipeline, SourceDef, SourceKind};
 use sluicebox_pipeline::options::{self, EventTimeOptions};
 use sluicebox_pipeline::values::{self, Reference};
 use sluicebox_testkit::sales::SALES_SCHEMA;
 
 use super::LOG_DIR;
+use super::places::Places;
 use crate::failure::Usage;
+
+/// Subjects that are named when the one that is looked for is not there.
+const SUBJECTS_NAMED: usize = 5;
 
 /// How a source is reached. Nothing is asked or opened to make one.
 pub struct Connection {
@@ -36,11 +42,18 @@ pub struct Connection {
     pub files: Option<Arc<FileRows>>,
     pairs: BTreeMap<String, String>,
     event_time: EventTimeOptions,
+    max_letters: Option<f64>,
+    /// How long a registry that does not answer is waited for; `None` for ever.
+    wait: Option<Duration>,
+    places: Places,
 }
 
 impl Connection {
-    /// Of `source`, from its options and the environment.
-    pub fn of(source: &SourceDef) -> anyhow::Result<Self> {
+    /// Of `source` of `pipeline`, from its options and the environment. Brokers and a registry that do not answer are
+    /// waited for as long as `wait` says.
+    ///
+    /// What cannot become better by waiting is told here: names of properties, files that are not there.
+    pub fn of(pipeline: &Pipeline, source: &SourceDef, wait: Option<Duration>) -> anyhow::Result<Self> {
         let name = source.name.value.clone();
         if source.kind.value != SourceKind::Kafka {
             let kind = options::name_of(source.kind.value);
@@ -50,8 +63,13 @@ impl Connection {
         for (key, value) in &source.options {
             pairs.push((key.value.clone(), resolved(&name, &key.value, &value.value)?));
         }
-        let options =
-            KafkaOptions::from_options(&name, &pairs, &|key| std::env::var(key).ok()).map_err(EngineError::from)?;
+        let places = Places::of(pipeline, source);
+        let mut options = KafkaOptions::from_options(&name, &pairs, &|key| std::env::var(key).ok())
+            .map_err(|error| places.of_source(error))?;
+        options.give_up_after = wait;
+        if options.brokers.is_some() {
+            KafkaSource::check(&name, &options).map_err(|error| places.of_source(error))?;
+        }
         Ok(Self {
             name,
             options,
@@ -61,7 +79,16 @@ impl Connection {
             files: None,
             pairs: pairs.into_iter().collect(),
             event_time: EventTimeOptions::of(source),
+            max_letters: options::get(source, "dead.letters.max.ratio").and_then(values::ratio),
+            wait,
+            places,
         })
+    }
+
+    /// Where its first start begins.
+    pub fn starting(&self) -> Starting {
+        let pattern = self.pairs.get("subscribePattern").cloned();
+        Starting { at: Some(self.options.starting_offsets.clone()), pattern }
     }
 
     /// The first topic that the options name.
@@ -72,11 +99,14 @@ impl Connection {
     /// The registry of the source: over HTTP when one is named, else the embedded one.
     pub fn registry(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Registry>> {
         let http = HttpOptions::from_options(&self.pairs, |key| std::env::var(key).ok())
-            .map_err(|e| EngineError::from(AvroError::from(e)))?;
+            .map_err(|e| self.places.of_registry(e))?;
         match (http, &self.options.brokers) {
-            (Some(http), Some(_)) => {
+            (Some(mut http), Some(_)) => {
+                http.give_up_after = self.wait;
+                http.timeout =
+                    self.wait.map_or(http.timeout, |wait| http.timeout.min(wait.max(Duration::from_secs(1))));
                 let registry = HttpRegistry::new(http, Arc::clone(clock));
-                Ok(Arc::new(registry.map_err(|e| EngineError::from(AvroError::from(e)))?))
+                Ok(Arc::new(registry.map_err(|e| self.places.of_registry(e))?))
             }
             (_, None) => Ok(Arc::new(RegistryStore::open(registry_dir()).map_err(EngineError::from)?)),
             (None, Some(_)) => Err(Usage(format!(
@@ -109,7 +139,8 @@ impl Connection {
         self.registered(&self.registry(clock)?).await
     }
 
-    fn pinned(&self, checkpoint: &Checkpoint) -> anyhow::Result<Option<PinnedSchema>> {
+    /// The schema that the checkpoint has pinned, if it has.
+    pub fn pinned(&self, checkpoint: &Checkpoint) -> anyhow::Result<Option<PinnedSchema>> {
         if self.repin {
             return Ok(None);
         }
@@ -138,7 +169,27 @@ impl Connection {
             None => registry.latest(&subject).await,
         };
         fault::reach(What::Registry, Effect::Call, Phase::After);
-        Ok(found.map_err(|e| EngineError::from(AvroError::from(e)))?)
+        let error = match found {
+            Ok(found) => return Ok(found),
+            Err(RegistryError::NotFound { registry: name, .. }) if version.is_none() => {
+                // Only to help: what else is wrong with the registry is told by what it was asked for.
+                let known = registry.subjects().await.unwrap_or_default();
+                let topic = subject.strip_suffix("-value").unwrap_or(&subject);
+                let like = nearest_few(topic, known.iter().map(String::as_str), SUBJECTS_NAMED);
+                let like = like.into_iter().map(str::to_owned).collect();
+                RegistryError::NoSubject { subject, registry: name, like, total: known.len() }
+            }
+            Err(error) => error,
+        };
+        Err(EngineError::from(AvroError::from(error)).into())
+    }
+
+    /// The latest schema of the subject, if its version is not set.
+    pub async fn latest(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<PinnedSchema>> {
+        match self.pairs.contains_key("value.schema.version") {
+            true => Ok(None),
+            false => Ok(Some(self.registered(&self.registry(clock)?).await?)),
+        }
     }
 
     fn unfilled(&self) -> anyhow::Result<PinnedSchema> {
@@ -200,7 +251,39 @@ impl Connection {
             reader,
             max_offsets: self.options.max_offsets_per_trigger,
             clauses: clauses(self.event_time),
+            starting: Starting::default(),
+            max_letters: None,
         })
+    }
+
+    /// The log that it reads, under the name `name`; `None` when no broker is configured and the embedded log has no such
+    /// topic. Nothing is asked yet.
+    pub fn source(
+        &self,
+        name: &str,
+        pipeline: &str,
+        batch_bytes: u64,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<Option<Box<dyn Source>>> {
+        if self.options.brokers.is_none() && !self.has_log_topic(clock)? {
+            return Ok(None);
+        }
+        self.open(name, pipeline, batch_bytes, clock).map(Some)
+    }
+
+    fn open(
+        &self,
+        name: &str,
+        pipeline: &str,
+        batch_bytes: u64,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<Box<dyn Source>> {
+        if self.options.brokers.is_some() {
+            let source = KafkaSource::new(name, self.options.clone(), pipeline, batch_bytes);
+            return Ok(Box::new(source.map_err(|error| self.places.of_source(error))?));
+        }
+        let source = LogSource::new(name, open_log(clock)?, self.options.clone(), batch_bytes);
+        Ok(Box::new(source.map_err(EngineError::from)?))
     }
 
     /// Connects: the source, and the decoder with its reader schema.
@@ -217,36 +300,34 @@ impl Connection {
             None => self.registered(&registry).await?,
         };
         let cache = SchemaCache::open(checkpoint.source_dir(&self.name).join("schemas")).map_err(EngineError::from)?;
-        let name = self.alias.unwrap_or(self.name);
+        let name = self.alias.clone().unwrap_or_else(|| self.name.clone());
         let mut options = DecoderOptions::new(&name);
         options.include_headers = self.options.include_headers;
         let decoder = Decoder::new(options, reader.clone(), registry, cache).map_err(EngineError::from)?;
+        let source = self.open(&name, pipeline, batch_bytes, clock)?;
+        Ok(SourceBinding {
+            description: self.description(),
+            source,
+            rows: RowsOf::Events(Arc::new(decoder)),
+            reader,
+            max_offsets: self.options.max_offsets_per_trigger,
+            clauses: clauses(self.event_time),
+            starting: self.starting(),
+            max_letters: self.max_letters,
+            name,
+        })
+    }
+
+    /// What it reads, and where: `Kafka[orders] at broker:9092`.
+    pub fn description(&self) -> String {
         let topics = match self.options.selection.named_topics() {
             Some(topics) => topics.join(", "),
             None => self.pairs.get("subscribePattern").cloned().unwrap_or_default(),
         };
-        let description = match &self.options.brokers {
+        match &self.options.brokers {
             Some(brokers) => format!("Kafka[{topics}] at {brokers}"),
             None => format!("Log[{topics}] in {LOG_DIR}"),
-        };
-        let max_offsets = self.options.max_offsets_per_trigger;
-        let source: Box<dyn Source> = match &self.options.brokers {
-            Some(_) => {
-                Box::new(KafkaSource::new(&name, self.options, pipeline, batch_bytes).map_err(EngineError::from)?)
-            }
-            None => {
-                Box::new(LogSource::new(&name, open_log(clock)?, self.options, batch_bytes).map_err(EngineError::from)?)
-            }
-        };
-        Ok(SourceBinding {
-            name,
-            description,
-            source,
-            rows: RowsOf::Events(Arc::new(decoder)),
-            reader,
-            max_offsets,
-            clauses: clauses(self.event_time),
-        })
+        }
     }
 }
 

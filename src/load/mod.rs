@@ -4,6 +4,8 @@
 //! and sources connected. So a mistake is told before anything has been read or written.
 
 mod connect;
+mod look;
+mod places;
 mod sample;
 
 use std::collections::BTreeMap;
@@ -30,6 +32,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use connect::open_log;
+pub use look::Check;
 pub use sample::register_sales;
 
 use connect::Connection;
@@ -52,7 +55,14 @@ pub struct LoadArgs {
     /// Overrides a SET key, or an option of a source as <source>.<option>; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// How long brokers and a registry that do not answer are waited for, as '30 seconds'; without it `plan` and a run with
+    /// the trigger available-now wait 30 seconds, and any other run for ever
+    #[arg(long, value_name = "DURATION")]
+    pub wait: Option<String>,
 }
+
+/// How long is waited for what does not answer, where nobody says how long.
+const WAIT: Duration = Duration::from_secs(30);
 
 impl LoadArgs {
     /// The command that runs this pipeline so, for messages.
@@ -65,6 +75,15 @@ impl LoadArgs {
             words.extend(["--set".to_owned(), quoted(set)]);
         }
         words.join(" ")
+    }
+
+    /// How long what does not answer is waited for; `None` for ever, where a run that goes `on` for ever is asked for.
+    pub fn patience(&self, on: bool) -> anyhow::Result<Option<Duration>> {
+        let Some(text) = &self.wait else { return Ok((!on).then_some(WAIT)) };
+        let micros = values::duration(text).and_then(|micros| u64::try_from(micros).ok());
+        let wrong =
+            || Usage(format!("--wait '{text}' is not a duration: write a number and a unit, as in '30 seconds'"));
+        Ok(Some(Duration::from_micros(micros.ok_or_else(wrong)?)))
     }
 }
 
@@ -93,8 +112,9 @@ pub struct Checked {
 impl Checked {
     /// Reads, parses and checks the pipeline.
     ///
-    /// Sources for which `repin` says so get the registry's reader schema, whatever the checkpoint has pinned.
-    pub async fn new(args: &LoadArgs, repin: impl Fn(&str) -> bool) -> anyhow::Result<Self> {
+    /// Sources for which `repin` says so get the registry's reader schema, whatever the checkpoint has pinned. What does not
+    /// answer is waited for as long as `wait` says.
+    pub async fn new(args: &LoadArgs, repin: impl Fn(&str) -> bool, wait: Option<Duration>) -> anyhow::Result<Self> {
         let pipeline = parsed(args)?;
         let settings = Settings::of(&pipeline);
         let dir = dir_of(args, &pipeline, &settings);
@@ -104,7 +124,7 @@ impl Checked {
         let mut schemas = BTreeMap::new();
         let mut warnings = Vec::new();
         for source in &pipeline.sources {
-            let mut connection = Connection::of(source)?;
+            let mut connection = Connection::of(&pipeline, source, wait)?;
             connection.repin = repin(&connection.name);
             let reader = connection.reader(&checkpoint, &clock).await?;
             let columns = source_columns(&connection.name, &reader).map_err(EngineError::from)?;
@@ -176,9 +196,15 @@ fn dir_of(args: &LoadArgs, pipeline: &Pipeline, settings: &Settings) -> PathBuf 
         .unwrap_or_else(|| PathBuf::from("checkpoints").join(&pipeline.name))
 }
 
-/// The names of a pipeline's sources.
-pub fn source_names(args: &LoadArgs) -> anyhow::Result<Vec<String>> {
-    Ok(parsed(args)?.sources.into_iter().map(|s| s.name.value).collect())
+/// The names of a pipeline's sources, and its `SET 'trigger'`, if it is there.
+pub fn first_look(args: &LoadArgs) -> anyhow::Result<(Vec<String>, Option<Trigger>)> {
+    let pipeline = parsed(args)?;
+    let trigger = trigger_of(&pipeline);
+    Ok((pipeline.sources.into_iter().map(|s| s.name.value).collect(), trigger))
+}
+
+fn trigger_of(pipeline: &Pipeline) -> Option<Trigger> {
+    pipeline.settings.get("trigger").and_then(|t| values::trigger(&t.value)).map(engine_trigger)
 }
 
 fn parsed(args: &LoadArgs) -> anyhow::Result<Pipeline> {
@@ -237,13 +263,13 @@ impl Loaded {
             samples.extend(Sample::fill(&connection, &clock).await?);
             sources.push(connection.bind(name, settings.batch_bytes, &checkpoint, &clock).await?);
         }
-        let trigger = graph.pipeline.settings.get("trigger").and_then(|t| values::trigger(&t.value));
+        let trigger = trigger_of(&graph.pipeline);
         Ok(Self {
             graph,
             session: bind::functions::session_state(1),
             sources,
             settings,
-            trigger: trigger.map(engine_trigger),
+            trigger,
             checkpoint,
             data_dir: working_dir.join("data"),
             working_dir,

@@ -41,8 +41,10 @@ pub fn run(tables: &Tables, text: &Text, asked: &Asked, format: Format) -> anyho
             Ok(folder) => {
                 create_view(&connection, folder, &name)?;
                 // A pattern is opened by the name that it is written by.
-                let path = std::path::absolute(&folder.path)?.display().to_string();
-                allowed.extend([as_it_is(&path), path.replace('\'', "''")]);
+                for path in folder.paths() {
+                    let path = std::path::absolute(path)?.display().to_string();
+                    allowed.extend([as_it_is(&path), path.replace('\'', "''")]);
+                }
             }
             Err(mistake) => unknown.push(*mistake),
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use arrow::datatypes::Field;
-use sluicebox_lake::view::{View, view};
+use sluicebox_lake::view::{View, view_of};
 use sluicebox_lake::{TableFolder, list_tables};
 use sluicebox_pipeline::ask::{self, TableName};
 use sluicebox_pipeline::diagnostic::Diagnostic;
@@ -67,7 +67,7 @@ pub fn look(table: &TableFolder) -> anyhow::Result<View> {
     let mut tries = 0;
     loop {
         tries += 1;
-        match view(&table.path) {
+        match view_of(&table.paths().collect::<Vec<_>>(), table.is_beside()) {
             Err(error) if tries < 3 && !is_gone(&error) => {
                 return Err(error).with_context(|| unreadable(table));
             }

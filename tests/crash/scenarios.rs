@@ -248,10 +248,10 @@ fn every_kind_of_row(outcome: &Outcome) {
         "gold/5m",
         "gold/hop",
         "gold/rollup",
-        "late/silver_sales",
-        "quarantine/silver_sales",
-        "dead_letters/sales_events",
-        "dead_letters/again",
+        "late/crash/silver_sales",
+        "quarantine/crash/silver_sales",
+        "dead_letters/crash/sales_events",
+        "dead_letters/crash/again",
     ];
     for name in wanted {
         assert!(outcome.keys().any(|k| k.starts_with(name)), "nothing in {name}: {:?}", outcome.keys());

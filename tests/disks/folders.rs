@@ -124,7 +124,9 @@ fn a_table_folder_that_is_gone_stops_the_run_and_one_beside_the_tables_does_not(
         scene.assert_right(folder);
         scene.reset();
     }
-    for folder in ["data/late/silver_sales", "data/dead_letters/sales_events", "data/dq/revenue_5m/samples"] {
+    for folder in
+        ["data/late/revenue_5m/silver_sales", "data/dead_letters/revenue_5m/sales_events", "data/dq/revenue_5m/samples"]
+    {
         std::fs::remove_dir_all(scene.job.path().join(folder)).unwrap();
     }
     let output = scene.run(&[]);

@@ -30,7 +30,7 @@ const CASES: &[Case] = &[
         sql: "CREATE STREAMING TABLE silver_e AS SELECT DISTINCT ON (key) seq, key, event_time, _partition, _offset
               FROM STREAM bronze_e WATERMARK event_time DELAY OF INTERVAL '3 minutes';",
         tables: &[
-            ("late/silver_e", "SELECT seq, _partition, _offset FROM seen EXCEPT ALL SELECT seq, _partition, _offset FROM rows"),
+            ("late/m/silver_e", "SELECT seq, _partition, _offset FROM seen EXCEPT ALL SELECT seq, _partition, _offset FROM rows"),
             (
                 "silver/e",
                 // Numbered rows of each key, walked in order with the time of the row that was kept last.
@@ -91,7 +91,7 @@ const CASES: &[Case] = &[
                 "SELECT seq, _partition, _offset FROM bronze WHERE qty IS NOT NULL AND region <> '?' AND amount >= 0
                  QUALIFY row_number() OVER (PARTITION BY key ORDER BY _partition, _offset) = 1",
             ),
-            ("quarantine/silver_e", "SELECT seq, _partition, _offset FROM bronze WHERE qty IS NOT NULL AND region = '?'"),
+            ("quarantine/m/silver_e", "SELECT seq, _partition, _offset FROM bronze WHERE qty IS NOT NULL AND region = '?'"),
         ],
     },
 ];

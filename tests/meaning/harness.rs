@@ -13,7 +13,9 @@ use sluicebox_engine::change::Prepared;
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::checkpoint::records::Commit;
 use sluicebox_engine::progress::{Progress, Status};
-use sluicebox_engine::{ClauseSettings, Config, Engine, EngineError, Observer, RowsOf, SourceBinding, Trigger};
+use sluicebox_engine::{
+    ClauseSettings, Config, Engine, EngineError, Observer, RowsOf, SourceBinding, Starting, Trigger,
+};
 use sluicebox_ingest::{EmbeddedLog, Fsync, KafkaOptions, LogSource, Record, TopicOptions};
 use sluicebox_pipeline::{bind, parse};
 use tempfile::TempDir;
@@ -229,6 +231,8 @@ impl Job {
                 reader,
                 max_offsets: cut.max_offsets,
                 clauses: ClauseSettings { idle_timeout_micros: self.idle_timeout, max_future_micros: 3_600_000_000 },
+                starting: Starting::default(),
+                max_letters: None,
             }],
             graph,
             session,
@@ -242,6 +246,7 @@ impl Job {
             parquet: BTreeMap::new(),
             policies: BTreeMap::new(),
             clock,
+            give_up_after: None,
             take_over: false,
             full_refresh: false,
             repin: Vec::new(),

@@ -15,10 +15,10 @@ pub fn check(model: &Model, job: &Job, place: &str) {
     for table in ["bronze_e", "silver_e", "gold_e", "gold_rollup"] {
         let (layer, name) = table.split_once('_').unwrap();
         counted.add(&format!("{table}.written"), &job.path(&format!("data/{layer}/{name}")));
-        counted.add(&format!("{table}.late"), &job.path(&format!("data/late/{table}")));
-        counted.add(&format!("{table}.quarantined"), &job.path(&format!("data/quarantine/{table}")));
+        counted.add(&format!("{table}.late"), &job.path(&format!("data/late/m/{table}")));
+        counted.add(&format!("{table}.quarantined"), &job.path(&format!("data/quarantine/m/{table}")));
     }
-    counted.add("e.dead_letters", &job.path("data/dead_letters/e"));
+    counted.add("e.dead_letters", &job.path("data/dead_letters/m/e"));
     let mut totals: BTreeMap<String, u64> = BTreeMap::new();
     let commits = job.checkpoint().commit_ids().unwrap();
     for id in &commits {

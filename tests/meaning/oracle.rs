@@ -39,12 +39,12 @@ pub fn compare(model: &Model, job: &Job, place: &str) {
         };
         let columns: Vec<&str> = own.iter().copied().chain(["_late"]).collect();
         let expected = tagged_rows(late.iter().map(|(placed, why)| (placed, (*why).to_owned())), &own);
-        let found = table_rows(&job.path(&format!("data/late/{table}")), &columns);
+        let found = table_rows(&job.path(&format!("data/late/m/{table}")), &columns);
         same(place, &format!("late rows of {table}"), &expected, &found);
     }
     quarantine(model, job, place, &with_place);
     let dead: Vec<String> = model.dead.iter().map(|(p, o, class)| format!("{p} | {o} | {class}")).collect();
-    let found = table_rows(&job.path("data/dead_letters/e"), &["partition", "offset", "error_class"]);
+    let found = table_rows(&job.path("data/dead_letters/m/e"), &["partition", "offset", "error_class"]);
     same(place, "dead letters", &sorted(dead), &found);
     if let Some(gold) = &model.shape.gold {
         windows(model, gold, job, place);
@@ -76,7 +76,7 @@ fn quarantine(model: &Model, job: &Job, place: &str, columns: &[&str]) {
         columns,
     );
     let columns: Vec<&str> = columns.iter().copied().chain(["_violations"]).collect();
-    same(place, "quarantine", &expected, &table_rows(&job.path("data/quarantine/silver_e"), &columns));
+    same(place, "quarantine", &expected, &table_rows(&job.path("data/quarantine/m/silver_e"), &columns));
 }
 
 /// Fails with the first difference between two sorted lists.
@@ -249,7 +249,7 @@ fn windows(model: &Model, gold: &Gold, job: &Job, place: &str) {
     same(place, "gold", &query(&input, &kept, &columns), &found);
     if gold.expectation == Some(Action::Quarantine) {
         let broken = format!("SELECT * FROM ({groups}) WHERE NOT n < 4");
-        let found = table_rows(&job.path("data/quarantine/gold_e"), &columns);
+        let found = table_rows(&job.path("data/quarantine/m/gold_e"), &columns);
         same(place, "quarantine of gold", &query(&input, &broken, &columns), &found);
     }
     if let Some(minutes) = gold.rollup {

@@ -84,7 +84,7 @@ class User:
 def ends(folder):
     """How far the run has read each partition, by its tables."""
     out = {}
-    for parts in (("data/bronze/sales",), ("data/dead_letters/sales_events",)):
+    for parts in (("data/bronze/sales",), ("data/dead_letters/revenue_5m/sales_events",)):
         pattern = oracle.files(folder, *parts)
         columns = oracle.have(duckdb.connect(), pattern)
         if not columns:
@@ -123,7 +123,7 @@ def main():
         run = user.start()
         print(f"rows in gold after {user.until_gold(run, 0, 60):.1f} s, {user.gold()} of them", flush=True)
         # A process that has not got as far as its own first line is ended by the signal as any other is.
-        user.until_said(run, ("goes on at batch", "starts at the beginning"), mark, 60)
+        user.until_said(run, ("goes on at batch", "starts at"), mark, 60)
         user.stop(run)
         run = user.start("--trigger", "available-now")
         if run.wait(120) != 0:

@@ -287,10 +287,10 @@ def compare(ledger, folder, threads=None):
     look.table("bronze", expected.columns, files(folder, "data/bronze/sales"))
     look.table("silver", {**expected.columns, **SILVER_MORE}, files(folder, "data/silver/sales"))
     look.table("gold", GOLD, files(folder, "data/gold/revenue_5m"))
-    look.places("late", expected.late, files(folder, "data/late/silver_sales"))
-    look.places("quarantine", list(expected.quarantine), files(folder, "data/quarantine/silver_sales"))
-    look.places("dead letters", list(expected.dead), files(folder, "data/dead_letters/sales_events"))
-    look.classes(expected.dead, files(folder, "data/dead_letters/sales_events"))
+    look.places("late", expected.late, files(folder, "data/late/revenue_5m/silver_sales"))
+    look.places("quarantine", list(expected.quarantine), files(folder, "data/quarantine/revenue_5m/silver_sales"))
+    look.places("dead letters", list(expected.dead), files(folder, "data/dead_letters/revenue_5m/sales_events"))
+    look.classes(expected.dead, files(folder, "data/dead_letters/revenue_5m/sales_events"))
     look.reports(folder, expected)
     return look.differences
 

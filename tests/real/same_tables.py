@@ -14,8 +14,8 @@ import common
 from oracle import files, have, parquet
 
 # Dead letters, late and quarantined rows too; the batch that wrote them may be another.
-TABLES = ["data/bronze/sales", "data/silver/sales", "data/gold/revenue_5m", "data/late/silver_sales",
-          "data/quarantine/silver_sales", "data/dead_letters/sales_events"]
+TABLES = ["data/bronze/sales", "data/silver/sales", "data/gold/revenue_5m", "data/late/revenue_5m/silver_sales",
+          "data/quarantine/revenue_5m/silver_sales", "data/dead_letters/revenue_5m/sales_events"]
 OF_THE_RUN = {"batch_id", "_batch_id", "batch", "query_id", "run_id", "quarantined_at", "failed_at", "_quarantined_at"}
 
 

@@ -7,8 +7,8 @@ import sys
 import time
 
 TABLES = {"bronze": "data/bronze/sales", "silver": "data/silver/sales", "gold": "data/gold/revenue_5m",
-          "dead_letters": "data/dead_letters/sales_events", "late": "data/late/silver_sales",
-          "quarantine": "data/quarantine/silver_sales"}
+          "dead_letters": "data/dead_letters/revenue_5m/sales_events", "late": "data/late/revenue_5m/silver_sales",
+          "quarantine": "data/quarantine/revenue_5m/silver_sales"}
 PLACE = ["_topic", "_partition", "_offset"]
 # What may be there only once.
 ONCE = {"bronze": PLACE, "silver": PLACE, "gold": ["window_start", "region", "plan_tier"]}

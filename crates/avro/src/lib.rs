@@ -21,6 +21,7 @@
 pub mod class;
 pub mod decode;
 mod error;
+mod foreign;
 pub mod framing;
 pub mod registry;
 pub mod schema;
@@ -29,8 +30,8 @@ pub mod store;
 mod testing;
 pub use class::ErrorClass;
 pub use decode::{
-    Decoded, Decoder, DecoderOptions, LeftOut, Limits, SchemaUse, Writers, dead_letter_schema, left_out, portions,
-    source_columns,
+    Decoded, Decoder, DecoderOptions, LeftOut, Limits, SchemaUse, Writers, dead_letter_schema, ignored_fields,
+    left_out, portions, source_columns,
 };
 pub use error::AvroError;
 pub use framing::{Guid, SchemaKey};

@@ -1,7 +1,7 @@
 //! Which pipeline a run is of, made durable before its first batch; and what of the newest commit is still true then.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sluicebox_core::PartitionId;
 use sluicebox_ingest::LogIdentity;
@@ -85,7 +85,7 @@ pub(crate) fn adopt(
         Decision::Keep(number) => checkpoint.pipeline(number)?,
         Decision::First => return Err(EngineError::Bug("a pipeline that is adopted has a number".to_owned())),
         Decision::Adopt(number, adoption) => {
-            let record = record(config, lock, metadata, logs, number, adoption);
+            let record = record(config, outputs, lock, metadata, logs, number, adoption);
             if !record.clears.is_empty() {
                 refuse_beside(config, lock)?;
                 claim_cleared(outputs, metadata, config, &record)?;
@@ -129,6 +129,7 @@ pub(crate) fn adopt(
 
 fn record(
     config: &Config,
+    outputs: &Outputs,
     lock: &RunLock,
     metadata: &Metadata,
     logs: &BTreeMap<String, LogIdentity>,
@@ -137,9 +138,9 @@ fn record(
 ) -> PipelineRecord {
     let shape = config.change.shape.clone();
     let folders = |table: &String| {
-        let side = |kind: &str| config.data_dir.join(kind).join(table).display().to_string();
         let own = shape.tables.get(table).map(|t| t.location.clone());
-        (table.clone(), own.into_iter().chain([side("late"), side("quarantine")]).collect())
+        let beside = outputs.beside(table).into_iter().map(|folder| folder.location.display().to_string());
+        (table.clone(), own.into_iter().chain(beside).collect())
     };
     let known = logs.iter().map(|(source, log)| (original(source).unwrap_or(source).to_owned(), log.clone()));
     let mut pinned: BTreeMap<String, LogIdentity> = known.collect();
@@ -173,8 +174,11 @@ fn claim_cleared(
     record: &PipelineRecord,
 ) -> Result<(), EngineError> {
     for (table, folders) in &record.clears {
-        for (folder, kind) in folders.iter().zip(["table ", "late ", "quarantine "]) {
-            let folder = OutputFolder { output: format!("{kind}{table}"), location: folder.into() };
+        let beside = outputs.beside(table);
+        for location in folders.iter().map(PathBuf::from) {
+            let known = beside.iter().find(|folder| folder.location == location);
+            let output = known.map_or_else(|| format!("table {table}"), |folder| folder.output.clone());
+            let folder = OutputFolder { output, location };
             sluicebox_lake::prepare(&folder.location)?;
             let mark = outputs.owner(&folder, &metadata.id, metadata.generation, config.checkpoint.root());
             owner::claim(&folder.location, &mark)?;

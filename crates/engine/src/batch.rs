@@ -73,6 +73,7 @@ impl Engine {
         lap("getBatch");
         let Some(read) = unless_left(stop, reading).await else { return Ok(None) };
         let Read { reports: sources, rows, dead_letters, proofs } = read?;
+        self.letters.judge(offsets.batch_id, &self.config.sources, &sources, &dead_letters)?;
         let mut staging = Staging::new();
         for (source, rows) in dead_letters.into_iter().filter(|(source, _)| self.outputs.writes(source)) {
             self.stager(&offsets, &mut staging).start(self.outputs.dead_letter_job(&source, rows));
@@ -90,6 +91,8 @@ impl Engine {
         lap("addBatch");
         let mut changes = self.runner.changes()?;
         station::spend(Station::Report, || self.stage_report(&offsets, &sources, &tables, &mut staging))?;
+        // What is computed for others alone, as when a table is filled, is told of nowhere.
+        tables.retain(|table| self.outputs.writes(&table.table));
         // Who writes them lets go of them, beside what follows.
         tables.iter_mut().for_each(TableOutput::forget_rows);
         // After all that is to be staged, since threads take up work in the order in which it came.
@@ -251,8 +254,8 @@ impl Engine {
         if std::mem::replace(&mut self.swept, true) {
             return Ok(());
         }
-        let (folders, epoch, checkpoint) =
-            (self.outputs.folders(), self.lock.epoch.epoch, self.config.checkpoint.clone());
+        let (epoch, checkpoint) = (self.lock.epoch.epoch, self.config.checkpoint.clone());
+        let folders: Vec<_> = self.outputs.folders().into_iter().chain(self.outputs.older()).collect();
         let live = self.is_live();
         let sweep = tokio::task::spawn_blocking(move || {
             for folder in folders {

@@ -23,6 +23,8 @@ impl EngineError {
             Self::File(_) => "file",
             Self::FailUpdate { .. } => "fail-update",
             Self::FailRow { .. } => "fail-row",
+            Self::TooManyLetters { .. } => "too-many-letters",
+            Self::Stalled { .. } => "no-answer",
             Self::OtherLog { .. } => "other-log",
             Self::OtherPipeline { .. } => "other-pipeline",
             Self::OtherState { .. } => "other-state",
@@ -71,6 +73,7 @@ fn source(error: &SourceError) -> &'static str {
         SourceError::PastEnd { .. } => "past-end",
         SourceError::Gone { .. } => "topic-gone",
         SourceError::MadeAnew { .. } => "topic-made-anew",
+        SourceError::Unreachable { .. } => "no-answer",
         SourceError::Kafka { .. } => "kafka",
         SourceError::File(_) => "file",
         SourceError::Damaged { .. } => "damaged-log",
@@ -82,7 +85,8 @@ fn source(error: &SourceError) -> &'static str {
 
 fn avro(error: &AvroError) -> &'static str {
     match error {
-        AvroError::Registry(RegistryError::NotFound { .. }) => "unknown-subject",
+        AvroError::Registry(RegistryError::Unavailable { .. }) => "no-answer",
+        AvroError::Registry(RegistryError::NotFound { .. } | RegistryError::NoSubject { .. }) => "unknown-subject",
         AvroError::Registry(RegistryError::NotAvro { .. }) => "not-avro",
         AvroError::Registry(RegistryError::Denied { .. }) => "registry-denied",
         AvroError::Registry(_) => "registry",

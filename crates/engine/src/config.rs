@@ -11,6 +11,7 @@ use sluicebox_ingest::Source;
 use sluicebox_lake::ParquetOptions;
 use sluicebox_pipeline::graph::Graph;
 
+use crate::begin::Starting;
 use crate::checkpoint::Checkpoint;
 use crate::fill::FileRows;
 use crate::graph::ClauseSettings;
@@ -51,6 +52,10 @@ pub struct SourceBinding {
     pub max_offsets: Option<u64>,
     /// `idleTimeout` and `maxFuture`.
     pub clauses: ClauseSettings,
+    /// Where its first start begins.
+    pub starting: Starting,
+    /// `dead.letters.max.ratio`: the share of its events that may become dead letters.
+    pub max_letters: Option<f64>,
 }
 
 impl std::fmt::Debug for SourceBinding {
@@ -88,6 +93,8 @@ pub struct Config {
     pub policies: std::collections::BTreeMap<String, crate::compact::Policy>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// How long an available-now run waits for events that it knows to be there; `None` for ever.
+    pub give_up_after: Option<Duration>,
     /// Whether to pass a living run's lock.
     pub take_over: bool,
     /// The sources whose reader schema replaces the one that the checkpoint has pinned.

@@ -8,10 +8,12 @@ use sluicebox_core::PartitionId;
 use sluicebox_core::durable;
 use sluicebox_core::fault::What;
 use sluicebox_core::station::{self, AllSpent};
+use sluicebox_ingest::Bounds;
 use sluicebox_lake::{Publisher, owner};
 
 use crate::EngineError;
 use crate::adopt::{self, Adopted};
+use crate::begin::Begin;
 use crate::change::{self, Stage};
 use crate::checkpoint::records::{Commit, Metadata, Offsets, Position, SourceStart};
 use crate::checkpoint::recovery::{Recovery, decide, goes_on};
@@ -20,7 +22,9 @@ use crate::config::{Config, RowsOf, SourceBinding, Trigger};
 use crate::goal::Goal;
 use crate::graph::{ClauseSettings, Runner};
 use crate::journal::Journal;
+use crate::letters::Letters;
 use crate::outputs::Outputs;
+use crate::preflight::{self, Learned};
 use crate::read::Ahead;
 use crate::report::Identity;
 use crate::segments::Segments;
@@ -69,6 +73,10 @@ pub struct Engine {
     pub(crate) compaction: compact::Live,
     /// The pipeline that its commits name.
     pub(crate) adopted: Adopted,
+    /// Where its sources began or went on.
+    begins: Vec<Begin>,
+    /// What its sources have given since it began.
+    pub(crate) letters: Letters,
 }
 
 impl Engine {
@@ -77,19 +85,26 @@ impl Engine {
     ///
     /// # Errors
     /// When another run holds the checkpoint, or something in it, in the tables or in the log is not what it must be.
-    pub async fn open(config: Config) -> Result<Self, EngineError> {
+    pub async fn open(mut config: Config) -> Result<Self, EngineError> {
         let checkpoint = config.checkpoint.clone();
+        // A first start that is refused leaves nothing, and one that waits for a broker has nothing to leave.
+        let learned = preflight::first_start(&mut config).await?;
         checkpoint.prepare()?;
         let run_id = uuid::Uuid::new_v4().to_string();
         let lock = checkpoint.lock(config.take_over, &run_id, config.clock.now_micros())?;
         let epoch = lock.epoch.epoch;
         // What a run that was passed meanwhile stumbles over is another's doing: it is told who.
-        Box::pin(Self::open_locked(config, lock, &run_id))
+        Box::pin(Self::open_locked(config, lock, &run_id, learned))
             .await
             .map_err(|error| checkpoint.refuse_later_epochs(epoch).map_or_else(EngineError::from, |()| error))
     }
 
-    async fn open_locked(mut config: Config, lock: RunLock, run_id: &str) -> Result<Self, EngineError> {
+    async fn open_locked(
+        mut config: Config,
+        lock: RunLock,
+        run_id: &str,
+        learned: Option<Learned>,
+    ) -> Result<Self, EngineError> {
         let checkpoint = config.checkpoint.clone();
         if lock.exclusive() {
             checkpoint.sweep_temporaries()?;
@@ -100,7 +115,10 @@ impl Engine {
             Stage::Fill { tables, .. } => outputs.only(tables),
             _ => outputs,
         };
-        let logs = identities(&mut config.sources).await?;
+        let (logs, first) = match learned {
+            Some(learned) => (learned.logs, learned.begins),
+            None => (identities(&mut config.sources).await?, BTreeMap::new()),
+        };
         if refresh::is_due(&config)? {
             refresh::run(&config, &outputs, &lock, &logs)?;
         }
@@ -151,13 +169,15 @@ impl Engine {
             (None, Some(commit)) => Some(checkpoint.offsets(commit.batch_id)?),
             (None, None) => None,
         };
-        let positions = positions(&mut config, last.as_ref(), last_offsets.as_ref()).await?;
+        let (positions, begins) = positions(&mut config, last.as_ref(), last_offsets.as_ref(), first).await?;
         let next_batch = last.as_ref().map_or(0, |c| c.batch_id + 1);
         let identity = Identity::new(&config, &metadata, run_id);
         let fill_end = adopt::fill_end(&config.change.stage, &config.sources, last.as_ref());
         Ok(Self {
             compaction: compact::Live::new(outputs.tables(), &config.policies),
             adopted,
+            begins,
+            letters: Letters::default(),
             segments: Segments::new(config.memory_limit),
             config,
             lock,
@@ -190,6 +210,12 @@ impl Engine {
         &self.outputs
     }
 
+    /// Where each source began or went on, in the order of the text; none of what fills a table.
+    #[must_use]
+    pub fn begins(&self) -> &[Begin] {
+        &self.begins
+    }
+
     /// Whether this run goes on from a batch of an earlier one.
     #[must_use]
     pub fn resumes_at(&self) -> Option<u64> {
@@ -209,7 +235,7 @@ impl Engine {
 
 pub(crate) type Logs = BTreeMap<String, sluicebox_ingest::LogIdentity>;
 
-async fn identities(sources: &mut [SourceBinding]) -> Result<Logs, EngineError> {
+pub(crate) async fn identities(sources: &mut [SourceBinding]) -> Result<Logs, EngineError> {
     let mut logs = BTreeMap::new();
     for binding in sources {
         logs.insert(binding.name.clone(), binding.source.identity().await?);
@@ -287,13 +313,15 @@ fn refuse_later_records(last: Option<&Commit>, plan: Option<&Offsets>, ours: u64
 }
 
 /// Where each partition goes on: from the commit, or from the starting offsets, resolved once and durable before the
-/// first fetch.
+/// first fetch; `first` has those that were asked for already. And the same in words, by source.
 async fn positions(
     config: &mut Config,
     last: Option<&Commit>,
     plan: Option<&Offsets>,
-) -> Result<BTreeMap<PartitionId, i64>, EngineError> {
+    mut first: BTreeMap<String, Begin>,
+) -> Result<(BTreeMap<PartitionId, i64>, Vec<Begin>), EngineError> {
     let mut positions = BTreeMap::new();
+    let mut firsts = BTreeMap::new();
     for binding in &mut config.sources {
         let start = match config.checkpoint.source_start(&binding.name)? {
             Some(start) => start,
@@ -305,9 +333,14 @@ async fn positions(
                 let start = if change::original(&binding.name).is_some() {
                     adopt::fill_start(&config.checkpoint, binding, last).await?
                 } else {
-                    let found = binding.source.starting_offsets().await?;
-                    let found = found.into_iter().map(|(partition, offset)| Position { partition, offset });
-                    SourceStart { positions: found.collect() }
+                    let begin = match first.remove(&binding.name) {
+                        Some(begin) => begin,
+                        None => Begin::first(binding.source.as_mut(), &binding.starting).await?,
+                    };
+                    let found = begin.positions.iter();
+                    let start = found.map(|(p, offset)| Position { partition: p.clone(), offset: *offset }).collect();
+                    firsts.insert(binding.name.clone(), begin);
+                    SourceStart { positions: start }
                 };
                 pin_reader(config.checkpoint.source_dir(&binding.name).as_path(), &binding.reader)?;
                 config.checkpoint.write_source_start(&binding.name, &start)?;
@@ -324,11 +357,39 @@ async fn positions(
     if let Some(commit) = last {
         positions.extend(commit.positions.iter().map(|p| (p.partition.clone(), p.offset)));
     }
+    let begins = start_all(config, &positions, firsts).await?;
+    Ok((positions, begins))
+}
+
+/// Starts every source at its positions.
+async fn start_all(
+    config: &mut Config,
+    positions: &BTreeMap<PartitionId, i64>,
+    mut firsts: BTreeMap<String, Begin>,
+) -> Result<Vec<Begin>, EngineError> {
+    let mut begins = Vec::with_capacity(config.sources.len());
     for binding in &mut config.sources {
-        let own = positions.iter().filter(|(p, _)| p.source == binding.name).map(|(p, o)| (p.clone(), *o)).collect();
+        let own: BTreeMap<PartitionId, i64> =
+            positions.iter().filter(|(p, _)| p.source == binding.name).map(|(p, o)| (p.clone(), *o)).collect();
         binding.source.start(&own).await?;
+        if change::original(&binding.name).is_some() {
+            continue;
+        }
+        begins.push(match firsts.remove(&binding.name) {
+            Some(begin) => begin,
+            // Topics may have come since.
+            None if binding.starting.pattern.is_some() => {
+                Begin::next(binding.source.as_mut(), &binding.starting, own).await?
+            }
+            None => {
+                // The ends are known since it was started.
+                let held = binding.source.buffered().await?.into_iter();
+                let bounds = held.map(|b| (b.partition, Bounds { earliest: b.position, latest: b.log_end })).collect();
+                Begin::at(&binding.name, &binding.starting, false, own, &bounds)
+            }
+        });
     }
-    Ok(positions)
+    Ok(begins)
 }
 
 /// Pins the reader schema beside the starting offsets.

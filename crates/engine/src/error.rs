@@ -1,6 +1,7 @@
 //! Everything that can end a run.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sluicebox_avro::AvroError;
 use sluicebox_core::durable::FileError;
@@ -95,6 +96,40 @@ pub enum EngineError {
         value: String,
         /// Topic, partition and offset of the first, if it has them.
         place: Option<String>,
+    },
+    /// More of a source's events became dead letters than its options allow.
+    #[error(
+        "source `{source_name}`: {letters} of the {events} events read since the run began became dead letters, more than \
+         'dead.letters.max.ratio' = {limit} allows; nothing of batch {batch_id} was written. The first of it: {example}. Ways on: \
+         correct the producer, the registry or 'value.subject' and run again: the batch is tried again; or allow more of them"
+    )]
+    TooManyLetters {
+        /// The source.
+        source_name: String,
+        /// Dead letters since the run began, those of the batch too.
+        letters: u64,
+        /// Events read since then.
+        events: u64,
+        /// The share that is allowed.
+        limit: f64,
+        /// The batch.
+        batch_id: u64,
+        /// Its first dead letter.
+        example: String,
+    },
+    /// What is known to be in the log does not come.
+    #[error(
+        "{partition} has events up to offset {end}, and none came for {} s, though its broker answers: it may have no leader. See \
+         the cluster's health, and run again; `--wait` says how long events are waited for",
+        waited.as_secs()
+    )]
+    Stalled {
+        /// A partition that is behind.
+        partition: String,
+        /// The offset after the last event that is to be read.
+        end: i64,
+        /// For how long.
+        waited: Duration,
     },
     /// The checkpoint was made with another log.
     #[error(
@@ -315,6 +350,8 @@ impl Blamed for EngineError {
             | Self::BeyondEnd { .. }
             | Self::TwoRows { .. }
             | Self::Moved
+            | Self::TooManyLetters { .. }
+            | Self::Stalled { .. }
             | Self::FailUpdate { .. }
             | Self::FailRow { .. } => Blame::Outside,
             // Memory, most likely.

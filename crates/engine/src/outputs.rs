@@ -141,15 +141,46 @@ impl Outputs {
     }
 
     fn quarantine(&self, table: &str) -> OutputFolder {
-        self.side(format!("quarantine {table}"), &["quarantine", table])
+        self.side(format!("quarantine {table}"), &["quarantine", &self.pipeline, table])
     }
 
     fn late(&self, table: &str) -> OutputFolder {
-        self.side(format!("late {table}"), &["late", table])
+        self.side(format!("late {table}"), &["late", &self.pipeline, table])
     }
 
     fn dead_letters(&self, source: &str) -> OutputFolder {
-        self.side(format!("dead letters {source}"), &["dead_letters", source])
+        self.side(format!("dead letters {source}"), &["dead_letters", &self.pipeline, source])
+    }
+
+    /// The folders of a table's late and quarantined rows, those of an older place too.
+    #[must_use]
+    pub fn beside(&self, table: &str) -> Vec<OutputFolder> {
+        let new = [self.late(table), self.quarantine(table)];
+        let older = ["late", "quarantine"].map(|kind| {
+            let folder = self.side(format!("{kind} {table}"), &[kind, table]);
+            self.is_own(&folder).then_some(folder)
+        });
+        new.into_iter().chain(older.into_iter().flatten()).collect()
+    }
+
+    /// Where versions before the folders had the pipeline's name in their path put what stands beside the tables, as far as
+    /// those folders are there and this pipeline's, in the order of paths. Nothing new is written to them.
+    #[must_use]
+    pub fn older(&self) -> Vec<OutputFolder> {
+        let of_table = |name: &String| [("quarantine", "quarantine", name.clone()), ("late", "late", name.clone())];
+        let letters = self.sources.iter().map(|name| ("dead letters", "dead_letters", name.clone()));
+        let all = self.tables.keys().flat_map(of_table).chain(letters);
+        let mut found: Vec<OutputFolder> =
+            all.map(|(kind, dir, name)| self.side(format!("{kind} {name}"), &[dir, &name])).collect();
+        found.retain(|folder| self.is_own(folder));
+        found.sort_by(|a, b| a.location.cmp(&b.location));
+        found
+    }
+
+    /// Whether the folder's mark names this pipeline and that output. A mark that cannot be read names nobody.
+    fn is_own(&self, folder: &OutputFolder) -> bool {
+        matches!(owner::read(&folder.location), Ok(Some(owner))
+            if owner.pipeline == self.pipeline && owner.table == folder.output)
     }
 
     fn reports(&self) -> OutputFolder {
@@ -259,6 +290,14 @@ impl Outputs {
         take_over: bool,
     ) -> Result<Vec<File>, EngineError> {
         let mut held = Vec::new();
+        // A start that one of the folders refuses leaves nothing in the others.
+        for folder in self.folders() {
+            owner::check_claim(&folder.location, &self.owner(&folder, query_id, generation, checkpoint))?;
+            let there = sluicebox_lake::existing(&folder.location)?;
+            if there != folder.location {
+                sluicebox_lake::try_out(there)?;
+            }
+        }
         for folder in self.folders() {
             sluicebox_lake::prepare(&folder.location)?;
             owner::claim(&folder.location, &self.owner(&folder, query_id, generation, checkpoint))?;

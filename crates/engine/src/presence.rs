@@ -22,7 +22,7 @@ pub(crate) fn refuse_newer_files(
     outputs: &Outputs,
     committed: Option<u64>,
 ) -> Result<(), EngineError> {
-    for folder in outputs.folders() {
+    for folder in outputs.folders().into_iter().chain(outputs.older()) {
         let seen = match folder.output.starts_with("table ") {
             true => contents(&folder.location)?,
             false => contents_after(&folder.location, committed)?,

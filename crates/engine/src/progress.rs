@@ -149,6 +149,10 @@ pub struct Status {
     pub since: u64,
     /// What is waited for outside of the run.
     pub waiting: Vec<Waiting>,
+    /// What sources wait for beside it, in words: topics of a pattern that are not there yet.
+    pub waits: Vec<String>,
+    /// Fields of writers that no table has, `field of source`, seen in this run.
+    pub ignored_fields: Vec<String>,
 }
 
 /// `count` per second over `millis`, to one decimal; `None` when no time has passed.

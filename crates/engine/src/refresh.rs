@@ -64,7 +64,8 @@ pub(crate) fn run(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Log
         plan_partitions: 1,
         logs: logs.clone(),
     })?;
-    for folder in outputs.folders() {
+    // One of an older place is empty now, and keeps its mark: who put it there looks for it.
+    for folder in outputs.folders().into_iter().chain(outputs.older()) {
         // A folder that the text names only since the refresh was begun is claimed like any other, and may be another's.
         if record.locations.contains(&folder.location.display().to_string()) {
             sluicebox_lake::prepare(&folder.location)?;
@@ -120,9 +121,9 @@ fn record(config: &Config, outputs: &Outputs) -> Result<(Refresh, bool), EngineE
     let record = Refresh {
         id: old.as_ref().map_or_else(|| uuid::Uuid::new_v4().to_string(), |m| m.id.clone()),
         generation: old.map_or(1, |m| m.generation + 1),
-        locations: outputs.folders().iter().map(|f| f.location.display().to_string()).collect(),
+        locations: outputs.folders().iter().chain(&outputs.older()).map(|f| f.location.display().to_string()).collect(),
     };
-    refuse_foreign(outputs, &record)?;
+    refuse_foreign(outputs, &record.id)?;
     checkpoint.write_refresh(&record)?;
     Ok((record, true))
 }
@@ -133,11 +134,11 @@ fn remove_record(root: &Path) -> Result<(), EngineError> {
 }
 
 /// A refresh deletes only what is this pipeline's, by query or by name: folders without an owner must be empty.
-fn refuse_foreign(outputs: &Outputs, record: &Refresh) -> Result<(), EngineError> {
+pub(crate) fn refuse_foreign(outputs: &Outputs, query_id: &str) -> Result<(), EngineError> {
     for folder in outputs.folders() {
         match owner::read(&folder.location)? {
             // A checkpoint that was lost leaves tables of this pipeline under another query's id.
-            Some(owner) if owner.query_id == record.id || owner.pipeline == outputs.pipeline() => {}
+            Some(owner) if owner.query_id == query_id || owner.pipeline == outputs.pipeline() => {}
             Some(_) => owner::check_unowned(&folder.location, outputs.pipeline())?,
             None => owner::check_unmarked(&folder.location)?,
         }

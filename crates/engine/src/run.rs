@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use crate::EngineError;
 use crate::admit::{Admission, Limits, admit};
 use crate::batch::BatchOutcome;
+use crate::begin;
 use crate::change::Stage;
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::records::{Offsets, PlannedRange, Position};
@@ -123,6 +124,7 @@ impl Engine {
         let mut resumed_end = self.is_live() && self.run_end.is_some() && self.unfinished_end().is_some();
         let mut purge: Option<JoinHandle<Result<(), CheckpointError>>> = None;
         let mut discovered = self.config.clock.monotonic();
+        let mut waits_since = None;
         while !*stop.borrow() {
             let now = self.config.clock.monotonic();
             if self.run_end.is_none() && now.saturating_sub(discovered) >= DISCOVERY {
@@ -148,7 +150,11 @@ impl Engine {
                     let ranges = self.idle_ranges().await?;
                     self.plan_and_run(ranges, true, &stop, observer).await?;
                 }
-                Next::Wait => self.wait(&mut stop, observer).await,
+                Next::Wait => {
+                    self.refuse_stalled(&mut waits_since)?;
+                    self.wait(&mut stop, observer).await;
+                    continue;
+                }
                 Next::Done if resumed_end => {
                     resumed_end = false;
                     let Some(end) = unless_left(&stop, self.find_end(false)).await else { break };
@@ -156,6 +162,7 @@ impl Engine {
                 }
                 Next::Done => break,
             }
+            waits_since = None;
         }
         if let Some(purge) = purge {
             purge.await??;
@@ -163,6 +170,20 @@ impl Engine {
         let stopped = *stop.borrow();
         self.compact_at_end(stopped).await?;
         Ok(self.progress.clone())
+    }
+
+    /// Stops a run that reads what was there and waits for it in vain; `since` is since when it waits.
+    fn refuse_stalled(&self, since: &mut Option<Duration>) -> Result<(), EngineError> {
+        let (Some(ends), Some(limit)) = (&self.run_end, self.config.give_up_after) else { return Ok(()) };
+        let now = self.config.clock.monotonic();
+        let waited = now.saturating_sub(*since.get_or_insert(now));
+        let behind = ends.iter().find(|(p, end)| self.positions.get(p).is_some_and(|at| at < end));
+        match behind {
+            Some((partition, end)) if waited > limit => {
+                Err(EngineError::Stalled { partition: partition.to_string(), end: *end, waited })
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn next(&mut self) -> Result<Next, EngineError> {
@@ -279,6 +300,13 @@ impl Engine {
         self.count(&outcome);
         self.journal.committed(&outcome, ended);
         self.told.tell(&outcome);
+        self.letters.count(&outcome.sources);
+        for (source, schema, field) in self.letters.new_fields(&outcome.sources) {
+            tracing::warn!(
+                "source {source}: events of schema {schema} have the field `{field}`, which the reader schema lacks: no table has it; \
+                 `--repin {source}` adopts the latest schema"
+            );
+        }
         let progress = crate::report::progress(&self.identity, &outcome, previous.map(|p| started.saturating_sub(p)));
         let status = self.status();
         observer.batch(&progress, &status);
@@ -290,7 +318,10 @@ impl Engine {
         totals.batches += 1;
         for source in &outcome.sources {
             totals.events += source.read;
-            totals.dead_letters += source.dead_letters();
+            // What fills a table reads again what others have written already.
+            if self.outputs.writes(&source.source) {
+                totals.dead_letters += source.dead_letters();
+            }
             totals.lost_offsets += source.lost_offsets(None);
         }
         for table in &outcome.tables {
@@ -413,7 +444,14 @@ impl Engine {
 
     /// What the live status shows.
     pub(crate) fn status(&mut self) -> Status {
+        let topicless = self.config.sources.iter().filter_map(|binding| {
+            let pattern = binding.starting.pattern.as_ref()?;
+            let found = self.positions.keys().any(|p| p.source == binding.name);
+            (!found).then(|| format!("source {}: {}", binding.name, begin::no_topic(pattern)))
+        });
+        let waits = topicless.collect();
         let all = self.last.as_ref().and_then(|commit| commit.totals.as_ref());
-        crate::report::status(&self.progress, all, &mut self.runner)
+        let status = crate::report::status(&self.progress, all, &mut self.runner);
+        Status { waits, ignored_fields: self.letters.fields(), ..status }
     }
 }

@@ -1,9 +1,11 @@
 //! What can go wrong at a source, whose fault it is, and what to do.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use sluicebox_core::durable::FileError;
+use sluicebox_core::nearest::nearest_few;
 use sluicebox_core::sealed::Broken;
 use sluicebox_core::{Blame, Blamed, OffsetRange, PartitionId, Retry};
 use thiserror::Error;
@@ -27,10 +29,7 @@ pub enum SourceError {
         accepted: String,
     },
     /// A topic that the source names is not there.
-    #[error(
-        "source {source_name}: topic '{topic}' does not exist in {log}{}; create it, or correct the option",
-        known_topics(known)
-    )]
+    #[error("source {source_name}: topic '{topic}' does not exist in {log}{}", other_topics(topic, known))]
     UnknownTopic {
         /// The source's name in the pipeline.
         source_name: String,
@@ -109,6 +108,25 @@ pub enum SourceError {
         /// What librdkafka said.
         source: KafkaError,
     },
+    /// No broker answered for as long as it was to be waited for.
+    #[error(
+        "source {source_name}: cannot {doing}: no broker of {brokers} answered for {} s ({reason}). Check the address, that the \
+             brokers advertise one that can be reached from here, and 'kafka.security.protocol'; `--wait` says how long they are \
+             waited for",
+        waited.as_secs()
+    )]
+    Unreachable {
+        /// The source's name in the pipeline.
+        source_name: String,
+        /// The brokers.
+        brokers: String,
+        /// What was to be done.
+        doing: String,
+        /// For how long they were asked.
+        waited: Duration,
+        /// What went wrong last.
+        reason: String,
+    },
     /// A file or folder of the embedded log.
     #[error(transparent)]
     File(#[from] FileError),
@@ -149,13 +167,22 @@ pub enum SourceError {
     },
 }
 
-fn known_topics(known: &[String]) -> String {
+/// What else there is: those that are like the one asked for, or else some.
+fn other_topics(topic: &str, known: &[String]) -> String {
     const SHOWN: usize = 10;
+    const LIKE: usize = 3;
     if known.is_empty() {
-        return " (which has no topics)".to_owned();
+        return ", which has no topics: create it, or check that these are the right brokers".to_owned();
     }
-    let more = if known.len() > SHOWN { ", ..." } else { "" };
-    format!(" (there are: {}{more})", known.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "))
+    let like = nearest_few(topic, known.iter().map(String::as_str), LIKE);
+    if !like.is_empty() {
+        let like: Vec<String> = like.iter().map(|name| format!("'{name}'")).collect();
+        return format!("; did you mean {}? Correct the option, or create the topic", like.join(" or "));
+    }
+    let more = known.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let shown = known.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    format!(" (there are: {shown}{more}); create it, or correct the option")
 }
 
 impl SourceError {
@@ -187,6 +214,7 @@ impl Blamed for SourceError {
             | Self::PastEnd { .. }
             | Self::Gone { .. }
             | Self::MadeAnew { .. }
+            | Self::Unreachable { .. }
             | Self::Kafka { .. }
             | Self::File(_)
             | Self::Damaged { .. } => Blame::Outside,

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use regex::Regex;
 use sluicebox_core::PartitionId;
@@ -30,21 +31,13 @@ pub const KNOWN_OPTIONS: &[&str] = &[
     "includeHeaders",
 ];
 
+mod properties;
+
+pub use properties::check_brokers;
+pub(crate) use properties::check_files;
+
 /// What the prefix of pass-through properties is.
 pub const KAFKA_PREFIX: &str = "kafka.";
-
-/// Properties that a user must not set, and what to do instead.
-const RESERVED: &[(&str, &str)] = &[
-    ("auto.offset.reset", "not to be set: use 'startingOffsets'"),
-    ("enable.auto.commit", "not to be set: offsets are committed after each batch"),
-    ("enable.auto.offset.store", "not to be set: offsets are committed after each batch"),
-    ("enable.partition.eof", "not to be set: the source needs it on"),
-    ("key.deserializer", "not to be set: use 'key.format'"),
-    ("value.deserializer", "not to be set: use 'value.format'"),
-    ("sasl.jaas.config", "a property of the Java client: set 'kafka.sasl.username' and 'kafka.sasl.password'"),
-    ("ssl.truststore.location", "a property of the Java client: set 'kafka.ssl.ca.location' to a PEM file"),
-    ("ssl.truststore.password", "a property of the Java client: set 'kafka.ssl.ca.location' to a PEM file"),
-];
 
 /// Which topics and partitions a source reads.
 #[derive(Debug, Clone)]
@@ -199,6 +192,8 @@ pub struct KafkaOptions {
     pub include_headers: bool,
     /// Properties for librdkafka, without the prefix `kafka.`; not printed.
     pub properties: BTreeMap<String, String>,
+    /// How long brokers that do not answer are waited for; `None` for ever. Not among the options of a pipeline.
+    pub give_up_after: Option<Duration>,
 }
 
 /// Shows everything but the values of properties, which may be secret.
@@ -236,7 +231,10 @@ impl KafkaOptions {
             let lower = key.to_ascii_lowercase();
             if lower.starts_with(KAFKA_PREFIX) {
                 let property = key[KAFKA_PREFIX.len()..].to_owned();
-                check_property(source_name, key, &property)?;
+                properties::check(source_name, key, &property)?;
+                if lower == "kafka.bootstrap.servers" {
+                    known.insert("kafka.bootstrap.servers", value.trim());
+                }
                 properties.insert(property, resolve_secret(source_name, key, value, env)?);
             } else if let Some(name) = KNOWN_OPTIONS.iter().find(|n| n.eq_ignore_ascii_case(key)) {
                 known.insert(*name, value.trim());
@@ -245,6 +243,14 @@ impl KafkaOptions {
         let get = |name: &str| known.get(name).copied();
         let brokers =
             properties.remove("bootstrap.servers").or_else(|| env(BROKERS_ENV)).filter(|b| !b.trim().is_empty());
+        if let Some(brokers) = &brokers {
+            let given = known.contains_key("kafka.bootstrap.servers");
+            let option = if given { "kafka.bootstrap.servers" } else { BROKERS_ENV };
+            let given = |why: String| {
+                SourceError::option(source_name, option, format!("{} ({why})", quoted(brokers)), properties::BROKERS)
+            };
+            check_brokers(brokers).map_err(given)?;
+        }
         let mut out = Self {
             brokers,
             selection: selection(source_name, &get)?,
@@ -254,6 +260,7 @@ impl KafkaOptions {
             group_id_prefix: get("groupIdPrefix").unwrap_or("sluicebox").to_owned(),
             include_headers: boolean(source_name, "includeHeaders", get("includeHeaders"), false)?,
             properties,
+            give_up_after: None,
         };
         if let Some(text) = get("maxOffsetsPerTrigger") {
             let number = text.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
@@ -273,13 +280,6 @@ impl KafkaOptions {
 
 fn quoted(text: &str) -> String {
     format!("'{text}'")
-}
-
-fn check_property(source_name: &str, option: &str, property: &str) -> Result<()> {
-    match RESERVED.iter().find(|(name, _)| *name == property) {
-        Some((_, instead)) => Err(SourceError::option(source_name, option, "set", *instead)),
-        None => Ok(()),
-    }
 }
 
 fn resolve_secret(
@@ -357,7 +357,7 @@ fn selection<'a>(source_name: &str, get: &dyn Fn(&str) -> Option<&'a str>) -> Re
 }
 
 fn starting_offsets(source_name: &str, text: Option<&str>) -> Result<StartingOffsets> {
-    let Some(text) = text else { return Ok(StartingOffsets::Latest) };
+    let Some(text) = text else { return Ok(StartingOffsets::Earliest) };
     match text.to_ascii_lowercase().as_str() {
         "earliest" => return Ok(StartingOffsets::Earliest),
         "latest" => return Ok(StartingOffsets::Latest),

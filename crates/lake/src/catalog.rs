@@ -1,5 +1,6 @@
 //! What tables there are below a root: for `query`, which makes each a view.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,9 +10,13 @@ use sluicebox_core::durable::FileError;
 use crate::error::Result;
 use crate::folder::is_folder;
 use crate::layout;
+use crate::owner;
 
 /// The folders below the root that hold a folder a table.
-pub const LAYERS: [&str; 7] = ["bronze", "silver", "gold", "tables", "quarantine", "dead_letters", "late"];
+pub const LAYERS: [&str; 4] = ["bronze", "silver", "gold", "tables"];
+
+/// The folders below the root that hold, for each pipeline, a folder for each table or source that has rows there.
+pub const BESIDE_LAYERS: [&str; 3] = ["quarantine", "dead_letters", "late"];
 
 /// The folder below the root that holds, for each pipeline, the folders of [`REPORTS`].
 pub const REPORT_LAYER: &str = "dq";
@@ -19,15 +24,35 @@ pub const REPORT_LAYER: &str = "dq";
 /// The tables of a pipeline's reports.
 pub const REPORTS: [&str; 2] = ["metrics", "samples"];
 
+/// What the folder of a batch begins with.
+pub(crate) const BATCH: &str = "batch_id=";
+
 /// A folder of Parquet files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TableFolder {
-    /// One of [`LAYERS`], or [`REPORT_LAYER`].
+    /// One of [`LAYERS`] or [`BESIDE_LAYERS`], or [`REPORT_LAYER`].
     pub layer: String,
-    /// The table's name; for reports `<pipeline>_metrics` and `<pipeline>_samples`.
+    /// The table's name; for reports `<pipeline>_metrics` and `<pipeline>_samples`. Of one beside the tables it is
+    /// `<pipeline>_<name>` when several pipelines have one of this name.
     pub table: String,
-    /// The folder; its Parquet files are at any depth below.
+    /// The folder; its Parquet files are at any depth below, or in folders of batches: [`TableFolder::is_beside`].
     pub path: PathBuf,
+    /// Where an earlier version put rows of the same.
+    pub older: Option<PathBuf>,
+}
+
+impl TableFolder {
+    /// All folders that hold its rows.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        [Some(self.path.as_path()), self.older.as_deref()].into_iter().flatten()
+    }
+
+    /// Whether it stands beside the tables. Then its rows lie in folders of batches alone: in an older place, folders of another
+    /// table may lie beside those.
+    #[must_use]
+    pub fn is_beside(&self) -> bool {
+        BESIDE_LAYERS.contains(&self.layer.as_str())
+    }
 }
 
 /// The tables below `root` (`data/` of a project) that hold at least one published Parquet file, in order of layer and
@@ -40,13 +65,21 @@ pub fn list_tables(root: &Path) -> Result<Vec<TableFolder>> {
     let mut tables = Vec::new();
     for layer in LAYERS {
         for (table, path) in folders(&root.join(layer))? {
-            tables.push(TableFolder { layer: layer.to_owned(), table, path });
+            tables.push(TableFolder { layer: layer.to_owned(), table, path, older: None });
         }
+    }
+    for layer in BESIDE_LAYERS {
+        tables.extend(beside(root, layer)?);
     }
     for (pipeline, path) in folders(&root.join(REPORT_LAYER))? {
         for report in REPORTS {
             let path = path.join(report);
-            tables.push(TableFolder { layer: REPORT_LAYER.to_owned(), table: format!("{pipeline}_{report}"), path });
+            tables.push(TableFolder {
+                layer: REPORT_LAYER.to_owned(),
+                table: format!("{pipeline}_{report}"),
+                path,
+                older: None,
+            });
         }
     }
     let mut found = Vec::with_capacity(tables.len());
@@ -57,6 +90,39 @@ pub fn list_tables(root: &Path) -> Result<Vec<TableFolder>> {
         }
     }
     Ok(found)
+}
+
+/// What lies below a layer beside the tables: `<pipeline>/<name>/batch_id=<id>`, and of earlier versions
+/// `<name>/batch_id=<id>`, whose mark tells the pipeline.
+fn beside(root: &Path, layer: &str) -> Result<Vec<TableFolder>> {
+    let (mut newer, mut older) = (BTreeMap::new(), BTreeMap::new());
+    for (outer, path) in folders(&root.join(layer))? {
+        // One that cannot be looked into keeps nobody from the others.
+        let inside = folders(&path).unwrap_or_default();
+        if inside.iter().any(|(name, _)| name.starts_with(BATCH)) && has_parquet(&path).unwrap_or(true) {
+            let owner = owner::read(&path).ok().flatten().map(|owner| owner.pipeline);
+            older.insert((outer.clone(), owner.unwrap_or_default()), path);
+        }
+        for (name, path) in inside.into_iter().filter(|(name, _)| !name.starts_with(BATCH)) {
+            if has_parquet(&path).unwrap_or(true) {
+                newer.insert((name, outer.clone()), path);
+            }
+        }
+    }
+    let keys: BTreeSet<(String, String)> = newer.keys().chain(older.keys()).cloned().collect();
+    let several = |name: &str| keys.iter().filter(|(other, _)| other == name).count() > 1;
+    let mut table = |key: &(String, String)| {
+        let (name, pipeline) = key;
+        let table = if several(name) && !pipeline.is_empty() { format!("{pipeline}_{name}") } else { name.clone() };
+        let (path, older) = match (newer.remove(key), older.remove(key)) {
+            (Some(newer), older) => (newer, older),
+            (None, older) => (older?, None),
+        };
+        Some(TableFolder { layer: layer.to_owned(), table, path, older })
+    };
+    let mut tables: Vec<TableFolder> = keys.iter().filter_map(&mut table).collect();
+    tables.sort();
+    Ok(tables)
 }
 
 /// The visible folders in `folder`, by name.

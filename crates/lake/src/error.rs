@@ -177,9 +177,10 @@ pub enum LakeError {
     },
     /// A folder that belongs to another pipeline, or to another generation of this one.
     #[error(
-        "{} belongs to {found}, and this run is {wanted}; choose another LOCATION, run the pipeline that owns it, or \
+        "{} belongs to {found}, and this run is {wanted}; choose another {}, run the pipeline that owns it, or \
          remove the folder if nobody needs it",
-        location.display()
+        location.display(),
+        chosen_by(found)
     )]
     NotOwner {
         /// The table's folder.
@@ -192,9 +193,10 @@ pub enum LakeError {
     /// A folder that has an owner although the run starts without a checkpoint.
     #[error(
         "{} belongs to {found}, but this run has no checkpoint to resume from; point --checkpoint at {}, or choose \
-         another LOCATION, or rebuild with --full-refresh",
+         another {}, or rebuild with --full-refresh",
         location.display(),
-        found.checkpoint
+        found.checkpoint,
+        chosen_by(found)
     )]
     OwnedButNoCheckpoint {
         /// The table's folder.
@@ -205,9 +207,10 @@ pub enum LakeError {
     /// A folder that another pipeline owns, met by a run that starts without a checkpoint.
     #[error(
         "{} belongs to {found}, and this run, of pipeline {pipeline}, has no checkpoint; if the pipeline was renamed set \
-         'pipeline.name' back to '{}', else choose another LOCATION, or remove the folder if nobody needs it",
+         'pipeline.name' back to '{}', else choose another {}, or remove the folder if nobody needs it",
         location.display(),
-        found.pipeline
+        found.pipeline,
+        chosen_by(found)
     )]
     OwnedByAnother {
         /// The table's folder.
@@ -362,6 +365,11 @@ impl Blamed for LakeError {
             | Self::DamagedOwner { .. } => Blame::Outside,
         }
     }
+}
+
+/// What of a pipeline chooses a folder: a source has no LOCATION, and neither has what stands beside a table.
+fn chosen_by(owner: &Owner) -> &'static str {
+    if owner.is_beside() { "'pipeline.name'" } else { "LOCATION" }
 }
 
 /// What to do about an error of the file below the Parquet writer.

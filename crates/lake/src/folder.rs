@@ -30,14 +30,37 @@ pub fn prepare(location: &Path) -> Result<()> {
     for path in [&staged, &target] {
         durable::tidy(What::Table, path)?;
     }
-    linked.map_err(|e| match e.source.raw_os_error() {
-        // EPERM, EXDEV, EMLINK, ENOSYS, EOPNOTSUPP: what filesystems without hard links say.
-        Some(1 | 18 | 31 | 38 | 95) => LakeError::CannotPublish { location: location.to_path_buf(), source: e.source },
-        _ => not_writable(location, e),
-    })?;
+    linked.map_err(|e| cannot_publish(location, e))?;
     durable::sync_dir(What::Table, location)?;
     sync_above(location);
     Ok(())
+}
+
+/// The folder itself, or the first one above it that is there.
+///
+/// # Errors
+/// When that is no folder, so that nothing can be made in it.
+pub fn existing(location: &Path) -> Result<&Path> {
+    let there = location.ancestors().find(|path| path.symlink_metadata().is_ok()).unwrap_or(Path::new("/"));
+    if there.is_dir() {
+        return Ok(there);
+    }
+    Err(FileError::new("make a folder of", there, io::Error::from(io::ErrorKind::NotADirectory)).into())
+}
+
+/// Proves what [`prepare`] will need of `folder`, which is there: that it is writable, and its filesystem has hard links.
+/// Nothing is left behind.
+///
+/// # Errors
+/// When it is read-only, or its filesystem cannot publish.
+pub fn try_out(folder: &Path) -> Result<()> {
+    let trial = durable::temporary_name(&folder.join("trial"));
+    durable::make_dir(What::Table, &trial).map_err(|e| not_writable(folder, e))?;
+    let (staged, target) = (trial.join("staged"), trial.join("target"));
+    let tried =
+        DurableFile::create_new(What::Table, &staged).and_then(|_| durable::link(What::Table, &staged, &target));
+    durable::remove_tree(What::Table, &trial)?;
+    tried.map_err(|e| cannot_publish(folder, e))
 }
 
 /// Makes the names of the folders above `location` durable. A run that was killed may have made them and not come to it.
@@ -48,6 +71,16 @@ fn sync_above(location: &Path) {
             tracing::debug!(folder = %folder.display(), %error, "a folder above a table cannot be synced");
             return;
         }
+    }
+}
+
+fn cannot_publish(location: &Path, error: FileError) -> LakeError {
+    match error.source.raw_os_error() {
+        // EPERM, EXDEV, EMLINK, ENOSYS, EOPNOTSUPP: what filesystems without hard links say.
+        Some(1 | 18 | 31 | 38 | 95) => {
+            LakeError::CannotPublish { location: location.to_path_buf(), source: error.source }
+        }
+        _ => not_writable(location, error),
     }
 }
 

@@ -12,7 +12,7 @@ use sluicebox_core::fault::What;
 
 use crate::error::Result;
 use crate::layout;
-use crate::owner::is_marked;
+use crate::owner::{is_marked, may_hold_others};
 
 /// What lies in a table's folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Inspection {
     pub files: Vec<FoundFile>,
     /// Staged files, relative to the folder, in order.
     pub staged: Vec<String>,
-    /// Folders inside that have an owner's mark of their own, absolute.
+    /// Folders inside that have an owner's mark of their own and may not, absolute.
     pub nested: Vec<PathBuf>,
 }
 
@@ -97,7 +97,9 @@ fn walk(location: &Path, folder: &Path, found: &mut Inspection) -> Result<()> {
         }
         let is_folder = entry.file_type().map_err(|e| FileError::new("look at", &path, e))?.is_dir();
         if is_folder && is_marked(&path) {
-            found.nested.push(path);
+            if !may_hold_others(location) {
+                found.nested.push(path);
+            }
         } else if is_folder {
             walk(location, &path, found)?;
         } else {

@@ -53,7 +53,7 @@ pub mod view;
 pub use catalog::{TableFolder, list_tables};
 pub use contents::{Contents, contents, contents_after};
 pub use error::{LakeError, Result};
-pub use folder::{prepare, real_path, sweep};
+pub use folder::{existing, prepare, real_path, sweep, try_out};
 pub use owner::Owner;
 pub use parquet_table::{ParquetOptions, ParquetTable, ParquetVersion};
 pub use partition::MAX_PARTITIONS;

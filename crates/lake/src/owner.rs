@@ -133,6 +133,18 @@ impl Owner {
     }
 }
 
+impl Owner {
+    /// Whether the folder holds what stands beside the tables: dead letters, late or quarantined rows. Earlier versions put
+    /// them where the folders of a pipeline of that name are now, so that others' may lie in it.
+    #[must_use]
+    pub fn is_beside(&self) -> bool {
+        BESIDE.iter().any(|kind| self.table.starts_with(kind))
+    }
+}
+
+/// What the output of a folder beside the tables begins with.
+const BESIDE: [&str; 3] = ["quarantine ", "late ", "dead letters "];
+
 impl std::fmt::Display for Owner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
@@ -204,8 +216,10 @@ pub fn decide_claim(location: &Path, seen: &Observed, wanted: &Owner) -> Result<
 /// When the folder or its mark cannot be read, or it lies inside another table's.
 pub fn observe(location: &Path) -> Result<Observed> {
     // Links in the path lead elsewhere: it is the real folders that readers of an outer table walk.
-    if let Some(outer) = real_path(location)?.ancestors().skip(1).find(|folder| is_marked(folder)) {
-        return Err(LakeError::Nested { inner: location.to_path_buf(), outer: outer.to_path_buf() });
+    for outer in real_path(location)?.ancestors().skip(1).filter(|folder| is_marked(folder)) {
+        if !may_hold_others(outer) {
+            return Err(LakeError::Nested { inner: location.to_path_buf(), outer: outer.to_path_buf() });
+        }
     }
     Ok(Observed { owner: read(location)?, example: visible_file(location, location)? })
 }
@@ -248,6 +262,14 @@ pub fn hold(location: &Path) -> Result<Option<File>> {
         Err(TryLockError::WouldBlock) => Err(LakeError::HeldFolder { location: location.to_path_buf(), mark: path }),
         Err(TryLockError::Error(e)) => Err(FileError::new("lock", path, e).into()),
     }
+}
+
+/// Makes sure that [`claim`] by `owner` will be taken, or that the folder is its own already. Nothing is changed.
+///
+/// # Errors
+/// As [`claim`].
+pub fn check_claim(location: &Path, owner: &Owner) -> Result<()> {
+    decide_claim(location, &observe(location)?, owner).map(|_| ())
 }
 
 /// Makes `owner` the owner of the folder, durably, or finds that it is. The folder must be there, see
@@ -353,7 +375,9 @@ fn visible_file(location: &Path, folder: &Path) -> Result<Option<PathBuf>> {
         if !is_folder(&entry)? {
             return Ok(Some(entry.path()));
         }
-        refuse_nested(location, &entry.path())?;
+        if is_of_another(location, &entry.path())? {
+            continue;
+        }
         if let Some(found) = visible_file(location, &entry.path())? {
             return Ok(Some(found));
         }
@@ -368,8 +392,9 @@ fn collect(location: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<(
             continue;
         }
         if is_folder(&entry)? {
-            refuse_nested(location, &entry.path())?;
-            collect(location, &entry.path(), files)?;
+            if !is_of_another(location, &entry.path())? {
+                collect(location, &entry.path(), files)?;
+            }
         } else if layout::batch_of(&entry.path()).is_some() {
             files.push(entry.path());
         } else {
@@ -379,9 +404,18 @@ fn collect(location: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<(
     Ok(())
 }
 
-fn refuse_nested(outer: &Path, folder: &Path) -> Result<()> {
-    if is_marked(folder) {
-        return Err(LakeError::Nested { inner: folder.to_path_buf(), outer: outer.to_path_buf() });
+/// Whether `folder`, which lies in `outer`, has an owner of its own and may have one there.
+fn is_of_another(outer: &Path, folder: &Path) -> Result<bool> {
+    if !is_marked(folder) {
+        return Ok(false);
     }
-    Ok(())
+    if may_hold_others(outer) {
+        return Ok(true);
+    }
+    Err(LakeError::Nested { inner: folder.to_path_buf(), outer: outer.to_path_buf() })
+}
+
+/// Whether folders of other owners may lie in this one. One whose mark cannot be read may not.
+pub(crate) fn may_hold_others(folder: &Path) -> bool {
+    matches!(read(folder), Ok(Some(owner)) if owner.is_beside())
 }

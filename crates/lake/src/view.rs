@@ -14,8 +14,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::file::metadata::KeyValue;
 use serde::{Deserialize, Serialize};
-use sluicebox_core::durable::FileError;
+use sluicebox_core::durable::{self, FileError};
+use sluicebox_core::fault::What;
 
+use crate::catalog::BATCH;
 use crate::contents::each_file;
 use crate::error::{LakeError, Result};
 use crate::layout;
@@ -68,19 +70,47 @@ struct Footer {
 /// When a folder or file cannot be read, files have a column in types that do not fit each other, or a folder's name does not fit
 /// its column.
 pub fn view(location: &Path) -> Result<View> {
-    let mut paths = Vec::new();
-    each_file(location, &|_| false, &mut |path| {
-        if path.extension().is_some_and(|e| e == "parquet") {
-            paths.push(path);
+    view_of(&[location], false)
+}
+
+/// [`view`] of several folders together, which hold files of one table; `of_batches` says whether only those in folders of
+/// batches are of it.
+///
+/// # Errors
+/// As [`view`].
+pub fn view_of(locations: &[&Path], of_batches: bool) -> Result<View> {
+    let (mut paths, mut groups) = (Vec::new(), Vec::with_capacity(locations.len()));
+    for location in locations {
+        let from = paths.len();
+        let mut see = |path: PathBuf| {
+            if path.extension().is_some_and(|e| e == "parquet") {
+                paths.push(path);
+            }
+        };
+        if of_batches {
+            for entry in durable::list(What::Owner, location)? {
+                if entry.file_name().to_string_lossy().starts_with(BATCH) {
+                    each_file(&entry.path(), &|_| false, &mut see)?;
+                }
+            }
+        } else {
+            each_file(location, &|_| false, &mut see)?;
         }
-    })?;
-    paths.sort();
+        paths[from..].sort();
+        groups.push((*location, from..paths.len()));
+    }
     let footers = footers(&paths)?;
-    let partitions = partitions(location, &footers);
+    let first = groups.iter().find(|(_, group)| !group.is_empty()).or(groups.first());
+    let Some((location, group)) = first else {
+        return Ok(View { columns: Fields::empty(), partitions: Vec::new(), files: Vec::new() });
+    };
+    let partitions = partitions(location, &footers[group.clone()]);
     let mut files = Vec::with_capacity(footers.len());
-    for footer in &footers {
-        let values = values(location, &footer.path, &partitions)?;
-        files.push(ViewFile { path: footer.path.clone(), bytes: footer.bytes, values });
+    for (location, group) in &groups {
+        for footer in &footers[group.clone()] {
+            let values = values(location, &footer.path, &partitions)?;
+            files.push(ViewFile { path: footer.path.clone(), bytes: footer.bytes, values });
+        }
     }
     let columns = columns(location, &footers, &partitions)?;
     Ok(View { columns, partitions, files })

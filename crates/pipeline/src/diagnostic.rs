@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ariadne::{CharSet, Color, Config, IndexType, Label, Report, ReportKind, Source};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span as SqlSpan};
+pub use sluicebox_core::nearest::nearest;
 use sluicebox_core::{Blame, Blamed};
 
 use crate::ast::Span;
@@ -275,31 +276,6 @@ fn floor_char(text: &str, mut offset: usize) -> usize {
         offset -= 1;
     }
     offset
-}
-
-/// The one of `known` that is most like `name`, if any is like it: for "did you mean".
-#[must_use]
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Comparing takes time by the product of the lengths, and no name is as long as this.
-    if name.len() > 200 {
-        return None;
-    }
-    let lower = name.to_lowercase();
-    let last = |s: &str| s.rsplit('.').next().unwrap_or(s).to_owned();
-    known
-        .into_iter()
-        .map(|candidate| {
-            let other = candidate.to_lowercase();
-            let whole = strsim::jaro_winkler(&lower, &other);
-            let edits = strsim::damerau_levenshtein(&lower, &other);
-            let by_edits =
-                if edits <= 2 && edits < lower.chars().count().min(other.chars().count()) { 0.9 } else { 0.0 };
-            let same_end = if last(&lower) == last(&other) { 0.86 } else { 0.0 };
-            (whole.max(by_edits).max(same_end), candidate)
-        })
-        .filter(|(score, _)| *score >= 0.85)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
 }
 
 /// The byte offset of a place that is given as line and column, both from 1; past a line's end, the end of the line.

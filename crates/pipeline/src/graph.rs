@@ -108,7 +108,7 @@ pub enum Node {
     Stream(StreamNode),
     /// A stateless plan over the rows of other nodes.
     Plan(PlanNode),
-    /// Takes out the rows whose `__sb_late` is not 0; they go to `data/late/<table>/`.
+    /// Takes out the rows whose `__sb_late` is not 0; they go to `data/late/<pipeline>/<table>/`.
     Late(Box<Node>),
     /// Keeps the first row per key.
     Dedup(DedupNode),

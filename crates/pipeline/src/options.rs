@@ -42,7 +42,7 @@ pub const OPTIONS: &[OptionDef] = &[
     option(
         "startingOffsets",
         ValueType::Offsets,
-        "`latest`",
+        "`earliest`",
         "Where the first run starts; -2 is earliest, -1 is latest. Resolved once, then the checkpoint alone says where to go on. New partitions start at their earliest offset.",
     ),
     option(
@@ -119,6 +119,12 @@ pub const OPTIONS: &[OptionDef] = &[
         ValueType::OneOf(&["sales"]),
         "",
         "Fills the topic of the embedded log with made-up events when no broker is configured. With a broker nothing is made up.",
+    ),
+    option(
+        "dead.letters.max.ratio",
+        ValueType::Ratio,
+        "`1`: no limit",
+        "The share of the source's events that may become dead letters, of those since the run began, once there were 100. Above it the run stops with exit code 3, and nothing of the batch is written.",
     ),
     option(
         "idleTimeout",

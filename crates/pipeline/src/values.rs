@@ -17,6 +17,8 @@ pub enum ValueType {
     Bool,
     /// A whole number, at least and at most these.
     Int(u64, u64),
+    /// A number from 0 to 1.
+    Ratio,
     /// A size such as `16 MiB`, at least this many bytes.
     Size(u64),
     /// A duration such as `10 seconds`, not negative.
@@ -51,6 +53,7 @@ impl ValueType {
             Self::Bool => "`true` or `false`".to_owned(),
             Self::Int(min, u64::MAX) => format!("whole number from {min}"),
             Self::Int(min, max) => format!("whole number from {min} to {max}"),
+            Self::Ratio => "number from `0` to `1`".to_owned(),
             Self::Size(_) => "size, as `16 MiB`".to_owned(),
             Self::Duration => "duration, as `10 seconds`".to_owned(),
             Self::Trigger => "`available-now`, or a duration as `1 second`".to_owned(),
@@ -87,6 +90,9 @@ impl ValueType {
                 Ok(_) => wrong("is out of range", format!("write a {}", self.describe())),
                 Err(_) => wrong("is not a whole number", format!("write a {}", self.describe())),
             },
+            Self::Ratio if ratio(value).is_none() => {
+                wrong("is not a number from 0 to 1", "write a share, as '0.01' for one of a hundred".into())
+            }
             Self::Size(min) => match size(value) {
                 Some(n) if n >= min => Ok(()),
                 Some(_) => wrong("is too small", format!("the least is {min} bytes")),
@@ -223,6 +229,12 @@ pub(crate) fn check_path(key: &str, value: &str) -> Result<(), Problem> {
     if value.trim().is_empty() {
         return wrong(format!("`{key}` is empty"), "write a path, as in 'data/silver/sales'");
     }
+    if let Some(start) = shell_start(value.trim()) {
+        return wrong(
+            format!("`{key}` begins with `{start}`, which a shell would replace, and nobody does here"),
+            "write the whole path, as in '/home/me/data'",
+        );
+    }
     if value.contains('\0') {
         return wrong(format!("`{key}` holds a zero byte"), "write a path, as in 'data/silver/sales'");
     }
@@ -235,6 +247,17 @@ pub(crate) fn check_path(key: &str, value: &str) -> Result<(), Problem> {
         }
         None => Ok(()),
     }
+}
+
+/// What a path begins with that a shell would replace: `~`, `~somebody`, `$HOME`.
+fn shell_start(path: &str) -> Option<&str> {
+    let path = path.strip_prefix("file://").unwrap_or(path);
+    let first = path.split('/').next().unwrap_or(path);
+    let is_home =
+        first.strip_prefix('~').is_some_and(|name| name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c)));
+    let is_variable =
+        first.strip_prefix('$').is_some_and(|name| name.starts_with(|c: char| c.is_alphabetic() || c == '_'));
+    (is_home || is_variable).then_some(first)
 }
 
 /// Whether the text can be the name of a folder that every reader shows.
@@ -252,6 +275,12 @@ pub fn boolean(value: &str) -> Option<bool> {
         "false" => Some(false),
         _ => None,
     }
+}
+
+/// A share, from 0 to 1.
+#[must_use]
+pub fn ratio(value: &str) -> Option<f64> {
+    value.trim().parse().ok().filter(|share| (0.0..=1.0).contains(share))
 }
 
 /// A size in bytes. As in Spark, every unit is a power of 1024, `MB` as well as `MiB`; without unit, bytes.

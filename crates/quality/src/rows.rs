@@ -35,9 +35,9 @@ static METRICS: LazyLock<SchemaRef> = LazyLock::new(|| {
 /// |---|---|---|
 /// | query_id, pipeline | Utf8 | whose report |
 /// | batch_clock | Timestamp(us, UTC) | the batch's clock |
-/// | kind | Utf8 | `batch`, `source`, `partition`, `lost`, `dead_letters`, `schema_drift`, `schema`, `table`, `error` or `expectation` |
+/// | kind | Utf8 | `batch`, `source`, `partition`, `lost`, `dead_letters`, `schema_drift`, `ignored_field`, `schema`, `table`, `error` or `expectation` |
 /// | dataset | Utf8 | the pipeline, source or table |
-/// | name | Utf8, nullable | `topic/partition`, the same and a reason for `lost`, error class, schema, `column: expression` for `error`, or expectation; NULL for batch, source and table |
+/// | name | Utf8, nullable | `topic/partition`, the same and a reason for `lost`, error class, schema, field that the reader schema lacks, `column: expression` for `error`, or expectation; NULL for batch, source and table |
 /// | metric | Utf8 | which number: `written`, `failed`, `lost_offsets`, `watermark`, ... |
 /// | value | Int64, nullable | the number, if it is a count or an offset |
 /// | time | Timestamp(us, UTC), nullable | the number, if it is a time |
@@ -278,6 +278,11 @@ impl BatchReport {
                 let subject = Subject { kind: "schema_drift", name: Some(schema), status: None, ..subject };
                 let count = u64::try_from(fields.len()).unwrap_or(u64::MAX);
                 metrics.counts(subject, [("ignored_fields", count)]);
+                for field in fields {
+                    let subject =
+                        Subject { kind: "ignored_field", name: Some(field), status: Some(Status::Warn), ..subject };
+                    metrics.counts(subject, [("ignored", 1)]);
+                }
             }
             for schema in &source.schemas {
                 let name = schema.id.to_string();

@@ -1,7 +1,7 @@
 //! The decoder of one source.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Fields, SchemaRef};
@@ -11,12 +11,14 @@ use sluicebox_core::provenance;
 use sluicebox_core::raw::RawEvents;
 
 use crate::class::ErrorClass;
+use crate::decode::Probe;
 use crate::decode::cursor::Limits;
 use crate::decode::events::{Events, metadata_fields, source_schema};
 use crate::decode::program::Program;
 use crate::decode::run::{Run, Target};
 use crate::decode::shape::{LeftOut, value_fields};
 use crate::error::AvroError;
+use crate::foreign::{self, Foreign};
 use crate::framing::{SchemaKey, unframe};
 use crate::registry::cache::SchemaCache;
 use crate::registry::{PinnedSchema, Registry, RegistryError, SchemaText};
@@ -57,6 +59,9 @@ pub struct Decoder {
     cache: SchemaCache,
     /// Every schema that an event has named and the registry knows: they are immutable.
     writers: RwLock<HashMap<SchemaKey, Arc<Writer>>>,
+    probe: Arc<Probe>,
+    /// What foreign values looked like of which the user has been told.
+    told: Mutex<BTreeSet<Foreign>>,
 }
 
 /// What events of one writer's schema become.
@@ -71,9 +76,10 @@ pub(super) enum Writer {
 }
 
 /// The writer schemas that a batch needs, as [`Decoder::prepare`] found them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Writers {
     by_key: HashMap<SchemaKey, Arc<Writer>>,
+    probe: Arc<Probe>,
 }
 
 impl Writers {
@@ -93,7 +99,8 @@ impl Writers {
             let framed = match unframe(value, events.schema_header(row)) {
                 Ok(framed) => framed,
                 Err(error) => {
-                    run.dead_letter(row, None, error.class(), error.to_string());
+                    let foreign = foreign::look(value, events.is_of_apicurio(row), &self.probe);
+                    run.foreign_letter(row, None, (error.class(), &error.to_string()), foreign);
                     continue;
                 }
             };
@@ -107,6 +114,11 @@ impl Writers {
                     *last.insert((framed.key, &**writer, run.slot(framed.key, writer)))
                 }
             };
+            if let Writer::Refused { class: ErrorClass::UnknownSchemaId, message } = writer {
+                let foreign = foreign::look(value, events.is_of_apicurio(row), &self.probe);
+                run.unknown_schema(row, key, slot, message, foreign);
+                continue;
+            }
             run.event(events, row, key, writer, slot, framed.body).map_err(columns)?;
         }
         run.end_chunk(events).map_err(columns)
@@ -173,6 +185,17 @@ pub fn left_out(name: &str, pinned: &PinnedSchema) -> Result<Vec<LeftOut>, AvroE
     Ok(reader_parts(name, pinned)?.2)
 }
 
+/// The fields of a writer's schema that the reader schema `pinned` lacks, as paths; none when the one cannot be read as the
+/// other.
+///
+/// # Errors
+/// When the reader schema cannot be used.
+pub fn ignored_fields(name: &str, pinned: &PinnedSchema, writer: &SchemaText) -> Result<Vec<String>, AvroError> {
+    let (reader, ..) = reader_parts(name, pinned)?;
+    let program = AvroSchema::parse(writer).ok().map(|writer| Program::compile(Arc::new(writer), &reader));
+    Ok(program.and_then(Result::ok).map(|program| program.ignored).unwrap_or_default())
+}
+
 /// What [`Decoder::schema`] of source `name` would be with the reader schema `pinned`; for planning without a registry.
 ///
 /// # Errors
@@ -196,6 +219,7 @@ impl Decoder {
         let (reader, value, left_out) = reader_parts(&options.source, &pinned)?;
         let left_out = left_out.into_iter().map(|l| l.field).collect();
         let schema = source_schema(&value);
+        let probe = Arc::new(Probe::new(&reader, &value, options.limits));
         let decoder = Self {
             options,
             pinned,
@@ -205,7 +229,9 @@ impl Decoder {
             left_out,
             registry,
             cache,
-            writers: RwLock::new(HashMap::new()),
+            writers: RwLock::default(),
+            probe,
+            told: Mutex::default(),
         };
         let own = decoder.writer(&decoder.pinned.text);
         decoder.remember(SchemaKey::Id(decoder.pinned.id), own);
@@ -235,7 +261,7 @@ impl Decoder {
         for raw in events {
             collect_keys(&Events::new(raw, 0)?, &mut keys);
         }
-        let mut found = Writers::default();
+        let mut found = Writers { by_key: HashMap::new(), probe: Arc::clone(&self.probe) };
         let mut missing = Vec::new();
         {
             let known = self.writers.read().unwrap_or_else(PoisonError::into_inner);
@@ -280,7 +306,23 @@ impl Decoder {
         for events in &chunks {
             writers.decode_chunk(events, &mut run, &mut last)?;
         }
+        self.tell(run.foreign());
         run.finish().map_err(columns)
+    }
+
+    /// Tells the user, once for each, what events look like that something else wrote.
+    fn tell(&self, seen: &BTreeMap<Foreign, u64>) {
+        if seen.is_empty() {
+            return;
+        }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for (foreign, count) in seen {
+            if told.insert(*foreign) {
+                let source = &self.options.source;
+                let events = if *count == 1 { "an event".to_owned() } else { format!("{count} events") };
+                tracing::warn!("source {source}: {events} became dead letters; of each, {}", foreign.hint());
+            }
+        }
     }
 
     async fn find(&self, key: SchemaKey) -> Result<Arc<Writer>, AvroError> {

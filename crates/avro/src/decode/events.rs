@@ -14,6 +14,7 @@ use sluicebox_core::raw::{RawEvents, column, header_item};
 
 use crate::class::ErrorClass;
 use crate::error::AvroError;
+use crate::foreign::APICURIO_HEADERS;
 use crate::framing::VALUE_SCHEMA_ID_HEADER;
 
 /// The columns that follow the value's in every source row, without the hidden ones.
@@ -128,6 +129,17 @@ impl<'a> Events<'a> {
             .rev()
             .find(|entry| headers.keys.value(*entry) == VALUE_SCHEMA_ID_HEADER)
             .map(|entry| if headers.values.is_valid(entry) { headers.values.value(entry) } else { &[] })
+    }
+
+    /// Whether the event has headers of Apicurio's serialisers.
+    pub(crate) fn is_of_apicurio(&self, row: usize) -> bool {
+        let rows = self.raw.events.column(column::HEADERS).as_list::<i32>();
+        if rows.is_null(row) {
+            return false;
+        }
+        let entries = rows.value(row);
+        let keys = entries.as_struct().column(0).as_string::<i32>();
+        keys.iter().flatten().any(|key| key.starts_with(APICURIO_HEADERS))
     }
 
     pub(crate) fn partition(&self) -> String {

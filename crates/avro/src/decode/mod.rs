@@ -10,6 +10,7 @@ mod events;
 mod fault;
 mod number;
 mod portions;
+mod probe;
 mod program;
 mod resolve;
 mod run;
@@ -20,7 +21,8 @@ mod tests;
 mod walk;
 
 pub use cursor::Limits;
-pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaUse, Writers, left_out, source_columns};
+pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaUse, Writers, ignored_fields, left_out, source_columns};
 pub use events::dead_letter_schema;
 pub use portions::portions;
+pub(crate) use probe::Probe;
 pub use shape::LeftOut;

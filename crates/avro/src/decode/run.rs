@@ -17,6 +17,7 @@ use crate::decode::cursor::Limits;
 use crate::decode::decoder::{Decoded, SchemaUse, Writer};
 use crate::decode::events::{DeadLetter, Events, METADATA, Place, dead_letter_schema, source_rows};
 use crate::decode::walk;
+use crate::foreign::Foreign;
 use crate::framing::SchemaKey;
 
 /// Rows of a batch at most.
@@ -58,6 +59,7 @@ pub(super) struct Run<'a> {
     by_class: BTreeMap<ErrorClass, u64>,
     tombstones: u64,
     uses: Vec<SchemaUse>,
+    foreign: BTreeMap<Foreign, u64>,
 }
 
 impl<'a> Run<'a> {
@@ -82,6 +84,7 @@ impl<'a> Run<'a> {
             by_class: BTreeMap::new(),
             tombstones: 0,
             uses: Vec::new(),
+            foreign: BTreeMap::new(),
         })
     }
 
@@ -109,6 +112,42 @@ impl<'a> Run<'a> {
         self.letters.push(DeadLetter { row, schema_id, class, message });
     }
 
+    /// [`Run::dead_letter`] of an event that looks like `foreign`; `why` is its class, and what is wrong with it.
+    pub(super) fn foreign_letter(
+        &mut self,
+        row: usize,
+        schema_id: Option<i32>,
+        (class, problem): (ErrorClass, &str),
+        foreign: Option<Foreign>,
+    ) {
+        let message = match foreign {
+            Some(foreign) => {
+                *self.foreign.entry(foreign).or_default() += 1;
+                format!("{problem}; {}", foreign.hint())
+            }
+            None => problem.to_owned(),
+        };
+        self.dead_letter(row, schema_id, class, message);
+    }
+
+    /// Notes that nobody knows the schema `key` of the event at `row`, which may look like `foreign`.
+    pub(super) fn unknown_schema(
+        &mut self,
+        row: usize,
+        key: SchemaKey,
+        slot: usize,
+        problem: &str,
+        foreign: Option<Foreign>,
+    ) {
+        self.uses[slot].dead_letters += 1;
+        self.foreign_letter(row, id_of(key), (ErrorClass::UnknownSchemaId, problem), foreign);
+    }
+
+    /// What dead letters looked like so far.
+    pub(super) fn foreign(&self) -> &BTreeMap<Foreign, u64> {
+        &self.foreign
+    }
+
     /// Decodes `body`, of the event at `row` of `events`, which names `key` and so `writer`.
     pub(super) fn event(
         &mut self,
@@ -119,10 +158,7 @@ impl<'a> Run<'a> {
         slot: usize,
         body: &[u8],
     ) -> Result<(), ArrowError> {
-        let id = match key {
-            SchemaKey::Id(id) => Some(id),
-            SchemaKey::Guid(_) => None,
-        };
+        let id = id_of(key);
         let program = match writer {
             Writer::Decoded(program) => program,
             Writer::Refused { class, message } => {
@@ -203,6 +239,13 @@ impl<'a> Run<'a> {
             by_class: self.by_class,
             schemas: self.uses,
         })
+    }
+}
+
+fn id_of(key: SchemaKey) -> Option<i32> {
+    match key {
+        SchemaKey::Id(id) => Some(id),
+        SchemaKey::Guid(_) => None,
     }
 }
 

@@ -31,6 +31,11 @@ impl SchemaCache {
         Ok(Self { dir })
     }
 
+    /// The cache in `dir` for whoever only looks: nothing is swept.
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
     /// The folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -43,6 +48,22 @@ impl SchemaCache {
     /// When its file cannot be read, or is not as it was written.
     pub fn get(&self, key: SchemaKey) -> Result<Option<SchemaText>, AvroError> {
         read_sealed(What::Schema, &self.path(key), WAY_OUT)
+    }
+
+    /// All schemas that were put, with the id or GUID of each, as the names of the files have it. A look from outside, which
+    /// passes over what it cannot read.
+    #[must_use]
+    pub fn all(&self) -> Vec<(String, SchemaText)> {
+        let entries = durable::list(What::Schema, &self.dir).unwrap_or_default();
+        let mut found = Vec::with_capacity(entries.len());
+        for path in entries.iter().map(std::fs::DirEntry::path) {
+            let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if let Ok(Some(text)) = read_sealed(What::Schema, &path, WAY_OUT) {
+                found.push((name, text));
+            }
+        }
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        found
     }
 
     /// Keeps `text` as the schema of `key`, durable when this returns. What was put first stays.

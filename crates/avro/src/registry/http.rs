@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use rand::Rng;
 use reqwest::{Response, StatusCode, header};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use sluicebox_core::{Clock, waiting};
 
 use crate::framing::{Guid, SchemaKey};
@@ -71,8 +72,8 @@ struct Refusal {
 }
 
 /// What became of one request.
-enum Outcome {
-    Answered(Answer),
+enum Outcome<T> {
+    Answered(T),
     Final(RegistryError),
     /// Worth trying again, no sooner than after the pause that the registry asked for.
     Again {
@@ -116,7 +117,7 @@ impl HttpRegistry {
     }
 
     /// Asks until there is an answer: every URL in turn, then a pause, and again.
-    async fn ask(&self, what: &str, path: &str) -> Result<Answer, RegistryError> {
+    async fn ask<T: DeserializeOwned>(&self, what: &str, path: &str) -> Result<T, RegistryError> {
         let started = self.clock.monotonic();
         let mut backoff = self.options.first_backoff;
         let mut attempts = 0;
@@ -172,7 +173,7 @@ impl HttpRegistry {
         }
     }
 
-    async fn request(&self, index: usize, what: &str, path: &str) -> Outcome {
+    async fn request<T: DeserializeOwned>(&self, index: usize, what: &str, path: &str) -> Outcome<T> {
         let registry = &self.options.urls[index];
         let request = self.client.get(format!("{registry}{path}")).header(header::ACCEPT, ACCEPT);
         let request = match &self.options.auth {
@@ -254,7 +255,7 @@ impl HttpRegistry {
         let answer = self
             .schemas
             .get(&key, || async {
-                let answer = self.ask(&what, &path).await?;
+                let answer: Answer = self.ask(&what, &path).await?;
                 Ok(Arc::new(self.complete(&what, answer).await?))
             })
             .await;
@@ -305,6 +306,10 @@ impl Registry for HttpRegistry {
         let answer = self.subject_version(subject, version).await?;
         self.pinned(&format!("version {version} of subject {subject}"), answer).await
     }
+
+    async fn subjects(&self) -> Result<Vec<String>, RegistryError> {
+        self.ask("its subjects", "/subjects").await
+    }
 }
 
 const ACCEPT: &str = "application/vnd.schemaregistry.v1+json, application/json";
@@ -322,7 +327,7 @@ fn read_pem<T>(
     parse(&bytes).map_err(|e| problem(e.to_string()))
 }
 
-fn again(registry: &str, error: reqwest::Error) -> Outcome {
+fn again<T>(registry: &str, error: reqwest::Error) -> Outcome<T> {
     let error = error.without_url();
     // The reason (refused, name unknown, certificate) stands at the end of the chain.
     let mut reason: &dyn std::error::Error = &error;

@@ -105,6 +105,14 @@ pub trait Registry: Send + Sync + Debug {
     /// As [`Registry::by_id`].
     async fn version(&self, subject: &str, version: i32) -> Result<PinnedSchema, RegistryError>;
 
+    /// The names of all subjects, as far as the registry tells them: for hints.
+    ///
+    /// # Errors
+    /// When the registry cannot answer.
+    async fn subjects(&self) -> Result<Vec<String>, RegistryError> {
+        Ok(Vec::new())
+    }
+
     /// The schema that an event names.
     ///
     /// # Errors
@@ -128,8 +136,22 @@ pub enum RegistryError {
         /// The registry.
         registry: String,
     },
+    /// There is no such subject, and there are others.
+    #[error("{registry} does not know subject {subject}{}", other_subjects(like, *total))]
+    NoSubject {
+        /// The subject.
+        subject: String,
+        /// The registry.
+        registry: String,
+        /// Those that are like it.
+        like: Vec<String>,
+        /// How many there are in all.
+        total: usize,
+    },
     /// The schema is not an Avro schema.
-    #[error("{what} is a {schema_type} schema; only AVRO can be decoded")]
+    #[error(
+        "{what} is a {schema_type} schema, which a producer with the serialiser of that format registered; only AVRO can be decoded"
+    )]
     NotAvro {
         /// What was asked for.
         what: String,
@@ -209,6 +231,22 @@ pub enum RegistryError {
         /// Why.
         source: Box<AvroError>,
     },
+}
+
+/// Which subject may be meant.
+fn other_subjects(like: &[String], total: usize) -> String {
+    if like.is_empty() {
+        let of = match total {
+            0 => "it has none".to_owned(),
+            1 => "it has one other".to_owned(),
+            n => format!("none of its {n} is like it"),
+        };
+        return format!(
+            " ({of}): register the schema, name another subject with 'value.subject', or check that this is the registry its producer used"
+        );
+    }
+    let like: Vec<String> = like.iter().map(|name| format!("'{name}'")).collect();
+    format!("; it knows {}: name the one to read with 'value.subject' = {}", like.join(", "), like[0])
 }
 
 impl Blamed for RegistryError {

@@ -324,6 +324,10 @@ impl Registry for RegistryStore {
         Ok(self.pinned(found)?)
     }
 
+    async fn subjects(&self) -> Result<Vec<String>, RegistryError> {
+        Ok(Self::subjects(self, false)?)
+    }
+
     async fn version(&self, subject: &str, version: i32) -> Result<PinnedSchema, RegistryError> {
         let found = self.registered(subject, VersionName::Number(version), true)?;
         Ok(self.pinned(found)?)

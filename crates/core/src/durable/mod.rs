@@ -29,6 +29,15 @@ pub use steps::{
     rename_dir, sync_dir, sync_dirs, tidy,
 };
 
+/// The bytes that this user may still write to the filesystem of `folder`.
+///
+/// # Errors
+/// When the filesystem does not tell.
+pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let room = rustix::fs::statvfs(folder)?;
+    Ok(room.f_bavail.saturating_mul(room.f_frsize))
+}
+
 /// A file operation that failed, with the path.
 #[derive(Debug, Error)]
 #[error("cannot {operation} {}: {source}{}", path.display(), way_out(source))]

@@ -215,6 +215,15 @@ impl Checkpoint {
         })
     }
 
+    /// Whether no run has begun here: there is neither metadata nor any record of a batch, nor a refresh in progress.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed, or the record of a refresh is damaged.
+    pub fn is_new(&self) -> Result<bool, CheckpointError> {
+        let seen = self.observe()?;
+        Ok(!seen.metadata && seen.offsets.is_none() && seen.commit.is_none() && self.refresh()?.is_none())
+    }
+
     /// The ids of the records in `folder`, in no order.
     pub(crate) fn ids(&self, what: What, folder: &str) -> Result<Vec<u64>, CheckpointError> {
         let entries = durable::list(what, &self.root.join(folder))?;

@@ -177,6 +177,8 @@ pub fn status(totals: &Totals, all: Option<&records::Totals>, runner: &mut Runne
         total_dead_letters: all.map_or(totals.dead_letters, |all| all.dead_letters),
         since: all.map_or(0, |all| all.since),
         waiting,
+        waits: Vec::new(),
+        ignored_fields: Vec::new(),
     }
 }
 

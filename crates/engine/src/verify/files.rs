@@ -115,14 +115,17 @@ fn marked(
     if let Ok(Some(found)) = owner::read(folder)
         && found.query_id == metadata.id
     {
-        let beside = ["quarantine ", "late ", "dead letters "].iter().any(|p| found.table.starts_with(p));
+        let beside = found.is_beside();
         let output = if beside || matches!(found.table.as_str(), "reports" | "samples") {
             found.table
         } else {
             format!("table {}", found.table)
         };
         folders.entry(folder.to_owned()).or_insert(output);
-        return Ok(());
+        // In a folder of an older place the newer ones may lie.
+        if !beside {
+            return Ok(());
+        }
     }
     if depth > 8 {
         return Ok(());

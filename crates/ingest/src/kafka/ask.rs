@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::KafkaResult;
+use sluicebox_core::{Clock, SystemClock};
 
 use super::client::{self, Client, Informant, Outage};
 use crate::error::{Result, SourceError, is_passing};
@@ -20,6 +21,8 @@ pub(super) struct Asker {
     pub client: Arc<Client>,
     pub outage: Arc<Outage>,
     pub informant: Arc<Informant>,
+    /// How long brokers that do not answer are waited for; `None` for ever.
+    pub give_up_after: Option<Duration>,
 }
 
 impl Asker {
@@ -30,6 +33,8 @@ impl Asker {
         call: impl Fn(&Client) -> KafkaResult<T> + Clone + Send + 'static,
     ) -> Result<T> {
         let mut pause = FIRST_PAUSE;
+        let clock = SystemClock::new();
+        let began = clock.monotonic();
         loop {
             let (client, call) = (Arc::clone(&self.client), call.clone());
             let asked = tokio::task::spawn_blocking(move || {
@@ -50,12 +55,38 @@ impl Asker {
                         let why = self.outage.trouble().map(|t| format!(" ({t})")).unwrap_or_default();
                         return Err(SourceError::kafka(format!("{doing} from {}{why}", self.brokers), refusal));
                     }
+                    let waited = clock.monotonic().saturating_sub(began);
+                    if self.give_up_after.is_some_and(|limit| waited + pause > limit) {
+                        return Err(self.unreachable(doing, waited, &error.to_string()));
+                    }
                     self.outage.begins(&error.to_string());
                 }
                 Err(error) => return Err(SourceError::kafka(format!("{doing} from {}", self.brokers), error)),
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// That the brokers were asked to do something for so long, in vain.
+    pub fn unreachable(&self, doing: &str, waited: Duration, reason: &str) -> SourceError {
+        SourceError::Unreachable {
+            source_name: self.source.clone(),
+            brokers: self.brokers.clone(),
+            doing: doing.to_owned(),
+            waited,
+            reason: self.outage.trouble().unwrap_or_else(|| reason.to_owned()),
+        }
+    }
+
+    /// Stops what waits for brokers that have been away for too long.
+    ///
+    /// # Errors
+    /// [`SourceError::Unreachable`] when they have.
+    pub fn give_up(&self, doing: &str) -> Result<()> {
+        match (self.outage.lasts(), self.give_up_after) {
+            (Some(lasts), Some(limit)) if lasts > limit => Err(self.unreachable(doing, lasts, "they do not answer")),
+            _ => Ok(()),
         }
     }
 

@@ -11,13 +11,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use sluicebox_core::{PartitionId, waiting};
+use sluicebox_core::{Clock, PartitionId, SystemClock, waiting};
 use sluicebox_librdkafka::topic_ids;
 
 use super::seats::SEATS;
 use crate::buffer::Ends;
 use crate::error::{Result, SourceError};
-use crate::options::{KAFKA_PREFIX, KafkaOptions, Selection};
+use crate::options::{KAFKA_PREFIX, KafkaOptions, Selection, check_files};
 use crate::source::Bounds;
 
 pub(crate) type Client = BaseConsumer<Context>;
@@ -80,6 +80,9 @@ pub(crate) struct Outage {
     source: String,
     brokers: String,
     down: AtomicBool,
+    /// Since when, by the clock that never goes back; of the last time, if they answer.
+    since: Mutex<Option<Duration>>,
+    clock: SystemClock,
     /// Whether a broker ever answered: a wrong password is final before that, and a passing trouble after.
     answered: AtomicBool,
     /// What went wrong last with a connection, in librdkafka's words.
@@ -102,6 +105,8 @@ impl Outage {
             source: source.to_owned(),
             brokers: brokers.to_owned(),
             down: AtomicBool::new(false),
+            since: Mutex::default(),
+            clock: SystemClock::new(),
             answered: AtomicBool::new(false),
             trouble: Mutex::default(),
             refused: Mutex::default(),
@@ -112,6 +117,7 @@ impl Outage {
     /// The brokers do not answer: tells so, once, with the newest trouble or else `reason`.
     pub(crate) fn begins(&self, reason: &str) {
         if !self.down.swap(true, Ordering::Relaxed) {
+            *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.monotonic());
             let (source, brokers) = (&self.source, &self.brokers);
             let reason = self.trouble().unwrap_or_else(|| reason.to_owned());
             tracing::warn!(
@@ -123,6 +129,12 @@ impl Outage {
 
     fn what(&self) -> String {
         format!("broker {}", self.brokers)
+    }
+
+    /// How long the brokers have not answered; `None` when they do.
+    pub(crate) fn lasts(&self) -> Option<Duration> {
+        let since = (*self.since.lock().unwrap_or_else(PoisonError::into_inner))?;
+        self.down.load(Ordering::Relaxed).then(|| self.clock.monotonic().saturating_sub(since))
     }
 
     fn note(&self, trouble: &str) {
@@ -190,7 +202,10 @@ impl ClientContext for Context {
             // librdkafka says "0/1 brokers are down" while it connects anew.
             Some(C::AllBrokersDown) if !self.fetches || reason.starts_with("0/") => {}
             Some(C::AllBrokersDown) => outage.begins("all brokers are down"),
-            Some(C::BrokerTransportFailure | C::Resolve) => outage.note(reason),
+            // Behind the reason stands how long librdkafka was in which of its states.
+            Some(C::BrokerTransportFailure | C::Resolve) => {
+                outage.note(reason.split_once(" (after ").map_or(reason, |(reason, _)| reason));
+            }
             Some(C::Authentication | C::SaslAuthenticationFailed | C::SSL | C::UnsupportedSASLMechanism) => {
                 outage.note(reason);
                 *outage.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
@@ -231,7 +246,25 @@ pub(crate) fn create(
     context: Context,
 ) -> Result<Client> {
     let config = configure(options, purpose);
-    BaseConsumer::from_config_and_context(&config, context).map_err(|error| match error {
+    BaseConsumer::from_config_and_context(&config, context).map_err(|error| refused(source_name, error))
+}
+
+/// Makes sure that librdkafka takes the properties of `options`, and that the files which they name can be read. Nobody is
+/// asked.
+pub(crate) fn check(source_name: &str, options: &KafkaOptions) -> Result<()> {
+    check_files(source_name, &options.properties)?;
+    let config = configure(options, Purpose::Ask);
+    let checked = match options.properties.keys().any(|name| name.starts_with("ssl.") || name.starts_with("sasl.")) {
+        // What is in the files, and whether a mechanism is built in, is looked at by a client alone.
+        true => config.create::<BaseConsumer>().map(drop),
+        false => config.create_native_config().map(drop),
+    };
+    checked.map_err(|error| refused(source_name, error))
+}
+
+/// Why there is no client.
+fn refused(source_name: &str, error: KafkaError) -> SourceError {
+    match error {
         KafkaError::ClientConfig(_, description, key, value) => {
             let given = if is_secret(&key) { "(hidden)".to_owned() } else { format!("'{value}'") };
             let accepted = match description.is_empty() || is_secret(&key) {
@@ -247,7 +280,7 @@ pub(crate) fn create(
             format!("properties that go together: {reason}"),
         ),
         other => SourceError::kafka("make a Kafka client", other),
-    })
+    }
 }
 
 /// The configuration: ours first, then the user's, then what the source cannot do without.

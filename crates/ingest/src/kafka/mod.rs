@@ -13,12 +13,13 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use sluicebox_core::{OffsetRange, PartitionId, SystemClock};
+use sluicebox_core::{Clock, OffsetRange, PartitionId, SystemClock};
 
 use crate::buffer::{Feed, PrefetchBuffer};
 use crate::error::{Result, SourceError, is_unlisted};
@@ -27,6 +28,9 @@ use crate::source::{Bounds, Buffered, LogIdentity, Proof, Source, Taken, check_e
 use ask::{Asker, FIRST_PAUSE, LONGEST_PAUSE};
 use client::{Client, Context, Outage, Purpose};
 use fetch::Fetcher;
+
+/// How often what waits for events looks whether the brokers have been away for too long.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Reads topics of a Kafka cluster.
 ///
@@ -75,10 +79,20 @@ impl KafkaSource {
             source: name,
             brokers,
             informant: Arc::default(),
+            give_up_after: options.give_up_after,
         };
         let group_id = options.group_id(pipeline);
         let (topic_ids, fetching) = (BTreeMap::new(), None);
         Ok(Self { options, group_id, prefetch_bytes, context, asker, buffer, topic_ids, fetching })
+    }
+
+    /// Makes sure, without asking anybody, that librdkafka takes the `kafka.*` properties of `options`, and that the files
+    /// which they name can be read.
+    ///
+    /// # Errors
+    /// [`SourceError::Option`] with the property.
+    pub fn check(name: &str, options: &KafkaOptions) -> Result<()> {
+        client::check(name, options)
     }
 
     async fn topics(&self) -> Result<BTreeMap<String, i32>> {
@@ -125,12 +139,18 @@ impl KafkaSource {
         wanted: impl Fn(&PartitionId) -> bool + Send,
     ) -> Result<BTreeMap<PartitionId, Bounds>> {
         let mut pause = FIRST_PAUSE;
+        let (clock, doing) = (SystemClock::new(), "learn the offsets");
+        let began = clock.monotonic();
         let bounds = loop {
             let selected: BTreeSet<_> = self.selected().await?.into_iter().filter(&wanted).collect();
-            match self.asker.ask("learn the offsets", move |client| client::bounds(client, &selected)).await {
+            match self.asker.ask(doing, move |client| client::bounds(client, &selected)).await {
                 // Brokers hear of a topic's end, or of its beginning, one after the other: what one lists, the next does
                 // not know. The list is asked for again, and if the topic is gone it says so.
                 Err(SourceError::Kafka { source, .. }) if is_unlisted(&source) => {
+                    let waited = clock.monotonic().saturating_sub(began);
+                    if self.options.give_up_after.is_some_and(|limit| waited > limit) {
+                        return Err(self.asker.unreachable(doing, waited, &source.to_string()));
+                    }
                     self.context.outage.begins(&source.to_string());
                 }
                 answer => break answer?,
@@ -244,6 +264,7 @@ impl Source for KafkaSource {
     }
 
     async fn buffered(&mut self) -> Result<Vec<Buffered>> {
+        self.asker.give_up("fetch")?;
         self.buffer.buffered()
     }
 
@@ -256,7 +277,16 @@ impl Source for KafkaSource {
             self.bounds_of(|id| ranges.contains_key(id)).await?;
             self.check_positions(&ranges.iter().map(|(id, range)| (id.clone(), range.to)).collect()).await?;
         }
-        let taken = self.buffer.take(ranges).await?;
+        let taken = {
+            let taking = self.buffer.take(ranges);
+            tokio::pin!(taking);
+            loop {
+                tokio::select! {
+                    taken = &mut taking => break taken?,
+                    () = tokio::time::sleep(LOOK) => self.asker.give_up("fetch")?,
+                }
+            }
+        };
         Ok(Taken { proof: self.proof(ranges.keys()), ..taken })
     }
 

@@ -23,10 +23,10 @@ fn bounds(list: &[(&str, i32, i64, i64)]) -> BTreeMap<PartitionId, Bounds> {
 }
 
 #[test]
-fn defaults_are_sparks() {
+fn defaults_are_sparks_but_for_where_to_start() {
     let o = options(&[("subscribe", " b, a ,b"), ("value.format", "avro"), ("sample", "sales")]).unwrap();
     assert_eq!(o.selection.named_topics().unwrap(), ["a", "b"]);
-    assert_eq!(o.starting_offsets, StartingOffsets::Latest);
+    assert_eq!(o.starting_offsets, StartingOffsets::Earliest);
     assert!(o.fail_on_data_loss && !o.include_headers);
     assert_eq!(o.max_offsets_per_trigger, None);
     assert_eq!(o.brokers.as_deref(), Some("env:9092"));
@@ -65,8 +65,16 @@ fn errors_say_which_option_what_was_given_and_what_is_accepted() {
         (&[("subscribe", "a"), ("failOnDataLoss", "maybe")], &["'failOnDataLoss'", "'maybe'", "true or false"]),
         (&[("subscribe", "a"), ("kafka.auto.offset.reset", "x")], &["'kafka.auto.offset.reset'", "startingOffsets"]),
         (&[("subscribe", "a"), ("kafka.sasl.jaas.config", "secret")], &["kafka.sasl.username"]),
-        (&[("subscribe", "a"), ("kafka.x", "${env:NOPE}")], &["'kafka.x'", "${env:NOPE}"]),
-        (&[("subscribe", "a"), ("kafka.x", "${file:/no/such}")], &["'kafka.x'", "/no/such", "cannot be read"]),
+        (&[("subscribe", "a"), ("kafka.clientid", "x")], &["'kafka.clientid'", "did you mean 'kafka.client.id'?"]),
+        (
+            &[("subscribe", "a"), ("kafka.bootstrap.servers", "http://b:1")],
+            &["'kafka.bootstrap.servers'", "write 'b:1'"],
+        ),
+        (&[("subscribe", "a"), ("kafka.client.rack", "${env:NOPE}")], &["'kafka.client.rack'", "${env:NOPE}"]),
+        (
+            &[("subscribe", "a"), ("kafka.client.rack", "${file:/no/such}")],
+            &["'kafka.client.rack'", "/no/such", "cannot be read"],
+        ),
     ] {
         let message = refused(pairs);
         assert!(message.starts_with("source sales: "), "{message}");

@@ -176,7 +176,7 @@ fn a_full_refresh_deletes_all_but_hidden_names_and_may_be_repeated() {
 fn tables_are_listed_once_they_have_a_published_file() {
     let dir = tempfile::tempdir().unwrap();
     assert!(list_tables(&dir.path().join("none")).unwrap().is_empty());
-    for folder in ["gold/revenue_5m", "bronze/sales", "dq/p/metrics", "quarantine/silver_sales"] {
+    for folder in ["gold/revenue_5m", "bronze/sales", "dq/p/metrics", "quarantine/p/silver_sales/batch_id=0"] {
         write_one(&dir.path().join(folder));
     }
     table(&dir.path().join("silver/staged_only"), &[]).stage(&key(1, 1), &[rows(0, &[(None, None)])]).unwrap();
@@ -185,4 +185,51 @@ fn tables_are_listed_once_they_have_a_published_file() {
     let tables: Vec<String> =
         list_tables(dir.path()).unwrap().into_iter().map(|t| format!("{}.{}", t.layer, t.table)).collect();
     assert_eq!(tables, ["bronze.sales", "gold.revenue_5m", "quarantine.silver_sales", "dq.p_metrics"]);
+}
+
+fn beside(pipeline: &str, output: &str) -> Owner {
+    Owner { pipeline: pipeline.to_owned(), table: output.to_owned(), ..me(1) }
+}
+
+#[test]
+fn what_an_earlier_version_put_beside_the_tables_is_one_view_with_what_came_later() {
+    let dir = tempfile::tempdir().unwrap();
+    // Of the pipeline `sales` with the source `sales`: the new place lies in the old one.
+    let (old, new) = (dir.path().join("dead_letters/sales"), dir.path().join("dead_letters/sales/sales"));
+    for folder in [&old, &new] {
+        prepare(folder).unwrap();
+        owner::claim(folder, &beside("sales", "dead letters sales")).unwrap();
+        write_one(&folder.join("batch_id=0"));
+    }
+    let other = dir.path().join("dead_letters/other/refunds");
+    write_one(&other.join("batch_id=3"));
+    let tables = list_tables(dir.path()).unwrap();
+    let names: Vec<&str> = tables.iter().map(|t| t.table.as_str()).collect();
+    assert_eq!(names, ["refunds", "sales"]);
+    assert_eq!(tables[1].paths().collect::<Vec<_>>(), [&new, &old]);
+    assert!(tables[1].is_beside() && tables[0].older.is_none());
+    // Another pipeline with a source of that name: now the name alone would not tell which.
+    write_one(&dir.path().join("dead_letters/other/sales/batch_id=0"));
+    let tables = list_tables(dir.path()).unwrap();
+    let names: Vec<&str> = tables.iter().map(|t| t.table.as_str()).collect();
+    assert_eq!(names, ["other_sales", "refunds", "sales_sales"]);
+    // A refresh of the outer one leaves the inner one alone.
+    owner::clear(&old).unwrap();
+    assert_eq!((glob(&old.join("batch_id=0")).len(), glob(&new).len()), (0, 2));
+}
+
+#[test]
+fn what_has_no_location_of_its_own_is_not_told_to_choose_another() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path()).unwrap();
+    owner::claim(dir.path(), &beside("sales", "dead letters sales")).unwrap();
+    let told = [
+        owner::check_unowned(dir.path(), "sales").unwrap_err(),
+        owner::check_unowned(dir.path(), "other").unwrap_err(),
+        owner::claim(dir.path(), &Owner { query_id: "x".to_owned(), ..beside("sales", "dead letters sales") })
+            .unwrap_err(),
+    ];
+    for error in told.map(|e| e.to_string()) {
+        assert!(error.contains("choose another 'pipeline.name'") && !error.contains("LOCATION"), "{error}");
+    }
 }

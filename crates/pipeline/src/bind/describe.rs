@@ -119,7 +119,7 @@ pub struct ClauseDescription {
     pub delay_micros: i64,
     /// The delay, in words.
     pub delay: String,
-    /// Whether it stands in a query of this very table, so that late rows are kept below `data/late/<table>/`.
+    /// Whether it stands in a query of this very table, so that late rows are kept below `data/late/<pipeline>/<table>/`.
     pub here: bool,
 }
 

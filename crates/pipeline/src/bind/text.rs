@@ -60,7 +60,7 @@ impl Description {
         };
         row(f, "writes", &[format!("{} ({}{partitions})", table.location, table.format)])?;
         row(f, "output mode", &[format!("{}, {}", table.output_mode, table.guarantee)])?;
-        row(f, "watermark", &watermark(table))?;
+        row(f, "watermark", &watermark(table, &self.pipeline))?;
         for flow in &table.flows {
             let name = if flow.name == table.name { "steps".to_owned() } else { format!("flow {}", flow.name) };
             let steps: Vec<String> = flow.steps.iter().enumerate().map(|(i, s)| format!("{}. {s}", i + 1)).collect();
@@ -113,13 +113,14 @@ fn summary(table: &TableDescription) -> String {
     words.join(", ")
 }
 
-fn watermark(table: &TableDescription) -> Vec<String> {
+fn watermark(table: &TableDescription, pipeline: &str) -> Vec<String> {
     let Some(watermark) = &table.watermark else { return vec!["none".to_owned()] };
     let mut lines: Vec<String> = watermark
         .clauses
         .iter()
         .map(|c| {
-            let from = if c.here { "; late rows go to data/late/".to_owned() + &table.name } else { String::new() };
+            let late = || format!("; late rows go to data/late/{pipeline}/{}", table.name);
+            let from = if c.here { late() } else { String::new() };
             format!("{} of {}, delay {} ({}){from}", c.column, c.upstream, c.delay, c.id)
         })
         .collect();

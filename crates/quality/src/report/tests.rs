@@ -253,6 +253,7 @@ fn rows_hold_one_number_each() {
     assert_eq!(find("dead_letters", Some("truncated"), "count"), [2]);
     assert_eq!(find("schema", Some("7"), "records"), [148]);
     assert_eq!(find("schema_drift", Some("id 7"), "ignored_fields"), [2]);
+    assert_eq!(find("ignored_field", Some("customer.zip"), "ignored"), [1]);
     assert_eq!(find("table", None, "duplicate"), [2]);
     assert_eq!(find("expectation", Some("valid_amount"), "failed"), [2]);
     let times = rows.column_by_name("time").unwrap().as_primitive::<TimestampMicrosecondType>();

@@ -1,0 +1,119 @@
+//! Events that become dead letters, and fields that no table has: what a source's events say of its producers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type};
+
+use crate::EngineError;
+use crate::config::SourceBinding;
+use crate::report::SourceReport;
+
+/// Of fewer events a share says nothing.
+pub const FEWEST: u64 = 100;
+
+/// What the sources of a run have given since it began.
+#[derive(Debug, Default)]
+pub(crate) struct Letters {
+    /// Events read and dead letters, by source.
+    seen: BTreeMap<String, (u64, u64)>,
+    /// Fields of writers that were told of, by source: the reader schema lacks them.
+    told: BTreeSet<(String, String)>,
+}
+
+impl Letters {
+    /// Counts what a batch read, which is over.
+    pub(crate) fn count(&mut self, reports: &[SourceReport]) {
+        for report in reports {
+            let (read, letters) = self.seen.entry(report.source.clone()).or_default();
+            *read += report.read;
+            *letters += report.dead_letters();
+        }
+    }
+
+    /// Judges a batch before anything of it is written.
+    ///
+    /// # Errors
+    /// [`EngineError::TooManyLetters`] when, with it, more of a source's events became dead letters than its options allow.
+    pub(crate) fn judge(
+        &self,
+        batch_id: u64,
+        sources: &[SourceBinding],
+        reports: &[SourceReport],
+        letters: &[(String, Vec<RecordBatch>)],
+    ) -> Result<(), EngineError> {
+        for report in reports {
+            let Some(limit) = sources.iter().find(|s| s.name == report.source).and_then(|s| s.max_letters) else {
+                continue;
+            };
+            let (read, dead) = self.seen.get(&report.source).copied().unwrap_or_default();
+            let (read, dead) = (read + report.read, dead + report.dead_letters());
+            if report.dead_letters() > 0 && is_above(dead, read, limit) {
+                let own = letters.iter().filter(|(source, _)| *source == report.source).flat_map(|(_, rows)| rows);
+                return Err(EngineError::TooManyLetters {
+                    source_name: report.source.clone(),
+                    letters: dead,
+                    events: read,
+                    limit,
+                    batch_id,
+                    example: own.filter_map(example).next().unwrap_or_default(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The fields that a batch saw for the first time in this run and that the reader schema lacks: source, writer schema,
+    /// field.
+    pub(crate) fn new_fields(&mut self, reports: &[SourceReport]) -> Vec<(String, String, String)> {
+        let mut found = Vec::new();
+        for report in reports {
+            for schema in &report.schemas {
+                for field in &schema.ignored_fields {
+                    if self.told.insert((report.source.clone(), field.clone())) {
+                        found.push((report.source.clone(), schema.key.to_string(), field.clone()));
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// All fields that were told of, `field of source`, in order.
+    pub(crate) fn fields(&self) -> Vec<String> {
+        self.told.iter().map(|(source, field)| format!("{field} of {source}")).collect()
+    }
+}
+
+/// Whether `letters` of `events` are more than `limit` of them.
+#[expect(clippy::cast_precision_loss, reason = "a share")]
+fn is_above(letters: u64, events: u64, limit: f64) -> bool {
+    events >= FEWEST && letters as f64 > limit * events as f64
+}
+
+/// The first of some dead letters, in words.
+fn example(rows: &RecordBatch) -> Option<String> {
+    if rows.num_rows() == 0 {
+        return None;
+    }
+    let text = |name: &str| rows.column_by_name(name)?.as_string_opt::<i32>().map(|c| c.value(0).to_owned());
+    let partition = rows.column_by_name("partition")?.as_primitive_opt::<Int32Type>()?.value(0);
+    let offset = rows.column_by_name("offset")?.as_primitive_opt::<Int64Type>()?.value(0);
+    let (topic, class, message) = (text("topic")?, text("error_class")?, text("message")?);
+    Some(format!("{topic}/{partition} offset {offset}, {class}: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_judged_once_there_are_enough_events() {
+        assert!(!is_above(99, 99, 0.0), "too few to judge");
+        assert!(is_above(1, 100, 0.0));
+        assert!(!is_above(0, 100, 0.0));
+        assert!(!is_above(10, 100, 0.1), "as many as are allowed");
+        assert!(is_above(11, 100, 0.1));
+        assert!(!is_above(1_000, 1_000, 1.0));
+    }
+}

@@ -1,0 +1,96 @@
+//! What can be told before a first start writes anything: so that one that is refused leaves nothing behind.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use sluicebox_core::durable;
+use sluicebox_lake::{ParquetOptions, owner};
+use sluicebox_pipeline::graph::Graph;
+
+use crate::EngineError;
+use crate::begin::Begin;
+use crate::change;
+use crate::checkpoint::Checkpoint;
+use crate::config::Config;
+use crate::engine::{Logs, identities, new_runner};
+use crate::outputs::Outputs;
+use crate::refresh;
+
+/// A filesystem that a pipeline writes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// The folder that holds all that is written to it, or will be.
+    pub folder: PathBuf,
+    /// Bytes that are free for this user.
+    pub free_bytes: u64,
+}
+
+/// What a first start has learned before it wrote anything.
+pub(crate) struct Learned {
+    pub logs: Logs,
+    pub begins: BTreeMap<String, Begin>,
+}
+
+/// Makes sure that the folders of a pipeline are its own or nobody's, that files can be published in them, and that no two
+/// are the same. Nothing is left behind. Gives the filesystems that they are on.
+///
+/// # Errors
+/// What a start would be refused with.
+pub fn check_folders(
+    graph: &Graph,
+    (working_dir, data_dir): (&Path, &Path),
+    parquet: &BTreeMap<String, ParquetOptions>,
+    checkpoint: &Checkpoint,
+    full_refresh: bool,
+) -> Result<Vec<Room>, EngineError> {
+    let outputs = Outputs::try_new(graph, working_dir, data_dir, parquet)?;
+    outputs.refuse_shared()?;
+    let is_new = checkpoint.is_new()?;
+    let mut there: Vec<PathBuf> = vec![sluicebox_lake::existing(checkpoint.root())?.to_owned()];
+    if is_new && full_refresh {
+        refresh::refuse_foreign(&outputs, "")?;
+    }
+    for folder in outputs.folders() {
+        if is_new && !full_refresh {
+            owner::check_unowned(&folder.location, outputs.pipeline())?;
+        }
+        there.push(sluicebox_lake::existing(&folder.location)?.to_owned());
+    }
+    there.sort();
+    there.dedup();
+    let mut filesystems: BTreeMap<u64, PathBuf> = BTreeMap::new();
+    for folder in there {
+        sluicebox_lake::try_out(&folder)?;
+        let device = folder.metadata().map_or(0, |found| found.dev());
+        let around = match filesystems.remove(&device) {
+            Some(other) => common(&other, &folder),
+            None => folder,
+        };
+        filesystems.insert(device, around);
+    }
+    // A filesystem that does not tell its room is nobody's trouble.
+    let room = |folder: PathBuf| Room { free_bytes: durable::free_bytes(&folder).unwrap_or(u64::MAX), folder };
+    Ok(filesystems.into_values().map(room).collect())
+}
+
+/// The innermost folder that both lie in.
+fn common(one: &Path, other: &Path) -> PathBuf {
+    one.ancestors().find(|folder| other.starts_with(folder)).unwrap_or(one).to_owned()
+}
+
+/// Everything that a first start may be refused for, asked before it writes anything; `None` when it is not the first.
+pub(crate) async fn first_start(config: &mut Config) -> Result<Option<Learned>, EngineError> {
+    if !config.checkpoint.is_new()? {
+        return Ok(None);
+    }
+    let folders = (config.working_dir.as_path(), config.data_dir.as_path());
+    check_folders(&config.graph, folders, &config.parquet, &config.checkpoint, config.full_refresh)?;
+    new_runner(config)?;
+    let logs = identities(&mut config.sources).await?;
+    let mut begins = BTreeMap::new();
+    for binding in config.sources.iter_mut().filter(|b| change::original(&b.name).is_none()) {
+        begins.insert(binding.name.clone(), Begin::first(binding.source.as_mut(), &binding.starting).await?);
+    }
+    Ok(Some(Learned { logs, begins }))
+}

@@ -1,0 +1,368 @@
+//! Properties of librdkafka by name, and addresses of brokers: what can be told of them without asking anybody.
+
+use std::path::Path;
+
+use sluicebox_core::nearest::nearest;
+
+use super::KAFKA_PREFIX;
+use crate::error::{Result, SourceError};
+
+/// Properties that a user must not set, and what to do instead.
+const RESERVED: &[(&str, &str)] = &[
+    ("auto.offset.reset", "not to be set: use 'startingOffsets'"),
+    ("enable.auto.commit", "not to be set: offsets are committed after each batch"),
+    ("enable.auto.offset.store", "not to be set: offsets are committed after each batch"),
+    ("enable.partition.eof", "not to be set: the source needs it on"),
+    ("key.deserializer", "not to be set: use 'key.format'"),
+    ("value.deserializer", "not to be set: use 'value.format'"),
+    ("sasl.jaas.config", "a property of the Java client: set 'kafka.sasl.username' and 'kafka.sasl.password'"),
+    ("ssl.truststore.location", "a property of the Java client: set 'kafka.ssl.ca.location' to a PEM file"),
+    ("ssl.truststore.password", "a property of the Java client: set 'kafka.ssl.ca.location' to a PEM file"),
+    ("ssl.truststore.type", "a property of the Java client: set 'kafka.ssl.ca.location' to a PEM file"),
+    ("ssl.keystore.type", "a property of the Java client: 'kafka.ssl.keystore.location' is a PKCS#12 file"),
+    ("max.poll.records", "a property of the Java client: 'maxOffsetsPerTrigger' bounds what a batch reads"),
+    ("metadata.broker.list", "another name of brokers: write 'kafka.bootstrap.servers'"),
+];
+
+/// What brokers are written as.
+pub(super) const BROKERS: &str = "addresses as host:port with commas between, as in 'broker-1:9092,broker-2:9092'";
+
+/// What may stand before an address, as in Kafka's own configuration of listeners. librdkafka takes it for what
+/// `security.protocol` says.
+const SCHEMES: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
+
+/// The properties whose value is the path of a file that librdkafka reads.
+const FILES: &[&str] = &[
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.crl.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+    "ssl.engine.location",
+    "https.ca.location",
+    "sasl.oauthbearer.assertion.file",
+    "sasl.oauthbearer.assertion.jwt.template.file",
+    "sasl.oauthbearer.assertion.private.key.file",
+];
+
+/// Makes sure that a consumer of librdkafka has the property `property`, which was written as `option`.
+///
+/// # Errors
+/// When the source sets it by itself, a consumer has none of this name, or only a producer has.
+pub(super) fn check(source_name: &str, option: &str, property: &str) -> Result<()> {
+    if let Some((_, instead)) = RESERVED.iter().find(|(name, _)| *name == property) {
+        return Err(SourceError::option(source_name, option, "set", *instead));
+    }
+    if CONSUMER.contains(&property) {
+        return Ok(());
+    }
+    if PRODUCER.contains(&property) {
+        return Err(SourceError::option(
+            source_name,
+            option,
+            "a property of producers",
+            "a property of consumers: leave it out",
+        ));
+    }
+    let accepted = match nearest(property, CONSUMER.iter().copied()) {
+        Some(near) => format!("a property of librdkafka, the Kafka client; did you mean '{KAFKA_PREFIX}{near}'?"),
+        None => "a property of librdkafka, the Kafka client: its CONFIGURATION.md lists them".to_owned(),
+    };
+    Err(SourceError::option(source_name, option, "not known", accepted))
+}
+
+/// Makes sure that the files that `properties` name can be read.
+///
+/// # Errors
+/// For the first one that cannot be.
+pub(crate) fn check_files<'a>(
+    source_name: &str,
+    properties: impl IntoIterator<Item = (&'a String, &'a String)>,
+) -> Result<()> {
+    for (name, path) in properties.into_iter().filter(|(name, _)| FILES.contains(&name.as_str())) {
+        // librdkafka's word for "look in the usual places".
+        if path == "probe" {
+            continue;
+        }
+        let readable = if Path::new(path).is_dir() {
+            std::fs::read_dir(path).map(drop)
+        } else {
+            std::fs::File::open(path).map(drop)
+        };
+        if let Err(error) = readable {
+            let given = format!("'{path}', which cannot be read ({error})");
+            return Err(SourceError::option(
+                source_name,
+                format!("{KAFKA_PREFIX}{name}"),
+                given,
+                "a file that is there and can be read",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether `text` is addresses of brokers with commas between.
+///
+/// # Errors
+/// What is wrong with it, and what would be right.
+pub fn check_brokers(text: &str) -> std::result::Result<(), String> {
+    for address in text.split(',').map(str::trim) {
+        if address.is_empty() {
+            return Err("an address between the commas is empty".to_owned());
+        }
+        let rest = match address.split_once("://") {
+            Some((scheme, rest)) if SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()) => rest,
+            Some((scheme, rest)) => {
+                let host = rest.split('/').next().unwrap_or(rest);
+                return Err(format!("'{scheme}://' is no protocol of Kafka: write '{host}'"));
+            }
+            None => address,
+        };
+        let (host, port) = match rest.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+            Some((host, port)) => (host, port.strip_prefix(':')),
+            None => rest.rsplit_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
+        };
+        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || "/@?#".contains(c)) {
+            return Err(format!("'{address}' has no host"));
+        }
+        if port.is_some_and(|port| port.parse::<u16>().ok().is_none_or(|number| number == 0)) {
+            return Err(format!("'{address}' has no port from 1 to 65535"));
+        }
+    }
+    Ok(())
+}
+
+/// Every property that a consumer of librdkafka 2.12 takes as text.
+const CONSUMER: &[&str] = &[
+    "allow.auto.create.topics",
+    "api.version.fallback.ms",
+    "api.version.request",
+    "api.version.request.timeout.ms",
+    "auto.commit.enable",
+    "auto.commit.interval.ms",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "broker.address.family",
+    "broker.address.ttl",
+    "broker.version.fallback",
+    "check.crcs",
+    "client.dns.lookup",
+    "client.id",
+    "client.rack",
+    "connections.max.idle.ms",
+    "consume.callback.max.messages",
+    "coordinator.query.interval.ms",
+    "debug",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.metrics.push",
+    "enable.partition.eof",
+    "enable.random.seed",
+    "enable.sasl.oauthbearer.unsecure.jwt",
+    "enable.ssl.certificate.verification",
+    "fetch.error.backoff.ms",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.min.bytes",
+    "fetch.queue.backoff.ms",
+    "fetch.wait.max.ms",
+    "group.id",
+    "group.instance.id",
+    "group.protocol",
+    "group.protocol.type",
+    "group.remote.assignor",
+    "heartbeat.interval.ms",
+    "https.ca.location",
+    "https.ca.pem",
+    "internal.termination.signal",
+    "isolation.level",
+    "log.connection.close",
+    "log.thread.name",
+    "log_level",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
+    "max.partition.fetch.bytes",
+    "max.poll.interval.ms",
+    "message.copy.max.bytes",
+    "message.max.bytes",
+    "metadata.broker.list",
+    "metadata.max.age.ms",
+    "metadata.recovery.rebootstrap.trigger.ms",
+    "metadata.recovery.strategy",
+    "offset.store.method",
+    "offset.store.path",
+    "offset.store.sync.interval.ms",
+    "partition.assignment.strategy",
+    "plugin.library.paths",
+    "queued.max.messages.kbytes",
+    "queued.min.messages",
+    "receive.message.max.bytes",
+    "reconnect.backoff.jitter.ms",
+    "reconnect.backoff.max.ms",
+    "reconnect.backoff.ms",
+    "retry.backoff.max.ms",
+    "retry.backoff.ms",
+    "sasl.kerberos.keytab",
+    "sasl.kerberos.kinit.cmd",
+    "sasl.kerberos.min.time.before.relogin",
+    "sasl.kerberos.principal",
+    "sasl.kerberos.service.name",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.oauthbearer.assertion.algorithm",
+    "sasl.oauthbearer.assertion.claim.aud",
+    "sasl.oauthbearer.assertion.claim.exp.seconds",
+    "sasl.oauthbearer.assertion.claim.iss",
+    "sasl.oauthbearer.assertion.claim.jti.include",
+    "sasl.oauthbearer.assertion.claim.nbf.seconds",
+    "sasl.oauthbearer.assertion.claim.sub",
+    "sasl.oauthbearer.assertion.file",
+    "sasl.oauthbearer.assertion.jwt.template.file",
+    "sasl.oauthbearer.assertion.private.key.file",
+    "sasl.oauthbearer.assertion.private.key.passphrase",
+    "sasl.oauthbearer.assertion.private.key.pem",
+    "sasl.oauthbearer.client.credentials.client.id",
+    "sasl.oauthbearer.client.credentials.client.secret",
+    "sasl.oauthbearer.client.id",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.config",
+    "sasl.oauthbearer.extensions",
+    "sasl.oauthbearer.grant.type",
+    "sasl.oauthbearer.metadata.authentication.type",
+    "sasl.oauthbearer.method",
+    "sasl.oauthbearer.scope",
+    "sasl.oauthbearer.token.endpoint.url",
+    "sasl.password",
+    "sasl.username",
+    "security.protocol",
+    "session.timeout.ms",
+    "socket.blocking.max.ms",
+    "socket.connection.setup.timeout.ms",
+    "socket.keepalive.enable",
+    "socket.max.fails",
+    "socket.nagle.disable",
+    "socket.receive.buffer.bytes",
+    "socket.send.buffer.bytes",
+    "socket.timeout.ms",
+    "ssl.ca.certificate.stores",
+    "ssl.ca.location",
+    "ssl.ca.pem",
+    "ssl.certificate.location",
+    "ssl.certificate.pem",
+    "ssl.cipher.suites",
+    "ssl.crl.location",
+    "ssl.curves.list",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.engine.id",
+    "ssl.engine.location",
+    "ssl.key.location",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.location",
+    "ssl.keystore.password",
+    "ssl.providers",
+    "ssl.sigalgs.list",
+    "statistics.interval.ms",
+    "topic.blacklist",
+    "topic.metadata.propagation.max.ms",
+    "topic.metadata.refresh.fast.cnt",
+    "topic.metadata.refresh.fast.interval.ms",
+    "topic.metadata.refresh.interval.ms",
+    "topic.metadata.refresh.sparse",
+];
+
+/// Those that a producer alone takes.
+const PRODUCER: &[&str] = &[
+    "acks",
+    "batch.num.messages",
+    "batch.size",
+    "compression.codec",
+    "compression.level",
+    "compression.type",
+    "delivery.report.only.error",
+    "delivery.timeout.ms",
+    "enable.gapless.guarantee",
+    "enable.idempotence",
+    "linger.ms",
+    "message.send.max.retries",
+    "message.timeout.ms",
+    "partitioner",
+    "produce.offset.report",
+    "queue.buffering.backpressure.threshold",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "queue.buffering.max.ms",
+    "queuing.strategy",
+    "request.required.acks",
+    "request.timeout.ms",
+    "retries",
+    "sticky.partitioning.linger.ms",
+    "transaction.timeout.ms",
+    "transactional.id",
+];
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use rdkafka::config::ClientConfig;
+
+    use super::*;
+
+    #[test]
+    fn librdkafka_knows_every_name_of_the_lists_and_no_other() {
+        let native = ClientConfig::new().create_native_config().unwrap();
+        for name in CONSUMER.iter().chain(PRODUCER) {
+            let known = native.get(name);
+            assert!(!format!("{known:?}").contains("UNKNOWN"), "{name}: {known:?}");
+        }
+        assert!(native.get("bootstrap.server").is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_is_refused_with_the_nearest() {
+        let refused = |property: &str| check("s", &format!("kafka.{property}"), property).unwrap_err().to_string();
+        let message = refused("sasl.mechanims");
+        assert!(
+            message.contains("'kafka.sasl.mechanims' is not known") && message.contains("'kafka.sasl.mechanism'"),
+            "{message}"
+        );
+        assert!(refused("linger.ms").contains("producers"), "{}", refused("linger.ms"));
+        assert!(refused("no.such.thing.at.all").contains("CONFIGURATION.md"));
+        assert!(refused("auto.offset.reset").contains("startingOffsets"));
+        check("s", "kafka.fetch.min.bytes", "fetch.min.bytes").unwrap();
+    }
+
+    #[test]
+    fn addresses_of_brokers_are_hosts_and_ports() {
+        for good in
+            ["b:9092", "b", "a:1, b:2", "[::1]:9092", "SSL://b:9093", "SASL_SSL://b:9093,c:9093", "10.0.0.1:9092"]
+        {
+            check_brokers(good).unwrap();
+        }
+        for (bad, says) in [
+            ("http://127.0.0.1:19092", "write '127.0.0.1:19092'"),
+            ("https://b:9092/x", "write 'b:9092'"),
+            ("kafka://b:9092", "'kafka://' is no protocol"),
+            ("b:port", "no port"),
+            ("b:0", "no port"),
+            ("b:70000", "no port"),
+            (":9092", "no host"),
+            ("a:1,,b:2", "empty"),
+            ("us er@b:9092", "no host"),
+        ] {
+            let why = check_brokers(bad).unwrap_err();
+            assert!(why.contains(says), "{bad}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let pair = |path: &str| [("ssl.ca.location".to_owned(), path.to_owned())];
+        let check = |path: &str| check_files("s", pair(path).iter().map(|(k, v)| (k, v)));
+        check("probe").unwrap();
+        check("/").unwrap();
+        let message = check("/no/such/ca.pem").unwrap_err().to_string();
+        assert!(message.contains("'kafka.ssl.ca.location'") && message.contains("/no/such/ca.pem"), "{message}");
+    }
+}

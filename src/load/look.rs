@@ -1,0 +1,174 @@
+//! What `plan` asks of the world beside the pipeline's text: brokers, topics, folders. Nothing is changed.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sluicebox_avro::{SchemaCache, ignored_fields};
+use sluicebox_core::PartitionId;
+use sluicebox_engine::checkpoint::Checkpoint;
+use sluicebox_engine::{Begin, EngineError, Room, check_folders};
+
+use super::connect::Connection;
+use super::{Checked, parquet_options_of};
+
+/// Less room than this is worth a word.
+const LITTLE: u64 = 1 << 30;
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// What: a source's name, or a folder.
+    pub about: String,
+    /// `ok`, `warning`, or `problem`: what a run would be refused with.
+    pub status: &'static str,
+    /// What was found.
+    pub text: String,
+}
+
+impl Check {
+    fn ok(about: &str, text: String) -> Self {
+        Self { about: about.to_owned(), status: "ok", text }
+    }
+
+    fn problem(about: &str, error: &anyhow::Error) -> Self {
+        Self { about: about.to_owned(), status: "problem", text: format!("{error:#}") }
+    }
+
+    fn warning(about: &str, text: String) -> Self {
+        Self { about: about.to_owned(), status: "warning", text }
+    }
+}
+
+impl Checked {
+    /// Looks at what the pipeline reads and writes, into `found`. With `offline` no broker is asked, and no registry.
+    ///
+    /// # Errors
+    /// What a run would be refused with, or would wait for; what was looked at before is in `found`.
+    pub async fn look(&self, offline: bool, found: &mut Vec<Check>) -> anyhow::Result<()> {
+        for connection in &self.connections {
+            self.drift(connection, offline, found).await?;
+        }
+        if offline {
+            return Ok(());
+        }
+        let mut first = None;
+        for connection in &self.connections {
+            match self.begin(connection).await {
+                Ok(check) => found.extend(check),
+                Err(error) => {
+                    found.push(Check::problem(&connection.name, &error));
+                    first = Some(error);
+                    // Others may wait for the same brokers.
+                    break;
+                }
+            }
+        }
+        match self.folders() {
+            Ok(rooms) => found.extend(rooms.iter().map(room)),
+            Err(error) => {
+                found.push(Check::problem("folders", &error));
+                first.get_or_insert(error);
+            }
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    fn folders(&self) -> anyhow::Result<Vec<Room>> {
+        let working_dir = std::env::current_dir()?;
+        let data_dir = working_dir.join("data");
+        let parquet = parquet_options_of(&self.graph);
+        let folders = (working_dir.as_path(), data_dir.as_path());
+        Ok(check_folders(&self.graph, folders, &parquet, &self.checkpoint, false)?)
+    }
+
+    /// Where a source would begin or go on.
+    async fn begin(&self, connection: &Connection) -> anyhow::Result<Option<Check>> {
+        let (name, pipeline) = (&connection.name, &self.graph.pipeline.name);
+        let Some(mut source) = connection.source(name, pipeline, self.settings.batch_bytes, &self.clock)? else {
+            return Ok(None);
+        };
+        let log = source.identity().await.map_err(EngineError::from)?;
+        let starting = connection.starting();
+        let begin = match positions(&self.checkpoint, name)? {
+            Some(positions) => Begin::next(source.as_mut(), &starting, positions).await?,
+            None => Begin::first(source.as_mut(), &starting).await?,
+        };
+        let text = match log.topics.len() {
+            0 => begin.to_string(),
+            n => {
+                let partitions = begin.positions.len();
+                let topics = if n == 1 { "one topic".to_owned() } else { format!("{n} topics") };
+                let partitions =
+                    if partitions == 1 { "one partition".to_owned() } else { format!("{partitions} partitions") };
+                format!("{}: {topics}, {partitions}; {begin}", connection.description())
+            }
+        };
+        let worth_a_word = begin.finds_no_topic() || begin.older > 0;
+        Ok(Some(if worth_a_word { Check::warning(name, text) } else { Check::ok(name, text) }))
+    }
+
+    /// The fields of writers that no table can have, for the pinned reader schema lacks them: of the schemas that were seen
+    /// before, and of the latest one.
+    async fn drift(&self, connection: &Connection, offline: bool, found: &mut Vec<Check>) -> anyhow::Result<()> {
+        let Some(pinned) = connection.pinned(&self.checkpoint)? else { return Ok(()) };
+        let name = &connection.name;
+        let cache = SchemaCache::at(self.checkpoint.source_dir(name).join("schemas"));
+        let mut writers = cache.all();
+        if !offline && connection.options.brokers.is_some() {
+            let latest = connection.latest(&self.clock).await?;
+            writers
+                .extend(latest.map(|latest| (format!("{} version {}", latest.subject, latest.version), latest.text)));
+        }
+        let mut fields: BTreeMap<String, String> = BTreeMap::new();
+        for (writer, text) in writers {
+            for field in ignored_fields(name, &pinned, &text).map_err(EngineError::from)? {
+                fields.entry(field).or_insert_with(|| writer.clone());
+            }
+        }
+        let lacks = format!("{} version {}, which rows are read with", pinned.subject, pinned.version);
+        found.extend(fields.into_iter().map(|(field, writer)| {
+            let text = format!("no table has the field `{field}` of {writer}: {lacks}, lacks it; `--repin {name}` adopts the latest version");
+            Check::warning(name, text)
+        }));
+        Ok(())
+    }
+}
+
+/// Where the checkpoint says that the source goes on.
+fn positions(checkpoint: &Checkpoint, source: &str) -> anyhow::Result<Option<BTreeMap<PartitionId, i64>>> {
+    if checkpoint.refresh().map_err(told)?.is_some() {
+        return Ok(None);
+    }
+    let Some(start) = checkpoint.source_start(source).map_err(told)? else { return Ok(None) };
+    let mut positions: BTreeMap<PartitionId, i64> =
+        start.positions.into_iter().map(|p| (p.partition, p.offset)).collect();
+    if let Some(id) = checkpoint.observe().map_err(told)?.commit {
+        let commit = checkpoint.commit(id).map_err(told)?;
+        let own = commit.positions.into_iter().filter(|p| p.partition.source == source);
+        positions.extend(own.map(|p| (p.partition, p.offset)));
+    }
+    Ok(Some(positions))
+}
+
+fn room(room: &Room) -> Check {
+    let about = room.folder.display().to_string();
+    let free = size(room.free_bytes);
+    if room.free_bytes < LITTLE {
+        return Check::warning(&about, format!("only {free} are free on its filesystem"));
+    }
+    Check::ok(&about, format!("files can be published there; {free} are free"))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a size for people")]
+fn size(bytes: u64) -> String {
+    match bytes {
+        u64::MAX => "an unknown number of bytes".to_owned(),
+        0..1_048_576 => format!("{bytes} bytes"),
+        1_048_576..1_073_741_824 => format!("{} MiB", bytes >> 20),
+        _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
+    }
+}
+
+fn told(error: impl Into<EngineError>) -> EngineError {
+    error.into()
+}

@@ -1,0 +1,174 @@
+//! What is refused or given up: at once where waiting does not help, in time where it might, and leaving nothing.
+
+use std::io::Read;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::bench::Bench;
+use crate::support::text;
+
+/// What cannot get better is told before `--wait` is over, which would fail the test by the time it takes.
+const LONG: &str = "1 hour";
+
+#[test]
+fn an_address_with_a_scheme_is_refused_at_once_with_its_place() {
+    let bench = Bench::new();
+    bench.pipeline(", 'kafka.bootstrap.servers' = 'http://127.0.0.1:19092'");
+    for said in [bench.ends(2, &["--wait", LONG]), bench.plans(2, &["--wait", LONG])] {
+        assert!(said.contains("p.sql:1:") && said.contains("write '127.0.0.1:19092'"), "{said}");
+    }
+    bench.pipeline("");
+    let mut command = bench.job.command(&["run", "p.sql", "--wait", LONG]);
+    command.env("KAFKA_BOOTSTRAP_SERVERS", "https://b:9092").env("SCHEMA_REGISTRY_URL", &bench.registry.url);
+    let output = command.output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("KAFKA_BOOTSTRAP_SERVERS") && said.contains("write 'b:9092'"), "{said}");
+    bench.nothing_is_left("a wrong address");
+}
+
+#[test]
+fn names_values_and_files_of_properties_are_looked_at_before_anybody_is_asked() {
+    let bench = Bench::new();
+    // Nobody answers there.
+    let away = ", 'kafka.bootstrap.servers' = '127.0.0.1:1'";
+    for (options, says) in [
+        (", 'kafka.sasl.mechanims' = 'PLAIN'", "did you mean 'kafka.sasl.mechanism'?"),
+        (", 'kafka.security.protocol' = 'sasl'", "`kafka.security.protocol` is 'sasl'"),
+        (", 'kafka.ssl.ca.location' = '/no/such/ca.pem'", "/no/such/ca.pem"),
+        (", 'schema.registry.ssl.ca.location' = '/no/such/ca.pem'", "/no/such/ca.pem"),
+        (", 'kafka.linger.ms' = '5'", "a property of producers"),
+    ] {
+        bench.pipeline(&format!("{away}{options}"));
+        for said in [bench.ends(2, &["--wait", LONG]), bench.plans(2, &["--wait", LONG])] {
+            assert!(said.contains("p.sql:1:") && said.contains(says), "{options}: {said}");
+        }
+        bench.nothing_is_left(options);
+    }
+}
+
+#[test]
+fn brokers_that_do_not_answer_are_given_up_and_nothing_is_left() {
+    let bench = Bench::new();
+    bench.pipeline(", 'kafka.bootstrap.servers' = '127.0.0.1:1'");
+    let began = Instant::now();
+    for said in [bench.ends(1, &["--wait", "1 second"]), bench.plans(1, &["--wait", "1 second"])] {
+        assert!(said.contains("no broker of 127.0.0.1:1 answered") && said.contains("--wait"), "{said}");
+        bench.nothing_is_left("no broker");
+    }
+    assert!(began.elapsed() < Duration::from_secs(60));
+    // What a registry and the text alone tell is told without them.
+    bench.plans(0, &["--offline"]);
+}
+
+#[test]
+fn a_registry_that_does_not_answer_is_given_up_and_nothing_is_left() {
+    let bench = Bench::new();
+    bench.pipeline(", 'schema.registry.url' = 'http://127.0.0.1:1'");
+    for said in [bench.ends(1, &["--wait", "1 second"]), bench.plans(1, &["--wait", "1 second"])] {
+        assert!(said.contains("no schema registry answered"), "{said}");
+        bench.nothing_is_left("no registry");
+    }
+    assert!(bench.ends(2, &["--wait", "soon"]).contains("--wait 'soon' is not a duration"));
+}
+
+#[test]
+fn a_topic_that_is_not_there_is_refused_with_the_nearest_names() {
+    let bench = Bench::new();
+    bench.topic("sales.events.v1");
+    bench.topic("clicks");
+    bench.sql("'subscribe' = 'sales.event.v1', 'value.subject' = 't-value'");
+    for said in [bench.ends(2, &[]), bench.plans(2, &[])] {
+        assert!(
+            said.contains("'sales.event.v1' does not exist") && said.contains("did you mean 'sales.events.v1'?"),
+            "{said}"
+        );
+        assert!(!said.contains("clicks"), "{said}");
+    }
+    bench.nothing_is_left("a topic that is not there");
+}
+
+#[test]
+fn a_subject_that_is_not_there_is_told_with_those_that_may_be_meant() {
+    let bench = Bench::new();
+    bench.topic("orders");
+    bench.registry.register("orders-shop.OrderPaid", "AVRO", crate::bench::N);
+    bench.sql("'subscribe' = 'orders'");
+    for said in [bench.ends(1, &[]), bench.plans(1, &[])] {
+        assert!(said.contains("does not know subject orders-value"), "{said}");
+        assert!(said.contains("'value.subject' = 'orders-shop.OrderPaid'"), "{said}");
+    }
+    bench.topic("nothing.like.it");
+    bench.sql("'subscribe' = 'nothing.like.it'");
+    let said = bench.plans(1, &[]);
+    assert!(said.contains("none of its 2 is like it") && said.contains("value.subject"), "{said}");
+    bench.nothing_is_left("a subject that is not there");
+}
+
+#[test]
+fn a_first_start_that_is_refused_leaves_nothing_new() {
+    let bench = Bench::new();
+    bench.events(1, 0..5, &[]);
+    // Offsets of a partition that there is not.
+    bench.pipeline(r#", 'startingOffsets' = '{"t": {"0": 2, "7": 2}}'"#);
+    let said = bench.ends(2, &[]);
+    assert!(said.contains("t/7"), "{said}");
+    bench.nothing_is_left("startingOffsets");
+    // A folder with files of somebody else.
+    bench.pipeline("");
+    let folder = bench.job.path().join("data/bronze/t");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("mine.parquet"), "x").unwrap();
+    for said in [bench.ends(2, &[]), bench.plans(2, &[])] {
+        assert!(said.contains("mine.parquet"), "{said}");
+        let files = crate::support::files_below(bench.job.path());
+        assert_eq!(files, [folder.join("mine.parquet"), bench.job.path().join("p.sql")], "{said}");
+        assert!(!bench.job.path().join("checkpoints").exists(), "{said}");
+    }
+    // A file where a folder is to be.
+    std::fs::remove_dir_all(bench.job.path().join("data")).unwrap();
+    std::fs::write(bench.job.path().join("data"), "x").unwrap();
+    for said in [bench.ends(1, &[]), bench.plans(1, &[])] {
+        assert!(said.contains("data"), "{said}");
+        assert!(!bench.job.path().join("checkpoints").exists(), "{said}");
+    }
+}
+
+#[test]
+fn a_table_that_is_not_there_is_refused_by_every_flag() {
+    let bench = Bench::new();
+    bench.events(1, 0..5, &[]);
+    bench.pipeline("");
+    for flag in ["--full-refresh=bronze_tt", "--reset-state=bronze_tt", "--backfill=bronze_tt=none"] {
+        let said = bench.ends(2, &[flag]);
+        assert!(said.contains("did you mean bronze_t?") && said.contains("Nothing was touched"), "{flag}: {said}");
+    }
+    let said = bench.ends(2, &["--full-refresh=events"]);
+    assert!(said.contains("is a source, and no table"), "{said}");
+    bench.nothing_is_left("a table that is not there");
+}
+
+#[test]
+fn brokers_that_go_away_meanwhile_are_given_up_too_and_nothing_is_lost() {
+    let bench = Bench::new();
+    bench.pipeline("");
+    bench.large_events(0..4000);
+    // Far less is fetched ahead than there is.
+    let args = ["run", "p.sql", "--trigger", "available-now", "--set", "batch.bytes=64KiB", "--wait", "2 seconds"];
+    let mut run = bench.command(&args).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = run.stderr.take().unwrap();
+    let (mut said, mut byte) = (Vec::new(), [0]);
+    while !text(&said).contains("first rows in bronze_t") {
+        assert_eq!(stderr.read(&mut byte).unwrap(), 1, "it ended: {}", text(&said));
+        said.push(byte[0]);
+    }
+    bench.cluster.broker_down(-1).unwrap();
+    stderr.read_to_end(&mut said).unwrap();
+    let said = text(&said);
+    assert_eq!(run.wait().unwrap().code(), Some(1), "{said}");
+    assert!(said.contains("answered for") || said.contains("none came for"), "{said}");
+    bench.cluster.broker_up(-1).unwrap();
+    bench.ends(0, &[]);
+    assert_eq!(bench.job.value("SELECT count(DISTINCT n) FROM bronze.t"), 4000);
+    assert_eq!(bench.job.value("SELECT count(*) FROM bronze.t"), 4000);
+}
