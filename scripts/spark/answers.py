@@ -52,7 +52,7 @@ def canonical(value, data_type):
         return [canonical(v, data_type.elementType) for v in value]
     if kind == "map":
         pairs = [[canonical(k, data_type.keyType), canonical(v, data_type.valueType)] for k, v in value.items()]
-        return sorted(pairs, key=json.dumps)
+        return sorted(pairs, key=lambda pair: json.dumps(pair, ensure_ascii=False, separators=(",", ":")))
     if kind == "struct":
         return {f.name: canonical(v, f.dataType) for f, v in zip(data_type.fields, value)}
     if isinstance(value, datetime.timedelta):

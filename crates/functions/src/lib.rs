@@ -13,6 +13,7 @@
 
 pub mod aggregates;
 pub mod casts;
+mod function;
 pub mod json;
 pub mod math;
 pub mod nested;
@@ -22,7 +23,8 @@ pub mod time;
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::logical_expr::planner::ExprPlanner;
+use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF};
 
 /// All scalar functions of this crate.
 #[must_use]
@@ -43,4 +45,16 @@ pub fn scalar() -> Vec<Arc<ScalarUDF>> {
 #[must_use]
 pub fn aggregate() -> Vec<Arc<AggregateUDF>> {
     aggregates::functions()
+}
+
+/// All functions of this crate that take lambdas.
+#[must_use]
+pub fn higher_order() -> Vec<Arc<HigherOrderUDF>> {
+    nested::higher_order()
+}
+
+/// What plans syntax of its own; these go before DataFusion's.
+#[must_use]
+pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
+    vec![Arc::new(nested::NestedPlanner), Arc::new(aggregates::AggregatePlanner)]
 }

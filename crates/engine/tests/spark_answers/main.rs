@@ -73,6 +73,26 @@ async fn basics() {
     check("basics").await;
 }
 
+#[tokio::test]
+async fn nested() {
+    check("nested").await;
+}
+
+#[tokio::test]
+async fn generators() {
+    check("generators").await;
+}
+
+#[tokio::test]
+async fn json() {
+    check("json").await;
+}
+
+#[tokio::test]
+async fn aggregates() {
+    check("aggregates").await;
+}
+
 /// The judge sees a wrong answer.
 #[test]
 fn a_wrong_answer_is_seen() {

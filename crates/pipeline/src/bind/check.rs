@@ -1,12 +1,13 @@
 //! What no query over a stream may have, found in the parsed SQL, where every part still knows its place.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::Volatility;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, SetOperator, Spanned,
-    TableFactor, Value, Visit, Visitor, visit_expressions,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Query, Select,
+    SelectItem, SetExpr, SetOperator, Spanned, TableFactor, Value, Visit, Visitor, visit_expressions,
 };
 
 use sluicebox_core::provenance::{PREFIX, is_hidden};
@@ -23,7 +24,8 @@ pub(super) fn check(
     whole: Span,
     place: Place,
 ) -> Vec<Diagnostic> {
-    let mut checker = Checker { state, places, whole, place, depth: 0, found: Vec::new() };
+    let alone = BTreeSet::new();
+    let mut checker = Checker { state, places, whole, place, depth: 0, alone, found: Vec::new() };
     // All mistakes are reported at once; it breaks off only at what is too deep to go on.
     let _ = node.visit(&mut checker);
     checker.found
@@ -70,6 +72,8 @@ struct Checker<'a> {
     place: Place,
     /// How many expressions are open.
     depth: usize,
+    /// Where the functions that give rows, and lambdas, stand as they may.
+    alone: BTreeSet<usize>,
     found: Vec<Diagnostic>,
 }
 
@@ -101,6 +105,37 @@ impl Checker<'_> {
             }
             other => {
                 self.refuse(other, "a query over a stream starts with SELECT", "", "write SELECT ... FROM STREAM ...")
+            }
+        }
+    }
+
+    /// Functions that give rows stand alone in SELECT or in LATERAL VIEW, lambdas in a call.
+    fn stands(&mut self, expr: &Expr) {
+        let here = std::ptr::from_ref(expr).addr();
+        if let Some((_, function)) = super::generators::generator(expr)
+            && !self.alone.contains(&here)
+            && function.over.is_none()
+        {
+            self.refuse(
+                expr,
+                &format!("{} gives rows, so it stands alone: in the SELECT list or in LATERAL VIEW", function.name),
+                "within something else",
+                "write SELECT explode(x) AS y in a subquery, and use y around it",
+            );
+        }
+        if matches!(expr, Expr::Lambda(_)) && !self.alone.contains(&here) {
+            self.refuse(
+                expr,
+                "`->` stands in calls of functions that take a lambda, as in transform(array, x -> x + 1)",
+                "not in such a call",
+                "to take a value out of JSON text, write get_json_object(text, '$.a.b') or text:a.b",
+            );
+        }
+        if let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = expr {
+            for arg in &list.args {
+                if let FunctionArg::Unnamed(FunctionArgExpr::Expr(lambda @ Expr::Lambda(_))) = arg {
+                    self.alone.insert(std::ptr::from_ref(lambda).addr());
+                }
             }
         }
     }
@@ -186,16 +221,29 @@ impl Checker<'_> {
             if let SelectItem::ExprWithAlias { alias, .. } = item {
                 self.alias(alias);
             }
+            if let SelectItem::ExprWithAliases { aliases, .. } = item {
+                aliases.iter().for_each(|alias| self.alias(alias));
+            }
+            if let SelectItem::UnnamedExpr(expr)
+            | SelectItem::ExprWithAlias { expr, .. }
+            | SelectItem::ExprWithAliases { expr, .. } = item
+            {
+                self.alone.insert(std::ptr::from_ref(expr).addr());
+            }
+        }
+        for view in &select.lateral_views {
+            view.lateral_col_alias.iter().for_each(|alias| self.alias(alias));
+            self.alone.insert(std::ptr::from_ref(&view.lateral_view).addr());
         }
         if select.distinct.is_some() {
             self.distinct_unnest(select);
         }
         if let [_, second, ..] = select.from.as_slice() {
-            self.join(second);
+            self.joined(second, &second.relation);
         }
         for table in &select.from {
             if let Some(join) = table.joins.first() {
-                self.join(join);
+                self.joined(join, &join.relation);
             }
         }
         if let Some(qualify) = &select.qualify {
@@ -234,6 +282,25 @@ impl Checker<'_> {
                 "put it into a subquery: SELECT DISTINCT ... FROM (SELECT unnest(...) ... FROM STREAM name) AS x",
             );
         }
+    }
+
+    /// A join; what stands on its right side may say what is meant.
+    fn joined(&mut self, at: &impl Spanned, relation: &TableFactor) {
+        let rows = |name: &str| sluicebox_functions::nested::generate::Generator::of(&name.to_lowercase()).is_some();
+        let lateral = match relation {
+            TableFactor::Derived { lateral, .. } | TableFactor::Function { lateral, .. } => *lateral,
+            TableFactor::Table { name, args: Some(_), .. } => rows(&name.to_string()),
+            _ => false,
+        };
+        if !lateral {
+            return self.join(at);
+        }
+        self.refuse(
+            at,
+            "LATERAL in FROM is not supported",
+            "a join",
+            "write LATERAL VIEW explode(x) t AS a behind FROM, or explode(x) AS a in the SELECT list",
+        );
     }
 
     fn join(&mut self, at: &impl Spanned) {
@@ -327,6 +394,7 @@ impl Visitor for Checker<'_> {
             );
             return ControlFlow::Break(());
         }
+        self.stands(expr);
         match expr {
             Expr::Function(function) => self.function(function),
             Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => self.subquery(expr),

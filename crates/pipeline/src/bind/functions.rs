@@ -58,6 +58,9 @@ pub fn session_state(target_partitions: usize) -> SessionState {
     functions.extend(ours);
     functions.extend(crate::window::functions());
     builder.aggregate_functions().get_or_insert_default().extend(extremes());
+    builder.higher_order_functions().get_or_insert_default().extend(sluicebox_functions::higher_order());
+    let planners = builder.expr_planners().get_or_insert_default();
+    planners.splice(0..0, sluicebox_functions::planners());
     builder.build()
 }
 

@@ -14,6 +14,7 @@
 //! [`crate::leaf`], [`clock`], [`dates`] and [`checked`] are what the engine needs to run the plans.
 
 mod blame;
+mod calls;
 mod check;
 pub mod checked;
 pub mod clock;
@@ -23,6 +24,7 @@ mod describe;
 mod durations;
 mod folder;
 pub mod functions;
+mod generators;
 mod lower;
 mod order;
 mod place;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, DataFusionError, Result, SchemaError, TableReference};
 use datafusion::datasource::provider_as_source;
@@ -48,13 +48,24 @@ impl<'a> Catalog<'a> {
 
     /// The plan of a query, its types not coerced yet.
     pub(super) fn unanalysed(&self, mut query: Box<sql::Query>) -> Result<LogicalPlan> {
+        super::calls::explicit(&mut query)?;
+        super::generators::rewrite(&mut query, self)?;
         super::spark::int_literals(&mut query);
         self.planner().sql_statement_to_plan(sql::Statement::Query(query))
+    }
+
+    /// The columns of a query that has been rewritten up to here.
+    pub(super) fn schema(&self, query: sql::Query) -> Result<Schema> {
+        let mut query = Box::new(query);
+        super::spark::int_literals(&mut query);
+        let plan = self.analyse(self.planner().sql_statement_to_plan(sql::Statement::Query(query))?)?;
+        Ok(plan.schema().as_arrow().clone())
     }
 
     /// A condition over the columns of `schema`, its types not coerced yet.
     pub(super) fn expression(&self, expr: &sql::Expr, schema: &DFSchema) -> Result<Expr> {
         let mut expr = expr.clone();
+        super::calls::explicit(&mut expr)?;
         super::spark::int_literals(&mut expr);
         self.planner().sql_to_expr(expr, schema, &mut PlannerContext::new())
     }
@@ -85,7 +96,12 @@ impl ContextProvider for Catalog<'_> {
         if name == NAMED_CAST {
             return Some(named_cast());
         }
-        self.state.scalar_functions().get(name).cloned()
+        // A function that takes a lambda goes before one of its name that takes none.
+        if self.state.higher_order_functions().contains_key(name) {
+            return None;
+        }
+        let known = self.state.scalar_functions().get(name).cloned();
+        known.or_else(|| sluicebox_functions::nested::generate::rows_function(name))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

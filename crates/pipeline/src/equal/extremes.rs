@@ -2,13 +2,13 @@
 //!
 //! DataFusion's own compare floating point with `partial_cmp`, which has no answer for NaN: what came last stays, so that
 //! the result depends on the order of rows. They also start from the largest finite number, so that no infinity is ever the
-//! minimum or maximum of its group. All other types, names, and the layout of the state are theirs.
+//! minimum or maximum of its group. All other types, names, and the layout of the state are those of
+//! [`sluicebox_functions::aggregates`], which compares structs and arrays as Spark does and is DataFusion's for the rest.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type};
 use datafusion::common::{Result, ScalarValue};
-use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
@@ -23,7 +23,7 @@ use super::normal::{f32_form, f64_form};
 #[must_use]
 pub fn extremes() -> Vec<Arc<AggregateUDF>> {
     let of = |inner, most| Arc::new(AggregateUDF::from(Extreme { inner, most }));
-    vec![of(min_udaf(), false), of(max_udaf(), true)]
+    vec![of(sluicebox_functions::aggregates::min(), false), of(sluicebox_functions::aggregates::max(), true)]
 }
 
 /// One of them: what it is for other types, and whether it is `max`.

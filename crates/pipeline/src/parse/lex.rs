@@ -95,6 +95,12 @@ impl Dialect for Sql {
     fn supports_comma_separated_trim(&self) -> bool {
         true
     }
+    fn supports_lambda_functions(&self) -> bool {
+        true
+    }
+    fn supports_select_item_multi_column_alias(&self) -> bool {
+        true
+    }
 }
 
 /// A token that means something: neither white space nor comment.

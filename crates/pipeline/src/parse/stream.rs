@@ -73,7 +73,14 @@ pub(crate) fn extract(text: &str, toks: &[Tok], leaves: &mut usize, found: &mut 
             i = end;
             continue;
         }
-        out.tokens.push(if named_window(&toks[i..]) { tok.token.clone() } else { plain(tok) });
+        let keep = named_window(&toks[i..]);
+        out.tokens.push(if keep {
+            tok.token.clone()
+        } else if calls(&toks[i..]) {
+            name(tok)
+        } else {
+            plain(tok)
+        });
         i += 1;
     }
     out
@@ -137,6 +144,22 @@ fn named_window(toks: &[Tok]) -> bool {
         && toks.get(1).is_some_and(Tok::is_word)
         && toks.get(2).is_some_and(|t| t.is("AS"))
         && toks.get(3).is_some_and(|t| t.is_token(&Token::LParen))
+}
+
+/// Whether `EXISTS` or `ARRAY` here is a function, not the word before a subquery.
+fn calls(toks: &[Tok]) -> bool {
+    (toks[0].is("EXISTS") || toks[0].is("ARRAY"))
+        && toks.get(1).is_some_and(|t| t.is_token(&Token::LParen))
+        && !toks.get(2).is_some_and(|t| t.is("SELECT") || t.is("WITH") || t.is("VALUES"))
+}
+
+/// The word as a name that means nothing else.
+fn name(tok: &Tok) -> TokenWithSpan {
+    let mut token = tok.token.clone();
+    if let Token::Word(w) = &mut token.token {
+        w.keyword = Keyword::NoKeyword;
+    }
+    token
 }
 
 /// The token as it is, but for the word `window`, which must not end a FROM clause.

@@ -1,0 +1,181 @@
+//! `collect_list`, `collect_set`, `listagg`: values in the order in which they came.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::compute::{concat, filter, is_not_null};
+use arrow::datatypes::DataType;
+use arrow::row::OwnedRow;
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::{Accumulator, AggregateUDF};
+
+use super::function::{Given, Parts, aggregate, list_value, lists};
+use crate::function::wrong;
+use crate::nested::keys::keys;
+use crate::nested::lists::pick;
+use crate::nested::types::{exactly, list_of, name, plain};
+
+pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
+    let collect = Parts {
+        name: "collect_list",
+        coerce: |types| exactly::<1>(types).map(|[t]| vec![plain(t)]),
+        returns: |types| Ok(list_of(&types[0])),
+        state: |types| vec![list_of(&types[0])],
+        make: |given| Ok(Box::new(Collected::new(given, given.distinct))),
+        ordered_set: false,
+        empty_list: true,
+    };
+    let set = Parts { name: "collect_set", make: |given| Ok(Box::new(Collected::new(given, true))), ..collect };
+    let text = Parts {
+        name: "listagg",
+        coerce: texts,
+        returns: |_| Ok(DataType::Utf8),
+        state: |_| vec![list_of(&DataType::Utf8)],
+        make: |given| Ok(Box::new(Joined::new(given)?)),
+        ordered_set: false,
+        empty_list: false,
+    };
+    vec![aggregate(collect, &[]), aggregate(set, &[]), aggregate(text, &[])]
+}
+
+/// Values that are not NULL, each once if it is a set.
+#[derive(Debug)]
+struct Collected {
+    data_type: DataType,
+    parts: Vec<ArrayRef>,
+    seen: Option<HashSet<OwnedRow>>,
+    bytes: usize,
+}
+
+impl Collected {
+    fn new(given: &Given<'_>, set: bool) -> Self {
+        let data_type = given.types[0].clone();
+        Self { data_type, parts: Vec::new(), seen: set.then(HashSet::new), bytes: 0 }
+    }
+
+    fn take(&mut self, values: &ArrayRef) -> Result<()> {
+        let mut values = if values.data_type() == &DataType::Null {
+            values.slice(0, 0)
+        } else if values.null_count() > 0 {
+            filter(values, &is_not_null(values)?)?
+        } else {
+            Arc::clone(values)
+        };
+        if let Some(seen) = &mut self.seen {
+            let rows = keys(&[&values])?.swap_remove(0);
+            let new = (0..values.len()).filter(|at| seen.insert(rows.row(*at).owned())).map(Some);
+            values = pick(&values, new.collect())?;
+            self.bytes += values.len() * 64;
+        }
+        if !values.is_empty() {
+            self.bytes += values.get_slice_memory_size().unwrap_or_default();
+            self.parts.push(values);
+        }
+        // Many small pieces cost more than their values.
+        if self.parts.len() > 64 {
+            self.parts = vec![self.all()?];
+        }
+        Ok(())
+    }
+
+    fn all(&self) -> Result<ArrayRef> {
+        if self.parts.is_empty() {
+            return Ok(arrow::array::new_empty_array(&self.data_type));
+        }
+        let parts: Vec<&dyn Array> = self.parts.iter().map(AsRef::as_ref).collect();
+        Ok(concat(&parts)?)
+    }
+}
+
+trait SliceSize {
+    fn get_slice_memory_size(&self) -> Option<usize>;
+}
+
+impl SliceSize for ArrayRef {
+    fn get_slice_memory_size(&self) -> Option<usize> {
+        self.to_data().get_slice_memory_size().ok()
+    }
+}
+
+impl Accumulator for Collected {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        // What came in is part of a batch, which must not be held for the sake of a few rows.
+        let copied = concat(&[&arrow::array::new_empty_array(&self.data_type), &values[0]])?;
+        self.take(&copied)
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        lists(&states[0]).try_for_each(|values| self.take(&values))
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![list_value(self.all()?)])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        Ok(list_value(self.all()?))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.bytes
+    }
+}
+
+fn texts(types: &[DataType]) -> Result<Vec<DataType>> {
+    match types {
+        [one] | [one, _] if !one.is_nested() => Ok(vec![DataType::Utf8; types.len()]),
+        [one] | [one, _] => wrong(format!("a text is wanted, this is {}", name(one))),
+        _ => wrong("takes a text and a separator"),
+    }
+}
+
+/// Texts and what stands between them.
+#[derive(Debug)]
+struct Joined {
+    between: String,
+    parts: Vec<String>,
+    seen: Option<HashSet<String>>,
+    bytes: usize,
+}
+
+impl Joined {
+    fn new(given: &Given<'_>) -> Result<Self> {
+        let between = given.constant(1)?;
+        let between = between.and_then(|b| b.try_as_str().flatten().map(str::to_owned)).unwrap_or_default();
+        Ok(Self { between, parts: Vec::new(), seen: given.distinct.then(HashSet::new), bytes: 0 })
+    }
+
+    fn take(&mut self, values: &ArrayRef) {
+        for value in values.as_string::<i32>().iter().flatten() {
+            if self.seen.as_mut().is_none_or(|seen| seen.insert(value.to_owned())) {
+                self.bytes += value.len() + size_of::<String>();
+                self.parts.push(value.to_owned());
+            }
+        }
+    }
+}
+
+impl Accumulator for Joined {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.take(&values[0]);
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        lists(&states[0]).for_each(|values| self.take(&values));
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![list_value(Arc::new(StringArray::from_iter_values(&self.parts)))])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        Ok(ScalarValue::Utf8((!self.parts.is_empty()).then(|| self.parts.join(&self.between))))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.bytes
+    }
+}

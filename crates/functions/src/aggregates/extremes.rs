@@ -1,0 +1,166 @@
+//! `min` and `max` where DataFusion's order is not Spark's: structs and arrays, in which NULL is the smallest. What is remembered is what
+//! DataFusion remembers.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::{DataType, FieldRef};
+use arrow::row::OwnedRow;
+use datafusion::common::{Result, ScalarValue};
+use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature,
+};
+
+use crate::function::wrong;
+use crate::nested::keys::keys;
+use crate::nested::types::{element_of, entry_of};
+
+/// `max`.
+#[must_use]
+pub fn max() -> Arc<AggregateUDF> {
+    Arc::new(AggregateUDF::from(Extreme { largest: true, known: max_udaf() }))
+}
+
+/// `min`.
+#[must_use]
+pub fn min() -> Arc<AggregateUDF> {
+    Arc::new(AggregateUDF::from(Extreme { largest: false, known: min_udaf() }))
+}
+
+#[derive(Debug)]
+struct Extreme {
+    largest: bool,
+    known: Arc<AggregateUDF>,
+}
+
+impl PartialEq for Extreme {
+    fn eq(&self, other: &Self) -> bool {
+        self.largest == other.largest
+    }
+}
+
+impl Eq for Extreme {}
+
+impl Hash for Extreme {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.largest.hash(state);
+    }
+}
+
+fn has_map(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().any(|f| has_map(f.data_type())),
+        other => entry_of(other).is_some() || element_of(other).is_some_and(has_map),
+    }
+}
+
+impl AggregateUDFImpl for Extreme {
+    fn name(&self) -> &str {
+        self.known.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.known.signature()
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        if types.iter().any(has_map) {
+            return wrong(format!("{}: maps have no order", self.name()));
+        }
+        self.known.coerce_types(types)
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.known.return_type(types)
+    }
+
+    fn return_field(&self, fields: &[FieldRef]) -> Result<FieldRef> {
+        self.known.return_field(fields)
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        self.known.state_fields(args)
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        let data_type = args.return_field.data_type();
+        if data_type.is_nested() {
+            let value = ScalarValue::try_from(data_type)?;
+            return Ok(Box::new(Kept { largest: self.largest, value, key: None }));
+        }
+        self.known.accumulator(args)
+    }
+
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
+        !args.return_field.data_type().is_nested() && self.known.groups_accumulator_supported(args)
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        self.known.create_groups_accumulator(args)
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        AggregateOrderSensitivity::Insensitive
+    }
+
+    fn reverse_expr(&self) -> ReversedUDAF {
+        ReversedUDAF::Identical
+    }
+
+    fn is_descending(&self) -> Option<bool> {
+        Some(self.largest)
+    }
+
+    fn set_monotonicity(&self, data_type: &DataType) -> SetMonotonicity {
+        self.known.inner().set_monotonicity(data_type)
+    }
+}
+
+/// The largest or smallest value so far.
+#[derive(Debug)]
+struct Kept {
+    largest: bool,
+    value: ScalarValue,
+    key: Option<OwnedRow>,
+}
+
+impl Accumulator for Kept {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let compared = keys(&[&values[0]])?.swap_remove(0);
+        let better = |a: usize, b: usize| {
+            let more = compared.row(b) > compared.row(a);
+            let less = compared.row(b) < compared.row(a);
+            if (self.largest && more) || (!self.largest && less) { b } else { a }
+        };
+        let Some(best) = (0..values[0].len()).filter(|at| values[0].is_valid(*at)).reduce(better) else {
+            return Ok(());
+        };
+        let key = compared.row(best).owned();
+        if self.key.as_ref().is_none_or(|known| if self.largest { key > *known } else { key < *known }) {
+            self.value = ScalarValue::try_from_array(&values[0], best)?;
+            self.value.compact();
+            self.key = Some(key);
+        }
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.update_batch(states)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![self.value.clone()])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        Ok(self.value.clone())
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.value.size() * 2
+    }
+}

@@ -1,0 +1,237 @@
+//! Types that arrays and values are brought to before they are put together, by Spark's rules in ANSI mode.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
+use datafusion::common::Result;
+
+use crate::function::wrong;
+
+/// The field of a list's elements.
+pub(crate) fn item(element: &DataType) -> FieldRef {
+    Arc::new(Field::new_list_field(element.clone(), true))
+}
+
+/// A list of `element`.
+pub(crate) fn list_of(element: &DataType) -> DataType {
+    DataType::List(item(element))
+}
+
+/// A map in the one form that functions here give.
+pub(crate) fn map_of(key: &DataType, value: &DataType) -> DataType {
+    let entries = Fields::from(vec![Field::new("key", key.clone(), false), Field::new("value", value.clone(), true)]);
+    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
+}
+
+/// The type of a list's elements.
+pub(crate) fn element_of(list: &DataType) -> Option<&DataType> {
+    match list {
+        DataType::List(f)
+        | DataType::LargeList(f)
+        | DataType::ListView(f)
+        | DataType::LargeListView(f)
+        | DataType::FixedSizeList(f, _) => Some(f.data_type()),
+        _ => None,
+    }
+}
+
+/// The types of a map's keys and values.
+pub(crate) fn entry_of(map: &DataType) -> Option<(&DataType, &DataType)> {
+    match map {
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) if pair.len() == 2 => Some((pair[0].data_type(), pair[1].data_type())),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// `data_type` with every list, map and text in it in the one form that functions here work on.
+pub(crate) fn plain(data_type: &DataType) -> DataType {
+    if let Some(element) = element_of(data_type) {
+        return list_of(&plain(element));
+    }
+    if let Some((key, value)) = entry_of(data_type) {
+        return map_of(&plain(key), &plain(value));
+    }
+    match data_type {
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|f| Field::new(f.name(), plain(f.data_type()), true)).collect())
+        }
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        DataType::Dictionary(_, value) => plain(value),
+        other => other.clone(),
+    }
+}
+
+/// The list type of an argument that must be one; NULL is a list of nothing.
+pub(crate) fn as_list(data_type: &DataType) -> Result<DataType> {
+    match data_type {
+        DataType::Null => Ok(list_of(&DataType::Null)),
+        other if element_of(other).is_some() => Ok(plain(other)),
+        other => wrong(format!("an array is wanted, this is {}", name(other))),
+    }
+}
+
+/// The map type of an argument that must be one.
+pub(crate) fn as_map(data_type: &DataType) -> Result<DataType> {
+    match data_type {
+        DataType::Null => Ok(map_of(&DataType::Null, &DataType::Null)),
+        other if entry_of(other).is_some() => Ok(plain(other)),
+        other => wrong(format!("a map is wanted, this is {}", name(other))),
+    }
+}
+
+/// How a type is called in a message.
+pub(crate) fn name(data_type: &DataType) -> String {
+    if let Some(element) = element_of(data_type) {
+        return format!("array<{}>", name(element));
+    }
+    if let Some((key, value)) = entry_of(data_type) {
+        return format!("map<{}, {}>", name(key), name(value));
+    }
+    let text = match data_type {
+        DataType::Boolean => "boolean",
+        DataType::Int8 => "tinyint",
+        DataType::Int16 => "smallint",
+        DataType::Int32 => "int",
+        DataType::Int64 => "bigint",
+        DataType::Float32 => "float",
+        DataType::Float64 => "double",
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string",
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "binary",
+        DataType::Date32 => "date",
+        DataType::Timestamp(_, Some(_)) => "timestamp",
+        DataType::Timestamp(_, None) => "timestamp_ntz",
+        DataType::Struct(fields) => {
+            let fields: Vec<String> = fields.iter().map(|f| format!("{}: {}", f.name(), name(f.data_type()))).collect();
+            return format!("struct<{}>", fields.join(", "));
+        }
+        DataType::Decimal128(precision, scale) => return format!("decimal({precision},{scale})"),
+        other => return other.to_string().to_lowercase(),
+    };
+    text.to_owned()
+}
+
+/// The type that values of all of `types` have in common; NULL for none.
+pub(crate) fn widest<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Result<DataType> {
+    let mut widest = DataType::Null;
+    for data_type in types {
+        let data_type = plain(data_type);
+        widest = match wider(&widest, &data_type) {
+            Some(common) => common,
+            None => return wrong(format!("{} and {} have no type in common", name(&widest), name(&data_type))),
+        };
+    }
+    Ok(widest)
+}
+
+/// The type that both can be cast to without an error of the value, but for text, which is read as the other's.
+pub(crate) fn wider(a: &DataType, b: &DataType) -> Option<DataType> {
+    use DataType::{Binary, Boolean, Date32, Decimal128, Float32, Float64, Int8, Int16, Int32, Int64, Null, Utf8};
+    let rank = |t: &DataType| [Int8, Int16, Int32, Int64].iter().position(|i| i == t);
+    Some(match (a, b) {
+        _ if a == b => a.clone(),
+        (Null, other) | (other, Null) => other.clone(),
+        (DataType::List(a), DataType::List(b)) => list_of(&wider(a.data_type(), b.data_type())?),
+        (DataType::Map(..), DataType::Map(..)) => {
+            let ((ka, va), (kb, vb)) = (entry_of(a)?, entry_of(b)?);
+            map_of(&wider(ka, kb)?, &wider(va, vb)?)
+        }
+        (DataType::Struct(a), DataType::Struct(b)) if a.len() == b.len() => DataType::Struct(
+            a.iter()
+                .zip(b)
+                .map(|(a, b)| {
+                    let same = a.name().eq_ignore_ascii_case(b.name());
+                    same.then_some(Field::new(a.name(), wider(a.data_type(), b.data_type())?, true))
+                })
+                .collect::<Option<Fields>>()?,
+        ),
+        (a, b) if rank(a).is_some() && rank(b).is_some() => {
+            if rank(a) > rank(b) {
+                a.clone()
+            } else {
+                b.clone()
+            }
+        }
+        (Float64, n) | (n, Float64) if n.is_numeric() => Float64,
+        (Float32, n) | (n, Float32) if n.is_numeric() => {
+            if matches!(n, Float32 | Int8 | Int16) {
+                Float32
+            } else {
+                Float64
+            }
+        }
+        (Decimal128(p, s), n) | (n, Decimal128(p, s)) if rank(n).is_some() => {
+            let digits = [3, 5, 10, 19][rank(n)?];
+            decimal(*p, *s, digits, 0)
+        }
+        (Decimal128(p, s), Decimal128(q, t)) => decimal(*p, *s, *q, *t),
+        (Date32, t @ DataType::Timestamp(..)) | (t @ DataType::Timestamp(..), Date32) => t.clone(),
+        (DataType::Timestamp(..), DataType::Timestamp(..)) => {
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+        }
+        (Utf8, n) | (n, Utf8) if rank(n).is_some() => Int64,
+        (Utf8, n) | (n, Utf8) if n.is_numeric() => Float64,
+        (Utf8, other @ (Binary | Boolean | Date32 | DataType::Timestamp(..)))
+        | (other @ (Binary | Boolean | Date32 | DataType::Timestamp(..)), Utf8) => other.clone(),
+        _ => return None,
+    })
+}
+
+/// The decimal that holds both, its scale cut where 38 digits are not enough.
+fn decimal(p: u8, s: i8, q: u8, t: i8) -> DataType {
+    let scale = s.max(t);
+    let whole = (i16::from(p) - i16::from(s)).max(i16::from(q) - i16::from(t));
+    let digits = whole + i16::from(scale);
+    if digits <= 38 {
+        return DataType::Decimal128(u8::try_from(digits).unwrap_or(38), scale);
+    }
+    let room = (38 - whole).max(i16::from(scale).min(6));
+    DataType::Decimal128(38, i8::try_from(room).unwrap_or(0))
+}
+
+/// `array` as `data_type`, which differs from its own at most in names and nullability of fields.
+pub(crate) fn as_type(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    if array.data_type() == data_type {
+        return Ok(Arc::clone(array));
+    }
+    Ok(cast(array, data_type)?)
+}
+
+/// The type of whole numbers that index arrays, if `data_type` can be one.
+pub(crate) fn as_index(data_type: &DataType) -> Result<DataType> {
+    match data_type {
+        DataType::Null | DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => Ok(DataType::Int64),
+        // A whole number in the text of a query may come as this.
+        DataType::UInt64 => Ok(DataType::Int64),
+        other => wrong(format!("a whole number is wanted, this is {}", name(other))),
+    }
+}
+
+/// Exactly `N` arguments.
+pub(crate) fn exactly<const N: usize>(types: &[DataType]) -> Result<&[DataType; N]> {
+    match types.try_into() {
+        Ok(types) => Ok(types),
+        Err(_) => wrong(format!("takes {N} argument{}, not {}", if N == 1 { "" } else { "s" }, types.len())),
+    }
+}
+
+/// A list and a value that its elements are compared with, in their common type.
+pub(crate) fn list_and_element(list: &DataType, value: &DataType) -> Result<Vec<DataType>> {
+    let list = as_list(list)?;
+    let element = element_of(&list).unwrap_or(&DataType::Null);
+    let common = match wider(element, &plain(value)) {
+        Some(common) if !text_and_other(element, value) => common,
+        _ => return wrong(format!("an array of {} holds no {}", name(element), name(value))),
+    };
+    Ok(vec![list_of(&common), common])
+}
+
+fn text_and_other(a: &DataType, b: &DataType) -> bool {
+    let text = |t: &DataType| plain(t) == DataType::Utf8;
+    (text(a) && !text(b) && *b != DataType::Null) || (text(b) && !text(a) && *a != DataType::Null)
+}
