@@ -21,9 +21,9 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::ScalarUDF;
 
 use self::parse::{Json, Lenient, parse};
-use crate::function::{Function, wrong};
+use crate::function::{Function, fails, wrong};
 use crate::nested::access::text;
-use crate::nested::lists::list;
+use crate::nested::lists::{MAX_TEXT, list};
 use crate::nested::types::{exactly, item, list_of, name, plain};
 
 /// How the functions that take JSON apart read it.
@@ -169,6 +169,9 @@ fn to_json(args: &[ArrayRef], rows: usize, _: &DataType) -> Result<ArrayRef> {
         }
         line.clear();
         writer.write(&mut line, at, nulls)?;
+        if line.len() + out.values_slice().len() > MAX_TEXT {
+            return fails(format!("to_json makes a text of more than {MAX_TEXT} bytes"));
+        }
         out.append_value(&line);
     }
     Ok(Arc::new(out.finish()))

@@ -127,7 +127,8 @@ impl<'a> Reader<'a> {
         }
         loop {
             let number = self.word()?;
-            numbers.push(number.parse::<u16>().map_err(|_| format!("`{number}` is no length"))?.min(255) as u8);
+            let length = number.parse::<u32>().map_err(|_| format!("`{number}` is no length"))?;
+            numbers.push(u8::try_from(length).unwrap_or(u8::MAX));
             if self.eat(')') {
                 return Ok(numbers);
             }

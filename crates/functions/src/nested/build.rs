@@ -10,7 +10,7 @@ use datafusion::logical_expr::ScalarUDF;
 
 use super::access::text;
 use super::keys::keys;
-use super::lists::{Lists, MAX_ASKED, Taken, field_of, whole};
+use super::lists::{Lists, MAX_ASKED, MAX_TEXT, Taken, field_of, whole};
 use super::types::{
     as_index, as_list, as_type, element_of, exactly, list_and_element, list_of, name, plain, wider, widest,
 };
@@ -299,6 +299,9 @@ fn array_join(args: &[ArrayRef], _: usize, _: &DataType) -> Result<ArrayRef> {
             line.push_str(part);
             some = true;
         }
+        if line.len() + out.values_slice().len() > MAX_TEXT {
+            return fails(format!("array_join makes a text of more than {MAX_TEXT} bytes"));
+        }
         out.append_value(&line);
     }
     Ok(Arc::new(out.finish()))
@@ -376,6 +379,9 @@ fn concatenated_bytes(args: &[ArrayRef], rows: usize, returned: &DataType) -> Re
         }
         line.clear();
         texts.iter().for_each(|t| line.push_str(t.value(at)));
+        if line.len() + out.values_slice().len() > MAX_TEXT {
+            return fails(format!("concat makes a text of more than {MAX_TEXT} bytes"));
+        }
         out.append_value(&line);
     }
     Ok(Arc::new(out.finish()))

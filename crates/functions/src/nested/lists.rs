@@ -17,6 +17,9 @@ const MAX_ELEMENTS: usize = 100_000_000;
 /// So many elements may one list have that a number in a row asks for.
 pub(crate) const MAX_ASKED: i64 = 10_000_000;
 
+/// So many bytes may all texts have that one call makes: Arrow's columns of text hold little more.
+pub(crate) const MAX_TEXT: usize = 1 << 30;
+
 /// An argument that is a list.
 pub(crate) struct Lists {
     list: ListArray,

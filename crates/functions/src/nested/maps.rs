@@ -77,11 +77,11 @@ impl Maps {
         let wanted = as_type(wanted, self.keys().data_type())?;
         let compared = keys(&[self.keys(), &wanted])?;
         let one = |at: usize| {
-            let range = self.row(at)?;
+            let mut range = self.row(at)?;
             if wanted.is_null(at) {
                 return None;
             }
-            range.into_iter().find(|e| compared[0].row(*e) == compared[1].row(at))
+            range.find(|e| compared[0].row(*e) == compared[1].row(at))
         };
         Ok((0..self.len()).map(one).collect())
     }

@@ -83,10 +83,10 @@ pub(super) fn any(array: &ArrayRef, lambda: &LambdaArgument, some: bool) -> Resu
     let mut start = 0;
     let mut out = Vec::with_capacity(flat.lengths.len());
     for (length, valid) in flat.lengths.iter().zip(&flat.valid) {
-        let range = start..start + length;
+        let mut range = start..start + length;
         start += length;
         let decided = range.clone().any(|e| found.is_valid(e) && found.value(e) == some);
-        let unknown = range.into_iter().any(|e| found.is_null(e));
+        let unknown = range.any(|e| found.is_null(e));
         out.push(if !valid {
             None
         } else if decided {
