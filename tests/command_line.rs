@@ -169,6 +169,24 @@ fn progress_as_json_has_the_name_that_all_else_has() {
 }
 
 #[test]
+fn all_data_is_json_by_one_name() {
+    let dir = folder();
+    assert_eq!(run(&mut sluicebox(dir.path(), &["run", "p.sql", "--trigger", "available-now"])).0, Some(0));
+    let produced = run(&mut sluicebox(dir.path(), &["produce", "sales", "--events", "10", "--json"]));
+    let asked = run(&mut sluicebox(dir.path(), &["query", "SELECT count(*) AS n FROM bronze.sales", "--json"]));
+    let planned = run(&mut sluicebox(dir.path(), &["plan", "p.sql", "--json"]));
+    let explained = run(&mut sluicebox(dir.path(), &["explain", "--json"]));
+    let of = |(status, out, err): &(Option<i32>, String, String)| -> serde_json::Value {
+        assert_eq!(*status, Some(0), "{err}");
+        serde_json::from_str(out).unwrap()
+    };
+    assert_eq!(of(&produced)["events"], 10);
+    assert_eq!(of(&asked)["n"], 100);
+    assert_eq!(of(&planned)["pipeline"], "p");
+    assert!(of(&explained).as_array().is_some_and(|pages| pages.len() > 100));
+}
+
+#[test]
 fn a_reader_that_goes_away_does_not_end_a_run() {
     let dir = folder();
     let args = ["run", "p.sql", "--trigger", "available-now", "--json"];

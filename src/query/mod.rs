@@ -50,6 +50,9 @@ pub struct QueryArgs {
     /// How to print rows; a table on a terminal, else csv
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// As JSON, for programs: the same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
     /// What computes the rows
     #[arg(long, value_enum, default_value_t)]
     engine: Engine,
@@ -88,7 +91,8 @@ struct Answer {
 /// Runs the query, or asks for one after the other at a prompt.
 pub async fn query(args: QueryArgs) -> anyhow::Result<()> {
     let terminal = std::io::stdout().is_terminal();
-    let format = args.format.unwrap_or(if terminal { Format::Table } else { Format::Csv });
+    let format =
+        args.format.or(args.json.then_some(Format::Json)).unwrap_or(if terminal { Format::Table } else { Format::Csv });
     let data = home(&args.data);
     let text = match (args.sql, args.file) {
         (Some(sql), _) => Text { file: "query".to_owned(), sql },

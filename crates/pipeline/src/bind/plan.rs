@@ -194,8 +194,13 @@ pub(super) fn diagnose_query(
             .with_help("write CAST(x AS type)");
         }
         let known = catalog.udf_names().into_iter().chain(catalog.udaf_names()).collect::<Vec<_>>();
-        let near = nearest(name, known.iter().map(String::as_str));
+        // A name that is like it at a stretch is another function.
+        let edits = if name.len() > 5 { 2 } else { 1 };
+        let near = nearest(name, known.iter().map(String::as_str))
+            .filter(|near| strsim::damerau_levenshtein(&name.to_lowercase(), near) <= edits);
         let help = near.map(|near| format!("did you mean `{near}`?"));
+        let help =
+            help.or_else(|| Some("docs/sql.md lists the functions, and what to write in place of others".to_owned()));
         return Diagnostic::new(
             "unknown-function",
             diagnostic.span,

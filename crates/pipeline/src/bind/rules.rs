@@ -378,6 +378,12 @@ fn conditions(text: &str) -> Option<Said> {
                 .help("a timestamp and an INTERVAL can be added; the difference of two timestamps can be taken"),
         );
     }
+    if text.starts_with("LIKE does not support escape_char") {
+        return Some(
+            Said::new("not-supported", "LIKE takes no other ESCAPE than a backslash")
+                .help("leave ESCAPE out and write \\ before % and _ that stand for themselves, or use regexp_like"),
+        );
+    }
     if let Some(types) = between(text, "There isn't a common type to coerce ", " in LIKE expression") {
         return Some(
             Said::new("type-mismatch", format!("LIKE compares texts, and these are {types}"))
