@@ -319,8 +319,11 @@ impl Decoder {
         for (foreign, count) in seen {
             if told.insert(*foreign) {
                 let source = &self.options.source;
-                let events = if *count == 1 { "an event".to_owned() } else { format!("{count} events") };
-                tracing::warn!("source {source}: {events} became dead letters; of each, {}", foreign.hint());
+                let letters = match count {
+                    1 => "an event became a dead letter".to_owned(),
+                    n => format!("{n} events became dead letters; of each"),
+                };
+                tracing::warn!("source {source}: {letters}, {}", foreign.hint());
             }
         }
     }
@@ -342,6 +345,10 @@ impl Decoder {
             }
             Err(error @ RegistryError::NotFound { .. }) => Ok(refused(ErrorClass::UnknownSchemaId, &error)),
             Err(error @ (RegistryError::NotAvro { .. } | RegistryError::References { .. })) => {
+                tracing::warn!(
+                    "source {}: the events of schema {key} become dead letters: {error}",
+                    self.options.source
+                );
                 Ok(self.remember(key, refused(ErrorClass::UnsupportedSchema, &error)))
             }
             Err(error) => Err(error.into()),
