@@ -307,3 +307,28 @@ fn a_file_and_stdin_hold_several_statements_and_every_format_works() {
     let said = job.fails(2, &["query", "-f", "none.sql"]);
     assert!(said.contains("none.sql"), "{said}");
 }
+
+#[test]
+fn a_value_that_no_folder_can_be_named_by_costs_its_row_alone() {
+    let job = project(
+        "CREATE STREAMING TABLE silver_b PARTITIONED BY (day) AS SELECT event_id, _offset,
+           CASE WHEN _partition = 0 AND _offset = 5 THEN arrow_cast(20758000, 'Date32') ELSE CAST(event_time AS DATE) END AS day
+           FROM STREAM s;
+         CREATE STREAMING TABLE silver_c PARTITIONED BY (name) AS SELECT event_id,
+           CASE WHEN _partition = 0 AND _offset = 5 THEN repeat('x', 300) ELSE region END AS name FROM STREAM s;",
+    );
+    let folders: Vec<String> = std::fs::read_dir(job.path().join("data/silver/b"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| name.contains('='))
+        .collect();
+    assert!(!folders.is_empty() && folders.iter().all(|f| f.len() == "day=2026-11-29".len()), "{folders:?}");
+    for engine in ENGINES {
+        for table in ["b", "c"] {
+            assert_eq!(one(&job, engine, &format!("SELECT count(*) FROM silver.{table}")), "399", "{engine}: {table}");
+            let quarantined = format!("SELECT count(*) FROM quarantine.silver_{table}");
+            assert_eq!(one(&job, engine, &quarantined), "1", "{engine}: {table}");
+        }
+        assert_eq!(rows(&job, engine, "DESCRIBE silver.b")[2], "day,date,true");
+    }
+}

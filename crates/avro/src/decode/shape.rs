@@ -14,8 +14,8 @@
 //! | union of null and T | T, nullable |
 //! | other unions | Struct of one nullable member per branch other than null, named by the branch's type; nullable itself if null is a branch |
 //!
-//! A union of a single branch is that branch. Recursive types, records without fields and decimals of more than 76 digits have no
-//! Arrow type or no form in files: a field of the record that holds one is left out, with its reason.
+//! A union of a single branch is that branch. Recursive types and decimals of more than 76 digits have no Arrow type: a field of
+//! the record that holds one is left out, with its reason.
 
 use std::sync::Arc;
 
@@ -74,11 +74,7 @@ pub(crate) fn value_fields(schema: &AvroSchema) -> Result<(Fields, Vec<LeftOut>)
     for field in fields {
         let path = format!("{}.{}", name.short(), field.name);
         shaper.open = vec![schema.root()];
-        let column =
-            shaper.field(&field.name, field.node, &path).and_then(|column| match holds_empty(column.data_type()) {
-                true => Err(SchemaError::new(path, "a record without fields has no column: no file can hold it")),
-                false => Ok(column),
-            });
+        let column = shaper.field(&field.name, field.node, &path);
         match column {
             Ok(column) => columns.push(column),
             // A schema that is too large is so as a whole.
@@ -92,15 +88,6 @@ pub(crate) fn value_fields(schema: &AvroSchema) -> Result<(Fields, Vec<LeftOut>)
     match first {
         Some(error) if columns.is_empty() => Err(error),
         _ => Ok((columns.into(), left_out)),
-    }
-}
-
-/// Whether a struct without fields is in a column of this type.
-fn holds_empty(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Struct(fields) => fields.is_empty() || fields.iter().any(|f| holds_empty(f.data_type())),
-        DataType::List(f) | DataType::Map(f, _) => holds_empty(f.data_type()),
-        _ => false,
     }
 }
 

@@ -215,7 +215,7 @@ impl<'p> Binder<'p> {
             return Err(mistakes);
         }
         let plan = table::short_names(plan)
-            .and_then(|plan| stored::as_stored(plan, &partitioned_by[..0]))
+            .and_then(|plan| stored::as_stored(plan, partitioned_by))
             .map_err(|e| vec![plan::diagnose(&e, &self.places, span)])?;
         let mut lowering = Lowering {
             relations: &self.relations,

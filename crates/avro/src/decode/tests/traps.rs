@@ -242,11 +242,10 @@ fn a_field_that_can_be_no_column_costs_itself_and_not_the_source() {
     let fields = r#"{"name":"v","type":"int"},
         {"name":"next","type":["null","N"]},
         {"name":"wide","type":{"type":"bytes","logicalType":"decimal","precision":80,"scale":2}},
-        {"name":"nothing","type":{"type":"record","name":"Z","fields":[]}},
         {"name":"w","type":"string"}"#;
     let node = format!(r#"{{"type":"record","name":"N","fields":[{fields}]}}"#);
     let fixture = Fixture::new(&node, &[(1, &node)]);
-    // v, next: another N (v, no next, wide, nothing, w), wide, w.
+    // v, next: another N (v, no next, wide, w), wide, w.
     let inner = Body::default().long(2).long(0).long(1).raw(&[9]).long(1).raw(b"i");
     let body = Body::default().long(1).long(1).raw(&inner.0).long(1).raw(&[7]).long(1).raw(b"o").0;
     assert_eq!(fixture.one(1, &body).unwrap(), json!({ "v": 1, "w": "o" }));

@@ -156,7 +156,7 @@ fn timestamps_are_microseconds_in_utc() {
     );
     let types: Vec<String> =
         graph(&text).tables[0].schema.fields().iter().map(|f| crate::bind::words::sql_type(f.data_type())).collect();
-    assert_eq!(types, ["timestamp", "timestamp", "string", "timestamp(3)"]);
+    assert_eq!(types, ["timestamp", "timestamp", "string", "timestamp"]);
     let _ = ScalarValue::Null;
 }
 
