@@ -311,12 +311,15 @@ mod tests {
 
     #[test]
     fn librdkafka_knows_every_name_of_the_lists_and_no_other() {
-        let native = ClientConfig::new().create_native_config().unwrap();
+        // A value that fits none of them: what is wrong then is the value, or else the name.
+        let knows = |name: &str| match ClientConfig::new().set(name, "x").create_native_config() {
+            Ok(_) => true,
+            Err(error) => !error.to_string().contains("No such configuration property"),
+        };
         for name in CONSUMER.iter().chain(PRODUCER) {
-            let known = native.get(name);
-            assert!(!format!("{known:?}").contains("UNKNOWN"), "{name}: {known:?}");
+            assert!(knows(name), "{name}");
         }
-        assert!(native.get("bootstrap.server").is_err());
+        assert!(!knows("bootstrap.server"));
     }
 
     #[test]
