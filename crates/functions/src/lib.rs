@@ -12,19 +12,25 @@
 //! Each module lists what it has in `functions`; a name that is listed here goes before DataFusion's and datafusion-spark's.
 
 pub mod aggregates;
+mod calendar;
 pub mod casts;
 mod function;
 pub mod json;
 pub mod math;
 pub mod nested;
 pub mod operators;
+mod refused;
+mod rows;
 pub mod text;
 pub mod time;
+mod values;
 
 use std::sync::Arc;
 
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF};
+
+pub use self::refused::{Refusal, refused, refused_names};
 
 /// All scalar functions of this crate.
 #[must_use]

@@ -10,7 +10,7 @@ CREATE STREAMING TABLE bronze_sales
   PARTITIONED BY (ingest_date, ingest_slot) LOCATION 'data/bronze/sales'
   TBLPROPERTIES ('target.file.size' = '1 MiB', 'compact.auto' = '{{compact}}', 'compact.after' = '500 milliseconds')
 AS SELECT *, CAST(ingest_time AS DATE) AS ingest_date,
-          CAST(date_part('epoch', ingest_time) / {{seconds}} AS BIGINT) AS ingest_slot FROM STREAM sales_events;
+          CAST(unix_seconds(ingest_time) / {{seconds}} AS BIGINT) AS ingest_slot FROM STREAM sales_events;
 
 CREATE STREAMING TABLE silver_sales (
   CONSTRAINT has_event_id EXPECT (event_id IS NOT NULL)                          ON VIOLATION QUARANTINE,
@@ -22,7 +22,7 @@ CREATE STREAMING TABLE silver_sales (
   PARTITIONED BY (event_date, event_slot) LOCATION 'data/silver/sales'
   TBLPROPERTIES ('target.file.size' = '1 MiB', 'compact.auto' = '{{compact}}', 'compact.after' = '500 milliseconds')
 AS SELECT DISTINCT ON (event_id) *, CAST(event_time AS DATE) AS event_date,
-          CAST(date_part('epoch', event_time) / {{seconds}} AS BIGINT) AS event_slot
+          CAST(unix_seconds(event_time) / {{seconds}} AS BIGINT) AS event_slot
    FROM STREAM bronze_sales WATERMARK event_time DELAY OF INTERVAL '10 minutes';
 
 -- Two dozen windows to a partition, a few to a batch: it is compacted while it grows, over and over.
@@ -31,6 +31,6 @@ CREATE STREAMING TABLE gold_revenue_5m
   TBLPROPERTIES ('compact.auto' = '{{compact}}', 'compact.after' = '300 milliseconds')
 AS SELECT window.start AS window_start, window.end AS window_end, region, plan_tier,
           sum(amount) AS revenue, count(*) AS event_count, CAST(window.start AS DATE) AS window_date,
-          CAST(date_part('epoch', window.start) / 7200 AS BIGINT) AS window_slot
+          CAST(unix_seconds(window.start) / 7200 AS BIGINT) AS window_slot
    FROM STREAM silver_sales
    GROUP BY window(event_time, INTERVAL '5 minutes'), region, plan_tier;

@@ -6,6 +6,7 @@
 
 mod canonical;
 mod harness;
+mod registry;
 
 use std::path::{Path, PathBuf};
 
@@ -91,6 +92,21 @@ async fn json() {
 #[tokio::test]
 async fn aggregates() {
     check("aggregates").await;
+}
+
+#[tokio::test]
+async fn text() {
+    check("text").await;
+}
+
+#[tokio::test]
+async fn time() {
+    check("time").await;
+}
+
+#[tokio::test]
+async fn math() {
+    check("math").await;
 }
 
 /// The judge sees a wrong answer.

@@ -151,13 +151,8 @@ impl Checker<'_> {
                  DISTINCT ON",
             );
         }
-        if name == "nth_value" {
-            self.refuse(
-                function,
-                "nth_value is not supported: its state cannot be merged across batches",
-                "",
-                "use array_agg(x ORDER BY y) and take the element",
-            );
+        if let Some(refusal) = sluicebox_functions::refused(&name) {
+            return self.refuse(function, &format!("{name}() {}", refusal.why), "", refusal.instead);
         }
         let volatile = |v: Volatility| v == Volatility::Volatile;
         if self.state.scalar_functions().get(&name).is_some_and(|f| volatile(f.signature().volatility)) {
@@ -412,6 +407,13 @@ impl Visitor for Checker<'_> {
                 "a pipeline has no parameters",
                 "a parameter",
                 "write the value itself; ${env:NAME} stands for a value in SET, OPTIONS and LOCATION",
+            ),
+            Expr::AtTimeZone { .. } => self.refuse(
+                expr,
+                "AT TIME ZONE is not Spark's, and a TIMESTAMP has no zone that it could change",
+                "a zone",
+                "write from_utc_timestamp(ts, 'Europe/Berlin') for the time that clocks show there, or convert_timezone('Europe/Berlin', ts) \
+                 for a TIMESTAMP_NTZ; windows of days in another zone are window(from_utc_timestamp(...), ...) of a table above",
             ),
             Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) => self.grouping_sets(expr),
             _ => {}

@@ -23,6 +23,7 @@ pub mod dates;
 mod describe;
 mod durations;
 mod folder;
+mod forms;
 pub mod functions;
 mod generators;
 mod lower;

@@ -50,6 +50,7 @@ impl<'a> Catalog<'a> {
     pub(super) fn unanalysed(&self, mut query: Box<sql::Query>) -> Result<LogicalPlan> {
         super::calls::explicit(&mut query)?;
         super::generators::rewrite(&mut query, self)?;
+        super::forms::plain(&mut query);
         super::spark::int_literals(&mut query);
         self.planner().sql_statement_to_plan(sql::Statement::Query(query))
     }
@@ -66,6 +67,7 @@ impl<'a> Catalog<'a> {
     pub(super) fn expression(&self, expr: &sql::Expr, schema: &DFSchema) -> Result<Expr> {
         let mut expr = expr.clone();
         super::calls::explicit(&mut expr)?;
+        super::forms::plain(&mut expr);
         super::spark::int_literals(&mut expr);
         self.planner().sql_to_expr(expr, schema, &mut PlannerContext::new())
     }

@@ -61,6 +61,10 @@ pub(super) fn plain(error: &DataFusionError) -> String {
     while let Some(rest) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
         text = rest.trim_start();
     }
+    // A function of ours says itself what is wrong with its call.
+    if let Some((_, said)) = text.split_once("user-defined coercion failed with: Error during planning: ") {
+        return said.trim_end_matches('.').to_owned();
+    }
     let text = text.split(" No function matches the given name").next().unwrap_or(text);
     text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("; ")
 }

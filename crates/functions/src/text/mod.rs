@@ -1,0 +1,40 @@
+//! Functions of text and binary values.
+//!
+//! Positions and lengths count characters (code points) of text and bytes of binary values.
+
+mod change;
+mod codes;
+mod format;
+mod hashes;
+mod join;
+mod pad;
+mod parts;
+mod pattern;
+mod places;
+mod regex;
+mod url;
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::ScalarUDF;
+
+/// The functions of this module.
+#[must_use]
+pub fn functions() -> Vec<Arc<ScalarUDF>> {
+    [
+        join::functions(),
+        parts::functions(),
+        places::functions(),
+        pad::functions(),
+        change::functions(),
+        format::functions(),
+        codes::functions(),
+        hashes::functions(),
+        regex::functions(),
+        url::functions(),
+    ]
+    .into_iter()
+    .flatten()
+    .map(crate::rows::Function::udf)
+    .collect()
+}

@@ -1,0 +1,100 @@
+//! Padding, trimming and repeating.
+
+use arrow::array::ArrayRef;
+use datafusion::common::Result;
+
+use super::parts::characters;
+use crate::rows::{Call, Function, Gives, function, row_error};
+use crate::values::Kind::{Bytes, Int, Text};
+
+/// A text that a function makes longer than this is refused, before the machine's memory is full.
+const LONGEST: usize = 1 << 28;
+
+pub(super) fn functions() -> Vec<Function> {
+    vec![
+        function("lpad", &[Bytes, Int, Bytes], Gives::Same(0), |call| pad(call, true)).optional(1),
+        function("rpad", &[Bytes, Int, Bytes], Gives::Same(0), |call| pad(call, false)).optional(1),
+        // `trim(BOTH chars FROM text)` is read as `trim(chars, text)`.
+        function("trim", &[Text, Text], Gives::Text, |call| trim(call, true, true)).optional(1),
+        function("ltrim", &[Text, Text], Gives::Text, |call| trim(call, true, false)).optional(1),
+        function("rtrim", &[Text, Text], Gives::Text, |call| trim(call, false, true)).optional(1),
+        function("btrim", &[Text, Text], Gives::Text, |call| {
+            let text = call.text(0)?;
+            let chars = if call.len() > 1 { Some(call.text(1)?) } else { None };
+            call.texts(|row| Ok(Some(trimmed(text.at(row), chars.as_ref().map_or(" ", |c| c.at(row)), true, true))))
+        })
+        .optional(1),
+        function("space", &[Int], Gives::Text, |call| {
+            let n = call.int(0)?;
+            call.texts(|row| repeated(" ", n.at(row)).map(Some))
+        }),
+        function("repeat", &[Text, Int], Gives::Text, |call| {
+            let (text, n) = (call.text(0)?, call.int(1)?);
+            call.texts(|row| repeated(text.at(row), n.at(row)).map(Some))
+        }),
+    ]
+}
+
+fn repeated(text: &str, n: i32) -> Result<String> {
+    let n = n.max(0) as usize;
+    if text.len().saturating_mul(n) > LONGEST {
+        return row_error(format!("a text of {} bytes, {n} times, is too long", text.len()));
+    }
+    Ok(text.repeat(n))
+}
+
+fn trim(call: &Call, left: bool, right: bool) -> Result<ArrayRef> {
+    let chars = if call.len() > 1 { Some(call.text(0)?) } else { None };
+    let text = call.text(call.len() - 1)?;
+    call.texts(|row| Ok(Some(trimmed(text.at(row), chars.as_ref().map_or(" ", |c| c.at(row)), left, right))))
+}
+
+fn trimmed<'a>(text: &'a str, chars: &str, left: bool, right: bool) -> &'a str {
+    let is_one = |c: char| chars.contains(c);
+    let text = if left { text.trim_start_matches(is_one) } else { text };
+    if right { text.trim_end_matches(is_one) } else { text }
+}
+
+fn pad(call: &Call, left: bool) -> Result<ArrayRef> {
+    let length = call.int(1)?;
+    let long = |row| {
+        let length = length.at(row).max(0) as usize;
+        if length > LONGEST { row_error(format!("a text of {length} characters is too long")) } else { Ok(length) }
+    };
+    if call.is_binary(0) {
+        let bytes = call.binary(0)?;
+        let fill = if call.len() > 2 && call.is_binary(2) { Some(call.binary(2)?) } else { None };
+        let words = if call.len() > 2 && !call.is_binary(2) { Some(call.text(2)?) } else { None };
+        return call.binaries(|row| {
+            let bytes = bytes.at(row);
+            let fill = match (&fill, &words) {
+                (Some(fill), _) => fill.at(row),
+                (None, Some(words)) => words.at(row).as_bytes(),
+                (None, None) => &[0],
+            };
+            let length = long(row)?;
+            let missing = length.saturating_sub(bytes.len());
+            let padding = fill.iter().cycle().take(if fill.is_empty() { 0 } else { missing });
+            let kept = &bytes[..bytes.len().min(length)];
+            let out: Vec<u8> = if left {
+                padding.chain(kept).copied().collect()
+            } else {
+                kept.iter().chain(padding).copied().collect()
+            };
+            Ok(Some(out))
+        });
+    }
+    let text = call.text(0)?;
+    let fill = if call.len() > 2 { Some(call.text(2)?) } else { None };
+    call.texts(|row| {
+        let text = text.at(row);
+        let fill = fill.as_ref().map_or(" ", |fill| fill.at(row));
+        let length = long(row)?;
+        let n = text.chars().count();
+        if n >= length || fill.is_empty() {
+            return Ok(Some(characters(text, 0, length.min(n)).to_owned()));
+        }
+        let padding: String = fill.chars().cycle().take(length - n).collect();
+        Ok(Some(if left { padding + text } else { text.to_owned() + &padding }))
+    })
+}

@@ -1,0 +1,355 @@
+//! Java's regular expressions on the engine of the crate `regex`.
+//!
+//! The engine finds the same leftmost match as Java's, in time by the length of the text, but spells some things otherwise. A
+//! pattern is rewritten; what the engine cannot do (looking around, back references, possessive quantifiers) is refused.
+
+mod class;
+
+use regex::{Captures, Regex};
+
+use self::class::class_char;
+
+/// A pattern that is ready.
+pub(super) struct Pattern {
+    regex: Regex,
+    /// For each group of Java's, beginning with the whole match, that of the engine.
+    groups: Vec<usize>,
+    /// Groups of the engine that hold the line end which `$` passes over.
+    ends: Vec<usize>,
+}
+
+/// A match: where each of Java's groups begins and ends.
+pub(super) struct Found {
+    pub(super) groups: Vec<Option<(usize, usize)>>,
+}
+
+impl Found {
+    /// Where the match begins and ends.
+    pub(super) fn whole(&self) -> (usize, usize) {
+        self.groups.first().copied().flatten().unwrap_or_default()
+    }
+}
+
+impl Pattern {
+    /// Reads a pattern of Java's.
+    ///
+    /// # Errors
+    /// Why there is none, in a sentence.
+    pub(super) fn parse(pattern: &str) -> Result<Self, String> {
+        let mut rewriter =
+            Rewriter { rest: pattern, out: String::new(), groups: vec![0], ends: Vec::new(), captures: 0 };
+        let rewritten = rewriter.all().and_then(|()| {
+            Regex::new(&rewriter.out).map_err(|e| {
+                let words = e.to_string();
+                words.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+            })
+        });
+        match rewritten {
+            Ok(regex) => Ok(Self { regex, groups: rewriter.groups, ends: rewriter.ends }),
+            Err(why) => Err(format!("'{pattern}' is not a regular expression that can be used here: {why}")),
+        }
+    }
+
+    /// How many groups there are beside the whole match.
+    pub(super) fn group_count(&self) -> usize {
+        self.groups.len() - 1
+    }
+
+    /// Whether it is found anywhere in `text`.
+    pub(super) fn is_match(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+
+    /// All matches, as Java's `Matcher.find` gives them: an empty one may stand right behind another.
+    pub(super) fn find_all<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Found> + 't {
+        let mut at = Some(0);
+        let mut locations = self.regex.capture_locations();
+        std::iter::from_fn(move || {
+            let from = at.filter(|from| *from <= text.len())?;
+            self.regex.captures_read_at(&mut locations, text, from)?;
+            let found = self.found(|group| locations.get(group));
+            let (begin, end) = found.whole();
+            at = if begin == end { text[end..].chars().next().map(|c| end + c.len_utf8()) } else { Some(end) };
+            Some(found)
+        })
+    }
+
+    fn found(&self, get: impl Fn(usize) -> Option<(usize, usize)>) -> Found {
+        let cut = self.ends.iter().filter_map(|end| get(*end)).map(|(begin, _)| begin).min();
+        let cut = |(begin, end): (usize, usize)| cut.map_or((begin, end), |cut| (begin.min(cut), end.min(cut)));
+        Found { groups: self.groups.iter().map(|group| get(*group).map(cut)).collect() }
+    }
+
+    /// The first match.
+    pub(super) fn find(&self, text: &str) -> Option<Found> {
+        let captures: Captures<'_> = self.regex.captures(text)?;
+        Some(self.found(|group| captures.get(group).map(|m| (m.start(), m.end()))))
+    }
+
+    /// The number of the group called `name`.
+    pub(super) fn named(&self, name: &str) -> Option<usize> {
+        let of_engine = self.regex.capture_names().position(|n| n == Some(name))?;
+        self.groups.iter().position(|group| *group == of_engine)
+    }
+}
+
+const SPACE: &str = r" \t\n\x0B\f\r";
+const LINE_ENDS: &str = r"\n\r\x{85}\x{2028}\x{2029}";
+
+/// What holds from a place in a pattern to the end of its group.
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    /// Letters from A to Z are matched in both cases.
+    any_case: bool,
+    multi_line: bool,
+    dot_all: bool,
+}
+
+struct Rewriter<'a> {
+    rest: &'a str,
+    out: String,
+    groups: Vec<usize>,
+    ends: Vec<usize>,
+    /// Groups of the engine so far.
+    captures: usize,
+}
+
+impl Rewriter<'_> {
+    fn next(&mut self) -> Option<char> {
+        let c = self.rest.chars().next()?;
+        self.rest = &self.rest[c.len_utf8()..];
+        Some(c)
+    }
+
+    fn skip(&mut self, text: &str) -> bool {
+        let found = self.rest.strip_prefix(text);
+        self.rest = found.unwrap_or(self.rest);
+        found.is_some()
+    }
+
+    fn all(&mut self) -> Result<(), String> {
+        let mut flags = vec![Flags::default()];
+        while let Some(c) = self.next() {
+            let now = flags.last().copied().unwrap_or_default();
+            match c {
+                '\\' => self.escape(now, false)?,
+                '[' => self.class(now)?,
+                '(' => {
+                    let inside = self.open(now)?;
+                    match inside {
+                        Opened::Group(inside) => flags.push(inside),
+                        Opened::Flags(new) => {
+                            if let Some(last) = flags.last_mut() {
+                                *last = new;
+                            }
+                        }
+                    }
+                }
+                ')' => {
+                    if flags.len() > 1 {
+                        flags.pop();
+                    }
+                    self.out.push(')');
+                }
+                '.' if now.dot_all => self.out.push_str("(?s:.)"),
+                '.' => self.out.push_str(&format!("[^{LINE_ENDS}]")),
+                '^' if now.multi_line => self.out.push_str("(?m:^)"),
+                '$' if now.multi_line => self.out.push_str("(?m:$)"),
+                '$' => self.end(),
+                '*' | '+' | '?' => {
+                    self.out.push(c);
+                    self.quantified()?;
+                }
+                '{' => {
+                    self.out.push('{');
+                    while let Some(c) = self.next() {
+                        self.out.push(c);
+                        if c == '}' {
+                            break;
+                        }
+                    }
+                    self.quantified()?;
+                }
+                '|' | '^' => self.out.push(c),
+                _ => self.literal(c, now),
+            }
+        }
+        Ok(())
+    }
+
+    /// Java's `$` stands before a line end that ends the text, too.
+    fn end(&mut self) {
+        self.captures += 1;
+        self.ends.push(self.captures);
+        self.out.push_str(r"(?:\z|((?:\r\n|[\n\r\x{85}\x{2028}\x{2029}])\z))");
+    }
+
+    /// What follows a quantifier.
+    fn quantified(&mut self) -> Result<(), String> {
+        if self.rest.starts_with('+') {
+            return Err("possessive quantifiers such as `a*+` are not known".to_owned());
+        }
+        if self.skip("?") {
+            self.out.push('?');
+        }
+        Ok(())
+    }
+
+    fn literal(&mut self, c: char, flags: Flags) {
+        if flags.any_case && c.is_ascii_alphabetic() {
+            self.out.push_str(&format!("[{}{}]", c.to_ascii_lowercase(), c.to_ascii_uppercase()));
+        } else {
+            self.out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
+        }
+    }
+
+    fn open(&mut self, now: Flags) -> Result<Opened, String> {
+        if !self.skip("?") {
+            self.capture();
+            self.out.push('(');
+            return Ok(Opened::Group(now));
+        }
+        for (mark, what) in [
+            ("=", "looking ahead `(?=`"),
+            ("!", "looking ahead `(?!`"),
+            ("<=", "looking behind `(?<=`"),
+            ("<!", "looking behind `(?<!`"),
+            (">", "atomic groups `(?>`"),
+        ] {
+            if self.rest.starts_with(mark) {
+                return Err(format!("{what} is not known; match more, and take a group of it"));
+            }
+        }
+        if self.skip("<") {
+            let end = self.rest.find('>').ok_or("a group's name has no end")?;
+            let name = &self.rest[..end];
+            self.out.push_str(&format!("(?<{name}>"));
+            self.rest = &self.rest[end + 1..];
+            self.capture();
+            return Ok(Opened::Group(now));
+        }
+        let (mut flags, mut on) = (now, true);
+        loop {
+            match self.next().ok_or("a group has no end")? {
+                '-' => on = false,
+                'i' => flags.any_case = on,
+                'm' => flags.multi_line = on,
+                's' => flags.dot_all = on,
+                ':' => {
+                    self.out.push_str("(?:");
+                    return Ok(Opened::Group(flags));
+                }
+                ')' => {
+                    self.out.push_str("(?:)");
+                    return Ok(Opened::Flags(flags));
+                }
+                other => return Err(format!("the flag `{other}` is not known; there are i, m and s")),
+            }
+        }
+    }
+
+    fn capture(&mut self) {
+        self.captures += 1;
+        self.groups.push(self.captures);
+    }
+
+    /// After a backslash.
+    fn escape(&mut self, flags: Flags, in_class: bool) -> Result<(), String> {
+        let c = self.next().ok_or("it ends with a backslash")?;
+        let wrapped = |body: &str| format!("[{body}]");
+        let text = match c {
+            'd' => "[0-9]".to_owned(),
+            'D' => "[^0-9]".to_owned(),
+            'w' => "[a-zA-Z_0-9]".to_owned(),
+            'W' => "[^a-zA-Z_0-9]".to_owned(),
+            's' => wrapped(SPACE),
+            'S' => format!("[^{SPACE}]"),
+            'h' => r"[ \t\x{A0}\x{1680}\x{180e}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}]".to_owned(),
+            'v' => format!(r"[\x0B\f{LINE_ENDS}]"),
+            'R' if !in_class => format!(r"(?:\r\n|[\x0B\f{LINE_ENDS}])"),
+            'b' | 'B' | 'A' | 'z' if !in_class => format!("\\{c}"),
+            'Z' if !in_class => {
+                self.end();
+                return Ok(());
+            }
+            't' | 'n' | 'r' | 'f' | 'a' => format!("\\{c}"),
+            'e' => r"\x1B".to_owned(),
+            'x' if self.rest.starts_with('{') => {
+                let end = self.rest.find('}').ok_or("\\x{ has no end")?;
+                let hex = self.rest[..=end].to_owned();
+                self.rest = &self.rest[end + 1..];
+                format!("\\x{hex}")
+            }
+            'x' | 'u' => {
+                let digits = if c == 'x' { 2 } else { 4 };
+                let hex = self
+                    .rest
+                    .get(..digits)
+                    .filter(|h| h.bytes().all(|b| b.is_ascii_hexdigit()))
+                    .ok_or_else(|| format!("\\{c} is to be followed by {digits} hexadecimal digits"))?;
+                let text = format!("\\x{{{hex}}}");
+                self.rest = &self.rest[digits..];
+                text
+            }
+            '0' => {
+                let digits = self.rest.bytes().take(3).take_while(|b| (b'0'..=b'7').contains(b)).count();
+                let code = u32::from_str_radix(&self.rest[..digits], 8)
+                    .map_err(|_| "\\0 is to be followed by octal digits".to_owned())?;
+                self.rest = &self.rest[digits..];
+                format!("\\x{{{code:x}}}")
+            }
+            'Q' => {
+                let end = self.rest.find("\\E").unwrap_or(self.rest.len());
+                let quoted = self.rest[..end].to_owned();
+                self.rest = self.rest.get(end + 2..).unwrap_or_default();
+                for c in quoted.chars() {
+                    if in_class { self.out.push_str(&class_char(c)) } else { self.literal(c, flags) }
+                }
+                return Ok(());
+            }
+            'E' => return Ok(()),
+            'p' | 'P' => self.property(c)?,
+            '1'..='9' | 'k' => return Err("back references are not known".to_owned()),
+            _ if c.is_ascii_alphabetic() => return Err(format!("`\\{c}` is not known")),
+            _ if in_class => class_char(c),
+            _ => regex::escape(c.encode_utf8(&mut [0; 4])),
+        };
+        self.out.push_str(&text);
+        Ok(())
+    }
+
+    /// After `\p` or `\P`.
+    fn property(&mut self, p: char) -> Result<String, String> {
+        let name = if self.skip("{") {
+            let end = self.rest.find('}').ok_or("\\p{ has no end")?;
+            let name = self.rest[..end].to_owned();
+            self.rest = &self.rest[end + 1..];
+            name
+        } else {
+            self.next().ok_or("\\p has no name")?.to_string()
+        };
+        let posix = [
+            "Lower", "Upper", "Alpha", "Digit", "Alnum", "Punct", "Graph", "Print", "Blank", "Cntrl", "XDigit",
+            "Space", "ASCII",
+        ];
+        if posix.contains(&name.as_str()) {
+            let not = if p == 'P' { "^" } else { "" };
+            return Ok(format!("[[:{not}{}:]]", name.to_lowercase()));
+        }
+        let name = match name.as_str() {
+            "javaLowerCase" => "Lowercase",
+            "javaUpperCase" => "Uppercase",
+            "javaWhitespace" => return Err("\\p{javaWhitespace} is not known; write \\s".to_owned()),
+            name if name.starts_with("In") => {
+                return Err(format!("the block \\p{{{name}}} is not known; write its range"));
+            }
+            name => name.strip_prefix("Is").unwrap_or(name),
+        };
+        Ok(format!("\\{p}{{{name}}}"))
+    }
+}
+
+enum Opened {
+    Group(Flags),
+    Flags(Flags),
+}

@@ -1,0 +1,207 @@
+//! Calls that SQL spells with words of their own, or that are operators by another name, as plain calls and operators.
+//!
+//! `trim(BOTH 'x' FROM s)`, `extract(YEAR FROM t)`, `timestampadd(DAY, 1, t)` become calls of the functions that
+//! [`sluicebox_functions`] has under Spark's names; left alone, DataFusion plans functions of its own for them. `mod(a, b)`,
+//! `isnull(a)`, `equal_null(a, b)` become the operators that they are.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CaseWhen, CeilFloorKind, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Spanned, TrimWhereField, UnaryOperator, Value,
+    ValueWithSpan, VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+
+/// Brings `node` into plain calls and operators.
+pub(super) fn plain(node: &mut impl VisitMut) {
+    // Nothing breaks off.
+    let _ = node.visit(&mut Forms);
+}
+
+struct Forms;
+
+/// What stands twice in a rewritten call is at most so long as text: calls within calls would double it each time.
+const LONGEST: usize = 4096;
+
+impl VisitorMut for Forms {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let taken = std::mem::replace(expr, Expr::Value(Value::Null.with_empty_span()));
+        *expr = rewritten(taken);
+        ControlFlow::Continue(())
+    }
+}
+
+fn text(text: impl Into<String>, span: Span) -> Expr {
+    Expr::Value(Value::SingleQuotedString(text.into()).with_span(span))
+}
+
+fn number(digits: &str, span: Span) -> Expr {
+    Expr::Value(Value::Number(digits.to_owned(), false).with_span(span))
+}
+
+/// A call of `name`, at the place of `args`.
+fn call(name: &str, args: impl IntoIterator<Item = Expr>) -> Expr {
+    let args: Vec<Expr> = args.into_iter().collect();
+    let span = args.iter().map(Spanned::span).find(|span| span.start.line > 0).unwrap_or_else(Span::empty);
+    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::with_span(span, name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+fn nested(expr: Expr) -> Box<Expr> {
+    Box::new(Expr::Nested(Box::new(expr)))
+}
+
+fn case(conditions: Vec<(Expr, Expr)>, otherwise: Option<Expr>) -> Expr {
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: conditions.into_iter().map(|(condition, result)| CaseWhen { condition, result }).collect(),
+        else_result: otherwise.map(Box::new),
+    }
+}
+
+fn rewritten(expr: Expr) -> Expr {
+    match expr {
+        Expr::Trim { trim_where, trim_what, expr, trim_characters } => {
+            let name = match trim_where {
+                Some(TrimWhereField::Leading) => "ltrim",
+                Some(TrimWhereField::Trailing) => "rtrim",
+                Some(TrimWhereField::Both) | None => "trim",
+            };
+            // Of `trim(chars, text)` the parser takes the first to be the text.
+            call(
+                name,
+                trim_what.map(|what| *what).into_iter().chain([*expr]).chain(trim_characters.unwrap_or_default()),
+            )
+        }
+        Expr::Substring { expr, substring_from, substring_for, .. } => {
+            let from = substring_from.map_or_else(|| number("1", expr.span()), |from| *from);
+            call("substring", [*expr, from].into_iter().chain(substring_for.map(|n| *n)))
+        }
+        Expr::Position { expr, r#in } => call("locate", [*expr, *r#in]),
+        Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+            call("overlay", [*expr, *overlay_what, *overlay_from].into_iter().chain(overlay_for.map(|n| *n)))
+        }
+        Expr::Extract { field, expr, .. } => {
+            let field = text(field.to_string(), expr.span());
+            call("date_part", [field, *expr])
+        }
+        Expr::Ceil { expr, field } => cut("ceil", *expr, field),
+        Expr::Floor { expr, field } => cut("floor", *expr, field),
+        Expr::RLike { negated, expr, pattern, .. } => {
+            let found = call("rlike", [*expr, *pattern]);
+            if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(found) } } else { found }
+        }
+        Expr::Function(function) => of_function(function),
+        other => other,
+    }
+}
+
+fn cut(name: &str, expr: Expr, field: CeilFloorKind) -> Expr {
+    match field {
+        CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) => call(name, [expr]),
+        CeilFloorKind::DateTimeField(_) => Expr::Ceil { expr: Box::new(expr), field },
+        CeilFloorKind::Scale(scale) => call(name, [expr, Expr::Value(scale)]),
+    }
+}
+
+/// The arguments of a call that has nothing else.
+fn arguments(function: &Function) -> Option<Vec<Expr>> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    if function.over.is_some()
+        || function.filter.is_some()
+        || !list.clauses.is_empty()
+        || list.duplicate_treatment.is_some()
+    {
+        return None;
+    }
+    let plain = |arg: &FunctionArg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    };
+    list.args.iter().map(plain).collect()
+}
+
+fn of_function(function: Function) -> Expr {
+    let name = function.name.to_string().to_lowercase();
+    let Some(args) = arguments(&function) else { return Expr::Function(function) };
+    match (name.as_str(), args.as_slice()) {
+        ("timestampadd" | "dateadd" | "date_add", [Expr::Identifier(unit), number, time])
+            if unit.quote_style.is_none() =>
+        {
+            call("timestampadd", [text(&unit.value, unit.span), number.clone(), time.clone()])
+        }
+        ("timestampdiff" | "datediff" | "date_diff", [Expr::Identifier(unit), start, end])
+            if unit.quote_style.is_none() =>
+        {
+            call("timestampdiff", [text(&unit.value, unit.span), start.clone(), end.clone()])
+        }
+        ("mod", [left, right]) => *nested(Expr::BinaryOp {
+            left: nested(left.clone()),
+            op: BinaryOperator::Modulo,
+            right: nested(right.clone()),
+        }),
+        ("negative", [of]) => *nested(Expr::UnaryOp { op: UnaryOperator::Minus, expr: nested(of.clone()) }),
+        ("positive", [of]) => *nested(Expr::UnaryOp { op: UnaryOperator::Plus, expr: nested(of.clone()) }),
+        ("isnull", [of]) => Expr::IsNull(nested(of.clone())),
+        ("isnotnull", [of]) => Expr::IsNotNull(nested(of.clone())),
+        ("equal_null", [left, right]) => Expr::IsNotDistinctFrom(nested(left.clone()), nested(right.clone())),
+        ("if", [condition, then, otherwise]) => case(vec![(condition.clone(), then.clone())], Some(otherwise.clone())),
+        ("nvl2", [of, then, otherwise]) => {
+            case(vec![(Expr::IsNotNull(nested(of.clone())), then.clone())], Some(otherwise.clone()))
+        }
+        ("nullif" | "nullifzero" | "zeroifnull" | "decode", [of, ..]) if of.to_string().len() > LONGEST => {
+            call(&format!("{name} of an expression longer than {LONGEST} letters"), args)
+        }
+        ("nullif", [of, with]) => {
+            let equal =
+                Expr::BinaryOp { left: nested(of.clone()), op: BinaryOperator::Eq, right: nested(with.clone()) };
+            case(vec![(equal, Expr::Value(Value::Null.with_empty_span()))], Some(of.clone()))
+        }
+        ("nullifzero", [of]) => {
+            let zero = number("0", of.span());
+            let equal = Expr::BinaryOp { left: nested(of.clone()), op: BinaryOperator::Eq, right: Box::new(zero) };
+            case(vec![(equal, Expr::Value(Value::Null.with_empty_span()))], Some(of.clone()))
+        }
+        ("zeroifnull", [of]) => {
+            case(vec![(Expr::IsNotNull(nested(of.clone())), of.clone())], Some(number("0", of.span())))
+        }
+        ("decode", [of, rest @ ..]) if rest.len() > 1 => decode(of, rest),
+        ("like", [of, pattern]) => like(of, pattern, None),
+        ("like", [of, pattern, Expr::Value(escape)]) => like(of, pattern, Some(escape.clone())),
+        ("ilike", [of, pattern]) => Expr::ILike {
+            negated: false,
+            any: false,
+            expr: nested(of.clone()),
+            pattern: nested(pattern.clone()),
+            escape_char: None,
+        },
+        _ => Expr::Function(function),
+    }
+}
+
+fn like(of: &Expr, pattern: &Expr, escape_char: Option<ValueWithSpan>) -> Expr {
+    Expr::Like { negated: false, any: false, expr: nested(of.clone()), pattern: Box::new(pattern.clone()), escape_char }
+}
+
+/// `decode(x, 1, 'one', 2, 'two', 'other')`: pairs of a value and what is given for it, and what is given else.
+fn decode(of: &Expr, rest: &[Expr]) -> Expr {
+    let pairs = rest.chunks_exact(2);
+    let otherwise = pairs.remainder().first().cloned();
+    let equal = |with: &Expr| Expr::IsNotDistinctFrom(nested(of.clone()), nested(with.clone()));
+    case(pairs.map(|pair| (equal(&pair[0]), pair[1].clone())).collect(), otherwise)
+}
