@@ -201,7 +201,7 @@ impl Function {
                 let kind = self.kind(at);
                 kind.data_type(of).map_or_else(
                     || {
-                        let name = values::type_name(of);
+                        let name = values::type_name(of).to_uppercase();
                         plan_error(format!(
                             "argument {} of {} is to be {}, not {name}",
                             at + 1,

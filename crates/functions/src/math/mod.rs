@@ -2,6 +2,7 @@
 
 mod bits;
 mod choices;
+mod common;
 mod plain;
 mod round;
 mod tries;
@@ -17,5 +18,6 @@ pub fn functions() -> Vec<Arc<ScalarUDF>> {
         .into_iter()
         .flatten()
         .map(crate::rows::Function::udf)
+        .chain(common::functions())
         .collect()
 }

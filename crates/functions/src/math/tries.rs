@@ -129,7 +129,7 @@ fn given(operation: Operation, types: &[DataType], constants: &[Option<&ScalarVa
             _ => DataType::Float64,
         },
         _ if operation == Operation::Divide => DataType::Float64,
-        5 if rank(left).min(rank(right)) > 1 && rank(left) != rank(right) => DataType::Float64,
+        5 if rank(left) != rank(right) => DataType::Float64,
         5 => DataType::Float32,
         6 => DataType::Float64,
         _ => wide.clone(),

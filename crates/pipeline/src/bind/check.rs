@@ -151,8 +151,10 @@ impl Checker<'_> {
                  DISTINCT ON",
             );
         }
-        if let Some(refusal) = sluicebox_functions::refused(&name) {
-            return self.refuse(function, &format!("{name}() {}", refusal.why), "", refusal.instead);
+        if function.over.is_none()
+            && let Some(refusal) = sluicebox_functions::refused(&name)
+        {
+            return self.refuse(function, &format!("{name}() {}", refusal.why), "refused", refusal.instead);
         }
         let volatile = |v: Volatility| v == Volatility::Volatile;
         if self.state.scalar_functions().get(&name).is_some_and(|f| volatile(f.signature().volatility)) {

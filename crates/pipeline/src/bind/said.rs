@@ -26,6 +26,8 @@ pub(super) fn of(error: &DataFusionError) -> Said {
 
 /// The words for a text of DataFusion.
 pub(super) fn text(raw: &str) -> Said {
+    // What takes any arguments says itself what is wrong with them.
+    let raw = if raw.contains("(UserDefined)") { raw.split(" No function matches").next().unwrap_or(raw) } else { raw };
     rule(&types(raw)).unwrap_or_else(|| Said::new("query", words(raw)))
 }
 
