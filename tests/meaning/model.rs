@@ -167,6 +167,11 @@ impl Model {
     }
 
     fn judge_silver(&mut self, placed: &Placed) {
+        if self.shape.silver.computes && placed.row.code.parse::<i32>().is_err() {
+            self.silver_fates.quarantined += 1;
+            self.quarantine.push((placed.clone(), String::new()));
+            return;
+        }
         self.judged.push(placed.clone());
         let expectations = &self.shape.silver.expectations;
         let broken: Vec<_> = expectations.iter().filter(|(condition, _)| !condition.holds(&placed.row)).collect();

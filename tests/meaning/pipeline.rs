@@ -26,6 +26,8 @@ pub struct Silver {
     /// A second query of a UNION ALL, over the rows for which this holds. Never with deduplication.
     pub also: Option<Condition>,
     pub expectations: Vec<(Condition, Action)>,
+    /// Whether it has a column that cannot be computed for every row: those for which it cannot go to quarantine.
+    pub computes: bool,
     /// Whether its files lie in folders by region.
     pub in_folders: bool,
 }
@@ -315,11 +317,12 @@ impl Shape {
             Keys::KeyAnd(column) => format!("DISTINCT ON (key, {}) ", column.name()),
         };
         let clause = if silver.watermark { self.clause() } else { String::new() };
+        let computed = if silver.computes { ", CAST(code AS INT) * 2 AS doubled" } else { "" };
         let select = |filter: Option<Condition>| {
             let filter = filter.map_or_else(String::new, |c| format!(" WHERE {}", c.sql()));
             format!(
                 "SELECT {distinct}seq, key, event_time, region, amount, qty, cents, ratio, place, tags, scores, code, w,\n  \
-                 _partition, _offset\n  FROM STREAM bronze_e{clause}{filter}"
+                 _partition, _offset{computed}\n  FROM STREAM bronze_e{clause}{filter}"
             )
         };
         let also = silver.also.map_or_else(String::new, |c| format!("\n  UNION ALL {}", select(Some(c))));
@@ -441,10 +444,10 @@ fn silver(watermark: impl Strategy<Value = bool>) -> impl Strategy<Value = Silve
     let columns = [Column::Ratio, Column::Place, Column::Tags, Column::Scores].map(Keys::KeyAnd);
     let keys = [vec![Keys::None, Keys::Key, Keys::Key, Keys::KeyAndRegion], columns.to_vec()].concat();
     let keys = prop::sample::select(keys);
-    (keys, watermark, filter(), filter(), expectations, any::<bool>()).prop_map(
-        |(keys, watermark, filter, also, expectations, in_folders)| {
+    (keys, watermark, filter(), filter(), expectations, (prop::bool::weighted(0.3), any::<bool>())).prop_map(
+        |(keys, watermark, filter, also, expectations, (computes, in_folders))| {
             let also = if keys == Keys::None && !watermark { also } else { None };
-            Silver { keys, watermark, filter, also, expectations, in_folders }
+            Silver { keys, watermark, filter, also, expectations, computes, in_folders }
         },
     )
 }
