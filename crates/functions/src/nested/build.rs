@@ -15,6 +15,7 @@ use super::types::{
     as_index, as_list, as_type, element_of, exactly, list_and_element, list_of, name, plain, wider, widest,
 };
 use crate::function::{Function, fails, wrong};
+use crate::values::Kind;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -29,7 +30,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         Function::of("flatten", lists_in_list, inner, flatten),
         Function::of("array_join", list_and_texts, |_, _| Ok(DataType::Utf8), array_join),
         Function::of("reverse", list_or_text, first, reverse),
-        Function::of("concat", lists_or_texts, |t, _| Ok(t.first().cloned().unwrap_or(DataType::Utf8)), concatenated),
+        Function::of("concat", lists_or_texts, |t, _| Ok(put_together(t)), concatenated),
     ]
 }
 
@@ -107,9 +108,23 @@ fn lists_or_texts(types: &[DataType]) -> Result<Vec<DataType>> {
         let all = types.iter().map(as_list).collect::<Result<Vec<_>>>()?;
         return alike(&all);
     }
+    match types.iter().find(|t| Kind::Bytes.data_type(t).is_none()) {
+        Some(other) => {
+            wrong(format!("concat takes texts, binary values or arrays, not a {}; CAST it AS STRING", name(other)))
+        }
+        // Numbers and times become text as Spark writes them.
+        None => Ok(types.to_vec()),
+    }
+}
+
+/// The type of values of `types` put together.
+fn put_together(types: &[DataType]) -> DataType {
     let binary = !types.is_empty() && types.iter().all(|t| plain(t) == DataType::Binary);
-    let common = if binary { DataType::Binary } else { DataType::Utf8 };
-    Ok(vec![common; types.len()])
+    match types.first() {
+        Some(list) if element_of(list).is_some() => list.clone(),
+        _ if binary => DataType::Binary,
+        _ => DataType::Utf8,
+    }
 }
 
 fn array(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<ArrayRef> {
@@ -359,7 +374,7 @@ fn concatenated(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<A
 
 fn concatenated_bytes(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<ArrayRef> {
     use arrow::array::{AsArray, BinaryBuilder};
-    let columns = args.iter().map(|a| as_type(a, returned)).collect::<Result<Vec<_>>>()?;
+    let columns = args.iter().map(|a| crate::values::cast(a, returned)).collect::<Result<Vec<_>>>()?;
     let null = |at: usize| columns.iter().any(|c| c.is_null(at));
     if *returned == DataType::Binary {
         let mut out = BinaryBuilder::new();
