@@ -23,12 +23,15 @@ mod refused;
 mod rows;
 pub mod text;
 pub mod time;
+pub mod types;
 mod values;
 
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
+use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::planner::ExprPlanner;
-use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF};
+use datafusion::logical_expr::{AggregateUDF, ColumnarValue, HigherOrderUDF, ScalarFunctionArgs, ScalarUDF};
 
 pub use self::refused::{Refusal, refused, refused_names};
 
@@ -63,4 +66,34 @@ pub fn higher_order() -> Vec<Arc<HigherOrderUDF>> {
 #[must_use]
 pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
     vec![Arc::new(nested::NestedPlanner), Arc::new(aggregates::AggregatePlanner)]
+}
+
+/// What `run` makes of the one argument; of a constant it is a constant.
+fn unary(args: &ScalarFunctionArgs, run: impl FnOnce(&ArrayRef) -> Result<ArrayRef>) -> Result<ColumnarValue> {
+    match args.args.as_slice() {
+        [ColumnarValue::Array(values)] => Ok(ColumnarValue::Array(run(values)?)),
+        [ColumnarValue::Scalar(value)] => {
+            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&run(&value.to_array()?)?, 0)?))
+        }
+        other => internal_err!("one argument, not {}", other.len()),
+    }
+}
+
+/// What `run` makes of the two arguments, a constant as an array of one value; of two constants it is a constant.
+fn binary(
+    args: &ScalarFunctionArgs,
+    run: impl FnOnce(&ArrayRef, &ArrayRef) -> Result<ArrayRef>,
+) -> Result<ColumnarValue> {
+    let [left, right] = args.args.as_slice() else { return internal_err!("two arguments, not {}", args.args.len()) };
+    let array = |side: &ColumnarValue| match side {
+        ColumnarValue::Array(values) => Ok(Arc::clone(values)),
+        ColumnarValue::Scalar(value) => value.to_array(),
+    };
+    let out = run(&array(left)?, &array(right)?)?;
+    match (left, right) {
+        (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)) => {
+            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&out, 0)?))
+        }
+        _ => Ok(ColumnarValue::Array(out)),
+    }
 }

@@ -15,6 +15,7 @@ use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::DFSchemaRef;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use sluicebox_core::fate::Ledger;
+use sluicebox_functions::operators::sums;
 
 use crate::ast::{Action, Pipeline, Span};
 use crate::diagnostic::Diagnostic;
@@ -205,6 +206,20 @@ pub struct AggregateNode {
     /// `window.position` among them as a struct of `start` and `end`; then the aggregates), then `__sb_event_time`
     /// (the window's end less one microsecond) and `__sb_late` (0).
     pub schema: SchemaRef,
+}
+
+impl AggregateNode {
+    /// The aggregate functions as checkpoints know them: a sum of whole numbers as it was before it was exact.
+    #[must_use]
+    pub fn aggregates_as_before(&self) -> Vec<Expr> {
+        self.aggregates.iter().map(|expr| sums::as_before(expr, &self.input_schema)).collect()
+    }
+
+    /// Whether the state of the aggregate function at `position` was a BIGINT in an earlier version.
+    #[must_use]
+    pub fn was_bigint(&self, position: usize) -> bool {
+        self.aggregates.get(position).is_some_and(sums::is_exact)
+    }
 }
 
 /// A window of event time. Starts are at `offset + n * slide` since 1970-01-01T00:00Z; a window holds its start, not

@@ -21,6 +21,7 @@ pub fn type_name(data_type: &DataType) -> String {
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "string".to_owned(),
         DataType::Binary | DataType::BinaryView | DataType::LargeBinary => "binary".to_owned(),
         DataType::Date32 => "date".to_owned(),
+        DataType::Duration(_) => "interval".to_owned(),
         DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => "timestamp".to_owned(),
         DataType::Timestamp(TimeUnit::Microsecond, None) => "timestamp_ntz".to_owned(),
         DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
@@ -53,7 +54,11 @@ pub fn value(array: &ArrayRef, at: usize) -> Value {
     }
     match array.data_type() {
         DataType::Boolean => json!(array.as_boolean().value(at)),
-        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Duration(_) => {
+        DataType::Duration(_) => value(
+            &cast(&cast(array, &DataType::Duration(TimeUnit::Microsecond)).unwrap(), &DataType::Int64).unwrap(),
+            at,
+        ),
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
             json!(cast(array, &DataType::Int64).unwrap().as_primitive::<Int64Type>().value(at))
         }
         DataType::Float32 | DataType::Float64 => {

@@ -100,6 +100,17 @@ impl Question {
             Value::Array(types) => types.iter().map(|t| t.as_str().unwrap_or_default().to_owned()).collect(),
             one => vec![one.as_str().unwrap_or_default().to_owned()],
         };
+        // A time difference has one type here, whatever its largest and smallest unit.
+        let wanted: Vec<String> = wanted
+            .into_iter()
+            .map(|t| {
+                if t.starts_with("interval") && !t.contains("year") && !t.contains("month") {
+                    "interval".to_owned()
+                } else {
+                    t
+                }
+            })
+            .collect();
         if types != &wanted {
             return Err(format!("is {} in Spark, {} here", wanted.join(", "), types.join(", ")));
         }
@@ -200,6 +211,33 @@ impl Harness {
 
     /// The rows of the table `t` whose query is `select`.
     async fn run(&self, select: &str, rows: &[RecordBatch]) -> Result<Answer, Failed> {
+        self.run_batches(select, &[rows.to_vec()]).await
+    }
+
+    /// What an aggregate gives when each row is a batch of its own, in the order `order`.
+    pub async fn row_by_row(&self, aggregate: &str, order: &[usize]) -> Value {
+        let select = format!(
+            "SELECT {aggregate} AS v FROM STREAM inputs WATERMARK at DELAY OF INTERVAL '1 hour' \
+             GROUP BY window(at, INTERVAL '1 day')"
+        );
+        let last = self.schema.fields().len() - 1;
+        let batches: Vec<Vec<RecordBatch>> = order
+            .iter()
+            .enumerate()
+            .map(|(offset, row)| {
+                let mut columns = self.rows.slice(*row, 1).columns().to_vec();
+                columns[last] = Arc::new(Int64Array::from(vec![i64::try_from(offset).unwrap()]));
+                vec![RecordBatch::try_new(Arc::clone(&self.schema), columns).unwrap()]
+            })
+            .collect();
+        match self.run_batches(&select, &batches).await {
+            Ok(Answer::Rows { rows, .. }) => json!(rows),
+            Ok(Answer::Refused(message)) => json!({ "refused": message }),
+            Err((.., error)) => json!({ "error": error }),
+        }
+    }
+
+    async fn run_batches(&self, select: &str, given: &[Vec<RecordBatch>]) -> Result<Answer, Failed> {
         let text = format!(
             "CREATE TABLE inputs USING kafka OPTIONS ('subscribe' = 'inputs');\nCREATE STREAMING TABLE t AS {select};"
         );
@@ -217,7 +255,7 @@ impl Harness {
         let mut runner =
             Runner::try_new(&graph, session_state(1), 1, clock, settings).map_err(|e| failed(e.to_string()))?;
         let mut out = Vec::new();
-        let mut batches = vec![rows.to_vec()];
+        let mut batches = given.to_vec();
         if select.contains("WATERMARK") {
             batches.push(vec![self.closing()]);
         }

@@ -1,5 +1,6 @@
 //! The aggregate in DataFusion's terms: expressions made once, and the three small plans that run them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -86,7 +87,7 @@ impl Plans {
         if let Some(unordered) = sort::first_unordered(keys) {
             return Err(Error::KeyType { operator: node.id.clone(), data_type: unordered.clone() });
         }
-        let fingerprint = fingerprint(node, &state);
+        let fingerprint = fingerprint(node, &state, group.expr().len());
         let context = task_context(session);
         let operator = node.id.clone();
         let batch_rows = run::batch_rows(&state);
@@ -335,14 +336,23 @@ fn over_columns(node: &AggregateNode) -> Result<AggregateNode, DataFusionError> 
 }
 
 /// Expressions as they were bound, types of the state, and the version that the state's layout belongs to.
-fn fingerprint(node: &AggregateNode, state: &Schema) -> String {
+///
+/// A sum of whole numbers, whose state was 64 bits once, is told in that form, and what was stored then is read.
+fn fingerprint(node: &AggregateNode, state: &Schema, keys: usize) -> String {
     let text = |exprs: &[Expr]| exprs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let columns = state.fields().iter().map(|f| format!("{}: {}", f.name(), f.data_type())).collect::<Vec<_>>();
+    let before: BTreeSet<String> =
+        (0..node.aggregates.len()).filter(|at| node.was_bigint(*at)).map(|at| format!("a{at}_s0")).collect();
+    let columns = state.fields().iter().enumerate().map(|(at, f)| {
+        let exact = at >= keys && before.contains(f.name());
+        let data_type = if exact { &DataType::Int64 } else { f.data_type() };
+        format!("{}: {data_type}", f.name())
+    });
+    let columns = columns.collect::<Vec<_>>();
     let version = datafusion::DATAFUSION_VERSION.split('.').next().unwrap_or_default();
     format!(
         "group [{}]; aggregates [{}]; columns [{}]; datafusion {version}",
         text(&node.group),
-        text(&node.aggregates),
+        text(&node.aggregates_as_before()),
         columns.join(", "),
     )
 }

@@ -92,6 +92,20 @@ fn file_schema(schema: &Schema) -> Schema {
     Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>())
 }
 
+/// `schema` with the types of a file of an earlier version, where they differ in a way that is read: a sum of whole numbers
+/// was 64 bits wide.
+fn earlier(schema: &Schema, columns: &[String]) -> Schema {
+    let as_written = |(field, written): (&Arc<Field>, &String)| {
+        let bigint =
+            matches!(field.data_type(), DataType::Decimal128(29, 0)) && *written == format!("{} Int64", field.name());
+        if bigint { Arc::new(field.as_ref().clone().with_data_type(DataType::Int64)) } else { Arc::clone(field) }
+    };
+    if schema.fields().len() != columns.len() {
+        return schema.clone();
+    }
+    Schema::new(schema.fields().iter().zip(columns).map(as_written).collect::<Vec<_>>())
+}
+
 fn names(schema: &Schema) -> Vec<String> {
     schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect()
 }
@@ -126,7 +140,7 @@ impl Stored {
         if index.version != VERSION {
             return Err(broken(format!("it is of version {}, this binary reads {VERSION}", index.version)));
         }
-        let columns = Arc::new(file_schema(schema));
+        let columns = Arc::new(earlier(&file_schema(schema), &index.columns));
         if index.columns != names(&columns) {
             let detail = format!("{} has the columns {}", segment.file.name(), index.columns.join(", "));
             return Err(Error::StateShape { operator: operator.to_owned(), detail });
@@ -206,7 +220,7 @@ impl Stored {
     }
 }
 
-/// `batch` under `schema`, whose types differ from its own in dictionaries at most.
+/// `batch` under `schema`, whose types differ from its own in dictionaries, and in the width of sums, at most.
 fn with_types(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
     let columns = batch.columns().iter().zip(schema.fields());
     let columns = columns.map(|(column, field)| match column.data_type() == field.data_type() {

@@ -14,6 +14,7 @@ use datafusion::optimizer::{Analyzer, Optimizer};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast as sql;
 use sluicebox_core::provenance::event_time_type;
+use sluicebox_functions::operators::planner::SparkOperators;
 
 use super::durations::IntervalAsDuration;
 use crate::equal::{OneEquality, extremes};
@@ -30,6 +31,7 @@ const REMOVED: [&str; 3] =
 ///   [`sluicebox_functions`], `window`, `window_time`, and the functions of [`Clock`]: the later shadow the earlier, so that Spark's
 ///   names mean what they mean in Spark and nothing reads the wall clock.
 /// - `TIMESTAMP` is in microseconds and UTC, as in Spark; text is `Utf8`.
+/// - Operators, literals and casts are planned as Spark does, see [`sluicebox_functions::operators::planner`].
 /// - A time difference compared with an interval is compared as a duration.
 /// - 0.0 and -0.0, and every NaN, are one value wherever values are compared ([`crate::equal`]).
 /// - `count(DISTINCT x)` stays one aggregate: the optimiser's rule that makes two of it is left out, because an
@@ -50,6 +52,8 @@ pub fn session_state(target_partitions: usize) -> SessionState {
         .with_optimizer_rules(rules)
         .with_type_planner(Arc::new(SqlTypes));
     *builder.analyzer() = Some(analyzer);
+    // The first planner that knows an operator has it.
+    builder.expr_planners().get_or_insert_default().insert(0, Arc::new(SparkOperators));
     let ours = [Clock::Now, Clock::Date, Clock::Time, Clock::LocalTimestamp]
         .map(|clock| Arc::new(ScalarUDF::from(ClockFunction::new(clock))));
     builder.aggregate_functions().get_or_insert_default().extend(sluicebox_functions::aggregate());
@@ -73,6 +77,8 @@ fn session_config(target_partitions: usize) -> SessionConfig {
     options.execution.skip_partial_aggregation_probe_ratio_threshold = 1.1;
     options.optimizer.enable_round_robin_repartition = false;
     options.sql_parser.collect_spans = true;
+    // As in Spark: NULLs come first in ascending order, last in descending.
+    options.sql_parser.default_null_ordering = "nulls_min".to_owned();
     options.sql_parser.map_string_types_to_utf8view = false;
     config
 }
@@ -100,6 +106,10 @@ impl TypePlanner for SqlTypes {
             sql::DataType::Datetime(precision) => unit(precision).map(|unit| DataType::Timestamp(unit, utc())),
             sql::DataType::TimestampNtz(precision) => unit(precision).map(|unit| DataType::Timestamp(unit, None)),
             sql::DataType::Binary(None) => Some(DataType::Binary),
+            sql::DataType::Decimal(sql::ExactNumberInfo::None) | sql::DataType::Dec(sql::ExactNumberInfo::None) => {
+                Some(DataType::Decimal128(10, 0))
+            }
+            sql::DataType::Numeric(sql::ExactNumberInfo::None) => Some(DataType::Decimal128(10, 0)),
             sql::DataType::Custom(name, modifiers) if modifiers.is_empty() => {
                 match name.to_string().to_lowercase().as_str() {
                     "byte" => Some(DataType::Int8),
@@ -110,9 +120,47 @@ impl TypePlanner for SqlTypes {
                     _ => None,
                 }
             }
+            sql::DataType::Map(key, value) => match (self.whole(key)?, self.whole(value)?) {
+                (Some(key), Some(value)) => {
+                    let pair = vec![Field::new("key", key, false), Field::new("value", value, true)];
+                    let entries = Field::new("entries", DataType::Struct(pair.into()), false);
+                    Some(DataType::Map(Arc::new(entries), false))
+                }
+                _ => None,
+            },
             _ => None,
         };
         Ok(planned.map(|t| Arc::new(Field::new("", t, true)) as FieldRef))
+    }
+}
+
+impl SqlTypes {
+    /// The type of a map's keys or values, which DataFusion does not plan.
+    fn whole(&self, of: &sql::DataType) -> Result<Option<DataType>> {
+        use sql::ExactNumberInfo::{None as Default, Precision, PrecisionAndScale};
+        let digits = |n: u64| u8::try_from(n).unwrap_or(u8::MAX);
+        Ok(match of {
+            sql::DataType::TinyInt(_) => Some(DataType::Int8),
+            sql::DataType::SmallInt(_) => Some(DataType::Int16),
+            sql::DataType::Int(_) | sql::DataType::Integer(_) => Some(DataType::Int32),
+            sql::DataType::BigInt(_) => Some(DataType::Int64),
+            sql::DataType::Float(_) | sql::DataType::Real => Some(DataType::Float32),
+            sql::DataType::Double(_) => Some(DataType::Float64),
+            sql::DataType::Boolean => Some(DataType::Boolean),
+            sql::DataType::Date => Some(DataType::Date32),
+            sql::DataType::String(_) | sql::DataType::Varchar(_) | sql::DataType::Text => Some(DataType::Utf8),
+            sql::DataType::Decimal(info) | sql::DataType::Numeric(info) | sql::DataType::Dec(info) => {
+                Some(match info {
+                    Default => DataType::Decimal128(10, 0),
+                    Precision(p) => DataType::Decimal128(digits(*p), 0),
+                    PrecisionAndScale(p, s) => DataType::Decimal128(digits(*p), i8::try_from(*s).unwrap_or(i8::MAX)),
+                })
+            }
+            sql::DataType::Array(sql::ArrayElemTypeDef::AngleBracket(item)) => {
+                self.whole(item)?.map(|item| DataType::new_list(item, true))
+            }
+            other => self.plan_type_field(other)?.map(|field| field.data_type().clone()),
+        })
     }
 }
 

@@ -26,6 +26,7 @@ mod folder;
 mod forms;
 pub mod functions;
 mod generators;
+mod intervals;
 mod lower;
 mod order;
 mod place;

@@ -51,14 +51,14 @@ impl<'a> Catalog<'a> {
         super::calls::explicit(&mut query)?;
         super::generators::rewrite(&mut query, self)?;
         super::forms::plain(&mut query);
-        super::spark::int_literals(&mut query);
+        super::spark::rewrite(&mut query);
         self.planner().sql_statement_to_plan(sql::Statement::Query(query))
     }
 
     /// The columns of a query that has been rewritten up to here.
     pub(super) fn schema(&self, query: sql::Query) -> Result<Schema> {
         let mut query = Box::new(query);
-        super::spark::int_literals(&mut query);
+        super::spark::rewrite(&mut query);
         let plan = self.analyse(self.planner().sql_statement_to_plan(sql::Statement::Query(query))?)?;
         Ok(plan.schema().as_arrow().clone())
     }
@@ -68,7 +68,7 @@ impl<'a> Catalog<'a> {
         let mut expr = expr.clone();
         super::calls::explicit(&mut expr)?;
         super::forms::plain(&mut expr);
-        super::spark::int_literals(&mut expr);
+        super::spark::rewrite(&mut expr);
         self.planner().sql_to_expr(expr, schema, &mut PlannerContext::new())
     }
 

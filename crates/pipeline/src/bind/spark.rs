@@ -1,71 +1,244 @@
-//! Whole numbers in calls of Spark's functions are INT, as Spark reads them.
+//! A parsed query in the form in which operators, literals and casts are planned as Spark does.
 //!
-//! DataFusion reads `1` as a BIGINT, and `date_add(day, 1)` of datafusion-spark, which takes an INT, would not be found.
+//! DataFusion's planner asks about operators with two operands alone, see [`sluicebox_functions::operators::planner`]. So numbers, signs,
+//! casts, CASE, IN, BETWEEN, LIKE and the sums become such operators, under names that no pipeline can write.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::LazyLock;
 
-use datafusion::execution::SessionStateDefaults;
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value, VisitMut,
+    AccessExpr, BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, GroupByExpr, Ident, Query, Select, TimezoneInfo, UnaryOperator, Value, ValueWithSpan, VisitMut,
     VisitorMut,
 };
+use datafusion::sql::sqlparser::tokenizer::Span;
+use sluicebox_functions::operators::conditional;
+use sluicebox_functions::operators::planner::marks;
 
-/// The names that only datafusion-spark has a function for.
-static SPARK_ONLY: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
-    let names = |functions: Vec<std::sync::Arc<datafusion::logical_expr::ScalarUDF>>| {
-        functions
-            .iter()
-            .flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(String::as_str)).map(str::to_owned))
-            .collect::<BTreeSet<String>>()
-    };
-    let defaults = names(SessionStateDefaults::default_scalar_functions());
-    let mut spark = names(datafusion_spark::all_default_scalar_functions());
-    spark.retain(|name| !defaults.contains(name));
-    spark
-});
+use super::intervals;
 
-/// Makes INT of the whole numbers in calls of Spark's functions.
-pub(super) fn int_literals(node: &mut impl VisitMut) {
+/// Brings `node` into the form that is planned.
+pub(super) fn rewrite(node: &mut impl VisitMut) {
     // Nothing breaks off.
-    let _ = node.visit(&mut IntLiterals);
+    let _ = node.visit(&mut Marker);
 }
 
-struct IntLiterals;
+struct Marker;
 
-impl VisitorMut for IntLiterals {
+impl VisitorMut for Marker {
     type Break = ();
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Function(function) = expr
-            && SPARK_ONLY.contains(&function.name.to_string().to_lowercase())
-            && let FunctionArguments::List(list) = &mut function.args
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let Some(order_by) = &mut query.order_by
+            && let datafusion::sql::sqlparser::ast::OrderByKind::Expressions(exprs) = &mut order_by.kind
         {
-            for arg in &mut list.args {
-                if let FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) = arg
-                    && is_int(arg)
-                {
-                    let number = std::mem::replace(arg, Expr::value(Value::Null));
-                    *arg = Expr::Cast {
-                        kind: CastKind::Cast,
-                        expr: Box::new(number),
-                        data_type: DataType::Int(None),
-                        array: false,
-                        format: None,
-                    };
-                }
-            }
+            exprs.iter_mut().for_each(|e| keep_position(&mut e.expr));
         }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
+            exprs.iter_mut().for_each(keep_position);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Interval(interval) = expr {
+            intervals::plain(interval);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let taken = std::mem::replace(expr, null());
+        *expr = marked(taken);
         ControlFlow::Continue(())
     }
 }
 
-/// Whether `expr` is a whole number that Spark reads as an INT.
-fn is_int(expr: &Expr) -> bool {
-    match expr {
-        Expr::Value(value) => matches!(&value.value, Value::Number(digits, false) if digits.parse::<i32>().is_ok()),
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => is_int(expr),
-        _ => false,
+/// A number that counts columns, as in GROUP BY 1, stays as it is: one with the flag that sqlparser keeps for `1L` is left alone.
+fn keep_position(expr: &mut Expr) {
+    if let Expr::Value(ValueWithSpan { value: Value::Number(_, long), .. }) = expr {
+        *long = true;
     }
+}
+
+fn null() -> Expr {
+    Expr::Value(Value::Null.with_empty_span())
+}
+
+fn text(text: String, span: Span) -> Expr {
+    Expr::Value(Value::SingleQuotedString(text).with_span(span))
+}
+
+fn mark(left: Expr, mark: &str, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Custom(mark.to_owned()), right: Box::new(right) }
+}
+
+fn typed(expr: Expr) -> Expr {
+    mark(expr, marks::TYPED, null())
+}
+
+/// `NULL` of a type, which says it.
+fn of_type(data_type: DataType) -> Expr {
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(null()), data_type, format: None, array: false }
+}
+
+fn not(negated: bool, expr: Expr) -> Expr {
+    if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(Expr::Nested(Box::new(expr))) } } else { expr }
+}
+
+/// `expr`, its children marked already.
+fn marked(expr: Expr) -> Expr {
+    match expr {
+        Expr::Value(ValueWithSpan { value, span }) => value_of(value, span),
+        Expr::UnaryOp { op, expr } => unary(op, expr),
+        // That of a type's name, see `of_type`, has been made here.
+        Expr::Cast { kind, expr, data_type, format: None, array: false } => {
+            let lenient = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
+            mark(*expr, if lenient { marks::TRY_CAST } else { marks::CAST }, of_type(data_type))
+        }
+        Expr::TypedString(typed) => {
+            let ValueWithSpan { value, span } = typed.value;
+            match value.into_string() {
+                Some(value) => mark(text(value, span), marks::CAST, of_type(typed.data_type)),
+                None => null(),
+            }
+        }
+        Expr::IsDistinctFrom(left, right) => mark(*left, marks::DISTINCT, *right),
+        Expr::IsNotDistinctFrom(left, right) => mark(*left, marks::NOT_DISTINCT, *right),
+        Expr::RLike { negated, expr, pattern, .. } => not(negated, mark(*expr, marks::RLIKE, *pattern)),
+        like @ (Expr::Like { .. } | Expr::ILike { .. }) => likes(like),
+        Expr::Case { .. } | Expr::InList { .. } | Expr::Between { .. } => typed(expr),
+        Expr::CompoundFieldAccess { root, access_chain } => access(root, access_chain),
+        Expr::Function(function) => call(function),
+        other => other,
+    }
+}
+
+fn value_of(value: Value, span: Span) -> Expr {
+    match value {
+        Value::Number(digits, false) => mark(text(digits, span), marks::NUMBER, null()),
+        Value::SingleQuotedRawStringLiteral(raw)
+        | Value::DoubleQuotedRawStringLiteral(raw)
+        | Value::TripleSingleQuotedRawStringLiteral(raw)
+        | Value::TripleDoubleQuotedRawStringLiteral(raw) => text(raw, span),
+        // Half a byte is one with a zero before it.
+        Value::HexStringLiteral(digits) if digits.len() % 2 == 1 => {
+            Expr::Value(Value::HexStringLiteral(format!("0{digits}")).with_span(span))
+        }
+        value => Expr::Value(value.with_span(span)),
+    }
+}
+
+fn unary(op: UnaryOperator, expr: Box<Expr>) -> Expr {
+    match op {
+        UnaryOperator::Minus => mark(*expr, marks::NEGATE, null()),
+        UnaryOperator::Plus => mark(*expr, marks::PLUS, null()),
+        UnaryOperator::BitwiseNot => mark(*expr, marks::NOT_BITS, null()),
+        UnaryOperator::BangNot => Expr::UnaryOp { op: UnaryOperator::Not, expr },
+        op => Expr::UnaryOp { op, expr },
+    }
+}
+
+/// LIKE, and LIKE ANY and ALL as several.
+fn likes(like: Expr) -> Expr {
+    let (insensitive, negated, any, expr, pattern, escape_char) = match like {
+        Expr::Like { negated, any, expr, pattern, escape_char } => (false, negated, any, expr, pattern, escape_char),
+        Expr::ILike { negated, any, expr, pattern, escape_char } => (true, negated, any, expr, pattern, escape_char),
+        other => return other,
+    };
+    let one = |pattern: Expr| {
+        let (expr, pattern, any, escape_char) = (expr.clone(), Box::new(pattern), false, escape_char.clone());
+        typed(if insensitive {
+            Expr::ILike { negated, any, expr, pattern, escape_char }
+        } else {
+            Expr::Like { negated, any, expr, pattern, escape_char }
+        })
+    };
+    let all = match *pattern {
+        Expr::Tuple(patterns) if any => Ok((BinaryOperator::Or, patterns)),
+        Expr::Nested(pattern) if any => Ok((BinaryOperator::Or, vec![*pattern])),
+        Expr::Function(function) if name_of(&function) == "all" || name_of(&function) == "some" => {
+            let op = if name_of(&function) == "all" { BinaryOperator::And } else { BinaryOperator::Or };
+            arguments(&function).map(|patterns| (op, patterns)).ok_or(Expr::Function(function))
+        }
+        pattern => Err(pattern),
+    };
+    match all {
+        Err(pattern) => one(pattern),
+        Ok((op, patterns)) => {
+            let joined = patterns.into_iter().map(one).reduce(|left, right| Expr::BinaryOp {
+                left: Box::new(left),
+                op: op.clone(),
+                right: Box::new(right),
+            });
+            Expr::Nested(Box::new(joined.unwrap_or_else(null)))
+        }
+    }
+}
+
+fn name_of(function: &Function) -> String {
+    function.name.to_string().to_lowercase()
+}
+
+/// The arguments of a call that has nothing else.
+fn arguments(function: &Function) -> Option<Vec<Expr>> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    if function.over.is_some() || !list.clauses.is_empty() || list.duplicate_treatment.is_some() {
+        return None;
+    }
+    let plain = |arg: &FunctionArg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    };
+    list.args.iter().map(plain).collect()
+}
+
+/// `int(x)` is a cast; sums, and functions that choose among their arguments, get their types.
+fn call(function: Function) -> Expr {
+    let name = name_of(&function);
+    let sum = matches!(name.as_str(), "sum" | "avg" | "mean" | "try_sum" | "try_avg");
+    if function.over.is_none() && (sum || conditional::NAMES.contains(&name.as_str())) {
+        return typed(Expr::Function(function));
+    }
+    let data_type = match name.as_str() {
+        "boolean" => DataType::Boolean,
+        "tinyint" => DataType::TinyInt(None),
+        "smallint" => DataType::SmallInt(None),
+        "int" => DataType::Int(None),
+        "bigint" => DataType::BigInt(None),
+        "float" => DataType::Real,
+        "double" => DataType::Double(ExactNumberInfo::None),
+        "decimal" => DataType::Decimal(ExactNumberInfo::None),
+        "date" => DataType::Date,
+        "timestamp" => DataType::Timestamp(None, TimezoneInfo::None),
+        "binary" => DataType::Binary(None),
+        "string" => DataType::String(None),
+        _ => return Expr::Function(function),
+    };
+    match arguments(&function).as_deref() {
+        Some([argument]) => mark(argument.clone(), marks::CAST, of_type(data_type)),
+        _ => Expr::Function(function),
+    }
+}
+
+/// The planner knows `x.name` after an item or a call when the name is text.
+fn access(root: Box<Expr>, access_chain: Vec<AccessExpr>) -> Expr {
+    let mut plain = matches!(*root, Expr::Identifier(_));
+    let named = |ident: Ident| {
+        // Without quotes a name means its lower case.
+        let name = if ident.quote_style.is_some() { ident.value } else { ident.value.to_lowercase() };
+        AccessExpr::Dot(text(name, ident.span))
+    };
+    let chain = access_chain.into_iter().map(|access| match access {
+        AccessExpr::Dot(Expr::Identifier(ident)) if !plain => named(ident),
+        other => {
+            plain &= matches!(other, AccessExpr::Dot(_));
+            other
+        }
+    });
+    let access_chain = chain.collect();
+    Expr::CompoundFieldAccess { root, access_chain }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Decimal128Type, DecimalType, Field, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema, DataFusionError};
 use datafusion::logical_expr::{EmptyRelation, Expr, ExprSchemable, LogicalPlan, Projection};
 use sluicebox_core::fate::Ledger;
@@ -307,7 +307,10 @@ fn partitionable(data_type: &DataType) -> bool {
 pub(super) fn short_names(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let mut qualifiers = BTreeSet::new();
     collect_qualifiers(&plan, &mut qualifiers);
-    let short = |name: &str| qualifiers.iter().fold(name.to_owned(), |name, q| name.replace(q.as_str(), ""));
+    let short = |name: &str| {
+        let name = qualifiers.iter().fold(name.to_owned(), |name, q| name.replace(q.as_str(), ""));
+        spelt_numbers(&name)
+    };
     let names: Vec<String> = plan.schema().fields().iter().map(|f| short(f.name())).collect();
     let unique: BTreeSet<&String> = names.iter().collect();
     let same = names.iter().zip(plan.schema().fields()).all(|(n, f)| n == f.name());
@@ -322,6 +325,34 @@ pub(super) fn short_names(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionEr
         })
         .collect();
     Projection::try_new(exprs, Arc::new(plan)).map(LogicalPlan::Projection)
+}
+
+/// A number in the name of a column as tables have had it before numbers got Spark's types: `Int64(1)`, `Float64(1.5)`.
+fn spelt_numbers(name: &str) -> String {
+    let name = name.replace("Int32(", "Int64(");
+    let mut out = String::with_capacity(name.len());
+    let mut rest = name.as_str();
+    while let Some((before, after)) = rest.split_once("Decimal128(Some(") {
+        out.push_str(before);
+        let parts = after.split_once(')').and_then(|(digits, tail)| {
+            let (types, tail) = tail.strip_prefix(',')?.split_once(')')?;
+            let (_, scale) = types.split_once(',')?;
+            let value: i128 = digits.parse().ok()?;
+            Some((Decimal128Type::format_decimal(value, 38, scale.parse().ok()?), tail))
+        });
+        match parts {
+            Some((value, tail)) => {
+                out.push_str(&format!("Float64({value})"));
+                rest = tail;
+            }
+            None => {
+                out.push_str("Decimal128(Some(");
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 fn collect_qualifiers(plan: &LogicalPlan, found: &mut BTreeSet<String>) {

@@ -9,6 +9,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::sql::unparser::Unparser;
 use datafusion::sql::unparser::dialect::CustomDialectBuilder;
 use sluicebox_core::provenance::is_hidden;
+use sluicebox_functions::operators::arithmetic::readable;
 
 use crate::graph::AggregateNode;
 use crate::window::WINDOW;
@@ -30,6 +31,7 @@ impl Words {
 
     /// The expression in SQL, columns without qualifiers.
     pub(super) fn say(&self, expr: &Expr) -> String {
+        let expr = &readable(expr);
         let plain = expr.clone().transform_up(|e| Ok(self.plain(e))).map_or_else(|_| expr.clone(), |t| t.data);
         let dialect = CustomDialectBuilder::new().build();
         let unparser = Unparser::new(&dialect).with_pretty(true);

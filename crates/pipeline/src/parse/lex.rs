@@ -1,9 +1,12 @@
 //! Text to tokens with byte spans, and tokens to statements.
 
+use datafusion::sql::sqlparser::ast as sql;
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError};
 
+use super::spark;
 use crate::ast::Span;
 use crate::diagnostic::Diagnostic;
 
@@ -101,6 +104,26 @@ impl Dialect for Sql {
     fn supports_select_item_multi_column_alias(&self) -> bool {
         true
     }
+    fn supports_bang_not_operator(&self) -> bool {
+        true
+    }
+    fn supports_string_literal_backslash_escape(&self) -> bool {
+        true
+    }
+    fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<sql::Expr, ParserError>> {
+        spark::prefix(parser)
+    }
+    fn parse_infix(
+        &self,
+        parser: &mut Parser<'_>,
+        expr: &sql::Expr,
+        precedence: u8,
+    ) -> Option<Result<sql::Expr, ParserError>> {
+        spark::infix(parser, expr, precedence)
+    }
+    fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
+        spark::precedence(parser)
+    }
 }
 
 /// A token that means something: neither white space nor comment.
@@ -158,10 +181,11 @@ pub(crate) fn span_of(toks: &[Tok]) -> Span {
 pub(crate) fn tokenize(text: &str) -> (Vec<Tok>, Option<Diagnostic>) {
     let mut raw = Vec::new();
     let plain = super::odd::plain_spaces(text);
-    let outcome = Tokenizer::new(&Sql, &plain).tokenize_with_location_into_buf(&mut raw);
+    let outcome = Tokenizer::new(&Sql, &plain).with_unescape(false).tokenize_with_location_into_buf(&mut raw);
     let mut walker = Walker { rest: text.char_indices(), line: 1, column: 1, offset: 0, len: text.len() };
     let mut toks = Vec::with_capacity(raw.len());
-    for token in raw {
+    for mut token in raw {
+        unquoted(&mut token.token);
         let start = walker.to(token.span.start);
         let end = walker.to(token.span.end);
         if !matches!(token.token, Token::Whitespace(_)) {
@@ -174,6 +198,20 @@ pub(crate) fn tokenize(text: &str) -> (Vec<Tok>, Option<Diagnostic>) {
     });
     let mistake = odd.or_else(|| outcome.err().map(|error| tokenizer_error(text, &error, &toks)));
     (toks, mistake)
+}
+
+/// Takes out what keeps quotes apart within a quoted text or name.
+fn unquoted(token: &mut Token) {
+    match token {
+        Token::SingleQuotedString(text) => *text = spark::unescaped(text),
+        Token::Word(word) => {
+            if let Some(quote) = word.quote_style {
+                let (twice, once) = (format!("{quote}{quote}"), quote.to_string());
+                word.value = word.value.replace(&twice, &once);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn tokenizer_error(text: &str, error: &TokenizerError, toks: &[Tok]) -> Diagnostic {

@@ -11,6 +11,7 @@ pub(crate) mod lex;
 mod odd;
 mod overrides;
 pub(crate) mod query;
+mod spark;
 mod statement;
 mod stream;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::cursor::{Parsed, quoted};
 use super::lex::{Sql, Tok, span_of};
-use super::{Context, stream};
+use super::{Context, spark, stream};
 use crate::ast::{Query, Span};
 use crate::diagnostic::{Diagnostic, byte_span, nearest, offset_at};
 use crate::window::rewrite;
@@ -133,6 +133,8 @@ pub(crate) fn parse_all<T>(
     if let Some(diagnostic) = too_long(toks) {
         return Err(Box::new(diagnostic));
     }
+    let mut tokens = tokens;
+    spark::map_types(&mut tokens);
     let mut parser = Parser::new(&Sql).with_tokens_with_locations(tokens);
     let value = parse(&mut parser).map_err(|error| Box::new(parser_error(text, &error, toks)))?;
     let next = parser.peek_token();

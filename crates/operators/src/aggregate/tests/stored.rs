@@ -2,10 +2,13 @@
 
 use std::io;
 
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::buffer::Buffer;
+use arrow::datatypes::{DataType, Decimal128Type, Field, Schema};
 
 use super::oracle::{AGGREGATES, MIXED, long, window};
 use super::*;
+use crate::aggregate::stored::{SegmentWriter, Stored};
 use crate::conformance::through_a_file;
 use crate::segment::SegmentFile;
 
@@ -279,4 +282,26 @@ fn small_states_are_written_whole_until_something_is_stored() {
     block_on(operator.close(i64::MAX)).unwrap();
     assert_eq!(operator.release(), ["a.segment"]);
     assert!(!operator.has_segments());
+}
+
+/// Sums of whole numbers had 64 bits in state before they were exact.
+#[test]
+fn sums_of_an_earlier_version_are_read() {
+    let of = |data_type: DataType| {
+        Arc::new(Schema::new(vec![Field::new("g0", DataType::Int64, true), Field::new("a0_s0", data_type, true)]))
+    };
+    let (before, now) = (of(DataType::Int64), of(DataType::Decimal128(29, 0)));
+    let column = |values: Vec<Option<i64>>| Arc::new(Int64Array::from(values)) as ArrayRef;
+    let columns = vec![column(vec![Some(0), Some(0)]), column(vec![Some(i64::MAX), None])];
+    let rows = RecordBatch::try_new(Arc::clone(&before), columns).unwrap();
+    let mut data = Vec::new();
+    let mut writer = SegmentWriter::try_new(&mut data, &before, 10).unwrap();
+    writer.begin(0, 0);
+    writer.write(rows).unwrap();
+    let written = writer.finish().unwrap();
+    let stored = Stored::open("op", segment("s", data, written.tail, written.rows), &now).unwrap();
+    let read: Vec<RecordBatch> = stored.rows(0, 2).collect::<Result<_, _>>().unwrap();
+    assert_eq!(read[0].schema(), now);
+    let sums = read[0].column(1).as_primitive::<Decimal128Type>();
+    assert_eq!(sums.iter().collect::<Vec<_>>(), [Some(i128::from(i64::MAX)), None]);
 }

@@ -1,0 +1,23 @@
+//! Operators: arithmetic that never wraps, comparisons, items of arrays and maps, and the planner that gives each its types.
+
+pub mod arithmetic;
+pub mod compare;
+pub mod conditional;
+mod decimal;
+pub mod like;
+pub mod literal;
+pub mod nested;
+pub mod planner;
+pub mod sums;
+pub mod temporal;
+pub mod text;
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::ScalarUDF;
+
+/// The functions of this module: none by name, operators have a syntax of their own.
+#[must_use]
+pub fn functions() -> Vec<Arc<ScalarUDF>> {
+    Vec::new()
+}

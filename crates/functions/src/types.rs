@@ -1,0 +1,232 @@
+//! Spark's types: their names, and which type two of them have in common (ANSI mode).
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+
+/// The most digits of a DECIMAL.
+pub const MAX_PRECISION: u8 = 38;
+
+/// `TIMESTAMP`.
+#[must_use]
+pub fn timestamp() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")))
+}
+
+/// Spark's name of `data_type`, for messages.
+#[must_use]
+pub fn name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Null => "NULL".to_owned(),
+        DataType::Int8 => "TINYINT".to_owned(),
+        DataType::Int16 => "SMALLINT".to_owned(),
+        DataType::Int32 => "INT".to_owned(),
+        DataType::Int64 => "BIGINT".to_owned(),
+        DataType::Float32 => "FLOAT".to_owned(),
+        DataType::Float64 => "DOUBLE".to_owned(),
+        DataType::Date32 => "DATE".to_owned(),
+        DataType::Timestamp(_, Some(_)) => "TIMESTAMP".to_owned(),
+        DataType::Timestamp(_, None) => "TIMESTAMP_NTZ".to_owned(),
+        DataType::Duration(_) | DataType::Interval(_) => "INTERVAL".to_owned(),
+        DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => format!("DECIMAL({p},{s})"),
+        DataType::List(item) | DataType::LargeList(item) => format!("ARRAY<{}>", name(item.data_type())),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) => format!("MAP<{}, {}>", name(pair[0].data_type()), name(pair[1].data_type())),
+            _ => "MAP".to_owned(),
+        },
+        DataType::Struct(fields) => {
+            let fields: Vec<String> = fields.iter().map(|f| format!("{}: {}", f.name(), name(f.data_type()))).collect();
+            format!("STRUCT<{}>", fields.join(", "))
+        }
+        DataType::Dictionary(_, values) => name(values),
+        other if is_text(other) => "STRING".to_owned(),
+        other if is_binary(other) => "BINARY".to_owned(),
+        other => other.to_string().to_uppercase(),
+    }
+}
+
+/// Whether `data_type` is text of any layout.
+#[must_use]
+pub fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, values) => is_text(values),
+        _ => false,
+    }
+}
+
+/// Whether `data_type` is binary of any layout.
+#[must_use]
+pub fn is_binary(data_type: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
+    matches!(data_type, Binary | LargeBinary | BinaryView | FixedSizeBinary(_))
+}
+
+/// Whether `data_type` is FLOAT or DOUBLE.
+#[must_use]
+pub fn is_float(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Float16 | DataType::Float32 | DataType::Float64)
+}
+
+/// Whether `data_type` is a DECIMAL.
+#[must_use]
+pub fn is_decimal(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Decimal128(..) | DataType::Decimal256(..))
+}
+
+/// Whether `data_type` is a number.
+#[must_use]
+pub fn is_number(data_type: &DataType) -> bool {
+    data_type.is_integer() || is_float(data_type) || is_decimal(data_type)
+}
+
+/// Whether `data_type` is a time difference.
+#[must_use]
+pub fn is_interval(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Interval(_) | DataType::Duration(_))
+}
+
+/// Precision and scale of the DECIMAL that holds every value of `data_type`, a whole number or a DECIMAL.
+#[must_use]
+pub fn decimal_of(data_type: &DataType) -> Option<(u8, i8)> {
+    match data_type {
+        DataType::Int8 => Some((3, 0)),
+        DataType::Int16 | DataType::UInt8 => Some((5, 0)),
+        DataType::Int32 | DataType::UInt16 => Some((10, 0)),
+        DataType::Int64 | DataType::UInt64 | DataType::UInt32 => Some((20, 0)),
+        DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => Some((*p, *s)),
+        _ => None,
+    }
+}
+
+/// Whole numbers without a sign, which Spark does not have, as the type that holds them.
+#[must_use]
+pub fn signed(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::UInt8 => DataType::Int16,
+        DataType::UInt16 => DataType::Int32,
+        DataType::UInt32 => DataType::Int64,
+        DataType::UInt64 => DataType::Decimal128(20, 0),
+        DataType::Float16 => DataType::Float32,
+        other => other.clone(),
+    }
+}
+
+/// The type that values of `a` and `b` have in common where they are compared or stand for one another, as in CASE: text
+/// beside another type is read as that. None if there is none.
+#[must_use]
+pub fn common(a: &DataType, b: &DataType) -> Option<DataType> {
+    use DataType as D;
+    if a == b {
+        return Some(a.clone());
+    }
+    match (a, b) {
+        (D::Null, other) | (other, D::Null) => Some(other.clone()),
+        (D::Date32, t @ D::Timestamp(..)) | (t @ D::Timestamp(..), D::Date32) => Some(micros(t)),
+        (D::Timestamp(_, x), D::Timestamp(_, y)) => {
+            let zone = x.as_ref().or(y.as_ref());
+            Some(D::Timestamp(TimeUnit::Microsecond, zone.map(|_| Arc::from("UTC"))))
+        }
+        (D::List(x) | D::LargeList(x), D::List(y) | D::LargeList(y)) => {
+            let item = common(x.data_type(), y.data_type())?;
+            Some(D::List(Arc::new(Field::new(x.name(), item, x.is_nullable() || y.is_nullable()))))
+        }
+        (D::Struct(x), D::Struct(y)) if x.len() == y.len() => {
+            let field = |(x, y): (&Arc<Field>, &Arc<Field>)| {
+                x.name().eq_ignore_ascii_case(y.name()).then_some(())?;
+                let nullable = x.is_nullable() || y.is_nullable();
+                Some(Field::new(x.name(), common(x.data_type(), y.data_type())?, nullable))
+            };
+            let fields: Option<Vec<Field>> = x.iter().zip(y).map(field).collect();
+            Some(D::Struct(Fields::from(fields?)))
+        }
+        (D::Map(x, sorted), D::Map(y, _)) => {
+            let entries = common(x.data_type(), y.data_type())?;
+            Some(D::Map(Arc::new(x.as_ref().clone().with_data_type(entries)), *sorted))
+        }
+        _ if is_number(a) && is_number(b) => number(a, b),
+        _ if is_text(a) && is_text(b) => Some(D::Utf8),
+        _ if is_binary(a) && is_binary(b) => Some(D::Binary),
+        _ if is_text(a) => promoted(b),
+        _ if is_text(b) => promoted(a),
+        _ => None,
+    }
+}
+
+/// The type in common of all of `types`.
+#[must_use]
+pub fn common_of<'t>(types: impl IntoIterator<Item = &'t DataType>) -> Option<DataType> {
+    types.into_iter().try_fold(DataType::Null, |found, next| common(&found, next))
+}
+
+/// What text is read as beside a value of type `other`.
+#[must_use]
+pub fn promoted(other: &DataType) -> Option<DataType> {
+    match other {
+        t if t.is_integer() => Some(DataType::Int64),
+        t if is_float(t) || is_decimal(t) => Some(DataType::Float64),
+        DataType::Boolean | DataType::Date32 => Some(other.clone()),
+        t @ DataType::Timestamp(..) => Some(micros(t)),
+        t if is_binary(t) => Some(DataType::Binary),
+        _ => None,
+    }
+}
+
+fn micros(timestamp: &DataType) -> DataType {
+    match timestamp {
+        DataType::Timestamp(_, None) => DataType::Timestamp(TimeUnit::Microsecond, None),
+        _ => self::timestamp(),
+    }
+}
+
+/// The number type that holds both.
+fn number(a: &DataType, b: &DataType) -> Option<DataType> {
+    let (a, b) = (&signed(a), &signed(b));
+    if a == b {
+        return Some(a.clone());
+    }
+    if is_decimal(a) || is_decimal(b) {
+        return match (decimal_of(a), decimal_of(b)) {
+            (Some((p1, s1)), Some((p2, s2))) => {
+                let scale = s1.max(s2);
+                let digits = (i32::from(p1) - i32::from(s1)).max(i32::from(p2) - i32::from(s2));
+                // Digits before the point are not given up.
+                let scale = i32::from(scale).min((i32::from(MAX_PRECISION) - digits).max(0));
+                Some(decimal(digits + scale, scale))
+            }
+            _ => Some(DataType::Float64),
+        };
+    }
+    let rank = |t: &DataType| match t {
+        DataType::Int8 => 0,
+        DataType::Int16 => 1,
+        DataType::Int32 => 2,
+        DataType::Int64 => 3,
+        DataType::Float32 => 4,
+        _ => 5,
+    };
+    let wider = if rank(a) > rank(b) { a } else { b };
+    // A FLOAT does not hold every whole number.
+    Some(if *wider == DataType::Float32 { DataType::Float64 } else { wider.clone() })
+}
+
+/// A DECIMAL of at most 38 digits.
+#[must_use]
+pub fn decimal(precision: i32, scale: i32) -> DataType {
+    let max = i32::from(MAX_PRECISION);
+    let precision = precision.clamp(1, max);
+    let scale = scale.clamp(0, precision);
+    DataType::Decimal128(u8::try_from(precision).unwrap_or(MAX_PRECISION), i8::try_from(scale).unwrap_or_default())
+}
+
+/// The DECIMAL of a result that has `precision` digits, `scale` of them behind the point: of what is over 38 digits the last
+/// ones behind the point are given up, but for six.
+#[must_use]
+pub fn adjusted(precision: i32, scale: i32) -> DataType {
+    let max = i32::from(MAX_PRECISION);
+    if precision <= max {
+        return decimal(precision, scale);
+    }
+    let digits = precision - scale;
+    decimal(max, (max - digits).max(scale.min(6)))
+}
