@@ -236,7 +236,17 @@ fn staging_again_in_the_same_epoch_replaces() {
 fn rows_of_another_table_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let table = table(dir.path(), &["day"]);
-    let other = rows(0, &[(None, None)]).project(&[0, 2, 1, 3]).unwrap();
+    // Columns are taken by their names: a query may have them in another order than the table.
+    let (as_it_is, turned) = (rows(0, &[(None, None)]), rows(0, &[(None, None)]).project(&[0, 2, 1, 3]).unwrap());
+    let staged = |rows: RecordBatch| {
+        let files = table.stage(&key(1, 1), &[rows]).unwrap();
+        read(&dir.path().join(&files[0].staged))
+    };
+    assert_eq!(staged(turned), staged(as_it_is.clone()));
+    let fields = as_it_is.schema().fields().iter().map(|f| f.as_ref().clone()).collect::<Vec<_>>();
+    let renamed = fields.into_iter().enumerate().map(|(i, f)| if i == 0 { f.with_name("another") } else { f });
+    let renamed = std::sync::Arc::new(arrow::datatypes::Schema::new(renamed.collect::<Vec<_>>()));
+    let other = RecordBatch::try_new(renamed, as_it_is.columns().to_vec()).unwrap();
     assert!(matches!(table.stage(&key(1, 1), &[other]), Err(LakeError::Rows { .. })));
     let mut columns = rows(0, &[(None, None)]).columns().to_vec();
     columns[0] = arrow::array::new_null_array(columns[0].data_type(), 1);
