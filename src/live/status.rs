@@ -10,6 +10,9 @@ use unicode_width::UnicodeWidthStr;
 use super::words::{ago, counted, thousands};
 use crate::screen::{Line, Style, width_of};
 
+/// One of the counts of a table.
+type Count = fn(&Fates) -> u64;
+
 /// The sign of life.
 const FRAMES: [&str; 4] = ["|", "/", "-", "\\"];
 
@@ -109,7 +112,7 @@ fn notable(status: &Status) -> Vec<Line> {
         items.push(vec![(style, format!("dead letters {count}"))]);
     }
     for table in &status.tables {
-        let kinds: [(&str, fn(&Fates) -> u64); 3] =
+        let kinds: [(&str, Count); 3] =
             [("quarantined", |f| f.quarantined), ("late", |f| f.late), ("dropped", |f| f.dropped)];
         let told: Vec<String> = kinds
             .iter()

@@ -34,21 +34,17 @@ enum Step {
 }
 
 impl Editor {
-    fn press(&mut self, key: Key, history: &[String]) -> Step {
+    fn press(&mut self, key: &Key, history: &[String]) -> Step {
         match key {
             Key::Enter => return Step::Done(Line::Entered(self.chars.iter().collect())),
             Key::CtrlC => return Step::Done(Line::Left),
             Key::Char('\u{4}') if self.chars.is_empty() => return Step::Done(Line::End),
-            Key::Char('\u{4}') | Key::Del => {
-                if self.cursor < self.chars.len() {
-                    self.chars.remove(self.cursor);
-                }
+            Key::Char('\u{4}') | Key::Del if self.cursor < self.chars.len() => {
+                self.chars.remove(self.cursor);
             }
-            Key::Backspace => {
-                if self.cursor > 0 {
-                    self.cursor -= 1;
-                    self.chars.remove(self.cursor);
-                }
+            Key::Backspace if self.cursor > 0 => {
+                self.cursor -= 1;
+                self.chars.remove(self.cursor);
             }
             Key::ArrowLeft | Key::Char('\u{2}') => self.cursor = self.cursor.saturating_sub(1),
             Key::ArrowRight | Key::Char('\u{6}') => self.cursor = (self.cursor + 1).min(self.chars.len()),
@@ -63,7 +59,7 @@ impl Editor {
             Key::ArrowUp => self.older(history),
             Key::ArrowDown => self.newer(history),
             Key::Tab => self.insert(' '),
-            Key::Char(c) if !c.is_control() => self.insert(c),
+            Key::Char(c) if !c.is_control() => self.insert(*c),
             _ => {}
         }
         Step::Shown
@@ -129,7 +125,7 @@ pub fn read(term: &Term, prompt: &str, history: &[String]) -> std::io::Result<Li
             term.move_cursor_left(back)?;
         }
         out.flush()?;
-        match editor.press(term.read_key_raw()?, history) {
+        match editor.press(&term.read_key_raw()?, history) {
             Step::Shown => {}
             Step::Done(line) => {
                 term.write_line("")?;
@@ -145,7 +141,7 @@ mod tests {
 
     fn typed(editor: &mut Editor, keys: impl IntoIterator<Item = Key>, history: &[String]) -> String {
         for key in keys {
-            assert_eq!(editor.press(key, history), Step::Shown);
+            assert_eq!(editor.press(&key, history), Step::Shown);
         }
         editor.chars.iter().collect()
     }
@@ -161,7 +157,7 @@ mod tests {
         let keys = [Key::ArrowLeft, Key::ArrowLeft, Key::Char('E'), Key::Home, Key::Del, Key::Char('s'), Key::End];
         assert_eq!(typed(&mut editor, keys, &[]), "sELECT");
         assert_eq!(typed(&mut editor, [Key::Backspace, Key::Char('ß')], &[]), "sELECß");
-        assert_eq!(editor.press(Key::Enter, &[]), Step::Done(Line::Entered("sELECß".to_owned())));
+        assert_eq!(editor.press(&Key::Enter, &[]), Step::Done(Line::Entered("sELECß".to_owned())));
     }
 
     #[test]
@@ -189,9 +185,9 @@ mod tests {
     #[test]
     fn the_end_of_input_ends_only_an_empty_line() {
         let mut editor = Editor::default();
-        assert_eq!(editor.press(Key::Char('\u{4}'), &[]), Step::Done(Line::End));
+        assert_eq!(editor.press(&Key::Char('\u{4}'), &[]), Step::Done(Line::End));
         typed(&mut editor, text("a"), &[]);
-        assert_eq!(editor.press(Key::Char('\u{4}'), &[]), Step::Shown);
-        assert_eq!(editor.press(Key::CtrlC, &[]), Step::Done(Line::Left));
+        assert_eq!(editor.press(&Key::Char('\u{4}'), &[]), Step::Shown);
+        assert_eq!(editor.press(&Key::CtrlC, &[]), Step::Done(Line::Left));
     }
 }

@@ -91,11 +91,11 @@ pub enum EngineError {
         /// The batch.
         batch_id: u64,
         /// What went wrong with the first.
-        message: String,
+        message: Box<str>,
         /// What the expression reads of the first.
-        value: String,
+        value: Box<str>,
         /// Topic, partition and offset of the first, if it has them.
-        place: Option<String>,
+        place: Option<Box<str>>,
     },
     /// More of a source's events became dead letters than its options allow.
     #[error(

@@ -342,7 +342,7 @@ impl Job {
                 let staged = format.stage_stream(key, visible)?;
                 failed.map_or(Ok(staged), Err)?
             }
-            Content::Side(rows) => stage_side(&location, key, rows)?,
+            Content::Side(rows) => stage_side(&location, key, &rows)?,
             Content::File(name, content) => {
                 let target = format!("{BATCH_ID}={}/{name}", key.batch_id);
                 vec![sluicebox_lake::stage_file(&location, key, &target, &content)?]
@@ -365,7 +365,7 @@ pub fn publish(publisher: &mut Publisher, outputs: &[OutputFiles], check: Check)
     Ok(publisher.publish(&manifest, check)?)
 }
 
-fn stage_side(location: &Path, key: &BatchKey<'_>, rows: Vec<RecordBatch>) -> Result<Vec<StagedFile>, EngineError> {
+fn stage_side(location: &Path, key: &BatchKey<'_>, rows: &[RecordBatch]) -> Result<Vec<StagedFile>, EngineError> {
     // Rows that were taken out below their table's SELECT have the types of what it reads.
     let rows = rows.iter().filter(|r| r.num_rows() > 0).map(stored_rows).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = rows.first() else { return Ok(Vec::new()) };

@@ -1,6 +1,4 @@
 //! Wrong queries, each thrown at all that `plan` checks: what a person reads is in the snapshot.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -76,6 +76,9 @@ impl Gives {
     }
 }
 
+/// The types that arguments of some types are cast to.
+type Types = fn(&[DataType]) -> Result<Vec<DataType>>;
+
 /// What is wrong with constant arguments, which is then told before any row is read.
 pub(crate) type Check = fn(&[Option<&ScalarValue>]) -> Result<()>;
 
@@ -93,7 +96,7 @@ pub(crate) struct Function {
     gives: Gives,
     check: Option<Check>,
     /// The types that the arguments are cast to, where `kinds` do not say it.
-    types: Option<fn(&[DataType]) -> Result<Vec<DataType>>>,
+    types: Option<Types>,
     run: fn(&Call) -> Result<ArrayRef>,
     signature: Signature,
 }
@@ -163,7 +166,7 @@ impl Function {
     }
 
     /// The arguments are cast to what `types` says.
-    pub(crate) fn types(mut self, types: fn(&[DataType]) -> Result<Vec<DataType>>) -> Self {
+    pub(crate) fn types(mut self, types: Types) -> Self {
         self.types = Some(types);
         self
     }

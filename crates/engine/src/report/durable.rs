@@ -162,9 +162,9 @@ pub fn failed_row(tables: &[TableOutput], batch_id: u64, parts: &[PartitionId]) 
         what: failed.what(),
         rows: failed.rows,
         batch_id,
-        message: failed.first.error.clone().unwrap_or_default(),
-        value: failed.first.row.clone(),
-        place: place_of(&failed.first, parts).map(|(part, offset)| format!("{part} at offset {offset}")),
+        message: failed.first.error.clone().unwrap_or_default().into(),
+        value: failed.first.row.clone().into(),
+        place: place_of(&failed.first, parts).map(|(part, offset)| format!("{part} at offset {offset}").into()),
     })
 }
 

@@ -127,7 +127,7 @@ impl Summary {
     }
 
     /// Takes in another summary, whose samples are in order.
-    fn merge(&mut self, other: Vec<Sample>, count: i64) {
+    fn merge(&mut self, other: &[Sample], count: i64) {
         self.settle();
         if count == 0 {
             return;
@@ -255,7 +255,7 @@ impl Accumulator for Percentile {
             let off = off.as_primitive::<Int64Type>().values().to_vec();
             let samples = values.zip(covers).zip(off);
             let samples = samples.map(|((value, covers), off)| Sample { value: *value, covers, off });
-            self.summary.merge(samples.collect(), count);
+            self.summary.merge(&samples.collect::<Vec<_>>(), count);
         }
         Ok(())
     }

@@ -70,12 +70,19 @@ pub(super) fn find(value: &Json<'_>, steps: &[Step]) -> Option<String> {
     walk(value, steps, Style::Raw, &mut found).then(|| found.concat())
 }
 
+/// [`walk`] of every one of `items`; whether anything was found in one of them.
+fn each(items: &[Json<'_>], steps: &[Step], style: Style, found: &mut Vec<String>) -> bool {
+    let mut any = false;
+    for item in items {
+        any |= walk(item, steps, style, found);
+    }
+    any
+}
+
 /// Puts what is found behind `found`, an entry for each value that a list would have; whether anything was found.
 fn walk(value: &Json<'_>, steps: &[Step], style: Style, found: &mut Vec<String>) -> bool {
     match (value, steps) {
-        (Json::Array(items), []) if style == Style::Flat => {
-            items.iter().fold(false, |any, item| walk(item, &[], style, found) || any)
-        }
+        (Json::Array(items), []) if style == Style::Flat => each(items, &[], style, found),
         (value, []) => {
             found.push(if style == Style::Raw {
                 plain(value)
@@ -92,7 +99,7 @@ fn walk(value: &Json<'_>, steps: &[Step], style: Style, found: &mut Vec<String>)
         }
         (Json::Array(items), [Step::All, Step::All, rest @ ..]) => {
             let mut inside = Vec::new();
-            let any = items.iter().fold(false, |any, item| walk(item, rest, Style::Flat, &mut inside) || any);
+            let any = each(items, rest, Style::Flat, &mut inside);
             found.push(format!("[{}]", inside.join(",")));
             any
         }

@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use super::parse::{Json, Lenient, Malformed, parse};
 use super::write::{decimal, double, float};
 use super::{ddl, path};

@@ -172,8 +172,11 @@ fn get(args: &[ArrayRef], _: usize) -> Result<ArrayRef> {
     pick(lists.values(), places.into_iter().enumerate().map(one).collect())
 }
 
+/// The first place in a list that holds a value, None where none does, and whether the list has a NULL.
+type Found = (Option<usize>, bool);
+
 /// For each row the first place in its list that holds the row's value, None where list or value is NULL, and whether the list has a NULL.
-fn search(args: &[ArrayRef]) -> Result<Vec<Option<(Option<usize>, bool)>>> {
+fn search(args: &[ArrayRef]) -> Result<Vec<Option<Found>>> {
     let lists = Lists::of(&args[0])?;
     let compared = keys(&[lists.values(), &args[1]])?;
     let (elements, wanted) = (&compared[0], &compared[1]);

@@ -67,7 +67,7 @@ fn sequence(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Array
         })
     };
     let (starts, stops) = (points(&args[0])?, points(&args[1])?);
-    let steps = args.get(2).map(|step| steps(step)).transpose()?;
+    let steps = args.get(2).map(steps).transpose()?;
     let mut values: Vec<i64> = Vec::new();
     let mut lengths = Vec::with_capacity(rows);
     let mut valid = Vec::with_capacity(rows);

@@ -147,7 +147,7 @@ impl ScalarUDFImpl for Arithmetic {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         if self.op == Op::Negate {
-            return crate::unary(&args, |values| negate(values));
+            return crate::unary(&args, negate);
         }
         crate::binary(&args, |left, right| binary(self.op, left, right, &self.out))
     }

@@ -92,7 +92,7 @@ fn found(fields: &arrow::datatypes::Fields, name: &str) -> Result<String> {
 pub fn field_type(from: &DataType, name: &str) -> Option<DataType> {
     let of = |fields: &arrow::datatypes::Fields| {
         let name = found(fields, name).ok()?;
-        fields.iter().find(|f| f.name() == &name).map(|f| Arc::clone(f))
+        fields.iter().find(|f| f.name() == &name).map(Arc::clone)
     };
     match from {
         DataType::Struct(fields) => of(fields).map(|f| f.data_type().clone()),

@@ -77,14 +77,14 @@ pub fn plan(raw: &AggregateFunction, schema: &DFSchema) -> Result<Option<Expr>> 
     match &of {
         DataType::Decimal128(p, s) if average => average_of_decimals(raw, (*p, *s), lenient).map(Some),
         DataType::Decimal128(p, s) if *p + MORE > types::MAX_PRECISION => {
-            let exact = sum(raw, wide((*p, *s)));
+            let exact = sum(raw, &wide((*p, *s)));
             let (p, s) = ((p + MORE).min(types::MAX_PRECISION), *s);
             let from = DataType::Decimal256(p, s);
             casts::plan(exact, &from, &DataType::Decimal128(p, s), lenient).map(Some)
         }
         DataType::Decimal128(..) if lenient => Ok(Some(call(raw, &sum_udaf(), raw.params.args.clone()))),
         t if t.is_integer() && !average => {
-            let exact = sum(raw, EXACT);
+            let exact = sum(raw, &EXACT);
             casts::plan(exact, &EXACT_SUM, &DataType::Int64, lenient).map(Some)
         }
         t if types::is_text(t) || t == &DataType::Null => {
@@ -113,7 +113,7 @@ fn call(raw: &AggregateFunction, function: &std::sync::Arc<AggregateUDF>, args: 
 }
 
 /// The exact sum of the argument as `of`.
-fn sum(raw: &AggregateFunction, of: DataType) -> Expr {
+fn sum(raw: &AggregateFunction, of: &DataType) -> Expr {
     let args = raw.params.args.iter().map(|arg| Expr::Cast(Cast::new(Box::new(arg.clone()), of.clone()))).collect();
     call(raw, &sum_udaf(), args)
 }
@@ -124,7 +124,7 @@ fn wide((p, s): (u8, i8)) -> DataType {
 
 fn average_of_decimals(raw: &AggregateFunction, (p, s): (u8, i8), lenient: bool) -> Result<Expr> {
     let out = types::decimal(i32::from(p) + 4, i32::from(s) + 4);
-    let sum = sum(raw, wide((p, s)));
+    let sum = sum(raw, &wide((p, s)));
     let count = call(raw, &count_udaf(), raw.params.args.clone());
     let average = arithmetic::call(Op::Divide, vec![sum, count], out.clone());
     if lenient {

@@ -220,11 +220,11 @@ impl Charset {
                     .chunks_exact(2)
                     .map(|u| if little { u16::from_le_bytes([u[0], u[1]]) } else { u16::from_be_bytes([u[0], u[1]]) })
                     .collect();
-                if bytes.len() % 2 == 0 { String::from_utf16(&units).ok() } else { None }
+                if bytes.len().is_multiple_of(2) { String::from_utf16(&units).ok() } else { None }
             }
             Self::Utf32 => {
                 let one = |u: &[u8]| char::from_u32(u32::from_be_bytes([u[0], u[1], u[2], u[3]]));
-                if bytes.len() % 4 == 0 { bytes.chunks_exact(4).map(one).collect() } else { None }
+                if bytes.len().is_multiple_of(4) { bytes.chunks_exact(4).map(one).collect() } else { None }
             }
         };
         found.map_or_else(|| row_error("the bytes are not of this encoding"), Ok)

@@ -148,7 +148,8 @@ mod tests {
 
     use super::*;
 
-    fn said(values: ArrayRef) -> String {
+    fn said(values: Arc<impl Array + 'static>) -> String {
+        let values: ArrayRef = values;
         PartitionValue::new("day").check(&values).map_or_else(|e| e.strip_backtrace(), |()| "fine".to_owned())
     }
 

@@ -328,7 +328,7 @@ impl<'p> Lowering<'_, 'p> {
         if !self.nullable {
             return schema;
         }
-        let fields = schema.fields().iter().map(|f| nullable(f));
+        let fields = schema.fields().iter().map(nullable);
         Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
     }
 

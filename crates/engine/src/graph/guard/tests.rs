@@ -9,8 +9,11 @@ use sluicebox_pipeline::bind::session_state;
 
 use super::*;
 
+/// The values of a row: `a`, `b` and a list `l`.
+type Row<'a> = (Option<i64>, Option<&'a str>, Vec<Option<i64>>);
+
 /// Rows `a`, `b` and a list `l`, numbered by `i`.
-fn rows(values: &[(Option<i64>, Option<&str>, Vec<Option<i64>>)]) -> RecordBatch {
+fn rows(values: &[Row<'_>]) -> RecordBatch {
     let columns: [(&str, ArrayRef); 4] = [
         ("i", Arc::new(Int64Array::from_iter_values(0..i64::try_from(values.len()).unwrap()))),
         ("a", Arc::new(values.iter().map(|(a, ..)| *a).collect::<Int64Array>())),
