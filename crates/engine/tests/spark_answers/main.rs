@@ -7,6 +7,7 @@
 mod canonical;
 mod harness;
 mod registry;
+mod nested;
 
 use std::path::{Path, PathBuf};
 

@@ -25,10 +25,19 @@ mod stored;
 
 /// The session of the operators and of the oracle: one partition, so that rows keep their order.
 static SESSION: LazyLock<SessionContext> = LazyLock::new(|| {
-    let session = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+    let session = session();
     session.register_table("t", Arc::new(MemTable::try_new(testing::schema(), vec![vec![]]).unwrap())).unwrap();
     session
 });
+
+/// One partition, and the aggregate functions of pipelines.
+fn session() -> SessionContext {
+    let session = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+    for function in sluicebox_functions::aggregate() {
+        session.register_udaf(function.as_ref().clone());
+    }
+    session
+}
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)

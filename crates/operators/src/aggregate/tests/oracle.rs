@@ -27,7 +27,7 @@ fn oracle(rows: &[Seen], keys: &[&str], aggregates: &[&str], window: &Window, wa
     let width = gcd(window.size_micros, window.slide_micros);
     rows.sort_by_key(|(start, row)| (*start, row.event.time.map(|time| (time - start).div_euclid(width))));
 
-    let session = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+    let session = session();
     session.register_batch("t", with_starts(&rows)).unwrap();
     let mut groups: BTreeMap<String, String> = BTreeMap::new();
     for aggregate in aggregates {
@@ -138,6 +138,30 @@ pub(super) const AGGREGATES: &[&str] = &[
     "sum(arrow_cast(i, 'Decimal128(20, 2)'))",
     "count(DISTINCT k)",
     "array_agg(named_struct('a', i, 'b', s) ORDER BY i, s)",
+    "max_by(s, v)",
+    "min_by(i, s)",
+    "max_by(named_struct('a', i, 'b', s), v)",
+    "count_if(b)",
+    "collect_list(s)",
+    "collect_list(DISTINCT s)",
+    "collect_set(v)",
+    "listagg(s, ',')",
+    "listagg(DISTINCT s, ';')",
+    "first(s)",
+    "last(i)",
+    "every(b)",
+    "mode(i)",
+    "mode(s)",
+    "percentile(v, 0.3)",
+    "percentile(i, 0.7, k)",
+    "percentile_disc(0.4) WITHIN GROUP (ORDER BY v DESC)",
+    "percentile_approx(v, 0.5)",
+    "percentile_approx(i, 0.9)",
+    "approx_count_distinct(i)",
+    "skewness(i)",
+    "kurtosis(i)",
+    "max(named_struct('a', v, 'b', s))",
+    "min(make_array(v, i))",
     "sum(i), nth_value(i, 2 ORDER BY v, i), array_agg(s ORDER BY s), nth_value(s, 1 ORDER BY v DESC, i DESC)",
 ];
 
