@@ -58,6 +58,7 @@ impl<'a> Catalog<'a> {
     /// The columns of a query that has been rewritten up to here.
     pub(super) fn schema(&self, query: sql::Query) -> Result<Schema> {
         let mut query = Box::new(query);
+        super::forms::plain(&mut query);
         super::spark::rewrite(&mut query);
         let plan = self.analyse(self.planner().sql_statement_to_plan(sql::Statement::Query(query))?)?;
         Ok(plan.schema().as_arrow().clone())
