@@ -56,7 +56,7 @@ async fn what_can_run_is_proved() {
         "customer = '1'",
         "quantity = '1'",
         "regexp_like(customer, '^a.*')",
-        "to_timestamp(customer, '%Y-%m-%d')",
+        "to_timestamp(customer, 'yyyy-MM-dd')",
         "date_trunc('hour', ts)",
         "coalesce(customer, 'none')",
         "now() - ts > INTERVAL '1 day'",

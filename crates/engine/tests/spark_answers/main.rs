@@ -6,8 +6,8 @@
 
 mod canonical;
 mod harness;
-mod registry;
 mod nested;
+mod registry;
 
 use std::path::{Path, PathBuf};
 

@@ -46,6 +46,7 @@ impl ScalarUDFImpl for Common {
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let (name, n) = (self.name(), types.len());
         match name {
+            "coalesce" if n == 0 => return plan_error("coalesce takes at least 1 argument, here it has 0".to_owned()),
             "nvl" if n != 2 => return plan_error(format!("nvl takes 2 arguments, here it has {n}")),
             "greatest" | "least" if n < 2 => {
                 return plan_error(format!("{name} takes at least 2 arguments, here it has {n}"));
@@ -71,6 +72,10 @@ impl ScalarUDFImpl for Common {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        if args.arg_fields.is_empty() {
+            // DataFusion's own panics.
+            return plan_error(format!("{} takes arguments, here it has none", self.name()));
+        }
         self.inner.return_field_from_args(args)
     }
 

@@ -40,7 +40,7 @@ impl BadConstant {
 }
 
 /// Functions some of whose arguments may never be computed: what fails there may be meant to.
-const LAZY: [&str; 8] = ["coalesce", "nvl", "nvl2", "ifnull", "if", "iff", "nullif", "raise_error"];
+const LAZY: [&str; 9] = ["assert_true", "coalesce", "nvl", "nvl2", "ifnull", "if", "iff", "nullif", "raise_error"];
 
 /// The first constant of `plan` that cannot be computed.
 pub(super) fn of_plan(plan: &LogicalPlan, state: &SessionState) -> Option<BadConstant> {
