@@ -131,7 +131,10 @@ const PREFIXES: [&str; 15] = [
 /// Text of DataFusion with the names of types as SQL has them, in one line that starts in lower case.
 pub(super) fn words(text: &str) -> String {
     let text = lower_first(types(text).trim().trim_end_matches('.'));
-    text.replace("This feature is not implemented: ", "").replace("Error during planning: ", "")
+    text.replace("This feature is not implemented: ", "").replace("Error during planning: ", "").replace(
+        "failed to unify argument types of make_array: ",
+        "the elements of an array are of one type, and these are of ",
+    )
 }
 
 /// `text` with SQL's names in place of Arrow's.
