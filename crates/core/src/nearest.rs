@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(nearest_few("sales.event.v1", topics, 2), ["sales.events.v1", "sales.events.v2"]);
         assert_eq!(nearest_few("click", topics, 3), ["clicks"]);
         let subjects = ["orders-shop.OrderPaid", "orders-shop.OrderCreated", "x"];
-        assert_eq!(nearest_few("orders", subjects, 5), ["orders-shop.OrderPaid", "orders-shop.OrderCreated"]);
+        assert_eq!(nearest_few("orders", subjects, 5), ["orders-shop.OrderCreated", "orders-shop.OrderPaid"]);
         assert!(nearest_few("payments", topics, 3).is_empty());
         assert!(nearest(&"x".repeat(300), topics).is_none());
     }

@@ -239,7 +239,7 @@ pub const POINTS: &[(What, &[Effect])] = {
         (What::Segment, created!(Read)),
         (What::Purge, &[List, Remove]),
         (What::Refresh, created!(List, Read, Remove, RemoveFolder)),
-        (What::Table, &[Folder, Create, Link, Tidy, SyncFolder]),
+        (What::Table, &[List, Folder, Create, Link, Tidy, Remove, RemoveFolder, SyncFolder]),
         (What::Owner, created!(Rename, Read, List)),
         (What::Stage, &[Folder, Create, Write, Sync, SyncFolder]),
         (What::Publish, &[Folder, Link, Remove, SyncFolder, Read]),

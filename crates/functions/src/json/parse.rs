@@ -182,8 +182,10 @@ impl<'a> Reader<'a> {
                 }
                 self.at += 2;
                 let second = self.hex()?;
-                let pair = 0x10000 + ((first - 0xd800) << 10) + second.wrapping_sub(0xdc00);
-                char::from_u32(pair).filter(|_| (0xdc00..0xe000).contains(&second)).unwrap_or('?')
+                if !(0xdc00..0xe000).contains(&second) {
+                    return Ok('?');
+                }
+                char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)).unwrap_or('?')
             }
             _ => return Err(Malformed),
         })

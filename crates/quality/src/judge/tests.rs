@@ -238,7 +238,7 @@ fn an_error_names_the_row_it_is_about_and_spares_the_others() {
 #[test]
 fn a_condition_that_no_row_can_meet_is_an_error_at_once() {
     for (condition, says) in
-        [(col("nope").is_null(), "nope"), (col("a"), "not Boolean"), (now().is_not_null().and(col("a")), "")]
+        [(col("nope").is_null(), "nope"), (col("a"), "not BOOLEAN"), (now().is_not_null().and(col("a")), "")]
     {
         let broken = [expectation("broken", condition, Action::Warn)];
         let error = Judge::try_new(&broken, visible_schema(), &session()).unwrap_err();
