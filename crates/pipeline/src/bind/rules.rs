@@ -18,11 +18,25 @@ fn behind<'a>(text: &'a str, before: &str) -> Option<&'a str> {
 
 type Rule = fn(&str) -> Option<Said>;
 
-const RULES: [Rule; 10] = [calls, signatures, coercions, fields, syntax, grouping, conditions, unions, casts, the_rest];
+const RULES: [Rule; 11] =
+    [ours, calls, signatures, coercions, fields, syntax, grouping, conditions, unions, casts, the_rest];
 
 /// The words for a text of DataFusion, in which types are already SQL's.
 pub(super) fn rule(text: &str) -> Option<Said> {
     RULES.iter().find_map(|rule| rule(text))
+}
+
+/// What our own functions say of their arguments, which has its words already.
+fn ours(text: &str) -> Option<Said> {
+    let said = said::words(text);
+    if said.contains(" takes ") && said.contains(", here it has ") {
+        return Some(Said::new("argument-count", said).help("leave out what is too much, or add what is missing"));
+    }
+    if said.starts_with("argument ") && said.contains(" is to be ") {
+        let help = "CAST the argument to a type that it takes, or take another function";
+        return Some(Said::new("argument-types", said).help(help));
+    }
+    None
 }
 
 fn count(function: &str, takes: &[usize], given: usize) -> Said {

@@ -240,7 +240,9 @@ async fn the_message_of_waiting_says_what_is_wrong_with_the_connection() {
         }
     };
     soon("the message", told).await;
-    assert!(logged.about(&bench.brokers).contains("SSL"), "{}", logged.about(&bench.brokers));
+    // librdkafka tells of the handshake, or that the other side ended the connection: which comes first is not for us to say.
+    let said = logged.about(&bench.brokers);
+    assert!(said.contains("SSL") || (said.contains("ssl://") && said.contains("Disconnected")), "{said}");
 }
 
 #[test]
