@@ -32,6 +32,11 @@ struct Group {
 
 const GROUPS: &[Group] = &[
     Group {
+        names: &["try_avg"],
+        why: "would be avg with NULL in place of an overflow",
+        instead: "write avg(x), which of whole numbers and of DOUBLE does not overflow, or avg(CAST(x AS DOUBLE))",
+    },
+    Group {
         names: &["rand", "randn", "random", "randstr", "uniform", "shuffle", "uuid"],
         why: "gives another value each time it runs, so a replayed batch would write other rows",
         instead: "derive the value from the row: its key, or _topic, _partition and _offset; sha2() of them is as good as an id, and \

@@ -83,11 +83,21 @@ fn check_constants(raw: &RawAggregateExpr) -> Result<()> {
             other => vec![number(other)],
         }
     };
+    // The elements of an array have no type in common yet: each is looked at alone.
+    let shares = || -> Option<Vec<Option<f64>>> {
+        match raw.args.get(1)? {
+            Expr::ScalarFunction(f) if ["array", "make_array"].contains(&f.func.name()) => {
+                f.args.iter().map(|arg| Some(number(&constant(arg)?))).collect()
+            }
+            other => constant(other).map(numbers),
+        }
+    };
     if matches!(name, "percentile" | "percentile_approx" | "percentile_cont" | "percentile_disc")
-        && let Some(shares) = given(1)
-        && !numbers(shares.clone()).iter().all(|s| s.is_some_and(|s| (0.0..=1.0).contains(&s)))
+        && let Some(shares) = shares()
+        && !shares.iter().all(|s| s.is_some_and(|s| (0.0..=1.0).contains(&s)))
     {
-        return wrong(format!("{name}: a share is a number between 0 and 1, this is {shares}"));
+        let shown: Vec<String> = shares.iter().map(|s| s.map_or("NULL".to_owned(), |s| s.to_string())).collect();
+        return wrong(format!("{name}: a share is a number between 0 and 1, this is {}", shown.join(", ")));
     }
     if name == "percentile_approx"
         && let Some(accuracy) = given(2)

@@ -57,7 +57,7 @@ fn exact_argument(expr: &Expr) -> Option<&Expr> {
     }
 }
 
-/// What `sum`, `avg`, `mean`, `try_sum` and `try_avg` are planned as; `None` for what DataFusion does as Spark does.
+/// What `sum`, `avg`, `mean` and `try_sum` are planned as; `None` for what DataFusion does as Spark does.
 ///
 /// # Errors
 /// If the argument is no number.
@@ -67,7 +67,6 @@ pub fn plan(raw: &AggregateFunction, schema: &DFSchema) -> Result<Option<Expr>> 
         "sum" => (false, false),
         "try_sum" => (false, true),
         "avg" | "mean" => (true, false),
-        "try_avg" => (true, true),
         _ => return Ok(None),
     };
     let [argument] = raw.params.args.as_slice() else { return Ok(None) };
@@ -75,7 +74,7 @@ pub fn plan(raw: &AggregateFunction, schema: &DFSchema) -> Result<Option<Expr>> 
     let Ok(of) = argument.get_type(schema) else { return Ok(None) };
     let of = types::signed(&of);
     match &of {
-        DataType::Decimal128(p, s) if average => average_of_decimals(raw, (*p, *s), lenient).map(Some),
+        DataType::Decimal128(p, s) if average => Ok(Some(average_of_decimals(raw, (*p, *s)))),
         DataType::Decimal128(p, s) if *p + MORE > types::MAX_PRECISION => {
             let exact = sum(raw, &wide((*p, *s)));
             let (p, s) = ((p + MORE).min(types::MAX_PRECISION), *s);
@@ -122,15 +121,11 @@ fn wide((p, s): (u8, i8)) -> DataType {
     DataType::Decimal256(p, s)
 }
 
-fn average_of_decimals(raw: &AggregateFunction, (p, s): (u8, i8), lenient: bool) -> Result<Expr> {
+fn average_of_decimals(raw: &AggregateFunction, (p, s): (u8, i8)) -> Expr {
     let out = types::decimal(i32::from(p) + 4, i32::from(s) + 4);
     let sum = sum(raw, &wide((p, s)));
     let count = call(raw, &count_udaf(), raw.params.args.clone());
-    let average = arithmetic::call(Op::Divide, vec![sum, count], out.clone());
-    if lenient {
-        return plan_err!("`try_avg` of a DECIMAL is not supported; write avg(x), or try_avg(CAST(x AS DOUBLE))");
-    }
-    Ok(average)
+    arithmetic::call(Op::Divide, vec![sum, count], out)
 }
 
 #[cfg(test)]
