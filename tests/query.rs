@@ -163,7 +163,7 @@ fn types_and_nulls_of_partition_columns_are_those_of_plan() {
         same("SELECT count(*) FROM bronze.odd WHERE odd = 'NULL'", &all("quantity % 2 <> 0"));
         let described = |table: &str| rows(&job, engine, &format!("DESCRIBE {table}"));
         assert_eq!(described("bronze.store"), ["event_id,string,false", "store,string,true"]);
-        assert_eq!(described("bronze.delta"), ["event_id,string,false", "delta,bigint,true"]);
+        assert_eq!(described("bronze.delta"), ["event_id,string,false", "delta,int,true"]);
         assert_eq!(described("bronze.flag"), ["event_id,string,false", "big,boolean,true"]);
         assert_eq!(described("bronze.price"), ["event_id,string,false", "price,\"decimal(9,2)\",true"]);
         assert_eq!(described("bronze.hour"), ["event_id,string,false", "hour,timestamp,true", "day,date,true"]);
