@@ -56,7 +56,7 @@ fn fail_at(scene: &Scene, name: &str, errno: &str, way_out: &str, at: u64, for_g
     let failed = !output.status.success();
     if failed {
         assert_eq!(output.status.code(), Some(1), "{fault}: {said}");
-        let error = said.lines().find(|l| l.starts_with("error: ")).unwrap_or_default();
+        let error = said.lines().find(|l| l.starts_with("error[")).unwrap_or_default();
         assert!(error.contains(way_out), "{fault}: no way out: {said}");
         assert!(
             error.contains(scene.job.path().to_str().unwrap()) || error.contains("data/"),

@@ -2,7 +2,7 @@
 //! absolute paths: it is put back where it was.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -19,6 +19,8 @@ type Tables = Vec<(&'static str, Vec<String>)>;
 pub struct Scene {
     pub job: Workspace,
     kept: Files,
+    /// The folders, those without files too: a mark beside a folder that is not there counts for nothing.
+    folders: BTreeSet<PathBuf>,
     /// What the tables hold when an undisturbed run goes on to the end.
     expected: Tables,
     expected_files: Files,
@@ -53,10 +55,11 @@ impl Scene {
 
     /// The project as it stands, with events that wait to be read.
     pub fn of(job: Workspace) -> Self {
-        let kept = files_of(&job);
+        let (mut kept, mut folders) = (Files::new(), BTreeSet::new());
+        walk(job.path(), Path::new(""), &mut kept, &mut folders);
         job.run_to_end(&[]);
         let (expected, expected_files) = (job.tables(), table_files(&job));
-        let scene = Self { job, kept, expected, expected_files, anew: OnceCell::new() };
+        let scene = Self { job, kept, folders, expected, expected_files, anew: OnceCell::new() };
         scene.reset();
         scene
     }
@@ -67,10 +70,11 @@ impl Scene {
             let path = entry.unwrap().path();
             if path.is_dir() { std::fs::remove_dir_all(path).unwrap() } else { std::fs::remove_file(path).unwrap() }
         }
+        for folder in &self.folders {
+            std::fs::create_dir_all(self.job.path().join(folder)).unwrap();
+        }
         for (path, content) in &self.kept {
-            let path = self.job.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, content).unwrap();
+            std::fs::write(self.job.path().join(path), content).unwrap();
         }
     }
 
@@ -106,6 +110,7 @@ impl Scene {
     pub fn assert_anew(&self, what: &str) {
         let anew = self.anew.get_or_init(|| {
             let fresh = Workspace::with_log_of(&self.job);
+            std::fs::copy(self.job.path().join(GOLD), fresh.path().join(GOLD)).unwrap();
             fresh.run_to_end(&[]);
             fresh.tables()
         });
@@ -141,7 +146,7 @@ fn difference(expected: &Tables, found: &Tables) -> String {
 /// Every file of the project.
 pub fn files_of(job: &Workspace) -> Files {
     let mut files = Files::new();
-    walk(job.path(), Path::new(""), &mut files);
+    walk(job.path(), Path::new(""), &mut files, &mut BTreeSet::new());
     files
 }
 
@@ -158,12 +163,13 @@ pub fn table_files(job: &Workspace) -> Files {
     files
 }
 
-fn walk(root: &Path, below: &Path, files: &mut Files) {
+fn walk(root: &Path, below: &Path, files: &mut Files, folders: &mut BTreeSet<PathBuf>) {
     for entry in std::fs::read_dir(root.join(below)).unwrap() {
         let entry = entry.unwrap();
         let path = below.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
-            walk(root, &path, files);
+            walk(root, &path, files, folders);
+            folders.insert(path);
         } else if let Ok(content) = std::fs::read(root.join(&path)) {
             files.insert(path, content);
         }
