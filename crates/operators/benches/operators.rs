@@ -170,6 +170,7 @@ async fn aggregate_node(session: &SessionContext) -> AggregateNode {
         group: aggregate.group_expr.clone(),
         window: Window { position: 0, size_micros: size, slide_micros: size, offset_micros: 0 },
         aggregates: aggregate.aggr_expr.clone(),
+        known_as: aggregate.aggr_expr.clone(),
         computed: Vec::new(),
         clauses: vec!["c".into()],
         schema: Arc::new(Schema::new(fields)),

@@ -196,6 +196,9 @@ pub struct AggregateNode {
     pub window: Window,
     /// The aggregate functions, without aliases, in the order of the logical plan.
     pub aggregates: Vec<Expr>,
+    /// `aggregates` as checkpoints know them: a sum of whole numbers as it was before it was exact. The columns in there may be
+    /// ones that the input no longer has.
+    pub known_as: Vec<Expr>,
     /// What of `group` and `aggregates` the input has computed already, each under the name of its column, so that a row that
     /// cannot be computed never reaches the operator. Of the other columns of the input they need those alone that stand
     /// outside of these.
@@ -209,12 +212,6 @@ pub struct AggregateNode {
 }
 
 impl AggregateNode {
-    /// The aggregate functions as checkpoints know them: a sum of whole numbers as it was before it was exact.
-    #[must_use]
-    pub fn aggregates_as_before(&self) -> Vec<Expr> {
-        self.aggregates.iter().map(|expr| sums::as_before(expr, &self.input_schema)).collect()
-    }
-
     /// Whether the state of the aggregate function at `position` was a BIGINT in an earlier version.
     #[must_use]
     pub fn was_bigint(&self, position: usize) -> bool {

@@ -303,7 +303,7 @@ fn operator_shape(node: &Node, fingerprints: &BTreeMap<String, String>) -> Optio
             let shape = OperatorShape {
                 kind: "window".to_owned(),
                 keys: aggregate.group.iter().map(meaning).collect(),
-                computes: aggregate.aggregates_as_before().iter().map(meaning).collect(),
+                computes: aggregate.known_as.iter().map(meaning).collect(),
                 window: Some([window.size_micros, window.slide_micros, window.offset_micros]),
                 remembers: None,
                 clauses: aggregate.clauses.iter().cloned().collect(),

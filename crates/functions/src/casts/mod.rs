@@ -59,6 +59,11 @@ pub fn constant(value: &ScalarValue, to: &DataType) -> Result<ScalarValue> {
     ScalarValue::try_from_array(&kernel::run(&value.to_array()?, to, false)?, 0)
 }
 
+/// What `function` casts to, and whether what cannot be cast is NULL, if it is a cast.
+pub(crate) fn cast_of(function: &ScalarUDF) -> Option<(&DataType, bool)> {
+    function.inner().downcast_ref::<SparkCast>().map(|cast| (&cast.to, cast.lenient))
+}
+
 fn plain(expr: Expr, to: &DataType, lenient: bool) -> Expr {
     if lenient {
         Expr::TryCast(TryCast::new(Box::new(expr), to.clone()))

@@ -153,6 +153,11 @@ impl ScalarUDFImpl for Arithmetic {
     }
 }
 
+/// The operator that `function` computes, if it does one.
+pub(super) fn operator(function: &ScalarUDF) -> Option<Op> {
+    function.inner().downcast_ref::<Arithmetic>().map(|arithmetic| arithmetic.op)
+}
+
 /// `expr` with operators in place of the functions that compute them, for messages.
 #[must_use]
 pub fn readable(expr: &Expr) -> Expr {

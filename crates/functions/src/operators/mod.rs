@@ -11,6 +11,7 @@ pub mod planner;
 pub mod sums;
 pub mod temporal;
 pub mod text;
+pub mod written;
 
 use std::sync::Arc;
 

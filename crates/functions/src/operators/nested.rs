@@ -137,6 +137,15 @@ impl Access {
     }
 }
 
+/// The field that `function` takes of each struct of an array, `None` within for an item by its place or key; `None` if it
+/// does neither.
+pub(super) fn access_of(function: &ScalarUDF) -> Option<Option<&str>> {
+    function.inner().downcast_ref::<Access>().map(|access| match &access.what {
+        What::Field(field) => Some(field.as_str()),
+        What::Place | What::Key => None,
+    })
+}
+
 impl ScalarUDFImpl for Access {
     fn name(&self) -> &str {
         &self.name

@@ -352,7 +352,7 @@ fn fingerprint(node: &AggregateNode, state: &Schema, keys: usize) -> String {
     format!(
         "group [{}]; aggregates [{}]; columns [{}]; datafusion {version}",
         text(&node.group),
-        text(&node.aggregates_as_before()),
+        text(&node.known_as),
         columns.join(", "),
     )
 }

@@ -13,6 +13,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 use sluicebox_core::{Blame, Blamed};
+use sluicebox_functions::operators::sums;
 use sluicebox_pipeline::graph::{Hidden, Node, StreamNode, Window};
 
 use super::*;
@@ -94,6 +95,7 @@ fn node_over(table: &str, schema: SchemaRef, keys: &[&str], aggregates: &str, wi
         group: aggregate.group_expr.clone(),
         window,
         aggregates: aggregate.aggr_expr.clone(),
+        known_as: aggregate.aggr_expr.iter().map(|e| sums::as_before(e, aggregate.input.schema())).collect(),
         computed: Vec::new(),
         clauses: vec!["silver.0".into()],
         schema: Arc::new(Schema::new(fields)),

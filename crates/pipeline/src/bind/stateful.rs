@@ -9,6 +9,7 @@ use datafusion::common::{Column, DataFusionError};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, DistinctOn, Expr, LogicalPlan};
 use sluicebox_core::provenance::{PREFIX, VALUE, watermark_fields};
+use sluicebox_functions::operators::sums;
 
 use super::lower::{Facts, Lowered, Lowering, Rows, Shape, unaliased};
 use crate::ast::Span;
@@ -97,6 +98,8 @@ impl Lowering<'_, '_> {
             shape: Shape { aggregates: rows.facts.shape.aggregates + 1, ..rows.facts.shape },
             ..rows.facts.clone()
         };
+        // Told by the types of all columns: those that are read below alone are gone afterwards.
+        let known_as = aggregates.iter().map(|expr| sums::as_before(expr, rows.plan.schema())).collect();
         let (rows, computed) = self.computed(rows, &group, &aggregates)?;
         let input_schema = self.may_be_null(rows.plan.schema()).map_err(|e| self.failed(&e))?;
         let input = self.node(rows)?;
@@ -115,6 +118,7 @@ impl Lowering<'_, '_> {
                 offset_micros: call.offset_micros,
             },
             aggregates,
+            known_as,
             computed,
             clauses: facts.clauses.iter().cloned().collect(),
             schema: self.nullable_schema(output_schema(aggregate)),

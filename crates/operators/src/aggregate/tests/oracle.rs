@@ -153,7 +153,7 @@ pub(super) const AGGREGATES: &[&str] = &[
     "mode(i)",
     "mode(s)",
     "percentile(v, 0.3)",
-    "percentile(i, 0.7, k)",
+    "percentile(v, 0.7, abs(i))",
     "percentile_disc(0.4) WITHIN GROUP (ORDER BY v DESC)",
     "percentile_approx(v, 0.5)",
     "percentile_approx(i, 0.9)",
