@@ -135,7 +135,7 @@ impl Checked {
         }
         let mut graph = bind::bind(pipeline, &schemas)?;
         graph.warnings.splice(..0, warnings);
-        graph.keep_order(&change::column_order(&checkpoint));
+        graph.keep_order(&change::column_order(&checkpoint).map_err(EngineError::from)?);
         // What is accepted here does not fail for its form at the first batch.
         prove(&graph, &bind::functions::session_state(1)).await?;
         Ok(Self { graph, settings, checkpoint, clock, connections })

@@ -113,3 +113,11 @@ fn a_sync_that_failed_is_never_taken_for_one_that_worked() {
         assert!(fail_at(&scene, name, "EIO", "kernel's log", 1, false), "{name}: the run went on after a failed sync");
     }
 }
+
+#[test]
+fn an_order_of_columns_that_cannot_be_read_once_is_never_taken_for_none() {
+    let scene = Scene::new(300, 450, 150, &[]);
+    for name in ["pipeline.list", "pipeline.read"] {
+        assert!(fail_at(&scene, name, "EIO", "kernel's log", 1, false), "{name}: the run went on in another order");
+    }
+}

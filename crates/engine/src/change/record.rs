@@ -56,12 +56,19 @@ impl PipelineRecord {
 }
 
 /// The columns of each table in the order in which they are written under the newest pipeline of `checkpoint`: see
-/// [`sluicebox_pipeline::graph::Graph::keep_order`]. None where that cannot be told: whoever needs the record says why.
-#[must_use]
-pub fn column_order(checkpoint: &Checkpoint) -> BTreeMap<String, Vec<String>> {
-    let Ok(Some(record)) = checkpoint.newest_pipeline() else { return BTreeMap::new() };
+/// [`sluicebox_pipeline::graph::Graph::keep_order`]. None where the record is damaged: whoever needs it says why, and a full
+/// refresh needs none.
+///
+/// # Errors
+/// When the disk fails. It may work when the record is read again, and another order would have been taken for the right one.
+pub fn column_order(checkpoint: &Checkpoint) -> Result<BTreeMap<String, Vec<String>>, CheckpointError> {
+    let record = match checkpoint.newest_pipeline() {
+        Ok(Some(record)) => record,
+        Err(error @ CheckpointError::File(_)) => return Err(error),
+        Ok(None) | Err(_) => return Ok(BTreeMap::new()),
+    };
     let names = |t: &TableShape| t.columns.iter().map(|c| c.name.clone()).collect();
-    record.shape.tables.iter().map(|(table, shape)| (table.clone(), names(shape))).collect()
+    Ok(record.shape.tables.iter().map(|(table, shape)| (table.clone(), names(shape))).collect())
 }
 
 impl Checkpoint {
