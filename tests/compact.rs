@@ -73,7 +73,7 @@ fn rows_stay_and_files_become_few_before_between_and_after_runs() {
     assert_eq!(beside, [".sales_sluicebox_owner", "sales"], "nothing but its mark is left beside the table");
 
     // Runs go on, and what they add is put together with what was.
-    job.produce(1_000, 6);
+    job.produce_now(1_000, 6);
     job.run_to_end(&["--set", "sales_events.maxOffsetsPerTrigger=200"]);
     let undisturbed = Workspace::with_log_of(&job);
     undisturbed.run_to_end(&[]);
