@@ -96,6 +96,11 @@ impl Question {
             };
         };
         let query = self.kind().0 == "sel";
+        let mut spark_rows = spark_rows.clone();
+        if query {
+            // As ours are: Python sorts text by another order.
+            spark_rows.sort_by_key(Value::to_string);
+        }
         let wanted: Vec<String> = match &spark["type"] {
             Value::Array(types) => types.iter().map(|t| t.as_str().unwrap_or_default().to_owned()).collect(),
             one => vec![one.as_str().unwrap_or_default().to_owned()],
