@@ -11,7 +11,9 @@ CREATE STREAMING TABLE bronze_sales AS SELECT event_id, amount FROM STREAM sales
 ";
 
 fn sluicebox(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sluicebox"));
+    // A test that is run by `nohup` would hand that on, and a closed terminal would be none of the run's business.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_sluicebox")]);
     command.current_dir(dir).args(args).stdin(Stdio::null());
     for name in ["KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "SLUICEBOX_LOG", "SLUICEBOX_LOG_FORMAT", "NO_COLOR"]
     {

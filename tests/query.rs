@@ -285,6 +285,15 @@ fn mistakes_are_drawn_with_the_nearest_name_and_without_foreign_settings() {
 }
 
 #[test]
+fn a_table_without_rows_is_told_from_one_that_is_not_there() {
+    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s WHERE quantity < 0;");
+    for engine in ENGINES {
+        let said = refused(&job, engine, "SELECT * FROM bronze.b");
+        assert!(said.contains("table `bronze.b` has no rows yet"), "{engine}: {said}");
+    }
+}
+
+#[test]
 fn a_file_and_stdin_hold_several_statements_and_every_format_works() {
     let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id, quantity FROM STREAM s;");
     let sql = "-- how many\nSELECT count(*) AS n FROM bronze.b;\nSELECT 'a;b' AS t; ";

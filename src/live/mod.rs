@@ -15,7 +15,7 @@ use sluicebox_engine::progress::{Progress, Status, per_second};
 use sluicebox_engine::{Engine, Observer, Totals};
 
 use self::status::View;
-use self::words::describe;
+use self::words::{describe, number};
 use crate::load::Loaded;
 use crate::run::ProgressMode;
 use crate::screen::{self, say};
@@ -115,14 +115,18 @@ impl Show {
         if !self.talks() {
             return;
         }
-        let lost =
-            if totals.lost_offsets > 0 { format!(", {} offsets lost", totals.lost_offsets) } else { String::new() };
-        let (batches, events, dead_letters) = (totals.batches, totals.events, totals.dead_letters);
+        let lost = match totals.lost_offsets {
+            0 => String::new(),
+            n => format!(", {} lost", number(n, "offset", "offsets")),
+        };
+        let batches = number(totals.batches, "batch", "batches");
+        let events = number(totals.events, "event", "events");
+        let letters = number(totals.dead_letters, "dead letter", "dead letters");
         if let Stage::Fill { tables, .. } = stage {
             let filled = tables.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            say!("filled {filled}: {batches} batches, {events} events read again{lost}");
+            say!("filled {filled}: {batches}, {events} read again{lost}");
         } else {
-            say!("{batches} batches, {events} events read, {dead_letters} dead letters{lost}");
+            say!("{batches}, {events} read, {letters}{lost}");
         }
         for (table, fates) in &totals.tables {
             say!("  {table}: {}", describe(fates));

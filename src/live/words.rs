@@ -36,6 +36,11 @@ pub fn thousands(n: u64) -> String {
     out
 }
 
+/// `1 batch`, `3 batches`.
+pub fn number(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
 /// `12,345 (+204)`: all since the beginning, and of them those of this run; the one number when this run is all.
 pub fn counted(all: u64, run: u64) -> String {
     if all == run { thousands(all) } else { format!("{} (+{})", thousands(all), thousands(run)) }

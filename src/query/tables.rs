@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use arrow::datatypes::Field;
 use sluicebox_lake::view::{View, view_of};
-use sluicebox_lake::{TableFolder, list_tables};
+use sluicebox_lake::{TableFolder, list_tables, list_without_rows};
 use sluicebox_pipeline::ask::{self, TableName};
 use sluicebox_pipeline::diagnostic::Diagnostic;
 
@@ -14,12 +14,14 @@ use sluicebox_pipeline::diagnostic::Diagnostic;
 #[derive(Debug, Clone)]
 pub struct Tables {
     all: Vec<TableFolder>,
+    /// Layer and name of those that have no rows yet, whose columns nobody can tell.
+    without_rows: Vec<(String, String)>,
 }
 
 impl Tables {
     /// Those below `data`.
     pub fn below(data: &Path) -> anyhow::Result<Self> {
-        Ok(Self { all: list_tables(data)? })
+        Ok(Self { all: list_tables(data)?, without_rows: list_without_rows(data)? })
     }
 
     /// Whether there is none.
@@ -54,6 +56,15 @@ impl Tables {
             _ => None,
         };
         found.ok_or_else(|| {
+            if let [layer, table] = name.parts.as_slice()
+                && self.without_rows.iter().any(|(l, t)| l.eq_ignore_ascii_case(layer) && t.eq_ignore_ascii_case(table))
+            {
+                let message = format!("table `{layer}.{table}` has no rows yet");
+                return Box::new(
+                    Diagnostic::new("unknown-table", name.span, message, "nothing was written to it")
+                        .with_help("ask again when its first file is there; `sluicebox plan` tells its columns"),
+                );
+            }
             let known: Vec<String> =
                 self.all.iter().map(|t| format!("{}.{}", ask::quoted(&t.layer), ask::quoted(&t.table))).collect();
             Box::new(ask::unknown_table(name, known.iter().map(String::as_str)))

@@ -49,7 +49,7 @@ fn a_pattern_that_matches_no_topic_is_told() {
     bench.topic("nothing-like-this-1");
     bench.send("nothing-like-this-1", &[0, 0, 0, 0, 1, 2], &[]);
     let said = bench.ends(0, &[]);
-    assert!(said.contains("1 events read") && !said.contains(words), "{said}");
+    assert!(said.contains("1 event read") && !said.contains(words), "{said}");
 }
 
 #[test]

@@ -92,6 +92,22 @@ pub fn list_tables(root: &Path) -> Result<Vec<TableFolder>> {
     Ok(found)
 }
 
+/// The tables of [`LAYERS`] below `root` that have an owner and no published Parquet file yet, each as layer and name.
+///
+/// # Errors
+/// When the folder of a layer cannot be listed.
+pub fn list_without_rows(root: &Path) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for layer in LAYERS {
+        for (table, path) in folders(&root.join(layer))? {
+            if owner::is_marked(&path) && !has_parquet(&path).unwrap_or(true) {
+                found.push((layer.to_owned(), table));
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// What lies below a layer beside the tables: `<pipeline>/<name>/batch_id=<id>`, and of earlier versions
 /// `<name>/batch_id=<id>`, whose mark tells the pipeline.
 fn beside(root: &Path, layer: &str) -> Result<Vec<TableFolder>> {

@@ -15,7 +15,7 @@ use crate::decode::Probe;
 use crate::decode::cursor::Limits;
 use crate::decode::events::{Events, metadata_fields, source_schema};
 use crate::decode::program::Program;
-use crate::decode::run::{Run, Target};
+use crate::decode::run::{Run, Seen, Target};
 use crate::decode::shape::{LeftOut, value_fields};
 use crate::error::AvroError;
 use crate::foreign::{self, Foreign};
@@ -100,7 +100,7 @@ impl Writers {
                 Ok(framed) => framed,
                 Err(error) => {
                     let foreign = foreign::look(value, events.is_of_apicurio(row), &self.probe);
-                    run.foreign_letter(row, None, (error.class(), &error.to_string()), foreign);
+                    run.foreign_letter(events, row, None, (error.class(), &error.to_string()), foreign);
                     continue;
                 }
             };
@@ -116,7 +116,7 @@ impl Writers {
             };
             if let Writer::Refused { class: ErrorClass::UnknownSchemaId, message } = writer {
                 let foreign = foreign::look(value, events.is_of_apicurio(row), &self.probe);
-                run.unknown_schema(row, key, slot, message, foreign);
+                run.unknown_schema(events, row, key, slot, message, foreign);
                 continue;
             }
             run.event(events, row, key, writer, slot, framed.body).map_err(columns)?;
@@ -311,19 +311,19 @@ impl Decoder {
     }
 
     /// Tells the user, once for each, what events look like that something else wrote.
-    fn tell(&self, seen: &BTreeMap<Foreign, u64>) {
+    fn tell(&self, seen: &BTreeMap<Foreign, Seen>) {
         if seen.is_empty() {
             return;
         }
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        for (foreign, count) in seen {
+        for (foreign, Seen { count, first }) in seen {
             if told.insert(*foreign) {
                 let source = &self.options.source;
                 let letters = match count {
-                    1 => "an event became a dead letter".to_owned(),
-                    n => format!("{n} events became dead letters; of each"),
+                    1 => format!("a dead letter, {first}"),
+                    n => format!("{n} dead letters that look alike, the first {first}"),
                 };
-                tracing::warn!("source {source}: {letters}, {}", foreign.hint());
+                tracing::warn!("source {source}: {letters}: {}", foreign.hint());
             }
         }
     }

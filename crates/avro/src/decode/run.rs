@@ -59,7 +59,16 @@ pub(super) struct Run<'a> {
     by_class: BTreeMap<ErrorClass, u64>,
     tombstones: u64,
     uses: Vec<SchemaUse>,
-    foreign: BTreeMap<Foreign, u64>,
+    foreign: BTreeMap<Foreign, Seen>,
+}
+
+/// Dead letters that look alike.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// How many.
+    pub(super) count: u64,
+    /// The partition and offset of the first.
+    pub(super) first: String,
 }
 
 impl<'a> Run<'a> {
@@ -115,6 +124,7 @@ impl<'a> Run<'a> {
     /// [`Run::dead_letter`] of an event that looks like `foreign`; `why` is its class, and what is wrong with it.
     pub(super) fn foreign_letter(
         &mut self,
+        events: &Events<'a>,
         row: usize,
         schema_id: Option<i32>,
         (class, problem): (ErrorClass, &str),
@@ -122,7 +132,8 @@ impl<'a> Run<'a> {
     ) {
         let message = match foreign {
             Some(foreign) => {
-                *self.foreign.entry(foreign).or_default() += 1;
+                let first = || format!("{} at offset {}", events.partition(), events.offset(row));
+                self.foreign.entry(foreign).or_insert_with(|| Seen { count: 0, first: first() }).count += 1;
                 format!("{problem}; {}", foreign.hint())
             }
             None => problem.to_owned(),
@@ -133,6 +144,7 @@ impl<'a> Run<'a> {
     /// Notes that nobody knows the schema `key` of the event at `row`, which may look like `foreign`.
     pub(super) fn unknown_schema(
         &mut self,
+        events: &Events<'a>,
         row: usize,
         key: SchemaKey,
         slot: usize,
@@ -140,11 +152,11 @@ impl<'a> Run<'a> {
         foreign: Option<Foreign>,
     ) {
         self.uses[slot].dead_letters += 1;
-        self.foreign_letter(row, id_of(key), (ErrorClass::UnknownSchemaId, problem), foreign);
+        self.foreign_letter(events, row, id_of(key), (ErrorClass::UnknownSchemaId, problem), foreign);
     }
 
     /// What dead letters looked like so far.
-    pub(super) fn foreign(&self) -> &BTreeMap<Foreign, u64> {
+    pub(super) fn foreign(&self) -> &BTreeMap<Foreign, Seen> {
         &self.foreign
     }
 

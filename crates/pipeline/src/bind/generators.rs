@@ -15,7 +15,6 @@ use std::collections::BTreeSet;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::sql::sqlparser::ast as sql;
-use sluicebox_core::provenance::PREFIX;
 use sluicebox_functions::nested::generate::{self, Generator};
 
 use super::plan::Catalog;
@@ -26,6 +25,16 @@ pub(super) use self::build::call;
 use self::build::{
     all_but, column, derived, field, identifier, one_column, plan_error, select_all, single_table, text,
 };
+
+/// How the column of rows that a generator gives begins.
+const ROWS: &str = "__sb_rows_";
+
+/// The field `field` of `column`, if that is a generator's rows, as people call it.
+pub(super) fn plain_name(column: &str, field: &str) -> Option<String> {
+    column.strip_prefix(ROWS)?;
+    // The one column of an array's elements.
+    Some(if field == "col" { "element".to_owned() } else { format!("element.{field}") })
+}
 
 /// The generator that `expr` calls, and the call.
 pub(super) fn generator(expr: &sql::Expr) -> Option<(Generator, &sql::Function)> {
@@ -195,7 +204,7 @@ impl Rewriter<'_, '_> {
             (false, true) => call("unnest_outer", vec![made]),
             (false, false) => call("unnest", vec![made]),
         };
-        let rows = format!("{PREFIX}rows_{at}");
+        let rows = format!("{ROWS}{at}");
         let mut items = select_all();
         items.push(sql::SelectItem::ExprWithAlias { expr: made, alias: identifier(&rows) });
         let from = derived(items, select.from.clone(), selection, alias.clone());

@@ -11,6 +11,7 @@ use datafusion::sql::unparser::dialect::CustomDialectBuilder;
 use sluicebox_core::provenance::is_hidden;
 use sluicebox_functions::operators::arithmetic::readable;
 
+use super::generators;
 use crate::graph::AggregateNode;
 use crate::window::WINDOW;
 
@@ -48,7 +49,9 @@ impl Words {
                 .map_or_else(|| Transformed::no(expr.clone()), |e| Transformed::yes(e.clone())),
             Expr::ScalarFunction(f) if f.func.name() == "get_field" => match f.args.as_slice() {
                 [Expr::Column(of), Expr::Literal(ScalarValue::Utf8(Some(field)), _)] => {
-                    Transformed::yes(Expr::Column(Column::new_unqualified(format!("{}.{field}", of.name))))
+                    let name = generators::plain_name(&of.name, field);
+                    let name = name.unwrap_or_else(|| format!("{}.{field}", of.name));
+                    Transformed::yes(Expr::Column(Column::new_unqualified(name)))
                 }
                 _ => Transformed::no(expr),
             },

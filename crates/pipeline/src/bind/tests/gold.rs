@@ -132,7 +132,9 @@ fn steps_read_like_sql() {
          GROUP BY window(event_time, INTERVAL '10 minutes', INTERVAL '2 minutes 30 seconds'), region HAVING count(*) > 2;
          CREATE STREAMING TABLE u AS SELECT DISTINCT ON (lower(event_id)) x.*
          FROM (SELECT *, unnest([1, 2]) AS e FROM STREAM sales) AS x;
-         CREATE FLOW f AS INSERT INTO u SELECT *, CAST(1 AS int) AS e FROM STREAM sales WHERE _timestamp > now();"
+         CREATE FLOW f AS INSERT INTO u SELECT *, CAST(1 AS int) AS e FROM STREAM sales WHERE _timestamp > now();
+         CREATE STREAMING TABLE v AS SELECT event_id, explode(split(product, '-')) AS part,
+         explode(map('a', 1)) AS (k, v) FROM STREAM sales;"
     );
     insta::assert_snapshot!(graph(&text).describe().to_string());
 }
