@@ -10,7 +10,7 @@ use crate::out;
 /// The pages.
 const PAGES: &str = include_str!("../docs/errors.md");
 
-/// What an error's code means, with an example that is wrong and one that is right
+/// What an error's code means, and how to write what is right
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

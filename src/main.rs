@@ -57,7 +57,7 @@ enum Command {
     Run(run::RunArgs),
     /// Check a pipeline without touching data: graph, schemas, state, guarantees
     Plan(plan::PlanArgs),
-    /// What an error's code means, with an example that is wrong and one that is right
+    /// What an error's code means, and how to write what is right
     Explain(explain::ExplainArgs),
     /// SQL over every table below data/, as views <layer>.<table>
     Query(query::QueryArgs),

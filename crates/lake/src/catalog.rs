@@ -12,8 +12,12 @@ use crate::folder::is_folder;
 use crate::layout;
 use crate::owner;
 
-/// The folders below the root that hold a folder a table.
+/// The folders below the root in which a folder of Parquet files is a table, whoever wrote it. Elsewhere below the root one is a
+/// table when it has an owner's mark.
 pub const LAYERS: [&str; 4] = ["bronze", "silver", "gold", "tables"];
+
+/// The layer of a table that lies directly below the root.
+pub const NO_LAYER: &str = "data";
 
 /// The folders below the root that hold, for each pipeline, a folder for each table or source that has rows there.
 pub const BESIDE_LAYERS: [&str; 3] = ["quarantine", "dead_letters", "late"];
@@ -30,9 +34,9 @@ pub(crate) const BATCH: &str = "batch_id=";
 /// A folder of Parquet files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TableFolder {
-    /// One of [`LAYERS`] or [`BESIDE_LAYERS`], or [`REPORT_LAYER`].
+    /// The folder below the root that it lies in, one of [`BESIDE_LAYERS`] or [`REPORT_LAYER`] among them; else [`NO_LAYER`].
     pub layer: String,
-    /// The table's name; for reports `<pipeline>_metrics` and `<pipeline>_samples`. Of one beside the tables it is
+    /// The table's name: its folder's; further down, those of the folders on the way too, with `_` between. For reports `<pipeline>_metrics` and `<pipeline>_samples`. Of one beside the tables it is
     /// `<pipeline>_<name>` when several pipelines have one of this name.
     pub table: String,
     /// The folder; its Parquet files are at any depth below, or in folders of batches: [`TableFolder::is_beside`].
@@ -60,52 +64,86 @@ impl TableFolder {
 /// none.
 ///
 /// # Errors
-/// When the folder of a layer cannot be listed.
+/// When the root or the folder of a layer cannot be listed.
 pub fn list_tables(root: &Path) -> Result<Vec<TableFolder>> {
-    let mut tables = Vec::new();
-    for layer in LAYERS {
-        for (table, path) in folders(&root.join(layer))? {
-            tables.push(TableFolder { layer: layer.to_owned(), table, path, older: None });
-        }
-    }
+    // One that cannot be looked into is told when it is asked for, and keeps nobody from the others.
+    let mut tables: Vec<TableFolder> =
+        own(root)?.into_iter().filter(|table| has_parquet(&table.path).unwrap_or(true)).collect();
     for layer in BESIDE_LAYERS {
         tables.extend(beside(root, layer)?);
     }
     for (pipeline, path) in folders(&root.join(REPORT_LAYER))? {
         for report in REPORTS {
             let path = path.join(report);
-            tables.push(TableFolder {
-                layer: REPORT_LAYER.to_owned(),
-                table: format!("{pipeline}_{report}"),
-                path,
-                older: None,
-            });
-        }
-    }
-    let mut found = Vec::with_capacity(tables.len());
-    for table in tables {
-        // One that cannot be looked into is told when it is asked for, and keeps nobody from the others.
-        if has_parquet(&table.path).unwrap_or(true) {
-            found.push(table);
-        }
-    }
-    Ok(found)
-}
-
-/// The tables of [`LAYERS`] below `root` that have an owner and no published Parquet file yet, each as layer and name.
-///
-/// # Errors
-/// When the folder of a layer cannot be listed.
-pub fn list_without_rows(root: &Path) -> Result<Vec<(String, String)>> {
-    let mut found = Vec::new();
-    for layer in LAYERS {
-        for (table, path) in folders(&root.join(layer))? {
-            if owner::is_marked(&path) && !has_parquet(&path).unwrap_or(true) {
-                found.push((layer.to_owned(), table));
+            if has_parquet(&path).unwrap_or(true) {
+                let (layer, table) = (REPORT_LAYER.to_owned(), format!("{pipeline}_{report}"));
+                tables.push(TableFolder { layer, table, path, older: None });
             }
         }
     }
-    Ok(found)
+    Ok(tables)
+}
+
+/// The tables below `root` that have an owner and no published Parquet file yet, each as layer and name.
+///
+/// # Errors
+/// As [`list_tables`].
+pub fn list_without_rows(root: &Path) -> Result<Vec<(String, String)>> {
+    let empty = |table: &TableFolder| owner::is_marked(&table.path) && !has_parquet(&table.path).unwrap_or(true);
+    Ok(own(root)?.into_iter().filter(empty).map(|table| (table.layer, table.table)).collect())
+}
+
+/// The folders of the tables themselves, in order of layer ([`LAYERS`] first) and name.
+fn own(root: &Path) -> Result<Vec<TableFolder>> {
+    let mut tables = Vec::new();
+    for (layer, path) in folders(root)? {
+        if BESIDE_LAYERS.contains(&layer.as_str()) || layer == REPORT_LAYER {
+            continue;
+        }
+        if owner::is_marked(&path) {
+            tables.push(TableFolder { layer: NO_LAYER.to_owned(), table: layer, path, older: None });
+            continue;
+        }
+        for (name, path) in folders(&path)? {
+            let mut found = Vec::new();
+            marked(&name, &path, &mut found);
+            if found.is_empty() && LAYERS.contains(&layer.as_str()) {
+                found.push((name, path));
+            }
+            tables.extend(found.into_iter().map(|(table, path)| {
+                let layer = layer.clone();
+                TableFolder { layer, table, path, older: None }
+            }));
+        }
+    }
+    let place = |layer: &str| LAYERS.iter().position(|l| *l == layer).unwrap_or(LAYERS.len());
+    tables.sort_by(|a, b| (place(&a.layer), a).cmp(&(place(&b.layer), b)));
+    // Where two names would be one, those from further down keep the slashes of their paths, which no other name has.
+    let names: Vec<(String, String)> = tables.iter().map(|t| (t.layer.clone(), t.table.clone())).collect();
+    for (table, name) in tables.iter_mut().zip(&names) {
+        let path = table.path.strip_prefix(root.join(&table.layer)).map(|path| path.to_string_lossy().into_owned());
+        if let Ok(path) = path
+            && names.iter().filter(|other| *other == name).count() > 1
+        {
+            table.table = path;
+        }
+    }
+    Ok(tables)
+}
+
+/// Collects the folders with an owner's mark, `path`, called `name`, or below it: no table lies in another.
+fn marked(name: &str, path: &Path, found: &mut Vec<(String, PathBuf)>) {
+    if owner::is_marked(path) {
+        found.push((name.to_owned(), path.to_path_buf()));
+        return;
+    }
+    // One that cannot be looked into keeps nobody from the others.
+    for (inner, path) in folders(path).unwrap_or_default() {
+        // A folder of a partition holds no tables.
+        if !inner.contains('=') {
+            marked(&format!("{name}_{inner}"), &path, found);
+        }
+    }
 }
 
 /// What lies below a layer beside the tables: `<pipeline>/<name>/batch_id=<id>`, and of earlier versions

@@ -187,6 +187,27 @@ fn tables_are_listed_once_they_have_a_published_file() {
     assert_eq!(tables, ["bronze.sales", "gold.revenue_5m", "quarantine.silver_sales", "dq.p_metrics"]);
 }
 
+#[test]
+fn a_table_lies_where_its_mark_is_however_deep() {
+    let dir = tempfile::tempdir().unwrap();
+    let marked = ["gold/sales/a", "gold/sales/b", "gold/sales_b", "raw/orders", "top", "nest/y/z/deep"];
+    for folder in marked {
+        let folder = dir.path().join(folder);
+        prepare(&folder).unwrap();
+        owner::claim(&folder, &me(1)).unwrap();
+        write_one(&folder);
+    }
+    // Without a mark a folder is a table in a layer alone; what a table has below it is no other.
+    for folder in ["bronze/foreign/x=1", "raw/foreign", "top/day=1/more"] {
+        write_one(&dir.path().join(folder));
+    }
+    let tables = list_tables(dir.path()).unwrap();
+    let names: Vec<String> = tables.iter().map(|t| format!("{}.{}", t.layer, t.table)).collect();
+    let expected =
+        ["bronze.foreign", "gold.sales_a", "gold.sales/b", "gold.sales_b", "data.top", "nest.y_z_deep", "raw.orders"];
+    assert_eq!(names, expected);
+}
+
 fn beside(pipeline: &str, output: &str) -> Owner {
     Owner { pipeline: pipeline.to_owned(), table: output.to_owned(), ..me(1) }
 }
