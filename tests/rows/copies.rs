@@ -43,6 +43,19 @@ fn union_counts_its_copies() {
 }
 
 #[test]
+fn what_where_leaves_out_is_counted_where_a_row_becomes_several_or_is_of_several() {
+    // Events 1, 2, 3 and 5 have other than 'c', with 3, 1, 0 and 1 tags; 'x' is the tag of three elements.
+    let query = "SELECT k FROM (SELECT k, unnest(tags) AS t FROM STREAM bronze_e WHERE k <> 'c') AS u WHERE t <> 'x'";
+    let oracle = "SELECT k FROM (SELECT k, unnest(tags) AS t FROM bronze.e WHERE k <> 'c') AS u WHERE t <> 'x'";
+    let topic = check(&table(query), oracle);
+    assert_eq!((topic.fate("silver_t", "filtered"), topic.fate("silver_t", "filtered_in")), (1 + 3, 1 + 3));
+    let query = "SELECT k FROM STREAM bronze_e WHERE k = 'a' UNION ALL SELECT k FROM STREAM bronze_e WHERE id > 4";
+    let topic =
+        check(&table(query), "SELECT k FROM bronze.e WHERE k = 'a' UNION ALL SELECT k FROM bronze.e WHERE id > 4");
+    assert_eq!((topic.fate("silver_t", "filtered"), topic.fate("silver_t", "written")), (3 + 4, 2 + 1));
+}
+
+#[test]
 fn distinct_above_unnest_counts_its_copies() {
     let query = "SELECT DISTINCT k FROM (SELECT unnest(tags) AS k FROM STREAM bronze_e) AS u";
     let oracle = "SELECT DISTINCT k FROM (SELECT unnest(tags) AS k FROM bronze.e) AS u";

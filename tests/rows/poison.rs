@@ -221,6 +221,52 @@ fn null_may_stand_for_what_cannot_be_computed() {
     assert!(said.contains("have NULL there"), "{said}");
 }
 
+/// A list that cannot be computed is NULL then, of which no rows come; and a condition above judges the NULL.
+#[test]
+fn null_may_stand_for_a_list_that_cannot_be_made_rows() {
+    let topic = topic();
+    let on_null = |query: &str| {
+        format!("{BRONZE}CREATE STREAMING TABLE silver_t TBLPROPERTIES ('on.error' = 'null') AS {query};")
+    };
+    let errors = "SELECT CAST(coalesce(sum(value), 0) AS BIGINT) FROM dq.p_metrics WHERE kind = 'error'";
+    for (query, rows) in [
+        ("SELECT id, explode(sequence(1, 10 DIV (id - 3))) AS x FROM STREAM bronze_e WHERE id BETWEEN 3 AND 4", 10),
+        (
+            "SELECT id, explode_outer(sequence(1, 10 DIV (id - 3))) AS x FROM STREAM bronze_e WHERE id BETWEEN 3 AND 4",
+            11,
+        ),
+        (
+            "SELECT id, x FROM (SELECT id, explode_outer(sequence(1, 10 DIV (id - 3))) AS x FROM STREAM bronze_e
+          WHERE id BETWEEN 3 AND 4) AS s WHERE x IS NOT NULL",
+            10,
+        ),
+    ] {
+        let topic = topic.again();
+        topic.run(&on_null(query), &[]);
+        assert_eq!(topic.job.value("SELECT count(*) FROM silver.t"), rows, "{query}");
+        assert_eq!(topic.job.value(errors), 1, "{query}");
+        let left_out = if query.contains("IS NOT NULL") { 1 } else { 0 };
+        assert_eq!(topic.fate("silver_t", "filtered"), 10 + left_out, "{query}");
+    }
+}
+
+/// A late row is late, computed or not: it is not told of as one that goes on with NULL.
+#[test]
+fn a_late_row_is_none_that_goes_on_with_null() {
+    let at = |id, minute, v| Event { minute: Some(minute), v: Some(v), ..event(id) };
+    let topic = Topic::new([&[at(1, 30, "x7"), at(2, 0, "x8"), at(3, 31, "1")], &[]]);
+    topic.run(
+        &format!(
+            "{BRONZE}CREATE STREAMING TABLE silver_t TBLPROPERTIES ('on.error' = 'null') AS SELECT DISTINCT ON (id) id,
+             CAST(v AS INT) AS q FROM STREAM bronze_e WATERMARK ts DELAY OF INTERVAL '1 minute';"
+        ),
+        &[],
+    );
+    assert_eq!(topic.job.rows("SELECT id, q IS NULL FROM silver.t"), ["1,true", "3,false"]);
+    assert_eq!(topic.fate("silver_t", "late"), 1);
+    assert_eq!(topic.job.value("SELECT CAST(sum(value) AS BIGINT) FROM dq.p_metrics WHERE kind = 'error'"), 1);
+}
+
 #[test]
 fn the_run_may_stop_at_what_cannot_be_computed() {
     let topic = topic();

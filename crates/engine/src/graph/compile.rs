@@ -138,7 +138,7 @@ pub(super) struct RunPlan {
     pub schema: SchemaRef,
     /// Whether each row that comes out depends on one that goes in, and on nothing else.
     pub row_by_row: bool,
-    /// Whether rows that go in and do not come out are `filtered`: not above an aggregate, whose rows are others.
+    /// Whether rows that conditions leave out are `filtered`: not above an aggregate, whose rows are others.
     pub counts_filtered: bool,
 }
 
@@ -263,7 +263,7 @@ impl Compiler<'_> {
                     inputs,
                     schema: Arc::clone(&plan.schema),
                     row_by_row: plan.row_by_row,
-                    counts_filtered: plan.row_by_row && !plan.inputs.iter().any(|(_, input)| has_aggregate(input)),
+                    counts_filtered: !plan.inputs.iter().any(|(_, input)| has_aggregate(input)),
                 })
             }
             Node::Late(input) => RunNode::Late(Box::new(self.node(input)?)),

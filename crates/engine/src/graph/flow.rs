@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, UInt8Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, UInt8Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
@@ -160,17 +160,19 @@ impl FlowContext<'_> {
         let clock = plan.uses_clock.then_some(self.input.clock_micros);
         let physical = station::timed(Station::Plan, physical_plan(self.session, &plan.plan, clock)).await?;
         let context = self.session.task_ctx();
-        let rows = match station::timed(Station::Query, collect_in_order(physical, &context)).await {
-            Ok(rows) => rows
-                .into_iter()
-                .filter(|batch| batch.num_rows() > 0)
-                .map(|batch| in_shape(&batch, &plan.schema))
-                .collect::<Result<Vec<_>, _>>()?,
-            Err(error) if guard::may_be_rows(&error) => self.row_by_row(plan, inputs, error).await?,
-            Err(error) => return Err(error.into()),
-        };
+        let (rows, left_out) =
+            match station::timed(Station::Query, collect_in_order(Arc::clone(&physical), &context)).await {
+                Ok(rows) => {
+                    let rows = rows.into_iter().filter(|batch| batch.num_rows() > 0);
+                    let rows = rows.map(|batch| in_shape(&batch, &plan.schema)).collect::<Result<Vec<_>, _>>()?;
+                    (rows, guard::left_out(&physical))
+                }
+                Err(error) if guard::may_be_rows(&error) => self.row_by_row(plan, inputs, error).await?,
+                Err(error) => return Err(error.into()),
+            };
         if plan.counts_filtered {
-            let filtered = rows_in - count(&rows);
+            // Where each row that comes out is one that went in, that is the count; else there are only the conditions.
+            let filtered = if plan.row_by_row { rows_in - count(&rows) } else { left_out };
             self.fates.filtered += filtered;
             self.fates.filtered_in += filtered;
         }
@@ -178,52 +180,37 @@ impl FlowContext<'_> {
     }
 
     /// The same, of rows on which the plan has failed with `error`: those that it can compute, in its shape, and those that it
-    /// cannot, apart, with [`ERROR`].
+    /// cannot, apart, with [`ERROR`]; and how many its conditions have left out. Under `on.error` = `null` those that it cannot
+    /// compute are told of here.
     async fn row_by_row(
         &mut self,
         plan: &mut RunPlan,
         inputs: Vec<Vec<RecordBatch>>,
         error: DataFusionError,
-    ) -> Result<Vec<RecordBatch>, EngineError> {
+    ) -> Result<(Vec<RecordBatch>, u64), EngineError> {
         for ((leaf, _), rows) in plan.inputs.iter().zip(inputs) {
             leaf.set(rows)?;
         }
         let clock = plan.uses_clock.then_some(self.input.clock_micros);
         let physical = physical_plan(self.session, &plan.plan, clock).await?;
         let context = self.session.task_ctx();
-        let computed = station::timed(Station::Query, guard::compute(&physical, &context)).await;
+        let nulls = self.on_error == OnError::Null;
+        let computed = station::timed(Station::Query, guard::compute(&physical, &context, nulls)).await;
         // What it says of the whole is about the plan, as DataFusion runs it.
         let computed = computed.map_err(|_| error)?;
-        let mut rows = Vec::new();
-        for part in computed.into_iter().filter(|part| part.batch.num_rows() > 0) {
-            rows.extend(self.told_apart(part, &plan.schema)?);
-        }
-        Ok(rows)
-    }
-
-    /// Under `on.error` = `null` rows with errors go on, and are counted here.
-    fn told_apart(&mut self, part: guard::Rows, schema: &SchemaRef) -> Result<Vec<RecordBatch>, EngineError> {
-        let Some(errors) = part.errors else { return Ok(vec![in_shape(&part.batch, schema)?]) };
-        if self.on_error == OnError::Null {
-            let mut goes_on = vec![true; part.batch.num_rows()];
-            for (row, error) in guard::read(&errors)? {
-                self.errors.record(&part.batch, row, &error);
-                goes_on[row] = !error.condition;
+        for guard::Rows { batch, errors } in &computed.told {
+            for (row, error) in errors.as_ref().map(guard::read).transpose()?.unwrap_or_default() {
+                // A late row is late, computed or not.
+                if !late::is_late(batch, row) {
+                    self.errors.record(batch, row, &error);
+                }
             }
-            let kept = filter_record_batch(&part.batch, &BooleanArray::from(goes_on))?;
-            return Ok(vec![in_shape(&kept, schema)?]);
         }
-        let fine = arrow::compute::is_null(&errors)?;
-        let failed = arrow::compute::not(&fine)?;
-        let mut rows = Vec::with_capacity(2);
-        if fine.true_count() > 0 {
-            rows.push(in_shape(&filter_record_batch(&part.batch, &fine)?, schema)?);
+        let mut rows = Vec::new();
+        for part in computed.rows.into_iter().filter(|part| part.batch.num_rows() > 0) {
+            rows.extend(told_apart(part, &plan.schema)?);
         }
-        let batch = in_shape(&filter_record_batch(&part.batch, &failed)?, &guard::relaxed(schema))?;
-        let mut columns = batch.columns().to_vec();
-        columns.push(arrow::compute::filter(&errors, &failed)?);
-        rows.push(RecordBatch::try_new(guard::with_error(&batch.schema()), columns)?);
-        Ok(rows)
+        Ok((rows, computed.filtered))
     }
 
     /// Takes the rows out that could not be computed, for the quarantine.
@@ -334,6 +321,22 @@ async fn physical_plan(
         }
     };
     Ok(checked_plan(physical)?)
+}
+
+/// Rows that are computed in the shape of `schema`, and those that are not, with [`ERROR`] behind.
+fn told_apart(part: guard::Rows, schema: &SchemaRef) -> Result<Vec<RecordBatch>, EngineError> {
+    let Some(errors) = part.errors else { return Ok(vec![in_shape(&part.batch, schema)?]) };
+    let fine = arrow::compute::is_null(&errors)?;
+    let failed = arrow::compute::not(&fine)?;
+    let mut rows = Vec::with_capacity(2);
+    if fine.true_count() > 0 {
+        rows.push(in_shape(&filter_record_batch(&part.batch, &fine)?, schema)?);
+    }
+    let batch = in_shape(&filter_record_batch(&part.batch, &failed)?, &guard::relaxed(schema))?;
+    let mut columns = batch.columns().to_vec();
+    columns.push(arrow::compute::filter(&errors, &failed)?);
+    rows.push(RecordBatch::try_new(guard::with_error(&batch.schema()), columns)?);
+    Ok(rows)
 }
 
 /// The columns of `schema` from `batch`, by name, under `schema`.

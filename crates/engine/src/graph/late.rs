@@ -50,6 +50,12 @@ pub(super) fn verdict(late: &UInt8Array, row: usize) -> u8 {
     late.value(row) & VERDICT
 }
 
+/// Whether a watermark has judged row `row` of `batch`, and found it late.
+pub(super) fn is_late(batch: &RecordBatch, row: usize) -> bool {
+    let late = batch.column_by_name(LATE).and_then(|c| c.as_primitive_opt::<UInt8Type>());
+    late.is_some_and(|late| late.is_valid(row) && verdict(late, row) != Lateness::InTime as u8)
+}
+
 impl LateRows {
     /// Remembers the late ones of `rows`, which `late` is the verdict of clause `clause` on. Gives the verdicts with a number
     /// for each late row, by which [`LateRows::find`] knows it.

@@ -19,7 +19,7 @@ use sluicebox_core::provenance::is_hidden;
 use sluicebox_quality::{RowError, row_as_json};
 
 use super::evaluate::{Narrow, Values};
-use super::{Result, Rows, batch_of, relaxed, sql};
+use super::{Aside, Result, Rows, batch_of, relaxed, sql};
 
 /// Parts of an expression that is put together from those below it, beyond which a new chain begins: one that is used twice by
 /// each of many subqueries would double with every one of them.
@@ -91,8 +91,8 @@ impl Chain {
         Ok((parts <= MAX_PARTS).then_some(inlined.data))
     }
 
-    /// What becomes of `rows`, which the base gave.
-    pub fn apply(&self, rows: Rows) -> Result<Rows> {
+    /// What becomes of `rows`, which the base gave. Those that a condition leaves out are counted `aside`.
+    pub fn apply(&self, rows: Rows, aside: &Aside) -> Result<Rows> {
         let mut faults = Faults::of(rows.errors.as_ref());
         let mut batch = rows.batch;
         for condition in &self.conditions {
@@ -111,7 +111,9 @@ impl Chain {
             let mut kept = vec![false; count];
             places.iter().zip(holds.iter()).for_each(|(row, holds)| kept[*row] = holds);
             let kept = BooleanBuffer::collect_bool(count, |row| kept[row] || faults.has(row));
-            if kept.count_set_bits() < count {
+            let left = count - kept.count_set_bits();
+            if left > 0 {
+                aside.count(left);
                 faults = faults.of_kept(&kept);
                 batch = filter_record_batch(&batch, &mask(kept))?;
             }

@@ -4,6 +4,7 @@
 //! here: the plan is walked node by node over all rows, and each expression is evaluated on all rows at once; where that
 //! fails, on halves of them, down to the rows that it fails on. Those carry a [`RowError`] beside their columns, with NULL
 //! in place of what could not be computed, and are let through every condition, so that they come out and can be told of.
+//! Where they are to go on with that NULL, they are told of apart, and conditions judge them like any other row.
 //! So a batch without such rows costs nothing more, and what becomes of a row depends on that row alone, wherever batches
 //! were cut.
 //!
@@ -19,15 +20,20 @@ mod sql;
 mod tests;
 mod unnest;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, new_null_array,
+};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::metrics::{Metric, MetricValue, MetricsSet};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::unnest::UnnestExec;
@@ -78,31 +84,99 @@ pub(super) fn may_be_rows(error: &DataFusionError) -> bool {
     !memory && !matches!(root, DataFusionError::ResourcesExhausted(_) | DataFusionError::ExecutionJoin(_))
 }
 
-/// What `plan` makes of its rows, row by row. The leaves of the plan hold them.
+/// What [`compute`] gives.
+#[derive(Debug, Default)]
+pub(super) struct Computed {
+    /// The rows that come out.
+    pub rows: Vec<Rows>,
+    /// Rows to be told of that go on with NULL, as they were when that was found, and those that a condition has left out which
+    /// cannot be computed.
+    pub told: Vec<Rows>,
+    /// How many rows conditions have left out.
+    pub filtered: u64,
+}
+
+/// What `plan` makes of its rows, row by row. The leaves of the plan hold them. `nulls` says whether a row goes on with NULL for
+/// what cannot be computed.
 ///
 /// # Errors
 /// What is not the fault of a row.
-pub(super) async fn compute(plan: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> Result<Vec<Rows>> {
-    walk(plan, context).await
+pub(super) async fn compute(
+    plan: &Arc<dyn ExecutionPlan>,
+    context: &Arc<TaskContext>,
+    nulls: bool,
+) -> Result<Computed> {
+    let aside = Aside { nulls, ..Aside::default() };
+    let rows = walk(plan, context, &aside).await?;
+    let told = aside.told.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Computed { rows, told, filtered: aside.filtered.into_inner() })
 }
 
-fn walk<'a>(plan: &'a Arc<dyn ExecutionPlan>, context: &'a Arc<TaskContext>) -> BoxFuture<'a, Result<Vec<Rows>>> {
+/// The rows that the conditions of `plan`, which has been run to its end, have left out.
+pub(super) fn left_out(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let ratio = |metric: &Arc<Metric>| match metric.value() {
+        MetricValue::Ratio { name, ratio_metrics } if name == "selectivity" => {
+            ratio_metrics.total().saturating_sub(ratio_metrics.part()) as u64
+        }
+        _ => 0,
+    };
+    let own = if plan.is::<FilterExec>() { plan.metrics() } else { None };
+    let own: u64 = own.iter().flat_map(MetricsSet::iter).map(ratio).sum();
+    own + plan.children().into_iter().map(left_out).sum::<u64>()
+}
+
+/// What does not come out with the rows.
+#[derive(Debug, Default)]
+struct Aside {
+    nulls: bool,
+    told: Mutex<Vec<Rows>>,
+    filtered: AtomicU64,
+}
+
+impl Aside {
+    /// Counts rows that a condition has left out.
+    fn count(&self, rows: usize) {
+        self.filtered.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    /// `rows`, without errors if they go on with NULL. Those of which a condition cannot be computed do not.
+    fn settle(&self, rows: Rows) -> Result<Rows> {
+        let Some(errors) = rows.errors.as_ref().filter(|_| self.nulls) else { return Ok(rows) };
+        let failed = arrow::compute::is_not_null(errors)?;
+        let mut goes_on = vec![true; errors.len()];
+        let read = read(errors).map_err(|e| DataFusionError::External(Box::new(e)))?;
+        read.iter().for_each(|(row, error)| goes_on[*row] = !error.condition);
+        let told = filter_record_batch(&rows.batch, &failed)?;
+        let why = arrow::compute::filter(errors, &failed)?;
+        let why = why.as_string_opt::<i32>().cloned();
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(Rows { batch: told, errors: why });
+        let goes_on = BooleanArray::from(goes_on);
+        self.count(goes_on.false_count());
+        Ok(Rows { batch: filter_record_batch(&rows.batch, &goes_on)?, errors: None })
+    }
+}
+
+fn walk<'a>(
+    plan: &'a Arc<dyn ExecutionPlan>,
+    context: &'a Arc<TaskContext>,
+    aside: &'a Aside,
+) -> BoxFuture<'a, Result<Vec<Rows>>> {
     Box::pin(async move {
         if plan.is::<ProjectionExec>() || plan.is::<FilterExec>() {
             let chain = chain::Chain::of(plan)?;
-            let rows = walk(&chain.base, context).await?;
-            return rows.into_iter().map(|rows| chain.apply(rows)).collect();
+            let rows = walk(&chain.base, context, aside).await?;
+            return rows.into_iter().map(|rows| aside.settle(chain.apply(rows, aside)?)).collect();
         }
         if plan.is::<CooperativeExec>()
             && let [input] = plan.children().as_slice()
         {
-            return walk(input, context).await;
+            return walk(input, context, aside).await;
         }
         if let Some(union) = plan.downcast_ref::<UnionExec>() {
             let schema = relaxed(&plan.schema());
             let mut all = Vec::new();
             for input in union.inputs() {
-                for rows in walk(input, context).await? {
+                for rows in walk(input, context, aside).await? {
                     let count = rows.batch.num_rows();
                     let batch = batch_of(&schema, rows.batch.columns().to_vec(), count)?;
                     all.push(Rows { batch, ..rows });
@@ -111,7 +185,7 @@ fn walk<'a>(plan: &'a Arc<dyn ExecutionPlan>, context: &'a Arc<TaskContext>) -> 
             return Ok(all);
         }
         if let Some(unnest) = plan.downcast_ref::<UnnestExec>() {
-            let rows = walk(unnest.input(), context).await?;
+            let rows = walk(unnest.input(), context, aside).await?;
             return unnest::run(unnest, rows, context).await;
         }
         if !plan.children().is_empty() && plan.output_partitioning().partition_count() > 0 {

@@ -35,7 +35,7 @@ async fn plan(sql: &str, rows: RecordBatch) -> (Arc<dyn ExecutionPlan>, Arc<Task
 
 async fn computed(sql: &str, rows: RecordBatch) -> Vec<Rows> {
     let (plan, context) = plan(sql, rows).await;
-    compute(&plan, &context).await.unwrap()
+    compute(&plan, &context, false).await.unwrap().rows
 }
 
 /// The rows that are computed, as text, and the numbers (the first column) of those that are not.
@@ -159,7 +159,7 @@ async fn many_rows_that_all_fail() {
         let (plan, context) = plan(sql, rows(&values)).await;
         let clock = sluicebox_core::SystemClock::new();
         let started = sluicebox_core::Clock::monotonic(&clock);
-        let parts = compute(&plan, &context).await.unwrap();
+        let parts = compute(&plan, &context, false).await.unwrap().rows;
         let took = sluicebox_core::Clock::monotonic(&clock) - started;
         println!("{sql}: {took:?}");
         assert_eq!(
