@@ -51,7 +51,7 @@ pub async fn compact(args: CompactArgs) -> anyhow::Result<()> {
         None
     } else {
         let request = Change { command: args.load.command(), ..Change::default() };
-        let text = checked.graph.pipeline.text.clone();
+        let text = checked.graph.pipeline.resolved.clone();
         let refresh = checked.checkpoint.refresh().map_err(sluicebox_engine::EngineError::from)?;
         match refresh {
             Some(_) => None,

@@ -55,7 +55,7 @@ pub async fn plan(args: PlanArgs) -> anyhow::Result<()> {
         // A full refresh that was begun is finished by the next run: what was before is gone.
         Some(_) => None,
         None => {
-            let text = checked.graph.pipeline.text.clone();
+            let text = checked.graph.pipeline.resolved.clone();
             let readable = change::readable(&checked.graph);
             let request = Request { command: args.load.command(), readable, ..Request::default() };
             change::read_only(&checked.checkpoint, checked.shape()?, &text, request)?

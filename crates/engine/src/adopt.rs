@@ -73,7 +73,7 @@ pub(crate) fn adopt(
         Decision::First => Decision::Adopt(1, Adoption::default()),
         _ => {
             // Another run may have been faster between the look and the lock.
-            let text = &config.graph.pipeline.text;
+            let text = &config.graph.pipeline.resolved;
             let now = change::prepare(checkpoint, planned.shape.clone(), text, planned.request.clone())?;
             if (&now.decision, &now.stage) != (&planned.decision, &planned.stage) {
                 return Err(EngineError::Moved);
@@ -150,7 +150,7 @@ fn record(
         epoch: lock.epoch.epoch,
         adopted_micros: config.clock.now_micros(),
         file: config.graph.pipeline.file.clone(),
-        text: config.graph.pipeline.text.to_string(),
+        text: config.graph.pipeline.resolved.to_string(),
         logs: pinned,
         forgets: adoption.forgets,
         backfills: adoption.backfills,

@@ -156,7 +156,7 @@ impl Engine {
             restore(&config, &mut runner, commit, &adopted)?;
             if let Some(plan) = &replay {
                 // Another SQL may begin watermarks anew.
-                let same = plan.sql_hash == durable::checksum(config.graph.pipeline.text.as_bytes());
+                let same = plan.sql_hash == durable::checksum(config.graph.pipeline.resolved.as_bytes());
                 let watermarks = if same { runner.watermarks() } else { BTreeMap::new() };
                 goes_on(commit, plan, &watermarks).map_err(|why| {
                     let path = checkpoint.root().join("offsets").join(plan.batch_id.to_string());
@@ -324,6 +324,16 @@ async fn positions(
     let mut firsts = BTreeMap::new();
     for binding in &mut config.sources {
         let start = match config.checkpoint.source_start(&binding.name)? {
+            // Only a pattern finds no partition: where topics are named now, nothing of them has begun.
+            Some(start)
+                if start.positions.is_empty() && is_named(binding) && last.is_none_or(|l| !has_read(l, binding)) =>
+            {
+                let begin = Begin::first(binding.source.as_mut(), &binding.starting).await?;
+                let start = begun(&begin);
+                config.checkpoint.replace_source_start(&binding.name, &start)?;
+                firsts.insert(binding.name.clone(), begin);
+                start
+            }
             Some(start) => start,
             // Resolved anew they might be others, and the reader schema beside them too.
             None if plan.is_some_and(|p| p.ranges.iter().any(|r| r.partition.source == binding.name)) => {
@@ -337,10 +347,9 @@ async fn positions(
                         Some(begin) => begin,
                         None => Begin::first(binding.source.as_mut(), &binding.starting).await?,
                     };
-                    let found = begin.positions.iter();
-                    let start = found.map(|(p, offset)| Position { partition: p.clone(), offset: *offset }).collect();
+                    let start = begun(&begin);
                     firsts.insert(binding.name.clone(), begin);
-                    SourceStart { positions: start }
+                    start
                 };
                 pin_reader(config.checkpoint.source_dir(&binding.name).as_path(), &binding.reader)?;
                 config.checkpoint.write_source_start(&binding.name, &start)?;
@@ -359,6 +368,21 @@ async fn positions(
     }
     let begins = start_all(config, &positions, firsts).await?;
     Ok((positions, begins))
+}
+
+/// Whether a source, none of a backfill, reads a log, and topics that it names.
+fn is_named(binding: &SourceBinding) -> bool {
+    let is_log = binding.starting.at.is_some() && change::original(&binding.name).is_none();
+    is_log && binding.starting.pattern.is_none()
+}
+
+fn has_read(last: &Commit, binding: &SourceBinding) -> bool {
+    last.positions.iter().any(|p| p.partition.source == binding.name)
+}
+
+fn begun(begin: &Begin) -> SourceStart {
+    let found = begin.positions.iter();
+    SourceStart { positions: found.map(|(p, offset)| Position { partition: p.clone(), offset: *offset }).collect() }
 }
 
 /// Starts every source at its positions.

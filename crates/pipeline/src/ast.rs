@@ -30,8 +30,10 @@ pub struct Spanned<T> {
 pub struct Pipeline {
     /// The file's name, as given on the command line.
     pub file: String,
-    /// The file's text.
+    /// The file's text: what places are places in.
     pub text: Arc<str>,
+    /// The same with each `${env:NAME}` in a query or condition replaced by its value: what a checkpoint pins.
+    pub resolved: Arc<str>,
     /// `pipeline.name`, or the file's name without folder and `.sql`.
     pub name: String,
     /// The `SET` keys, lower case as documented, after `--set`.
@@ -75,13 +77,13 @@ pub struct Query {
     pub ast: Box<sql::Query>,
     /// `GROUP BY window(...) AS name`, which has been taken out: where the word `window` stands, and the name.
     pub window_names: Vec<(Location, Spanned<String>)>,
-    /// The streams, in the order of the text.
+    /// The streams, in the order of the text; a view that is read without STREAM is one of them.
     pub streams: Vec<StreamRef>,
     /// Where the query stands.
     pub span: Span,
 }
 
-/// One `STREAM t` or `STREAM(t)` in a query.
+/// One `STREAM t` or `STREAM(t)` in a query, or a view that is read without STREAM.
 #[derive(Debug, Clone)]
 pub struct StreamRef {
     /// The name in the rewritten query: `__sb_stream_<n>`, unique in the pipeline.
@@ -147,7 +149,9 @@ pub struct ConstraintDef {
     pub name: Spanned<String>,
     /// The condition.
     pub condition: sql::Expr,
-    /// Where the condition stands; the text there is what reports print.
+    /// The condition as it was written, with each `${env:NAME}` in it replaced by its value: what reports print.
+    pub text: String,
+    /// Where the condition stands.
     pub span: Span,
     /// What happens to a row that breaks it.
     pub action: Action,

@@ -121,6 +121,8 @@ pub struct Facts {
     pub occupied: BTreeSet<String>,
     /// The tables whose backfill has not ended.
     pub unfinished: BTreeSet<String>,
+    /// The sources of which no partition was ever found: no batch has read anything of them.
+    pub unread: BTreeSet<String>,
     /// What tables have retired; nobody looks where no table begins anew.
     pub retired: BTreeMap<String, Retired>,
 }
@@ -131,7 +133,7 @@ pub fn compare(old: &Shape, new: &Shape, facts: &Facts) -> Vec<Change> {
     let mut changes = Vec::new();
     for name in old.sources.keys().chain(new.sources.keys()).collect::<BTreeSet<_>>() {
         let (kind, differences) = match (old.sources.get(name), new.sources.get(name)) {
-            (Some(old), Some(new)) => (Kind::Changed, source(old, new, facts)),
+            (Some(old), Some(new)) => (Kind::Changed, source(name, old, new, facts)),
             (None, _) => (Kind::Added, vec![added_source(facts)]),
             (_, None) => (Kind::Removed, vec![removed_source()]),
         };
@@ -183,7 +185,7 @@ fn removed_source() -> Difference {
     )
 }
 
-fn source(old: &SourceShape, new: &SourceShape, facts: &Facts) -> Vec<Difference> {
+fn source(name: &str, old: &SourceShape, new: &SourceShape, facts: &Facts) -> Vec<Difference> {
     let mut found = Vec::new();
     if old.kind != new.kind {
         found.push(difference(
@@ -193,7 +195,7 @@ fn source(old: &SourceShape, new: &SourceShape, facts: &Facts) -> Vec<Difference
             "the checkpoint's offsets are those of the old one",
         ));
     }
-    found.extend(topics(old, new));
+    found.extend(topics(name, old, new, facts));
     let keys = old.options.keys().chain(new.options.keys()).collect::<BTreeSet<_>>();
     for key in keys {
         let (before, after) = (old.options.get(key), new.options.get(key));
@@ -216,7 +218,7 @@ fn source(old: &SourceShape, new: &SourceShape, facts: &Facts) -> Vec<Difference
     found
 }
 
-fn topics(old: &SourceShape, new: &SourceShape) -> Option<Difference> {
+fn topics(name: &str, old: &SourceShape, new: &SourceShape, facts: &Facts) -> Option<Difference> {
     let list = |s: &SourceShape| {
         let topics: Vec<&str> = s.topics.iter().map(String::as_str).collect();
         format!("'{}' = '{}'", s.selection, topics.join(","))
@@ -230,12 +232,15 @@ fn topics(old: &SourceShape, new: &SourceShape) -> Option<Difference> {
         let effect = format!("{} is read from its first offset", more.join(", "));
         return Some(difference(Verdict::Safe, Matter::Rows, what, effect));
     }
-    Some(difference(
-        Verdict::Refused,
-        Matter::Source,
-        what,
-        "the tables hold rows of what it read, and the checkpoint's offsets are of that",
-    ))
+    if facts.unread.contains(name) {
+        let effect = "nothing was read of it so far: it is read from the beginning";
+        return Some(difference(Verdict::Safe, Matter::Rows, what, effect));
+    }
+    let effect = match facts.committed {
+        true => "the tables hold rows of what it read, and the checkpoint's offsets are of that",
+        false => "the checkpoint's offsets are of what it read",
+    };
+    Some(difference(Verdict::Refused, Matter::Source, what, effect))
 }
 
 fn shown(value: Option<&String>) -> String {

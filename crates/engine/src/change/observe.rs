@@ -168,7 +168,7 @@ impl Prepared {
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, EngineError> {
         let shape = Shape::of(graph, working_dir, session, clock)?;
-        prepare(checkpoint, shape, &graph.pipeline.text, Request::default())
+        prepare(checkpoint, shape, &graph.pipeline.resolved, Request::default())
     }
 }
 
@@ -217,6 +217,7 @@ fn looked(
         from_batch: seen.next_batch(),
         occupied: occupied(&old, &shape, &seen.cleared())?,
         unfinished: seen.unfinished(),
+        unread: unread(checkpoint, &seen, &old)?,
         retired: match shape.tables.keys().all(|table| old.tables.contains_key(table)) {
             true => BTreeMap::new(),
             false => retired(checkpoint)?,
@@ -248,6 +249,20 @@ fn looked(
         changes,
     };
     Ok((Prepared { shape, request, decision, stage, changes: Some(changes) }, problems))
+}
+
+/// The sources of which no partition was ever found, as of a pattern that nothing matches.
+fn unread(checkpoint: &Checkpoint, seen: &Seen, old: &Shape) -> Result<BTreeSet<String>, EngineError> {
+    let mut found = BTreeSet::new();
+    for source in old.sources.keys() {
+        let started = checkpoint.source_start(source)?.is_some_and(|start| !start.positions.is_empty());
+        let committed = seen.last.iter().flat_map(|commit| &commit.positions).any(|p| p.partition.source == *source);
+        let planned = seen.replay.iter().flat_map(|plan| &plan.ranges).any(|r| r.partition.source == *source);
+        if !started && !committed && !planned {
+            found.insert(source.clone());
+        }
+    }
+    Ok(found)
 }
 
 /// What had to be decided for a pipeline that is being adopted.

@@ -407,6 +407,15 @@ impl Checkpoint {
         }
     }
 
+    /// Pins other starting offsets of `source` in the place of those that name no partition.
+    ///
+    /// # Errors
+    /// When the file cannot be made durable.
+    pub fn replace_source_start(&self, source: &str, start: &SourceStart) -> Result<(), CheckpointError> {
+        let path = self.source_dir(source).join("start");
+        Ok(durable::replace(What::Source, &path, &envelope::wrap(start)?)?)
+    }
+
     /// The folder of what is pinned for `source`.
     #[must_use]
     pub fn source_dir(&self, source: &str) -> PathBuf {

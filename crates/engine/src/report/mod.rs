@@ -38,7 +38,7 @@ impl Identity {
             query_id: metadata.id.clone(),
             run_id: run_id.to_owned(),
             pipeline: metadata.pipeline.clone(),
-            sql_hash: checksum(config.graph.pipeline.text.as_bytes()),
+            sql_hash: checksum(config.graph.pipeline.resolved.as_bytes()),
             sources: config.sources.iter().map(|s| (s.name.clone(), s.description.clone())).collect(),
         }
     }

@@ -103,7 +103,7 @@ impl<'p> Binder<'p> {
         Ok(Expectation {
             name: def.name.value.clone(),
             condition,
-            text: self.places.text(def.span).trim().to_owned(),
+            text: def.text.clone(),
             action: def.action,
             span: def.span,
         })

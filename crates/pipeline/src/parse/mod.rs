@@ -11,11 +11,13 @@ pub(crate) mod lex;
 mod odd;
 mod overrides;
 pub(crate) mod query;
+mod references;
 mod spark;
 mod statement;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,6 +47,8 @@ pub(crate) struct Context<'a> {
     flows: Vec<(Spanned<String>, FlowDef)>,
     /// The environment.
     env: Env<'a>,
+    /// The texts of queries and conditions with references in them: where each stands, and the text of SQL in its place.
+    replaced: Vec<(Span, String)>,
     /// What was defined by statements with mistakes: reading it is no further mistake.
     broken: Vec<String>,
 }
@@ -54,6 +58,7 @@ impl<'a> Context<'a> {
         Self {
             text,
             env,
+            replaced: Vec::new(),
             found: Vec::new(),
             leaves: 0,
             settings: BTreeMap::new(),
@@ -139,10 +144,16 @@ pub fn parse_with(
     if !cx.found.is_empty() {
         return Err(Diagnostics::new(file, check::without_secrets(text, &toks), cx.found));
     }
+    views::read(&mut cx);
+    let resolved = match cx.replaced.is_empty() {
+        true => Arc::clone(&shared),
+        false => Arc::from(references::text_at(&cx, Span { start: 0, end: text.len() })),
+    };
     let name = cx.settings.get("pipeline.name").map_or_else(|| stem(file), |s| s.value.clone());
     Ok(Pipeline {
         file: file.to_owned(),
         text: shared,
+        resolved,
         name,
         settings: cx.settings,
         sources: cx.sources,

@@ -52,7 +52,7 @@ fn one(cx: &mut Context<'_>, key: &str, value: &str) -> Result<(), Box<Diagnosti
             let known: Vec<String> = keys.chain(options).collect();
             let help = nearest(key, known.iter().map(String::as_str)).map(|near| format!("did you mean {near}?"));
             Err(Box::new(
-                Diagnostic::new("unknown-setting", COMMAND_LINE, problem.message, "")
+                Diagnostic::new("unknown-setting", COMMAND_LINE, problem.message.replace(&lower, key), "")
                     .with_help_opt(help.or(problem.help))
                     .with_note("--set takes the key of a setting, or an option as <source>.<option>"),
             ))

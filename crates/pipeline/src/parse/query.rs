@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::cursor::{Parsed, quoted};
 use super::lex::{Sql, Tok, span_of};
-use super::{Context, spark, stream};
+use super::{Context, references, spark, stream};
 use crate::ast::{Query, Span};
 use crate::diagnostic::{Diagnostic, byte_span, nearest, offset_at};
 use crate::window::rewrite;
@@ -62,6 +62,7 @@ pub(crate) fn query(cx: &mut Context<'_>, toks: &[Tok], owner: Span) -> Parsed<Q
             .with_help_opt(like.map(|w| format!("did you mean {w}?"))),
         ));
     }
+    let toks = &*references::resolved(cx, toks);
     let before = cx.found.len();
     let extracted = stream::extract(cx.text, toks, &mut cx.leaves, &mut cx.found);
     if extracted.broken {
@@ -117,6 +118,7 @@ pub(crate) fn expression(cx: &mut Context<'_>, toks: &[Tok], owner: Span) -> Par
                 .with_help("write EXPECT (event_id IS NOT NULL)"),
         ));
     }
+    let toks = &*references::resolved(cx, toks);
     let tokens = toks.iter().map(|t| t.token.clone()).collect();
     let mut expr = parse_all(cx.text, tokens, toks, |parser| parser.parse_expr())?;
     rewrite::expression(cx.text, &mut expr, &mut cx.found);
@@ -149,6 +151,9 @@ pub(crate) fn parse_all<T>(
             "this parenthesis closes nothing",
             "no ( before it belongs to this",
         )));
+    }
+    if let Some(diagnostic) = called(text, toks, span) {
+        return Err(Box::new(diagnostic));
     }
     let found = quoted(text.get(span.start..span.end).unwrap_or_default());
     Err(Box::new(likely(text, toks, span).unwrap_or_else(|| {
@@ -231,6 +236,9 @@ fn parser_error(text: &str, error: &ParserError, toks: &[Tok]) -> Diagnostic {
     if let Some(diagnostic) = likely(text, toks, span) {
         return diagnostic;
     }
+    if let Some(diagnostic) = called(text, toks, span) {
+        return diagnostic;
+    }
     let (expected, _) = message.split_once(", found: ").unwrap_or((message, ""));
     let expected = expected.trim_start_matches("Expected: ").trim_start_matches("Expected ").trim_end_matches('.');
     if message.ends_with("found: EOF") {
@@ -246,6 +254,19 @@ fn parser_error(text: &str, error: &ParserError, toks: &[Tok]) -> Diagnostic {
     }
     let found = quoted(text.get(span.start..span.end).unwrap_or_default());
     Diagnostic::new("syntax", span, format!("{found} does not belong here"), format!("expected {expected}"))
+}
+
+/// A function that is refused, called where sqlparser knows it as a word without parentheses; they stand at `span`.
+fn called(text: &str, toks: &[Tok], span: Span) -> Option<Diagnostic> {
+    let at = toks.iter().position(|t| t.span == span && t.is_token(&Token::LParen))?;
+    let tok = toks.get(at.checked_sub(1)?)?;
+    let name = tok.word()?.to_lowercase();
+    let refusal = sluicebox_functions::refused(&name)?;
+    let found = quoted(text.get(tok.span.start..tok.span.end).unwrap_or_default());
+    Some(
+        Diagnostic::new("not-supported", tok.span, format!("{found} {}", refusal.why), "not here")
+            .with_help(refusal.instead),
+    )
 }
 
 /// What is most likely meant where sqlparser stopped, at `span`.

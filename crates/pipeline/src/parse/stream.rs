@@ -10,6 +10,9 @@ use super::lex::{Tok, span_of};
 use crate::ast::{Span, Spanned, StreamRef, WatermarkDef};
 use crate::diagnostic::Diagnostic;
 
+/// What the names of streams begin with in the rewritten query.
+pub(crate) const LEAF: &str = "__sb_stream_";
+
 /// A query's tokens without what sqlparser does not know, and what was taken out.
 pub(crate) struct Extracted {
     /// For sqlparser.
@@ -225,7 +228,7 @@ fn stream(cursor: &mut Cursor<'_>, leaves: &mut usize, found: &mut Vec<Diagnosti
             "the second one",
         )));
     }
-    let leaf = format!("__sb_stream_{leaves}");
+    let leaf = format!("{LEAF}{leaves}");
     *leaves += 1;
     Ok((StreamRef { leaf, table, watermark }, alias.unwrap_or(name_tok).clone()))
 }

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast::{Spanned as _, Visit, Visitor};
 
 use super::super::Context;
 use super::super::cursor::quoted;
+use super::super::views::{Scopes, ident};
 use crate::ast::{Query, Span};
 use crate::diagnostic::{Diagnostic, byte_span, nearest};
 
@@ -26,35 +27,41 @@ struct Read {
     span: Span,
 }
 
-/// The tables that a query names without STREAM, and its common table expressions.
+/// The tables and views that a query names without STREAM, and the names that WITH gives in it.
 #[derive(Default)]
 struct Relations {
     /// Name as it is looked up, name as it is written, alias.
     tables: Vec<(String, sql::ObjectName, Option<String>)>,
     ctes: BTreeSet<String>,
+    scopes: Scopes,
 }
 
 impl Visitor for Relations {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &sql::Query) -> ControlFlow<()> {
+        self.scopes.enter(query);
         for cte in query.with.iter().flat_map(|w| &w.cte_tables) {
             self.ctes.insert(ident(&cte.alias.name));
         }
         ControlFlow::Continue(())
     }
 
+    fn post_visit_query(&mut self, _query: &sql::Query) -> ControlFlow<()> {
+        self.scopes.leave();
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &sql::TableFactor) -> ControlFlow<()> {
         if let sql::TableFactor::Table { name, args: None, alias, .. } = factor {
             let parts: Vec<String> = name.0.iter().filter_map(|p| p.as_ident().map(ident)).collect();
-            self.tables.push((parts.join("."), name.clone(), alias.as_ref().map(|a| ident(&a.name))));
+            let read = parts.join(".");
+            if !self.scopes.holds(&read) {
+                self.tables.push((read, name.clone(), alias.as_ref().map(|a| ident(&a.name))));
+            }
         }
         ControlFlow::Continue(())
     }
-}
-
-fn ident(ident: &sql::Ident) -> String {
-    if ident.quote_style.is_none() { ident.value.to_lowercase() } else { ident.value.clone() }
 }
 
 pub(super) fn check(cx: &Context<'_>, found: &mut Vec<Diagnostic>) {
@@ -110,10 +117,7 @@ fn query_reads(
         }
     }
     for (name, object, alias) in &relations.tables {
-        if name.starts_with(sluicebox_core::provenance::PREFIX)
-            || relations.ctes.contains(name)
-            || cx.broken.contains(name)
-        {
+        if name.starts_with(sluicebox_core::provenance::PREFIX) || cx.broken.contains(name) {
             continue;
         }
         let span = byte_span(cx.text, object.span()).unwrap_or(query.span);
@@ -220,7 +224,7 @@ fn without_stream(
     let through_view = relations.tables.iter().any(|(t, ..)| match kinds.get(t.as_str()) {
         Some((Kind::View, _)) => reads_stream(cx, t, reads),
         Some(_) => true,
-        None => !relations.ctes.contains(t),
+        None => true,
     });
     if query.streams.is_empty() && !through_view && !cx.found.iter().any(|d| within(d.span, query.span)) {
         found.push(

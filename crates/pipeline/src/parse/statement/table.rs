@@ -6,6 +6,7 @@ use super::super::Context;
 use super::super::cursor::{Cursor, Parsed, quoted};
 use super::super::lex::{Tok, span_of};
 use super::super::query::{expression, query};
+use super::super::references;
 use super::pairs;
 use crate::ast::{Action, ConstraintDef, FlowDef, Span, Spanned, TableDef};
 use crate::diagnostic::Diagnostic;
@@ -214,7 +215,8 @@ fn constraint(cx: &mut Context<'_>, cursor: &mut Cursor<'_>, list: Span) -> Pars
     let inner = cursor.group("EXPECT (condition)")?;
     let condition = expression(cx, inner, open)?;
     let action = action(cursor)?;
-    Ok(ConstraintDef { name, condition, span: span_of(inner), action })
+    let text = references::text_of_all(cx, inner).trim().to_owned();
+    Ok(ConstraintDef { name, condition, text, span: span_of(inner), action })
 }
 
 fn column_definition(cursor: &Cursor<'_>) -> Box<Diagnostic> {
