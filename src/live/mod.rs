@@ -1,5 +1,6 @@
 //! What a run shows: a live status on a terminal, JSON lines, or next to nothing.
 
+mod rates;
 mod status;
 mod words;
 
@@ -11,9 +12,10 @@ use std::time::Duration;
 
 use sluicebox_core::{Clock, SystemClock, waiting};
 use sluicebox_engine::change::{Decision, Prepared, Stage, Verdict};
-use sluicebox_engine::progress::{Progress, Status, per_second};
+use sluicebox_engine::progress::{Progress, Status};
 use sluicebox_engine::{Engine, Observer, Totals};
 
+use self::rates::Rates;
 use self::status::View;
 use self::words::{describe, number};
 use crate::load::Loaded;
@@ -40,8 +42,10 @@ impl Show {
     /// What `mode` means on this terminal.
     pub fn choose(mode: ProgressMode) -> Self {
         match mode {
-            ProgressMode::Auto | ProgressMode::Bar if std::io::stderr().is_terminal() => Self::Live,
-            // Nobody could draw over a file.
+            ProgressMode::Auto | ProgressMode::Bar if std::io::stderr().is_terminal() && !screen::is_json() => {
+                Self::Live
+            }
+            // Nobody could draw over a file, or between objects.
             ProgressMode::Auto | ProgressMode::Bar => Self::Lines,
             ProgressMode::Json => Self::Json,
             ProgressMode::None => Self::Quiet,
@@ -60,7 +64,7 @@ impl Show {
         say!("pipeline {} ({})", loaded.graph.pipeline.name, loaded.graph.pipeline.file);
         if let (Decision::Adopt(..), Some(changes)) = (&change.decision, &change.changes) {
             for change in changes.changes.iter().filter(|c| c.verdict != Verdict::Unchanged) {
-                screen::tell(change.to_string().as_bytes());
+                screen::tell(&change.to_string());
             }
         }
         match &change.stage {
@@ -180,6 +184,7 @@ struct Live {
 struct Shown {
     view: View,
     clock: SystemClock,
+    rates: Rates,
     /// When the last event was read.
     last_event: Option<Duration>,
 }
@@ -192,6 +197,7 @@ impl Shown {
         self.view.running = now;
         self.view.last_event = self.last_event.map(|at| now.saturating_sub(at));
         self.view.waiting = waiting::now();
+        self.view.rates = self.rates.at(now);
         screen::show(status::lines(&self.view, screen::size().0));
     }
 }
@@ -202,7 +208,8 @@ fn lock(shared: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
 
 impl Live {
     fn new() -> Self {
-        let shown = Shown { view: View::default(), clock: SystemClock::new(), last_event: None };
+        let shown =
+            Shown { view: View::default(), clock: SystemClock::new(), rates: Rates::default(), last_event: None };
         let shared = Arc::new(Mutex::new(shown));
         let (ends, end) = mpsc::channel::<()>();
         let drawn = Arc::clone(&shared);
@@ -230,11 +237,11 @@ impl Observer for Live {
     fn batch(&mut self, progress: &Progress, status: &Status) {
         let mut shown = lock(&self.shared);
         shown.view.batch = Some(progress.batch_id);
+        let now = shown.clock.monotonic();
+        let rows = u64::try_from(progress.sink.num_output_rows).unwrap_or(0);
+        shown.rates.batch(now, Duration::from_millis(progress.batch_duration), progress.num_input_rows, rows);
         if progress.num_input_rows > 0 {
-            shown.last_event = Some(shown.clock.monotonic());
-            let rows = u64::try_from(progress.sink.num_output_rows).unwrap_or(0);
-            let out = per_second(rows, progress.batch_duration).unwrap_or(0.0);
-            shown.view.rates = Some((progress.processed_rows_per_second.unwrap_or(0.0), out));
+            shown.last_event = Some(now);
         }
         shown.view.watermark = progress.event_time.get("watermark").map(|at| short_time(at, &progress.timestamp));
         shown.view.status = Some(status.clone());

@@ -23,7 +23,7 @@ pub struct View {
     pub frame: usize,
     /// The newest batch.
     pub batch: Option<u64>,
-    /// Events read and rows written, a second, of the newest batch that read something.
+    /// Events read and rows written, a second, over the last seconds.
     pub rates: Option<(f64, f64)>,
     /// The watermark, as it is shown.
     pub watermark: Option<String>,
@@ -64,7 +64,7 @@ fn head(view: &View, width: usize) -> Line {
         None => {}
     }
     if let Some(batch) = view.batch {
-        parts.push((1, Style::Plain, format!("batch {}", thousands(batch))));
+        parts.push((2, Style::Plain, format!("batch {}", thousands(batch))));
     }
     if let Some((events, rows)) = view.rates {
         parts.push((3, Style::Plain, format!("{}/s in", whole(events))));
@@ -72,7 +72,7 @@ fn head(view: &View, width: usize) -> Line {
     }
     if let Some(status) = &view.status {
         let lag = status.backlog.filter(|_| view.waiting.is_empty()).map_or_else(|| "unknown".to_owned(), thousands);
-        parts.push((2, Style::Plain, format!("lag {lag}")));
+        parts.push((1, Style::Plain, format!("lag {lag}")));
         parts.push(match view.last_event {
             Some(age) => (4, Style::Plain, format!("last event {} ago", ago(age))),
             None => (4, Style::Plain, format!("no event for {}", ago(view.running))),
@@ -83,13 +83,27 @@ fn head(view: &View, width: usize) -> Line {
     }
     let taken = |parts: &[(u8, Style, String)]| 1 + parts.iter().map(|(.., text)| 2 + text.width()).sum::<usize>();
     while taken(&parts) > width && parts.len() > 1 {
-        let Some(least) = (0..parts.len()).max_by_key(|i| parts[*i].0) else { break };
+        // That something is waited for is cut before it costs the lag, which nobody knows then.
+        let last = if view.waiting.is_empty() { 0 } else { 1 };
+        let Some(least) = (0..parts.len()).filter(|i| parts[*i].0 > last).max_by_key(|i| parts[*i].0) else { break };
         parts.remove(least);
+    }
+    if let ([(0, _, wait), rest @ ..], false) = (parts.as_mut_slice(), view.waiting.is_empty()) {
+        let beside = 3 + rest.iter().map(|(.., text)| 2 + text.width()).sum::<usize>();
+        *wait = shortened(wait, width.saturating_sub(beside));
     }
     let alive = if view.waiting.is_empty() { Style::Green } else { Style::Red };
     let mut line = vec![(alive, frame)];
     line.extend(parts.into_iter().flat_map(|(_, style, text)| [(Style::Plain, "  ".to_owned()), (style, text)]));
     line
+}
+
+/// `text` in `width` columns.
+fn shortened(text: &str, width: usize) -> String {
+    cut(vec![(Style::Plain, text.to_owned())], width + usize::from(text.width() <= width))
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect()
 }
 
 /// A rate without its fraction.
@@ -246,6 +260,13 @@ mod tests {
         assert!(told[0].contains("lag unknown"), "{told:#?}");
         assert!(!told[0].contains("lag 0"), "{told:#?}");
         assert_eq!(lines(&view, 120)[0][2].0, Style::Red, "what is wrong has a colour");
+        view.waiting[0].why = "Connect to ipv4#127.0.0.1:9092 failed: Connection refused".to_owned();
+        let told = text(&lines(&view, 80));
+        assert!(
+            told[0].contains("waits for broker localhost:9092 for 1 min") && told[0].ends_with("  lag unknown"),
+            "{told:#?}"
+        );
+        assert!(told[0].width() < 80, "{told:#?}");
     }
 
     #[test]
