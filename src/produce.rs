@@ -1,15 +1,16 @@
 //! `sluicebox produce`: made-up events, to Kafka and its registry or to the embedded log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use sluicebox_core::{Clock, SystemClock};
+use sluicebox_core::{Blamed, Clock, Retry, SystemClock};
 use sluicebox_testkit::register;
 use sluicebox_testkit::sales::{SALES_SCHEMAS, SalesConfig, SalesGenerator, Shares};
 use sluicebox_testkit::sink::{EmbeddedSink, EventSink, KafkaSink, KafkaTarget, Produced, fill, live};
 
 use crate::failure::Usage;
-use crate::load::{LOG_DIR, open_log, register_sales};
+use crate::load::{LOG_DIR, open_log, register_sales, wait};
 use crate::out;
 use crate::screen::say;
 
@@ -57,6 +58,9 @@ pub struct ProduceArgs {
     /// Share of events that are no rows
     #[arg(long, value_name = "R", default_value_t = 0.005)]
     malformed: f64,
+    /// How long brokers and a registry that do not answer are waited for
+    #[arg(long, value_name = "DURATION", default_value = "30 seconds")]
+    wait: String,
     /// As JSON, for programs: how many events of each kind, on stdout
     #[arg(long)]
     json: bool,
@@ -69,11 +73,26 @@ pub enum What {
     Sales,
 }
 
+/// For so long nobody wonders what it waits for.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// How long a registry that does not answer is left alone before it is asked again.
+const PAUSE: Duration = Duration::from_millis(250);
+
 /// Produces the events.
 pub async fn produce(args: ProduceArgs) -> anyhow::Result<()> {
     let What::Sales = args.what;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let (mut sink, schema_ids, place) = target(&args, &clock).await?;
+    let connecting = target(&args, &clock);
+    tokio::pin!(connecting);
+    let connected = tokio::select! {
+        connected = &mut connecting => connected,
+        () = tokio::time::sleep(SILENCE) => {
+            say!("waiting for the brokers and the registry to answer, for {} at most", args.wait);
+            connecting.await
+        }
+    };
+    let (mut sink, schema_ids, place) = connected?;
     let mut config = SalesConfig::new(args.seed, clock.now_micros());
     if let [first, further @ ..] = schema_ids.as_slice() {
         (config.schema_id, config.further_schema_ids) = (*first, further.to_vec());
@@ -118,13 +137,23 @@ async fn target(args: &ProduceArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<(B
                 .to_owned(),
         )
     })?;
+    let wait = wait(&args.wait)?;
+    let began = clock.monotonic();
     for schema in schemas {
-        ids.push(register(&registry, &args.topic, schema).await?);
+        ids.push(loop {
+            match register(&registry, &args.topic, schema).await {
+                Err(error) if error.retry() == Retry::WithBackoff && clock.monotonic().saturating_sub(began) < wait => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                answer => break answer?,
+            }
+        });
     }
     let target = KafkaTarget {
         brokers: brokers.clone(),
         topic: args.topic.clone(),
         partitions: args.partitions,
+        wait: Some(wait.saturating_sub(clock.monotonic().saturating_sub(began)).max(PAUSE)),
         ..Default::default()
     };
     Ok((Box::new(KafkaSink::connect(&target).await?), ids, format!("{} at {brokers}", args.topic)))

@@ -30,10 +30,19 @@ fn with<T>(work: impl FnOnce(&mut Open) -> T) -> T {
     work(&mut OPEN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// From now on the run waits for `what`; once it does, the first moment counts.
-pub fn begin(what: &str, why: &str) {
-    let now = CLOCK.monotonic();
-    with(|open| open.entry(what.to_owned()).or_insert((String::new(), now)).0 = why.to_owned());
+/// The run waits for `what`, and has for `so_far`; once it does, the first moment counts.
+pub fn begin(what: &str, why: &str, so_far: Duration) {
+    let began = CLOCK.monotonic().saturating_sub(so_far);
+    with(|open| open.entry(what.to_owned()).or_insert((String::new(), began)).0 = why.to_owned());
+}
+
+/// How long was waited, for messages: `2 s`, `500 ms`.
+#[must_use]
+pub fn in_words(waited: Duration) -> String {
+    match u64::try_from(waited.as_millis()).unwrap_or(u64::MAX) {
+        millis @ 0..1_000 => format!("{millis} ms"),
+        millis => format!("{} s", millis.saturating_add(500) / 1_000),
+    }
 }
 
 /// `what` has answered, or nobody asks it any more.
@@ -60,14 +69,15 @@ mod tests {
     #[test]
     fn what_is_waited_for_is_told_until_it_answers() {
         let ours = || now().into_iter().filter(|w| w.what.starts_with("test ")).collect::<Vec<_>>();
-        begin("test b", "refused");
-        begin("test a", "no name");
-        begin("test b", "timed out");
+        begin("test b", "refused", Duration::ZERO);
+        begin("test a", "no name", Duration::ZERO);
+        begin("test b", "timed out", Duration::ZERO);
         let told: Vec<_> = ours().into_iter().map(|w| (w.what, w.why)).collect();
         assert_eq!(told, [("test a", "no name"), ("test b", "timed out")].map(|(a, b)| (a.to_owned(), b.to_owned())));
         end("test a");
         end("test b");
         end("test b");
         assert!(ours().is_empty());
+        assert_eq!([in_words(Duration::from_millis(1_999)), in_words(Duration::from_millis(400))], ["2 s", "400 ms"]);
     }
 }

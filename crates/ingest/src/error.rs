@@ -110,10 +110,10 @@ pub enum SourceError {
     },
     /// No broker answered for as long as it was to be waited for.
     #[error(
-        "source {source_name}: cannot {doing}: no broker of {brokers} answered for {} s ({reason}). Check the address, that the \
+        "source {source_name}: cannot {doing}: no broker of {brokers} answered for {} ({reason}). Check the address, that the \
              brokers advertise one that can be reached from here, and 'kafka.security.protocol'; `--wait` says how long they are \
              waited for",
-        waited.as_secs()
+        sluicebox_core::waiting::in_words(*waited)
     )]
     Unreachable {
         /// The source's name in the pipeline.

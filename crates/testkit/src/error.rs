@@ -22,7 +22,9 @@ pub enum ProduceError {
         source: Box<rdkafka::error::KafkaError>,
     },
     /// The topic could not be looked up.
-    #[error("cannot ask {brokers} for topic {topic}: {source}; is the broker up, and is the address right?")]
+    #[error(
+        "cannot ask {brokers} for topic {topic}: {source}; is the broker up, and is the address right? `--wait` says how long it is waited for"
+    )]
     Metadata {
         /// The brokers as given.
         brokers: String,
@@ -61,7 +63,8 @@ pub enum ProduceError {
     },
     /// The registry could not be reached.
     #[error(
-        "cannot register the schema of {subject} at {url}: {source}; is the registry up, and is the address right?"
+        "cannot register the schema of {subject} at {url}: {source}; is the registry up, and is the address right? `--wait` says \
+         how long it is waited for"
     )]
     RegistryUnreachable {
         /// The registry's address.

@@ -127,7 +127,8 @@ impl HttpRegistry {
             for turn in 0..self.options.urls.len() {
                 let index = (self.preferred.load(Ordering::Relaxed) + turn) % self.options.urls.len();
                 attempts += 1;
-                match self.request(index, what, path).await {
+                let waited = self.clock.monotonic().saturating_sub(started);
+                match self.within(waited, index, what, path).await {
                     Outcome::Answered(answer) => {
                         self.answered(index);
                         return Ok(answer);
@@ -142,10 +143,13 @@ impl HttpRegistry {
                     }
                 }
             }
-            let waited = self.clock.monotonic().saturating_sub(started) + pause;
-            if self.options.give_up_after.is_some_and(|limit| waited > limit) {
-                let (last, source) = last;
-                return Err(RegistryError::Unavailable { what: what.to_owned(), attempts, last, source });
+            let waited = self.clock.monotonic().saturating_sub(started);
+            if let Some(limit) = self.options.give_up_after {
+                if waited >= limit {
+                    let (last, source) = last;
+                    return Err(RegistryError::Unavailable { what: what.to_owned(), attempts, waited, last, source });
+                }
+                pause = pause.min(limit.saturating_sub(waited));
             }
             if !self.told_down.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
@@ -154,11 +158,24 @@ impl HttpRegistry {
                     last.0
                 );
                 let url = &self.options.urls[self.preferred.load(Ordering::Relaxed)];
-                waiting::begin(&self.what(), last.0.trim_start_matches(url.as_str()).trim_start_matches(": "));
+                let why = last.0.trim_start_matches(url.as_str()).trim_start_matches(": ");
+                waiting::begin(&self.what(), why, waited);
             }
             tokio::time::sleep(pause).await;
             backoff = (backoff * 2).min(self.options.max_backoff);
         }
+    }
+
+    /// As [`HttpRegistry::request`], given up when it has been waited for long enough; it has been for `waited` so far.
+    async fn within<T: DeserializeOwned>(&self, waited: Duration, index: usize, what: &str, path: &str) -> Outcome<T> {
+        let request = self.request(index, what, path);
+        let Some(limit) = self.options.give_up_after else { return request.await };
+        let why = || format!("{}: no answer", self.options.urls[index]);
+        tokio::time::timeout(limit.saturating_sub(waited), request).await.unwrap_or_else(|_| Outcome::Again {
+            why: why(),
+            source: None,
+            pause: None,
+        })
     }
 
     fn what(&self) -> String {

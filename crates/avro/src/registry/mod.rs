@@ -13,6 +13,7 @@ mod tests;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -186,12 +187,18 @@ pub enum RegistryError {
         message: String,
     },
     /// No registry answered within the time that retries are given.
-    #[error("no schema registry answered for {what} after {attempts} attempts; the last one: {last}")]
+    #[error(
+        "no schema registry answered for {what} for {} ({attempts} attempts; the last one: {last}); `--wait` says how long \
+             it is waited for",
+        sluicebox_core::waiting::in_words(*waited)
+    )]
     Unavailable {
         /// What was asked for.
         what: String,
         /// Requests that were sent.
         attempts: u32,
+        /// For how long it was asked.
+        waited: Duration,
         /// What became of the last one.
         last: String,
         /// Its transport error, if that was it.

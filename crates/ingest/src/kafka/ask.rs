@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use sluicebox_core::{Clock, SystemClock};
+use tokio::task::JoinError;
 
 use super::client::{self, Client, Informant, Outage};
 use crate::error::{Result, SourceError, is_passing};
@@ -35,17 +36,10 @@ impl Asker {
         let mut pause = FIRST_PAUSE;
         let clock = SystemClock::new();
         let began = clock.monotonic();
+        self.outage.is_asked();
         loop {
-            let (client, call) = (Arc::clone(&self.client), call.clone());
-            let asked = tokio::task::spawn_blocking(move || {
-                let answer = call(&client);
-                client::drain(&client, answer.is_err());
-                answer
-            });
-            let answer = asked
-                .await
-                .map_err(|e| SourceError::Internal { source_name: self.source.clone(), what: e.to_string() })?;
-            match answer {
+            let waited = clock.monotonic().saturating_sub(began);
+            match self.once(call.clone(), waited).await? {
                 Ok(answer) => {
                     self.outage.is_over();
                     return Ok(answer);
@@ -56,16 +50,40 @@ impl Asker {
                         return Err(SourceError::kafka(format!("{doing} from {}{why}", self.brokers), refusal));
                     }
                     let waited = clock.monotonic().saturating_sub(began);
-                    if self.give_up_after.is_some_and(|limit| waited + pause > limit) {
+                    if self.give_up_after.is_some_and(|limit| waited >= limit) {
                         return Err(self.unreachable(doing, waited, &error.to_string()));
                     }
                     self.outage.begins(&error.to_string());
+                    let left = self.give_up_after.map_or(pause, |limit| limit.saturating_sub(waited));
+                    tokio::time::sleep(pause.min(left)).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(error) => return Err(SourceError::kafka(format!("{doing} from {}", self.brokers), error)),
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// What `call` gives, asked once; it has been waited for `waited` so far. librdkafka answers no sooner than after its own
+    /// patience, so that whoever has less of it does not wait for the answer.
+    async fn once<T: Send + 'static>(
+        &self,
+        call: impl Fn(&Client) -> KafkaResult<T> + Send + 'static,
+        waited: Duration,
+    ) -> Result<KafkaResult<T>> {
+        let failed = |e: JoinError| SourceError::Internal { source_name: self.source.clone(), what: e.to_string() };
+        let client = Arc::clone(&self.client);
+        let asked = tokio::task::spawn_blocking(move || {
+            let answer = call(&client);
+            client::drain(&client, answer.is_err());
+            answer
+        });
+        let Some(limit) = self.give_up_after else { return asked.await.map_err(failed) };
+        if let Ok(answer) = tokio::time::timeout(limit.saturating_sub(waited), asked).await {
+            return answer.map_err(failed);
+        }
+        let client = Arc::clone(&self.client);
+        tokio::task::spawn_blocking(move || client::drain(&client, true)).await.map_err(failed)?;
+        Ok(Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut)))
     }
 
     /// That the brokers were asked to do something for so long, in vain.

@@ -82,6 +82,8 @@ pub(crate) struct Outage {
     down: AtomicBool,
     /// Since when, by the clock that never goes back; of the last time, if they answer.
     since: Mutex<Option<Duration>>,
+    /// Since when a question waits for its answer, if one does.
+    asked: Mutex<Option<Duration>>,
     clock: SystemClock,
     /// Whether a broker ever answered: a wrong password is final before that, and a passing trouble after.
     answered: AtomicBool,
@@ -106,6 +108,7 @@ impl Outage {
             brokers: brokers.to_owned(),
             down: AtomicBool::new(false),
             since: Mutex::default(),
+            asked: Mutex::default(),
             clock: SystemClock::new(),
             answered: AtomicBool::new(false),
             trouble: Mutex::default(),
@@ -117,14 +120,21 @@ impl Outage {
     /// The brokers do not answer: tells so, once, with the newest trouble or else `reason`.
     pub(crate) fn begins(&self, reason: &str) {
         if !self.down.swap(true, Ordering::Relaxed) {
-            *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.monotonic());
+            let now = self.clock.monotonic();
+            let since = self.asked.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(now);
+            *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(since);
             let (source, brokers) = (&self.source, &self.brokers);
             let reason = self.trouble().unwrap_or_else(|| reason.to_owned());
             tracing::warn!(
                 "source {source}: waiting for broker {brokers} ({reason}); it goes on when the broker answers"
             );
-            waiting::begin(&self.what(), &reason);
+            waiting::begin(&self.what(), &reason, now.saturating_sub(since));
         }
+    }
+
+    /// A question is put to the brokers: if they do not answer it, they have not since now.
+    pub(crate) fn is_asked(&self) {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| self.clock.monotonic());
     }
 
     fn what(&self) -> String {
@@ -151,6 +161,7 @@ impl Outage {
         if !self.answered.load(Ordering::Relaxed) {
             self.answered.store(true, Ordering::Relaxed);
         }
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if self.down.load(Ordering::Relaxed) && self.down.swap(false, Ordering::Relaxed) {
             tracing::info!("source {}: broker {} answers", self.source, self.brokers);
             waiting::end(&self.what());

@@ -30,6 +30,8 @@ pub struct KafkaTarget {
     pub topic: String,
     /// The partitions that a topic gets when it is created.
     pub partitions: i32,
+    /// How long brokers that do not answer are waited for; without it 30 seconds.
+    pub wait: Option<Duration>,
     /// Further properties of librdkafka: security, compression, ... They win over the ones chosen here.
     pub properties: BTreeMap<String, String>,
 }
@@ -41,12 +43,17 @@ impl fmt::Debug for KafkaTarget {
             .field("brokers", &self.brokers)
             .field("topic", &self.topic)
             .field("partitions", &self.partitions)
+            .field("wait", &self.wait)
             .field("properties", &self.properties.keys().collect::<Vec<_>>())
             .finish()
     }
 }
 
 impl KafkaTarget {
+    fn wait(&self) -> Duration {
+        self.wait.unwrap_or(WAIT)
+    }
+
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers);
@@ -135,7 +142,7 @@ impl KafkaSink {
 
 async fn create_topic(admin: &AdminClient<DefaultClientContext>, target: &KafkaTarget) -> Result<()> {
     let topic = NewTopic::new(&target.topic, target.partitions.max(1), TopicReplication::Fixed(-1));
-    let options = AdminOptions::new().operation_timeout(Some(WAIT)).request_timeout(Some(WAIT));
+    let options = AdminOptions::new().operation_timeout(Some(target.wait())).request_timeout(Some(target.wait()));
     let results = admin.create_topics([&topic], &options).await.map_err(|source| ProduceError::Metadata {
         brokers: target.brokers.clone(),
         topic: target.topic.clone(),
@@ -156,12 +163,13 @@ async fn create_topic(admin: &AdminClient<DefaultClientContext>, target: &KafkaT
 async fn partition_count(producer: &ThreadedProducer<Delivery>, target: &KafkaTarget) -> Result<i32> {
     let mut tries = 0;
     loop {
-        let metadata =
-            producer.client().fetch_metadata(Some(&target.topic), WAIT).map_err(|source| ProduceError::Metadata {
+        let metadata = producer.client().fetch_metadata(Some(&target.topic), target.wait()).map_err(|source| {
+            ProduceError::Metadata {
                 brokers: target.brokers.clone(),
                 topic: target.topic.clone(),
                 source: Box::new(source),
-            })?;
+            }
+        })?;
         let count = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
         if count > 0 {
             return Ok(i32::try_from(count).unwrap_or(i32::MAX));
