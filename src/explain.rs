@@ -18,7 +18,7 @@ Examples:
   sluicebox explain INVALID_MAGIC_BYTE
   sluicebox explain")]
 pub struct ExplainArgs {
-    /// The code, as in error[unknown-column], or the class of a dead letter; without it, a list of all
+    /// The code, as in error[unknown-column] or warning[readers-case], or the class of a dead letter; without it, a list of all
     #[arg(value_name = "CODE")]
     code: Option<String>,
     /// As JSON, for programs
@@ -63,7 +63,8 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
         return Ok(out::print(&text)?);
     };
     // As it was copied: `error[unknown-column]:`.
-    let code = asked.trim().trim_start_matches("error").trim_matches(['[', ']', ':', ' ']);
+    let code =
+        asked.trim().trim_start_matches("error").trim_start_matches("warning").trim_matches(['[', ']', ':', ' ']);
     let Some(page) = pages.iter().find(|page| page.code.eq_ignore_ascii_case(code)) else {
         let near = nearest(code, pages.iter().map(|page| page.code));
         let near =

@@ -3,12 +3,17 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use serde_json::json;
 use sluicebox_core::{Blame, Blamed};
 use sluicebox_engine::EngineError;
-use sluicebox_pipeline::diagnostic::Diagnostics;
+use sluicebox_pipeline::diagnostic::{Diagnostics, Severity};
 use sluicebox_pipeline::graph::Graph;
 
 use crate::screen::{self, say};
+
+/// The variable that chooses the form of log lines.
+pub const LOG_FORMAT: &str = "SLUICEBOX_LOG_FORMAT";
 
 /// A mistake on the command line or in what it names, without a place in a pipeline: exit code 2.
 #[derive(Debug)]
@@ -22,25 +27,111 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// What went wrong outside, at the place in the pipeline that leads there: exit code 1.
+#[derive(Debug)]
+pub struct Placed(pub Diagnostics);
+
+impl std::fmt::Display for Placed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Placed {}
+
 /// Draws on stderr what runs and should be known.
 pub fn warn(graph: &Graph) {
     if !graph.warnings.is_empty() {
         let (file, text) = (graph.pipeline.file.clone(), Arc::clone(&graph.pipeline.text));
         let warnings = Diagnostics::new(file, text, graph.warnings.clone());
-        screen::tell(warnings.render(screen::colours()).as_bytes());
+        draw(&warnings);
     }
+}
+
+/// Shows mistakes and warnings at their places.
+fn draw(found: &Diagnostics) {
+    if !screen::is_json() {
+        return screen::tell(&found.render(screen::colours()));
+    }
+    for one in found.list() {
+        let level = if one.severity == Severity::Warning { "WARN" } else { "ERROR" };
+        let place = found.place(one);
+        let file = place.map(|_| found.file());
+        let (line, column) = (place.map(|place| place.0), place.map(|place| place.1));
+        let (help, note) = (&one.help, &one.note);
+        let more = json!({"code": one.code, "file": file, "line": line, "column": column, "help": help, "note": note});
+        screen::object(level, &one.message, more);
+    }
+}
+
+/// An error with its causes, without those that it has told itself.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// Says what is wrong with the command line, or what was asked of it, and gives the exit code.
+pub fn refused(error: &clap::Error) -> ExitCode {
+    let given: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    if !error.use_stderr() {
+        // A reader that has gone away does not want to know.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let by_option = given.iter().position(|arg| arg == "--log-format").and_then(|at| given.get(at + 1)).cloned();
+    let by_option =
+        by_option.or_else(|| given.iter().find_map(|arg| arg.strip_prefix("--log-format=").map(str::to_owned)));
+    let by_variable = std::env::var(LOG_FORMAT).ok();
+    if by_option.as_ref().or(by_variable.as_ref()).is_some_and(|form| form == "json") {
+        screen::speak_json();
+    }
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    let wrong = context(ContextKind::InvalidArg);
+    let form = by_variable.filter(|_| by_option.is_none() && error.kind() == ErrorKind::InvalidValue);
+    if let Some(form) = form.filter(|_| wrong.starts_with("--log-format")) {
+        return report(&Usage(format!("{LOG_FORMAT}='{form}' is no form of log lines: it is `text` or `json`")).into());
+    }
+    let before = given.iter().position(|arg| arg == wrong).and_then(|at| given.get(at.checked_sub(1)?));
+    if let Some(flag) = before.filter(|flag| error.kind() == ErrorKind::UnknownArgument && *flag == "--full-refresh") {
+        let text = format!("{flag} {wrong}: the tables stand behind `=`: write {flag}={wrong}");
+        return report(&Usage(text).into());
+    }
+    if screen::is_json() {
+        let text = error.to_string();
+        screen::object("ERROR", text.trim().trim_start_matches("error: "), serde_json::Value::Null);
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(2)
 }
 
 /// Prints `error` on stderr and gives its exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(diagnostics) = error.downcast_ref::<Diagnostics>() {
-        screen::tell(diagnostics.render(screen::colours()).as_bytes());
+        draw(diagnostics);
         return ExitCode::from(2);
+    }
+    if let Some(Placed(diagnostics)) = error.downcast_ref::<Placed>() {
+        draw(diagnostics);
+        return ExitCode::from(1);
     }
     let (red, plain) = if screen::colours() { ("\u{1b}[31m", "\u{1b}[0m") } else { ("", "") };
     let engine = error.downcast_ref::<EngineError>();
-    let code = engine.map(|error| format!("[{}]", error.code())).unwrap_or_default();
-    say!("{red}error{code}:{plain} {error:#}");
+    let code = engine.map(EngineError::code);
+    if screen::is_json() {
+        screen::object("ERROR", &told(error), json!({"code": code}));
+    } else {
+        let code = code.map(|code| format!("[{code}]")).unwrap_or_default();
+        say!("{red}error{code}:{plain} {}", told(error));
+    }
     if error.downcast_ref::<Usage>().is_some() {
         return ExitCode::from(2);
     }

@@ -37,8 +37,37 @@ fn filter(text: &str) -> Result<EnvFilter, Usage> {
         if !LEVELS.contains(&level.trim().to_lowercase().as_str()) {
             return Err(wrong(text, level, name));
         }
+        if !is_target(name.trim()) {
+            return Err(silent(text, name.trim(), level));
+        }
     }
     EnvFilter::builder().parse(text).map_err(|error| wrong(text, &error.to_string(), ""))
+}
+
+/// The packages that this was built of: names of targets begin with one of theirs.
+fn packages() -> impl Iterator<Item = String> {
+    let names =
+        include_str!("../Cargo.lock").lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+    // What the C library says has a name of its own.
+    names.map(|name| name.replace('-', "_")).chain(["librdkafka".to_owned()])
+}
+
+/// Whether something may log under `name`, which is a crate, a module of one, or the beginning of such a name.
+fn is_target(name: &str) -> bool {
+    let name = name.split('[').next().unwrap_or(name);
+    let of = name.split("::").next().unwrap_or(name);
+    name.is_empty() || packages().any(|package| if of == name { package.starts_with(name) } else { package == of })
+}
+
+/// A filter that would say nothing, ever.
+fn silent(text: &str, name: &str, level: &str) -> Usage {
+    let all: Vec<String> = packages().collect();
+    let near = sluicebox_pipeline::diagnostic::nearest(name, all.iter().map(String::as_str));
+    let meant = near.map(|near| format!("; did you mean `{near}={level}`?")).unwrap_or_default();
+    Usage(format!(
+        "SLUICEBOX_LOG='{text}' is no filter: nothing logs under `{name}`{meant} Write a level, or levels by crate, as in \
+         `info,librdkafka=debug`"
+    ))
 }
 
 fn wrong(text: &str, level: &str, name: &str) -> Usage {
@@ -54,6 +83,9 @@ fn wrong(text: &str, level: &str, name: &str) -> Usage {
 
 /// Starts to log, as `SLUICEBOX_LOG` asks for, else warnings and errors.
 pub fn start(format: Format) -> Result<(), Usage> {
+    if format == Format::Json {
+        screen::speak_json();
+    }
     let filter = match std::env::var("SLUICEBOX_LOG") {
         Ok(text) if !text.trim().is_empty() => filter(&text)?,
         Err(std::env::VarError::NotUnicode(_)) => return Err(Usage("SLUICEBOX_LOG is not UTF-8".to_owned())),
@@ -82,6 +114,19 @@ mod tests {
         {
             let told = filter(wrong).err().map(|usage| usage.0).unwrap_or_default();
             assert!(told.contains(meant), "{wrong}: {told}");
+        }
+        for (wrong, meant) in [
+            ("foo=info,datafusionn=debug", "under `foo`"),
+            ("datafusionn=debug", "`datafusion=debug`"),
+            ("infodatafusion=debug", "under `infodatafusion`"),
+            ("sluicebox_engin::run=debug", "under `sluicebox_engin::run`"),
+        ] {
+            let told = filter(wrong).err().map(|usage| usage.0).unwrap_or_default();
+            assert!(told.contains(meant), "{wrong}: {told}");
+        }
+        for right in ["datafusion=debug", "sluicebox_engine::run=trace", "hyper_util=info,reqwest=info", "[span]=debug"]
+        {
+            assert!(filter(right).is_ok(), "{right}");
         }
     }
 

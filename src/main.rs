@@ -37,7 +37,7 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// The form of log lines on stderr
-    #[arg(long, value_enum, global = true, value_name = "FORM", env = "SLUICEBOX_LOG_FORMAT", default_value = "text")]
+    #[arg(long, value_enum, global = true, value_name = "FORM", env = failure::LOG_FORMAT, default_value = "text")]
     log_format: log::Format,
 }
 
@@ -86,7 +86,10 @@ Examples:
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::refused(&error),
+    };
     if let Err(usage) = log::start(cli.log_format) {
         return failure::report(&usage.into());
     }

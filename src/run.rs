@@ -154,7 +154,7 @@ fn prepared(checked: &Checked, full_refresh: bool, request: Request) -> anyhow::
     if full_refresh || checked.checkpoint.refresh().map_err(EngineError::from)?.is_some() {
         return Ok(Prepared { shape, request, decision: Decision::First, stage: Stage::Live, changes: None });
     }
-    let text = checked.graph.pipeline.text.clone();
+    let text = checked.graph.pipeline.resolved.clone();
     Ok(change::prepare(&checked.checkpoint, shape, &text, request)?)
 }
 
@@ -170,11 +170,11 @@ fn refuse_unknown_tables(request: &Request, checked: &Checked) -> anyhow::Result
         let Some(unknown) = names.into_iter().find(|name| !known.contains(&name.as_str())) else { continue };
         let help = match nearest(unknown, known.iter().copied()) {
             Some(near) => format!("did you mean {near}?"),
-            None => format!("there are {}", known.join(", ")),
+            None => format!("there are {}.", known.join(", ")),
         };
         let is_source = checked.graph.pipeline.sources.iter().any(|source| source.name.value == *unknown);
         let what = if is_source { "is a source, and no table" } else { "is no table of this pipeline" };
-        return Err(Usage(format!("--{flag}={unknown}: `{unknown}` {what}; {help}. Nothing was touched")).into());
+        return Err(Usage(format!("--{flag}={unknown}: `{unknown}` {what}; {help} Nothing was touched")).into());
     }
     Ok(())
 }
@@ -198,7 +198,8 @@ fn look_first(checked: &Checked, full_refresh: bool) -> anyhow::Result<()> {
             &parquet,
             &checked.checkpoint,
             full_refresh,
-        )?;
+        )
+        .map_err(|error| checked.at_location(error))?;
     }
     Ok(())
 }
@@ -281,7 +282,7 @@ pub fn stop_watch() -> watch::Receiver<bool> {
     let mut signals = StopSignals::catch();
     tokio::spawn(async move {
         signals.next().await;
-        say!("stopping after the batch in progress; once more to stop at once");
+        say!("stopping once a batch in progress is done; once more to stop at once");
         if sender.send(true).is_err() {
             return;
         }

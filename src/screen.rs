@@ -4,8 +4,11 @@
 //! that goes away is no reason to stop: what cannot be written is left out.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// How a piece of the status looks.
@@ -58,9 +61,34 @@ fn screen() -> MutexGuard<'static, Screen> {
     SCREEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether every line of stderr is a JSON object.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on every line of stderr is a JSON object, and no status is drawn.
+pub fn speak_json() {
+    JSON.store(true, Ordering::Relaxed);
+}
+
+/// Whether every line of stderr is to be a JSON object.
+pub fn is_json() -> bool {
+    JSON.load(Ordering::Relaxed)
+}
+
+/// A line for programs, with the keys that log lines have: what is said at `level`, and `more` beside it; what is null is left out.
+pub fn object(level: &str, message: &str, more: serde_json::Value) {
+    let mut time = String::new();
+    // A clock that cannot be read leaves the time out.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+    let mut line = serde_json::json!({"timestamp": time, "level": level, "message": message, "target": "sluicebox"});
+    if let (Some(line), serde_json::Value::Object(more)) = (line.as_object_mut(), more) {
+        line.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
+    }
+    above(format!("{line}\n").as_bytes());
+}
+
 /// Whether stderr takes colours: it is a terminal, and `NO_COLOR` is not set.
 pub fn colours() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    !is_json() && std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// Columns and rows of the terminal.
@@ -81,11 +109,19 @@ pub fn width_of(columns: usize) -> usize {
 
 /// Says a line, or several, above the status.
 pub fn line(text: &str) {
-    tell(format!("{text}\n").as_bytes());
+    tell(text);
+}
+
+/// Says several lines above the status.
+pub fn tell(text: &str) {
+    if is_json() {
+        return object("INFO", text.trim(), serde_json::Value::Null);
+    }
+    above(text.as_bytes());
 }
 
 /// Writes whole lines above the status.
-pub fn tell(text: &[u8]) {
+fn above(text: &[u8]) {
     let mut screen = screen();
     let mut out = screen.erase(size().0);
     out.extend_from_slice(text);
@@ -169,7 +205,7 @@ pub struct Above;
 
 impl Write for Above {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        tell(bytes);
+        above(bytes);
         Ok(bytes.len())
     }
 

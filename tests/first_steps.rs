@@ -87,7 +87,7 @@ fn a_variable_in_a_query_is_its_value() {
     // One that is not set has a place.
     let said = place.fails(2, &RUN);
     assert!(said.contains("error[unset-reference]: this text names the environment variable OTHER"), "{said}");
-    assert!(said.contains("p.sql:2:65") && said.contains("variable REGION"), "{said}");
+    assert!(said.contains("p.sql:2:62") && said.contains("variable REGION"), "{said}");
     place.write(
         "p.sql",
         &format!("{SALES}CREATE STREAMING TABLE t AS SELECT '${{file:/etc/hostname}}' AS x FROM STREAM sales;"),

@@ -13,7 +13,7 @@ use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_core::nearest::nearest_few;
 use sluicebox_engine::checkpoint::{Checkpoint, CheckpointError, envelope};
 use sluicebox_engine::{ClauseSettings, EngineError, FileRows, FileSource, RowsOf, SourceBinding, Starting};
-use sluicebox_ingest::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Source};
+use sluicebox_ingest::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Source, SourceError};
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, SourceKind};
 use sluicebox_pipeline::options::{self, EventTimeOptions};
 use sluicebox_pipeline::values::{self, Reference};
@@ -45,7 +45,7 @@ pub struct Connection {
     max_letters: Option<f64>,
     /// How long a registry that does not answer is waited for; `None` for ever.
     wait: Option<Duration>,
-    places: Places,
+    pub(super) places: Places,
 }
 
 impl Connection {
@@ -59,11 +59,11 @@ impl Connection {
             let kind = options::name_of(source.kind.value);
             return Err(Usage(format!("source `{name}`: USING {kind} is not there yet; USING kafka is")).into());
         }
+        let places = Places::of(pipeline, source);
         let mut pairs = Vec::with_capacity(source.options.len());
         for (key, value) in &source.options {
-            pairs.push((key.value.clone(), resolved(&name, &key.value, &value.value)?));
+            pairs.push((key.value.clone(), resolved(&places, &key.value, &value.value)?));
         }
-        let places = Places::of(pipeline, source);
         let mut options = KafkaOptions::from_options(&name, &pairs, &|key| std::env::var(key).ok())
             .map_err(|error| places.of_source(error))?;
         options.give_up_after = wait;
@@ -125,7 +125,7 @@ impl Connection {
         }
         if self.options.brokers.is_none() {
             if !self.has_log_topic(clock)? {
-                return self.unfilled();
+                return self.unfilled(clock);
             }
             if !registry_dir().is_dir() {
                 return Err(Usage(format!(
@@ -192,7 +192,7 @@ impl Connection {
         }
     }
 
-    fn unfilled(&self) -> anyhow::Result<PinnedSchema> {
+    fn unfilled(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<PinnedSchema> {
         match self.sample.as_deref() {
             Some("sales") => {
                 Ok(PinnedSchema { subject: self.subject()?, version: 1, id: 1, text: SchemaText::new(SALES_SCHEMA) })
@@ -200,12 +200,15 @@ impl Connection {
             Some(other) => {
                 Err(Usage(format!("source `{}`: there is no sample '{other}'; there is 'sales'", self.name)).into())
             }
-            None => Err(Usage(format!(
-                "source `{}` has no broker, and the embedded log no such topic: set KAFKA_BOOTSTRAP_SERVERS and \
-                 SCHEMA_REGISTRY_URL to read your Kafka, or fill the log with `sluicebox produce sales`",
-                self.name
-            ))
-            .into()),
+            None => {
+                let known = match Path::new(LOG_DIR).is_dir() {
+                    true => open_log(clock)?.topics().map_err(EngineError::from)?.into_keys().collect(),
+                    false => Vec::new(),
+                };
+                let (source_name, topic) = (self.name.clone(), self.topic().unwrap_or_default());
+                let log = format!("the embedded log {LOG_DIR}, which is read where no broker is configured");
+                Err(self.places.of_source(SourceError::UnknownTopic { source_name, topic, log, known }))
+            }
         }
     }
 
@@ -339,14 +342,12 @@ fn clauses(event_time: EventTimeOptions) -> ClauseSettings {
 }
 
 /// The value of an option with `${env:NAME}` and `${file:PATH}` in it replaced.
-fn resolved(source: &str, key: &str, value: &str) -> anyhow::Result<String> {
+fn resolved(places: &Places, key: &str, value: &str) -> anyhow::Result<String> {
     values::resolve(value, |reference| match reference {
-        Reference::Env(name) => std::env::var(name).map_err(|_| {
-            Usage(format!("source `{source}`, option '{key}': the environment variable {name} is not set")).into()
-        }),
+        Reference::Env(name) => std::env::var(name).map_err(|_| places.unset(key, reference, "")),
         Reference::File(path) => match std::fs::read_to_string(path) {
             Ok(content) => Ok(content.trim_end_matches(['\r', '\n']).to_owned()),
-            Err(e) => Err(Usage(format!("source `{source}`, option '{key}': cannot read {path}: {e}")).into()),
+            Err(e) => Err(places.unset(key, reference, &e.to_string())),
         },
     })
 }

@@ -78,7 +78,7 @@ impl Checked {
         let data_dir = working_dir.join("data");
         let parquet = parquet_options_of(&self.graph);
         let folders = (working_dir.as_path(), data_dir.as_path());
-        Ok(check_folders(&self.graph, folders, &parquet, &self.checkpoint, false)?)
+        check_folders(&self.graph, folders, &parquet, &self.checkpoint, false).map_err(|error| self.at_location(error))
     }
 
     /// Where a source would begin or go on.
@@ -87,7 +87,7 @@ impl Checked {
         let Some(mut source) = connection.source(name, pipeline, self.settings.batch_bytes, &self.clock)? else {
             return Ok(None);
         };
-        let log = source.identity().await.map_err(EngineError::from)?;
+        let log = source.identity().await.map_err(|error| connection.places.of_source(error))?;
         let starting = connection.starting();
         let begin = match positions(&self.checkpoint, name)? {
             Some(positions) => Begin::next(source.as_mut(), &starting, positions).await?,

@@ -7,6 +7,7 @@ mod connect;
 mod look;
 mod places;
 mod sample;
+mod text;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,9 +22,9 @@ use sluicebox_engine::change::{self, Shape, Stage};
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::compact::{Policy, Retain};
 use sluicebox_engine::{EngineError, FileRows, SourceBinding, Trigger, prove};
-use sluicebox_lake::ParquetOptions;
+use sluicebox_lake::{LakeError, ParquetOptions};
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, TableDef};
-use sluicebox_pipeline::diagnostic::Diagnostic;
+use sluicebox_pipeline::diagnostic::{Diagnostic, Diagnostics};
 use sluicebox_pipeline::graph::{Graph, Table};
 use sluicebox_pipeline::parse::parse_with;
 use sluicebox_pipeline::settings::{Compression, Properties, Settings};
@@ -34,11 +35,12 @@ use tokio::task::JoinHandle;
 pub use connect::open_log;
 pub use look::Check;
 pub use sample::register_sales;
+pub use text::read_text;
 
 use connect::Connection;
 use sample::Sample;
 
-use crate::failure::Usage;
+use crate::failure::{Placed, Usage};
 
 /// The folder of the embedded log and its registry, below the working directory.
 pub const LOG_DIR: &str = "data/.log";
@@ -79,12 +81,18 @@ impl LoadArgs {
 
     /// How long what does not answer is waited for; `None` for ever, where a run that goes `on` for ever is asked for.
     pub fn patience(&self, on: bool) -> anyhow::Result<Option<Duration>> {
-        let Some(text) = &self.wait else { return Ok((!on).then_some(WAIT)) };
-        let micros = values::duration(text).and_then(|micros| u64::try_from(micros).ok());
-        let wrong =
-            || Usage(format!("--wait '{text}' is not a duration: write a number and a unit, as in '30 seconds'"));
-        Ok(Some(Duration::from_micros(micros.ok_or_else(wrong)?)))
+        match &self.wait {
+            Some(text) => wait(text).map(Some),
+            None => Ok((!on).then_some(WAIT)),
+        }
     }
+}
+
+/// The value of `--wait`.
+pub fn wait(text: &str) -> anyhow::Result<Duration> {
+    let micros = values::duration(text).and_then(|micros| u64::try_from(micros).ok());
+    let wrong = || Usage(format!("--wait '{text}' is not a duration: write a number and a unit, as in '30 seconds'"));
+    Ok(Duration::from_micros(micros.ok_or_else(wrong)?))
 }
 
 /// As a shell takes it for one word.
@@ -152,6 +160,25 @@ fn no_column(source: &SourceDef, left_out: &LeftOut) -> Diagnostic {
 }
 
 impl Checked {
+    /// `error` at the LOCATION in which it happened, if it is about a folder that is named there.
+    pub fn at_location(&self, error: EngineError) -> anyhow::Error {
+        let path = match &error {
+            EngineError::File(file) | EngineError::Lake(LakeError::File(file)) => file.path.clone(),
+            EngineError::Lake(LakeError::NotWritable { location, .. }) => location.clone(),
+            _ => return error.into(),
+        };
+        let (Ok(here), pipeline) = (std::env::current_dir(), &self.graph.pipeline) else { return error.into() };
+        let within = |location: &str| {
+            let location = here.join(location);
+            path.starts_with(&location) || location.starts_with(&path)
+        };
+        let Some(place) = pipeline.tables.iter().filter_map(|t| t.location.as_ref()).find(|l| within(&l.value)) else {
+            return error.into();
+        };
+        let found = Diagnostic::new(error.code(), place.span, error.to_string(), "this folder");
+        Placed(Diagnostics::new(pipeline.file.clone(), Arc::clone(&pipeline.text), vec![found])).into()
+    }
+
     /// What of the pipeline matters to its checkpoint.
     pub fn shape(&self) -> anyhow::Result<Shape> {
         let session = bind::functions::session_state(1);
@@ -209,7 +236,7 @@ fn trigger_of(pipeline: &Pipeline) -> Option<Trigger> {
 
 fn parsed(args: &LoadArgs) -> anyhow::Result<Pipeline> {
     let file = args.pipeline.display().to_string();
-    let text = std::fs::read_to_string(&args.pipeline).map_err(|e| Usage(format!("cannot read {file}: {e}")))?;
+    let text = read_text(&args.pipeline, &file)?;
     Ok(parse_with(&file, &text, &overrides(&args.set)?, &|name| std::env::var(name).ok())?)
 }
 

@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use sluicebox_avro::{AvroError, RegistryError};
+use sluicebox_core::nearest::nearest_few;
 use sluicebox_engine::EngineError;
 use sluicebox_ingest::SourceError;
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, Span};
-use sluicebox_pipeline::diagnostic::{Diagnostic, Diagnostics};
+use sluicebox_pipeline::diagnostic::{COMMAND_LINE, Diagnostic, Diagnostics};
+use sluicebox_pipeline::values::Reference;
+
+/// Topics that are named when none is like the one that is looked for.
+const TOPICS_NAMED: usize = 10;
 
 /// The options of one source, with their places.
 #[derive(Debug, Clone)]
@@ -36,6 +41,9 @@ impl Places {
                 return found.into();
             }
         }
+        if let SourceError::UnknownTopic { topic, log, known, .. } = &error {
+            return self.unknown_topic(topic, log, known).into();
+        }
         EngineError::from(error).into()
     }
 
@@ -48,6 +56,46 @@ impl Places {
             return self.at(found).into();
         }
         EngineError::from(AvroError::from(error)).into()
+    }
+
+    /// That a topic is not in `log`, which has those that are `known`.
+    fn unknown_topic(&self, topic: &str, log: &str, known: &[String]) -> Diagnostics {
+        let place = ["subscribe", "assign"].into_iter().find_map(|option| self.find(option));
+        let near = nearest_few(topic, known.iter().map(String::as_str), 3);
+        let help = if known.is_empty() {
+            "it has no topics: set KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL to read your Kafka, or fill the log with `sluicebox \
+             produce sales`"
+                .to_owned()
+        } else if near.is_empty() {
+            let shown: Vec<&str> = known.iter().take(TOPICS_NAMED).map(String::as_str).collect();
+            let more = known.len() - shown.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("there are: {}{more}; correct the option, or create the topic", shown.join(", "))
+        } else {
+            let near: Vec<String> = near.iter().map(|name| format!("'{name}'")).collect();
+            format!("did you mean {}?", near.join(" or "))
+        };
+        let span = place.map_or(COMMAND_LINE, |(_, _, value)| value);
+        let message = format!("topic '{topic}' does not exist in {log}");
+        self.at(Diagnostic::new("unknown-topic", span, message, "this topic").with_help(help))
+    }
+
+    /// That what the option `key` refers to is not there.
+    pub fn unset(&self, key: &str, reference: Reference<'_>, why: &str) -> anyhow::Error {
+        let span = self.find(key).map_or(COMMAND_LINE, |(_, _, value)| value);
+        let found = match reference {
+            Reference::Env(name) => {
+                let message = format!("`{key}` names the environment variable {name}, which is not set");
+                Diagnostic::new("unset-reference", span, message, "this value")
+                    .with_help(format!("set it before the command, as in {name}=... sluicebox run ..."))
+            }
+            Reference::File(path) => {
+                let message = format!("`{key}` names the file {path}, which cannot be read: {why}");
+                Diagnostic::new("unset-reference", span, message, "this value")
+                    .with_help("name a file that this user may read; a relative path begins at the working directory")
+            }
+        };
+        self.at(found).into()
     }
 
     fn diagnostic(&self, option: &str, message: String, help: String) -> Option<Diagnostics> {

@@ -22,6 +22,7 @@ use clap::{Args, ValueEnum};
 use sluicebox_pipeline::ask::{self, Asked, Kind};
 
 use crate::failure::Usage;
+use crate::load::read_text;
 
 use tables::Tables;
 use text::{Gone, Text};
@@ -97,8 +98,7 @@ pub async fn query(args: QueryArgs) -> anyhow::Result<()> {
     let text = match (args.sql, args.file) {
         (Some(sql), _) => Text { file: "query".to_owned(), sql },
         (None, Some(file)) => {
-            let sql = std::fs::read_to_string(home(&file))
-                .map_err(|e| Usage(format!("cannot read {}: {e}", file.display())))?;
+            let sql = read_text(&home(&file), &file.display().to_string())?;
             Text { file: file.display().to_string(), sql: without_bom(sql) }
         }
         (None, None) if std::io::stdin().is_terminal() && terminal => {

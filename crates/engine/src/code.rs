@@ -8,6 +8,7 @@ use sluicebox_lake::LakeError;
 use sluicebox_quality::QualityError;
 
 use crate::EngineError;
+use crate::change::Verdict;
 use crate::checkpoint::CheckpointError;
 
 impl EngineError {
@@ -31,6 +32,7 @@ impl EngineError {
             Self::SharedFolder { .. } => "shared-folder",
             Self::NewerFiles { .. } => "newer-files",
             Self::LostFolder { .. } => "lost-folder",
+            Self::Changed { changes, .. } if changes.verdict <= Verdict::Safe => "cannot-refresh",
             Self::Changed { .. } => "sql-changed",
             Self::Undescribed { .. } => "sql-unknown",
             Self::Moved | Self::RefreshBesideRun { .. } => "beside-a-run",

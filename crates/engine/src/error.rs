@@ -12,6 +12,7 @@ use sluicebox_pipeline::bind::in_words;
 use sluicebox_quality::QualityError;
 use thiserror::Error;
 
+use crate::change::Verdict;
 use crate::checkpoint::CheckpointError;
 
 /// What ended a run, or kept it from starting.
@@ -221,8 +222,8 @@ pub enum EngineError {
         /// A batch that has files in it.
         batch: u64,
     },
-    /// The SQL was changed so that somebody has to say how to go on.
-    #[error("the SQL has changed, and the run cannot simply go on. Nothing was touched.\n\n{changes}\n{problems}")]
+    /// The SQL was changed so that somebody has to say how to go on; or what is asked for cannot be done with it.
+    #[error("{}", changed(changes, problems))]
     Changed {
         /// What has changed, with the ways on.
         changes: Box<crate::change::Changes>,
@@ -312,6 +313,14 @@ pub enum EngineError {
     /// A promise that Sluicebox itself did not keep.
     #[error("{0}")]
     Bug(String),
+}
+
+/// What stands in the way of a run: what has to be decided of the SQL, or what was asked for and cannot be done.
+fn changed(changes: &crate::change::Changes, problems: &str) -> String {
+    if changes.verdict <= Verdict::Safe {
+        return format!("what was asked for cannot be done. Nothing was touched.\n\n{problems}");
+    }
+    format!("the SQL has changed, and the run cannot simply go on. Nothing was touched.\n\n{changes}\n{problems}")
 }
 
 impl EngineError {

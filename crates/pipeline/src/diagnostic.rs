@@ -125,6 +125,12 @@ impl Diagnostics {
         self.list.len()
     }
 
+    /// Line and column of one of them, both from 1; `None` for what stands on the command line.
+    #[must_use]
+    pub fn place(&self, one: &Diagnostic) -> Option<(usize, usize)> {
+        (one.span != COMMAND_LINE).then(|| line_col(&self.text, one.span.start))
+    }
+
     /// Whether there is no mistake.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -186,7 +192,10 @@ impl Diagnostics {
         match (written, String::from_utf8(bytes)) {
             (Ok(()), Ok(rendered)) => {
                 // As every other error begins.
-                let rendered = rendered.replacen("Error:", &format!("error[{}]:", d.code), 1);
+                let rendered = match d.severity {
+                    Severity::Error => rendered.replacen("Error:", &format!("error[{}]:", d.code), 1),
+                    Severity::Warning => rendered.replacen("Warning:", &format!("warning[{}]:", d.code), 1),
+                };
                 out.extend(rendered.lines().flat_map(|line| [line.trim_end(), "\n"]));
             }
             _ => out.push_str(&format!("error[{}]: {}\n", d.code, self.line(d))),

@@ -206,7 +206,8 @@ pub(crate) fn check(key: &str, value: &str) -> Result<String, Problem> {
     if key.get(..6).is_some_and(|p| p.eq_ignore_ascii_case("kafka.")) {
         let lower = key.to_lowercase();
         if let Some((_, instead)) = KAFKA_OURS.iter().find(|(name, _)| *name == lower) {
-            return Err(Problem::unknown(format!("`{key}` is not for the pipeline to set"), (*instead).to_owned()));
+            let problem = Problem::unknown(format!("`{key}` is not for the pipeline to set"), (*instead).to_owned());
+            return Err(Problem { label: "not this one".into(), ..problem });
         }
         let value_type = if is_secret(&lower) { ValueType::Secret } else { ValueType::Text };
         value_type.check(key, value)?;

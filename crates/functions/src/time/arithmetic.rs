@@ -33,8 +33,8 @@ pub(super) fn functions() -> Vec<Function> {
         function("months_between", &[Time, Time, Bool], Gives::Double, months_between).optional(1),
         function("trunc", &[Date, Text], Gives::Date, |call| {
             let (date, level) = (call.date(0)?, call.text(1)?);
-            call.dates(|row| match Level::parse(level.at(row)) {
-                Some(level) if level <= Level::Week => day(level.cut_day(i64::from(date.at(row)))).map(Some),
+            call.dates(|row| match Level::of_day(level.at(row)) {
+                Some(level) => day(level.cut_day(i64::from(date.at(row)))).map(Some),
                 _ => Ok(None),
             })
         }),
@@ -94,6 +94,19 @@ fn months_between(call: &Call) -> Result<ArrayRef> {
     })
 }
 
+/// What is wrong with `unit` as the unit of `function`, `date_trunc` or `trunc`, which gives NULL for each row then: the units that
+/// there are. `None` if it is one, and for other functions.
+#[must_use]
+pub fn unknown_unit(function: &str, unit: &str) -> Option<&'static str> {
+    match function {
+        "date_trunc" if Level::parse(unit).is_none() => {
+            Some("YEAR, QUARTER, MONTH, WEEK, DAY, HOUR, MINUTE, SECOND, MILLISECOND and MICROSECOND")
+        }
+        "trunc" if Level::of_day(unit).is_none() => Some("YEAR, QUARTER, MONTH and WEEK"),
+        _ => None,
+    }
+}
+
 /// What a time is cut to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
@@ -120,6 +133,11 @@ impl Level {
             "MICROSECOND" => Self::Length(1),
             _ => return None,
         })
+    }
+
+    /// One that a day can be cut to.
+    fn of_day(name: &str) -> Option<Self> {
+        Self::parse(name).filter(|level| *level <= Self::Week)
     }
 
     fn cut_day(self, day: i64) -> i64 {

@@ -12,6 +12,8 @@ pub(crate) mod text;
 mod units;
 mod zones;
 
+pub use self::arithmetic::unknown_unit;
+
 use std::sync::Arc;
 
 use datafusion::logical_expr::ScalarUDF;

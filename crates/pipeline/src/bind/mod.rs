@@ -40,6 +40,7 @@ mod stored;
 mod streams;
 mod table;
 mod text;
+mod units;
 mod words;
 
 #[cfg(test)]
@@ -182,6 +183,7 @@ impl<'p> Binder<'p> {
             };
             match bound {
                 Ok(relation) => {
+                    self.units(&item);
                     self.relations.insert(name.to_owned(), relation);
                 }
                 Err(mistakes) => {
@@ -190,6 +192,20 @@ impl<'p> Binder<'p> {
                 }
             }
         }
+    }
+
+    /// Warns of units of time that are none.
+    fn units(&mut self, item: &order::Item<'p>) {
+        let found: Vec<Diagnostic> = match item {
+            order::Item::View(view) => units::warnings(&*view.query.ast, &self.places, view.query.span),
+            order::Item::Table(table) => {
+                let queries = table.flows.iter().map(|flow| (&flow.query.ast, flow.query.span));
+                let queries = queries.flat_map(|(ast, span)| units::warnings(&**ast, &self.places, span));
+                let conditions = table.constraints.iter();
+                queries.chain(conditions.flat_map(|c| units::warnings(&c.condition, &self.places, c.span))).collect()
+            }
+        };
+        self.warnings.extend(found);
     }
 
     /// A source without a schema is the caller's mistake; every other reason has been reported.

@@ -306,7 +306,16 @@ fn schema_error(error: &SchemaError, places: &Places<'_>, span: Option<Span>, ot
                 return Diagnostic::new("unknown-column", of(field), message, "no such column")
                     .with_help(format!("did you mean `{}`?", right.flat_name()));
             }
-            unknown_column(&field.name, of(field), valid_fields.iter().map(|c| c.name.as_str()))
+            let known = valid_fields.iter().map(|c| c.name.as_str());
+            let unknown = unknown_column(&field.name, of(field), known);
+            // Where another SQL has a text between double quotes, here a name stands.
+            if !places.text(unknown.span).starts_with('"') {
+                return unknown;
+            }
+            let text = format!("a text stands between single quotes: '{}'", field.name.replace('\'', "''"));
+            let columns =
+                unknown.help.clone().map(|help| format!("; if a column is meant, {help}")).unwrap_or_default();
+            unknown.with_help(text + &columns)
         }
         SchemaError::AmbiguousReference { field } => duplicate_column(&field.name, of(field)),
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {

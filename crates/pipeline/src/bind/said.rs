@@ -65,7 +65,13 @@ fn of_spark(raw: &str) -> Option<Said> {
         return Some(Said::new("bad-constant", message).help(help));
     }
     if MISMATCH.iter().any(|w| message.contains(w)) && !message.contains(" No function matches ") {
-        return Some(Said::new("type-mismatch", message).help(help.unwrap_or("CAST it to a type that goes here")));
+        let by_text = message.split_once(" cannot be cast to ").map(|(from, to)| match from {
+            "a BINARY" => format!("if its bytes are text: CAST(CAST(x AS STRING) AS {to})"),
+            _ => "there is no such cast: take a part of the value, or compute what is meant".to_owned(),
+        });
+        let help = help.map(str::to_owned).or(by_text);
+        let help = help.unwrap_or_else(|| "CAST it to a type that goes here".to_owned());
+        return Some(Said::new("type-mismatch", message).help(help));
     }
     None
 }

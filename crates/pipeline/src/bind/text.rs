@@ -24,6 +24,11 @@ impl fmt::Display for Description {
     }
 }
 
+/// A step on one line: a backslash in it is one of a text, which SQL writes twice.
+fn escaped(step: &str) -> String {
+    step.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t")
+}
+
 impl Description {
     /// The tables that read `upstream`, with those below them; a table with several upstreams is shown in full once.
     fn branches<'d>(
@@ -63,7 +68,8 @@ impl Description {
         row(f, "watermark", &watermark(table, &self.pipeline))?;
         for flow in &table.flows {
             let name = if flow.name == table.name { "steps".to_owned() } else { format!("flow {}", flow.name) };
-            let steps: Vec<String> = flow.steps.iter().enumerate().map(|(i, s)| format!("{}. {s}", i + 1)).collect();
+            let steps: Vec<String> =
+                flow.steps.iter().enumerate().map(|(i, s)| format!("{}. {}", i + 1, escaped(s))).collect();
             row(f, &name, &steps)?;
         }
         let state: Vec<String> = table.state.iter().flat_map(state).collect();
