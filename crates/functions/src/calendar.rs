@@ -154,44 +154,46 @@ impl Zone {
         }
     }
 
-    /// The time in UTC at which clocks there show `local`. In a gap, clocks are put forward by its length; of two times, the earlier.
-    pub(crate) fn to_utc(self, local: i64) -> i64 {
-        match self {
-            Self::Fixed(seconds) => local - seconds * SECOND,
-            Self::Named(zone) => {
-                let Some(at) = naive(local) else { return local };
-                let seconds = match zone.offset_from_local_datetime(&at) {
-                    LocalResult::Single(offset) | LocalResult::Ambiguous(offset, _) => offset.fix().local_minus_utc(),
-                    // The offset before the gap.
-                    LocalResult::None => return local - self.ahead_at(local - DAY),
-                };
-                local - i64::from(seconds) * SECOND
-            }
-        }
+    /// The time in UTC at which clocks there show `local`, both in microseconds. In a gap, clocks are put forward by its length; of two
+    /// times, the earlier. `None` where 64 bits do not hold it.
+    pub(crate) fn to_utc(self, local: i64) -> Option<i64> {
+        let ahead = match self {
+            Self::Fixed(seconds) => seconds * SECOND,
+            Self::Named(zone) => match naive(local).map(|at| zone.offset_from_local_datetime(&at)) {
+                None => 0,
+                Some(LocalResult::Single(offset) | LocalResult::Ambiguous(offset, _)) => {
+                    i64::from(offset.fix().local_minus_utc()) * SECOND
+                }
+                // The offset before the gap, which is a whole day where a zone changed sides of the date line.
+                Some(LocalResult::None) => self.ahead_at(local.saturating_sub(DAY)),
+            },
+        };
+        local.checked_sub(ahead)
     }
 }
 
-/// Seconds of `+1`, `+01`, `+0130`, `+01:30`, `+01:30:15`.
+/// Seconds of `+1`, `+01`, `+1:3`, `+01:30`, `+0130`, `+1:30:15`, `+013015`; at most 18 hours.
 fn offset_seconds(text: &str) -> Option<i64> {
     let sign = if text.starts_with('-') { -1 } else { 1 };
     let body = text.get(1..)?;
-    let two = |s: &str| {
-        (!s.is_empty() && s.len() <= 2 && s.bytes().all(|b| b.is_ascii_digit()))
-            .then(|| s.parse::<i64>().ok())
-            .flatten()
+    let number = |s: &str, least: usize| {
+        let good = (least..=2).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit());
+        good.then(|| s.parse::<i64>().ok())?
     };
-    let parts: Vec<i64> = if body.contains(':') {
-        body.split(':').map(two).collect::<Option<_>>()?
-    } else if body.is_ascii() && matches!(body.len(), 4 | 6) {
-        (0..body.len() / 2).map(|i| two(&body[2 * i..2 * i + 2])).collect::<Option<_>>()?
-    } else {
-        vec![two(body)?]
+    let parts: Vec<&str> = match body.len() {
+        4 if body.is_ascii() && !body.contains(':') => vec![&body[..2], &body[2..]],
+        6 if body.is_ascii() && !body.contains(':') => vec![&body[..2], &body[2..4], &body[4..]],
+        _ => body.split(':').collect(),
     };
-    let (&hours, rest) = parts.split_first()?;
-    let minutes = rest.first().copied().unwrap_or(0);
-    let seconds = rest.get(1).copied().unwrap_or(0);
+    let (hours, minutes, seconds) = match parts.as_slice() {
+        [hours] => (number(hours, 1)?, 0, 0),
+        [hours, minutes] => (number(hours, 1)?, number(minutes, 1)?, 0),
+        // Spark fills up minutes of one digit only where they are the last.
+        [hours, minutes, seconds] => (number(hours, 1)?, number(minutes, 2)?, number(seconds, 2)?),
+        _ => return None,
+    };
     let all = hours * 3600 + minutes * 60 + seconds;
-    (rest.len() <= 2 && minutes < 60 && seconds < 60 && all <= 18 * 3600).then_some(sign * all)
+    (minutes < 60 && seconds < 60 && all <= 18 * 3600).then_some(sign * all)
 }
 
 /// `micros` as the time zone database takes it; past its tables, which end in 2100, a year that has the same days.

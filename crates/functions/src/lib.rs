@@ -38,16 +38,7 @@ pub use self::refused::{Refusal, refused, refused_names};
 /// All scalar functions of this crate.
 #[must_use]
 pub fn scalar() -> Vec<Arc<ScalarUDF>> {
-    [
-        operators::functions(),
-        casts::functions(),
-        text::functions(),
-        time::functions(),
-        math::functions(),
-        json::functions(),
-        nested::functions(),
-    ]
-    .concat()
+    [text::functions(), time::functions(), math::functions(), json::functions(), nested::functions()].concat()
 }
 
 /// All aggregate functions of this crate.

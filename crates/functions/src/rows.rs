@@ -1,6 +1,6 @@
 //! A scalar function of a few words: its name, the kinds of its arguments, what it gives, and the code for its rows.
 //!
-//! What Spark casts in silence is cast here as well (`left(12, 1)` is `'1'`), by [`crate::values`].
+//! What Spark casts in silence is cast here as well (`left(12, 1)` is `'1'`): to the types of [`crate::values`], as an explicit cast does it.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -12,7 +12,9 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use crate::values::{self, Kind};
+use crate::casts::kernel;
+use crate::types;
+use crate::values::Kind;
 
 mod call;
 
@@ -204,7 +206,7 @@ impl Function {
                 let kind = self.kind(at);
                 kind.data_type(of).map_or_else(
                     || {
-                        let name = values::type_name(of).to_uppercase();
+                        let name = types::name(of);
                         plan_error(format!(
                             "argument {} of {} is to be {}, not {name}",
                             at + 1,
@@ -282,7 +284,7 @@ impl ScalarUDFImpl for Function {
                 ColumnarValue::Array(array) => (Arc::clone(array), false),
                 ColumnarValue::Scalar(value) => (value.to_array_of_size(1)?, rows != 1),
             };
-            arguments.push(Argument { array: values::cast(&array, to)?, one });
+            arguments.push(Argument { array: kernel::run(&array, to, false)?, one });
         }
         let nulls = if self.strict { nulls(&arguments, rows) } else { None };
         let call = Call { arguments, rows, nulls, gives: args.return_field.data_type().clone() };

@@ -7,42 +7,87 @@ use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 /// The most digits of a DECIMAL.
 pub const MAX_PRECISION: u8 = 38;
 
-/// `TIMESTAMP`.
+/// `TIMESTAMP`: microseconds since 1970-01-01 00:00:00 UTC.
 #[must_use]
 pub fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")))
 }
 
-/// Spark's name of `data_type`, for messages.
+/// `data_type` as Spark spells it in a schema, `array<int>` and `map<string, int>`, with what Spark has no word for said plainly.
+#[must_use]
+pub fn sql_name(data_type: &DataType) -> String {
+    spelled(data_type, false)
+}
+
+/// `data_type` as a message calls it: [`sql_name`] in capitals, with the names of fields as they are. The type of NULL is `NULL`, and a
+/// difference of times an `INTERVAL`.
 #[must_use]
 pub fn name(data_type: &DataType) -> String {
+    spelled(data_type, true)
+}
+
+fn spelled(data_type: &DataType, capitals: bool) -> String {
+    use DataType as D;
+    let of = |inner: &Field| spelled(inner.data_type(), capitals);
+    let word = |word: &str| if capitals { word.to_uppercase() } else { word.to_owned() };
     match data_type {
-        DataType::Null => "NULL".to_owned(),
-        DataType::Int8 => "TINYINT".to_owned(),
-        DataType::Int16 => "SMALLINT".to_owned(),
-        DataType::Int32 => "INT".to_owned(),
-        DataType::Int64 => "BIGINT".to_owned(),
-        DataType::Float32 => "FLOAT".to_owned(),
-        DataType::Float64 => "DOUBLE".to_owned(),
-        DataType::Date32 => "DATE".to_owned(),
-        DataType::Timestamp(_, Some(_)) => "TIMESTAMP".to_owned(),
-        DataType::Timestamp(_, None) => "TIMESTAMP_NTZ".to_owned(),
-        DataType::Duration(_) | DataType::Interval(_) => "INTERVAL".to_owned(),
-        DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => format!("DECIMAL({p},{s})"),
-        DataType::List(item) | DataType::LargeList(item) => format!("ARRAY<{}>", name(item.data_type())),
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(pair) => format!("MAP<{}, {}>", name(pair[0].data_type()), name(pair[1].data_type())),
-            _ => "MAP".to_owned(),
-        },
-        DataType::Struct(fields) => {
-            let fields: Vec<String> = fields.iter().map(|f| format!("{}: {}", f.name(), name(f.data_type()))).collect();
-            format!("STRUCT<{}>", fields.join(", "))
+        D::List(item) | D::LargeList(item) | D::ListView(item) | D::LargeListView(item) | D::FixedSizeList(item, _) => {
+            format!("{}<{}>", word("array"), of(item))
         }
-        DataType::Dictionary(_, values) => name(values),
-        other if is_text(other) => "STRING".to_owned(),
-        other if is_binary(other) => "BINARY".to_owned(),
-        other => other.to_string().to_uppercase(),
+        D::Struct(fields) => {
+            let fields: Vec<String> = fields.iter().map(|f| format!("{}: {}", f.name(), of(f))).collect();
+            format!("{}<{}>", word("struct"), fields.join(", "))
+        }
+        D::Map(entries, _) => match entries.data_type() {
+            D::Struct(pair) if pair.len() == 2 => format!("{}<{}, {}>", word("map"), of(&pair[0]), of(&pair[1])),
+            _ => format!("{}<{}>", word("map"), of(entries)),
+        },
+        D::Dictionary(_, value) => spelled(value, capitals),
+        D::Null if capitals => "NULL".to_owned(),
+        D::Duration(_) if capitals => "INTERVAL".to_owned(),
+        simple => word(&simple_name(simple)),
     }
+}
+
+/// The name of a type that has none in it.
+fn simple_name(data_type: &DataType) -> String {
+    use DataType as D;
+    let name = match data_type {
+        D::Null => "void",
+        D::Boolean => "boolean",
+        D::Int8 => "tinyint",
+        D::Int16 => "smallint",
+        D::Int32 => "int",
+        D::Int64 => "bigint",
+        D::UInt8 => "unsigned tinyint",
+        D::UInt16 => "unsigned smallint",
+        D::UInt32 => "unsigned int",
+        D::UInt64 => "unsigned bigint",
+        D::Float32 => "float",
+        D::Float64 => "double",
+        D::Utf8 | D::LargeUtf8 | D::Utf8View => "string",
+        D::Binary | D::LargeBinary | D::BinaryView => "binary",
+        D::FixedSizeBinary(n) => return format!("binary({n})"),
+        D::Date32 | D::Date64 => "date",
+        D::Time32(_) | D::Time64(_) => "time",
+        D::Decimal32(p, s) | D::Decimal64(p, s) | D::Decimal128(p, s) | D::Decimal256(p, s) => {
+            return format!("decimal({p},{s})");
+        }
+        D::Timestamp(unit, zone) => {
+            let name = if zone.is_some() { "timestamp" } else { "timestamp_ntz" };
+            let precision = match unit {
+                TimeUnit::Second => "(0)",
+                TimeUnit::Millisecond => "(3)",
+                TimeUnit::Microsecond => "",
+                TimeUnit::Nanosecond => "(9)",
+            };
+            return format!("{name}{precision}");
+        }
+        D::Interval(_) => "interval",
+        D::Duration(_) => "duration",
+        other => return other.to_string(),
+    };
+    name.to_owned()
 }
 
 /// Whether `data_type` is text of any layout.
@@ -153,7 +198,7 @@ pub fn common(a: &DataType, b: &DataType) -> Option<DataType> {
     }
 }
 
-/// The type in common of all of `types`.
+/// The type that values of all of `types` have in common, as of [`common`]; NULL where there are no types. `None` if there is none.
 #[must_use]
 pub fn common_of<'t>(types: impl IntoIterator<Item = &'t DataType>) -> Option<DataType> {
     types.into_iter().try_fold(DataType::Null, |found, next| common(&found, next))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, MapArray, PrimitiveArray, StructArray, UInt64Array,
-    make_array,
+    make_array, new_null_array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute::{CastOptions, cast, cast_with_options, take};
@@ -14,10 +14,12 @@ use arrow::datatypes::{
 };
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err, exec_err};
 
-use super::{instant, number, show};
+use super::{number, show};
+use crate::calendar::{DAY, SECOND};
+use crate::time::text::{ZoneInText, parse_date, parse_timestamp};
 use crate::types;
 
-/// `values` as `to`. A value that has no like there is an error, or with `lenient` NULL.
+/// `values` as `to`. A value that the type cannot hold is an error; with `lenient` it becomes NULL.
 ///
 /// # Errors
 /// See above; and pairs of types that the planner refuses.
@@ -25,6 +27,9 @@ pub fn run(values: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayRef> 
     let from = values.data_type();
     if from == to {
         return Ok(Arc::clone(values));
+    }
+    if from.is_null() {
+        return Ok(new_null_array(to, values.len()));
     }
     if let DataType::Dictionary(_, plain) = from {
         return run(&cast(values, plain)?, to, lenient);
@@ -38,6 +43,14 @@ pub fn run(values: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayRef> 
         _ if types::is_decimal(from) => Cast { values, to, lenient }.of_decimal(),
         _ if types::is_float(from) => Cast { values, to, lenient }.of_float(),
         _ if from.is_integer() => Cast { values, to, lenient }.of_whole(),
+        DataType::Date32 if matches!(from, DataType::Timestamp(..)) => days(values, lenient),
+        DataType::Timestamp(TimeUnit::Microsecond, _) if from == &DataType::Date32 => {
+            Cast { values, to, lenient }
+                .mapped::<Date32Type, TimestampMicrosecondType>(|day| i64::from(day).checked_mul(DAY))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) if matches!(from, DataType::Timestamp(..)) => {
+            Ok(Arc::new(micros(values, lenient)?.with_timezone_opt(zone.clone())))
+        }
         _ if from == &DataType::Boolean && types::is_decimal(to) => run(&cast(values, &DataType::Int32)?, to, lenient),
         DataType::Int8
         | DataType::Int16
@@ -50,8 +63,12 @@ pub fn run(values: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayRef> 
         {
             of_timestamp(values, to, lenient)
         }
-        _ => Ok(cast_with_options(values, to, &CastOptions { safe: lenient, ..CastOptions::default() })?),
+        _ => Ok(cast_with_options(values, to, &options(lenient))?),
     }
+}
+
+fn options(lenient: bool) -> CastOptions<'static> {
+    CastOptions { safe: lenient, ..CastOptions::default() }
 }
 
 /// What one cast of simple values is about.
@@ -81,7 +98,7 @@ macro_rules! whole {
 
 impl Cast<'_> {
     fn of_whole(&self) -> Result<ArrayRef> {
-        let values = cast(self.values, &DataType::Int64)?;
+        let values = cast_with_options(self.values, &DataType::Int64, &options(self.lenient))?;
         let this = Cast { values: &values, ..*self };
         match self.to {
             t if t.is_integer() => whole!(this, Int64Type, t, |v: i64, _: i64, _: i64| Some(v)),
@@ -89,7 +106,7 @@ impl Cast<'_> {
                 let (p, s) = (*p, *s);
                 this.mapped::<Int64Type, Decimal128Type>(|v| number::fits(number::rescaled(v.into(), 0, s)?, p))
             }
-            DataType::Timestamp(..) => this.mapped::<Int64Type, TimestampMicrosecondType>(|v| v.checked_mul(1_000_000)),
+            DataType::Timestamp(..) => this.mapped::<Int64Type, TimestampMicrosecondType>(|v| v.checked_mul(SECOND)),
             _ => Ok(cast(self.values, self.to)?),
         }
     }
@@ -103,7 +120,7 @@ impl Cast<'_> {
             }),
             DataType::Decimal128(p, s) => {
                 let (p, s) = (*p, *s);
-                // As in Spark, what is no number is NULL as a DECIMAL.
+                // As in Spark, NaN and infinity become NULL when cast to DECIMAL.
                 let finite: PrimitiveArray<Float64Type> =
                     values.as_primitive::<Float64Type>().unary_opt(|v: f64| v.is_finite().then_some(v));
                 let finite: ArrayRef = Arc::new(finite);
@@ -145,9 +162,9 @@ impl Cast<'_> {
                 let decimals = self.values.as_primitive::<Decimal128Type>();
                 Ok(Arc::new(BooleanArray::from_unary(decimals, |v| v != 0)))
             }
-            DataType::Timestamp(..) => self.mapped::<Decimal128Type, TimestampMicrosecondType>(|v| {
-                i64::try_from(v.checked_mul(1_000_000)? / divisor).ok()
-            }),
+            DataType::Timestamp(..) => {
+                self.mapped::<Decimal128Type, TimestampMicrosecondType>(|v| number::micros_of_seconds(v, scale))
+            }
             _ => Ok(cast(self.values, self.to)?),
         }
     }
@@ -161,9 +178,10 @@ impl Cast<'_> {
             DataType::Float32 => self.parsed::<Float32Type>(number::floating),
             DataType::Float64 => self.parsed::<Float64Type>(number::floating),
             DataType::Decimal128(p, s) => self.parsed::<Decimal128Type>(|t| number::decimal(t, *p, *s)),
-            DataType::Date32 => self.parsed::<Date32Type>(instant::date),
+            DataType::Date32 => self.parsed::<Date32Type>(parse_date),
             DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-                self.parsed::<TimestampMicrosecondType>(|t| instant::timestamp(t, zone.is_none()))
+                let zone = ZoneInText::of_cast(zone.is_some());
+                self.parsed::<TimestampMicrosecondType>(|t| parse_timestamp(t, zone))
             }
             DataType::Boolean => {
                 let texts = cast(self.values, &DataType::Utf8)?;
@@ -175,7 +193,7 @@ impl Cast<'_> {
             }
             _ => {
                 let texts = cast(self.values, &DataType::Utf8)?;
-                Ok(cast_with_options(&texts, self.to, &CastOptions { safe: self.lenient, ..CastOptions::default() })?)
+                Ok(cast_with_options(&texts, self.to, &options(self.lenient))?)
             }
         }
     }
@@ -236,12 +254,29 @@ fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
+/// Timestamps of any unit in microseconds, without their zone: all of them are UTC.
+fn micros(values: &ArrayRef, lenient: bool) -> Result<PrimitiveArray<TimestampMicrosecondType>> {
+    let zone = match values.data_type() {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    };
+    // Arrow looks every value up in its calendar, which ends before ours, where it has to add a zone.
+    let micros = cast_with_options(values, &DataType::Timestamp(TimeUnit::Microsecond, zone), &options(lenient))?;
+    Ok(micros.as_primitive::<TimestampMicrosecondType>().clone().with_timezone_opt(None::<Arc<str>>))
+}
+
+/// The days that timestamps are in.
+fn days(values: &ArrayRef, lenient: bool) -> Result<ArrayRef> {
+    #[expect(clippy::cast_possible_truncation, reason = "64 bits of microseconds are fewer days than 32 bits hold")]
+    let days: PrimitiveArray<Date32Type> = micros(values, lenient)?.unary(|micros| micros.div_euclid(DAY) as i32);
+    Ok(Arc::new(days))
+}
+
 /// Seconds since 1970.
 fn of_timestamp(values: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayRef> {
-    let micros = cast(values, &types::timestamp())?;
-    let micros = micros.as_primitive::<TimestampMicrosecondType>();
+    let micros = micros(values, lenient)?;
     if to.is_integer() {
-        let seconds: PrimitiveArray<Int64Type> = micros.unary(|v| v.div_euclid(1_000_000));
+        let seconds: PrimitiveArray<Int64Type> = micros.unary(|v| v.div_euclid(SECOND));
         return run(&(Arc::new(seconds) as ArrayRef), to, lenient);
     }
     #[expect(clippy::cast_precision_loss, reason = "Spark gives the nearest double, too")]

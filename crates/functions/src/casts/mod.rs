@@ -3,7 +3,6 @@
 //! A cast that arrow does as Spark does stays an ordinary one, which the planner and the engine see through; the others are
 //! functions here.
 
-pub mod instant;
 pub mod kernel;
 pub mod number;
 pub mod show;
@@ -18,12 +17,6 @@ use datafusion::logical_expr::{
 };
 
 use crate::types;
-
-/// The functions of this module: none by name, casts have a syntax of their own.
-#[must_use]
-pub fn functions() -> Vec<Arc<ScalarUDF>> {
-    Vec::new()
-}
 
 /// The expression that casts `expr`, of type `from`, to `to`; with `lenient` what cannot be cast is NULL.
 ///
@@ -179,7 +172,7 @@ impl ScalarUDFImpl for SparkCast {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        // What is no number is NULL as a DECIMAL.
+        // NaN and infinity become NULL when cast to DECIMAL.
         let no_number = types::is_decimal(&self.to) && args.arg_fields.iter().any(|f| types::is_float(f.data_type()));
         let nullable = self.lenient || no_number || args.arg_fields.iter().any(|field| field.is_nullable());
         Ok(Arc::new(Field::new(self.name(), self.to.clone(), nullable)))

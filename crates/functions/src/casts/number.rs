@@ -1,6 +1,6 @@
 //! Numbers: from text as Java reads them, and from one another.
 
-/// Ten to the power of `exponent`, if a DECIMAL's value can be as large.
+/// Ten to the power of `exponent`. `None` where 128 bits do not hold it.
 #[must_use]
 pub fn power(exponent: u32) -> Option<i128> {
     10_i128.checked_pow(exponent)
@@ -12,7 +12,7 @@ pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c <= ' ' || c == '\u{7f}')
 }
 
-/// A whole number: digits after an optional sign.
+/// A whole number: digits after an optional sign. `None` where the text is none, or is out of the range of BIGINT.
 #[must_use]
 pub fn whole(text: &str) -> Option<i64> {
     let text = trimmed(text);
@@ -21,13 +21,15 @@ pub fn whole(text: &str) -> Option<i64> {
     plain.then(|| text.parse().ok())?
 }
 
-/// A floating-point number as `Double.parseDouble` and Spark's words for infinity and NaN have it.
+/// A floating-point number as `Double.parseDouble` and Spark's words for infinity and NaN have it; what is out of range is infinite. `None` where
+/// the text is no such number. Hexadecimal numbers, which Java reads, are none.
 #[must_use]
 pub fn floating<F: std::str::FromStr>(text: &str) -> Option<F> {
     let text = trimmed(text);
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let word = ["inf", "infinity"].iter().any(|w| unsigned.eq_ignore_ascii_case(w)) || text.eq_ignore_ascii_case("nan");
-    if word {
+    let infinite = ["inf", "infinity"].iter().any(|w| unsigned.eq_ignore_ascii_case(w));
+    // Spark has its own words in any letters and without a sign, and Java's word as it is, with one.
+    if infinite || unsigned == "NaN" || text.eq_ignore_ascii_case("nan") {
         return text.parse().ok();
     }
     let body = text.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(text);
@@ -35,7 +37,7 @@ pub fn floating<F: std::str::FromStr>(text: &str) -> Option<F> {
     number.then(|| body.parse().ok())?
 }
 
-/// Text as a boolean.
+/// Text as a boolean. `None` where it is none of Spark's words for true and false.
 #[must_use]
 pub fn boolean(text: &str) -> Option<bool> {
     match trimmed(text).to_ascii_lowercase().as_str() {
@@ -102,6 +104,14 @@ pub fn rescaled(value: i128, from: i8, to: i8) -> Option<i128> {
     let (quotient, rest) = (value / divisor, value % divisor);
     let up = rest.unsigned_abs() >= divisor.unsigned_abs().div_ceil(2);
     Some(if up { quotient + value.signum() } else { quotient })
+}
+
+/// Seconds, an unscaled value of `scale`, in microseconds; what is finer is cut off. `None` where 64 bits do not hold them.
+#[must_use]
+pub fn micros_of_seconds(value: i128, scale: i8) -> Option<i64> {
+    let finer = i32::from(scale) - 6;
+    let power = power(finer.unsigned_abs())?;
+    i64::try_from(if finer > 0 { value / power } else { value.checked_mul(power)? }).ok()
 }
 
 /// A double as an unscaled value: that of its shortest text, as Spark has it.

@@ -5,11 +5,12 @@ use std::fmt::Write;
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, DurationMicrosecondType, Float32Type, Float64Type, TimeUnit, TimestampMicrosecondType,
+    ArrowPrimitiveType, DataType, Date32Type, DurationMicrosecondType, Float32Type, Float64Type, TimeUnit,
+    TimestampMicrosecondType,
 };
 use datafusion::common::{Result, exec_err};
 
-const MICROS_PER_DAY: i64 = 86_400_000_000;
+use crate::calendar::{Civil, DAY, SECOND};
 
 /// `values` as text.
 ///
@@ -19,6 +20,7 @@ pub fn text(values: &ArrayRef) -> Result<ArrayRef> {
     let shown: ArrayRef = match values.data_type() {
         DataType::Float64 => floats::<Float64Type>(values, double),
         DataType::Float32 => floats::<Float32Type>(values, float),
+        DataType::Date32 => written(values, |i, out| date(values.as_primitive::<Date32Type>().value(i), out)),
         DataType::Timestamp(..) => {
             let zone = match values.data_type() {
                 DataType::Timestamp(_, zone) => zone.clone(),
@@ -59,12 +61,12 @@ fn floats<T: ArrowPrimitiveType>(values: &ArrayRef, show: impl Fn(T::Native, &mu
     written(values, |i, out| show(numbers.value(i), out))
 }
 
-/// As Java's `Double.toString`.
+/// Appends a DOUBLE to `out` as Java's `Double.toString` writes it: `1.0E10`, `0.001`, `NaN`.
 pub fn double(value: f64, out: &mut String) {
     java(value.is_nan(), value.is_infinite(), value.is_sign_negative(), &format!("{:e}", value.abs()), out);
 }
 
-/// As Java's `Float.toString`.
+/// Appends a FLOAT to `out` as Java's `Float.toString` writes it.
 pub fn float(value: f32, out: &mut String) {
     java(value.is_nan(), value.is_infinite(), value.is_sign_negative(), &format!("{:e}", value.abs()), out);
 }
@@ -106,13 +108,36 @@ fn java(nan: bool, infinite: bool, negative: bool, scientific: &str, out: &mut S
     }
 }
 
-/// `2024-02-29 12:34:56.789`, without zeros at the end.
-fn timestamp(micros: i64, out: &mut String) {
-    let (day, of_day) = (micros.div_euclid(MICROS_PER_DAY), micros.rem_euclid(MICROS_PER_DAY));
-    date(day, out);
-    let (seconds, fraction) = (of_day / 1_000_000, of_day % 1_000_000);
-    let _ = write!(out, " {:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    fractional(fraction, out);
+/// Appends a time, microseconds since 1970-01-01 00:00:00, to `out`: `2024-02-29 12:34:56.789`, without zeros at the end.
+pub fn timestamp(micros: i64, out: &mut String) {
+    let (day, of_day) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
+    civil(day, out);
+    out.push(' ');
+    clock(of_day, out);
+    fractional(of_day % SECOND, out);
+}
+
+/// Appends a day, days since 1970-01-01, to `out`: `2024-02-29`. A year past 9999 has a sign, as one before the year 0 has.
+pub fn date(day: i32, out: &mut String) {
+    civil(i64::from(day), out);
+}
+
+/// Appends `day`, days since 1970-01-01, to `out`.
+pub(crate) fn civil(day: i64, out: &mut String) {
+    let Civil { year, month, day } = Civil::of_day(day);
+    let sign = match year {
+        10_000.. => "+",
+        ..0 => "-",
+        _ => "",
+    };
+    // Writing to a text does not fail.
+    let _ = write!(out, "{sign}{:04}-{month:02}-{day:02}", year.unsigned_abs());
+}
+
+/// Appends the hour, minute and second of the microseconds `of_day` to `out`.
+pub(crate) fn clock(of_day: i64, out: &mut String) {
+    let seconds = of_day / SECOND;
+    let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
 }
 
 fn fractional(micros: i64, out: &mut String) {
@@ -121,25 +146,6 @@ fn fractional(micros: i64, out: &mut String) {
         out.push('.');
         out.push_str(digits.trim_end_matches('0'));
     }
-}
-
-/// The date of a day since 1970, of any year.
-fn date(day: i64, out: &mut String) {
-    // Years that begin in March, so that the leap day is a year's last.
-    let shifted = day + 719_468;
-    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let sign = match year {
-        10_000.. => "+",
-        ..0 => "-",
-        _ => "",
-    };
-    let _ = write!(out, "{sign}{:04}-{month:02}-{day:02}", year.abs());
 }
 
 /// `INTERVAL '1 02:03:04.5' DAY TO SECOND`.
@@ -234,4 +240,33 @@ fn joined(
 
 fn shown(texts: &StringArray, at: usize) -> &str {
     if texts.is_null(at) { "null" } else { texts.value(at) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_are_written_as_java_writes_them() {
+        let doubles = [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1.0, "1.0"),
+            (0.001, "0.001"),
+            (0.000_1, "1.0E-4"),
+            (9_999_999.0, "9999999.0"),
+            (1e7, "1.0E7"),
+            (123.456, "123.456"),
+            (1.797_693_134_862_315_7e308, "1.7976931348623157E308"),
+            (f64::NEG_INFINITY, "-Infinity"),
+        ];
+        for (value, text) in doubles {
+            let mut out = String::new();
+            double(value, &mut out);
+            assert_eq!(out, text);
+        }
+        let mut out = String::new();
+        float(0.1, &mut out);
+        assert_eq!(out, "0.1");
+    }
 }

@@ -3,6 +3,7 @@
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
 use crate::nested::types::{list_of, map_of};
+use crate::types;
 
 /// The type that `text` says; a list of columns is a struct.
 ///
@@ -235,12 +236,10 @@ fn both(a: &DataType, b: &DataType) -> DataType {
     }
 }
 
+/// The type as [`types::name`] has it, but with quotes around the names of fields that need them.
 fn shown(data_type: &DataType) -> String {
     match data_type {
-        DataType::Boolean => "BOOLEAN".to_owned(),
-        DataType::Int64 => "BIGINT".to_owned(),
-        DataType::Float64 => "DOUBLE".to_owned(),
-        DataType::Decimal128(p, s) => format!("DECIMAL({p},{s})"),
+        DataType::Null => "STRING".to_owned(),
         DataType::List(field) => format!("ARRAY<{}>", shown(field.data_type())),
         DataType::Struct(fields) => {
             let plain = |name: &str| {
@@ -254,6 +253,6 @@ fn shown(data_type: &DataType) -> String {
             };
             format!("STRUCT<{}>", fields.iter().map(named).collect::<Vec<_>>().join(", "))
         }
-        _ => "STRING".to_owned(),
+        simple => types::name(simple),
     }
 }

@@ -14,6 +14,7 @@ use datafusion::common::{DataFusionError, Result};
 use super::parse::{Json, Lenient, parse};
 use super::times;
 use super::write::plain;
+use crate::casts::number;
 use crate::nested::lists::{field_of, list};
 use crate::nested::maps::made;
 use crate::nested::types::as_type;
@@ -102,7 +103,9 @@ fn cell(value: &Json<'_>, data_type: &DataType, notes: &mut Notes) -> std::resul
         (Json::Text(text), DataType::Decimal128(p, s)) => Cell::Decimal(decimal(text, *p, *s).ok_or(Mismatch)?),
         (Json::Text(text), DataType::Date32) => Cell::Whole(times::date(text).ok_or(Mismatch)?.into()),
         (Json::Number(text), DataType::Date32) => Cell::Whole(text.parse::<i32>().map_err(|_| Mismatch)?.into()),
-        (Json::Text(text), DataType::Timestamp(..)) => Cell::Whole(times::timestamp(text).ok_or(Mismatch)?),
+        (Json::Text(text), DataType::Timestamp(_, zone)) => {
+            Cell::Whole(times::timestamp(text, zone.is_some()).ok_or(Mismatch)?)
+        }
         (Json::Number(text), DataType::Timestamp(_, Some(_))) => {
             let seconds: i64 = text.parse().map_err(|_| Mismatch)?;
             Cell::Whole(seconds.checked_mul(1_000_000).ok_or(Mismatch)?)
@@ -142,44 +145,12 @@ fn cell(value: &Json<'_>, data_type: &DataType, notes: &mut Notes) -> std::resul
     })
 }
 
-/// The number of `text` over ten to the `scale`, rounded half up.
+/// A number as Spark reads it here: commas between its digits do not count, and white space makes it none.
 fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        None => (text, 0),
-    };
-    let negative = mantissa.starts_with('-');
-    let (whole, rest) = mantissa
-        .trim_start_matches(['-', '+'])
-        .split_once('.')
-        .unwrap_or((mantissa.trim_start_matches(['-', '+']), ""));
-    let digits = format!("{whole}{rest}");
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+    if number::trimmed(text).len() < text.len() {
         return None;
     }
-    // How many digits of the text count.
-    let kept = i64::try_from(whole.len()).ok()? + i64::from(exponent) + i64::from(scale);
-    let length = i64::try_from(digits.len()).ok()?;
-    let significant = digits.trim_start_matches('0');
-    if significant.is_empty() {
-        return Some(0);
-    }
-    if kept < 0 {
-        return Some(0);
-    }
-    if kept - (length - i64::try_from(significant.len()).ok()?) > i64::from(precision) {
-        return None;
-    }
-    let cut = usize::try_from(kept.min(length)).ok()?;
-    let mut value: i128 = if cut == 0 { 0 } else { digits[..cut].parse().ok()? };
-    for _ in length..kept {
-        value = value.checked_mul(10)?;
-    }
-    if digits.as_bytes().get(cut).is_some_and(|d| *d >= b'5') {
-        value += 1;
-    }
-    let fits = value < 10_i128.checked_pow(precision.into())?;
-    fits.then_some(if negative { -value } else { value })
+    number::decimal(&text.replace(',', ""), precision, scale)
 }
 
 fn whole(cells: &[Cell]) -> impl Iterator<Item = Option<i64>> + '_ {

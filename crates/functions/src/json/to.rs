@@ -8,8 +8,9 @@ use arrow::util::display::array_value_to_string;
 use base64::Engine;
 use datafusion::common::Result;
 
-use super::times::{date_text, timestamp_text};
-use super::write::{decimal, double, float, quoted};
+use super::times::write_timestamp;
+use super::write::{decimal, quoted};
+use crate::casts::show;
 use crate::nested::types::{as_type, plain};
 
 /// Values that are written one by one, with what is the same for all of them found once.
@@ -96,16 +97,23 @@ impl Writer {
         match self {
             Self::Null => {}
             Self::Bool(_) | Self::Whole(_) | Self::Decimal(..) => out.push_str(&self.key(at)?),
-            Self::Float(a) => finite(out, a.as_primitive::<Float32Type>().value(at).is_finite(), &self.key(at)?),
-            Self::Double(a) => finite(out, a.as_primitive::<Float64Type>().value(at).is_finite(), &self.key(at)?),
+            Self::Float(a) => {
+                let value = a.as_primitive::<Float32Type>().value(at);
+                within(out, value.is_finite(), |out| show::float(value, out));
+            }
+            Self::Double(a) => {
+                let value = a.as_primitive::<Float64Type>().value(at);
+                within(out, value.is_finite(), |out| show::double(value, out));
+            }
             Self::Text(a) => quoted(out, a.as_string::<i32>().value(at)),
             Self::Binary(a) => {
                 let bytes = a.as_binary::<i32>().value(at);
                 quoted(out, &base64::engine::general_purpose::STANDARD.encode(bytes));
             }
-            Self::Date(a) => quoted(out, &date_text(a.as_primitive::<Date32Type>().value(at))),
+            Self::Date(a) => within(out, false, |out| show::date(a.as_primitive::<Date32Type>().value(at), out)),
             Self::Timestamp(a, zoned) => {
-                quoted(out, &timestamp_text(a.as_primitive::<TimestampMicrosecondType>().value(at), *zoned));
+                let micros = a.as_primitive::<TimestampMicrosecondType>().value(at);
+                within(out, false, |out| write_timestamp(micros, *zoned, out));
             }
             Self::Other(a) => quoted(out, &array_value_to_string(a, at)?),
             Self::List(a, values) => {
@@ -146,8 +154,8 @@ impl Writer {
         Ok(match self {
             Self::Bool(a) => a.as_boolean().value(at).to_string(),
             Self::Whole(a) => a.as_primitive::<Int64Type>().value(at).to_string(),
-            Self::Float(a) => float(a.as_primitive::<Float32Type>().value(at)),
-            Self::Double(a) => double(a.as_primitive::<Float64Type>().value(at)),
+            Self::Float(a) => written(|out| show::float(a.as_primitive::<Float32Type>().value(at), out)),
+            Self::Double(a) => written(|out| show::double(a.as_primitive::<Float64Type>().value(at), out)),
             Self::Decimal(a, scale) => decimal(a.as_primitive::<Decimal128Type>().value(at), *scale),
             Self::Text(a) => a.as_string::<i32>().value(at).to_owned(),
             // As Spark, which shows what it holds inside.
@@ -162,8 +170,18 @@ impl Writer {
     }
 }
 
-fn finite(out: &mut String, finite: bool, text: &str) {
-    if finite { out.push_str(text) } else { quoted(out, text) }
+/// Writes a text that needs no escapes, between quotes unless it is `bare`.
+fn within(out: &mut String, bare: bool, write: impl FnOnce(&mut String)) {
+    let quote = if bare { "" } else { "\"" };
+    out.push_str(quote);
+    write(out);
+    out.push_str(quote);
+}
+
+fn written(write: impl FnOnce(&mut String)) -> String {
+    let mut out = String::new();
+    write(&mut out);
+    out
 }
 
 fn comma(out: &mut String, at: usize) {

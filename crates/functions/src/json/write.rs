@@ -1,8 +1,9 @@
-//! JSON text as Jackson writes it for Spark, and numbers as Java writes them.
+//! JSON text as Jackson writes it for Spark, and DECIMALs as Java writes them.
 
 use std::fmt::Write;
 
 use super::parse::Json;
+use crate::casts::show;
 
 /// Writes `value` without white space.
 pub(super) fn json(out: &mut String, value: &Json<'_>) {
@@ -10,7 +11,11 @@ pub(super) fn json(out: &mut String, value: &Json<'_>) {
         Json::Null => out.push_str("null"),
         Json::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Json::Number(text) => number(out, text),
-        Json::NotFinite(value) => quoted(out, &double(*value)),
+        Json::NotFinite(value) => {
+            out.push('"');
+            show::double(*value, out);
+            out.push('"');
+        }
         Json::Text(text) => quoted(out, text),
         Json::Array(items) => {
             out.push('[');
@@ -52,7 +57,7 @@ pub(super) fn plain(value: &Json<'_>) -> String {
 /// A whole number as it is, another as a DOUBLE.
 fn number(out: &mut String, text: &str) {
     if text.bytes().any(|b| matches!(b, b'.' | b'e' | b'E')) {
-        out.push_str(&double(text.parse().unwrap_or(f64::NAN)));
+        show::double(text.parse().unwrap_or(f64::NAN), out);
     } else if text == "-0" {
         out.push('0');
     } else {
@@ -79,48 +84,6 @@ pub(super) fn quoted(out: &mut String, text: &str) {
         }
     }
     out.push('"');
-}
-
-/// A DOUBLE as Java's `Double.toString` writes it.
-pub(super) fn double(value: f64) -> String {
-    java(value.is_nan(), value.is_infinite(), value.is_sign_negative(), &format!("{value:e}"))
-}
-
-/// A FLOAT as Java's `Float.toString` writes it.
-pub(super) fn float(value: f32) -> String {
-    java(value.is_nan(), value.is_infinite(), value.is_sign_negative(), &format!("{value:e}"))
-}
-
-/// `scientific` is the shortest text that reads as the number, as in `1.5e-5`.
-fn java(nan: bool, infinite: bool, negative: bool, scientific: &str) -> String {
-    if nan {
-        return "NaN".to_owned();
-    }
-    if infinite {
-        return if negative { "-Infinity" } else { "Infinity" }.to_owned();
-    }
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
-    let sign = if negative { "-" } else { "" };
-    if digits == "0" {
-        return format!("{sign}0.0");
-    }
-    if !(-3..7).contains(&exponent) {
-        let (first, rest) = digits.split_at(1);
-        let rest = if rest.is_empty() { "0" } else { rest };
-        return format!("{sign}{first}.{rest}E{exponent}");
-    }
-    if exponent < 0 {
-        let zeros = "0".repeat(usize::try_from(-exponent - 1).unwrap_or_default());
-        return format!("{sign}0.{zeros}{digits}");
-    }
-    let whole = usize::try_from(exponent + 1).unwrap_or_default();
-    if digits.len() <= whole {
-        return format!("{sign}{digits}{}.0", "0".repeat(whole - digits.len()));
-    }
-    let (before, after) = digits.split_at(whole);
-    format!("{sign}{before}.{after}")
 }
 
 /// `digits` over ten to the `scale` as Java's `BigDecimal.toString` writes it.

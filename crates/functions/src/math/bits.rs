@@ -4,9 +4,10 @@ use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::Result;
 
+use crate::casts::kernel;
 use crate::rows::{Call, Function, Gives, function, plan_error, row_error};
+use crate::types;
 use crate::values::Kind::{Any, Int, Long, Text};
-use crate::values::{self, type_name};
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
@@ -41,13 +42,13 @@ pub(super) fn functions() -> Vec<Function> {
         })
         .types(shifted),
         function("bit_count", &[Any], Gives::Int, |call| {
-            let bits = values::cast(call.array(0)?, &DataType::Int64)?;
+            let bits = kernel::run(call.array(0)?, &DataType::Int64, false)?;
             let bits = bits.as_primitive::<Int64Type>();
             call.ints(|row| Ok(Some(bits.value(call.place(0, row)).count_ones() as i32)))
         })
         .types(|types| match types {
             [of] if of.is_integer() || matches!(of, DataType::Boolean | DataType::Null) => Ok(vec![of.clone()]),
-            [of] => plan_error(format!("bit_count counts the bits of a whole number, not of {}", type_name(of))),
+            [of] => plan_error(format!("bit_count counts the bits of a whole number, not of {}", types::name(of))),
             _ => plan_error("bit_count takes one argument"),
         }),
         function("bit_get", &[Any, Int], Gives::Tiny, bit_get).alias("getbit").types(|types| match types {
@@ -89,7 +90,7 @@ fn shift(call: &Call, with: impl Fn(u64, i32, i32) -> i64) -> Result<ArrayRef> {
 fn bit_get(call: &Call) -> Result<ArrayRef> {
     let array = call.array(0)?;
     let width = width(array.data_type());
-    let (bits, place) = (values::cast(array, &DataType::Int64)?, call.int(1)?);
+    let (bits, place) = (kernel::run(array, &DataType::Int64, false)?, call.int(1)?);
     let bits = bits.as_primitive::<Int64Type>();
     call.tinies(|row| {
         let place = place.at(row);

@@ -4,9 +4,10 @@ use arrow::array::{ArrayRef, AsArray, Float32Array};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use datafusion::common::Result;
 
+use crate::casts::kernel;
 use crate::rows::{Call, Function, Gives, function, plan_error, row_error};
+use crate::values;
 use crate::values::Kind::{Any, Bool, Text};
-use crate::values::{self, type_name};
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
@@ -17,7 +18,7 @@ pub(super) fn functions() -> Vec<Function> {
         .lenient(),
         function("nanvl", &[Any, Any], Gives::Same(0), nanvl).types(floating).lenient(),
         function("typeof", &[Any], Gives::Text, |call| {
-            let name = type_name(call.array(0)?.data_type());
+            let name = values::type_name(call.array(0)?.data_type());
             call.texts(|_| Ok(Some(name.as_str())))
         })
         .lenient(),
@@ -52,7 +53,10 @@ fn nanvl(call: &Call) -> Result<ArrayRef> {
         })?;
         return Ok(std::sync::Arc::new(out));
     }
-    let (a, b) = (values::cast(call.array(0)?, &DataType::Float64)?, values::cast(call.array(1)?, &DataType::Float64)?);
+    let (a, b) = (
+        kernel::run(call.array(0)?, &DataType::Float64, false)?,
+        kernel::run(call.array(1)?, &DataType::Float64, false)?,
+    );
     let (a, b) = (a.as_primitive::<Float64Type>(), b.as_primitive::<Float64Type>());
     let get = |array: &arrow::array::Float64Array, at: usize| {
         (!arrow::array::Array::is_null(array, at)).then(|| array.value(at))

@@ -6,9 +6,10 @@ use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float32Array, Floa
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type};
 use datafusion::common::{Result, ScalarValue};
 
+use crate::casts::kernel;
 use crate::rows::{Call, Function, Gives, function, plan_error, row_error};
+use crate::types;
 use crate::values::Kind::{Int, Number};
-use crate::values::{self, type_name};
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
@@ -72,7 +73,7 @@ fn abs(call: &Call) -> Result<ArrayRef> {
             Arc::new(values.with_precision_and_scale(*precision, *scale)?)
         }
         of => {
-            let longs = values::cast(array, &DataType::Int64)?;
+            let longs = kernel::run(array, &DataType::Int64, false)?;
             let longs: Int64Array =
                 longs.as_primitive::<Int64Type>().try_unary(|v| v.checked_abs().map_or_else(|| overflow(v, of), Ok))?;
             whole(longs, of)?
@@ -81,7 +82,7 @@ fn abs(call: &Call) -> Result<ArrayRef> {
 }
 
 fn overflow<T>(v: impl std::fmt::Display, of: &DataType) -> Result<T> {
-    row_error(format!("{v} leaves the range of {} here", type_name(of)))
+    row_error(format!("{v} leaves the range of {} here", types::name(of)))
 }
 
 /// Whole numbers as `of`, whose range they must be in.
@@ -96,7 +97,7 @@ fn whole(longs: Int64Array, of: &DataType) -> Result<ArrayRef> {
     if let Some(out) = longs.iter().flatten().find(|v| !range.contains(v)) {
         return overflow(out, of);
     }
-    values::cast(&(Arc::new(longs) as ArrayRef), of)
+    kernel::run(&(Arc::new(longs) as ArrayRef), of, false)
 }
 
 /// The number of digits to round to, which must be a constant.
@@ -213,7 +214,7 @@ fn round(call: &Call, mode: Mode) -> Result<ArrayRef> {
             if places >= 0 {
                 return Ok(Arc::clone(array));
             }
-            let longs = values::cast(array, &DataType::Int64)?;
+            let longs = kernel::run(array, &DataType::Int64, false)?;
             let longs = longs.as_primitive::<Int64Type>();
             let rounded: Int64Array = call.rows(|row| {
                 let v = longs.value(call.place(0, row));
@@ -260,18 +261,18 @@ fn cut(call: &Call, mode: Mode) -> Result<ArrayRef> {
     let array = call.array(0)?;
     if call.len() > 1 {
         let (precision, scale) = as_decimal(array.data_type());
-        let decimal = values::cast(array, &DataType::Decimal128(precision, scale))?;
+        let decimal = kernel::run(array, &DataType::Decimal128(precision, scale), false)?;
         return decimals(call, &decimal, scale, wanted(call)?, mode);
     }
     match array.data_type() {
         DataType::Decimal128(_, scale) => decimals(call, array, *scale, 0, mode),
         DataType::Float32 | DataType::Float64 => {
-            let values = values::cast(array, &DataType::Float64)?;
+            let values = kernel::run(array, &DataType::Float64, false)?;
             let values = values.as_primitive::<Float64Type>();
             // As in Java, what is too large is the end of the range, and NaN is 0.
             let cut = |v: f64| if mode == Mode::Up { v.ceil() as i64 } else { v.floor() as i64 };
             Ok(Arc::new(values.unary::<_, Int64Type>(cut)))
         }
-        _ => values::cast(array, &DataType::Int64),
+        _ => kernel::run(array, &DataType::Int64, false),
     }
 }

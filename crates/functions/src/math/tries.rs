@@ -6,9 +6,10 @@ use arrow::array::{ArrayRef, AsArray, Decimal128Array, Float32Array};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, i256};
 use datafusion::common::{Result, ScalarValue};
 
+use crate::casts::kernel;
 use crate::rows::{Call, Function, Gives, function, plan_error, row_error};
+use crate::types;
 use crate::values::Kind::Any;
-use crate::values::{self, type_name};
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
@@ -71,7 +72,7 @@ fn operands(types: &[DataType]) -> Result<Vec<DataType>> {
         _ if is_text(of) => Ok(DataType::Float64),
         _ => plan_error(format!(
             "this function takes numbers, or a date and days, not {}; of times, write ts + INTERVAL '1 day'",
-            type_name(of)
+            types::name(of)
         )),
     };
     let types = vec![number(left)?, number(right)?];
@@ -173,14 +174,18 @@ fn run(call: &Call, operation: Operation) -> Result<ArrayRef> {
             })
         }
         DataType::Float64 => {
-            let (a, b) =
-                (values::cast(call.array(0)?, &DataType::Float64)?, values::cast(call.array(1)?, &DataType::Float64)?);
+            let (a, b) = (
+                kernel::run(call.array(0)?, &DataType::Float64, false)?,
+                kernel::run(call.array(1)?, &DataType::Float64, false)?,
+            );
             let (a, b) = (a.as_primitive::<Float64Type>(), b.as_primitive::<Float64Type>());
             call.doubles(|row| double(operation, a.value(call.place(0, row)), b.value(call.place(1, row))))
         }
         DataType::Float32 => {
-            let (a, b) =
-                (values::cast(call.array(0)?, &DataType::Float32)?, values::cast(call.array(1)?, &DataType::Float32)?);
+            let (a, b) = (
+                kernel::run(call.array(0)?, &DataType::Float32, false)?,
+                kernel::run(call.array(1)?, &DataType::Float32, false)?,
+            );
             let (a, b) = (a.as_primitive::<Float32Type>(), b.as_primitive::<Float32Type>());
             let out: Float32Array = call.rows(|row| {
                 let v =
@@ -191,8 +196,10 @@ fn run(call: &Call, operation: Operation) -> Result<ArrayRef> {
         }
         DataType::Decimal128(precision, scale) => decimals(call, operation, precision, scale),
         of => {
-            let (a, b) =
-                (values::cast(call.array(0)?, &DataType::Int64)?, values::cast(call.array(1)?, &DataType::Int64)?);
+            let (a, b) = (
+                kernel::run(call.array(0)?, &DataType::Int64, false)?,
+                kernel::run(call.array(1)?, &DataType::Int64, false)?,
+            );
             let (a, b) = (a.as_primitive::<Int64Type>(), b.as_primitive::<Int64Type>());
             let range = match of {
                 DataType::Int8 => i64::from(i8::MIN)..=i64::from(i8::MAX),
@@ -215,7 +222,7 @@ fn run(call: &Call, operation: Operation) -> Result<ArrayRef> {
                     _ => failed(operation, false),
                 }
             })?;
-            values::cast(&longs, &of)
+            kernel::run(&longs, &of, false)
         }
     }
 }
@@ -237,7 +244,7 @@ fn decimals(call: &Call, operation: Operation, precision: u8, scale: i8) -> Resu
     let operand = |at: usize| {
         let array = call.array(at)?;
         let (p, s) = decimal_of(array.data_type(), None).unwrap_or((38, 0));
-        Ok::<_, datafusion::common::DataFusionError>((values::cast(array, &DataType::Decimal128(p, s))?, s))
+        Ok::<_, datafusion::common::DataFusionError>((kernel::run(array, &DataType::Decimal128(p, s), false)?, s))
     };
     let ((a, s1), (b, s2)) = (operand(0)?, operand(1)?);
     let (a, b) = (a.as_primitive::<Decimal128Type>(), b.as_primitive::<Decimal128Type>());

@@ -14,6 +14,7 @@ use super::lists::{Lists, MAX_ASKED, MAX_TEXT, Taken, field_of, whole};
 use super::types::{
     as_index, as_list, as_type, element_of, exactly, list_and_element, list_of, name, plain, wider, widest,
 };
+use crate::casts::kernel;
 use crate::function::{Function, fails, wrong};
 use crate::values::Kind;
 
@@ -374,7 +375,7 @@ fn concatenated(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<A
 
 fn concatenated_bytes(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<ArrayRef> {
     use arrow::array::{AsArray, BinaryBuilder};
-    let columns = args.iter().map(|a| crate::values::cast(a, returned)).collect::<Result<Vec<_>>>()?;
+    let columns = args.iter().map(|a| kernel::run(a, returned, false)).collect::<Result<Vec<_>>>()?;
     let null = |at: usize| columns.iter().any(|c| c.is_null(at));
     if *returned == DataType::Binary {
         let mut out = BinaryBuilder::new();

@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 use datafusion::common::Result;
 
 use crate::function::wrong;
+pub(crate) use crate::types::name;
 
 /// The field of a list's elements.
 pub(crate) fn item(element: &DataType) -> FieldRef {
@@ -83,37 +84,6 @@ pub(crate) fn as_map(data_type: &DataType) -> Result<DataType> {
         other if entry_of(other).is_some() => Ok(plain(other)),
         other => wrong(format!("a map is wanted, this is {}", name(other))),
     }
-}
-
-/// How a type is called in a message.
-pub(crate) fn name(data_type: &DataType) -> String {
-    if let Some(element) = element_of(data_type) {
-        return format!("array<{}>", name(element));
-    }
-    if let Some((key, value)) = entry_of(data_type) {
-        return format!("map<{}, {}>", name(key), name(value));
-    }
-    let text = match data_type {
-        DataType::Boolean => "boolean",
-        DataType::Int8 => "tinyint",
-        DataType::Int16 => "smallint",
-        DataType::Int32 => "int",
-        DataType::Int64 => "bigint",
-        DataType::Float32 => "float",
-        DataType::Float64 => "double",
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string",
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "binary",
-        DataType::Date32 => "date",
-        DataType::Timestamp(_, Some(_)) => "timestamp",
-        DataType::Timestamp(_, None) => "timestamp_ntz",
-        DataType::Struct(fields) => {
-            let fields: Vec<String> = fields.iter().map(|f| format!("{}: {}", f.name(), name(f.data_type()))).collect();
-            return format!("struct<{}>", fields.join(", "));
-        }
-        DataType::Decimal128(precision, scale) => return format!("decimal({precision},{scale})"),
-        other => return other.to_string().to_lowercase(),
-    };
-    text.to_owned()
 }
 
 /// The type that values of all of `types` have in common; NULL for none.

@@ -12,13 +12,3 @@ pub mod sums;
 pub mod temporal;
 pub mod text;
 pub mod written;
-
-use std::sync::Arc;
-
-use datafusion::logical_expr::ScalarUDF;
-
-/// The functions of this module: none by name, operators have a syntax of their own.
-#[must_use]
-pub fn functions() -> Vec<Arc<ScalarUDF>> {
-    Vec::new()
-}

@@ -11,8 +11,8 @@ use datafusion::common::{Result, ScalarValue};
 use md5::Digest;
 
 use crate::rows::{Call, Function, Gives, constant_text, function, plan_error, row_error};
+use crate::types;
 use crate::values::Kind::{Any, Binary, Int, Text};
-use crate::values::type_name;
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
@@ -89,7 +89,7 @@ fn hex_types(types: &[DataType]) -> Result<Vec<DataType>> {
         _ if of.is_numeric() => DataType::Int64,
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => DataType::Binary,
         _ if Binary.data_type(of).is_some() => DataType::Binary,
-        _ => return plan_error(format!("hex takes a whole number, text or binary, not {}", type_name(of))),
+        _ => return plan_error(format!("hex takes a whole number, text or binary, not {}", types::name(of))),
     }])
 }
 

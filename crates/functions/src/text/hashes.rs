@@ -7,8 +7,10 @@ use arrow::datatypes::{
 };
 use datafusion::common::Result;
 
+use crate::casts::kernel;
 use crate::rows::{Call, Function, Gives, function, plan_error};
-use crate::values::{self, Kind::Any, type_name};
+use crate::types;
+use crate::values::Kind::Any;
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
@@ -65,7 +67,7 @@ fn hashed_as(of: &DataType) -> Result<DataType> {
                 "a MAP has no hash: two equal maps may hold their keys in another order; hash map_entries() of it",
             );
         }
-        other => return plan_error(format!("{} has no hash", type_name(other))),
+        other => return plan_error(format!("{} has no hash", types::name(other))),
     })
 }
 
@@ -138,7 +140,7 @@ fn value<H: Hasher>(array: &ArrayRef, at: usize, seed: u64) -> Result<u64> {
             array.as_struct().columns().iter().try_fold(seed, |seed, column| value::<H>(column, at, seed))?
         }
         of => {
-            let array = values::cast(&array.slice(at, 1), &hashed_as(of)?)?;
+            let array = kernel::run(&array.slice(at, 1), &hashed_as(of)?, false)?;
             value::<H>(&array, 0, seed)?
         }
     })

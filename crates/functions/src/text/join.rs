@@ -7,9 +7,11 @@ use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 
+use crate::casts::kernel;
 use crate::rows::{Call, Function, Gives, function, plan_error, row_error};
+use crate::types;
+use crate::values;
 use crate::values::Kind::{Any, Bytes, Int};
-use crate::values::{self, type_name};
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
@@ -54,7 +56,7 @@ fn common(types: &[DataType]) -> Result<Vec<DataType>> {
         return Ok(vec![DataType::Binary; types.len()]);
     }
     if let Some(of) = types.iter().find(|of| crate::values::Kind::Text.data_type(of).is_none()) {
-        return plan_error(format!("{} cannot be put together with text; CAST its parts AS STRING", type_name(of)));
+        return plan_error(format!("{} cannot be put together with text; CAST its parts AS STRING", types::name(of)));
     }
     Ok(vec![DataType::Utf8; types.len()])
 }
@@ -70,7 +72,7 @@ fn concat_types(types: &[DataType]) -> Result<Vec<DataType>> {
             Ok(vec![DataType::new_list(item.data_type().clone(), true); types.len()])
         }
         _ => {
-            let names: Vec<String> = types.iter().map(type_name).collect();
+            let names: Vec<String> = types.iter().map(types::name).collect();
             plan_error(format!("concat takes arrays of one type, here {}; CAST them", names.join(" and ")))
         }
     }
@@ -137,7 +139,7 @@ fn concat_ws_types(types: &[DataType]) -> Result<Vec<DataType>> {
                 Ok(DataType::new_list(DataType::Utf8, true))
             }
             _ if values::Kind::Text.data_type(of).is_some() => Ok(DataType::Utf8),
-            _ => plan_error(format!("concat_ws takes text and arrays of text, not {}", type_name(of))),
+            _ => plan_error(format!("concat_ws takes text and arrays of text, not {}", types::name(of))),
         })
         .collect()
 }
@@ -161,7 +163,7 @@ fn concat_ws(call: &Call) -> Result<ArrayRef> {
                 continue;
             }
             if let Some(lists) = array.as_list_opt::<i32>() {
-                let items = values::cast(&lists.value(place), &DataType::Utf8)?;
+                let items = kernel::run(&lists.value(place), &DataType::Utf8, false)?;
                 items.as_string::<i32>().iter().flatten().for_each(&mut push);
             } else {
                 push(array.as_string::<i32>().value(place));

@@ -7,11 +7,13 @@ use arrow::datatypes::{DataType, Decimal128Type, Float64Type};
 use datafusion::common::{Result, ScalarValue};
 
 use super::pattern::Pattern;
-use super::text::{parse_date, parse_timestamp};
+use super::text::{ZoneInText, parse_date, parse_timestamp};
 use crate::calendar::{DAY, SECOND};
+use crate::casts::kernel;
+use crate::casts::number::micros_of_seconds;
 use crate::rows::{Call, Function, Gives, constant_text, function, plan_error, row_error, timestamp};
+use crate::types;
 use crate::values::Kind::{Any, Date, Int, Long, Number, Text, Time};
-use crate::values::{self, type_name};
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
@@ -159,11 +161,11 @@ fn typed(name: &str, types: &[DataType], first: impl Fn(&DataType) -> Option<Dat
         }
     };
     let of = if let DataType::Dictionary(_, value) = of { value.as_ref() } else { of };
-    let Some(cast) = first(of) else { return plan_error(format!("{name} does not take {}; CAST it", type_name(of))) };
+    let Some(cast) = first(of) else { return plan_error(format!("{name} does not take {}; CAST it", types::name(of))) };
     if let Some(pattern) = pattern
         && Text.data_type(pattern).is_none()
     {
-        return plan_error(format!("the pattern of {name} is text such as 'yyyy-MM-dd', not {}", type_name(pattern)));
+        return plan_error(format!("the pattern of {name} is text such as 'yyyy-MM-dd', not {}", types::name(pattern)));
     }
     Ok(std::iter::once(cast).chain(pattern.map(|_| DataType::Utf8)).collect())
 }
@@ -215,7 +217,8 @@ fn bad<T>(safe: bool, text: &str, what: &str) -> Result<Option<T>> {
 fn read(call: &Call, row: usize, patterns: &Patterns, zoned: bool, safe: bool) -> Result<Option<i64>> {
     let text = call.text(0)?.at(row);
     if call.len() < 2 {
-        return parse_timestamp(text, zoned).map_or_else(|| bad(safe, text, "a timestamp"), |t| Ok(Some(t)));
+        let zone = ZoneInText::of_cast(zoned);
+        return parse_timestamp(text, zone).map_or_else(|| bad(safe, text, "a timestamp"), |t| Ok(Some(t)));
     }
     let pattern = call.text(1)?.at(row);
     patterns.with(pattern, |ready| {
@@ -290,7 +293,7 @@ fn unix_timestamp(call: &Call) -> Result<ArrayRef> {
 fn timestamp_seconds(call: &Call) -> Result<ArrayRef> {
     let array = call.array(0)?;
     if array.data_type().is_integer() {
-        let seconds = values::cast(array, &DataType::Int64)?;
+        let seconds = kernel::run(array, &DataType::Int64, false)?;
         let seconds = seconds.as_primitive::<arrow::datatypes::Int64Type>();
         return call.times(|row| {
             let seconds = seconds.value(call.place(0, row));
@@ -308,17 +311,12 @@ fn seconds(call: &Call, nothing: impl Fn(f64) -> Result<Option<i64>>) -> Result<
     let array = call.array(0)?;
     if let DataType::Decimal128(_, scale) = array.data_type() {
         let values = array.as_primitive::<Decimal128Type>();
-        let scale = i32::from(*scale);
         return call.times(|row| {
-            let value = values.value(call.place(0, row));
-            let power = 10_i128.pow((scale - 6).unsigned_abs().min(38));
-            let micros = if scale <= 6 { value.checked_mul(power) } else { Some(value / power) };
-            micros
-                .and_then(|m| i64::try_from(m).ok())
+            micros_of_seconds(values.value(call.place(0, row)), *scale)
                 .map_or_else(|| row_error("the seconds are out of the range of TIMESTAMP"), |m| Ok(Some(m)))
         });
     }
-    let values = values::cast(array, &DataType::Float64)?;
+    let values = kernel::run(array, &DataType::Float64, false)?;
     let values = values.as_primitive::<Float64Type>();
     call.times(|row| {
         let value = values.value(call.place(0, row));

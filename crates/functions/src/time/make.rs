@@ -69,7 +69,9 @@ fn make(call: &Call, safe: bool) -> Result<ArrayRef> {
         let made = micros_of([at(0), at(1), at(2), at(3), at(4)], micros).and_then(|local| match &zone {
             None => Ok(local),
             Some(zone) => match Zone::parse(zone.at(row)) {
-                Some(zone) => Ok(zone.to_utc(local)),
+                Some(zone) => zone
+                    .to_utc(local)
+                    .map_or_else(|| row_error(format!("the year {} is out of the range of TIMESTAMP", at(0))), Ok),
                 None => row_error(format!("there is no time zone '{}'", zone.at(row))),
             },
         });

@@ -64,10 +64,10 @@ impl Fields {
         let local = days
             .checked_mul(DAY)?
             .checked_add((hour * 3600 + minute * 60 + second) * SECOND + self.micros.unwrap_or(0))?;
-        Some(match self.zone {
+        match self.zone {
             Some(zone) if zoned => zone.to_utc(local),
-            _ => local,
-        })
+            _ => Some(local),
+        }
     }
 }
 

@@ -1,105 +1,97 @@
 //! Text as `CAST(... AS DATE)` and `CAST(... AS TIMESTAMP)` read it.
 
 use crate::calendar::{Civil, DAY, SECOND, Zone};
+use crate::casts::number::trimmed;
 
-/// White space and control characters at both ends are nothing.
-fn trimmed(text: &str) -> &str {
-    text.trim_matches(|c: char| c.is_ascii_control() || c == ' ')
+/// What becomes of a time zone at the end of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ZoneInText {
+    /// The time is moved to UTC.
+    Applied,
+    /// The time stays what clocks there show.
+    Ignored,
+    /// The text is no timestamp.
+    Refused,
 }
 
-/// Days since 1970 of `2024`, `2024-2`, `2024-02-29`, and of what begins so and goes on after a space or a `T`.
+impl ZoneInText {
+    /// What a cast does with the zone: a `TIMESTAMP` is `zoned`, a `TIMESTAMP_NTZ` is not.
+    pub(crate) const fn of_cast(zoned: bool) -> Self {
+        if zoned { Self::Applied } else { Self::Ignored }
+    }
+}
+
+/// The days since 1970-01-01 of `[+-]yyyy[yyy][-[m]m[-[d]d]]`; after the day, a space or a `T` may follow, with anything behind it.
+/// `None` where the text has another form, names no day of the calendar, or names one that is out of the range of DATE.
 pub(crate) fn parse_date(text: &str) -> Option<i32> {
-    let bytes = trimmed(text).as_bytes();
-    let (sign, bytes) = signed(bytes)?;
-    let end = bytes.iter().position(|b| matches!(b, b' ' | b'T')).unwrap_or(bytes.len());
-    let parts: Vec<&[u8]> = bytes[..end].split(|b| *b == b'-').collect();
-    if parts.len() > 3 || (parts.len() < 3 && end < bytes.len()) {
-        return None;
-    }
-    let year = digits(parts[0], 4, 7)?;
-    let month = parts.get(1).map_or(Some(1), |p| digits(p, 1, 2))?;
-    let day = parts.get(2).map_or(Some(1), |p| digits(p, 1, 2))?;
-    i32::try_from(Civil::checked(sign * year, month, day)?.days()).ok()
+    let (days, _) = day_and_rest(trimmed(text), 7)?;
+    i32::try_from(days).ok()
 }
 
-fn signed(bytes: &[u8]) -> Option<(i64, &[u8])> {
-    match bytes {
-        [] => None,
-        [b'-', rest @ ..] => Some((-1, rest)),
-        [b'+', rest @ ..] => Some((1, rest)),
-        _ => Some((1, bytes)),
-    }
-}
-
-fn digits(bytes: &[u8], least: usize, most: usize) -> Option<i64> {
-    let good = (least..=most).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_digit);
-    good.then(|| bytes.iter().fold(0, |n, b| n * 10 + i64::from(b - b'0')))
-}
-
-/// Microseconds since 1970 of `2024-02-29 12:34:56.789 Europe/Berlin` and all shorter forms; the zone counts if `zoned`, and is passed over
-/// if not. A time without a date, which Spark takes to be of today, is none.
-pub(crate) fn parse_timestamp(text: &str, zoned: bool) -> Option<i64> {
-    let text = trimmed(text);
-    let (sign, bytes) = signed(text.as_bytes())?;
-    let text = &text[text.len() - bytes.len()..];
-    let end = text.find([' ', 'T']).unwrap_or(text.len());
-    let parts: Vec<&[u8]> = text.as_bytes()[..end].split(|b| *b == b'-').collect();
-    if parts.len() > 3 || (parts.len() < 3 && end < text.len()) {
-        return None;
-    }
-    let year = digits(parts[0], 4, 6)?;
-    let month = parts.get(1).map_or(Some(1), |p| digits(p, 1, 2))?;
-    let day = parts.get(2).map_or(Some(1), |p| digits(p, 1, 2))?;
-    let days = Civil::checked(sign * year, month, day)?.days();
-    let (of_day, zone) = if end < text.len() { time_of_day(&text[end + 1..])? } else { (0, None) };
+/// The microseconds since 1970-01-01 00:00:00 of `[+-]yyyy[yy][-[m]m[-[d]d[( |T)[h]h[:[m]m[:[s]s[.f...][zone]]]]]]`. Digits behind the sixth
+/// of a fraction are cut off. `zone` says what becomes of the zone. `None` where the text has another form, names no time or no zone that
+/// there is, has a time without a date (which Spark takes to be of today), or is out of the range of TIMESTAMP.
+pub(crate) fn parse_timestamp(text: &str, zone: ZoneInText) -> Option<i64> {
+    let (days, rest) = day_and_rest(trimmed(text), 6)?;
+    let (of_day, name) = rest.map_or(Some((0, None)), time_of_day)?;
     let local = days.checked_mul(DAY)?.checked_add(of_day)?;
-    match zone {
-        None => Some(local),
-        Some(name) => {
-            let zone = Zone::parse(name.trim())?;
-            Some(if zoned { zone.to_utc(local) } else { local })
-        }
+    match (name, zone) {
+        (None, _) => Some(local),
+        (Some(_), ZoneInText::Refused) => None,
+        (Some(name), ZoneInText::Ignored) => Zone::parse(trimmed(name)).map(|_| local),
+        (Some(name), ZoneInText::Applied) => Zone::parse(trimmed(name))?.to_utc(local),
     }
 }
 
-/// Microseconds of `12`, `12:34`, `12:34:56.789`, and the zone behind the seconds.
-fn time_of_day(text: &str) -> Option<(i64, Option<&str>)> {
-    let mut rest = text;
-    let mut take = |least: usize, most: usize| {
-        let n = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let value = digits(&rest.as_bytes()[..n], least, most)?;
-        rest = &rest[n..];
-        let separator = rest.as_bytes().first().copied();
-        if separator == Some(b':') {
-            rest = &rest[1..];
-        }
-        Some((value, separator))
+/// The days since 1970-01-01, and what is behind the space or the `T` that ends the date. A year has 4 to `most` digits.
+fn day_and_rest(text: &str, most: usize) -> Option<(i64, Option<&str>)> {
+    let (sign, text) = match text.as_bytes().first()? {
+        b'-' => (-1, &text[1..]),
+        b'+' => (1, &text[1..]),
+        _ => (1, text),
     };
-    let (hour, mut separator) = take(1, 2)?;
-    let (mut minute, mut second) = (0, 0);
-    if separator == Some(b':') {
-        (minute, separator) = take(1, 2)?;
-        if separator == Some(b':') {
-            let n = rest.bytes().take_while(u8::is_ascii_digit).count();
-            second = digits(&rest.as_bytes()[..n], 1, 2)?;
-            rest = &rest[n..];
-            separator = None;
-        } else if separator.is_some() {
-            return None;
-        }
-    } else if separator.is_some() {
+    let (date, rest) = match text.find([' ', 'T']) {
+        Some(end) => (&text[..end], Some(&text[end + 1..])),
+        None => (text, None),
+    };
+    let mut parts = date.split('-');
+    let year = digits(parts.next()?, 4, most)?;
+    let (month, day) = (parts.next(), parts.next());
+    if parts.next().is_some() || (day.is_none() && rest.is_some()) {
         return None;
     }
-    if separator == Some(b':') || hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
+    let part = |part: Option<&str>| part.map_or(Some(1), |part| digits(part, 1, 2));
+    Some((Civil::checked(sign * year, part(month)?, part(day)?)?.days(), rest))
+}
+
+fn digits(text: &str, least: usize, most: usize) -> Option<i64> {
+    let good = (least..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    good.then(|| text.bytes().fold(0, |n, b| n * 10 + i64::from(b - b'0')))
+}
+
+/// Microseconds of `12`, `12:34`, `12:34:56.789`, and the zone, which only seconds may have behind them.
+fn time_of_day(text: &str) -> Option<(i64, Option<&str>)> {
+    let mut parts = text.splitn(3, ':');
+    let hour = digits(parts.next()?, 1, 2)?;
+    let minute = parts.next().map_or(Some(0), |part| digits(part, 1, 2))?;
+    let (second, micros, zone) = parts.next().map_or(Some((0, 0, None)), seconds)?;
+    let good = hour < 24 && minute < 60 && second < 60;
+    good.then_some(((hour * 3600 + minute * 60 + second) * SECOND + micros, zone))
+}
+
+/// The seconds, the microseconds and the zone of `56.789 Europe/Berlin`.
+fn seconds(text: &str) -> Option<(i64, i64, Option<&str>)> {
+    let (second, mut rest) = split_digits(text);
+    let second = digits(second, 1, 2)?;
     let mut micros = 0;
     if let Some(after) = rest.strip_prefix('.') {
-        let n = after.bytes().take_while(u8::is_ascii_digit).count();
-        let kept = &after.as_bytes()[..n.min(6)];
-        micros = (0..6).fold(0, |v, i| v * 10 + kept.get(i).map_or(0, |b| i64::from(b - b'0')));
-        rest = &after[n..];
+        let (fraction, after) = split_digits(after);
+        micros = (0..6).fold(0, |v, i| v * 10 + fraction.as_bytes().get(i).map_or(0, |b| i64::from(b - b'0')));
+        rest = after;
     }
-    let zone = (!rest.is_empty()).then_some(rest);
-    Some(((hour * 3600 + minute * 60 + second) * SECOND + micros, zone))
+    Some((second, micros, (!rest.is_empty()).then_some(rest)))
+}
+
+fn split_digits(text: &str) -> (&str, &str) {
+    text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
 }

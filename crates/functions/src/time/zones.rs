@@ -6,8 +6,8 @@ use datafusion::common::{Result, ScalarValue};
 
 use crate::calendar::Zone;
 use crate::rows::{Call, Function, Gives, constant_text, function, plan_error, row_error};
+use crate::types;
 use crate::values::Kind::{Text, Time, TimeNtz};
-use crate::values::type_name;
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
@@ -15,13 +15,16 @@ pub(super) fn functions() -> Vec<Function> {
             let (time, zone) = (call.time(0)?, call.text(1)?);
             call.times(|row| {
                 let time = time.at(row);
-                moved(time, self::zone(zone.at(row))?.ahead_at(time))
+                within(time, time.checked_add(self::zone(zone.at(row))?.ahead_at(time))).map(Some)
             })
         })
         .check(|constants| check(constants, 1)),
         function("to_utc_timestamp", &[Time, Text], Gives::Time, |call| {
             let (time, zone) = (call.time(0)?, call.text(1)?);
-            call.times(|row| Ok(Some(self::zone(zone.at(row))?.to_utc(time.at(row)))))
+            call.times(|row| {
+                let time = time.at(row);
+                within(time, self::zone(zone.at(row))?.to_utc(time)).map(Some)
+            })
         })
         .check(|constants| check(constants, 1)),
         function("convert_timezone", &[Text, Text, TimeNtz], Gives::TimeNtz, convert)
@@ -44,11 +47,9 @@ fn check(constants: &[Option<&ScalarValue>], at: usize) -> Result<()> {
     }
 }
 
-fn moved(time: i64, by: i64) -> Result<Option<i64>> {
-    time.checked_add(by).map_or_else(
-        || row_error(format!("{time} microseconds are at the end of the range of TIMESTAMP")),
-        |t| Ok(Some(t)),
-    )
+/// What `time` became in another zone, if there is such a time.
+fn within(time: i64, moved: Option<i64>) -> Result<i64> {
+    moved.map_or_else(|| row_error(format!("{time} microseconds are at the end of the range of TIMESTAMP")), Ok)
 }
 
 fn convert_types(types: &[DataType]) -> Result<Vec<DataType>> {
@@ -63,7 +64,7 @@ fn convert_types(types: &[DataType]) -> Result<Vec<DataType>> {
         }
     };
     if TimeNtz.data_type(time).is_none() {
-        return plan_error(format!("convert_timezone converts a timestamp, not {}", type_name(time)));
+        return plan_error(format!("convert_timezone converts a timestamp, not {}", types::name(time)));
     }
     Ok(std::iter::repeat_n(DataType::Utf8, zones).chain([DataType::Timestamp(TimeUnit::Microsecond, None)]).collect())
 }
@@ -73,7 +74,7 @@ fn convert(call: &Call) -> Result<ArrayRef> {
     let (from, to, time) = (call.text(0)?, call.text(last - 1)?, call.time(last)?);
     call.times(|row| {
         let time = time.at(row);
-        let utc = if last == 2 { zone(from.at(row))?.to_utc(time) } else { time };
-        moved(utc, zone(to.at(row))?.ahead_at(utc))
+        let utc = if last == 2 { within(time, zone(from.at(row))?.to_utc(time))? } else { time };
+        within(utc, utc.checked_add(zone(to.at(row))?.ahead_at(utc))).map(Some)
     })
 }

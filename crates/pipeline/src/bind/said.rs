@@ -2,9 +2,9 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;
+pub(super) use sluicebox_functions::types::name as type_name;
 
 use super::rules::rule;
-use super::words::sql_type;
 
 /// An error in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,22 +208,6 @@ fn leading_type(text: &str) -> Option<(DataType, usize)> {
         return None;
     }
     Some((name.parse().ok()?, len))
-}
-
-/// A type as messages name it: `STRING`, `BIGINT`, `ARRAY<STRING>`; names of fields stay as they are.
-pub(super) fn type_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => {
-            format!("ARRAY<{}>", type_name(f.data_type()))
-        }
-        DataType::Struct(fields) => {
-            let fields: Vec<String> =
-                fields.iter().map(|f| format!("{}: {}", f.name(), type_name(f.data_type()))).collect();
-            format!("STRUCT<{}>", fields.join(", "))
-        }
-        DataType::Dictionary(_, value) => type_name(value),
-        other => sql_type(other).to_uppercase(),
-    }
 }
 
 pub(super) fn lower_first(text: &str) -> String {

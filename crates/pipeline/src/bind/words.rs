@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::Expr;
@@ -10,6 +9,7 @@ use datafusion::sql::unparser::Unparser;
 use datafusion::sql::unparser::dialect::CustomDialectBuilder;
 use sluicebox_core::provenance::is_hidden;
 use sluicebox_functions::operators::arithmetic::readable;
+pub use sluicebox_functions::types::sql_name as sql_type;
 
 use super::generators;
 use crate::graph::AggregateNode;
@@ -126,61 +126,4 @@ pub fn duration(micros: i64) -> String {
         }
     }
     if words.is_empty() { "0 seconds".to_owned() } else { words.join(" ") }
-}
-
-/// A type as Spark spells it, with what Spark has no word for said plainly.
-#[must_use]
-pub fn sql_type(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Null => "void".to_owned(),
-        DataType::Boolean => "boolean".to_owned(),
-        DataType::Int8 => "tinyint".to_owned(),
-        DataType::Int16 => "smallint".to_owned(),
-        DataType::Int32 => "int".to_owned(),
-        DataType::Int64 => "bigint".to_owned(),
-        DataType::UInt8 => "unsigned tinyint".to_owned(),
-        DataType::UInt16 => "unsigned smallint".to_owned(),
-        DataType::UInt32 => "unsigned int".to_owned(),
-        DataType::UInt64 => "unsigned bigint".to_owned(),
-        DataType::Float32 => "float".to_owned(),
-        DataType::Float64 => "double".to_owned(),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string".to_owned(),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "binary".to_owned(),
-        DataType::FixedSizeBinary(n) => format!("binary({n})"),
-        DataType::Date32 | DataType::Date64 => "date".to_owned(),
-        DataType::Time32(_) | DataType::Time64(_) => "time".to_owned(),
-        DataType::Decimal32(p, s)
-        | DataType::Decimal64(p, s)
-        | DataType::Decimal128(p, s)
-        | DataType::Decimal256(p, s) => {
-            format!("decimal({p},{s})")
-        }
-        DataType::Timestamp(unit, zone) => {
-            let precision = match unit {
-                TimeUnit::Second => "(0)",
-                TimeUnit::Millisecond => "(3)",
-                TimeUnit::Microsecond => "",
-                TimeUnit::Nanosecond => "(9)",
-            };
-            if zone.is_some() { format!("timestamp{precision}") } else { format!("timestamp_ntz{precision}") }
-        }
-        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => {
-            format!("array<{}>", sql_type(f.data_type()))
-        }
-        DataType::Struct(fields) => {
-            let fields: Vec<String> =
-                fields.iter().map(|f| format!("{}: {}", f.name(), sql_type(f.data_type()))).collect();
-            format!("struct<{}>", fields.join(", "))
-        }
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(kv) if kv.len() == 2 => {
-                format!("map<{}, {}>", sql_type(kv[0].data_type()), sql_type(kv[1].data_type()))
-            }
-            other => format!("map<{}>", sql_type(other)),
-        },
-        DataType::Dictionary(_, value) => sql_type(value),
-        DataType::Interval(_) => "interval".to_owned(),
-        DataType::Duration(_) => "duration".to_owned(),
-        other => other.to_string(),
-    }
 }

@@ -7,9 +7,11 @@ use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::Result;
 
 use self::string::{check_string, format_string, string_types};
+use crate::casts::kernel;
+use crate::casts::show;
 use crate::rows::{Call, Function, Gives, constant_text, function, plan_error};
+use crate::types;
 use crate::values::Kind::{Any, Number, Text};
-use crate::values::{self, type_name};
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
@@ -30,7 +32,7 @@ fn number_types(types: &[DataType]) -> Result<Vec<DataType>> {
         return plan_error(format!("format_number takes 2 arguments, here it has {}", types.len()));
     };
     let Some(number) = Number.data_type(number) else {
-        return plan_error(format!("argument 1 of format_number is to be a number, not {}", type_name(number)));
+        return plan_error(format!("argument 1 of format_number is to be a number, not {}", types::name(number)));
     };
     let digits = if matches!(digits, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
         DataType::Utf8
@@ -124,7 +126,8 @@ fn format_number(call: &Call) -> Result<ArrayRef> {
 fn written(numbers: &ArrayRef, at: usize, pattern: &NumberPattern) -> Result<String> {
     let places = pattern.most_fraction;
     if numbers.data_type().is_floating() {
-        let value = values::cast(&numbers.slice(at, 1), &DataType::Float64)?.as_primitive::<Float64Type>().value(0);
+        let value =
+            kernel::run(&numbers.slice(at, 1), &DataType::Float64, false)?.as_primitive::<Float64Type>().value(0);
         if value.is_nan() {
             return Ok("NaN".to_owned());
         }
@@ -133,7 +136,7 @@ fn written(numbers: &ArrayRef, at: usize, pattern: &NumberPattern) -> Result<Str
         }
         return Ok(pattern.write(&half_even(value, places)));
     }
-    let text = values::texts(&numbers.slice(at, 1))?;
+    let text = show::text(&numbers.slice(at, 1))?;
     Ok(pattern.write(&rounded(text.as_string::<i32>().value(0), places, false)))
 }
 

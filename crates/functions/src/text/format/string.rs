@@ -5,9 +5,11 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::{Result, ScalarValue};
 
 use super::{grouped, padded, rounded};
+use crate::casts::kernel;
+use crate::casts::show;
 use crate::rows::{Call, constant_text, plan_error, row_error};
+use crate::types;
 use crate::values::Kind::Text;
-use crate::values::{self, type_name};
 
 /// A part of a format of Java's `Formatter`.
 enum Part {
@@ -89,7 +91,7 @@ pub(super) fn string_types(types: &[DataType]) -> Result<Vec<DataType>> {
             DataType::Float32 => DataType::Float64,
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Decimal128(..) => DataType::Utf8,
             _ => {
-                let name = type_name(of);
+                let name = types::name(of);
                 return plan_error(format!(
                     "argument {} of format_string is {name}; CAST it AS STRING, and write %s",
                     at + 1
@@ -158,7 +160,7 @@ enum Value {
 impl Value {
     fn of(array: &ArrayRef, at: usize) -> Self {
         let whole = |bits| {
-            values::cast(&array.slice(at, 1), &DataType::Int64)
+            kernel::run(&array.slice(at, 1), &DataType::Int64, false)
                 .map_or(Self::Null, |v| Self::Whole(v.as_primitive::<Int64Type>().value(0), bits))
         };
         match array.data_type() {
@@ -196,7 +198,7 @@ impl Value {
             (Self::Bool(v), 'b' | 's') => cut(&v.to_string(), places),
             (_, 'b') => cut("true", places),
             (Self::Whole(v, _), 's') => cut(&v.to_string(), places),
-            (Self::Double(v), 's') => cut(&values::double(*v), places),
+            (Self::Double(v), 's') => cut(&double(*v), places),
             (Self::Text(v), 's') => cut(v, places),
             (Self::Whole(v, _), 'd') => return Ok(signed(&v.to_string(), flags, width)),
             (Self::Whole(v, bits), 'x') => format!("{:x}", masked(*v, *bits)),
@@ -208,7 +210,7 @@ impl Value {
                 .ok_or_else(|| format!("{v} is not the code of a character"))?,
             (Self::Double(v), 'f' | 'e') if !v.is_finite() => {
                 zeros = false;
-                values::double(*v)
+                double(*v)
             }
             (Self::Double(v), 'f') => {
                 return Ok(signed(&rounded(&format!("{v}"), places.unwrap_or(6), true), flags, width));
@@ -238,6 +240,12 @@ impl Value {
             Self::Text(_) => "text; a DECIMAL is text here, CAST it AS DOUBLE",
         }
     }
+}
+
+fn double(v: f64) -> String {
+    let mut out = String::new();
+    show::double(v, &mut out);
+    out
 }
 
 fn cut(text: &str, places: Option<usize>) -> String {
