@@ -100,6 +100,6 @@ fn bucket(value: f64, low: f64, high: f64, n: i64) -> Option<i64> {
     Some(match (before, after) {
         (true, _) => 0,
         (false, true) => n + 1,
-        (false, false) => (n as f64 * (value - low) / (high - low)) as i64 + 1,
+        (false, false) => ((n as f64 * (value - low) / (high - low)) as i64).saturating_add(1),
     })
 }

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Decimal128Array, Float32Array};
-use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, i256};
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type};
 use datafusion::common::{Result, ScalarValue};
 
 use crate::casts::kernel;
+use crate::operators::arithmetic::Op;
+use crate::operators::decimal::compute;
+use crate::operators::literal::digits_of;
+use crate::operators::planner::decimal_result;
 use crate::rows::{Call, Function, Gives, function, plan_error, row_error};
 use crate::types;
 use crate::values::Kind::Any;
@@ -49,12 +53,21 @@ enum Operation {
     Multiply,
     Divide,
     Remainder,
-    /// The remainder, never of the other sign than the divisor.
+    /// The remainder; a negative one has the divisor added, which leaves it negative only where the divisor is.
     Modulus,
 }
 
-fn is_text(of: &DataType) -> bool {
-    matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+impl Operation {
+    /// The operator whose type a result has.
+    fn operator(self) -> Op {
+        match self {
+            Self::Add => Op::Add,
+            Self::Subtract => Op::Subtract,
+            Self::Multiply => Op::Multiply,
+            Self::Divide => Op::Divide,
+            Self::Remainder | Self::Modulus => Op::Remainder,
+        }
+    }
 }
 
 /// Numbers as they are, text as DOUBLE.
@@ -69,7 +82,7 @@ fn operands(types: &[DataType]) -> Result<Vec<DataType>> {
     let number = |of: &DataType| match of {
         _ if of.is_numeric() => Ok(of.clone()),
         _ if of.is_null() => Ok(if std::ptr::eq(of, left) { other(right) } else { other(left) }),
-        _ if is_text(of) => Ok(DataType::Float64),
+        _ if types::is_text(of) => Ok(DataType::Float64),
         _ => plan_error(format!(
             "this function takes numbers, or a date and days, not {}; of times, write ts + INTERVAL '1 day'",
             types::name(of)
@@ -83,28 +96,6 @@ fn operands(types: &[DataType]) -> Result<Vec<DataType>> {
     }
 }
 
-/// Precision and scale of a number beside a decimal; a constant has the digits that it needs.
-fn decimal_of(of: &DataType, constant: Option<&ScalarValue>) -> Option<(u8, i8)> {
-    let literal = match constant {
-        Some(ScalarValue::Int8(Some(v))) => Some(i64::from(*v)),
-        Some(ScalarValue::Int16(Some(v))) => Some(i64::from(*v)),
-        Some(ScalarValue::Int32(Some(v))) => Some(i64::from(*v)),
-        Some(ScalarValue::Int64(Some(v))) => Some(*v),
-        _ => None,
-    };
-    if let Some(v) = literal {
-        return Some((v.unsigned_abs().to_string().len() as u8, 0));
-    }
-    match of {
-        DataType::Decimal128(precision, scale) => Some((*precision, *scale)),
-        DataType::Int8 => Some((3, 0)),
-        DataType::Int16 => Some((5, 0)),
-        DataType::Int32 => Some((10, 0)),
-        DataType::Int64 => Some((20, 0)),
-        _ => None,
-    }
-}
-
 fn given(operation: Operation, types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<DataType> {
     let (left, right) = (&types[0], &types[1]);
     if left == &DataType::Date32 {
@@ -113,46 +104,18 @@ fn given(operation: Operation, types: &[DataType], constants: &[Option<&ScalarVa
             _ => plan_error("days are added to a date, or subtracted"),
         };
     }
-    let rank = |of: &DataType| match of {
-        DataType::Int8 => 0,
-        DataType::Int16 => 1,
-        DataType::Int32 => 2,
-        DataType::Int64 => 3,
-        DataType::Decimal128(..) => 4,
-        DataType::Float32 => 5,
-        _ => 6,
-    };
     let constant = |at: usize| constants.get(at).copied().flatten();
-    let wide = if rank(left) >= rank(right) { left } else { right };
-    Ok(match rank(wide) {
-        4 => match (decimal_of(left, constant(0)), decimal_of(right, constant(1))) {
-            (Some(left), Some(right)) => decimal(operation, left, right),
-            _ => DataType::Float64,
-        },
-        _ if operation == Operation::Divide => DataType::Float64,
-        5 if rank(left) != rank(right) => DataType::Float64,
-        5 => DataType::Float32,
-        6 => DataType::Float64,
-        _ => wide.clone(),
-    })
-}
-
-fn decimal(operation: Operation, (p1, s1): (u8, i8), (p2, s2): (u8, i8)) -> DataType {
-    let (p1, s1, p2, s2) = (i32::from(p1), i32::from(s1), i32::from(p2), i32::from(s2));
-    let (precision, scale) = match operation {
-        Operation::Add | Operation::Subtract => ((p1 - s1).max(p2 - s2) + s1.max(s2) + 1, s1.max(s2)),
-        Operation::Multiply => (p1 + p2 + 1, s1 + s2),
-        Operation::Divide => {
-            let scale = (s1 + p2 + 1).max(6);
-            (p1 - s1 + s2 + scale, scale)
-        }
-        Operation::Remainder | Operation::Modulus => ((p1 - s1).min(p2 - s2) + s1.max(s2), s1.max(s2)),
-    };
-    if precision <= 38 {
-        return DataType::Decimal128(precision as u8, scale as i8);
+    let float = types::is_float(left) || types::is_float(right);
+    if !float && (types::is_decimal(left) || types::is_decimal(right)) {
+        return match (digits_of(constant(0), left, right), digits_of(constant(1), right, left)) {
+            (Some(left), Some(right)) => Ok(decimal_result(operation.operator(), left, right)),
+            _ => Ok(DataType::Float64),
+        };
     }
-    let scale = (38 - (precision - scale)).max(scale.min(6));
-    DataType::Decimal128(38, scale as i8)
+    if operation == Operation::Divide {
+        return Ok(DataType::Float64);
+    }
+    Ok(types::common(left, right).unwrap_or(DataType::Float64))
 }
 
 /// What a failure is: NULL, but for `pmod`.
@@ -207,6 +170,8 @@ fn run(call: &Call, operation: Operation) -> Result<ArrayRef> {
                 DataType::Int32 => i64::from(i32::MIN)..=i64::from(i32::MAX),
                 _ => i64::MIN..=i64::MAX,
             };
+            // Java adds in 32 bits at least.
+            let wrapped = |v: i64| if of == DataType::Int32 { i64::from(v as i32) } else { v };
             let longs = call.longs(|row| {
                 let (a, b) = (a.value(call.place(0, row)), b.value(call.place(1, row)));
                 let out = match operation {
@@ -214,8 +179,12 @@ fn run(call: &Call, operation: Operation) -> Result<ArrayRef> {
                     Operation::Subtract => a.checked_sub(b),
                     Operation::Multiply => a.checked_mul(b),
                     _ if b == 0 => return failed(operation, true),
-                    Operation::Modulus if a % b < 0 || (b == -1) => Some(if b == -1 { 0 } else { (a % b + b) % b }),
-                    _ => Some(a.wrapping_rem(b)),
+                    _ => match a.wrapping_rem(b) {
+                        rest @ ..0 if operation == Operation::Modulus => {
+                            Some(wrapped(rest.wrapping_add(b)).wrapping_rem(b))
+                        }
+                        rest => Some(rest),
+                    },
                 };
                 match out {
                     Some(v) if range.contains(&v) => Ok(Some(v)),
@@ -243,54 +212,26 @@ fn double(operation: Operation, a: f64, b: f64) -> Result<Option<f64>> {
 fn decimals(call: &Call, operation: Operation, precision: u8, scale: i8) -> Result<ArrayRef> {
     let operand = |at: usize| {
         let array = call.array(at)?;
-        let (p, s) = decimal_of(array.data_type(), None).unwrap_or((38, 0));
+        let (p, s) = types::decimal_of(array.data_type()).unwrap_or((types::MAX_PRECISION, 0));
         Ok::<_, datafusion::common::DataFusionError>((kernel::run(array, &DataType::Decimal128(p, s), false)?, s))
     };
     let ((a, s1), (b, s2)) = (operand(0)?, operand(1)?);
     let (a, b) = (a.as_primitive::<Decimal128Type>(), b.as_primitive::<Decimal128Type>());
-    let ten = |n: i32| i256::from_i128(10).wrapping_pow(n.max(0).unsigned_abs());
-    let common = s1.max(s2);
-    let most = ten(i32::from(precision)).wrapping_sub(i256::ONE);
+    let to = (precision, scale);
+    let divides = matches!(operation, Operation::Divide | Operation::Remainder | Operation::Modulus);
     let out: Decimal128Array = call.rows(|row| {
-        let (a, b) = (i256::from_i128(a.value(call.place(0, row))), i256::from_i128(b.value(call.place(1, row))));
-        let (x, y) = (a.wrapping_mul(ten(i32::from(common - s1))), b.wrapping_mul(ten(i32::from(common - s2))));
-        // The value, and its scale.
-        let (value, of) = match operation {
-            Operation::Add => (x.wrapping_add(y), common),
-            Operation::Subtract => (x.wrapping_sub(y), common),
-            Operation::Multiply => (a.wrapping_mul(b), s1 + s2),
-            _ if b == i256::ZERO => return failed(operation, true),
-            Operation::Divide => {
-                let up = i32::from(scale) + i32::from(s2) - i32::from(s1);
-                (divided(a.wrapping_mul(ten(up)), b.wrapping_mul(ten(-up))), scale)
-            }
-            Operation::Remainder => (x.wrapping_rem(y), common),
-            Operation::Modulus => {
-                let rest = x.wrapping_rem(y);
-                (if rest < i256::ZERO { rest.wrapping_add(y).wrapping_rem(y) } else { rest }, common)
-            }
-        };
-        let value = if of > scale {
-            divided(value, ten(i32::from(of - scale)))
-        } else {
-            value.wrapping_mul(ten(i32::from(scale - of)))
-        };
-        match value.to_i128() {
-            Some(v) if value <= most && value >= most.wrapping_neg() => Ok(Some(v)),
-            _ => failed(operation, false),
+        let (a, b) = (a.value(call.place(0, row)), b.value(call.place(1, row)));
+        if divides && b == 0 {
+            return failed(operation, true);
         }
+        let value = match compute(operation.operator(), a, b, (s1, s2), to) {
+            // The sum with a negative divisor would be divided by it again, which gives the same remainder.
+            Some(rest) if operation == Operation::Modulus && rest < 0 && b > 0 => {
+                compute(Op::Add, rest, b, (scale, s2), to)
+            }
+            value => value,
+        };
+        value.map_or_else(|| failed(operation, false), |value| Ok(Some(value)))
     })?;
     Ok(Arc::new(out.with_precision_and_scale(precision, scale)?))
-}
-
-/// A quotient, halves away from zero.
-fn divided(a: i256, b: i256) -> i256 {
-    let (quotient, rest) = (a.wrapping_div(b), a.wrapping_rem(b));
-    let magnitude = |v: i256| if v < i256::ZERO { v.wrapping_neg() } else { v };
-    // Twice the rest would overflow where the divisor is large.
-    if magnitude(rest) < magnitude(b).wrapping_sub(magnitude(rest)) {
-        return quotient;
-    }
-    let sign = if (a < i256::ZERO) == (b < i256::ZERO) { i256::ONE } else { i256::MINUS_ONE };
-    quotient.wrapping_add(sign)
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::common::Result;
 
 use crate::function::wrong;
+use crate::types::common;
 pub(crate) use crate::types::name;
 
 /// The field of a list's elements.
@@ -99,69 +100,9 @@ pub(crate) fn widest<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Resul
     Ok(widest)
 }
 
-/// The type that both can be cast to without an error of the value, but for text, which is read as the other's.
+/// The type that values of both have in common, in the one form that functions here work on.
 pub(crate) fn wider(a: &DataType, b: &DataType) -> Option<DataType> {
-    use DataType::{Binary, Boolean, Date32, Decimal128, Float32, Float64, Int8, Int16, Int32, Int64, Null, Utf8};
-    let rank = |t: &DataType| [Int8, Int16, Int32, Int64].iter().position(|i| i == t);
-    Some(match (a, b) {
-        _ if a == b => a.clone(),
-        (Null, other) | (other, Null) => other.clone(),
-        (DataType::List(a), DataType::List(b)) => list_of(&wider(a.data_type(), b.data_type())?),
-        (DataType::Map(..), DataType::Map(..)) => {
-            let ((ka, va), (kb, vb)) = (entry_of(a)?, entry_of(b)?);
-            map_of(&wider(ka, kb)?, &wider(va, vb)?)
-        }
-        (DataType::Struct(a), DataType::Struct(b)) if a.len() == b.len() => DataType::Struct(
-            a.iter()
-                .zip(b)
-                .map(|(a, b)| {
-                    let same = a.name().eq_ignore_ascii_case(b.name());
-                    same.then_some(Field::new(a.name(), wider(a.data_type(), b.data_type())?, true))
-                })
-                .collect::<Option<Fields>>()?,
-        ),
-        (a, b) if rank(a).is_some() && rank(b).is_some() => {
-            if rank(a) > rank(b) {
-                a.clone()
-            } else {
-                b.clone()
-            }
-        }
-        (Float64, n) | (n, Float64) if n.is_numeric() => Float64,
-        (Float32, n) | (n, Float32) if n.is_numeric() => {
-            if matches!(n, Float32 | Int8 | Int16) {
-                Float32
-            } else {
-                Float64
-            }
-        }
-        (Decimal128(p, s), n) | (n, Decimal128(p, s)) if rank(n).is_some() => {
-            let digits = [3, 5, 10, 19][rank(n)?];
-            decimal(*p, *s, digits, 0)
-        }
-        (Decimal128(p, s), Decimal128(q, t)) => decimal(*p, *s, *q, *t),
-        (Date32, t @ DataType::Timestamp(..)) | (t @ DataType::Timestamp(..), Date32) => t.clone(),
-        (DataType::Timestamp(..), DataType::Timestamp(..)) => {
-            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-        }
-        (Utf8, n) | (n, Utf8) if rank(n).is_some() => Int64,
-        (Utf8, n) | (n, Utf8) if n.is_numeric() => Float64,
-        (Utf8, other @ (Binary | Boolean | Date32 | DataType::Timestamp(..)))
-        | (other @ (Binary | Boolean | Date32 | DataType::Timestamp(..)), Utf8) => other.clone(),
-        _ => return None,
-    })
-}
-
-/// The decimal that holds both, its scale cut where 38 digits are not enough.
-fn decimal(p: u8, s: i8, q: u8, t: i8) -> DataType {
-    let scale = s.max(t);
-    let whole = (i16::from(p) - i16::from(s)).max(i16::from(q) - i16::from(t));
-    let digits = whole + i16::from(scale);
-    if digits <= 38 {
-        return DataType::Decimal128(u8::try_from(digits).unwrap_or(38), scale);
-    }
-    let room = (38 - whole).max(i16::from(scale).min(6));
-    DataType::Decimal128(38, i8::try_from(room).unwrap_or(0))
+    common(a, b).map(|common| plain(&common))
 }
 
 /// `array` as `data_type`, which differs from its own at most in names and nullability of fields.
@@ -194,11 +135,20 @@ pub(crate) fn exactly<const N: usize>(types: &[DataType]) -> Result<&[DataType; 
 pub(crate) fn list_and_element(list: &DataType, value: &DataType) -> Result<Vec<DataType>> {
     let list = as_list(list)?;
     let element = element_of(&list).unwrap_or(&DataType::Null);
-    let common = match wider(element, &plain(value)) {
+    let common = match beside(element, &plain(value)) {
         Some(common) if !text_and_other(element, value) => common,
         _ => return wrong(format!("an array of {} holds no {}", name(element), name(value))),
     };
     Ok(vec![list_of(&common), common])
+}
+
+/// The type in which elements of an array are compared with, or joined by, a value or elements of another: as [`wider`], but a FLOAT takes a whole number in, as in
+/// Spark, whose functions of an array and a value do not follow ANSI.
+pub(crate) fn beside(element: &DataType, value: &DataType) -> Option<DataType> {
+    match (element, value) {
+        (DataType::Float32, whole) | (whole, DataType::Float32) if whole.is_integer() => Some(DataType::Float32),
+        _ => wider(element, value),
+    }
 }
 
 fn text_and_other(a: &DataType, b: &DataType) -> bool {

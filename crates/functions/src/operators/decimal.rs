@@ -62,7 +62,7 @@ wide!(i256, i256::from_i128, i256::to_i128);
 
 /// `x op y` of unscaled values with `scales`, as an unscaled value of the precision and scale `to`; `Op::Quotient` gives a whole
 /// number. None if it does not fit. The divisor is not 0.
-pub(super) fn compute(op: Op, x: i128, y: i128, scales: (i8, i8), to: (u8, i8)) -> Option<i128> {
+pub(crate) fn compute(op: Op, x: i128, y: i128, scales: (i8, i8), to: (u8, i8)) -> Option<i128> {
     let value = exact::<i128>(op, x, y, scales, to.1).or_else(|| exact::<i256>(op, x, y, scales, to.1))?;
     fits(value, to.0)
 }

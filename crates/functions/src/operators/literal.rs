@@ -42,7 +42,8 @@ fn decimal(text: &str) -> Result<ScalarValue> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let whole = whole.trim_start_matches(['-', '+']).trim_start_matches('0');
-    let exponent: i32 = exponent.parse().unwrap_or(i32::MAX / 2);
+    // Beyond some digits it is one number too many, however far.
+    let exponent = exponent.parse().unwrap_or(i32::MAX).clamp(-10_000, 10_000);
     let count = |digits: &str| i32::try_from(digits.len()).unwrap_or(i32::MAX / 4);
     let scale = count(fraction) - exponent;
     let significant =
@@ -107,11 +108,21 @@ pub fn typed(expr: &Expr, to: &DataType) -> Option<Result<Expr>> {
     })
 }
 
-/// Precision and scale of an operand beside a DECIMAL: a whole number that is a constant has as many digits as it is written with.
+/// Precision and scale of an operand beside one of type `other`: see [`digits_of`].
 pub fn digits(expr: &Expr, of: &DataType, other: &DataType) -> Option<(u8, i8)> {
-    let value = match expr {
-        Expr::Literal(ScalarValue::Int32(Some(v)), _) => Some(i64::from(*v)),
-        Expr::Literal(ScalarValue::Int64(Some(v)), _) => Some(*v),
+    let constant = match expr {
+        Expr::Literal(value, _) => Some(value),
+        _ => None,
+    };
+    digits_of(constant, of, other)
+}
+
+/// Precision and scale of an operand of type `of` beside one of type `other`: a whole number that is a constant has, beside a
+/// DECIMAL, as many digits as it is written with.
+pub(crate) fn digits_of(constant: Option<&ScalarValue>, of: &DataType, other: &DataType) -> Option<(u8, i8)> {
+    let value = match constant {
+        Some(ScalarValue::Int32(Some(v))) => Some(i64::from(*v)),
+        Some(ScalarValue::Int64(Some(v))) => Some(*v),
         _ => None,
     };
     match value {

@@ -3,7 +3,7 @@
 pub mod arithmetic;
 pub mod compare;
 pub mod conditional;
-mod decimal;
+pub(crate) mod decimal;
 pub mod like;
 pub mod literal;
 pub mod nested;

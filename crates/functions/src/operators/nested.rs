@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
+use crate::nested::keys::keys;
 use crate::{casts, types};
 
 /// `of[key]`.
@@ -229,14 +230,13 @@ fn place(values: &ArrayRef, places: &ArrayRef) -> Result<ArrayRef> {
     Ok(take(list.values(), &found.finish(), None)?)
 }
 
-fn key(values: &ArrayRef, keys: &ArrayRef) -> Result<ArrayRef> {
+fn key(values: &ArrayRef, asked: &ArrayRef) -> Result<ArrayRef> {
     let map = values.as_map();
-    let converter = arrow::row::RowConverter::new(vec![arrow::row::SortField::new(map.keys().data_type().clone())])?;
-    let held = converter.convert_columns(&[Arc::clone(map.keys())])?;
-    let wanted = converter.convert_columns(&[cast(keys, map.keys().data_type())?])?;
+    let compared = keys(&[map.keys(), &cast(asked, map.keys().data_type())?])?;
+    let (held, wanted) = (&compared[0], &compared[1]);
     let mut found = UInt64Array::builder(values.len());
-    for (i, j) in rows(values, keys) {
-        if map.is_null(i) || keys.is_null(j) {
+    for (i, j) in rows(values, asked) {
+        if map.is_null(i) || asked.is_null(j) {
             found.append_null();
             continue;
         }

@@ -329,7 +329,7 @@ fn operands(
     if (types::is_decimal(l) || types::is_decimal(r)) && !fractional {
         let (a, b) = (literal::digits(left, l, r), literal::digits(right, r, l));
         let (Some(a), Some(b)) = (a, b) else { return plan_err!("a DECIMAL beside a {}", types::name(r)) };
-        let out = if op == Op::Quotient { DataType::Int64 } else { result(op, a, b) };
+        let out = if op == Op::Quotient { DataType::Int64 } else { decimal_result(op, a, b) };
         return Ok((DataType::Decimal128(a.0, a.1), DataType::Decimal128(b.0, b.1), out));
     }
     if op == Op::Divide {
@@ -341,8 +341,8 @@ fn operands(
     }
 }
 
-/// The DECIMAL that an operator gives.
-fn result(op: Op, (p1, s1): (u8, i8), (p2, s2): (u8, i8)) -> DataType {
+/// The DECIMAL that an operator gives of two DECIMALs of these precisions and scales.
+pub(crate) fn decimal_result(op: Op, (p1, s1): (u8, i8), (p2, s2): (u8, i8)) -> DataType {
     let (p1, s1, p2, s2) = (i32::from(p1), i32::from(s1), i32::from(p2), i32::from(s2));
     let scale = s1.max(s2);
     match op {
