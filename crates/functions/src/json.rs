@@ -21,10 +21,11 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::ScalarUDF;
 
 use self::parse::{Json, Lenient, parse};
-use crate::function::{Function, fails, wrong};
+use crate::function::{Function, wrong};
 use crate::nested::access::text;
-use crate::nested::lists::{MAX_TEXT, list};
+use crate::nested::lists::list;
 use crate::nested::types::{exactly, item, list_of, name, plain};
+use crate::rows::fits;
 
 /// How the functions that take JSON apart read it.
 const LENIENT: Lenient = Lenient { control: true, not_finite: false };
@@ -153,12 +154,37 @@ fn to_json_type(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Resul
     if !matches!(types[0], DataType::Struct(_) | DataType::Map(..) | DataType::List(_) | DataType::Null) {
         return wrong(format!("takes a struct, a map or an array, this is {}", name(&types[0])));
     }
-    options(constants.get(1).copied().flatten(), &["ignoreNullFields"])?;
+    if types.len() == 2 && constants.get(1).copied().flatten().is_none() {
+        return wrong("the options are written out, as in to_json(value, map('ignoreNullFields', 'false'))");
+    }
+    for (name, value) in options(constants.get(1).copied().flatten(), &[KEEP_NULLS])? {
+        if boolean(value).is_none() {
+            return wrong(format!("the option `{name}` is true or false, not '{value}'"));
+        }
+    }
     Ok(DataType::Utf8)
 }
 
+/// The option of `to_json` that, where it is false, has NULL fields written.
+const KEEP_NULLS: &str = "ignoreNullFields";
+
+/// `true` or `false` in letters of any case, as options have it.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        _ if text.eq_ignore_ascii_case("true") => Some(true),
+        _ if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether NULL fields are written by the options `given`.
+fn keeps_nulls(given: &str) -> bool {
+    pairs(given).any(|(name, value)| name.eq_ignore_ascii_case(KEEP_NULLS) && boolean(value) == Some(false))
+}
+
 fn to_json(args: &[ArrayRef], rows: usize, _: &DataType) -> Result<ArrayRef> {
-    let nulls = args.get(1).is_some_and(|o| rows > 0 && text(o).is_ok_and(|o| o.value(0).contains("=false")));
+    let given = args.get(1).filter(|given| !given.is_empty()).map(text).transpose()?;
+    let nulls = given.is_some_and(|given| given.is_valid(0) && keeps_nulls(given.value(0)));
     let writer = to::Writer::of(&args[0])?;
     let mut out = StringBuilder::new();
     let mut line = String::new();
@@ -169,9 +195,7 @@ fn to_json(args: &[ArrayRef], rows: usize, _: &DataType) -> Result<ArrayRef> {
         }
         line.clear();
         writer.write(&mut line, at, nulls)?;
-        if line.len() + out.values_slice().len() > MAX_TEXT {
-            return fails(format!("to_json makes a text of more than {MAX_TEXT} bytes"));
-        }
+        fits(out.values_slice().len(), line.len())?;
         out.append_value(&line);
     }
     Ok(Arc::new(out.finish()))
@@ -212,10 +236,14 @@ fn from_json(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Arra
     from::from_json(&text(&args[0])?, returned, strict)
 }
 
+fn pairs(options: &str) -> impl Iterator<Item = (&str, &str)> {
+    options.split(';').filter_map(|pair| pair.split_once('='))
+}
+
 /// The options of `name=value;name=value`, of which only `known` are taken.
 fn options<'a>(given: Option<&'a ScalarValue>, known: &[&str]) -> Result<Vec<(&'a str, &'a str)>> {
     let text = given.and_then(|o| o.try_as_str().flatten()).unwrap_or_default();
-    let pairs: Vec<(&str, &str)> = text.split(';').filter_map(|pair| pair.split_once('=')).collect();
+    let pairs: Vec<(&str, &str)> = pairs(text).collect();
     match pairs.iter().find(|(name, _)| !known.iter().any(|k| k.eq_ignore_ascii_case(name))) {
         None => Ok(pairs),
         Some((name, _)) => wrong(format!("the option `{name}` is not supported; `{}` is", known.join("`, `"))),

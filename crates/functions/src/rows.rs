@@ -18,8 +18,8 @@ use crate::values::Kind;
 
 mod call;
 
-pub(crate) use self::call::Call;
 use self::call::{Argument, nulls};
+pub(crate) use self::call::{Call, fits, short};
 
 /// A row cannot be computed; `message` names the value and the reason.
 pub(crate) fn row_error<T>(message: impl Into<String>) -> Result<T> {
@@ -207,12 +207,7 @@ impl Function {
                 kind.data_type(of).map_or_else(
                     || {
                         let name = types::name(of);
-                        plan_error(format!(
-                            "argument {} of {} is to be {}, not {name}",
-                            at + 1,
-                            self.name,
-                            kind.words()
-                        ))
+                        plan_error(format!("argument {} of {} must be {}, not {name}", at + 1, self.name, kind.words()))
                     },
                     Ok,
                 )

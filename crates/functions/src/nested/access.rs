@@ -44,7 +44,7 @@ fn list_and_name(types: &[DataType]) -> Result<Vec<DataType>> {
     Ok(vec![as_list(list)?, plain(name)])
 }
 
-/// The place of the field that the second argument names, and the fields.
+/// The result type: an array of the type of the field that the second argument names.
 fn field_type(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<DataType> {
     let wanted = constants.get(1).copied().flatten().and_then(|n| n.try_as_str().flatten());
     let Some(DataType::Struct(fields)) = element_of(&types[0]) else { return wrong("an array of structs is wanted") };

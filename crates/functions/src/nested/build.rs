@@ -10,12 +10,13 @@ use datafusion::logical_expr::ScalarUDF;
 
 use super::access::text;
 use super::keys::keys;
-use super::lists::{Lists, MAX_ASKED, MAX_TEXT, Taken, field_of, whole};
+use super::lists::{Lists, MAX_ASKED, Taken, field_of, whole};
 use super::types::{
-    as_index, as_list, as_type, element_of, exactly, list_and_element, list_of, name, plain, wider, widest,
+    as_index, as_list, as_type, beside, element_of, exactly, list_and_element, list_of, name, plain, widest,
 };
 use crate::casts::kernel;
 use crate::function::{Function, fails, wrong};
+use crate::rows::fits;
 use crate::values::Kind;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -313,10 +314,8 @@ fn array_join(args: &[ArrayRef], _: usize, _: &DataType) -> Result<ArrayRef> {
                 line.push_str(separators.value(at));
             }
             line.push_str(part);
+            fits(out.values_slice().len(), line.len())?;
             some = true;
-        }
-        if line.len() + out.values_slice().len() > MAX_TEXT {
-            return fails(format!("array_join makes a text of more than {MAX_TEXT} bytes"));
         }
         out.append_value(&line);
     }
@@ -380,8 +379,13 @@ fn concatenated_bytes(args: &[ArrayRef], rows: usize, returned: &DataType) -> Re
     if *returned == DataType::Binary {
         let mut out = BinaryBuilder::new();
         for at in 0..rows {
-            let all = columns.iter().flat_map(|c| c.as_binary::<i32>().value(at).iter().copied());
-            out.append_option((!null(at)).then(|| all.collect::<Vec<u8>>()));
+            if null(at) {
+                out.append_null();
+                continue;
+            }
+            let all: Vec<u8> = columns.iter().flat_map(|c| c.as_binary::<i32>().value(at).iter().copied()).collect();
+            fits(out.values_slice().len(), all.len())?;
+            out.append_value(all);
         }
         return Ok(Arc::new(out.finish()));
     }
@@ -395,9 +399,7 @@ fn concatenated_bytes(args: &[ArrayRef], rows: usize, returned: &DataType) -> Re
         }
         line.clear();
         texts.iter().for_each(|t| line.push_str(t.value(at)));
-        if line.len() + out.values_slice().len() > MAX_TEXT {
-            return fails(format!("concat makes a text of more than {MAX_TEXT} bytes"));
-        }
+        fits(out.values_slice().len(), line.len())?;
         out.append_value(&line);
     }
     Ok(Arc::new(out.finish()))
@@ -406,8 +408,9 @@ fn concatenated_bytes(args: &[ArrayRef], rows: usize, returned: &DataType) -> Re
 /// The type of two lists that are put together.
 pub(super) fn two_lists(types: &[DataType]) -> Result<Vec<DataType>> {
     let [a, b] = exactly(types)?;
-    match wider(&as_list(a)?, &as_list(b)?) {
-        Some(common) => Ok(vec![common.clone(), common]),
+    let (list, other) = (as_list(a)?, as_list(b)?);
+    match beside(element_of(&list).unwrap_or(&DataType::Null), element_of(&other).unwrap_or(&DataType::Null)) {
+        Some(common) => Ok(vec![list_of(&common); 2]),
         None => wrong(format!("{} and {} have no type in common", name(a), name(b))),
     }
 }

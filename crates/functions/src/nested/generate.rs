@@ -8,7 +8,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::ScalarUDF;
 
 use super::build::joined;
-use super::lists::{Lists, pick};
+use super::lists::{Lists, MAX_ASKED, bounded, pick};
 use super::maps::{Maps, list_of_structs};
 use super::types::{as_type, element_of, entry_of, exactly, list_of, name, plain};
 use crate::function::{Function, plain as words, wrong};
@@ -243,6 +243,9 @@ pub fn stack_of(rows: usize, values: &[DataType]) -> std::result::Result<Vec<Str
     if rows == 0 || values.is_empty() {
         return Err("takes a number of rows, and values".to_owned());
     }
+    if i64::try_from(rows).map_or(true, |rows| rows > MAX_ASKED) {
+        return Err(format!("gives at most {MAX_ASKED} rows, not {rows}"));
+    }
     let width = values.len().div_ceil(rows);
     stack_types(values, width)?;
     Ok((0..width).map(|at| format!("col{at}")).collect())
@@ -265,6 +268,7 @@ fn stack(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<ArrayRef
     let DataType::List(item) = returned else { return wrong("rows are wanted") };
     let DataType::Struct(fields) = item.data_type() else { return wrong("rows are wanted") };
     let width = fields.len();
+    bounded(rows.saturating_mul(height))?;
     let mut columns = Vec::with_capacity(width);
     for (at, field) in fields.iter().enumerate() {
         let values = args[1..].iter().skip(at).step_by(width);

@@ -17,9 +17,6 @@ const MAX_ELEMENTS: usize = 100_000_000;
 /// So many elements may one list have that a number in a row asks for.
 pub(crate) const MAX_ASKED: i64 = 10_000_000;
 
-/// So many bytes may all texts have that one call makes: Arrow's columns of text hold little more.
-pub(crate) const MAX_TEXT: usize = 1 << 30;
-
 /// An argument that is a list.
 pub(crate) struct Lists {
     list: ListArray,
@@ -95,10 +92,7 @@ impl Taken {
         self.lengths.push(self.open);
         self.valid.push(true);
         self.open = 0;
-        if self.indices.len() > MAX_ELEMENTS {
-            return fails(format!("arrays of more than {MAX_ELEMENTS} elements at once"));
-        }
-        Ok(())
+        bounded(self.indices.len())
     }
 
     /// Ends the row as NULL.
@@ -113,6 +107,17 @@ impl Taken {
         let values = take(values, &self.indices.finish(), None)?;
         list(field, &values, self.lengths, self.valid)
     }
+}
+
+/// Nothing, if the arrays that one call makes may have `elements` in total.
+///
+/// # Errors
+/// If these are too many. The engine then computes fewer rows at a time.
+pub(crate) fn bounded(elements: usize) -> Result<()> {
+    if elements > MAX_ELEMENTS {
+        return fails(format!("the arrays of one batch would have more than {MAX_ELEMENTS} elements in total"));
+    }
+    Ok(())
 }
 
 /// Lists of the elements `values`, so many to each row.

@@ -16,6 +16,7 @@ use super::keys::keys;
 use super::lists::{Lists, Taken, field_of, list, pick};
 use super::types::{as_list, as_map, as_type, element_of, entry_of, exactly, list_of, map_of, name, widest};
 use crate::function::{Function, fails, wrong};
+use crate::text::pattern::Last;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -117,7 +118,7 @@ pub(crate) fn made(
 
 fn check(keys_: &ArrayRef, lengths: &[usize]) -> Result<()> {
     if keys_.null_count() > 0 || (keys_.data_type() == &DataType::Null && !keys_.is_empty()) {
-        return fails("a key of a map is NULL");
+        return fails("a map key is NULL");
     }
     let compared = keys(&[keys_])?;
     let mut start = 0;
@@ -125,7 +126,7 @@ fn check(keys_: &ArrayRef, lengths: &[usize]) -> Result<()> {
         let mut seen = HashSet::with_capacity(*length);
         if let Some(twice) = (start..start + length).find(|e| !seen.insert(compared[0].row(*e))) {
             let shown = ScalarValue::try_from_array(keys_, twice)?;
-            return fails(format!("the key {shown} of a map is there twice"));
+            return fails(format!("the map key {shown} occurs twice"));
         }
         start += length;
     }
@@ -303,12 +304,12 @@ fn map_concat(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Arr
     made(returned, &keys, &values, &lengths, valid)
 }
 
-/// The separators are regular expressions in Spark; here those that are plain text, or one of the classes that `regex` has too.
+/// The separators are regular expressions of Java's.
 fn str_to_map(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<ArrayRef> {
     let values = text(&args[0])?;
     let between = args.get(1).map(text).transpose()?;
     let within = args.get(2).map(text).transpose()?;
-    let mut expressions = Expressions::default();
+    let (mut entries_by, mut pair_by) = (Last::default(), Last::default());
     let mut keys = arrow::array::StringBuilder::new();
     let mut parts = arrow::array::StringBuilder::new();
     let mut lengths = Vec::with_capacity(rows);
@@ -322,10 +323,11 @@ fn str_to_map(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Arr
         }
         let between = between.as_ref().map_or(",", |s| s.value(at));
         let within = within.as_ref().map_or(":", |s| s.value(at));
-        let entries = expressions.split(between, values.value(at), 0)?;
+        let entries = entries_by.pattern(between).or_else(fails)?.split(values.value(at), None);
+        let within = pair_by.pattern(within).or_else(fails)?;
         for entry in &entries {
-            let pair = expressions.split(within, entry, 2)?;
-            keys.append_value(pair.first().map_or("", String::as_str));
+            let pair = within.split(entry, Some(2));
+            keys.append_value(pair.first().copied().unwrap_or_default());
             parts.append_option(pair.get(1));
         }
         valid.push(true);
@@ -333,31 +335,6 @@ fn str_to_map(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Arr
     }
     let (keys, parts): (ArrayRef, ArrayRef) = (Arc::new(keys.finish()), Arc::new(parts.finish()));
     made(returned, &keys, &parts, &lengths, valid)
-}
-
-/// The regular expression that was used last.
-#[derive(Default)]
-struct Expressions {
-    known: std::collections::HashMap<String, regex::Regex>,
-}
-
-impl Expressions {
-    /// The parts of `text` between matches of `pattern`, at most `limit` unless that is 0; empty ones are kept.
-    fn split(&mut self, pattern: &str, text: &str, limit: usize) -> Result<Vec<String>> {
-        if !self.known.contains_key(pattern) {
-            let Ok(compiled) = regex::Regex::new(pattern) else {
-                return fails(format!("`{pattern}` is no regular expression"));
-            };
-            self.known.insert(pattern.to_owned(), compiled);
-        }
-        let Some(compiled) = self.known.get(pattern) else { return Ok(Vec::new()) };
-        let parts = if limit == 0 {
-            compiled.split(text).map(str::to_owned).collect()
-        } else {
-            compiled.splitn(text, limit).map(str::to_owned).collect()
-        };
-        Ok(parts)
-    }
 }
 
 /// A list of structs whose columns are `columns`.

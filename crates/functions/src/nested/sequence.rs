@@ -11,7 +11,7 @@ use chrono::{DateTime, Months, NaiveDate, TimeDelta};
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 
-use super::lists::{MAX_ASKED, field_of, list};
+use super::lists::{MAX_ASKED, bounded, field_of, list};
 use super::types::{as_type, list_of, name, plain, widest};
 use crate::function::{Function, fails, wrong};
 
@@ -82,6 +82,7 @@ fn sequence(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Array
         let default = Step { months: 0, amount: if start <= stop { unit } else { -unit } };
         let before = values.len();
         fill(&mut values, start, stop, given.flatten().unwrap_or(default))?;
+        bounded(values.len())?;
         lengths.push(values.len() - before);
         valid.push(true);
     }

@@ -71,6 +71,28 @@ where
     }
 }
 
+/// So many bytes may all texts have that one call makes: Arrow's columns of text hold little more.
+const MAX_TEXT: usize = 1 << 30;
+
+/// A value that a function makes longer than this is refused, before the machine's memory is full; in bytes.
+pub(crate) const LONGEST: usize = 1 << 28;
+
+/// Nothing, if to `before` bytes of a column `more` may be added.
+pub(crate) fn fits(before: usize, more: usize) -> Result<()> {
+    if before.saturating_add(more) > MAX_TEXT {
+        return super::row_error(format!("the texts of one batch would have more than {MAX_TEXT} bytes in total"));
+    }
+    Ok(())
+}
+
+/// Nothing, if a value may be `bytes` long.
+pub(crate) fn short(bytes: usize) -> Result<()> {
+    if bytes > LONGEST {
+        return super::row_error(format!("a text of more than {LONGEST} bytes would be made"));
+    }
+    Ok(())
+}
+
 fn wrong<T>() -> Result<T> {
     datafusion::common::internal_err!("an argument that was not cast")
 }
@@ -145,21 +167,30 @@ impl Call {
         (0..self.rows).map(|row| if self.skipped(row) { Ok(None) } else { each(row) }).collect()
     }
 
+    /// The text that `each` gives for every row, see [`Self::rows`].
+    ///
+    /// # Errors
+    /// If one text, or all of them together, are longer than a column can hold.
     pub(crate) fn texts<T: AsRef<str>>(&self, mut each: impl FnMut(usize) -> Result<Option<T>>) -> Result<ArrayRef> {
         let mut out = StringBuilder::with_capacity(self.rows, self.rows * 8);
         for row in 0..self.rows {
-            out.append_option(if self.skipped(row) { None } else { each(row)? });
+            let text = if self.skipped(row) { None } else { each(row)? };
+            fits(out.values_slice().len(), text.as_ref().map_or(0, |text| text.as_ref().len()))?;
+            out.append_option(text);
         }
         Ok(Arc::new(out.finish()))
     }
 
+    /// The bytes that `each` gives for every row, as [`Self::texts`].
     pub(crate) fn binaries<T: AsRef<[u8]>>(
         &self,
         mut each: impl FnMut(usize) -> Result<Option<T>>,
     ) -> Result<ArrayRef> {
         let mut out = BinaryBuilder::with_capacity(self.rows, self.rows * 8);
         for row in 0..self.rows {
-            out.append_option(if self.skipped(row) { None } else { each(row)? });
+            let bytes = if self.skipped(row) { None } else { each(row)? };
+            fits(out.values_slice().len(), bytes.as_ref().map_or(0, |bytes| bytes.as_ref().len()))?;
+            out.append_option(bytes);
         }
         Ok(Arc::new(out.finish()))
     }
@@ -206,6 +237,7 @@ impl Call {
                 continue;
             }
             for text in each(row)? {
+                fits(out.values().values_slice().len(), text.as_ref().len())?;
                 out.values().append_value(text);
             }
             out.append(true);

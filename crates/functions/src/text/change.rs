@@ -6,7 +6,7 @@ use arrow::array::ArrayRef;
 use datafusion::common::{Result, ScalarValue};
 
 use super::parts::characters;
-use crate::rows::{Call, Function, Gives, constant_text, function, plan_error, row_error};
+use crate::rows::{Call, Function, Gives, constant_text, function, plan_error, row_error, short};
 use crate::values::Kind::{Bytes, Int, Text};
 
 pub(super) fn functions() -> Vec<Function> {
@@ -14,7 +14,6 @@ pub(super) fn functions() -> Vec<Function> {
         function("upper", &[Text], Gives::Text, |call| each(call, str::to_uppercase)).alias("ucase"),
         function("lower", &[Text], Gives::Text, |call| each(call, str::to_lowercase)).alias("lcase"),
         function("initcap", &[Text], Gives::Text, |call| each(call, initcap)),
-        function("reverse", &[Text], Gives::Text, |call| each(call, |text| text.chars().rev().collect())),
         function("soundex", &[Text], Gives::Text, |call| each(call, soundex)),
         function("quote", &[Text], Gives::Text, |call| each(call, |text| format!("'{}'", text.replace('\'', "\\'")))),
         function("replace", &[Text, Text, Text], Gives::Text, |call| {
@@ -23,7 +22,13 @@ pub(super) fn functions() -> Vec<Function> {
             call.texts(|row| {
                 let (text, from) = (text.at(row), from.at(row));
                 let to = to.as_ref().map_or("", |to| to.at(row));
-                Ok(Some(if from.is_empty() { text.to_owned() } else { text.replace(from, to) }))
+                if from.is_empty() {
+                    return Ok(Some(text.to_owned()));
+                }
+                if to.len() > from.len() {
+                    short(text.matches(from).count().saturating_mul(to.len()).saturating_add(text.len()))?;
+                }
+                Ok(Some(text.replace(from, to)))
             })
         })
         .optional(1),

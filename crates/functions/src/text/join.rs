@@ -1,24 +1,17 @@
-//! Texts put together, and how long they are.
+//! Texts put together with something between them, and how long they are.
 
-use std::sync::Arc;
-
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, MutableArrayData, make_array};
-use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 
 use crate::casts::kernel;
-use crate::rows::{Call, Function, Gives, function, plan_error, row_error};
+use crate::rows::{Call, Function, Gives, function, plan_error, row_error, short};
 use crate::types;
 use crate::values;
 use crate::values::Kind::{Any, Bytes, Int};
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
-        function("concat", &[Any], Gives::By(|types, _| Ok(types.first().cloned().unwrap_or(DataType::Utf8))), concat)
-            .many()
-            .types(concat_types)
-            .optional(1),
         function("concat_ws", &[crate::values::Kind::Text, Any], Gives::Text, concat_ws)
             .many()
             .types(concat_ws_types)
@@ -45,10 +38,6 @@ pub(super) fn functions() -> Vec<Function> {
     ]
 }
 
-fn is_list(of: &DataType) -> bool {
-    matches!(of, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..))
-}
-
 /// Binary if all are, else text.
 fn common(types: &[DataType]) -> Result<Vec<DataType>> {
     let binary = |of: &DataType| matches!(of, DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
@@ -59,75 +48,6 @@ fn common(types: &[DataType]) -> Result<Vec<DataType>> {
         return plan_error(format!("{} cannot be put together with text; CAST its parts AS STRING", types::name(of)));
     }
     Ok(vec![DataType::Utf8; types.len()])
-}
-
-fn concat_types(types: &[DataType]) -> Result<Vec<DataType>> {
-    let Some(list) = types.iter().find(|of| is_list(of)) else { return common(types) };
-    match list {
-        DataType::List(item)
-            if types.iter().all(|of| {
-                of.is_null() || matches!(of, DataType::List(other) if other.data_type() == item.data_type())
-            }) =>
-        {
-            Ok(vec![DataType::new_list(item.data_type().clone(), true); types.len()])
-        }
-        _ => {
-            let names: Vec<String> = types.iter().map(types::name).collect();
-            plan_error(format!("concat takes arrays of one type, here {}; CAST them", names.join(" and ")))
-        }
-    }
-}
-
-fn concat(call: &Call) -> Result<ArrayRef> {
-    match &call.gives {
-        DataType::Binary => {
-            let parts = (0..call.len()).map(|at| call.binary(at)).collect::<Result<Vec<_>>>()?;
-            call.binaries(|row| Ok(Some(parts.iter().flat_map(|part| part.at(row)).copied().collect::<Vec<u8>>())))
-        }
-        DataType::List(_) => concat_lists(call),
-        _ => {
-            let parts = (0..call.len()).map(|at| call.text(at)).collect::<Result<Vec<_>>>()?;
-            let mut all = String::new();
-            let mut out = arrow::array::StringBuilder::with_capacity(call.rows, call.rows * 16);
-            for row in 0..call.rows {
-                if parts.iter().any(|part| part.is_null(row)) {
-                    out.append_null();
-                    continue;
-                }
-                all.clear();
-                parts.iter().for_each(|part| all.push_str(part.at(row)));
-                out.append_value(&all);
-            }
-            Ok(Arc::new(out.finish()))
-        }
-    }
-}
-
-fn concat_lists(call: &Call) -> Result<ArrayRef> {
-    let lists: Vec<&ListArray> = (0..call.len())
-        .map(|at| {
-            let array = call.array(at)?;
-            array.as_list_opt::<i32>().map_or_else(|| datafusion::common::internal_err!("not a list"), Ok)
-        })
-        .collect::<Result<_>>()?;
-    let data: Vec<_> = lists.iter().map(|list| list.values().to_data()).collect();
-    let mut items = MutableArrayData::new(data.iter().collect(), false, call.rows);
-    let (mut offsets, mut valid, mut length) = (vec![0_i32], Vec::new(), 0_i32);
-    for row in 0..call.rows {
-        let is_valid = lists.iter().enumerate().all(|(at, list)| list.is_valid(call.place(at, row)));
-        for (at, list) in lists.iter().enumerate().filter(|_| is_valid) {
-            let place = call.place(at, row);
-            let (start, end) = (list.value_offsets()[place] as usize, list.value_offsets()[place + 1] as usize);
-            items.try_extend(at, start, end)?;
-            length += (end - start) as i32;
-        }
-        offsets.push(length);
-        valid.push(is_valid);
-    }
-    let DataType::List(field) = &call.gives else { return datafusion::common::internal_err!("not a list") };
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    let nulls = Some(valid.into());
-    Ok(Arc::new(ListArray::try_new(Arc::clone(field), offsets, make_array(items.freeze()), nulls)?))
 }
 
 fn concat_ws_types(types: &[DataType]) -> Result<Vec<DataType>> {
@@ -155,6 +75,7 @@ fn concat_ws(call: &Call) -> Result<ArrayRef> {
                 out.push_str(separator);
             }
             out.push_str(part);
+            short(out.len())
         };
         for at in 1..call.len() {
             let array = call.array(at)?;
@@ -164,9 +85,9 @@ fn concat_ws(call: &Call) -> Result<ArrayRef> {
             }
             if let Some(lists) = array.as_list_opt::<i32>() {
                 let items = kernel::run(&lists.value(place), &DataType::Utf8, false)?;
-                items.as_string::<i32>().iter().flatten().for_each(&mut push);
+                items.as_string::<i32>().iter().flatten().try_for_each(&mut push)?;
             } else {
-                push(array.as_string::<i32>().value(place));
+                push(array.as_string::<i32>().value(place))?;
             }
         }
         Ok(Some(out))

@@ -9,7 +9,7 @@ mod hashes;
 mod join;
 mod pad;
 mod parts;
-mod pattern;
+pub(crate) mod pattern;
 mod places;
 mod regex;
 mod url;

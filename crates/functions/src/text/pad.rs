@@ -4,11 +4,8 @@ use arrow::array::ArrayRef;
 use datafusion::common::Result;
 
 use super::parts::characters;
-use crate::rows::{Call, Function, Gives, function, row_error};
+use crate::rows::{Call, Function, Gives, function, short};
 use crate::values::Kind::{Bytes, Int, Text};
-
-/// A text that a function makes longer than this is refused, before the machine's memory is full.
-const LONGEST: usize = 1 << 28;
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
@@ -37,9 +34,7 @@ pub(super) fn functions() -> Vec<Function> {
 
 fn repeated(text: &str, n: i32) -> Result<String> {
     let n = n.max(0) as usize;
-    if text.len().saturating_mul(n) > LONGEST {
-        return row_error(format!("a text of {} bytes, {n} times, is too long", text.len()));
-    }
+    short(text.len().saturating_mul(n))?;
     Ok(text.repeat(n))
 }
 
@@ -57,10 +52,6 @@ fn trimmed<'a>(text: &'a str, chars: &str, left: bool, right: bool) -> &'a str {
 
 fn pad(call: &Call, left: bool) -> Result<ArrayRef> {
     let length = call.int(1)?;
-    let long = |row| {
-        let length = length.at(row).max(0) as usize;
-        if length > LONGEST { row_error(format!("a text of {length} characters is too long")) } else { Ok(length) }
-    };
     if call.is_binary(0) {
         let bytes = call.binary(0)?;
         let fill = if call.len() > 2 && call.is_binary(2) { Some(call.binary(2)?) } else { None };
@@ -72,7 +63,8 @@ fn pad(call: &Call, left: bool) -> Result<ArrayRef> {
                 (None, Some(words)) => words.at(row).as_bytes(),
                 (None, None) => &[0],
             };
-            let length = long(row)?;
+            let length = length.at(row).max(0) as usize;
+            short(length)?;
             let missing = length.saturating_sub(bytes.len());
             let padding = fill.iter().cycle().take(if fill.is_empty() { 0 } else { missing });
             let kept = &bytes[..bytes.len().min(length)];
@@ -89,11 +81,14 @@ fn pad(call: &Call, left: bool) -> Result<ArrayRef> {
     call.texts(|row| {
         let text = text.at(row);
         let fill = fill.as_ref().map_or(" ", |fill| fill.at(row));
-        let length = long(row)?;
+        let length = length.at(row).max(0) as usize;
         let n = text.chars().count();
         if n >= length || fill.is_empty() {
             return Ok(Some(characters(text, 0, length.min(n)).to_owned()));
         }
+        // A character may have several bytes; the last time `fill` may be cut.
+        let times = (length - n).div_ceil(fill.chars().count());
+        short(times.saturating_mul(fill.len()).saturating_add(text.len()))?;
         let padding: String = fill.chars().cycle().take(length - n).collect();
         Ok(Some(if left { padding + text } else { text.to_owned() + &padding }))
     })

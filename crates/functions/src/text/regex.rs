@@ -3,8 +3,8 @@
 use arrow::array::ArrayRef;
 use datafusion::common::{Result, ScalarValue};
 
-use super::pattern::{Found, Pattern};
-use crate::rows::{Call, Function, Gives, constant_text, function, plan_error, row_error};
+use super::pattern::{Found, Last, Pattern};
+use crate::rows::{Call, Function, Gives, constant_text, fits, function, plan_error, row_error, short};
 use crate::values::Kind::{Int, Text};
 
 pub(super) fn functions() -> Vec<Function> {
@@ -67,13 +67,10 @@ fn check(constants: &[Option<&ScalarValue>]) -> Result<()> {
 /// What `with` gives for each row whose arguments are not NULL and its pattern, which is read once for all rows that have it.
 fn each<T>(call: &Call, mut with: impl FnMut(usize, &Pattern) -> Result<T>) -> Result<Vec<Option<T>>> {
     let patterns = call.text(1)?;
-    let mut known: Option<(&str, Pattern)> = None;
+    let mut last = Last::default();
     call.rows(|row| {
-        let pattern = patterns.at(row);
-        if known.as_ref().is_none_or(|(of, _)| *of != pattern) {
-            known = Some((pattern, Pattern::parse(pattern).or_else(row_error)?));
-        }
-        known.as_ref().map(|(_, known)| with(row, known)).transpose()
+        let pattern = last.pattern(patterns.at(row)).or_else(row_error)?;
+        with(row, pattern).map(Some)
     })
 }
 
@@ -147,7 +144,7 @@ fn pieces(text: &str, pattern: &Pattern) -> Result<Vec<Piece>> {
                 }
                 let Some(digit) = rest.next_if(char::is_ascii_digit).and_then(|c| c.to_digit(10)) else {
                     return row_error(format!(
-                        "`$` in the replacement '{text}' is to be followed by a group; write \\$ for itself"
+                        "`$` in the replacement '{text}' must be followed by a group number; for a dollar sign write \\$"
                     ));
                 };
                 let mut group = digit as usize;
@@ -175,6 +172,8 @@ fn pieces(text: &str, pattern: &Pattern) -> Result<Vec<Piece>> {
 fn replace(call: &Call) -> Result<ArrayRef> {
     let (text, with) = (call.text(0)?, call.text(2)?);
     let from = if call.len() > 3 { Some(call.int(3)?) } else { None };
+    // All are there at once before the column is.
+    let mut all = 0;
     let replaced = each(call, |row, pattern| {
         let (text, with) = (text.at(row), with.at(row));
         let from = from.as_ref().map_or(1, |from| from.at(row));
@@ -202,9 +201,12 @@ fn replace(call: &Call) -> Result<ArrayRef> {
                     Piece::Group(group) => out.push_str(part(text, &found, *group)),
                 }
             }
+            short(out.len())?;
             last = end;
         }
         out.push_str(&text[last..]);
+        all += out.len();
+        fits(0, all)?;
         Ok(out)
     })?;
     call.texts(|row| Ok(replaced[row].as_deref()))
@@ -215,23 +217,7 @@ fn split(call: &Call) -> Result<ArrayRef> {
     let parts = each(call, |row, pattern| {
         let text = text.at(row);
         let limit = usize::try_from(group(call, row, 0)?).ok().filter(|n| *n > 0);
-        // Without a pattern, every character is a part.
-        let every = call.text(1)?.at(row).is_empty() && !text.is_empty();
-        let mut out = Vec::new();
-        let mut last = 0;
-        for found in pattern.find_all(text) {
-            let (begin, end) = found.whole();
-            if limit.is_some_and(|limit| out.len() + 1 >= limit) || (every && begin == text.len()) {
-                break;
-            }
-            if begin == end && begin == 0 {
-                continue;
-            }
-            out.push(&text[last..begin]);
-            last = end;
-        }
-        out.push(&text[last..]);
-        Ok(out)
+        Ok(pattern.split(text, limit))
     })?;
     let mut parts = parts;
     call.lists(|row| Ok(parts[row].take().unwrap_or_default()))

@@ -2,9 +2,16 @@
 
 use super::{Flags, Rewriter};
 
+/// So deep may classes stand within each other; the engine has a limit of its own, which is not far from it.
+const DEEPEST: usize = 100;
+
 impl Rewriter<'_> {
-    /// After `[`.
-    pub(super) fn class(&mut self, flags: Flags) -> Result<(), String> {
+    /// After `[`, which stands within so many others.
+    pub(super) fn class(&mut self, flags: Flags, within: usize) -> Result<(), String> {
+        // A pattern may be a row's: it must not use up the stack.
+        if within > DEEPEST {
+            return Err(format!("more than {DEEPEST} `[` stand within each other"));
+        }
         self.out.push('[');
         if self.skip("^") {
             self.out.push('^');
@@ -14,7 +21,7 @@ impl Rewriter<'_> {
             let c = self.next().ok_or("`[` has no end")?;
             match c {
                 ']' if !first => break,
-                '[' => self.class(flags)?,
+                '[' => self.class(flags, within + 1)?,
                 '&' if self.skip("&") => self.out.push_str("&&"),
                 '\\' => {
                     let before = self.out.len();
@@ -68,8 +75,8 @@ impl Rewriter<'_> {
     /// The letters from `from` to `to` in their other case.
     fn other_case(&mut self, from: char, to: char) {
         for (low, high, other) in [('a', 'z', 'A'), ('A', 'Z', 'a')] {
-            let (from, to) = (from.max(low) as u8 as u32, to.min(high) as u32);
-            if from <= to && from >= low as u32 {
+            let (from, to) = (from.max(low) as u32, to.min(high) as u32);
+            if from <= to {
                 let swap = |c: u32| char::from_u32(c - low as u32 + other as u32).unwrap_or(other);
                 self.out.push_str(&format!("{}-{}", swap(from), swap(to)));
             }

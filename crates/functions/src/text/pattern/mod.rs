@@ -10,12 +10,34 @@ use regex::{Captures, Regex};
 use self::class::class_char;
 
 /// A pattern that is ready.
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     regex: Regex,
     /// For each group of Java's, beginning with the whole match, that of the engine.
     groups: Vec<usize>,
     /// Groups of the engine that hold the line end which `$` passes over.
     ends: Vec<usize>,
+    /// Whether there is nothing in it.
+    empty: bool,
+}
+
+/// The pattern that was used last, which most rows share.
+#[derive(Default)]
+pub(crate) struct Last {
+    known: Option<(String, Pattern)>,
+}
+
+impl Last {
+    /// The pattern `text`, read anew where it is not the last one.
+    ///
+    /// # Errors
+    /// As of [`Pattern::parse`].
+    pub(crate) fn pattern(&mut self, text: &str) -> Result<&Pattern, String> {
+        let known = match self.known.take() {
+            Some(known) if known.0 == text => known,
+            _ => (text.to_owned(), Pattern::parse(text)?),
+        };
+        Ok(&self.known.insert(known).1)
+    }
 }
 
 /// A match: where each of Java's groups begins and ends.
@@ -35,7 +57,7 @@ impl Pattern {
     ///
     /// # Errors
     /// Why there is none, in a sentence.
-    pub(super) fn parse(pattern: &str) -> Result<Self, String> {
+    pub(crate) fn parse(pattern: &str) -> Result<Self, String> {
         let mut rewriter =
             Rewriter { rest: pattern, out: String::new(), groups: vec![0], ends: Vec::new(), captures: 0 };
         let rewritten = rewriter.all().and_then(|()| {
@@ -45,8 +67,8 @@ impl Pattern {
             })
         });
         match rewritten {
-            Ok(regex) => Ok(Self { regex, groups: rewriter.groups, ends: rewriter.ends }),
-            Err(why) => Err(format!("'{pattern}' is not a regular expression that can be used here: {why}")),
+            Ok(regex) => Ok(Self { regex, groups: rewriter.groups, ends: rewriter.ends, empty: pattern.is_empty() }),
+            Err(why) => Err(format!("'{pattern}' is not a valid or supported regular expression: {why}")),
         }
     }
 
@@ -84,6 +106,26 @@ impl Pattern {
     pub(super) fn find(&self, text: &str) -> Option<Found> {
         let captures: Captures<'_> = self.regex.captures(text)?;
         Some(self.found(|group| captures.get(group).map(|m| (m.start(), m.end()))))
+    }
+
+    /// The parts of `text` between matches, empty ones too, at most `limit`; by an empty pattern, every character.
+    pub(crate) fn split<'t>(&self, text: &'t str, limit: Option<usize>) -> Vec<&'t str> {
+        let every = self.empty && !text.is_empty();
+        let mut out = Vec::new();
+        let mut last = 0;
+        for found in self.find_all(text) {
+            let (begin, end) = found.whole();
+            if limit.is_some_and(|limit| out.len() + 1 >= limit) || (every && begin == text.len()) {
+                break;
+            }
+            if begin == end && begin == 0 {
+                continue;
+            }
+            out.push(&text[last..begin]);
+            last = end;
+        }
+        out.push(&text[last..]);
+        out
     }
 
     /// The number of the group called `name`.
@@ -133,7 +175,7 @@ impl Rewriter<'_> {
             let now = flags.last().copied().unwrap_or_default();
             match c {
                 '\\' => self.escape(now, false)?,
-                '[' => self.class(now)?,
+                '[' => self.class(now, 0)?,
                 '(' => {
                     let inside = self.open(now)?;
                     match inside {
