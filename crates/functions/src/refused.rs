@@ -33,7 +33,7 @@ struct Group {
 const GROUPS: &[Group] = &[
     Group {
         names: &["try_avg"],
-        why: "would be avg with NULL in place of an overflow",
+        why: "is not implemented: it would be avg that gives NULL on overflow",
         instead: "write avg(x), which of whole numbers and of DOUBLE does not overflow, or avg(CAST(x AS DOUBLE))",
     },
     Group {

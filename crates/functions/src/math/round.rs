@@ -55,9 +55,9 @@ impl Mode {
         let up = match self {
             Self::Up => rest > 0,
             Self::Down => false,
-            // Away from zero.
-            Self::HalfUp => rest * 2 > unit || (rest * 2 == unit && value >= 0),
-            Self::HalfEven => rest * 2 > unit || (rest * 2 == unit && down % 2 != 0),
+            // Away from zero. Twice the rest may be too large for the type.
+            Self::HalfUp => rest > unit - rest || (rest == unit - rest && value >= 0),
+            Self::HalfEven => rest > unit - rest || (rest == unit - rest && down % 2 != 0),
         };
         down + i128::from(up)
     }
@@ -82,7 +82,7 @@ fn abs(call: &Call) -> Result<ArrayRef> {
 }
 
 fn overflow<T>(v: impl std::fmt::Display, of: &DataType) -> Result<T> {
-    row_error(format!("{v} leaves the range of {} here", types::name(of)))
+    row_error(format!("the result for {v} is out of the range of {}", types::name(of)))
 }
 
 /// Whole numbers as `of`, whose range they must be in.
@@ -100,6 +100,14 @@ fn whole(longs: Int64Array, of: &DataType) -> Result<ArrayRef> {
     kernel::run(&(Arc::new(longs) as ArrayRef), of, false)
 }
 
+/// No number has as many digits before or behind the point.
+const FARTHEST: i32 = 400;
+
+/// The number of digits to round to, where more would change nothing.
+fn bounded(places: i32) -> i32 {
+    places.clamp(-FARTHEST, FARTHEST)
+}
+
 /// The number of digits to round to, which must be a constant.
 fn places(name: &str, types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<Option<i32>> {
     if types.len() < 2 {
@@ -108,7 +116,7 @@ fn places(name: &str, types: &[DataType], constants: &[Option<&ScalarValue>]) ->
     match constants.get(1).copied().flatten() {
         Some(value) if value.is_null() => Ok(None),
         Some(value) => match value.cast_to(&DataType::Int32)? {
-            ScalarValue::Int32(Some(places)) => Ok(Some(places)),
+            ScalarValue::Int32(Some(places)) => Ok(Some(bounded(places))),
             _ => plan_error(format!("{name} rounds to a constant number of digits")),
         },
         None => plan_error(format!("{name} rounds to a constant number of digits, not to one of each row")),
@@ -159,7 +167,7 @@ fn as_decimal(of: &DataType) -> (u8, i8) {
 }
 
 fn wanted(call: &Call) -> Result<i32> {
-    if call.len() > 1 && call.rows > 0 { Ok(call.int(1)?.get(0).unwrap_or(0)) } else { Ok(0) }
+    if call.len() > 1 && call.rows > 0 { Ok(bounded(call.int(1)?.get(0).unwrap_or(0))) } else { Ok(0) }
 }
 
 fn power(n: i32) -> Option<i128> {
@@ -181,7 +189,13 @@ fn decimals(call: &Call, array: &ArrayRef, scale: i8, places: i32, mode: Mode) -
         let rounded = if drop <= 0 {
             Some(value)
         } else {
-            power(drop).map_or(Some(0), |unit| back.and_then(|back| mode.divide(value, unit).checked_mul(back)))
+            match (power(drop), mode) {
+                (Some(unit), _) => back.and_then(|back| mode.divide(value, unit).checked_mul(back)),
+                // A power of ten that no DECIMAL holds.
+                (None, Mode::Up) if value > 0 => None,
+                (None, Mode::Down) if value < 0 => None,
+                (None, _) => Some(0),
+            }
         };
         match rounded {
             Some(v) if v.abs() <= most => Ok(Some(v)),
@@ -236,7 +250,7 @@ fn double(v: f64, places: i32, mode: Mode) -> f64 {
             return v;
         }
         let rounded = if mode == Mode::HalfUp { v.round() } else { v.round_ties_even() };
-        // There is no -0.0 among decimals.
+        // Spark rounds through a decimal, which has no negative zero.
         return rounded + 0.0;
     }
     digits(&format!("{v:e}"), places, mode).parse().unwrap_or(v)

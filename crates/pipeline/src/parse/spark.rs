@@ -218,7 +218,7 @@ fn escape(rest: &str) -> (String, usize) {
     };
     let Some(first) = rest.chars().next() else { return ("\\".to_owned(), 0) };
     let found = match first {
-        'u' => coded(1, 5, 16),
+        'u' => coded(1, 5, 16).or_else(|| surrogates(rest)),
         'U' => coded(1, 9, 16),
         '0' | '1' => coded(0, 3, 8),
         _ => None,
@@ -239,6 +239,23 @@ fn escape(rest: &str) -> (String, usize) {
     })
 }
 
+/// The character of `uD83D\\uDE00`, a pair of UTF-16; a half alone is `?`, as in Spark, since no UTF-8 has it.
+fn surrogates(rest: &str) -> Option<(String, usize)> {
+    let unit = |from: usize| {
+        let code = rest.get(from..from + 4)?;
+        code.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u16::from_str_radix(code, 16).ok())?
+    };
+    let first = unit(1)?;
+    let second = rest.get(5..7).filter(|mark| *mark == "\\u").and_then(|_| unit(7));
+    if let Some(second) = second
+        && let Ok(pair) = String::from_utf16(&[first, second])
+        && pair.chars().count() == 1
+    {
+        return Some((pair, 11));
+    }
+    (0xD800..0xE000).contains(&first).then(|| ("?".to_owned(), 5))
+}
+
 #[cfg(test)]
 mod tests {
     use super::unescaped;
@@ -253,6 +270,8 @@ mod tests {
             (r"50\%\_", r"50\%\_"),
             (r"\u00e9\101\0", "éA\0"),
             (r"\U0001F600", "😀"),
+            (r"a\uD83D\ude00b", "a😀b"),
+            (r"\ud83dx\ude00\ud83d\u0041\ud83d", "?x??A?"),
             (r"\uZZZZ", "uZZZZ"),
             ("\\", "\\"),
         ] {

@@ -34,17 +34,25 @@ fn parse(format: &str) -> std::result::Result<Vec<Part>, String> {
         let mut argument = None;
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         if digits > 0 && rest[digits..].starts_with('$') {
-            argument = rest[..digits].parse::<usize>().ok();
+            argument = Some(rest[..digits].parse::<usize>().unwrap_or(usize::MAX));
             rest = &rest[digits + 1..];
         }
         let flags = take(&mut rest, |c| matches!(c, '-' | '#' | '+' | ' ' | '0' | ',' | '('));
-        let width = take(&mut rest, |c| c.is_ascii_digit()).parse().unwrap_or(0);
+        // So many digits that they are no number are too many characters, too.
+        let count = |digits: &str| digits.parse().unwrap_or(usize::MAX);
+        let digits = take(&mut rest, |c| c.is_ascii_digit());
+        let width = if digits.is_empty() { 0 } else { count(&digits) };
         let mut places = None;
         if let Some(after) = rest.strip_prefix('.') {
             rest = after;
-            places = take(&mut rest, |c| c.is_ascii_digit()).parse().ok();
+            let digits = take(&mut rest, |c| c.is_ascii_digit());
+            if digits.is_empty() {
+                return Err(format!("'{format}' has no digits behind a point"));
+            }
+            places = Some(count(&digits));
         }
-        let conversion = rest.chars().next().ok_or_else(|| format!("'{format}' ends within a conversion"))?;
+        let conversion =
+            rest.chars().next().ok_or_else(|| format!("'{format}' ends in the middle of a conversion such as %d"))?;
         rest = &rest[conversion.len_utf8()..];
         if width > 10_000 || places.is_some_and(|p| p > 1000) {
             return Err(format!("'{format}' asks for too many characters"));
