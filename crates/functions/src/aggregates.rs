@@ -21,7 +21,7 @@ use std::sync::Arc;
 use datafusion::functions_aggregate as known;
 use datafusion::logical_expr::AggregateUDF;
 
-pub use self::extremes::{max, min};
+use self::extremes::{max, min};
 pub use self::planner::AggregatePlanner;
 
 /// The functions of this module.

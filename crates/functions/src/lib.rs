@@ -14,6 +14,7 @@
 pub mod aggregates;
 mod calendar;
 pub mod casts;
+pub mod equal;
 mod function;
 pub mod json;
 pub mod math;

@@ -1,11 +1,15 @@
-//! `min` and `max` where DataFusion's order is not Spark's: structs and arrays, in which NULL is the smallest. What is remembered is what
-//! DataFusion remembers.
+//! `min` and `max` where DataFusion's order is not Spark's: structs and arrays, in which NULL is the smallest, and floating point, where
+//! NaN is the largest number and -0.0 is 0.0. What is remembered is what DataFusion remembers.
+//!
+//! DataFusion's own compare floating point with `partial_cmp`, which has no answer for NaN: what came last stays, so that
+//! the result depends on the order of rows. They also start from the largest finite number, so that no infinity is ever the
+//! minimum or maximum of its group.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type};
 use arrow::row::OwnedRow;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
@@ -14,7 +18,9 @@ use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature,
 };
+use datafusion_functions_aggregate_common::aggregate::groups_accumulator::prim_op::PrimitiveGroupsAccumulator;
 
+use crate::equal::{f32_form, f64_form};
 use crate::function::wrong;
 use crate::nested::keys::keys;
 use crate::nested::types::{element_of, entry_of};
@@ -49,6 +55,25 @@ impl Hash for Extreme {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.largest.hash(state);
     }
+}
+
+/// The accumulator for a type of floating point: NaN counts as more than all numbers.
+macro_rules! floats {
+    ($kind:ty, $native:ty, $form:ident, $largest:expr, $data_type:expr) => {{
+        let largest = $largest;
+        let better = move |new: $native, now: $native| match largest {
+            true => new.is_nan() || new > now,
+            false => now.is_nan() || new < now,
+        };
+        let step = move |now: &mut $native, new: $native| {
+            let new = $form(new);
+            if better(new, *now) {
+                *now = new;
+            }
+        };
+        let start = if largest { <$native>::NEG_INFINITY } else { $form(<$native>::NAN) };
+        Box::new(PrimitiveGroupsAccumulator::<$kind, _>::new($data_type, step).with_starting_value(start))
+    }};
 }
 
 fn has_map(data_type: &DataType) -> bool {
@@ -100,7 +125,12 @@ impl AggregateUDFImpl for Extreme {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        self.known.create_groups_accumulator(args)
+        let data_type = args.return_field.data_type();
+        Ok(match data_type {
+            DataType::Float64 => floats!(Float64Type, f64, f64_form, self.largest, data_type),
+            DataType::Float32 => floats!(Float32Type, f32, f32_form, self.largest, data_type),
+            _ => return self.known.create_groups_accumulator(args),
+        })
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {

@@ -7,10 +7,12 @@ use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::ScalarUDF;
 
-use super::keys::{keys, normal};
+use super::keys::keys;
 use super::lists::{Lists, Taken, field_of, pick, whole};
 use super::maps::Maps;
-use super::types::{as_index, as_list, as_map, element_of, entry_of, exactly, list_and_element, list_of, name, plain};
+use super::types::{
+    as_index, as_list, as_map, element_of, entry_of, exactly, list_and_element, list_of, name, one_list, plain,
+};
 use crate::function::{Function, fails, wrong};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -70,11 +72,6 @@ fn field_values(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<A
         taken.end()?;
     }
     taken.finish(column, &field_of(returned)?)
-}
-
-fn one_list(types: &[DataType]) -> Result<Vec<DataType>> {
-    let [list] = exactly(types)?;
-    Ok(vec![as_list(list)?])
 }
 
 fn list_or_map(types: &[DataType]) -> Result<Vec<DataType>> {
@@ -228,10 +225,9 @@ fn extreme(args: &[ArrayRef], largest: bool) -> Result<ArrayRef> {
 fn map_contains_key(args: &[ArrayRef], _: usize, _: &DataType) -> Result<ArrayRef> {
     let maps = Maps::of(&args[0])?;
     let found = maps.find(&args[1])?;
-    let wanted = normal(&args[1])?;
     let one = |(at, found): (usize, Option<usize>)| {
         maps.row(at)?;
-        wanted.is_valid(at).then_some(found.is_some())
+        args[1].is_valid(at).then_some(found.is_some())
     };
     Ok(Arc::new(found.into_iter().enumerate().map(one).collect::<BooleanArray>()))
 }

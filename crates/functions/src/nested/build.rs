@@ -12,7 +12,7 @@ use super::access::text;
 use super::keys::keys;
 use super::lists::{Lists, MAX_ASKED, Taken, field_of, whole};
 use super::types::{
-    as_index, as_list, as_type, beside, element_of, exactly, list_and_element, list_of, name, plain, widest,
+    as_index, as_list, as_type, beside, element_of, exactly, list_and_element, list_of, name, one_list, plain, widest,
 };
 use crate::casts::kernel;
 use crate::function::{Function, fails, wrong};
@@ -42,11 +42,6 @@ pub(super) fn first(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<Da
 
 fn inner(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
     Ok(element_of(&types[0]).cloned().unwrap_or(DataType::Null))
-}
-
-fn one_list(types: &[DataType]) -> Result<Vec<DataType>> {
-    let [list] = exactly(types)?;
-    Ok(vec![as_list(list)?])
 }
 
 fn alike(types: &[DataType]) -> Result<Vec<DataType>> {

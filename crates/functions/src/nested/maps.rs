@@ -73,6 +73,21 @@ impl Maps {
         Some(place(offsets[at])..place(offsets[at + 1]))
     }
 
+    /// For each row the list of what its entries have in `values`, a value for each entry of all rows.
+    fn lists_of(&self, values: &ArrayRef, returned: &DataType) -> Result<ArrayRef> {
+        let mut taken = Taken::new(self.len());
+        for at in 0..self.len() {
+            match self.row(at) {
+                Some(range) => {
+                    taken.extend(range);
+                    taken.end()?;
+                }
+                None => taken.null(),
+            }
+        }
+        taken.finish(values, &field_of(returned)?)
+    }
+
     /// For each row the entry whose key is that of `wanted`.
     pub(crate) fn find(&self, wanted: &ArrayRef) -> Result<Vec<Option<usize>>> {
         let wanted = as_type(wanted, self.keys().data_type())?;
@@ -212,18 +227,7 @@ fn map(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<ArrayRef> 
 
 fn part(args: &[ArrayRef], returned: &DataType, side: usize) -> Result<ArrayRef> {
     let maps = Maps::of(&args[0])?;
-    let values = if side == 0 { maps.keys() } else { maps.values() };
-    let mut taken = Taken::new(maps.len());
-    for at in 0..maps.len() {
-        match maps.row(at) {
-            Some(range) => {
-                taken.extend(range);
-                taken.end()?;
-            }
-            None => taken.null(),
-        }
-    }
-    taken.finish(values, &field_of(returned)?)
+    maps.lists_of(if side == 0 { maps.keys() } else { maps.values() }, returned)
 }
 
 fn map_entries(args: &[ArrayRef], _: usize, returned: &DataType) -> Result<ArrayRef> {
@@ -231,18 +235,8 @@ fn map_entries(args: &[ArrayRef], _: usize, returned: &DataType) -> Result<Array
     let field = field_of(returned)?;
     let DataType::Struct(pair) = field.data_type() else { return wrong("a map is wanted") };
     let columns = vec![Arc::clone(maps.keys()), Arc::clone(maps.values())];
-    let rows: ArrayRef = Arc::new(StructArray::try_new(pair.clone(), columns, None)?);
-    let mut taken = Taken::new(maps.len());
-    for at in 0..maps.len() {
-        match maps.row(at) {
-            Some(range) => {
-                taken.extend(range);
-                taken.end()?;
-            }
-            None => taken.null(),
-        }
-    }
-    taken.finish(&rows, &field)
+    let entries: ArrayRef = Arc::new(StructArray::try_new(pair.clone(), columns, None)?);
+    maps.lists_of(&entries, returned)
 }
 
 fn map_from_arrays(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<ArrayRef> {

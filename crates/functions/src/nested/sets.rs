@@ -11,7 +11,7 @@ use datafusion::logical_expr::ScalarUDF;
 use super::build::{first, joined, two_lists};
 use super::keys::{keys, set_keys};
 use super::lists::{Lists, Taken, field_of, list, pick};
-use super::types::{as_list, element_of, exactly, list_of, plain};
+use super::types::{as_list, element_of, list_of, one_list, plain};
 use crate::function::{Function, wrong};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -24,11 +24,6 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         Function::of("sort_array", list_and_flag, first, sort_array),
         Function::of("arrays_zip", lists_and_names, zipped_type, arrays_zip),
     ]
-}
-
-fn one_list(types: &[DataType]) -> Result<Vec<DataType>> {
-    let [list] = exactly(types)?;
-    Ok(vec![as_list(list)?])
 }
 
 fn list_and_flag(types: &[DataType]) -> Result<Vec<DataType>> {

@@ -131,6 +131,12 @@ pub(crate) fn exactly<const N: usize>(types: &[DataType]) -> Result<&[DataType; 
     }
 }
 
+/// The one argument, which must be a list.
+pub(crate) fn one_list(types: &[DataType]) -> Result<Vec<DataType>> {
+    let [list] = exactly(types)?;
+    Ok(vec![as_list(list)?])
+}
+
 /// A list and a value that its elements are compared with, in their common type.
 pub(crate) fn list_and_element(list: &DataType, value: &DataType) -> Result<Vec<DataType>> {
     let list = as_list(list)?;

@@ -17,7 +17,7 @@ use sluicebox_core::provenance::event_time_type;
 use sluicebox_functions::operators::planner::SparkOperators;
 
 use super::durations::IntervalAsDuration;
-use crate::equal::{OneEquality, extremes};
+use crate::equal::OneEquality;
 
 /// The optimiser's rules that a stream cannot have. The first makes two aggregates of one with DISTINCT, so that the state
 /// would not be the query's; the other two move field accesses into leaves, which makes names ambiguous where a leaf has
@@ -61,7 +61,6 @@ pub fn session_state(target_partitions: usize) -> SessionState {
     functions.extend(sluicebox_functions::scalar());
     functions.extend(ours);
     functions.extend(crate::window::functions());
-    builder.aggregate_functions().get_or_insert_default().extend(extremes());
     builder.higher_order_functions().get_or_insert_default().extend(sluicebox_functions::higher_order());
     let planners = builder.expr_planners().get_or_insert_default();
     planners.splice(0..0, sluicebox_functions::planners());

@@ -8,16 +8,13 @@
 //! | where | how |
 //! |---|---|
 //! | comparisons, IN, BETWEEN, CASE, `nullif`, `array_has`, `array_position` | [`OneEquality`], a rule of the optimiser, puts [`same`] around what is compared |
-//! | what an aggregate compares: DISTINCT, ORDER BY, `min`, `max` and others | [`one_equality`], when the aggregate is planned; [`extremes`] |
+//! | what an aggregate compares: DISTINCT, ORDER BY, `min`, `max` and others | [`one_equality`], when the aggregate is planned; the accumulators of `min` and `max` |
 //! | GROUP BY | [`same`] around the keys, when the aggregate is planned |
 //! | DISTINCT, DISTINCT ON | the key encoding of the operators, which has one encoding for both; what is written of a key is its form |
 //!
 //! The plans of a [`crate::graph::Graph`] stay as they were bound: what a checkpoint knows of a query does not change.
 
-mod extremes;
-mod normal;
 mod rule;
 
-pub use extremes::extremes;
-pub use normal::{has_twins, normal};
 pub use rule::{OneEquality, one_equality, same};
+pub use sluicebox_functions::equal::{has_twins, normal};

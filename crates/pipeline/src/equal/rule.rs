@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-use super::normal::{has_twins, normal};
+use super::{has_twins, normal};
 
 /// Functions of which all arguments are compared with each other, and none is given back.
 const COMPARING: [&str; 4] = ["array_has", "array_contains", "array_position", "array_positions"];

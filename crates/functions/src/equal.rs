@@ -1,4 +1,4 @@
-//! The form of values: what is equal has one.
+//! The form of values: what is equal in Spark has one. 0.0 and -0.0 are one value, and so are all NaN.
 
 use std::sync::Arc;
 
@@ -69,14 +69,14 @@ const NAN_32: u32 = 0x7fc0_0000;
 
 /// The form of a double.
 #[inline]
-pub(super) fn f64_form(value: f64) -> f64 {
+pub(crate) fn f64_form(value: f64) -> f64 {
     // The sum of -0.0 and 0.0 is 0.0; any other number stays what it is.
     if value.is_nan() { f64::from_bits(NAN_64) } else { value + 0.0 }
 }
 
 /// The form of a float.
 #[inline]
-pub(super) fn f32_form(value: f32) -> f32 {
+pub(crate) fn f32_form(value: f32) -> f32 {
     if value.is_nan() { f32::from_bits(NAN_32) } else { value + 0.0 }
 }
 
