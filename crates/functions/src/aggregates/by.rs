@@ -1,6 +1,7 @@
 //! `max_by`, `min_by`, `count_if`, `mode`.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
@@ -171,13 +172,13 @@ impl Mode {
         for at in (0..values.len()).filter(|at| values.is_valid(*at)) {
             let count = counts.map_or(1, |counts| counts.value(at));
             let row = compared.row(at);
-            match self.counts.get_mut(&row.owned()) {
-                Some((_, known)) => *known += count,
-                None => {
+            match self.counts.entry(row.owned()) {
+                Entry::Occupied(mut known) => known.get_mut().1 += count,
+                Entry::Vacant(new) => {
                     let mut value = ScalarValue::try_from_array(values, at)?;
                     value.compact();
-                    self.bytes += value.size() * 2 + 64;
-                    self.counts.insert(row.owned(), (value, count));
+                    self.bytes += value.size() + row.as_ref().len() + 64;
+                    new.insert((value, count));
                 }
             }
         }

@@ -39,6 +39,9 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
     vec![aggregate(collect, &[]), aggregate(set, &[]), aggregate(text, &[])]
 }
 
+/// What a key in a set of them costs beside its bytes.
+const KEY: usize = 2 * size_of::<OwnedRow>();
+
 /// Values that are not NULL, each once if it is a set.
 #[derive(Debug)]
 struct Collected {
@@ -64,9 +67,10 @@ impl Collected {
         };
         if let Some(seen) = &mut self.seen {
             let rows = keys(&[&values])?.swap_remove(0);
-            let new = (0..values.len()).filter(|at| seen.insert(rows.row(*at).owned())).map(Some);
-            values = pick(&values, new.collect())?;
-            self.bytes += values.len() * 64;
+            let new: Vec<Option<usize>> =
+                (0..values.len()).filter(|at| seen.insert(rows.row(*at).owned())).map(Some).collect();
+            self.bytes += new.iter().flatten().map(|at| rows.row(*at).as_ref().len() + KEY).sum::<usize>();
+            values = pick(&values, new)?;
         }
         if !values.is_empty() {
             self.bytes += values.get_slice_memory_size().unwrap_or_default();
@@ -149,7 +153,9 @@ impl Joined {
     fn take(&mut self, values: &ArrayRef) {
         for value in values.as_string::<i32>().iter().flatten() {
             if self.seen.as_mut().is_none_or(|seen| seen.insert(value.to_owned())) {
-                self.bytes += value.len() + size_of::<String>();
+                // A text in a set is there twice.
+                let copies = if self.seen.is_some() { 2 } else { 1 };
+                self.bytes += copies * (value.len() + size_of::<String>());
                 self.parts.push(value.to_owned());
             }
         }

@@ -122,33 +122,40 @@ impl Counted {
         Ok(Self { counts: BTreeMap::new(), shares, list, descending: given.descending, rule, weighted })
     }
 
-    fn at(&self, share: f64) -> Option<f64> {
-        let total: i64 = self.counts.values().sum();
-        let ordered: Vec<(f64, i64)> = if self.descending {
-            self.counts.iter().rev().map(|(v, n)| (v.0, *n)).collect()
-        } else {
-            self.counts.iter().map(|(v, n)| (v.0, *n)).collect()
+    /// Notes that `value` is there `count` times more. More than can be counted is as many as can.
+    fn note(&mut self, value: f64, count: i64) {
+        let known = self.counts.entry(Ordered::of(value)).or_default();
+        *known = known.saturating_add(count);
+    }
+
+    /// The value at `position` of all values in their order, the last one behind them.
+    #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
+    fn value_at(&self, position: f64) -> Option<f64> {
+        let mut seen = 0_i128;
+        let mut reaches = |(value, count): (&Ordered, &i64)| {
+            seen += i128::from(*count);
+            (position < seen as f64).then_some(value.0)
         };
+        let (found, last) = if self.descending {
+            (self.counts.iter().rev().find_map(&mut reaches), self.counts.first_key_value())
+        } else {
+            (self.counts.iter().find_map(&mut reaches), self.counts.last_key_value())
+        };
+        found.or(last.map(|(value, _)| value.0))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
+    fn at(&self, share: f64) -> Option<f64> {
+        let total: i128 = self.counts.values().copied().map(i128::from).sum();
         if total == 0 {
             return None;
         }
-        #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
-        let value_at = |position: f64| {
-            let mut seen = 0;
-            let found = ordered.iter().find(|(_, n)| {
-                seen += n;
-                position < seen as f64
-            });
-            found.or(ordered.last()).map(|(v, _)| *v)
-        };
-        #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
         if self.rule == Rule::Lower {
-            return value_at((share * total as f64).ceil().max(1.0) - 1.0);
+            return self.value_at((share * total as f64).ceil().max(1.0) - 1.0);
         }
-        #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
         let position = (total - 1) as f64 * share;
         let (lower, higher) = (position.floor(), position.ceil());
-        let (below, above) = (value_at(lower)?, value_at(higher)?);
+        let (below, above) = (self.value_at(lower)?, self.value_at(higher)?);
         if lower == higher || below == above {
             return Some(below);
         }
@@ -188,7 +195,7 @@ impl Accumulator for Counted {
             match count {
                 ..0 => return fails(format!("percentile counts a value {count} times")),
                 0 => {}
-                _ => *self.counts.entry(Ordered::of(value)).or_default() += count,
+                _ => self.note(value, count),
             }
         }
         Ok(())
@@ -198,7 +205,7 @@ impl Accumulator for Counted {
         for (values, counts) in lists(&states[0]).zip(lists(&states[1])) {
             let pairs = values.as_primitive::<Float64Type>().values().iter();
             for (value, count) in pairs.zip(counts.as_primitive::<Int64Type>().values()) {
-                *self.counts.entry(Ordered::of(*value)).or_default() += count;
+                self.note(*value, *count);
             }
         }
         Ok(())

@@ -10,20 +10,28 @@ use crate::types;
 /// # Errors
 /// Where the text cannot be read, and why.
 pub(super) fn parse(text: &str) -> Result<DataType, String> {
-    let mut reader = Reader { rest: text };
+    let mut reader = Reader { rest: text, depth: 0 };
     let one = reader.data_type();
-    if let Ok(data_type) = one
+    if let Ok(data_type) = &one
         && reader.is_end()
     {
-        return Ok(data_type);
+        return Ok(data_type.clone());
     }
-    let mut reader = Reader { rest: text };
+    if reader.depth > DEEPEST {
+        return one;
+    }
+    let mut reader = Reader { rest: text, depth: 0 };
     let fields = reader.fields(None)?;
     if reader.is_end() { Ok(DataType::Struct(fields)) } else { Err(reader.unexpected()) }
 }
 
+/// So deep may types stand within each other, as in the text of a query.
+const DEEPEST: usize = 50;
+
 struct Reader<'a> {
     rest: &'a str,
+    /// How many types are around what is read; where reading failed, around that.
+    depth: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -73,7 +81,7 @@ impl<'a> Reader<'a> {
     }
 
     fn eat_word(&mut self, wanted: &str) -> bool {
-        let mut ahead = Reader { rest: self.rest };
+        let mut ahead = Reader { rest: self.rest, depth: 0 };
         let found = ahead.word().is_ok_and(|word| word.eq_ignore_ascii_case(wanted));
         if found {
             self.rest = ahead.rest;
@@ -138,6 +146,16 @@ impl<'a> Reader<'a> {
     }
 
     fn data_type(&mut self) -> Result<DataType, String> {
+        if self.depth > DEEPEST {
+            return Err(format!("more than {DEEPEST} types stand within each other"));
+        }
+        self.depth += 1;
+        let read = self.type_here()?;
+        self.depth -= 1;
+        Ok(read)
+    }
+
+    fn type_here(&mut self) -> Result<DataType, String> {
         let word = self.word()?;
         Ok(match word.to_ascii_lowercase().as_str() {
             "boolean" => DataType::Boolean,

@@ -55,4 +55,8 @@ fn a_schema_says_where_it_cannot_be_read() {
     assert!(ddl::parse("a INT b").unwrap_err().contains('b'));
     assert!(ddl::parse("a NOTHING").unwrap_err().contains("NOTHING"));
     assert!(ddl::parse("").is_err());
+    let deep = |n: usize| ddl::parse(&("ARRAY<".repeat(n) + "INT" + &">".repeat(n)));
+    assert!(deep(50).is_ok());
+    assert!(deep(51).unwrap_err().contains("more than 50 types"));
+    assert!(deep(1_000_000).is_err(), "a deep schema is no reason to end");
 }

@@ -1,4 +1,5 @@
-//! `sum` and `avg`, which never wrap and do not depend on the order in which they add.
+//! `sum` and `avg`, which never wrap. A sum of whole numbers, and a sum or average of DECIMALs, is exact and does not depend on the order
+//! in which it adds; what is added as DOUBLE does: a sum of FLOATs and DOUBLEs, and an average of them and of whole numbers.
 //!
 //! Whole numbers are added as DECIMALs that hold any sum of them, and what does not fit in a BIGINT is an error of the group's
 //! row, above the aggregate. DECIMALs of so many digits that a sum may have more than 38 are added in 256 bits.

@@ -109,10 +109,10 @@ fn length(call: &Call) -> Result<ArrayRef> {
 fn bytes(call: &Call, times: i32) -> Result<ArrayRef> {
     if call.is_binary(0) {
         let bytes = call.binary(0)?;
-        return call.ints(|row| Ok(Some(bytes.at(row).len() as i32 * times)));
+        return call.ints(|row| Ok(Some((bytes.at(row).len() as i32).wrapping_mul(times))));
     }
     let text = call.text(0)?;
-    call.ints(|row| Ok(Some(text.at(row).len() as i32 * times)))
+    call.ints(|row| Ok(Some((text.at(row).len() as i32).wrapping_mul(times))))
 }
 
 fn elt_types(types: &[DataType]) -> Result<Vec<DataType>> {

@@ -32,7 +32,7 @@ fn ours(text: &str) -> Option<Said> {
     if said.contains(" takes ") && said.contains(", here it has ") {
         return Some(Said::new("argument-count", said).help("leave out what is too much, or add what is missing"));
     }
-    if said.starts_with("argument ") && said.contains(" is to be ") {
+    if said.starts_with("argument ") && said.contains(" must be ") {
         let help = "CAST the argument to a type that it takes, or take another function";
         return Some(Said::new("argument-types", said).help(help));
     }

@@ -395,3 +395,27 @@ enum Opened {
     Group(Flags),
     Flags(Flags),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Last, Pattern};
+
+    #[test]
+    fn a_deep_pattern_is_refused_before_the_stack_is_full() {
+        let deep = |n: usize| Pattern::parse(&("[a".repeat(n) + &"]".repeat(n)));
+        assert!(deep(50).is_ok());
+        assert!(deep(1_000_000).is_err());
+        assert!(Pattern::parse(&("(".repeat(1_000_000) + &")".repeat(1_000_000))).is_err());
+    }
+
+    #[test]
+    fn the_last_pattern_is_kept_until_another_comes() {
+        let mut last = Last::default();
+        for (pattern, text, parts) in
+            [(",", "a,b,", vec!["a", "b", ""]), (",", "", vec![""]), ("", "aé", vec!["a", "é"]), ("[", "a", vec![])]
+        {
+            let split = last.pattern(pattern).map(|pattern| pattern.split(text, None)).unwrap_or_default();
+            assert_eq!(split, parts, "{pattern}");
+        }
+    }
+}
