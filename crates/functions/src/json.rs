@@ -21,7 +21,8 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::ScalarUDF;
 
 use self::parse::{Json, Lenient, parse};
-use crate::function::{Function, wrong};
+use crate::arrays::Arrays;
+use crate::error::plan_error;
 use crate::nested::access::text;
 use crate::nested::lists::list;
 use crate::nested::types::{exactly, item, list_of, name, plain};
@@ -35,18 +36,18 @@ const LENIENT: Lenient = Lenient { control: true, not_finite: false };
 pub fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         get_json_object(),
-        Function::of("json_array_length", one_text, |_, _| Ok(DataType::Int32), json_array_length),
-        Function::of("json_object_keys", one_text, |_, _| Ok(list_of(&DataType::Utf8)), json_object_keys),
-        Function::of("json_tuple", texts, tuple_type, json_tuple),
-        Function::of("to_json", value_and_options, to_json_type, to_json),
-        Function::of("from_json", text_schema_options, from_json_type, from_json),
+        Arrays::of("json_array_length", one_text, |_, _| Ok(DataType::Int32), json_array_length),
+        Arrays::of("json_object_keys", one_text, |_, _| Ok(list_of(&DataType::Utf8)), json_object_keys),
+        Arrays::of("json_tuple", texts, tuple_type, json_tuple),
+        Arrays::of("to_json", value_and_options, to_json_type, to_json),
+        Arrays::of("from_json", text_schema_options, from_json_type, from_json),
     ]
 }
 
 /// `get_json_object`.
 pub(crate) fn get_json_object() -> Arc<ScalarUDF> {
     let two = |types: &[DataType]| exactly::<2>(types).map(|_| vec![DataType::Utf8; 2]);
-    Function::of("get_json_object", two, |_, _| Ok(DataType::Utf8), object)
+    Arrays::of("get_json_object", two, |_, _| Ok(DataType::Utf8), object)
 }
 
 /// The path of `get_json_object` for the path of `v:a.b[0]`.
@@ -67,7 +68,7 @@ fn one_text(types: &[DataType]) -> Result<Vec<DataType>> {
 
 fn texts(types: &[DataType]) -> Result<Vec<DataType>> {
     if types.len() < 2 {
-        return wrong("takes a text and the names of fields");
+        return plan_error("takes a text and the names of fields");
     }
     Ok(vec![DataType::Utf8; types.len()])
 }
@@ -137,7 +138,7 @@ fn json_tuple(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Arr
             out.append_option(fields.iter().rev().find(wanted).map(|(_, value)| write::plain(value)));
         }
     }
-    let DataType::Struct(fields) = returned else { return wrong("takes a text and names") };
+    let DataType::Struct(fields) = returned else { return plan_error("takes a text and names") };
     let columns = columns.iter_mut().map(|c| Arc::new(c.finish()) as ArrayRef).collect();
     Ok(Arc::new(StructArray::try_new(fields.clone(), columns, None)?))
 }
@@ -146,20 +147,20 @@ fn value_and_options(types: &[DataType]) -> Result<Vec<DataType>> {
     match types {
         [value] => Ok(vec![plain(value)]),
         [value, _] => Ok(vec![plain(value), DataType::Utf8]),
-        _ => wrong(format!("takes a value and options, not {} arguments", types.len())),
+        _ => plan_error(format!("takes a value and options, not {} arguments", types.len())),
     }
 }
 
 fn to_json_type(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<DataType> {
     if !matches!(types[0], DataType::Struct(_) | DataType::Map(..) | DataType::List(_) | DataType::Null) {
-        return wrong(format!("takes a struct, a map or an array, this is {}", name(&types[0])));
+        return plan_error(format!("takes a struct, a map or an array, this is {}", name(&types[0])));
     }
     if types.len() == 2 && constants.get(1).copied().flatten().is_none() {
-        return wrong("the options are written out, as in to_json(value, map('ignoreNullFields', 'false'))");
+        return plan_error("the options are written out, as in to_json(value, map('ignoreNullFields', 'false'))");
     }
     for (name, value) in options(constants.get(1).copied().flatten(), &[KEEP_NULLS])? {
         if boolean(value).is_none() {
-            return wrong(format!("the option `{name}` is true or false, not '{value}'"));
+            return plan_error(format!("the option `{name}` is true or false, not '{value}'"));
         }
     }
     Ok(DataType::Utf8)
@@ -204,28 +205,28 @@ fn to_json(args: &[ArrayRef], rows: usize, _: &DataType) -> Result<ArrayRef> {
 fn text_schema_options(types: &[DataType]) -> Result<Vec<DataType>> {
     match types.len() {
         2 | 3 => Ok(vec![DataType::Utf8; types.len()]),
-        n => wrong(format!("takes a text, a schema and options, not {n} arguments")),
+        n => plan_error(format!("takes a text, a schema and options, not {n} arguments")),
     }
 }
 
 fn from_json_type(_: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<DataType> {
     let Some(schema) = constants.get(1).copied().flatten().and_then(|s| s.try_as_str().flatten()) else {
-        return wrong("the schema is written out, as in from_json(value, 'a INT, b STRING')");
+        return plan_error("the schema is written out, as in from_json(value, 'a INT, b STRING')");
     };
     let given = options(constants.get(2).copied().flatten(), &["mode"])?;
     for (_, mode) in given {
         if !["PERMISSIVE", "FAILFAST"].iter().any(|m| mode.eq_ignore_ascii_case(m)) {
-            return wrong(format!("there is no mode `{mode}`: PERMISSIVE gives NULLs, FAILFAST an error"));
+            return plan_error(format!("there is no mode `{mode}`: PERMISSIVE gives NULLs, FAILFAST an error"));
         }
     }
     match ddl::parse(schema) {
         Ok(data_type @ (DataType::Struct(_) | DataType::List(_))) => Ok(data_type),
         Ok(data_type @ DataType::Map(..)) => match crate::nested::types::entry_of(&data_type) {
             Some((DataType::Utf8, _)) => Ok(data_type),
-            _ => wrong("the keys of a map in JSON are STRING"),
+            _ => plan_error("the keys of a map in JSON are STRING"),
         },
-        Ok(other) => wrong(format!("the schema is a list of columns, an ARRAY or a MAP, not {}", name(&other))),
-        Err(why) => wrong(format!("the schema `{schema}` cannot be read: {why}")),
+        Ok(other) => plan_error(format!("the schema is a list of columns, an ARRAY or a MAP, not {}", name(&other))),
+        Err(why) => plan_error(format!("the schema `{schema}` cannot be read: {why}")),
     }
 }
 
@@ -246,6 +247,6 @@ fn options<'a>(given: Option<&'a ScalarValue>, known: &[&str]) -> Result<Vec<(&'
     let pairs: Vec<(&str, &str)> = pairs(text).collect();
     match pairs.iter().find(|(name, _)| !known.iter().any(|k| k.eq_ignore_ascii_case(name))) {
         None => Ok(pairs),
-        Some((name, _)) => wrong(format!("the option `{name}` is not supported; `{}` is", known.join("`, `"))),
+        Some((name, _)) => plan_error(format!("the option `{name}` is not supported; `{}` is", known.join("`, `"))),
     }
 }

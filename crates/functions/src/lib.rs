@@ -12,10 +12,11 @@
 //! Each module lists what it has in `functions`; a name that is listed here goes before DataFusion's and datafusion-spark's.
 
 pub mod aggregates;
+mod arrays;
 mod calendar;
 pub mod casts;
 pub mod equal;
-mod function;
+mod error;
 pub mod json;
 pub mod math;
 pub mod nested;

@@ -2,7 +2,6 @@
 //!
 //! What Spark casts in silence is cast here as well (`left(12, 1)` is `'1'`): to the types of [`crate::values`], as an explicit cast does it.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -18,18 +17,11 @@ use crate::values::Kind;
 
 mod call;
 
+use crate::error::{impl_by_name, named};
+pub(crate) use crate::error::{plan_error, row_error};
+
 use self::call::{Argument, nulls};
 pub(crate) use self::call::{Call, fits, short};
-
-/// A row cannot be computed; `message` names the value and the reason.
-pub(crate) fn row_error<T>(message: impl Into<String>) -> Result<T> {
-    Err(DataFusionError::Execution(message.into()))
-}
-
-/// A call is wrong, whatever the rows; `message` says what to write.
-pub(crate) fn plan_error<T>(message: impl Into<String>) -> Result<T> {
-    Err(DataFusionError::Plan(message.into()))
-}
 
 /// `TIMESTAMP`: microseconds in UTC.
 pub(crate) fn timestamp() -> DataType {
@@ -178,6 +170,18 @@ impl Function {
         Arc::new(ScalarUDF::from(self))
     }
 
+    /// What is wrong with a call, under the function's name where that is not in it already.
+    fn named<T>(&self, found: Result<T>) -> Result<T> {
+        found.map_err(|error| match &error {
+            DataFusionError::Plan(text)
+                if !text.split(|c: char| c != '_' && !c.is_alphanumeric()).any(|word| word == self.name) =>
+            {
+                named(self.name, &error)
+            }
+            _ => error,
+        })
+    }
+
     fn kind(&self, at: usize) -> Kind {
         self.kinds.get(at).or(self.kinds.last()).copied().unwrap_or(Kind::Any)
     }
@@ -222,19 +226,7 @@ impl std::fmt::Debug for Function {
     }
 }
 
-impl PartialEq for Function {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Function {}
-
-impl Hash for Function {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
+impl_by_name!(Function, name);
 
 impl ScalarUDFImpl for Function {
     fn name(&self) -> &str {
@@ -250,21 +242,22 @@ impl ScalarUDFImpl for Function {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        self.cast_types(types)?;
+        self.named(self.cast_types(types))?;
         // The function casts by itself, as Spark does.
         Ok(types.to_vec())
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        self.gives.data_type(&self.cast_types(types)?, &vec![None; types.len()])
+        self.named(self.cast_types(types).and_then(|types| self.gives.data_type(&types, &vec![None; types.len()])))
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<arrow::datatypes::FieldRef> {
         if let Some(check) = self.check {
-            check(args.scalar_arguments)?;
+            self.named(check(args.scalar_arguments))?;
         }
         let types: Vec<DataType> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
-        let data_type = self.gives.data_type(&self.cast_types(&types)?, args.scalar_arguments)?;
+        let given = self.cast_types(&types).and_then(|types| self.gives.data_type(&types, args.scalar_arguments));
+        let data_type = self.named(given)?;
         Ok(Arc::new(arrow::datatypes::Field::new(self.name, data_type, true)))
     }
 

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Accumulator, AggregateUDF};
 
 use super::exact::shares;
 use super::function::{Given, Parts, aggregate, list_value, lists};
-use crate::function::wrong;
+use crate::error::plan_error;
 use crate::nested::types::{as_type, element_of, list_of, name, plain};
 
 pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
@@ -20,14 +20,14 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
         name: "percentile_approx",
         coerce: |types| {
             if !(2..=3).contains(&types.len()) {
-                return wrong("takes a value, a share between 0 and 1, and an accuracy");
+                return plan_error("takes a value, a share between 0 and 1, and an accuracy");
             }
             let share = if element_of(&types[1]).is_some() { list_of(&DataType::Float64) } else { DataType::Float64 };
             let value = match plain(&types[0]) {
                 DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone),
                 DataType::Utf8 => DataType::Float64,
                 t if t.is_numeric() || matches!(t, DataType::Date32) => t,
-                other => return wrong(format!("a number or a time is wanted, this is {}", name(&other))),
+                other => return plan_error(format!("a number or a time is wanted, this is {}", name(&other))),
             };
             Ok([vec![value, share], vec![DataType::Int64; types.len() - 2]].concat())
         },
@@ -190,7 +190,7 @@ impl Percentile {
         let accuracy = match given.constant(2)? {
             None => 10_000,
             Some(ScalarValue::Int64(Some(accuracy))) if (1..=i64::from(i32::MAX)).contains(&accuracy) => accuracy,
-            Some(other) => return wrong(format!("an accuracy is a whole number above 0, this is {other}")),
+            Some(other) => return plan_error(format!("an accuracy is a whole number above 0, this is {other}")),
         };
         let summary = Summary { accuracy, samples: Vec::new(), fresh: Vec::new(), count: 0 };
         Ok(Self { data_type: given.types[0].clone(), summary, shares, list })

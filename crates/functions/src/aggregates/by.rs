@@ -11,7 +11,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Accumulator, AggregateUDF};
 
 use super::function::{Given, Parts, aggregate, list_value, lists};
-use crate::function::wrong;
+use crate::error::plan_error;
 use crate::nested::keys::keys;
 use crate::nested::types::{entry_of, exactly, list_of, name, plain};
 
@@ -34,8 +34,8 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
         name: "count_if",
         coerce: |types| match types {
             [DataType::Boolean | DataType::Null] => Ok(vec![DataType::Boolean]),
-            [other] => wrong(format!("a condition is wanted, this is {}", name(other))),
-            _ => wrong("takes a condition"),
+            [other] => plan_error(format!("a condition is wanted, this is {}", name(other))),
+            _ => plan_error("takes a condition"),
         },
         returns: |_| Ok(DataType::Int64),
         state: |_| vec![DataType::Int64],
@@ -60,7 +60,7 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
 }
 
 fn orderable(data_type: &DataType) -> Result<()> {
-    if entry_of(data_type).is_some() { wrong("maps have no order") } else { Ok(()) }
+    if entry_of(data_type).is_some() { plan_error("maps have no order") } else { Ok(()) }
 }
 
 /// The value that stands beside the largest or the smallest other value; of equal ones the last.
@@ -81,7 +81,7 @@ impl By {
 
 impl Accumulator for By {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let [value, by] = values else { return wrong("takes two values") };
+        let [value, by] = values else { return plan_error("takes two values") };
         if by.data_type() == &DataType::Null {
             return Ok(());
         }

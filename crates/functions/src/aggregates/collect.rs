@@ -11,7 +11,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Accumulator, AggregateUDF};
 
 use super::function::{Given, Parts, aggregate, list_value, lists};
-use crate::function::wrong;
+use crate::error::plan_error;
 use crate::nested::keys::keys;
 use crate::nested::lists::pick;
 use crate::nested::types::{exactly, list_of, name, plain};
@@ -129,8 +129,8 @@ impl Accumulator for Collected {
 fn texts(types: &[DataType]) -> Result<Vec<DataType>> {
     match types {
         [one] | [one, _] if !one.is_nested() => Ok(vec![DataType::Utf8; types.len()]),
-        [one] | [one, _] => wrong(format!("a text is wanted, this is {}", name(one))),
-        _ => wrong("takes a text and a separator"),
+        [one] | [one, _] => plan_error(format!("a text is wanted, this is {}", name(one))),
+        _ => plan_error("takes a text and a separator"),
     }
 }
 

@@ -9,7 +9,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Accumulator, AggregateUDF};
 
 use super::function::{Given, Parts, aggregate, number};
-use crate::function::wrong;
+use crate::error::plan_error;
 use crate::nested::keys::keys;
 use crate::nested::types::plain;
 
@@ -19,7 +19,7 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
         coerce: |types| match types {
             [value] => Ok(vec![plain(value)]),
             [value, _] => Ok(vec![plain(value), DataType::Float64]),
-            _ => wrong("takes a value, and the relative error that is allowed"),
+            _ => plan_error("takes a value, and the relative error that is allowed"),
         },
         returns: |_| Ok(DataType::Int64),
         state: |_| vec![DataType::Binary],
@@ -46,14 +46,14 @@ impl Registers {
             None => 0.05,
             Some(value) => match number(&value) {
                 Some(error) if error > 0.0 && error <= 0.39 => error,
-                _ => return wrong(format!("a relative error is a number up to 0.39, this is {value}")),
+                _ => return plan_error(format!("a relative error is a number up to 0.39, this is {value}")),
             },
         };
         let needed = (2.0 * (1.106_f64 / error).log2()).ceil();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 2 and 30")]
         let bits = (needed.clamp(2.0, 30.0) as u32).max(BITS.0);
         if bits > BITS.1 {
-            return wrong("a relative error below 0.0022 needs too much memory: write count(DISTINCT ...)");
+            return plan_error("a relative error below 0.0022 needs too much memory: write count(DISTINCT ...)");
         }
         Ok(Self { bits, ranks: BTreeMap::new() })
     }

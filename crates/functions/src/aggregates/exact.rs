@@ -9,7 +9,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Accumulator, AggregateUDF};
 
 use super::function::{Given, Parts, aggregate, list_value, lists};
-use crate::function::{fails, wrong};
+use crate::error::{plan_error, row_error};
 use crate::nested::types::{element_of, list_of, name};
 
 pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
@@ -17,7 +17,7 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
         name: "percentile",
         coerce: |types| match types {
             [_, _] | [_, _, _] => numbers(types),
-            _ => wrong("takes a number, a share between 0 and 1, and how often each number counts"),
+            _ => plan_error("takes a number, a share between 0 and 1, and how often each number counts"),
         },
         returns: |types| Ok(shape(types.get(1))),
         state: |_| vec![list_of(&DataType::Float64), list_of(&DataType::Int64)],
@@ -27,7 +27,7 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
     };
     let median = Parts {
         name: "median",
-        coerce: |types| if types.len() == 1 { numbers(types) } else { wrong("takes a number") },
+        coerce: |types| if types.len() == 1 { numbers(types) } else { plan_error("takes a number") },
         returns: |_| Ok(DataType::Float64),
         make: |given| Ok(Box::new(Counted::new(given, None, Rule::Between)?)),
         ..percentile
@@ -56,7 +56,7 @@ fn numbers(types: &[DataType]) -> Result<Vec<DataType>> {
             (2, _) => DataType::Int64,
             (1, list) if element_of(list).is_some() => list_of(&DataType::Float64),
             (_, n) if n.is_numeric() || matches!(n, DataType::Null | DataType::Utf8) => DataType::Float64,
-            (_, other) => return wrong(format!("a number is wanted, this is {}", name(other))),
+            (_, other) => return plan_error(format!("a number is wanted, this is {}", name(other))),
         });
     }
     Ok(wanted)
@@ -176,7 +176,7 @@ pub(super) fn shares(given: &Given<'_>, at: usize) -> Result<(Vec<f64>, bool)> {
     let good = shares.into_iter().map(|s| s.filter(|s| (0.0..=1.0).contains(s))).collect::<Option<Vec<_>>>();
     match good {
         Some(shares) if !shares.is_empty() => Ok((shares, list)),
-        _ => wrong("a share is a number between 0 and 1"),
+        _ => plan_error("a share is a number between 0 and 1"),
     }
 }
 
@@ -193,7 +193,7 @@ impl Accumulator for Counted {
             };
             let Some(value) = value else { continue };
             match count {
-                ..0 => return fails(format!("percentile counts a value {count} times")),
+                ..0 => return row_error(format!("percentile counts a value {count} times")),
                 0 => {}
                 _ => self.note(value, count),
             }

@@ -5,7 +5,6 @@
 //! the result depends on the order of rows. They also start from the largest finite number, so that no infinity is ever the
 //! minimum or maximum of its group.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
@@ -21,7 +20,7 @@ use datafusion::logical_expr::{
 use datafusion_functions_aggregate_common::aggregate::groups_accumulator::prim_op::PrimitiveGroupsAccumulator;
 
 use crate::equal::{f32_form, f64_form};
-use crate::function::wrong;
+use crate::error::{impl_by_name, plan_error};
 use crate::nested::keys::keys;
 use crate::nested::types::{element_of, entry_of};
 
@@ -43,19 +42,7 @@ struct Extreme {
     known: Arc<AggregateUDF>,
 }
 
-impl PartialEq for Extreme {
-    fn eq(&self, other: &Self) -> bool {
-        self.largest == other.largest
-    }
-}
-
-impl Eq for Extreme {}
-
-impl Hash for Extreme {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.largest.hash(state);
-    }
-}
+impl_by_name!(Extreme, largest);
 
 /// The accumulator for a type of floating point: NaN counts as more than all numbers.
 macro_rules! floats {
@@ -94,7 +81,7 @@ impl AggregateUDFImpl for Extreme {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         if types.iter().any(has_map) {
-            return wrong(format!("{}: maps have no order", self.name()));
+            return plan_error(format!("{}: maps have no order", self.name()));
         }
         self.known.coerce_types(types)
     }

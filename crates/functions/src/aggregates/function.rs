@@ -1,18 +1,17 @@
 //! An aggregate function as a name, its types, and what it remembers.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::record_batch::RecordBatch;
-use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Signature, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
 
-use crate::function::{plain, wrong};
+use crate::error::{impl_by_name, named, plan_error};
 use crate::nested::types::item;
 
 /// What an aggregate function is made of.
@@ -46,7 +45,7 @@ impl Given<'_> {
         let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
         match expr.evaluate(&nothing) {
             Ok(ColumnarValue::Scalar(value)) => Ok(Some(value)),
-            _ => wrong(format!("argument {} is a constant, the same for all rows", at + 1)),
+            _ => plan_error(format!("argument {} is a constant, the same for all rows", at + 1)),
         }
     }
 }
@@ -65,24 +64,11 @@ pub(super) fn aggregate(parts: Parts, aliases: &[&str]) -> Arc<AggregateUDF> {
     Arc::new(AggregateUDF::from(Aggregate { parts, aliases, signature }))
 }
 
-// There is one function of a name.
-impl PartialEq for Aggregate {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts.name == other.parts.name
-    }
-}
-
-impl Eq for Aggregate {}
-
-impl Hash for Aggregate {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.parts.name.hash(state);
-    }
-}
+impl_by_name!(Aggregate, parts.name);
 
 impl Aggregate {
     fn named<T>(&self, found: Result<T>) -> Result<T> {
-        found.map_err(|e| DataFusionError::Plan(format!("{}: {}", self.parts.name, plain(&e))))
+        found.map_err(|e| named(self.parts.name, &e))
     }
 }
 

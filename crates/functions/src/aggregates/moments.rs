@@ -8,7 +8,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Accumulator, AggregateUDF};
 
 use super::function::{Parts, aggregate};
-use crate::function::wrong;
+use crate::error::plan_error;
 use crate::nested::types::{exactly, name};
 
 pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
@@ -16,7 +16,7 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
         name: "skewness",
         coerce: |types| match exactly::<1>(types)? {
             [n] if n.is_numeric() || matches!(n, DataType::Null | DataType::Utf8) => Ok(vec![DataType::Float64]),
-            [other] => wrong(format!("a number is wanted, this is {}", name(other))),
+            [other] => plan_error(format!("a number is wanted, this is {}", name(other))),
         },
         returns: |_| Ok(DataType::Float64),
         state: |_| vec![DataType::Float64; 5],

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{AggregateUDF, ColumnarValue, Expr, cast, is_null,
 use datafusion::physical_expr::create_physical_expr;
 
 use super::function::number;
-use crate::function::wrong;
+use crate::error::plan_error;
 
 /// Plans aggregate functions.
 #[derive(Debug)]
@@ -97,19 +97,19 @@ fn check_constants(raw: &RawAggregateExpr) -> Result<()> {
         && !shares.iter().all(|s| s.is_some_and(|s| (0.0..=1.0).contains(&s)))
     {
         let shown: Vec<String> = shares.iter().map(|s| s.map_or("NULL".to_owned(), |s| s.to_string())).collect();
-        return wrong(format!("{name}: a share is a number between 0 and 1, this is {}", shown.join(", ")));
+        return plan_error(format!("{name}: a share is a number between 0 and 1, this is {}", shown.join(", ")));
     }
     if name == "percentile_approx"
         && let Some(accuracy) = given(2)
         && !number(&accuracy).is_some_and(|a| (1.0..=f64::from(i32::MAX)).contains(&a))
     {
-        return wrong(format!("{name}: an accuracy is a whole number above 0, this is {accuracy}"));
+        return plan_error(format!("{name}: an accuracy is a whole number above 0, this is {accuracy}"));
     }
     if name == "approx_count_distinct"
         && let Some(error) = given(1)
         && !number(&error).is_some_and(|e| (0.0022..=0.39).contains(&e))
     {
-        return wrong(format!("{name}: a relative error is a number from 0.0022 to 0.39, this is {error}"));
+        return plan_error(format!("{name}: a relative error is a number from 0.0022 to 0.39, this is {error}"));
     }
     Ok(())
 }
@@ -117,7 +117,7 @@ fn check_constants(raw: &RawAggregateExpr) -> Result<()> {
 /// `first(x, true)` is `first(x) IGNORE NULLS`.
 fn ignore_nulls(raw: &mut RawAggregateExpr) -> Result<()> {
     let Some(Expr::Literal(ScalarValue::Boolean(Some(ignore)), _)) = raw.args.pop() else {
-        return wrong(format!("{}: whether NULLs are passed over is written out, true or false", raw.func.name()));
+        return plan_error(format!("{}: whether NULLs are passed over is written out, true or false", raw.func.name()));
     };
     if ignore {
         raw.null_treatment = Some(NullTreatment::IgnoreNulls);

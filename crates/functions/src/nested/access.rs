@@ -13,32 +13,33 @@ use super::maps::Maps;
 use super::types::{
     as_index, as_list, as_map, element_of, entry_of, exactly, list_and_element, list_of, name, one_list, plain,
 };
-use crate::function::{Function, fails, wrong};
+use crate::arrays::Arrays;
+use crate::error::{plan_error, row_error};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
-        Function::named("size", &["cardinality"], list_or_map, |_, _| Ok(DataType::Int32), size),
-        Function::of("array_size", one_list, |_, _| Ok(DataType::Int32), size),
+        Arrays::named("size", &["cardinality"], list_or_map, |_, _| Ok(DataType::Int32), size),
+        Arrays::of("array_size", one_list, |_, _| Ok(DataType::Int32), size),
         element_at_function(),
         field_of_each(),
-        Function::of("try_element_at", place_or_key, element, |a, n, _| element_at(a, n, false)),
-        Function::of("get", list_and_place, element, |a, n, _| get(a, n)),
-        Function::of("array_contains", member, |_, _| Ok(DataType::Boolean), array_contains),
-        Function::of("array_position", member, |_, _| Ok(DataType::Int64), array_position),
-        Function::of("array_max", one_list, element, |a, _, _| extreme(a, true)),
-        Function::of("array_min", one_list, element, |a, _, _| extreme(a, false)),
-        Function::of("map_contains_key", map_and_key, |_, _| Ok(DataType::Boolean), map_contains_key),
+        Arrays::of("try_element_at", place_or_key, element, |a, n, _| element_at(a, n, false)),
+        Arrays::of("get", list_and_place, element, |a, n, _| get(a, n)),
+        Arrays::of("array_contains", member, |_, _| Ok(DataType::Boolean), array_contains),
+        Arrays::of("array_position", member, |_, _| Ok(DataType::Int64), array_position),
+        Arrays::of("array_max", one_list, element, |a, _, _| extreme(a, true)),
+        Arrays::of("array_min", one_list, element, |a, _, _| extreme(a, false)),
+        Arrays::of("map_contains_key", map_and_key, |_, _| Ok(DataType::Boolean), map_contains_key),
     ]
 }
 
 /// `element_at`.
 pub(super) fn element_at_function() -> Arc<ScalarUDF> {
-    Function::of("element_at", place_or_key, element, |a, n, _| element_at(a, n, true))
+    Arrays::of("element_at", place_or_key, element, |a, n, _| element_at(a, n, true))
 }
 
 /// The field of each struct of an array: `points.x`.
 pub(super) fn field_of_each() -> Arc<ScalarUDF> {
-    Function::of("field_of_each", list_and_name, field_type, field_values)
+    Arrays::of("field_of_each", list_and_name, field_type, field_values)
 }
 
 fn list_and_name(types: &[DataType]) -> Result<Vec<DataType>> {
@@ -49,10 +50,12 @@ fn list_and_name(types: &[DataType]) -> Result<Vec<DataType>> {
 /// The result type: an array of the type of the field that the second argument names.
 fn field_type(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<DataType> {
     let wanted = constants.get(1).copied().flatten().and_then(|n| n.try_as_str().flatten());
-    let Some(DataType::Struct(fields)) = element_of(&types[0]) else { return wrong("an array of structs is wanted") };
+    let Some(DataType::Struct(fields)) = element_of(&types[0]) else {
+        return plan_error("an array of structs is wanted");
+    };
     match fields.iter().find(|f| Some(f.name().as_str()) == wanted) {
         Some(field) => Ok(list_of(field.data_type())),
-        None => wrong("there is no such field"),
+        None => plan_error("there is no such field"),
     }
 }
 
@@ -89,11 +92,11 @@ fn map_and_key(types: &[DataType]) -> Result<Vec<DataType>> {
     let map = as_map(map)?;
     let (of, _) = entry_of(&map).unwrap_or((&DataType::Null, &DataType::Null));
     if *key == DataType::Null {
-        return wrong("a key cannot be NULL");
+        return plan_error("a key cannot be NULL");
     }
     let key = list_and_element(&list_of(of), key)?.swap_remove(1);
     if key != *of {
-        return wrong(format!("the map's keys are {}, this is {}", name(of), name(&key)));
+        return plan_error(format!("the map's keys are {}, this is {}", name(of), name(&key)));
     }
     Ok(vec![map, key])
 }
@@ -108,7 +111,7 @@ fn place_or_key(types: &[DataType]) -> Result<Vec<DataType>> {
 fn member(types: &[DataType]) -> Result<Vec<DataType>> {
     let [list, value] = exactly(types)?;
     if *value == DataType::Null {
-        return wrong("NULL is in no array: write exists(array, x -> x IS NULL)");
+        return plan_error("NULL is in no array: write exists(array, x -> x IS NULL)");
     }
     list_and_element(list, value)
 }
@@ -145,13 +148,15 @@ fn element_at(args: &[ArrayRef], rows: usize, strict: bool) -> Result<ArrayRef> 
         };
         let length = range.len();
         let from_zero = match place {
-            0 => return fails("element 0 of an array is asked for: places count from 1"),
+            0 => return row_error("element 0 of an array is asked for: places count from 1"),
             1.. => usize::try_from(place - 1).ok(),
             _ => place.checked_abs().and_then(|p| length.checked_sub(usize::try_from(p).ok()?)),
         };
         match from_zero.filter(|p| *p < length) {
             Some(p) => picked.push(Some(range.start + p)),
-            None if strict => return fails(format!("element {place} of an array of {length} elements is asked for")),
+            None if strict => {
+                return row_error(format!("element {place} of an array of {length} elements is asked for"));
+            }
             None => picked.push(None),
         }
     }

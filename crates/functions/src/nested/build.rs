@@ -14,30 +14,31 @@ use super::lists::{Lists, MAX_ASKED, Taken, field_of, whole};
 use super::types::{
     as_index, as_list, as_type, beside, element_of, exactly, list_and_element, list_of, name, one_list, plain, widest,
 };
+use crate::arrays::Arrays;
 use crate::casts::kernel;
-use crate::function::{Function, fails, wrong};
+use crate::error::{plan_error, row_error};
 use crate::rows::fits;
 use crate::values::Kind;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
-        Function::of("array", alike, |t, _| Ok(list_of(t.first().unwrap_or(&DataType::Null))), array),
-        Function::of("array_append", list_and_new, first, |a, _, t| add(a, t, false)),
-        Function::of("array_prepend", list_and_new, first, |a, _, t| add(a, t, true)),
-        Function::of("array_insert", list_place_new, first, array_insert),
-        Function::of("array_remove", list_and_old, first, array_remove),
-        Function::of("array_compact", one_list, first, array_compact),
-        Function::of("array_repeat", value_and_count, |t, _| Ok(list_of(&t[0])), array_repeat),
-        Function::of("slice", list_start_length, first, slice),
-        Function::of("flatten", lists_in_list, inner, flatten),
-        Function::of("array_join", list_and_texts, |_, _| Ok(DataType::Utf8), array_join),
-        Function::of("reverse", list_or_text, first, reverse),
-        Function::of("concat", lists_or_texts, |t, _| Ok(put_together(t)), concatenated),
+        Arrays::of("array", alike, |t, _| Ok(list_of(t.first().unwrap_or(&DataType::Null))), array),
+        Arrays::of("array_append", list_and_new, first, |a, _, t| add(a, t, false)),
+        Arrays::of("array_prepend", list_and_new, first, |a, _, t| add(a, t, true)),
+        Arrays::of("array_insert", list_place_new, first, array_insert),
+        Arrays::of("array_remove", list_and_old, first, array_remove),
+        Arrays::of("array_compact", one_list, first, array_compact),
+        Arrays::of("array_repeat", value_and_count, |t, _| Ok(list_of(&t[0])), array_repeat),
+        Arrays::of("slice", list_start_length, first, slice),
+        Arrays::of("flatten", lists_in_list, inner, flatten),
+        Arrays::of("array_join", list_and_texts, |_, _| Ok(DataType::Utf8), array_join),
+        Arrays::of("reverse", list_or_text, first, reverse),
+        Arrays::of("concat", lists_or_texts, |t, _| Ok(put_together(t)), concatenated),
     ]
 }
 
 pub(super) fn first(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
-    types.first().cloned().map_or_else(|| wrong("takes arguments"), Ok)
+    types.first().cloned().map_or_else(|| plan_error("takes arguments"), Ok)
 }
 
 fn inner(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
@@ -79,18 +80,21 @@ fn lists_in_list(types: &[DataType]) -> Result<Vec<DataType>> {
     match element_of(&list) {
         Some(inner) if element_of(inner).is_some() => Ok(vec![list]),
         Some(DataType::Null) => Ok(vec![list_of(&list_of(&DataType::Null))]),
-        _ => wrong(format!("an array of arrays is wanted, this is {}", name(&list))),
+        _ => plan_error(format!("an array of arrays is wanted, this is {}", name(&list))),
     }
 }
 
 fn list_and_texts(types: &[DataType]) -> Result<Vec<DataType>> {
     if !(2..=3).contains(&types.len()) {
-        return wrong(format!("takes an array, a separator and what stands for NULL, not {} arguments", types.len()));
+        return plan_error(format!(
+            "takes an array, a separator and what stands for NULL, not {} arguments",
+            types.len()
+        ));
     }
     let list = as_list(&types[0])?;
     let plain_element = element_of(&list).is_some_and(|e| element_of(e).is_none() && !e.is_nested());
     if !plain_element {
-        return wrong(format!("an array of texts is wanted, this is {}", name(&list)));
+        return plan_error(format!("an array of texts is wanted, this is {}", name(&list)));
     }
     Ok(std::iter::once(list_of(&DataType::Utf8)).chain(types[1..].iter().map(|_| DataType::Utf8)).collect())
 }
@@ -107,7 +111,7 @@ fn lists_or_texts(types: &[DataType]) -> Result<Vec<DataType>> {
     }
     match types.iter().find(|t| Kind::Bytes.data_type(t).is_none()) {
         Some(other) => {
-            wrong(format!("concat takes texts, binary values or arrays, not a {}; CAST it AS STRING", name(other)))
+            plan_error(format!("concat takes texts, binary values or arrays, not a {}; CAST it AS STRING", name(other)))
         }
         // Numbers and times become text as Spark writes them.
         None => Ok(types.to_vec()),
@@ -181,10 +185,12 @@ fn array_insert(args: &[ArrayRef], _: usize, returned: &DataType) -> Result<Arra
         };
         let length = i64::try_from(range.len()).unwrap_or(i64::MAX);
         if place == 0 {
-            return fails("array_insert at place 0: places count from 1");
+            return row_error("array_insert at place 0: places count from 1");
         }
         if place.unsigned_abs() > MAX_ASKED.unsigned_abs() {
-            return fails(format!("array_insert at place {place} makes an array of more than {MAX_ASKED} elements"));
+            return row_error(format!(
+                "array_insert at place {place} makes an array of more than {MAX_ASKED} elements"
+            ));
         }
         // How many elements stand before the new one, and how many NULLs between.
         let before = if place > 0 { place - 1 } else { length + place + 1 };
@@ -238,7 +244,7 @@ fn array_repeat(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<A
             continue;
         };
         if count > MAX_ASKED {
-            return fails(format!("array_repeat asks for {count} elements, more than {MAX_ASKED}"));
+            return row_error(format!("array_repeat asks for {count} elements, more than {MAX_ASKED}"));
         }
         (0..count).for_each(|_| taken.push(Some(at)));
         taken.end()?;
@@ -256,10 +262,10 @@ fn slice(args: &[ArrayRef], _: usize, returned: &DataType) -> Result<ArrayRef> {
             continue;
         };
         if start == 0 {
-            return fails("slice starts at 0: places count from 1");
+            return row_error("slice starts at 0: places count from 1");
         }
         let Ok(length) = usize::try_from(length) else {
-            return fails(format!("slice of {length} elements is asked for"));
+            return row_error(format!("slice of {length} elements is asked for"));
         };
         let size = i64::try_from(range.len()).unwrap_or(i64::MAX);
         let first = if start > 0 { start - 1 } else { size.saturating_add(start) };
@@ -406,6 +412,6 @@ pub(super) fn two_lists(types: &[DataType]) -> Result<Vec<DataType>> {
     let (list, other) = (as_list(a)?, as_list(b)?);
     match beside(element_of(&list).unwrap_or(&DataType::Null), element_of(&other).unwrap_or(&DataType::Null)) {
         Some(common) => Ok(vec![list_of(&common); 2]),
-        None => wrong(format!("{} and {} have no type in common", name(a), name(b))),
+        None => plan_error(format!("{} and {} have no type in common", name(a), name(b))),
     }
 }

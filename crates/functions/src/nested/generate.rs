@@ -11,7 +11,8 @@ use super::build::joined;
 use super::lists::{Lists, MAX_ASKED, bounded, pick};
 use super::maps::{Maps, list_of_structs};
 use super::types::{as_type, element_of, entry_of, exactly, list_of, name, plain};
-use crate::function::{Function, plain as words, wrong};
+use crate::arrays::Arrays;
+use crate::error::{plan_error, words};
 
 /// A function that gives rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,10 +116,10 @@ impl Generator {
 #[must_use]
 pub fn rows_function(name: &str) -> Option<Arc<ScalarUDF>> {
     Some(match name {
-        "__sb_explode" => Function::of("__sb_explode", one, explode_type, |a, n, t| explode(a, n, t, false)),
-        "__sb_posexplode" => Function::of("__sb_posexplode", one, posexplode_type, |a, n, t| explode(a, n, t, true)),
-        "__sb_inline" => Function::of("__sb_inline", one, inline_type, inline),
-        "__sb_stack" => Function::of("__sb_stack", all, stack_type, stack),
+        "__sb_explode" => Arrays::of("__sb_explode", one, explode_type, |a, n, t| explode(a, n, t, false)),
+        "__sb_posexplode" => Arrays::of("__sb_posexplode", one, posexplode_type, |a, n, t| explode(a, n, t, true)),
+        "__sb_inline" => Arrays::of("__sb_inline", one, inline_type, inline),
+        "__sb_stack" => Arrays::of("__sb_stack", all, stack_type, stack),
         _ => return None,
     })
 }
@@ -144,7 +145,7 @@ fn parts(types: &[DataType]) -> Result<Vec<(&'static str, DataType)>> {
     }
     match entry_of(one) {
         Some((key, value)) => Ok(vec![("key", plain(key)), ("value", plain(value))]),
-        None => wrong(format!("an array or a map is wanted, this is {}", name(one))),
+        None => plan_error(format!("an array or a map is wanted, this is {}", name(one))),
     }
 }
 
@@ -162,7 +163,7 @@ fn inline_type(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataTyp
     let [one] = exactly(types)?;
     match plain(one) {
         DataType::List(item) if matches!(item.data_type(), DataType::Struct(_)) => Ok(DataType::List(item)),
-        other => wrong(format!("an array of structs is wanted, this is {}", name(&other))),
+        other => plan_error(format!("an array of structs is wanted, this is {}", name(&other))),
     }
 }
 
@@ -256,8 +257,8 @@ fn width(constants: &[Option<&ScalarValue>]) -> Option<usize> {
 }
 
 fn stack_type(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<DataType> {
-    let Some(width) = width(constants) else { return wrong("the number of rows is written out") };
-    let columns = stack_types(&types[1..], width.max(1)).or_else(wrong)?;
+    let Some(width) = width(constants) else { return plan_error("the number of rows is written out") };
+    let columns = stack_types(&types[1..], width.max(1)).or_else(plan_error)?;
     let fields = columns.into_iter().enumerate().map(|(at, t)| Field::new(format!("col{at}"), t, true));
     Ok(list_of(&DataType::Struct(fields.collect::<Fields>())))
 }
@@ -265,8 +266,8 @@ fn stack_type(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<
 fn stack(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<ArrayRef> {
     let text = super::access::text(&args[0])?;
     let height = if rows == 0 { 0 } else { text.value(0).split('x').next().and_then(|h| h.parse().ok()).unwrap_or(0) };
-    let DataType::List(item) = returned else { return wrong("rows are wanted") };
-    let DataType::Struct(fields) = item.data_type() else { return wrong("rows are wanted") };
+    let DataType::List(item) = returned else { return plan_error("rows are wanted") };
+    let DataType::Struct(fields) = item.data_type() else { return plan_error("rows are wanted") };
     let width = fields.len();
     bounded(rows.saturating_mul(height))?;
     let mut columns = Vec::with_capacity(width);

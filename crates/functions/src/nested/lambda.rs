@@ -7,7 +7,6 @@ mod fold;
 mod lists;
 mod maps;
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
@@ -20,7 +19,7 @@ use datafusion::logical_expr::{
 
 use super::maps::entry;
 use super::types::{as_list, as_map, element_of, list_of, map_of, name, plain, wider};
-use crate::function::wrong;
+use crate::error::{impl_by_name, plan_error};
 
 /// The functions of this module.
 #[must_use]
@@ -114,23 +113,11 @@ impl Lambda {
     }
 
     fn wrong<T>(&self, why: &str) -> Result<T> {
-        wrong(format!("{}: {why}", self.kind.name()))
+        plan_error(format!("{}: {why}", self.kind.name()))
     }
 }
 
-impl PartialEq for Lambda {
-    fn eq(&self, other: &Self) -> bool {
-        self.kind == other.kind
-    }
-}
-
-impl Eq for Lambda {}
-
-impl Hash for Lambda {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.kind.hash(state);
-    }
-}
+impl_by_name!(Lambda, kind);
 
 /// The types of the values among arguments.
 fn values<L>(args: &[ValueOrLambda<FieldRef, L>]) -> Vec<DataType> {
@@ -171,14 +158,14 @@ impl HigherOrderUDFImpl for Lambda {
                 let ((ka, va), (kb, vb)) = (entry(&a), entry(&b));
                 match wider(&ka, &kb) {
                     Some(key) => Ok(vec![map_of(&key, &va), map_of(&key, &vb)]),
-                    None => wrong(format!("keys of {} and {} are never equal", name(&ka), name(&kb))),
+                    None => plan_error(format!("keys of {} and {} are never equal", name(&ka), name(&kb))),
                 }
             }),
             (Kind::MapFilter | Kind::TransformKeys | Kind::TransformValues, [map]) => as_map(map).map(|map| vec![map]),
             (_, [list]) => as_list(list).map(|list| vec![list]),
             _ => return self.wrong(self.kind.usage()),
         };
-        coerced.or_else(|e| self.wrong(&crate::function::plain(&e)))
+        coerced.or_else(|e| self.wrong(&crate::error::words(&e)))
     }
 
     fn lambda_parameters(

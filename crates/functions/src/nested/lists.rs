@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, FieldRef, Int64Type};
 use datafusion::common::{DataFusionError, Result};
 
 use super::types::{as_type, element_of, list_of};
-use crate::function::{fails, wrong};
+use crate::error::{plan_error, row_error};
 
 /// So many elements may the lists have that one call makes.
 const MAX_ELEMENTS: usize = 100_000_000;
@@ -28,7 +28,7 @@ impl Lists {
         let array = as_type(array, &list_of(&element))?;
         match array.as_list_opt::<i32>() {
             Some(list) => Ok(Self { list: list.clone() }),
-            None => wrong("an array is wanted"),
+            None => plan_error("an array is wanted"),
         }
     }
 
@@ -115,7 +115,7 @@ impl Taken {
 /// If these are too many. The engine then computes fewer rows at a time.
 pub(crate) fn bounded(elements: usize) -> Result<()> {
     if elements > MAX_ELEMENTS {
-        return fails(format!("the arrays of one batch would have more than {MAX_ELEMENTS} elements in total"));
+        return row_error(format!("the arrays of one batch would have more than {MAX_ELEMENTS} elements in total"));
     }
     Ok(())
 }

@@ -15,25 +15,26 @@ use super::build::joined;
 use super::keys::keys;
 use super::lists::{Lists, Taken, field_of, list, pick};
 use super::types::{as_list, as_map, as_type, element_of, entry_of, exactly, list_of, map_of, name, widest};
-use crate::function::{Function, fails, wrong};
+use crate::arrays::Arrays;
+use crate::error::{plan_error, row_error};
 use crate::text::pattern::Last;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         map_function(),
-        Function::of("map_keys", one_map, |t, _| Ok(list_of(&entry(&t[0]).0)), |a, _, t| part(a, t, 0)),
-        Function::of("map_values", one_map, |t, _| Ok(list_of(&entry(&t[0]).1)), |a, _, t| part(a, t, 1)),
-        Function::of("map_entries", one_map, entries_type, map_entries),
-        Function::of("map_from_arrays", keys_and_values, from_arrays_type, map_from_arrays),
-        Function::of("map_from_entries", list_of_pairs, from_entries_type, map_from_entries),
-        Function::of("map_concat", maps_alike, |t, _| first_or_empty(t), map_concat),
-        Function::of("str_to_map", texts, |_, _| Ok(map_of(&DataType::Utf8, &DataType::Utf8)), str_to_map),
+        Arrays::of("map_keys", one_map, |t, _| Ok(list_of(&entry(&t[0]).0)), |a, _, t| part(a, t, 0)),
+        Arrays::of("map_values", one_map, |t, _| Ok(list_of(&entry(&t[0]).1)), |a, _, t| part(a, t, 1)),
+        Arrays::of("map_entries", one_map, entries_type, map_entries),
+        Arrays::of("map_from_arrays", keys_and_values, from_arrays_type, map_from_arrays),
+        Arrays::of("map_from_entries", list_of_pairs, from_entries_type, map_from_entries),
+        Arrays::of("map_concat", maps_alike, |t, _| first_or_empty(t), map_concat),
+        Arrays::of("str_to_map", texts, |_, _| Ok(map_of(&DataType::Utf8, &DataType::Utf8)), str_to_map),
     ]
 }
 
 /// `map(key, value, ...)`.
 pub(super) fn map_function() -> Arc<ScalarUDF> {
-    Function::of("map", pairs, |t, _| Ok(map_of(&t[0], &t[1])), map)
+    Arrays::of("map", pairs, |t, _| Ok(map_of(&t[0], &t[1])), map)
 }
 
 /// An argument that is a map.
@@ -47,7 +48,7 @@ impl Maps {
         let array = as_type(array, &map_of(&key, &value))?;
         match array.as_map_opt() {
             Some(map) => Ok(Self { map: map.clone() }),
-            None => wrong("a map is wanted"),
+            None => plan_error("a map is wanted"),
         }
     }
 
@@ -119,8 +120,8 @@ pub(crate) fn made(
     lengths: &[usize],
     valid: Vec<bool>,
 ) -> Result<ArrayRef> {
-    let DataType::Map(field, ordered) = returned else { return wrong(format!("{returned} is no map")) };
-    let DataType::Struct(pair) = field.data_type() else { return wrong(format!("{returned} is no map")) };
+    let DataType::Map(field, ordered) = returned else { return plan_error(format!("{returned} is no map")) };
+    let DataType::Struct(pair) = field.data_type() else { return plan_error(format!("{returned} is no map")) };
     let keys_ = as_type(keys_, pair[0].data_type())?;
     let values = as_type(values, pair[1].data_type())?;
     check(&keys_, lengths)?;
@@ -133,7 +134,7 @@ pub(crate) fn made(
 
 fn check(keys_: &ArrayRef, lengths: &[usize]) -> Result<()> {
     if keys_.null_count() > 0 || (keys_.data_type() == &DataType::Null && !keys_.is_empty()) {
-        return fails("a map key is NULL");
+        return row_error("a map key is NULL");
     }
     let compared = keys(&[keys_])?;
     let mut start = 0;
@@ -141,7 +142,7 @@ fn check(keys_: &ArrayRef, lengths: &[usize]) -> Result<()> {
         let mut seen = HashSet::with_capacity(*length);
         if let Some(twice) = (start..start + length).find(|e| !seen.insert(compared[0].row(*e))) {
             let shown = ScalarValue::try_from_array(keys_, twice)?;
-            return fails(format!("the map key {shown} occurs twice"));
+            return row_error(format!("the map key {shown} occurs twice"));
         }
         start += length;
     }
@@ -150,7 +151,7 @@ fn check(keys_: &ArrayRef, lengths: &[usize]) -> Result<()> {
 
 fn pairs(types: &[DataType]) -> Result<Vec<DataType>> {
     if types.is_empty() || !types.len().is_multiple_of(2) {
-        return wrong(format!("takes keys and values in turn, not {} arguments", types.len()));
+        return plan_error(format!("takes keys and values in turn, not {} arguments", types.len()));
     }
     let key = widest(types.iter().step_by(2))?;
     let value = widest(types.iter().skip(1).step_by(2))?;
@@ -172,7 +173,7 @@ fn list_of_pairs(types: &[DataType]) -> Result<Vec<DataType>> {
     let list = as_list(list)?;
     match element_of(&list) {
         Some(DataType::Struct(fields)) if fields.len() == 2 => Ok(vec![list]),
-        _ => wrong(format!("an array of structs of two fields is wanted, this is {}", name(&list))),
+        _ => plan_error(format!("an array of structs of two fields is wanted, this is {}", name(&list))),
     }
 }
 
@@ -185,7 +186,7 @@ fn texts(types: &[DataType]) -> Result<Vec<DataType>> {
     if (1..=3).contains(&types.len()) {
         return Ok(vec![DataType::Utf8; types.len()]);
     }
-    wrong(format!("takes a text and two separators, not {} arguments", types.len()))
+    plan_error(format!("takes a text and two separators, not {} arguments", types.len()))
 }
 
 fn entries_type(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
@@ -205,7 +206,7 @@ fn from_arrays_type(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<Da
 fn from_entries_type(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
     match element_of(&types[0]) {
         Some(DataType::Struct(pair)) if pair.len() == 2 => Ok(map_of(pair[0].data_type(), pair[1].data_type())),
-        _ => wrong("an array of structs of two fields is wanted"),
+        _ => plan_error("an array of structs of two fields is wanted"),
     }
 }
 
@@ -233,7 +234,7 @@ fn part(args: &[ArrayRef], returned: &DataType, side: usize) -> Result<ArrayRef>
 fn map_entries(args: &[ArrayRef], _: usize, returned: &DataType) -> Result<ArrayRef> {
     let maps = Maps::of(&args[0])?;
     let field = field_of(returned)?;
-    let DataType::Struct(pair) = field.data_type() else { return wrong("a map is wanted") };
+    let DataType::Struct(pair) = field.data_type() else { return plan_error("a map is wanted") };
     let columns = vec![Arc::clone(maps.keys()), Arc::clone(maps.values())];
     let entries: ArrayRef = Arc::new(StructArray::try_new(pair.clone(), columns, None)?);
     maps.lists_of(&entries, returned)
@@ -249,7 +250,7 @@ fn map_from_arrays(args: &[ArrayRef], rows: usize, returned: &DataType) -> Resul
         valid.push(both.is_some());
         let (keys, values) = both.unwrap_or_default();
         if keys.len() != values.len() {
-            return fails(format!("map_from_arrays has {} keys and {} values", keys.len(), values.len()));
+            return row_error(format!("map_from_arrays has {} keys and {} values", keys.len(), values.len()));
         }
         lengths.push(keys.len());
         places.0.extend(keys.map(Some));
@@ -317,8 +318,8 @@ fn str_to_map(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Arr
         }
         let between = between.as_ref().map_or(",", |s| s.value(at));
         let within = within.as_ref().map_or(":", |s| s.value(at));
-        let entries = entries_by.pattern(between).or_else(fails)?.split(values.value(at), None);
-        let within = pair_by.pattern(within).or_else(fails)?;
+        let entries = entries_by.pattern(between).or_else(row_error)?.split(values.value(at), None);
+        let within = pair_by.pattern(within).or_else(row_error)?;
         for entry in &entries {
             let pair = within.split(entry, Some(2));
             keys.append_value(pair.first().copied().unwrap_or_default());
@@ -339,7 +340,7 @@ pub(crate) fn list_of_structs(
     valid: Vec<bool>,
 ) -> Result<ArrayRef> {
     let field = field_of(returned)?;
-    let DataType::Struct(fields) = field.data_type() else { return wrong("structs are wanted") };
+    let DataType::Struct(fields) = field.data_type() else { return plan_error("structs are wanted") };
     let fields = fields.clone();
     let rows: ArrayRef = Arc::new(StructArray::try_new(fields, columns, None)?);
     list(&field, &rows, lengths, valid)

@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, lit};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::types::{element_of, entry_of, name, plain};
-use crate::function::wrong;
+use crate::error::plan_error;
 
 /// Plans what SQL has a form of its own for.
 #[derive(Debug)]
@@ -29,13 +29,13 @@ impl ExprPlanner for NestedPlanner {
         }
         let of = plain(&expr.left.get_type(schema)?);
         if !matches!(of, DataType::Utf8 | DataType::Null) {
-            return wrong(format!(
+            return plan_error(format!(
                 "`:` takes a value out of JSON text, this is {}: write a dot for a field",
                 name(&of)
             ));
         }
         let Expr::Literal(path, _) = &expr.right else {
-            return wrong("the path after `:` is written out, as in v:a.b[0]");
+            return plan_error("the path after `:` is written out, as in v:a.b[0]");
         };
         let path = crate::json::path_of_colon(path.try_as_str().flatten().unwrap_or_default());
         Ok(PlannerResult::Planned(call(&crate::json::get_json_object(), vec![expr.left, lit(path)])))

@@ -13,17 +13,18 @@ use datafusion::logical_expr::ScalarUDF;
 
 use super::lists::{MAX_ASKED, bounded, field_of, list};
 use super::types::{as_type, list_of, name, plain, widest};
-use crate::function::{Function, fails, wrong};
+use crate::arrays::Arrays;
+use crate::error::{plan_error, row_error};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
-    vec![Function::of("sequence", bounds, |t, _| Ok(list_of(&t[0])), sequence)]
+    vec![Arrays::of("sequence", bounds, |t, _| Ok(list_of(&t[0])), sequence)]
 }
 
 const DAY: i64 = 86_400_000_000;
 
 fn bounds(types: &[DataType]) -> Result<Vec<DataType>> {
     if !(2..=3).contains(&types.len()) {
-        return wrong(format!("takes a first value, a last value and a step, not {} arguments", types.len()));
+        return plan_error(format!("takes a first value, a last value and a step, not {} arguments", types.len()));
     }
     let numbers = |t: &DataType| {
         matches!(t, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Null)
@@ -35,14 +36,16 @@ fn bounds(types: &[DataType]) -> Result<Vec<DataType>> {
     let common = match widest(&types[..2])? {
         DataType::Date32 => DataType::Date32,
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone),
-        other => return wrong(format!("there is no sequence of {}", name(&other))),
+        other => return plan_error(format!("there is no sequence of {}", name(&other))),
     };
     let mut all = vec![common.clone(), common];
     match types.get(2) {
         None => {}
         Some(DataType::Interval(_)) => all.push(DataType::Interval(IntervalUnit::MonthDayNano)),
         Some(DataType::Duration(_)) => all.push(DataType::Duration(TimeUnit::Microsecond)),
-        Some(other) => return wrong(format!("the step from date to date is an INTERVAL, not {}", name(&plain(other)))),
+        Some(other) => {
+            return plan_error(format!("the step from date to date is an INTERVAL, not {}", name(&plain(other))));
+        }
     }
     Ok(all)
 }
@@ -127,7 +130,7 @@ fn fill(values: &mut Vec<i64>, start: i64, stop: i64, step: Step) -> Result<()> 
     let still = step.months == 0 && step.amount == 0;
     let wrong_way = if still { start != stop } else { (up && start > stop) || (!up && start < stop) };
     if wrong_way {
-        return fails(format!("sequence never comes from {start} to {stop} by its step"));
+        return row_error(format!("sequence never comes from {start} to {stop} by its step"));
     }
     if still {
         values.push(start);
@@ -136,7 +139,7 @@ fn fill(values: &mut Vec<i64>, start: i64, stop: i64, step: Step) -> Result<()> 
     if step.months == 0 {
         let count = (i128::from(stop) - i128::from(start)) / i128::from(step.amount);
         if count >= i128::from(MAX_ASKED) {
-            return fails(format!("sequence has more than {MAX_ASKED} elements"));
+            return row_error(format!("sequence has more than {MAX_ASKED} elements"));
         }
         let count = i64::try_from(count).unwrap_or_default();
         values.extend((0..=count).map(|n| start + n * step.amount));
@@ -144,14 +147,14 @@ fn fill(values: &mut Vec<i64>, start: i64, stop: i64, step: Step) -> Result<()> 
     }
     for n in 0..MAX_ASKED {
         let Some(next) = months_later(start, n * step.months).map(|t| t + n * step.amount) else {
-            return fails("sequence leaves the years that there are");
+            return row_error("sequence leaves the years that there are");
         };
         if (up && next > stop) || (!up && next < stop) {
             return Ok(());
         }
         values.push(next);
     }
-    fails(format!("sequence has more than {MAX_ASKED} elements"))
+    row_error(format!("sequence has more than {MAX_ASKED} elements"))
 }
 
 /// The time `months` later, on the last day of a month that is too short.

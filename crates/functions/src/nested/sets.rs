@@ -12,17 +12,18 @@ use super::build::{first, joined, two_lists};
 use super::keys::{keys, set_keys};
 use super::lists::{Lists, Taken, field_of, list, pick};
 use super::types::{as_list, element_of, list_of, one_list, plain};
-use crate::function::{Function, wrong};
+use crate::arrays::Arrays;
+use crate::error::plan_error;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
-        Function::of("array_distinct", one_list, first, |a, _, t| distinct(a, t)),
-        Function::of("array_union", two_lists, first, |a, _, t| set(a, t, Kept::Either)),
-        Function::of("array_intersect", two_lists, first, |a, _, t| set(a, t, Kept::Both)),
-        Function::of("array_except", two_lists, first, |a, _, t| set(a, t, Kept::FirstOnly)),
-        Function::of("arrays_overlap", two_lists, |_, _| Ok(DataType::Boolean), overlap),
-        Function::of("sort_array", list_and_flag, first, sort_array),
-        Function::of("arrays_zip", lists_and_names, zipped_type, arrays_zip),
+        Arrays::of("array_distinct", one_list, first, |a, _, t| distinct(a, t)),
+        Arrays::of("array_union", two_lists, first, |a, _, t| set(a, t, Kept::Either)),
+        Arrays::of("array_intersect", two_lists, first, |a, _, t| set(a, t, Kept::Both)),
+        Arrays::of("array_except", two_lists, first, |a, _, t| set(a, t, Kept::FirstOnly)),
+        Arrays::of("arrays_overlap", two_lists, |_, _| Ok(DataType::Boolean), overlap),
+        Arrays::of("sort_array", list_and_flag, first, sort_array),
+        Arrays::of("arrays_zip", lists_and_names, zipped_type, arrays_zip),
     ]
 }
 
@@ -30,7 +31,7 @@ fn list_and_flag(types: &[DataType]) -> Result<Vec<DataType>> {
     match types {
         [list] => Ok(vec![as_list(list)?]),
         [list, DataType::Boolean] => Ok(vec![as_list(list)?, DataType::Boolean]),
-        _ => wrong("takes an array, and false for the largest first"),
+        _ => plan_error("takes an array, and false for the largest first"),
     }
 }
 
@@ -143,7 +144,7 @@ pub(super) fn sorted(array: &ArrayRef, returned: &DataType, order: impl Fn(usize
 }
 
 fn lists_and_names(types: &[DataType]) -> Result<Vec<DataType>> {
-    let Some((names, lists)) = types.split_last() else { return wrong("takes arrays") };
+    let Some((names, lists)) = types.split_last() else { return plan_error("takes arrays") };
     let mut all = lists.iter().map(as_list).collect::<Result<Vec<_>>>()?;
     all.push(plain(names));
     Ok(all)
@@ -174,7 +175,7 @@ fn arrays_zip(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Arr
         }
     }
     let columns = lists.iter().zip(places).map(|(l, p)| pick(l.values(), p)).collect::<Result<Vec<_>>>()?;
-    let DataType::Struct(fields) = field.data_type() else { return wrong("takes arrays") };
+    let DataType::Struct(fields) = field.data_type() else { return plan_error("takes arrays") };
     let length = lengths.iter().sum();
     let rows: ArrayRef = Arc::new(StructArray::try_new_with_length(fields.clone(), columns, None, length)?);
     list(&field, &rows, lengths, valid)

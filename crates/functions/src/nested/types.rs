@@ -7,7 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::common::Result;
 
-use crate::function::wrong;
+use crate::error::plan_error;
 use crate::types::common;
 pub(crate) use crate::types::name;
 
@@ -74,7 +74,7 @@ pub(crate) fn as_list(data_type: &DataType) -> Result<DataType> {
     match data_type {
         DataType::Null => Ok(list_of(&DataType::Null)),
         other if element_of(other).is_some() => Ok(plain(other)),
-        other => wrong(format!("an array is wanted, this is {}", name(other))),
+        other => plan_error(format!("an array is wanted, this is {}", name(other))),
     }
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn as_map(data_type: &DataType) -> Result<DataType> {
     match data_type {
         DataType::Null => Ok(map_of(&DataType::Null, &DataType::Null)),
         other if entry_of(other).is_some() => Ok(plain(other)),
-        other => wrong(format!("a map is wanted, this is {}", name(other))),
+        other => plan_error(format!("a map is wanted, this is {}", name(other))),
     }
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn widest<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Resul
         let data_type = plain(data_type);
         widest = match wider(&widest, &data_type) {
             Some(common) => common,
-            None => return wrong(format!("{} and {} have no type in common", name(&widest), name(&data_type))),
+            None => return plan_error(format!("{} and {} have no type in common", name(&widest), name(&data_type))),
         };
     }
     Ok(widest)
@@ -119,7 +119,7 @@ pub(crate) fn as_index(data_type: &DataType) -> Result<DataType> {
         DataType::Null | DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => Ok(DataType::Int64),
         // A whole number in the text of a query may come as this.
         DataType::UInt64 => Ok(DataType::Int64),
-        other => wrong(format!("a whole number is wanted, this is {}", name(other))),
+        other => plan_error(format!("a whole number is wanted, this is {}", name(other))),
     }
 }
 
@@ -127,7 +127,7 @@ pub(crate) fn as_index(data_type: &DataType) -> Result<DataType> {
 pub(crate) fn exactly<const N: usize>(types: &[DataType]) -> Result<&[DataType; N]> {
     match types.try_into() {
         Ok(types) => Ok(types),
-        Err(_) => wrong(format!("takes {N} argument{}, not {}", if N == 1 { "" } else { "s" }, types.len())),
+        Err(_) => plan_error(format!("takes {N} argument{}, not {}", if N == 1 { "" } else { "s" }, types.len())),
     }
 }
 
@@ -143,7 +143,7 @@ pub(crate) fn list_and_element(list: &DataType, value: &DataType) -> Result<Vec<
     let element = element_of(&list).unwrap_or(&DataType::Null);
     let common = match beside(element, &plain(value)) {
         Some(common) if !text_and_other(element, value) => common,
-        _ => return wrong(format!("an array of {} holds no {}", name(element), name(value))),
+        _ => return plan_error(format!("an array of {} holds no {}", name(element), name(value))),
     };
     Ok(vec![list_of(&common), common])
 }

@@ -10,7 +10,7 @@ use super::super::lists::{Lists, Taken, field_of, pick};
 use super::super::types::as_type;
 use super::evaluated;
 use super::lists::Flat;
-use crate::function::fails;
+use crate::error::row_error;
 
 pub(super) fn aggregate(args: &[ArrayRef], lambdas: &[&LambdaArgument], returned: &DataType) -> Result<ArrayRef> {
     let lists = Lists::of(&args[0])?;
@@ -112,7 +112,9 @@ fn merged(order: &[usize], mut merges: Vec<Merge>, flat: &Flat, lambda: &LambdaA
         let compared = compared.as_primitive::<Int64Type>();
         for (at, m) in open.into_iter().enumerate() {
             if compared.is_null(at) {
-                return fails("the lambda of array_sort gave NULL: it gives a negative number, 0 or a positive one");
+                return row_error(
+                    "the lambda of array_sort gave NULL: it gives a negative number, 0 or a positive one",
+                );
             }
             let merge = &mut merges[m];
             let run = if compared.value(at) <= 0 { &mut merge.left } else { &mut merge.right };

@@ -1,14 +1,16 @@
 //! A scalar function as a name, its types, and what it does with arrays.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+
+use crate::error::{impl_by_name, named};
+use crate::rows::fits;
 
 /// The types of the arguments, as the function wants them.
 type Coerce = fn(&[DataType]) -> Result<Vec<DataType>>;
@@ -19,7 +21,7 @@ type Run = fn(&[ArrayRef], usize, &DataType) -> Result<ArrayRef>;
 
 /// A pure scalar function; any value of it may be NULL.
 #[derive(Debug)]
-pub(crate) struct Function {
+pub(crate) struct Arrays {
     name: &'static str,
     aliases: Vec<String>,
     signature: Signature,
@@ -28,7 +30,7 @@ pub(crate) struct Function {
     run: Run,
 }
 
-impl Function {
+impl Arrays {
     /// The function `name`.
     pub(crate) fn of(name: &'static str, coerce: Coerce, returns: Returns, run: Run) -> Arc<ScalarUDF> {
         Self::named(name, &[], coerce, returns, run)
@@ -48,22 +50,9 @@ impl Function {
     }
 }
 
-// There is one function of a name.
-impl PartialEq for Function {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
+impl_by_name!(Arrays, name);
 
-impl Eq for Function {}
-
-impl Hash for Function {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
-
-impl ScalarUDFImpl for Function {
+impl ScalarUDFImpl for Arrays {
     fn name(&self) -> &str {
         self.name
     }
@@ -93,7 +82,7 @@ impl ScalarUDFImpl for Function {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let constant = !args.args.is_empty() && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
-        let arrays = args.args.iter().map(|a| a.to_array(rows)).collect::<Result<Vec<_>>>()?;
+        let arrays = args.args.iter().map(|a| repeated(a, rows)).collect::<Result<Vec<_>>>()?;
         let out = (self.run)(&arrays, rows, args.return_field.data_type())?;
         if constant {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&out, 0)?));
@@ -102,25 +91,15 @@ impl ScalarUDFImpl for Function {
     }
 }
 
-/// A mistake in the types, under the function's name.
-fn named(name: &str, error: &DataFusionError) -> DataFusionError {
-    DataFusionError::Plan(format!("{name}: {}", plain(error)))
-}
-
-/// An error's own words.
-pub(crate) fn plain(error: &DataFusionError) -> String {
-    match error {
-        DataFusionError::Plan(text) | DataFusionError::Execution(text) => text.clone(),
-        other => other.strip_backtrace(),
+/// An argument as an array; a constant is there once for each row.
+fn repeated(argument: &ColumnarValue, rows: usize) -> Result<ArrayRef> {
+    if let ColumnarValue::Scalar(constant) = argument {
+        let bytes = match constant {
+            ScalarValue::Utf8(Some(text)) => text.len(),
+            ScalarValue::Binary(Some(bytes)) => bytes.len(),
+            _ => 0,
+        };
+        fits(0, bytes.saturating_mul(rows))?;
     }
-}
-
-/// A mistake in a query.
-pub(crate) fn wrong<T>(message: impl Into<String>) -> Result<T> {
-    Err(DataFusionError::Plan(message.into()))
-}
-
-/// A row that cannot be computed.
-pub(crate) fn fails<T>(message: impl Into<String>) -> Result<T> {
-    Err(DataFusionError::Execution(message.into()))
+    argument.to_array(rows)
 }
