@@ -170,7 +170,7 @@ impl Function {
         Arc::new(ScalarUDF::from(self))
     }
 
-    /// What is wrong with a call, under the function's name where that is not in it already.
+    /// What is wrong with the types of a call, under the function's name where that is not in it already.
     fn named<T>(&self, found: Result<T>) -> Result<T> {
         found.map_err(|error| match &error {
             DataFusionError::Plan(text)
@@ -248,16 +248,15 @@ impl ScalarUDFImpl for Function {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        self.named(self.cast_types(types).and_then(|types| self.gives.data_type(&types, &vec![None; types.len()])))
+        self.gives.data_type(&self.cast_types(types)?, &vec![None; types.len()])
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<arrow::datatypes::FieldRef> {
         if let Some(check) = self.check {
-            self.named(check(args.scalar_arguments))?;
+            check(args.scalar_arguments)?;
         }
         let types: Vec<DataType> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
-        let given = self.cast_types(&types).and_then(|types| self.gives.data_type(&types, args.scalar_arguments));
-        let data_type = self.named(given)?;
+        let data_type = self.gives.data_type(&self.cast_types(&types)?, args.scalar_arguments)?;
         Ok(Arc::new(arrow::datatypes::Field::new(self.name, data_type, true)))
     }
 
