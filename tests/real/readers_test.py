@@ -62,7 +62,7 @@ COLUMNS = {
     "c_list_nanos": ("make_array(arrow_cast(event_time, 'Timestamp(Nanosecond, Some(\"UTC\"))'))", "array<timestamp>"),
     "c_struct": ("named_struct('a', quantity, 'b', product)", "struct<a: int, b: string>"),
     "c_list_struct": ("make_array(named_struct('a', quantity))", "array<struct<a: int>>"),
-    "c_map": ("map(make_array('x', 'y'), make_array(quantity, quantity))", "map<string, int>"),
+    "c_map": ("map('x', quantity, 'y', quantity)", "map<string, int>"),
 }
 # A time of day is refused by Spark: a table of its own, of which plan warns.
 SPARK_REFUSES = {"c_time": ("arrow_cast(CAST(quantity AS BIGINT) * 1000001, 'Time64(Microsecond)')", "time"),

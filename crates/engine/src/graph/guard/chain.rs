@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, StringBuilder};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::physical_expr::PhysicalExpr;
@@ -171,10 +171,18 @@ fn row_error(
     message: String,
     condition: bool,
 ) -> Result<RowError> {
-    let value = row_as_json(read, row).map_err(|e| DataFusionError::External(Box::new(e)))?;
+    let value = row_as_json(&as_written(read)?, row).map_err(|e| DataFusionError::External(Box::new(e)))?;
     // Names that DataFusion made up say nothing to a reader of the query.
     let column = column.filter(|name| !is_hidden(name) && !name.starts_with("__")).cloned();
     Ok(RowError { column, expression: sql::text(expr), value, message, condition })
+}
+
+/// `read` with the names that people know its columns by.
+fn as_written(read: &RecordBatch) -> Result<RecordBatch> {
+    let schema = read.schema();
+    let fields: Vec<Field> =
+        schema.fields().iter().map(|f| f.as_ref().clone().with_name(sql::written(f.name()))).collect();
+    Ok(batch_of(&Arc::new(Schema::new(fields)), read.columns().to_vec(), read.num_rows())?)
 }
 
 /// What is wrong with some rows of a batch, as JSON.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::physical_expr::expressions::{
-    BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, LikeExpr, Literal, NegativeExpr, TryCastExpr,
+    BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, LambdaExpr, LambdaVariable, LikeExpr, Literal, NegativeExpr,
+    TryCastExpr,
 };
-use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_expr::{HigherOrderFunctionExpr, PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::expressions::{IsNotNullExpr, IsNullExpr, NotExpr};
 use sluicebox_core::provenance::is_hidden;
 use sluicebox_functions::operators::written::{Form, form};
@@ -61,6 +62,19 @@ fn say(expr: &Arc<dyn PhysicalExpr>) -> String {
     if let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>() {
         return called(call);
     }
+    if let Some(call) = expr.downcast_ref::<HigherOrderFunctionExpr>() {
+        let args: Vec<String> = call.args().iter().map(say).collect();
+        return format!("{}({})", call.name(), args.join(", "));
+    }
+    if let Some(lambda) = expr.downcast_ref::<LambdaExpr>() {
+        return match lambda.params() {
+            [one] => format!("{one} -> {}", say(lambda.body())),
+            several => format!("({}) -> {}", several.join(", "), say(lambda.body())),
+        };
+    }
+    if let Some(variable) = expr.downcast_ref::<LambdaVariable>() {
+        return variable.name().to_owned();
+    }
     chosen(expr).unwrap_or_else(|| datafusion::physical_expr_common::physical_expr::fmt_sql(expr.as_ref()).to_string())
 }
 
@@ -97,6 +111,8 @@ fn called(call: &ScalarFunctionExpr) -> String {
         (Form::Cast(to), [of]) => return format!("CAST({} AS {})", say(of), types::name(to)),
         (Form::TryCast(to), [of]) => return format!("TRY_CAST({} AS {})", say(of), types::name(to)),
         (Form::Item, [of, at]) => return format!("{}[{}]", operand(of), say(at)),
+        // The one column of the elements that a generator gives.
+        (Form::Field(field), [of]) if field == "col" && operand(of) == ELEMENT => return ELEMENT.to_owned(),
         (Form::Field(field), [of]) => return format!("{}.{}", operand(of), name(field)),
         _ => {}
     }
@@ -105,6 +121,7 @@ fn called(call: &ScalarFunctionExpr) -> String {
         // The cast that is done by a division.
         ("utc_date", _, [time]) => format!("CAST({time} AS DATE)"),
         ("get_field", [_, field], [of, _]) => match field.downcast_ref::<Literal>().map(Literal::value) {
+            Some(ScalarValue::Utf8(Some(field))) if field == "col" && of == ELEMENT => of.clone(),
             Some(ScalarValue::Utf8(Some(field))) => format!("{of}.{}", name(field)),
             _ => format!("{of}[{}]", say(field)),
         },
@@ -127,10 +144,48 @@ fn operand(expr: &Arc<dyn PhysicalExpr>) -> String {
     if parts { format!("({})", say(expr)) } else { say(expr) }
 }
 
+/// What is said of the elements of a list that is made rows, whose column has no name of its own.
+const ELEMENT: &str = "element";
+
 fn name(name: &str) -> String {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let call = name.contains('(');
-    if call || is_hidden(name) || name.chars().all(plain) { name.to_owned() } else { format!("\"{name}\"") }
+    let known = written(name);
+    let call = known.contains('(');
+    if call || is_hidden(&known) || known.chars().all(plain) { known } else { format!("\"{known}\"") }
+}
+
+/// The name of a column as people know it: DataFusion calls one that has no name after its expression, with the types of
+/// literals.
+pub(super) fn written(name: &str) -> String {
+    const TYPES: [&str; 10] =
+        ["Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64", "Float64", "Boolean"];
+    if name.starts_with("__unnest_placeholder(") || name.starts_with("__sb_rows_") {
+        let field = name.rsplit_once(").").map(|(_, field)| field).filter(|field| *field != "col");
+        return field.map_or_else(|| ELEMENT.to_owned(), |field| format!("{ELEMENT}.{field}"));
+    }
+    let mut out = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some(at) = rest.find('(') {
+        let (head, tail) = rest.split_at(at);
+        let word = head.rfind(|c: char| !c.is_ascii_alphanumeric()).map_or(0, |before| before + 1);
+        let (before, of) = head.split_at(word);
+        let (inside, after) = match of {
+            "Utf8" => tail.strip_prefix("(\"").and_then(|t| t.split_once("\")")).unzip(),
+            of if TYPES.contains(&of) => tail.strip_prefix('(').and_then(|t| t.split_once(')')).unzip(),
+            _ => (None, None),
+        };
+        let (Some(inside), Some(after)) = (inside, after) else {
+            out.push_str(&rest[..=at]);
+            rest = &rest[at + 1..];
+            continue;
+        };
+        out.push_str(before);
+        let quote = if of == "Utf8" { "'" } else { "" };
+        out.extend([quote, inside, quote]);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 fn value(value: &ScalarValue) -> String {
@@ -140,5 +195,27 @@ fn value(value: &ScalarValue) -> String {
             format!("'{}'", text.replace('\'', "''"))
         }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::written;
+
+    #[test]
+    fn names_that_datafusion_made_are_told_as_they_were_written() {
+        for (name, told) in [
+            ("sum(Int64(9223372036854775807))", "sum(9223372036854775807)"),
+            ("concat(a,Utf8(\"x(y\"),Float64(1.5))", "concat(a,'x(y',1.5)"),
+            ("__unnest_placeholder(__sb_explode(l),depth=1)", "element"),
+            ("__unnest_placeholder(__sb_explode(l),depth=1).col", "element"),
+            ("__unnest_placeholder(__sb_explode(m),depth=1).key", "element.key"),
+            ("__sb_rows_0", "element"),
+            ("count(*)", "count(*)"),
+            ("plain", "plain"),
+            ("half(", "half("),
+        ] {
+            assert_eq!(written(name), told, "{name}");
+        }
     }
 }
