@@ -42,6 +42,26 @@ async fn exploded_rows_keep_event_time_and_place() {
     }
 }
 
+/// `text:a.b[0]` is `get_json_object(text, '$.a.b[0]')`, which Spark has an answer for; `:` it has for its VARIANT alone.
+#[tokio::test]
+async fn a_path_behind_a_colon_is_that_of_get_json_object() {
+    for (colon, path) in [("js:a", "$.a"), ("js:arr[1]", "$.arr[1]"), ("js:b.c", "$.b.c"), ("js:b['c']", "$.b.c")] {
+        let Answer::Rows { rows, .. } = answer(colon).await else { panic!("{colon} is refused") };
+        let Answer::Rows { rows: wanted, .. } = answer(&format!("get_json_object(js, '{path}')")).await else {
+            panic!("{path} is refused")
+        };
+        assert_eq!(rows, wanted, "{colon}");
+        assert!(rows.iter().any(|row| !row.is_null()), "{colon} is always NULL");
+    }
+    let nested = r#"get_json_object(js, '$.arr'):[0]"#;
+    let text = r#"concat('{"n":{"k":[{"z":"', s, '"},{"z":7}]},"js":', js, '}')"#;
+    for (path, wanted) in [("n.k[1].z", "7"), ("n.k[1].z::string", "7"), ("js.arr[2]::int", "3")] {
+        let Answer::Rows { rows, .. } = answer(&format!("({text}):{path}")).await else { panic!("{path} is refused") };
+        assert_eq!(rows[0].to_string().trim_matches('"'), wanted, "{path}");
+    }
+    assert!(matches!(answer(nested).await, Answer::Rows { .. }), "{nested}");
+}
+
 /// The place of a column of a LATERAL VIEW in `*`, and structs taken apart.
 #[tokio::test]
 async fn all_columns_are_those_of_the_table_and_then_of_the_views() {

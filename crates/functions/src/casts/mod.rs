@@ -90,8 +90,6 @@ fn allowed(from: &DataType, to: &DataType) -> bool {
         (D::Timestamp(_, Some(_)), _) => types::is_number(to) || matches!(to, D::Date32 | D::Timestamp(..)),
         (D::Timestamp(_, None), _) => matches!(to, D::Date32 | D::Timestamp(..)),
         _ if types::is_number(from) => types::is_number(to) || matches!(to, D::Boolean | D::Timestamp(_, Some(_))),
-        // The microseconds of a time difference.
-        (D::Duration(_), _) => to.is_integer(),
         _ if types::is_interval(from) || types::is_binary(from) => false,
         // Types that Spark does not have are DataFusion's.
         _ => true,
@@ -101,7 +99,11 @@ fn allowed(from: &DataType, to: &DataType) -> bool {
 /// What to write instead of a cast that there is not.
 fn advice(from: &str, to: &str) -> &'static str {
     match (from, to) {
-        ("INTERVAL", _) => "; the difference of two timestamps can be cast to BIGINT, its microseconds, or to STRING",
+        // Spark's number is of days for dates and of seconds for timestamps.
+        ("INTERVAL", _) => {
+            "; write datediff(a, b) for the days between two dates, unix_timestamp(a) - unix_timestamp(b) for the seconds \
+             between two timestamps"
+        }
         ("DATE", "INT" | "BIGINT") => "; write unix_date(d) for the days since 1970",
         ("INT" | "BIGINT", "DATE") => "; write date_from_unix_date(n) for n days since 1970",
         ("TIMESTAMP_NTZ", "INT" | "BIGINT") => "; cast it to TIMESTAMP first",

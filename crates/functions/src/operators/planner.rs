@@ -208,6 +208,11 @@ fn marked(mark: &str, left: Expr, right: Expr, schema: &DFSchema) -> Result<Expr
             {
                 return literal;
             }
+            if types::is_text(&to) && temporal::is_days(&left, schema) {
+                return plan_err!(
+                    "the difference of two DATEs as text is one of days in Spark; write datediff(a, b) for its number, or take TIMESTAMPs"
+                );
+            }
             casts::plan(left, &from, &to, mark == marks::TRY_CAST)
         }
         marks::NEGATE => negate(left, schema),

@@ -37,6 +37,20 @@ pub fn constant(expr: &Expr) -> Option<IntervalMonthDayNano> {
     }
 }
 
+/// Whether `expr` is a difference of two dates, whose only unit in Spark is the day.
+#[must_use]
+pub fn is_days(expr: &Expr, schema: &DFSchema) -> bool {
+    let date = |side: &Expr| match side {
+        Expr::Cast(cast) => cast.expr.get_type(schema).is_ok_and(|of| of == DataType::Date32),
+        _ => false,
+    };
+    match expr {
+        Expr::Alias(alias) => is_days(&alias.expr, schema),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) => date(left) && date(right),
+        _ => false,
+    }
+}
+
 /// The microseconds of an interval without months.
 #[must_use]
 pub fn micros(interval: IntervalMonthDayNano) -> Option<i64> {

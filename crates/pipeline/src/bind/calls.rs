@@ -127,6 +127,12 @@ impl VisitorMut for Explicit {
                 }
             }
             Expr::CompoundFieldAccess { root, access_chain } => self.dots(root, access_chain),
+            Expr::AnyOp { .. } | Expr::AllOp { .. } => {
+                return ControlFlow::Break(
+                    "ANY and ALL behind an operator are not supported: write x IN (1, 2), or array_contains(list, x)"
+                        .to_owned(),
+                );
+            }
             Expr::Struct { values, fields } if fields.is_empty() => {
                 let named = values.drain(..).enumerate().flat_map(|(at, value)| {
                     let name = name_of(&value).unwrap_or_else(|| format!("col{}", at + 1));

@@ -8,7 +8,9 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Volatility};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_plan::ColumnarValue;
 use std::sync::Arc;
 
@@ -210,5 +212,7 @@ fn is_constant(expr: &Expr) -> bool {
 fn evaluate(expr: &Expr, state: &SessionState) -> Result<ColumnarValue> {
     let row = RecordBatchOptions::new().with_row_count(Some(1));
     let rows = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &row)?;
-    state.create_physical_expr(expr.clone(), &DFSchema::empty())?.evaluate(&rows)
+    // Some functions, such as coalesce, are computed only in the form that they are simplified to.
+    let expr = ExprSimplifier::new(SimplifyContext::default()).simplify(expr.clone())?;
+    state.create_physical_expr(expr, &DFSchema::empty())?.evaluate(&rows)
 }

@@ -89,8 +89,13 @@ fn rewritten(expr: Expr) -> Expr {
             )
         }
         Expr::Substring { expr, substring_from, substring_for, .. } => {
-            let from = substring_from.map_or_else(|| number("1", expr.span()), |from| *from);
-            call("substring", [*expr, from].into_iter().chain(substring_for.map(|n| *n)))
+            let start = |expr: &Expr| number("1", expr.span());
+            let from = match (substring_from, &substring_for) {
+                (Some(from), _) => Some(*from),
+                (None, Some(_)) => Some(start(&expr)),
+                (None, None) => None,
+            };
+            call("substring", std::iter::once(*expr).chain(from).chain(substring_for.map(|n| *n)))
         }
         Expr::Position { expr, r#in } => call("locate", [*expr, *r#in]),
         Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
@@ -107,6 +112,12 @@ fn rewritten(expr: Expr) -> Expr {
             if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(found) } } else { found }
         }
         Expr::Function(function) => of_function(function),
+        // The path is text before numbers in it are planned.
+        Expr::JsonAccess { value, path } => {
+            let path = path.to_string();
+            let path = text(path.strip_prefix(':').unwrap_or(&path), value.span());
+            Expr::BinaryOp { left: value, op: BinaryOperator::Custom(":".to_owned()), right: Box::new(path) }
+        }
         other => other,
     }
 }

@@ -20,11 +20,10 @@ use sluicebox_functions::nested::generate::{self, Generator};
 use super::plan::Catalog;
 
 mod build;
+mod lateral;
 
-pub(super) use self::build::call;
-use self::build::{
-    all_but, column, derived, field, identifier, one_column, plan_error, select_all, single_table, text,
-};
+use self::build::{all_but, column, derived, field, one_column, plan_error, select_all, single_table, text};
+pub(super) use self::build::{call, identifier, query as select_from};
 
 /// How the column of rows that a generator gives begins.
 const ROWS: &str = "__sb_rows_";
@@ -43,7 +42,7 @@ pub(super) fn generator(expr: &sql::Expr) -> Option<(Generator, &sql::Function)>
     Some((Generator::of(&name.value.to_lowercase())?, function))
 }
 
-/// Rewrites the generators of `query` and of the queries in it, and `point.*` over structs.
+/// Rewrites the generators of `query` and of the queries in it, `point.*` over structs, and names that the SELECT list gives.
 ///
 /// # Errors
 /// A generator over what it cannot take apart, or with other names than it has columns.
@@ -114,7 +113,9 @@ impl Rewriter<'_, '_> {
             rows += 1;
         }
         build::requalify_select(select, &seen);
-        self.projection(select, rows)
+        self.projection(select, rows)?;
+        let from = select.from.clone();
+        lateral::resolve(select, || self.columns(&from))
     }
 
     /// The generators of the SELECT list.

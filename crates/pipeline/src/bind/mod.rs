@@ -40,6 +40,7 @@ mod stored;
 mod streams;
 mod table;
 mod text;
+mod unions;
 mod units;
 mod words;
 

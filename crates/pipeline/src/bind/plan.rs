@@ -1,5 +1,6 @@
 //! From parsed SQL to an analysed logical plan, and from DataFusion's errors to diagnostics.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ use crate::window::casts::{NAMED_CAST, named_cast};
 pub(super) struct Catalog<'a> {
     pub(super) state: &'a SessionState,
     tables: BTreeMap<String, Arc<dyn TableSource>>,
+    /// The types that functions stand for, see `unions`.
+    pub(super) types: RefCell<Vec<DataType>>,
 }
 
 impl<'a> Catalog<'a> {
@@ -34,7 +37,7 @@ impl<'a> Catalog<'a> {
             .into_iter()
             .map(|(name, schema)| (name, provider_as_source(Arc::new(LeafTable::new(schema)))))
             .collect();
-        Self { state, tables }
+        Self { state, tables, types: RefCell::default() }
     }
 
     fn planner(&self) -> SqlToRel<'_, Self> {
@@ -50,6 +53,7 @@ impl<'a> Catalog<'a> {
     pub(super) fn unanalysed(&self, mut query: Box<sql::Query>) -> Result<LogicalPlan> {
         super::calls::explicit(&mut query)?;
         super::generators::rewrite(&mut query, self)?;
+        super::unions::rewrite(&mut query, self)?;
         super::forms::plain(&mut query);
         super::spark::rewrite(&mut query);
         self.planner().sql_statement_to_plan(sql::Statement::Query(query))
@@ -98,6 +102,9 @@ impl ContextProvider for Catalog<'_> {
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         if name == NAMED_CAST {
             return Some(named_cast());
+        }
+        if let Some(named) = self.type_function(name) {
+            return Some(named);
         }
         // A function that takes a lambda goes before one of its name that takes none.
         if self.state.higher_order_functions().contains_key(name) {

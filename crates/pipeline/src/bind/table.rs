@@ -276,7 +276,10 @@ pub(crate) fn unstorable(data_type: &DataType) -> Option<&'static str> {
     match data_type {
         DataType::Null => Some("give NULL a type: CAST(NULL AS STRING)"),
         DataType::Interval(_) => Some("write what it counts: extract(day FROM it), or two timestamps"),
-        DataType::Duration(_) => Some("CAST it AS BIGINT, which gives its ticks: microseconds between two timestamps"),
+        DataType::Duration(_) => Some(
+            "write datediff(a, b) for the days between two dates, unix_timestamp(a) - unix_timestamp(b) for the seconds between two \
+             timestamps",
+        ),
         DataType::Union(..) | DataType::RunEndEncoded(..) => Some("select its members one by one"),
         DataType::Struct(fields) if fields.is_empty() => Some("leave it out"),
         DataType::Struct(fields) => fields.iter().find_map(|f| unstorable(f.data_type())),

@@ -110,6 +110,9 @@ impl Dialect for Sql {
     fn supports_string_literal_backslash_escape(&self) -> bool {
         true
     }
+    fn supports_string_literal_concatenation(&self) -> bool {
+        true
+    }
     fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<sql::Expr, ParserError>> {
         spark::prefix(parser)
     }

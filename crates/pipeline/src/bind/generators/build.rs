@@ -14,7 +14,7 @@ pub(super) fn plan_error<T>(message: String) -> Result<T> {
 }
 
 /// A name as it is, whatever its letters.
-pub(super) fn identifier(name: &str) -> sql::Ident {
+pub(in crate::bind) fn identifier(name: &str) -> sql::Ident {
     sql::Ident::with_quote('"', name)
 }
 
@@ -107,7 +107,7 @@ pub(super) fn field(rows: &str, field: &str, name: sql::Ident) -> sql::SelectIte
 }
 
 /// `SELECT items FROM from WHERE selection` with the queries `ctes` before it.
-pub(super) fn query(
+pub(in crate::bind) fn query(
     items: Vec<sql::SelectItem>,
     from: Vec<sql::TableWithJoins>,
     selection: Option<sql::Expr>,
