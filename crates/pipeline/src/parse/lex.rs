@@ -183,15 +183,19 @@ pub(crate) fn span_of(toks: &[Tok]) -> Span {
 /// token starts with.
 pub(crate) fn tokenize(text: &str) -> (Vec<Tok>, Option<Diagnostic>) {
     let mut raw = Vec::new();
-    let plain = super::odd::plain_spaces(text);
-    let outcome = Tokenizer::new(&Sql, &plain).with_unescape(false).tokenize_with_location_into_buf(&mut raw);
+    let outcome = Tokenizer::new(&Sql, text).with_unescape(false).tokenize_with_location_into_buf(&mut raw);
     let mut walker = Walker { rest: text.char_indices(), line: 1, column: 1, offset: 0, len: text.len() };
     let mut toks = Vec::with_capacity(raw.len());
     for mut token in raw {
         unquoted(&mut token.token);
         let start = walker.to(token.span.start);
         let end = walker.to(token.span.end);
-        if !matches!(token.token, Token::Whitespace(_)) {
+        let space = match token.token {
+            Token::Whitespace(_) => true,
+            Token::Char(c) => super::odd::is_space(c),
+            _ => false,
+        };
+        if !space {
             toks.push(Tok { token, span: Span { start, end } });
         }
     }

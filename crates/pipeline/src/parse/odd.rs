@@ -1,63 +1,15 @@
-//! Characters that only look like those of SQL: spaces that are none of ASCII, quotes and dashes of print.
+//! Characters that only look like those of SQL: spaces without width, typographic quotes and dashes.
 //!
-//! A space is taken for one, wherever it came from: a browser, a word processor, the byte order mark of an editor. What could
-//! mean two things is told with its name.
+//! A space is a space, wherever it came from: a browser, a word processor, the byte order mark of an editor. Of any other character the
+//! message tells its name and what to write instead.
 
 use crate::ast::Span;
 use crate::diagnostic::Diagnostic;
 
-/// `text` with plain spaces in place of all others, outside of quotes and comments; a character stays one character, so that lines
-/// and columns are those of `text`.
-pub(super) fn plain_spaces(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut within = Within::Code;
-    let mut before = '\0';
-    for (i, c) in text.char_indices() {
-        let was = within;
-        within = within.after(before, c, text[i + c.len_utf8()..].chars().next());
-        let plain = was == Within::Code && is_odd_space(c);
-        out.push(if plain { ' ' } else { c });
-        before = if was == within { c } else { '\0' };
-    }
-    out
-}
-
-/// What a character stands in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Within {
-    Code,
-    /// A text or name that ends with this quote.
-    Quotes(char),
-    LineComment,
-    /// So many of them, one in the other.
-    Comment(u32),
-}
-
-impl Within {
-    fn after(self, before: char, c: char, next: Option<char>) -> Self {
-        match (self, c) {
-            (Self::Code, '\'' | '"' | '`') => Self::Quotes(c),
-            (Self::Code, '-') if before == '-' => Self::LineComment,
-            (Self::Code, '/') if next == Some('*') => Self::Comment(1),
-            (Self::Quotes(quote), c) if c == quote => Self::Code,
-            (Self::LineComment, '\n') => Self::Code,
-            (Self::Comment(n), '/') if next == Some('*') => Self::Comment(n + 1),
-            (Self::Comment(n), '/') if before == '*' => {
-                if n > 1 {
-                    Self::Comment(n - 1)
-                } else {
-                    Self::Code
-                }
-            }
-            (same, _) => same,
-        }
-    }
-}
-
-/// White space that the SQL parser does not take for any, and what has no width at all.
-fn is_odd_space(c: char) -> bool {
-    matches!(c, '\u{b}' | '\u{c}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
-        || (c.is_whitespace() && !matches!(c, ' ' | '\t' | '\n' | '\r'))
+/// Whether `c` is a space without width. The tokenizer takes all other white space of Unicode for white space, and these for characters that
+/// mean nothing.
+pub(super) fn is_space(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
 }
 
 /// The mistake of a character that no token of SQL begins with.
@@ -77,12 +29,12 @@ pub(super) fn mistake(c: char, span: Span) -> Diagnostic {
 /// The name of a character, and what to write instead.
 fn known(c: char) -> (&'static str, &'static str) {
     match c {
-        '‘' | '’' | '‚' | '‛' | '′' | '´' => ("a quote of print", "write ' instead"),
+        '‘' | '’' | '‚' | '‛' | '′' | '´' => ("a typographic quote", "write ' instead"),
         '“' | '”' | '„' | '‟' | '″' | '«' | '»' => {
-            ("a quote of print", "write ' around a text, \" or ` around a name")
+            ("a typographic quote", "write ' around a text, \" or ` around a name")
         }
         '–' | '—' | '‐' | '‑' | '‒' | '―' | '−' => {
-            ("a dash of print", "write - instead, or -- before a comment")
+            ("a typographic dash", "write - instead, or -- before a comment")
         }
         '…' => ("three points in one", "write it out"),
         '×' | '⋅' | '·' => ("a sign of multiplication", "write * instead"),
@@ -90,31 +42,38 @@ fn known(c: char) -> (&'static str, &'static str) {
         '≤' => ("", "write <= instead"),
         '≥' => ("", "write >= instead"),
         '≠' => ("", "write <> instead"),
-        '（' => ("a wide parenthesis", "write ( instead"),
-        '）' => ("a wide parenthesis", "write ) instead"),
-        '，' | '、' => ("a wide comma", "write , instead"),
-        '；' => ("a wide semicolon", "write ; instead"),
+        '（' => ("a full-width parenthesis", "write ( instead"),
+        '）' => ("a full-width parenthesis", "write ) instead"),
+        '，' | '、' => ("a full-width comma", "write , instead"),
+        '；' => ("a full-width semicolon", "write ; instead"),
         _ => ("", "take it out, or put it between quotes if it belongs to a text"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::lex::tokenize;
 
-    #[test]
-    fn spaces_of_all_kinds_are_spaces_but_not_in_a_text() {
-        let text =
-            "\u{feff}SELECT\u{a0}'a\u{a0}b',\u{3000}x -- it\u{a0}is\n,\u{2003}y /* \u{a0} /* */ \u{a0}*/\u{200b}z";
-        let plain = plain_spaces(text);
-        assert_eq!(plain, " SELECT 'a\u{a0}b', x -- it\u{a0}is\n, y /* \u{a0} /* */ \u{a0}*/ z");
-        assert_eq!(plain.chars().count(), text.chars().count(), "columns stay");
+    /// The tokens of `text`, each as it stands there.
+    fn tokens(text: &str) -> Vec<&str> {
+        let (tokens, mistake) = tokenize(text);
+        assert!(mistake.is_none(), "{mistake:?}");
+        tokens.iter().map(|t| &text[t.span.start..t.span.end]).collect()
     }
 
     #[test]
-    fn a_quote_in_a_comment_opens_nothing() {
-        assert_eq!(plain_spaces("-- it's\n\u{a0}x"), "-- it's\n x");
-        assert_eq!(plain_spaces("'it''s'\u{a0}x"), "'it''s' x");
-        assert_eq!(plain_spaces("a - - b\u{a0}"), "a - - b ");
+    fn spaces_of_all_kinds_are_spaces_but_not_in_a_text() {
+        let text = "\u{feff}SELECT\u{a0}'a\u{a0}b',\u{3000}x -- it\u{a0}is\n,\u{2003}y\u{b} /* \u{a0} /* */ \u{a0}*/\u{200b}z\u{2060}a";
+        assert_eq!(tokens(text), ["SELECT", "'a\u{a0}b'", ",", "x", ",", "y", "z", "a"]);
+    }
+
+    #[test]
+    fn a_quote_that_ends_no_text_changes_nothing_behind_it() {
+        assert_eq!(tokens("-- it's\n\u{200b}x"), ["x"]);
+        assert_eq!(tokens("'it''s'\u{200b}x"), ["'it''s'", "x"]);
+        assert_eq!(tokens("'it\\'s\u{200b}x'\u{200b}y '\u{200b}'"), ["'it\\'s\u{200b}x'", "y", "'\u{200b}'"]);
+        assert_eq!(tokens("'\\\\'\u{200b}x"), ["'\\\\'", "x"]);
+        assert_eq!(tokens("r'\\'\u{200b}x"), ["r'\\'", "x"]);
+        assert_eq!(tokens("r'''it's'''\u{200b}x"), ["r'''it's'''", "x"]);
     }
 }
