@@ -65,7 +65,7 @@ fn draw(found: &Diagnostics) {
 }
 
 /// An error with its causes, without those that it has told itself.
-fn told(error: &anyhow::Error) -> String {
+pub fn told(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !text.contains(&cause) {
