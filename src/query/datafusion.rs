@@ -18,6 +18,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
+use futures::StreamExt;
 use object_store::ObjectMeta;
 use object_store::path::Path as StorePath;
 use sluicebox_core::{Clock, SystemClock};
@@ -25,11 +26,12 @@ use sluicebox_lake::view::View;
 use sluicebox_pipeline::ask::{self, Asked};
 use sluicebox_pipeline::bind::bind_clock;
 
+use super::Stdout;
 use super::tables::{self, Tables};
 use super::text::{Gone, Text};
 
-/// The rows of the statement `asked` of `text`; at least one batch, which may be empty.
-pub async fn run(tables: &Tables, text: &Text, asked: &Asked) -> anyhow::Result<Vec<RecordBatch>> {
+/// Gives the rows of the statement `asked` of `text` to `printer`; at least one batch, which may be empty.
+pub async fn run(tables: &Tables, text: &Text, asked: &Asked, printer: &mut Stdout) -> anyhow::Result<()> {
     let statement = asked.parse(&text.file, &text.sql)?;
     let unknown: Vec<_> = ask::tables(&text.sql, &statement)
         .iter()
@@ -56,11 +58,18 @@ pub async fn run(tables: &Tables, text: &Text, asked: &Asked) -> anyhow::Result<
     let plan = bind_clock(plan, SystemClock::new().now_micros()).map_err(said)?;
     let frame = context.execute_logical_plan(plan).await.map_err(said)?;
     let schema = Arc::new(frame.schema().as_arrow().clone());
-    let mut batches = frame.collect().await.map_err(said)?;
-    if batches.is_empty() {
-        batches.push(RecordBatch::new_empty(schema));
+    let mut stream = frame.execute_stream().await.map_err(said)?;
+    let mut any = false;
+    while let Some(batch) = stream.next().await {
+        any = true;
+        if printer.add(&batch.map_err(said)?)?.is_break() {
+            return Ok(());
+        }
     }
-    Ok(batches)
+    if !any {
+        let _ = printer.add(&RecordBatch::new_empty(schema))?;
+    }
+    Ok(())
 }
 
 /// A session whose tables are looked at when they are named. Its clock is put in by [`bind_clock`].
@@ -101,7 +110,7 @@ struct Unreadable(anyhow::Error);
 
 impl std::fmt::Display for Unreadable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:#}", self.0)
+        f.write_str(&crate::failure::in_full(&self.0))
     }
 }
 

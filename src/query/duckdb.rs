@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
 use duckdb::Connection;
 use serde_json::Value;
@@ -21,13 +21,37 @@ use sluicebox_pipeline::ask::{Asked, Kind, TableName};
 use sluicebox_pipeline::ast::Span;
 use sluicebox_pipeline::diagnostic::Diagnostic;
 
-use super::Format;
 use super::tables::{self, Tables};
 use super::text::{Gone, Text};
+use super::{Format, Stdout};
 
-/// The rows of the statement `asked` of `text`, every column as text; for [`Format::Json`] one column with an object a row.
-pub fn run(tables: &Tables, text: &Text, asked: &Asked, format: Format) -> anyhow::Result<Vec<RecordBatch>> {
+/// Gives the rows of the statement `asked` of `text` to `printer`, every column as text; for [`Format::Json`] one column with an object a
+/// row.
+pub fn run(tables: &Tables, text: &Text, asked: &Asked, format: Format, printer: &mut Stdout) -> anyhow::Result<()> {
     let connection = Connection::open_in_memory().context("cannot start DuckDB")?;
+    let sql = text.sql.get(asked.span.start..asked.span.end).unwrap_or_default();
+    prepare(&connection, tables, text, asked)?;
+    let wrapped = match (&asked.kind, format) {
+        (Kind::Explain, _) => sql.to_owned(),
+        (_, Format::Json) => format!("SELECT to_json(q)::VARCHAR AS json FROM ({sql}\n) AS q"),
+        (_, Format::Table | Format::Csv) => {
+            let limit = printer.most_rows().map(|most| format!(" LIMIT {most}")).unwrap_or_default();
+            format!("SELECT COLUMNS(*)::VARCHAR FROM ({sql}\n){limit}")
+        }
+    };
+    let offset = wrapped.find(sql).unwrap_or(0);
+    rows(&connection, &wrapped, printer).map_err(|error| {
+        let Some(error) = error.downcast_ref::<duckdb::Error>() else { return error };
+        let said = error.to_string();
+        if said.contains("No such file or directory") || said.contains("No files found") {
+            return Gone(said).into();
+        }
+        text.wrong(vec![mistake(&said, &wrapped, offset, asked.span)]).into()
+    })
+}
+
+/// Makes views of the tables that `asked` names, and lets no other file be opened.
+fn prepare(connection: &Connection, tables: &Tables, text: &Text, asked: &Asked) -> anyhow::Result<()> {
     connection.execute_batch("SET TimeZone = 'UTC'").context("cannot set DuckDB's time zone")?;
     let sql = text.sql.get(asked.span.start..asked.span.end).unwrap_or_default();
     let select = match asked.kind {
@@ -36,11 +60,11 @@ pub fn run(tables: &Tables, text: &Text, asked: &Asked, format: Format) -> anyho
     };
     let base = asked.span.start + (sql.len() - select.len());
     let (mut unknown, mut allowed) = (Vec::new(), Vec::new());
-    for name in named(&connection, text, select, base)? {
+    for name in named(connection, text, select, base)? {
         match tables.find(&name) {
             Ok(folder) => {
-                create_view(&connection, folder, &name)?;
-                // A pattern is opened by the name that it is written by.
+                create_view(connection, folder, &name)?;
+                // DuckDB checks a glob against the allowed paths as it is written.
                 for path in folder.paths() {
                     let path = std::path::absolute(path)?.display().to_string();
                     allowed.extend([as_it_is(&path), path.replace('\'', "''")]);
@@ -52,20 +76,7 @@ pub fn run(tables: &Tables, text: &Text, asked: &Asked, format: Format) -> anyho
     if !unknown.is_empty() {
         return Err(text.wrong(unknown).into());
     }
-    shut(&connection, &allowed)?;
-    let wrapped = match (&asked.kind, format) {
-        (Kind::Explain, _) => sql.to_owned(),
-        (_, Format::Json) => format!("SELECT to_json(q)::VARCHAR AS json FROM ({sql}\n) AS q"),
-        (_, Format::Table | Format::Csv) => format!("SELECT COLUMNS(*)::VARCHAR FROM ({sql}\n)"),
-    };
-    let offset = wrapped.find(sql).unwrap_or(0);
-    rows(&connection, &wrapped).map_err(|error| {
-        let said = error.to_string();
-        if said.contains("No such file or directory") || said.contains("No files found") {
-            return Gone(said).into();
-        }
-        text.wrong(vec![mistake(&said, &wrapped, offset, asked.span)]).into()
-    })
+    shut(connection, &allowed)
 }
 
 /// What EXPLAIN stands before.
@@ -80,19 +91,34 @@ fn explained(sql: &str) -> &str {
     }
 }
 
-fn rows(connection: &Connection, sql: &str) -> Result<Vec<RecordBatch>, anyhow::Error> {
+/// Rows that are printed at once.
+const PORTION: usize = 8192;
+
+/// Gives the rows of `sql` to `printer`. DuckDB keeps the whole result, in its own form: what it streams, its client hands on with a
+/// panic for every error.
+fn rows(connection: &Connection, sql: &str, printer: &mut Stdout) -> anyhow::Result<()> {
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([])?;
     let names = rows.as_ref().map(|s| s.column_names()).unwrap_or_default();
-    let mut columns: Vec<Vec<Option<String>>> = vec![Vec::new(); names.len()];
-    while let Some(row) = rows.next()? {
-        for (i, column) in columns.iter_mut().enumerate() {
-            column.push(row.get(i)?);
+    let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
+    let schema = Arc::new(Schema::new(fields));
+    loop {
+        let mut builders: Vec<StringBuilder> = names.iter().map(|_| StringBuilder::new()).collect();
+        let mut count = 0;
+        while count < PORTION
+            && let Some(row) = rows.next()?
+        {
+            for (i, builder) in builders.iter_mut().enumerate() {
+                builder.append_option(row.get::<_, Option<String>>(i)?);
+            }
+            count += 1;
+        }
+        let columns = builders.iter_mut().map(|b| Arc::new(b.finish()) as ArrayRef).collect();
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+        if printer.add(&batch)?.is_break() || count < PORTION {
+            return Ok(());
         }
     }
-    let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
-    let columns = columns.into_iter().map(|c| Arc::new(StringArray::from(c)) as ArrayRef).collect();
-    Ok(vec![RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?])
 }
 
 /// No file but those that views name can be opened from here on, none written, and no setting changed.

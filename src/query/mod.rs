@@ -24,8 +24,12 @@ use sluicebox_pipeline::ask::{self, Asked, Kind};
 use crate::failure::Usage;
 use crate::load::read_text;
 
+use show::Printer;
 use tables::Tables;
 use text::{Gone, Text};
+
+/// The printer of rows.
+type Stdout = Printer<std::io::Stdout>;
 
 /// SQL over every table below data/, as views <layer>.<table>
 #[derive(Debug, Args)]
@@ -82,13 +86,6 @@ pub enum Engine {
     Datafusion,
 }
 
-/// The rows of a statement.
-struct Answer {
-    batches: Vec<RecordBatch>,
-    /// Whether each row is a line of JSON already.
-    lines: bool,
-}
-
 /// Runs the query, or asks for one after the other at a prompt.
 pub async fn query(args: QueryArgs) -> anyhow::Result<()> {
     let terminal = std::io::stdout().is_terminal();
@@ -118,60 +115,73 @@ pub async fn query(args: QueryArgs) -> anyhow::Result<()> {
         return Err(Usage(none).into());
     }
     for asked in &asked {
-        show::print(&answer(&tables, &text, asked, format, args.engine).await?, format)?;
+        answer(&tables, &text, asked, format, args.engine).await?;
     }
     Ok(())
 }
 
-/// What `asked` gives. A file that a compaction exchanges meanwhile is looked for anew.
-async fn answer(tables: &Tables, text: &Text, asked: &Asked, format: Format, engine: Engine) -> anyhow::Result<Answer> {
-    let rows = |batch: RecordBatch| Answer { batches: vec![batch], lines: false };
+/// Prints what `asked` gives. A file that a compaction exchanges meanwhile is looked for anew, unless rows have been printed.
+async fn answer(tables: &Tables, text: &Text, asked: &Asked, format: Format, engine: Engine) -> anyhow::Result<()> {
+    let rows = |columns: Vec<(&str, ArrayRef)>| {
+        let mut printer = Printer::stdout(format, false);
+        let _ = printer.add(&RecordBatch::try_from_iter(columns)?)?;
+        printer.end()
+    };
     match &asked.kind {
-        Kind::ShowTables => {
-            let column: ArrayRef = Arc::new(StringArray::from(tables.names()));
-            return Ok(rows(RecordBatch::try_from_iter([("table", column)])?));
-        }
+        Kind::ShowTables => return rows(vec![("table", Arc::new(StringArray::from(tables.names())))]),
         Kind::Describe(name) => {
             let folder = tables.find(name).map_err(|mistake| text.wrong(vec![*mistake]))?;
             let columns = tables::columns(&tables::look(folder)?);
             let names = StringArray::from_iter_values(columns.iter().map(|(name, ..)| name));
             let types = StringArray::from_iter_values(columns.iter().map(|(_, r#type, _)| r#type));
             let partitions: BooleanArray = columns.iter().map(|(.., partition)| Some(*partition)).collect();
-            let described: [(&str, ArrayRef); 3] =
-                [("column", Arc::new(names)), ("type", Arc::new(types)), ("partition", Arc::new(partitions))];
-            return Ok(rows(RecordBatch::try_from_iter(described)?));
+            return rows(vec![
+                ("column", Arc::new(names)),
+                ("type", Arc::new(types)),
+                ("partition", Arc::new(partitions)),
+            ]);
         }
         Kind::Rows | Kind::Explain => {}
     }
     let mut tries = 0;
     loop {
         tries += 1;
-        match computed(tables, text, asked, format, engine).await {
+        let (printer, computed) = computed(tables, text, asked, format, engine).await?;
+        match computed {
+            Ok(()) => return printer.end(),
+            Err(error) if error.is::<Gone>() && printer.has_printed() => {
+                return Err(error.context("rows are missing from what was printed: ask again"));
+            }
             Err(error) if tries < 3 && error.is::<Gone>() => {}
-            other => return other,
+            Err(error) => return Err(error),
         }
     }
 }
 
+/// Computes and prints rows: the printer with those that are not printed yet, and whether there are more.
 async fn computed(
     tables: &Tables,
     text: &Text,
     asked: &Asked,
     format: Format,
     engine: Engine,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<(Stdout, anyhow::Result<()>)> {
     match engine {
         #[cfg(feature = "duckdb")]
         Engine::Duckdb => {
             let lines = format == Format::Json && asked.kind == Kind::Rows;
             let (tables, text, asked) = (tables.clone(), text.clone(), asked.clone());
-            let run = move || duckdb::run(&tables, &text, &asked, format);
-            Ok(Answer { batches: tokio::task::spawn_blocking(run).await??, lines })
+            let run = move || {
+                let mut printer = Printer::stdout(format, lines);
+                let computed = duckdb::run(&tables, &text, &asked, format, &mut printer);
+                (printer, computed)
+            };
+            Ok(tokio::task::spawn_blocking(run).await?)
         }
         Engine::Datafusion => {
-            // What the other engine writes by itself is written from the rows here.
-            let _ = format;
-            Ok(Answer { batches: Box::pin(datafusion::run(tables, text, asked)).await?, lines: false })
+            let mut printer = Printer::stdout(format, false);
+            let computed = Box::pin(datafusion::run(tables, text, asked, &mut printer)).await;
+            Ok((printer, computed))
         }
     }
 }

@@ -9,7 +9,7 @@ use sluicebox_pipeline::ask;
 use super::edit::{self, Line};
 use super::tables::Tables;
 use super::text::Text;
-use super::{Engine, Format, answer, show};
+use super::{Engine, Format, answer};
 use crate::failure;
 
 /// Lines that are kept from one time to the next.
@@ -70,7 +70,7 @@ async fn all(data: &Path, text: &Text, format: Format, engine: Engine) -> anyhow
     let asked = ask::statements(&text.file, &text.sql)?;
     let tables = Tables::below(data)?;
     for asked in &asked {
-        show::print(&answer(&tables, text, asked, format, engine).await?, format)?;
+        answer(&tables, text, asked, format, engine).await?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Rows on stdout: a table that fits the terminal, CSV or JSON.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
@@ -8,60 +9,140 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use console::{measure_text_width, truncate_str};
 
-use super::{Answer, Format};
-use crate::out;
+use super::Format;
 
 /// Rows of a table that a terminal gets; the rest is counted.
 const MOST_ROWS: usize = 1000;
 
+/// Rows that are read for a table on a terminal: no more are counted.
+const MOST_COUNTED: usize = 100_000;
+
 /// The narrowest that a column is cut to: less tells nothing.
 const NARROW: usize = 6;
 
-/// Prints an answer.
-pub fn print(answer: &Answer, format: Format) -> anyhow::Result<()> {
-    let text = match format {
-        _ if answer.lines => lines(&answer.batches),
-        Format::Table if std::io::stdout().is_terminal() => {
-            let (_, columns) = console::Term::stdout().size();
-            fitted(&answer.batches, usize::from(columns), MOST_ROWS)?
+/// Bytes that are held back before the first are printed. Until then a query can begin anew.
+const HELD: usize = 1 << 20;
+
+/// Prints rows as they come.
+#[derive(Debug)]
+pub struct Printer<W> {
+    out: W,
+    form: Form,
+    /// What is to be printed next.
+    held: Vec<u8>,
+    printed: bool,
+    /// Whether a batch has come, so that the header is written.
+    begun: bool,
+}
+
+#[derive(Debug)]
+enum Form {
+    Csv,
+    Json,
+    /// One column, whose texts are lines.
+    Lines,
+    /// The first rows, to be fitted into a width, and how many rows there are.
+    Fitted {
+        first: Vec<RecordBatch>,
+        all: usize,
+        width: usize,
+    },
+    /// All rows: the widest value of each column decides how wide the table is.
+    Whole(Vec<RecordBatch>),
+}
+
+impl Printer<std::io::Stdout> {
+    /// A printer on stdout. `lines`: the rows are lines of JSON already.
+    pub fn stdout(format: Format, lines: bool) -> Self {
+        let out = std::io::stdout();
+        let form = match format {
+            _ if lines => Form::Lines,
+            Format::Table if out.is_terminal() => {
+                let (_, columns) = console::Term::stdout().size();
+                Form::Fitted { first: Vec::new(), all: 0, width: usize::from(columns) }
+            }
+            Format::Table => Form::Whole(Vec::new()),
+            Format::Csv => Form::Csv,
+            Format::Json => Form::Json,
+        };
+        Self::new(out, form)
+    }
+}
+
+impl<W: Write> Printer<W> {
+    fn new(out: W, form: Form) -> Self {
+        Self { out, form, held: Vec::new(), printed: false, begun: false }
+    }
+
+    /// Whether something has been printed, so that the rows cannot be computed anew.
+    pub fn has_printed(&self) -> bool {
+        self.printed
+    }
+
+    /// The most rows that are of any use, if not all are.
+    pub fn most_rows(&self) -> Option<usize> {
+        matches!(self.form, Form::Fitted { .. }).then_some(MOST_COUNTED)
+    }
+
+    /// Takes the next rows; breaks off when no more are wanted: a table is full, or nobody reads any more.
+    pub fn add(&mut self, batch: &RecordBatch) -> anyhow::Result<ControlFlow<()>> {
+        match &mut self.form {
+            Form::Csv => {
+                let builder = ::datafusion::arrow::csv::WriterBuilder::new().with_header(!self.begun);
+                builder.build(&mut self.held).write(&flat(batch)?)?;
+            }
+            Form::Json => {
+                let mut writer = arrow::json::LineDelimitedWriter::new(&mut self.held);
+                writer.write(batch)?;
+                writer.finish()?;
+            }
+            Form::Lines => {
+                for line in batch.columns().first().iter().flat_map(|c| c.as_string::<i32>().iter().flatten()) {
+                    self.held.extend_from_slice(line.as_bytes());
+                    self.held.push(b'\n');
+                }
+            }
+            Form::Fitted { first, all, .. } => {
+                let room = MOST_ROWS.saturating_sub(*all).min(batch.num_rows());
+                if room > 0 || first.is_empty() {
+                    first.push(batch.slice(0, room));
+                }
+                *all += batch.num_rows();
+                if *all >= MOST_COUNTED {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Form::Whole(batches) => batches.push(batch.clone()),
         }
-        Format::Table => format!("{}\n", arrow::util::pretty::pretty_format_batches(&answer.batches)?),
-        Format::Csv => csv(&answer.batches)?,
-        Format::Json => json(&answer.batches)?,
-    };
-    Ok(out::write_with(|out| out.write_all(text.as_bytes()))?)
-}
-
-/// One column of text, a line a row.
-fn lines(batches: &[RecordBatch]) -> String {
-    let columns = batches.iter().filter_map(|b| b.columns().first());
-    let mut text = String::new();
-    for line in columns.flat_map(|c| c.as_string::<i32>().iter().flatten().collect::<Vec<_>>()) {
-        text.push_str(line);
-        text.push('\n');
+        self.begun = true;
+        if self.held.len() < HELD { Ok(ControlFlow::Continue(())) } else { self.print() }
     }
-    text
-}
 
-fn csv(batches: &[RecordBatch]) -> anyhow::Result<String> {
-    let mut text = Vec::new();
-    let mut writer = ::datafusion::arrow::csv::WriterBuilder::new().with_header(true).build(&mut text);
-    for batch in batches {
-        writer.write(&flat(batch)?)?;
+    /// Prints what is left.
+    pub fn end(mut self) -> anyhow::Result<()> {
+        match &self.form {
+            Form::Fitted { first, all, width } => {
+                self.held = fitted(first, *width, MOST_ROWS, *all)?.into_bytes();
+            }
+            Form::Whole(batches) => {
+                self.held = format!("{}\n", arrow::util::pretty::pretty_format_batches(batches)?).into_bytes();
+            }
+            Form::Csv | Form::Json | Form::Lines => {}
+        }
+        self.print().map(|_| ())
     }
-    drop(writer);
-    Ok(String::from_utf8(text)?)
-}
 
-fn json(batches: &[RecordBatch]) -> anyhow::Result<String> {
-    let mut text = Vec::new();
-    let mut writer = arrow::json::LineDelimitedWriter::new(&mut text);
-    for batch in batches {
-        writer.write(batch)?;
+    /// A reader that goes away (`| head`) wants no more, and is no error.
+    fn print(&mut self) -> anyhow::Result<ControlFlow<()>> {
+        self.printed |= !self.held.is_empty();
+        let printed = self.out.write_all(&self.held).and_then(|()| self.out.flush());
+        self.held.clear();
+        match printed {
+            Ok(()) => Ok(ControlFlow::Continue(())),
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+            Err(e) => Err(e.into()),
+        }
     }
-    writer.finish()?;
-    drop(writer);
-    Ok(String::from_utf8(text)?)
 }
 
 /// Lists, structs and maps as the text that a table would show, and bytes as hexadecimal digits, for CSV has neither.
@@ -85,13 +166,12 @@ fn flat(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
-/// The first `most` rows as a table of `width` characters at most: the widest columns are cut first, their cells end with `…`,
+/// The first `most` rows of `all` as a table of `width` characters at most: the widest columns are cut first, their cells end with `…`,
 /// and columns that have no room at all are counted below.
-fn fitted(batches: &[RecordBatch], width: usize, most: usize) -> anyhow::Result<String> {
+fn fitted(batches: &[RecordBatch], width: usize, most: usize, all: usize) -> anyhow::Result<String> {
     let Some(first) = batches.first() else { return Ok(String::new()) };
     let names: Vec<String> = first.schema_ref().fields().iter().map(|f| one_line(f.name())).collect();
     let rows = cells(batches, most)?;
-    let all: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let wanted: Vec<usize> = (0..names.len())
         .map(|i| {
             rows.iter().filter_map(|r| r.get(i)).chain(names.get(i)).map(|c| measure_text_width(c)).max().unwrap_or(0)
@@ -108,7 +188,8 @@ fn fitted(batches: &[RecordBatch], width: usize, most: usize) -> anyhow::Result<
     text.push_str(&rule);
     let mut more = Vec::new();
     if all > rows.len() {
-        more.push(format!("{} more rows", all - rows.len()));
+        let over = if all >= MOST_COUNTED { "over " } else { "" };
+        more.push(format!("{over}{} more rows", all.min(MOST_COUNTED) - rows.len()));
     }
     let hidden = names.get(widths.len()..).unwrap_or_default();
     if !hidden.is_empty() {
@@ -197,9 +278,9 @@ mod tests {
     #[test]
     fn what_fits_is_not_cut_and_what_does_not_is_cut_where_it_is_widest() {
         let batches = rows(&[("id", &["1", "22"]), ("name", &["a fairly long name", "b\nc"])]);
-        let whole = fitted(&batches, 80, 10).unwrap();
+        let whole = fitted(&batches, 80, 10, 2).unwrap();
         assert!(whole.contains("| 1  | a fairly long name |\n| 22 | b c "), "{whole}");
-        let cut = fitted(&batches, 20, 10).unwrap();
+        let cut = fitted(&batches, 20, 10, 2).unwrap();
         assert!(cut.contains("| 1  | a fairly l… |"), "{cut}");
         assert!(cut.lines().all(|l| measure_text_width(l) <= 20), "{cut}");
     }
@@ -209,9 +290,67 @@ mod tests {
         let many: Vec<(String, ArrayRef)> =
             (0..40).map(|i| (format!("column_{i}"), Arc::new(Int64Array::from(vec![i; 5])) as ArrayRef)).collect();
         let batches = [RecordBatch::try_from_iter(many).unwrap()];
-        let text = fitted(&batches, 80, 3).unwrap();
+        let text = fitted(&batches, 80, 3, 5).unwrap();
         assert!(text.contains("and 2 more rows, 32 more columns (column_8, "), "{text}");
         assert!(text.lines().all(|l| measure_text_width(l) <= 80), "{text}");
+    }
+
+    #[test]
+    fn rows_are_printed_as_they_come_but_for_the_first_mebibyte() {
+        let batch =
+            RecordBatch::try_from_iter([("text", Arc::new(StringArray::from(vec!["x".repeat(99); 8192])) as ArrayRef)]);
+        let batch = batch.unwrap();
+        for form in [Form::Csv, Form::Json] {
+            let mut out = Vec::new();
+            let mut printer = Printer::new(&mut out, form);
+            assert!(printer.add(&batch).unwrap().is_continue());
+            assert!(!printer.has_printed(), "as long as little has come, the query can begin anew");
+            for _ in 0..20 {
+                assert!(printer.add(&batch).unwrap().is_continue());
+                assert!(printer.held.len() < 2 * HELD);
+            }
+            assert!(printer.has_printed());
+            printer.end().unwrap();
+            let text = String::from_utf8(out).unwrap();
+            let headers = text.lines().filter(|l| *l == "text").count();
+            assert_eq!(text.lines().count(), 21 * 8192 + headers);
+            assert!(headers <= 1);
+        }
+    }
+
+    #[test]
+    fn a_table_on_a_terminal_keeps_what_it_shows_and_stops_to_count() {
+        let batch = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1; 8192])) as ArrayRef)]).unwrap();
+        let mut out = Vec::new();
+        let mut printer = Printer::new(&mut out, Form::Fitted { first: Vec::new(), all: 0, width: 80 });
+        let mut batches = 1;
+        while printer.add(&batch).unwrap().is_continue() {
+            batches += 1;
+        }
+        assert_eq!(batches, MOST_COUNTED.div_ceil(8192));
+        assert!(!printer.has_printed());
+        printer.end().unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.matches("| 1 |").count(), MOST_ROWS);
+        assert!(text.contains("and over 99000 more rows"), "{}", &text[text.len() - 200..]);
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_wants_no_more() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut printer = Printer::new(Gone, Form::Csv);
+        let long = "x".repeat(HELD);
+        let batch = rows(&[("text", &[long.as_str()])]).remove(0);
+        assert!(printer.add(&batch).unwrap().is_break());
+        printer.end().unwrap();
     }
 
     proptest! {
