@@ -111,7 +111,7 @@ fn lake(error: &LakeError) -> &'static str {
         }
         LakeError::ForeignFile { .. } => "foreign-file",
         LakeError::LostFile { .. } | LakeError::FolderGone { .. } => "lost-folder",
-        LakeError::TooManyPartitions { .. } | LakeError::LongPartitionValue { .. } => "partition-values",
+        LakeError::LongPartitionValue { .. } => "partition-values",
         LakeError::NotOwner { .. } | LakeError::OwnedByAnother { .. } | LakeError::OwnedButNoCheckpoint { .. } => {
             "folder-owned"
         }

@@ -58,22 +58,6 @@ pub enum LakeError {
         /// What is wrong and what to do.
         reason: String,
     },
-    /// A batch with more partition values than files that one would want.
-    #[error(
-        "partition column {column} of {} has more than {limit} values in one batch ({found} seen): each would become a \
-         file of its own; partition by something coarser, such as a date",
-        location.display()
-    )]
-    TooManyPartitions {
-        /// The table's folder.
-        location: PathBuf,
-        /// The partition column with the most values.
-        column: String,
-        /// Its values until the batch was given up.
-        found: usize,
-        /// The most that a batch may have.
-        limit: usize,
-    },
     /// A partition value that makes no folder name.
     #[error(
         "a value of partition column {column} of {} makes a folder name of {bytes} bytes, and {limit} are the most; \
@@ -340,7 +324,6 @@ impl Blamed for LakeError {
         match self {
             Self::Arrow(_) | Self::Rows { .. } | Self::NotAbsolute { .. } | Self::ManifestPath { .. } => Blame::Us,
             Self::Column { .. }
-            | Self::TooManyPartitions { .. }
             | Self::LongPartitionValue { .. }
             | Self::NotOwner { .. }
             | Self::OwnedButNoCheckpoint { .. }

@@ -56,7 +56,6 @@ pub use error::{LakeError, Result};
 pub use folder::{existing, prepare, real_path, sweep, try_out};
 pub use owner::Owner;
 pub use parquet_table::{ParquetOptions, ParquetTable, ParquetVersion};
-pub use partition::MAX_PARTITIONS;
 pub use publish::{Check, Facts, Publisher, Refusal, Seen, Step, decide, publish};
 pub use staged::{BatchKey, StagedFile, stage_file};
 
@@ -81,7 +80,7 @@ pub trait TableFormat: Send + Sync + std::fmt::Debug {
     /// give no files. Staging the same batch again in the same epoch replaces what was staged.
     ///
     /// # Errors
-    /// When the rows are not the table's, a batch has too many partition values, or a file cannot be written; what was
+    /// When the rows are not the table's, a partition value is too long for a folder's name, or a file cannot be written; what was
     /// staged until then is never published, and swept later.
     fn stage(&self, batch: &BatchKey<'_>, rows: &[RecordBatch]) -> Result<Vec<StagedFile>>;
 

@@ -1,6 +1,6 @@
 //! Which rows go into which hive folder.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -13,9 +13,6 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use crate::error::{LakeError, Result};
 use crate::gather::{Run, push_run};
 use crate::layout;
-
-/// The most partition values that one batch of a table may have: each becomes a file.
-pub const MAX_PARTITIONS: usize = 1000;
 
 /// The partition columns of a table.
 #[derive(Debug, Clone)]
@@ -80,7 +77,8 @@ impl Partitioning {
     /// Folder, relative to `location` and without a slash at its end, to its rows in order. One entry with an empty
     /// folder if there are no partition columns.
     pub(crate) fn split(&self, location: &Path, rows: &[RecordBatch]) -> Result<BTreeMap<String, Vec<Run>>> {
-        let mut split = Split { partitioning: self, location, known: HashMap::new(), folders: Vec::new() };
+        let mut split =
+            Split { partitioning: self, location, known: HashMap::new(), named: HashMap::new(), folders: Vec::new() };
         let mut converter = None;
         for (batch, rows) in rows.iter().enumerate().filter(|(_, rows)| rows.num_rows() > 0) {
             if self.columns.is_empty() {
@@ -107,23 +105,6 @@ impl Partitioning {
         }
         Ok(split.folders.into_iter().collect())
     }
-
-    /// Refuses more folders than a batch may have, and names the column that makes most of them.
-    pub(crate) fn refuse_many<'f>(
-        &self,
-        location: &Path,
-        folders: &(impl ExactSizeIterator<Item = &'f str> + Clone),
-    ) -> Result<()> {
-        if folders.len() <= MAX_PARTITIONS {
-            return Ok(());
-        }
-        let distinct = |at: usize| folders.clone().filter_map(|f| f.split('/').nth(at)).collect::<BTreeSet<_>>().len();
-        let columns = self.columns.iter().enumerate();
-        let (column, found) =
-            columns.map(|(at, (column, _))| (column.clone(), distinct(at))).max_by_key(|(_, n)| *n).unwrap_or_default();
-        let (location, limit) = (location.to_path_buf(), MAX_PARTITIONS);
-        Err(LakeError::TooManyPartitions { location, column, found, limit })
-    }
 }
 
 /// Folders found so far.
@@ -132,6 +113,8 @@ struct Split<'a> {
     location: &'a Path,
     /// Encoded values to the position in `folders`; several may share one (NULL and the empty text do).
     known: HashMap<Box<[u8]>, usize>,
+    /// Folder to its position in `folders`.
+    named: HashMap<String, usize>,
     folders: Vec<(String, Vec<Run>)>,
 }
 
@@ -150,11 +133,10 @@ impl Split<'_> {
             *at
         } else {
             let folder = self.folder(values, run.start)?;
-            let at = self.folders.iter().position(|(known, _)| *known == folder).unwrap_or(self.folders.len());
-            if at == self.folders.len() {
+            let next = self.folders.len();
+            let at = *self.named.entry(folder.clone()).or_insert(next);
+            if at == next {
                 self.folders.push((folder, Vec::new()));
-                let folders = self.folders.iter().map(|(folder, _)| folder.as_str());
-                self.partitioning.refuse_many(self.location, &folders)?;
             }
             self.known.insert(key.into(), at);
             at
@@ -283,31 +265,6 @@ mod tests {
         assert_eq!(text(decimal), "12.50");
         assert_eq!(text(BooleanArray::from(vec![true])), "true");
         assert_eq!(text(UInt8Array::from(vec![7])), "7");
-    }
-
-    #[test]
-    fn one_value_too_many_names_the_column() {
-        let schema = Arc::new(Schema::new(vec![
-            Field::new("few", DataType::Int64, false),
-            Field::new("many", DataType::Int64, false),
-            Field::new("v", DataType::Utf8, true),
-        ]));
-        let by = vec!["few".to_owned(), "many".to_owned()];
-        let partitioning = Partitioning::try_new(Path::new("/t"), &schema, by).unwrap();
-        let rows = |n: i64| {
-            RecordBatch::try_new(
-                Arc::clone(&schema),
-                vec![
-                    Arc::new(Int64Array::from_iter_values((0..n).map(|i| i % 2))),
-                    Arc::new(Int64Array::from_iter_values(0..n)),
-                    Arc::new(StringArray::from_iter((0..n).map(|_| None::<&str>))),
-                ],
-            )
-            .unwrap()
-        };
-        assert_eq!(partitioning.split(Path::new("/t"), &[rows(1000)]).unwrap().len(), 1000);
-        let error = partitioning.split(Path::new("/t"), &[rows(600), rows(1001)]).unwrap_err();
-        assert!(error.to_string().contains("partition column many"), "{error}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! that rows come back to: only so many files are open at once, and one that had to be closed is followed by another part.
 //! When that happens depends on the rows and their order alone, so a replay gives the same files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
@@ -40,6 +40,8 @@ struct Staging<'a> {
     table: &'a ParquetTable,
     batch: &'a BatchKey<'a>,
     folders: BTreeMap<String, Folder>,
+    /// Those whose file is open.
+    open: BTreeSet<String>,
     chunks: u64,
 }
 
@@ -54,7 +56,7 @@ impl ParquetTable {
         batch: &BatchKey<'_>,
         rows: impl Iterator<Item = RecordBatch>,
     ) -> Result<Vec<StagedFile>> {
-        let mut staging = Staging { table: self, batch, folders: BTreeMap::new(), chunks: 0 };
+        let mut staging = Staging { table: self, batch, folders: BTreeMap::new(), open: BTreeSet::new(), chunks: 0 };
         // Which file is closed for another depends on what comes together: so that is always the same number of rows.
         let mut together = Vec::new();
         let mut size = 0;
@@ -89,8 +91,6 @@ impl Staging<'_> {
         for (folder, runs) in split {
             if !self.folders.contains_key(&folder) {
                 self.folders.insert(folder.clone(), Folder::default());
-                let folders = self.folders.keys().map(String::as_str);
-                self.table.partitioning.refuse_many(&self.table.location, &folders)?;
             }
             for rows in &rows {
                 self.add(&folder, rows, &runs)?;
@@ -137,36 +137,49 @@ impl Staging<'_> {
         writer.write(&chunk)?;
         if writer.bytes() >= self.table.target_file_bytes {
             state.files.push(writer.finish()?);
+            self.open.remove(folder);
         } else {
             state.writer = Some(writer);
+            self.open.insert(folder.to_owned());
         }
         self.shrink()
     }
 
     /// Closes the file that has waited longest, when one more is to be opened for `folder` and there are many.
     fn make_room(&mut self, folder: &str) -> Result<()> {
-        let has_file = self.folders.get(folder).is_some_and(|state| state.writer.is_some());
-        if has_file || self.folders.values().filter(|state| state.writer.is_some()).count() < OPEN {
+        if self.open.contains(folder) || self.open.len() < OPEN {
             return Ok(());
         }
-        let open = self.folders.values_mut().filter(|state| state.writer.is_some());
-        if let Some(oldest) = open.min_by_key(|state| state.used)
-            && let Some(writer) = oldest.writer.take()
+        let used = |name: &&String| self.folders.get(*name).map(|state| state.used);
+        let oldest = self.open.iter().min_by_key(used).cloned();
+        oldest.map_or(Ok(()), |oldest| self.close(&oldest))
+    }
+
+    /// Finishes the file of `folder`, if one is open.
+    fn close(&mut self, folder: &str) -> Result<()> {
+        self.open.remove(folder);
+        if let Some(state) = self.folders.get_mut(folder)
+            && let Some(writer) = state.writer.take()
         {
-            oldest.files.push(writer.finish()?);
+            state.files.push(writer.finish()?);
         }
         Ok(())
     }
 
     /// Writes out the largest open row group, when together they are too large.
     fn shrink(&mut self) -> Result<()> {
-        let mut open: Vec<&mut ParquetWriter> = self.folders.values_mut().filter_map(|f| f.writer.as_mut()).collect();
-        if open.len() > 1 && open.iter().map(|open| open.writer.in_progress_size()).sum::<usize>() > OPEN_BYTES {
-            // Of equals the last one in the order of folders, so that it is always the same.
-            if let Some(largest) = open.iter_mut().max_by_key(|open| open.writer.in_progress_size()) {
-                let flushed = largest.writer.flush();
-                flushed.map_err(|source| LakeError::Parquet { path: largest.path.clone(), source })?;
-            }
+        let waiting = |name: &String| {
+            let writer = self.folders.get(name).and_then(|state| state.writer.as_ref());
+            writer.map_or(0, |open| open.writer.in_progress_size())
+        };
+        if self.open.len() < 2 || self.open.iter().map(waiting).sum::<usize>() <= OPEN_BYTES {
+            return Ok(());
+        }
+        // Of equals the last one in the order of folders, so that it is always the same.
+        let largest = self.open.iter().max_by_key(|name| waiting(name)).cloned();
+        if let Some(open) = largest.and_then(|name| self.folders.get_mut(&name)?.writer.as_mut()) {
+            let flushed = open.writer.flush();
+            flushed.map_err(|source| LakeError::Parquet { path: open.path.clone(), source })?;
         }
         Ok(())
     }
@@ -174,16 +187,12 @@ impl Staging<'_> {
     fn finish(mut self) -> Result<Vec<StagedFile>> {
         // Those that are open first: so none is closed to make room, and begun again.
         let (open, waiting): (Vec<String>, Vec<String>) =
-            self.folders.keys().cloned().partition(|name| self.folders.get(name).is_some_and(|f| f.writer.is_some()));
+            self.folders.keys().cloned().partition(|name| self.open.contains(name));
         for folder in open.into_iter().chain(waiting) {
             if self.folders.get(&folder).is_some_and(|state| state.pending_rows > 0) {
                 self.write_pending(&folder)?;
             }
-            if let Some(state) = self.folders.get_mut(&folder)
-                && let Some(writer) = state.writer.take()
-            {
-                state.files.push(writer.finish()?);
-            }
+            self.close(&folder)?;
         }
         Ok(self.folders.into_values().flat_map(|state| state.files).collect())
     }
