@@ -27,6 +27,7 @@ pub mod leaf;
 pub mod options;
 pub mod parse;
 pub mod settings;
+mod sql;
 pub mod values;
 pub mod window;
 

@@ -207,9 +207,11 @@ fn a_byte_order_mark_and_spaces_of_any_kind_are_no_riddle() {
 #[test]
 fn what_only_looks_like_sql_is_told_by_its_name() {
     let said = |text: &str| parse("t.sql", text, &[]).unwrap_err().to_string();
-    for (odd, named) in
-        [("“x”", "U+201C, a typographic quote"), ("x – 1", "U+2013, a typographic dash"), ("x，y", "a full-width comma")]
-    {
+    for (odd, named) in [
+        ("“x”", "U+201C, a typographic quote"),
+        ("x – 1", "U+2013, a typographic dash"),
+        ("x，y", "a full-width comma"),
+    ] {
         let text = format!("CREATE STREAMING TABLE t AS SELECT {odd} FROM STREAM a;");
         assert!(said(&text).contains(named), "{}", said(&text));
         assert!(said(&text).contains("t.sql:1:"), "{}", said(&text));

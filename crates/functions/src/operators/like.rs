@@ -1,4 +1,4 @@
-//! LIKE and ILIKE with an ESCAPE of their own, and RLIKE.
+//! LIKE and ILIKE with an ESCAPE of their own.
 
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::Like;

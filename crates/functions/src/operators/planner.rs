@@ -45,8 +45,6 @@ pub mod marks {
     pub const DIV: &str = "spark DIV";
     /// `left >>> right`.
     pub const SHIFT_UNSIGNED: &str = "spark >>>";
-    /// `left RLIKE right`.
-    pub const RLIKE: &str = "spark RLIKE";
     /// `left IS DISTINCT FROM right`.
     pub const DISTINCT: &str = "spark IS DISTINCT FROM";
     /// `left IS NOT DISTINCT FROM right`.
@@ -234,13 +232,6 @@ fn marked(mark: &str, left: Expr, right: Expr, schema: &DFSchema) -> Result<Expr
         marks::TYPED => typed_of(left, schema),
         marks::DIV => arithmetic(Op::Quotient, left, right, schema),
         marks::SHIFT_UNSIGNED => shift(Op::ShiftRightUnsigned, left, right, schema),
-        marks::RLIKE => {
-            if left.get_type(schema)? == DataType::Null || right.get_type(schema)? == DataType::Null {
-                return Ok(Expr::Literal(ScalarValue::Boolean(None), None));
-            }
-            let (left, right) = (text::of(left, schema)?, text::of(right, schema)?);
-            Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), Operator::RegexMatch, Box::new(right))))
-        }
         marks::DISTINCT => compare::compare(Operator::IsDistinctFrom, left, right, schema),
         marks::NOT_DISTINCT => compare::compare(Operator::IsNotDistinctFrom, left, right, schema),
         other => plan_err!("there is no operator `{other}`"),

@@ -49,7 +49,7 @@ impl<'a> Blamer<'a> {
         let mut diagnostic =
             Diagnostic::new("aggregate", span, format!("`{call}` cannot be computed over a stream"), "this aggregate");
         diagnostic = diagnostic.with_note(said.line()).with_help_opt(said.help);
-        let help = "aggregate one column of a simple type, without DISTINCT if need be; CAST makes one of another";
+        let help = "aggregate a single column of a simple type (CAST it if needed), or drop DISTINCT";
         if diagnostic.help.is_none() { diagnostic.with_help(help) } else { diagnostic }
     }
 

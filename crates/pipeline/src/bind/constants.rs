@@ -35,7 +35,7 @@ impl BadConstant {
         let said = said::text(&self.why);
         let expr = self.expr.replace("TIMESTAMP WITH TIME ZONE", "TIMESTAMP").replace("AS INTEGER)", "AS INT)");
         let message = format!("`{}` cannot be computed", expr.replace("AS BOOL)", "AS BOOLEAN)"));
-        Diagnostic::new("bad-constant", span, message, "it would fail for each row")
+        Diagnostic::new("bad-constant", span, message, "fails for every row")
             .with_note(said.line())
             .with_help(said.help.unwrap_or_else(|| "write another constant: one of the type that is wanted".to_owned()))
     }

@@ -6,18 +6,28 @@
 
 use std::ops::ControlFlow;
 
+use datafusion::common::{Result, plan_err};
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CeilFloorKind, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Spanned, TrimWhereField, UnaryOperator, Value,
-    ValueWithSpan, VisitMut, VisitorMut,
+    BinaryOperator, CaseWhen, CeilFloorKind, DateTimeField, Expr, Function, Spanned, TrimWhereField, UnaryOperator,
+    Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
+use crate::sql;
+
 /// Brings `node` into plain calls and operators.
-pub(super) fn plain(node: &mut impl VisitMut) {
-    // Nothing breaks off.
-    let _ = node.visit(&mut Forms);
+///
+/// # Errors
+/// If what would stand in the query twice is longer than [`LONGEST`].
+pub(super) fn plain(node: &mut impl VisitMut) -> Result<()> {
+    match node.visit(&mut Forms) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(name) => plan_err!(
+            "the first argument of {name} is longer than {LONGEST} characters; compute it in a subquery under a name, and give {name} the \
+             name"
+        ),
+    }
 }
 
 struct Forms;
@@ -26,9 +36,13 @@ struct Forms;
 const LONGEST: usize = 4096;
 
 impl VisitorMut for Forms {
-    type Break = ();
+    /// The name of a call whose argument is too long to stand there twice.
+    type Break = String;
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
+        if let Some(name) = too_long(expr) {
+            return ControlFlow::Break(name);
+        }
         let taken = std::mem::replace(expr, Expr::Value(Value::Null.with_empty_span()));
         *expr = rewritten(taken);
         ControlFlow::Continue(())
@@ -47,17 +61,7 @@ fn number(digits: &str, span: Span) -> Expr {
 fn call(name: &str, args: impl IntoIterator<Item = Expr>) -> Expr {
     let args: Vec<Expr> = args.into_iter().collect();
     let span = args.iter().map(Spanned::span).find(|span| span.start.line > 0).unwrap_or_else(Span::empty);
-    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::with_span(span, name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
+    sql::call(name, args, span)
 }
 
 fn nested(expr: Expr) -> Box<Expr> {
@@ -107,10 +111,6 @@ fn rewritten(expr: Expr) -> Expr {
         }
         Expr::Ceil { expr, field } => cut("ceil", *expr, field),
         Expr::Floor { expr, field } => cut("floor", *expr, field),
-        Expr::RLike { negated, expr, pattern, .. } => {
-            let found = call("rlike", [*expr, *pattern]);
-            if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(found) } } else { found }
-        }
         Expr::Function(function) => of_function(function),
         // The path is text before numbers in it are planned.
         Expr::JsonAccess { value, path } => {
@@ -130,26 +130,18 @@ fn cut(name: &str, expr: Expr, field: CeilFloorKind) -> Expr {
     }
 }
 
-/// The arguments of a call that has nothing else.
-fn arguments(function: &Function) -> Option<Vec<Expr>> {
-    let FunctionArguments::List(list) = &function.args else { return None };
-    if function.over.is_some()
-        || function.filter.is_some()
-        || !list.clauses.is_empty()
-        || list.duplicate_treatment.is_some()
-    {
-        return None;
-    }
-    let plain = |arg: &FunctionArg| match arg {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
-        _ => None,
-    };
-    list.args.iter().map(plain).collect()
+/// The name of a call that would have its first argument twice, if that is too long.
+fn too_long(expr: &Expr) -> Option<String> {
+    let Expr::Function(function) = expr else { return None };
+    let name = function.name.to_string().to_lowercase();
+    let twice = matches!(name.as_str(), "nullif" | "nullifzero" | "zeroifnull" | "decode");
+    let first = twice.then(|| sql::arguments(function)).flatten()?.into_iter().next()?;
+    (first.to_string().len() > LONGEST).then_some(name)
 }
 
 fn of_function(function: Function) -> Expr {
     let name = function.name.to_string().to_lowercase();
-    let Some(args) = arguments(&function) else { return Expr::Function(function) };
+    let Some(args) = sql::arguments(&function) else { return Expr::Function(function) };
     match (name.as_str(), args.as_slice()) {
         ("timestampadd" | "dateadd" | "date_add", [Expr::Identifier(unit), number, time])
             if unit.quote_style.is_none() =>
@@ -174,9 +166,6 @@ fn of_function(function: Function) -> Expr {
         ("if", [condition, then, otherwise]) => case(vec![(condition.clone(), then.clone())], Some(otherwise.clone())),
         ("nvl2", [of, then, otherwise]) => {
             case(vec![(Expr::IsNotNull(nested(of.clone())), then.clone())], Some(otherwise.clone()))
-        }
-        ("nullif" | "nullifzero" | "zeroifnull" | "decode", [of, ..]) if of.to_string().len() > LONGEST => {
-            call(&format!("{name} of an expression longer than {LONGEST} letters"), args)
         }
         ("nullif", [of, with]) => {
             let equal =

@@ -29,6 +29,7 @@ mod generators;
 mod intervals;
 mod lower;
 mod order;
+mod ours;
 mod place;
 mod plan;
 mod rules;

@@ -54,7 +54,7 @@ impl<'a> Catalog<'a> {
         super::calls::explicit(&mut query)?;
         super::generators::rewrite(&mut query, self)?;
         super::unions::rewrite(&mut query, self)?;
-        super::forms::plain(&mut query);
+        super::forms::plain(&mut query)?;
         super::spark::rewrite(&mut query);
         self.planner().sql_statement_to_plan(sql::Statement::Query(query))
     }
@@ -62,7 +62,7 @@ impl<'a> Catalog<'a> {
     /// The columns of a query that has been rewritten up to here.
     pub(super) fn schema(&self, query: sql::Query) -> Result<Schema> {
         let mut query = Box::new(query);
-        super::forms::plain(&mut query);
+        super::forms::plain(&mut query)?;
         super::spark::rewrite(&mut query);
         let plan = self.analyse(self.planner().sql_statement_to_plan(sql::Statement::Query(query))?)?;
         Ok(plan.schema().as_arrow().clone())
@@ -72,7 +72,7 @@ impl<'a> Catalog<'a> {
     pub(super) fn expression(&self, expr: &sql::Expr, schema: &DFSchema) -> Result<Expr> {
         let mut expr = expr.clone();
         super::calls::explicit(&mut expr)?;
-        super::forms::plain(&mut expr);
+        super::forms::plain(&mut expr)?;
         super::spark::rewrite(&mut expr);
         self.planner().sql_to_expr(expr, schema, &mut PlannerContext::new())
     }
@@ -382,6 +382,11 @@ pub(super) fn part(query: &crate::ast::Query, places: &Places<'_>, fails: impl F
         ..(**select).clone()
     };
     let alone = |select: sql::Select| fails(sql::SetExpr::Select(Box::new(select)));
+    for (i, view) in select.lateral_views.iter().enumerate() {
+        if alone(sql::Select { lateral_views: select.lateral_views[..=i].to_vec(), ..base.clone() }) {
+            return places.node(&view.lateral_view, span);
+        }
+    }
     if let Some(condition) = &select.selection
         && alone(sql::Select { selection: Some(condition.clone()), ..base.clone() })
     {
@@ -390,6 +395,13 @@ pub(super) fn part(query: &crate::ast::Query, places: &Places<'_>, fails: impl F
     for item in &select.projection {
         if alone(sql::Select { projection: vec![item.clone()], ..base.clone() }) {
             return places.node(item, span);
+        }
+    }
+    if let sql::GroupByExpr::Expressions(keys, _) = &select.group_by {
+        for key in keys {
+            if alone(sql::Select { projection: vec![sql::SelectItem::UnnamedExpr(key.clone())], ..base.clone() }) {
+                return places.node(key, span);
+            }
         }
     }
     for item in &select.projection {

@@ -4,6 +4,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;
 pub(super) use sluicebox_functions::types::name as type_name;
 
+use super::ours;
 use super::rules::rule;
 
 /// An error in words.
@@ -28,52 +29,8 @@ pub(super) fn of(error: &DataFusionError) -> Said {
 pub(super) fn text(raw: &str) -> Said {
     // What takes any arguments says itself what is wrong with them.
     let raw = if raw.contains("(UserDefined)") { raw.split(" No function matches").next().unwrap_or(raw) } else { raw };
-    of_spark(raw).or_else(|| rule(&types(raw))).unwrap_or_else(|| Said::new("query", words(raw)))
-}
-
-/// What the planner of operators and casts says: it is in SQL's words already, with the way on behind a semicolon.
-fn of_spark(raw: &str) -> Option<Said> {
-    const MISMATCH: [&str; 15] = [
-        " cannot be cast to ",
-        " cannot compare ",
-        " does not compare ",
-        " does not take ",
-        " does not join ",
-        " takes numbers, not ",
-        " takes whole numbers, not ",
-        " takes whole numbers and DECIMALs, not ",
-        " takes a number, not ",
-        " takes a whole number, not ",
-        " takes conditions, not ",
-        ", not a condition",
-        " nothing in common: ",
-        " has no items",
-        " has no key of type ",
-    ];
-    if raw.ends_with(": division by zero") {
-        let said = Said::new("bad-constant", "it divides by zero");
-        return Some(said.help("write NULLIF(x, 0) where the divisor may be zero"));
-    }
-    let (message, help) = raw.split_once("; ").map_or((raw, None), |(message, help)| (message, Some(help)));
-    if message.starts_with("there is no field ") {
-        return Some(Said::new("unknown-column", message).help(help.unwrap_or("look at the columns by plan")));
-    }
-    let words = [" does not fit in ", " overflows ", " is out of the range of ", " has more than 38 digits"];
-    let no_value = message.starts_with('\'') && message.contains("' is no ");
-    if no_value || words.iter().any(|w| message.contains(w)) {
-        let help = help.unwrap_or("write another constant: one of the type that is wanted");
-        return Some(Said::new("bad-constant", message).help(help));
-    }
-    if MISMATCH.iter().any(|w| message.contains(w)) && !message.contains(" No function matches ") {
-        let by_text = message.split_once(" cannot be cast to ").map(|(from, to)| match from {
-            "a BINARY" => format!("if its bytes are text: CAST(CAST(x AS STRING) AS {to})"),
-            _ => "there is no such cast: take a part of the value, or compute what is meant".to_owned(),
-        });
-        let help = help.map(str::to_owned).or(by_text);
-        let help = help.unwrap_or_else(|| "CAST it to a type that goes here".to_owned());
-        return Some(Said::new("type-mismatch", message).help(help));
-    }
-    None
+    let known = ours::operators(raw).or_else(|| rule(&types(raw))).or_else(|| ours::functions(raw));
+    known.unwrap_or_else(|| Said::new("query", words(raw)))
 }
 
 impl Said {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use datafusion::common::Result;
 use datafusion::sql::sqlparser::ast as sql;
-use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 
 use super::plan::Catalog;
+use crate::sql::query_of;
 use crate::window::names::Scope;
 
 impl Scope for Catalog<'_> {
@@ -41,20 +41,7 @@ impl Catalog<'_> {
             with.iter().enumerate().map(|(at, cte)| (cte.alias.name.value.as_str(), at)).collect();
         let latest = with.iter().enumerate().filter(|(at, cte)| named.get(cte.alias.name.value.as_str()) == Some(at));
         let cte_tables: Vec<sql::Cte> = latest.map(|(_, cte)| cte.clone()).collect();
-        let with_token = AttachedToken::empty();
-        let with = (!cte_tables.is_empty()).then_some(sql::With { with_token, recursive: false, cte_tables });
-        let query = sql::Query {
-            with,
-            body: Box::new(sql::SetExpr::Select(Box::new(select))),
-            order_by: None,
-            limit_clause: None,
-            fetch: None,
-            locks: Vec::new(),
-            for_clause: None,
-            settings: None,
-            format_clause: None,
-            pipe_operators: Vec::new(),
-        };
+        let query = query_of(sql::SetExpr::Select(Box::new(select)), cte_tables);
         let plan = self.unanalysed(Box::new(query))?;
         let columns = plan.schema().iter();
         Ok(columns.map(|(q, field)| (q.map(|q| q.table().to_owned()), field.name().clone())).collect())

@@ -6,15 +6,15 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, GroupByExpr, Ident, Query, Select, TimezoneInfo, UnaryOperator, Value, ValueWithSpan, VisitMut,
-    VisitorMut,
+    AccessExpr, BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, GroupByExpr, Ident, Query, Select,
+    TimezoneInfo, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use sluicebox_functions::operators::conditional;
 use sluicebox_functions::operators::planner::marks;
 
 use super::intervals;
+use crate::sql;
 
 /// Brings `node` into the form that is planned.
 pub(super) fn rewrite(node: &mut impl VisitMut) {
@@ -85,10 +85,6 @@ fn of_type(data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(null()), data_type, format: None, array: false }
 }
 
-fn not(negated: bool, expr: Expr) -> Expr {
-    if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(Expr::Nested(Box::new(expr))) } } else { expr }
-}
-
 /// `expr`, its children marked already.
 fn marked(expr: Expr) -> Expr {
     match expr {
@@ -108,7 +104,6 @@ fn marked(expr: Expr) -> Expr {
         }
         Expr::IsDistinctFrom(left, right) => mark(*left, marks::DISTINCT, *right),
         Expr::IsNotDistinctFrom(left, right) => mark(*left, marks::NOT_DISTINCT, *right),
-        Expr::RLike { negated, expr, pattern, .. } => not(negated, mark(*expr, marks::RLIKE, *pattern)),
         like @ (Expr::Like { .. } | Expr::ILike { .. }) => likes(like),
         Expr::Case { .. } | Expr::InList { .. } | Expr::Between { .. } => typed(expr),
         Expr::CompoundFieldAccess { root, access_chain } => access(root, access_chain),
@@ -162,7 +157,7 @@ fn likes(like: Expr) -> Expr {
         Expr::Nested(pattern) if any => Ok((BinaryOperator::Or, vec![*pattern])),
         Expr::Function(function) if name_of(&function) == "all" || name_of(&function) == "some" => {
             let op = if name_of(&function) == "all" { BinaryOperator::And } else { BinaryOperator::Or };
-            arguments(&function).map(|patterns| (op, patterns)).ok_or(Expr::Function(function))
+            sql::arguments(&function).map(|patterns| (op, patterns)).ok_or(Expr::Function(function))
         }
         pattern => Err(pattern),
     };
@@ -181,19 +176,6 @@ fn likes(like: Expr) -> Expr {
 
 fn name_of(function: &Function) -> String {
     function.name.to_string().to_lowercase()
-}
-
-/// The arguments of a call that has nothing else.
-fn arguments(function: &Function) -> Option<Vec<Expr>> {
-    let FunctionArguments::List(list) = &function.args else { return None };
-    if function.over.is_some() || !list.clauses.is_empty() || list.duplicate_treatment.is_some() {
-        return None;
-    }
-    let plain = |arg: &FunctionArg| match arg {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
-        _ => None,
-    };
-    list.args.iter().map(plain).collect()
 }
 
 /// `int(x)` is a cast; sums, and functions that choose among their arguments, get their types.
@@ -218,7 +200,7 @@ fn call(function: Function) -> Expr {
         "string" => DataType::String(None),
         _ => return Expr::Function(function),
     };
-    match arguments(&function).as_deref() {
+    match sql::arguments(&function).as_deref() {
         Some([argument]) => mark(argument.clone(), marks::CAST, of_type(data_type)),
         _ => Expr::Function(function),
     }

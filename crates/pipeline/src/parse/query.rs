@@ -10,6 +10,7 @@ use super::lex::{Sql, Tok, span_of};
 use super::{Context, references, spark, stream};
 use crate::ast::{Query, Span};
 use crate::diagnostic::{Diagnostic, byte_span, nearest, offset_at};
+use crate::sql::query_of;
 use crate::window::rewrite;
 
 /// Words that start or join the clauses of a query: what a misspelt word is compared with.
@@ -95,18 +96,7 @@ pub(crate) fn query(cx: &mut Context<'_>, toks: &[Tok], owner: Span) -> Parsed<Q
 /// been reported, so nobody will run it.
 fn empty(toks: &[Tok]) -> Query {
     let values = sql::Values { explicit_row: false, value_keyword: false, rows: Vec::new() };
-    let ast = sql::Query {
-        with: None,
-        body: Box::new(sql::SetExpr::Values(values)),
-        order_by: None,
-        limit_clause: None,
-        fetch: None,
-        locks: Vec::new(),
-        for_clause: None,
-        settings: None,
-        format_clause: None,
-        pipe_operators: Vec::new(),
-    };
+    let ast = query_of(sql::SetExpr::Values(values), Vec::new());
     Query { ast: Box::new(ast), window_names: Vec::new(), streams: Vec::new(), span: span_of(toks) }
 }
 

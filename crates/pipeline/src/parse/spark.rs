@@ -6,6 +6,8 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use sluicebox_functions::operators::planner::marks;
 
+use crate::sql;
+
 type Parsed = Option<Result<Expr, ParserError>>;
 
 /// Signs bind more tightly than anything but `::` and items.
@@ -93,15 +95,18 @@ fn regexp(parser: &Parser<'_>) -> Option<(bool, usize)> {
     (is(at, "RLIKE") || is(at, "REGEXP")).then_some((negated, at + 1))
 }
 
-/// `RLIKE`, `DIV` and `>>>`.
+/// `RLIKE`, which is the function of that name, `DIV` and `>>>`.
 pub(crate) fn infix(parser: &mut Parser<'_>, left: &Expr, precedence: u8) -> Parsed {
     if let Some((negated, words)) = regexp(parser) {
+        let operator = parser.peek_token().span;
         for _ in 0..words {
             parser.next_token();
         }
         let pattern = parser.parse_subexpr(precedence);
-        let expr = Box::new(left.clone());
-        return Some(pattern.map(|p| Expr::RLike { negated, expr, pattern: Box::new(p), regexp: false }));
+        return Some(pattern.map(|pattern| {
+            let found = sql::call("rlike", [left.clone(), pattern], operator);
+            if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(found) } } else { found }
+        }));
     }
     let mark = if is_div(&parser.peek_token()) {
         marks::DIV

@@ -14,9 +14,9 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::sql::sqlparser::ast as sql;
-use datafusion::sql::sqlparser::ast::{Visit, VisitMut, Visitor, VisitorMut, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{Spanned as _, Visit, VisitMut, Visitor, VisitorMut, visit_expressions_mut};
 
-use super::names::{Scope, function, is_aggregate, is_window_call, ordinal, strip};
+use super::names::{Scope, is_aggregate, is_window_call, ordinal, strip};
 
 /// The name of the function.
 pub(crate) const NAMED_CAST: &str = "__sb_named_cast";
@@ -132,7 +132,7 @@ impl VisitorMut for Wrapping {
         if self.inside > 0 {
             self.inside -= 1;
             if matches!(expr, sql::Expr::Cast { .. }) {
-                *expr = function(NAMED_CAST, vec![expr.clone()], expr);
+                *expr = crate::sql::call(NAMED_CAST, [expr.clone()], expr.span());
             }
         }
         ControlFlow::Continue(())

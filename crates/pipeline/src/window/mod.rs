@@ -14,6 +14,7 @@
 
 pub(crate) mod casts;
 mod function;
+mod having;
 pub(crate) mod names;
 pub(crate) mod rewrite;
 #[cfg(test)]

@@ -20,6 +20,7 @@ use datafusion::sql::sqlparser::ast as sql;
 use datafusion::sql::sqlparser::ast::{Spanned as _, Value, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Location;
 
+use super::having::{Columns, name_subquery};
 use super::{END, START, WINDOW, WINDOW_TIME, casts};
 use crate::ast::Spanned;
 
@@ -156,17 +157,10 @@ impl Names<'_> {
         let aliases: BTreeMap<String, sql::Expr> = select.projection.iter().filter_map(renames).collect();
         let hidden = input.iter().any(|(_, column)| aliases.contains_key(column));
         let Some(mut having) = select.having.take_if(|_| hidden) else { return };
-        let mut columns = Columns {
-            aliases: &aliases,
-            keys: &group_columns(select),
-            input,
-            scope: self.scope,
-            queries: 0,
-            aggregates: 0,
-            unnamed: false,
-        };
+        let keys = group_columns(select);
+        let mut columns = Columns::new(&aliases, &keys, input, self.scope);
         let _ = having.visit(&mut columns);
-        if columns.unnamed {
+        if columns.is_unnamed() {
             name_subquery(select);
         }
         select.having = Some(having);
@@ -280,7 +274,7 @@ pub(super) fn simple_name(name: &sql::ObjectName) -> Option<String> {
     }
 }
 
-fn ident(ident: &sql::Ident) -> String {
+pub(super) fn ident(ident: &sql::Ident) -> String {
     if ident.quote_style.is_none() { ident.value.to_lowercase() } else { ident.value.clone() }
 }
 
@@ -350,29 +344,10 @@ fn quoted(name: &str) -> sql::Ident {
     sql::Ident::with_quote('"', name)
 }
 
-/// `name(args)` at the place of `at`.
-pub(super) fn function(name: &str, args: Vec<sql::Expr>, at: &sql::Expr) -> sql::Expr {
-    let arg = |expr| sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(expr));
-    sql::Expr::Function(sql::Function {
-        name: sql::ObjectName::from(vec![sql::Ident::with_span(at.span(), name)]),
-        uses_odbc_syntax: false,
-        parameters: sql::FunctionArguments::None,
-        args: sql::FunctionArguments::List(sql::FunctionArgumentList {
-            duplicate_treatment: None,
-            args: args.into_iter().map(arg).collect(),
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
-}
-
 /// `get_field(call, 'field')`.
 fn field(call: &sql::Expr, field: &str) -> sql::Expr {
     let name = sql::Expr::Value(Value::SingleQuotedString(field.to_owned()).with_span(call.span()));
-    function("get_field", vec![call.clone(), name], call)
+    crate::sql::call("get_field", [call.clone(), name], call.span())
 }
 
 /// Puts the call in place of its names, but neither in queries below nor in the arguments of `window` itself, where the
@@ -427,74 +402,6 @@ impl VisitorMut for Replace<'_> {
             _ => return ControlFlow::Continue(()),
         };
         *expr = new;
-        ControlFlow::Continue(())
-    }
-}
-
-/// What an unnamed subquery is called whose columns have to be qualified.
-const FROM: &str = "__sb_from";
-
-fn name_subquery(select: &mut sql::Select) {
-    if let [table] = select.from.as_mut_slice()
-        && let sql::TableFactor::Derived { alias: alias @ None, .. } = &mut table.relation
-    {
-        let name = sql::Ident::new(FROM);
-        *alias = Some(sql::TableAlias { explicit: true, name, columns: Vec::new(), at: None });
-    }
-}
-
-/// Tells names of the SELECT list from columns of the input that are called the same: inside of aggregates, and where GROUP
-/// BY names the column, it is the column, which is qualified; elsewhere it is what the name stands for.
-struct Columns<'a> {
-    aliases: &'a BTreeMap<String, sql::Expr>,
-    keys: &'a BTreeSet<String>,
-    input: &'a [(Option<String>, String)],
-    scope: &'a dyn Scope,
-    queries: usize,
-    aggregates: usize,
-    /// Whether one had nothing that it could be qualified by.
-    unnamed: bool,
-}
-
-impl VisitorMut for Columns<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut sql::Query) -> ControlFlow<()> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut sql::Query) -> ControlFlow<()> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut sql::Expr) -> ControlFlow<()> {
-        self.aggregates += usize::from(is_aggregate(expr, self.scope));
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut sql::Expr) -> ControlFlow<()> {
-        self.aggregates -= usize::from(is_aggregate(expr, self.scope));
-        let parts = match &*expr {
-            sql::Expr::Identifier(name) => vec![name.clone()],
-            sql::Expr::CompoundIdentifier(parts) => parts.clone(),
-            _ => return ControlFlow::Continue(()),
-        };
-        let name = parts.first().map(ident).unwrap_or_default();
-        let (Some(meant), Some((qualifier, _)), 0) =
-            (self.aliases.get(&name), self.input.iter().find(|(_, column)| *column == name), self.queries)
-        else {
-            return ControlFlow::Continue(());
-        };
-        if self.aggregates > 0 || self.keys.contains(&name) {
-            self.unnamed |= qualifier.is_none();
-            let qualifier = qualifier.as_deref().unwrap_or(FROM);
-            let first = sql::Ident { value: qualifier.to_owned(), quote_style: Some('"'), span: expr.span() };
-            *expr = sql::Expr::CompoundIdentifier(std::iter::once(first).chain(parts).collect());
-        } else if parts.len() == 1 {
-            *expr = sql::Expr::Nested(Box::new(meant.clone()));
-        }
         ControlFlow::Continue(())
     }
 }

@@ -5,9 +5,11 @@ use std::ops::ControlFlow;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::sql::sqlparser::ast as sql;
 use datafusion::sql::sqlparser::ast::{VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::tokenizer::Span;
 use sluicebox_core::provenance::PREFIX;
 
 use super::View;
+use crate::sql::query_of;
 
 pub(super) fn plan_error<T>(message: String) -> Result<T> {
     Err(DataFusionError::Plan(message))
@@ -27,21 +29,7 @@ pub(super) fn column(mut parts: Vec<sql::Ident>) -> sql::Expr {
 }
 
 pub(in crate::bind) fn call(name: &str, args: Vec<sql::Expr>) -> sql::Expr {
-    let args = args.into_iter().map(|a| sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(a))).collect();
-    sql::Expr::Function(sql::Function {
-        name: sql::ObjectName::from(vec![sql::Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: sql::FunctionArguments::None,
-        args: sql::FunctionArguments::List(sql::FunctionArgumentList {
-            duplicate_treatment: None,
-            args,
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
+    crate::sql::call(name, args, Span::empty())
 }
 
 /// A number that is written out.
@@ -139,23 +127,7 @@ pub(in crate::bind) fn query(
         value_table_mode: None,
         flavor: sql::SelectFlavor::Standard,
     };
-    let with = (!ctes.is_empty()).then(|| sql::With {
-        with_token: sql::helpers::attached_token::AttachedToken::empty(),
-        recursive: false,
-        cte_tables: ctes.to_vec(),
-    });
-    sql::Query {
-        with,
-        body: Box::new(sql::SetExpr::Select(Box::new(select))),
-        order_by: None,
-        limit_clause: None,
-        fetch: None,
-        locks: Vec::new(),
-        for_clause: None,
-        settings: None,
-        format_clause: None,
-        pipe_operators: Vec::new(),
-    }
+    query_of(sql::SetExpr::Select(Box::new(select)), ctes.to_vec())
 }
 
 /// A FROM of that query, under `alias`.

@@ -1,0 +1,57 @@
+//! Pieces of parsed SQL: what a rewritten query is built of.
+
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{
+    Cte, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
+    Query, SetExpr, With,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+
+/// `name(args)`, at `span`: that of what stood there before.
+pub(crate) fn call(name: &str, args: impl IntoIterator<Item = Expr>, span: Span) -> Expr {
+    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::with_span(span, name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// The arguments of a call that has nothing else: no DISTINCT, FILTER or OVER, and no names of arguments.
+pub(crate) fn arguments(function: &Function) -> Option<Vec<Expr>> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    if function.over.is_some()
+        || function.filter.is_some()
+        || !list.clauses.is_empty()
+        || list.duplicate_treatment.is_some()
+    {
+        return None;
+    }
+    let plain = |arg: &FunctionArg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    };
+    list.args.iter().map(plain).collect()
+}
+
+/// The query that is `body`, with the queries `ctes` before it.
+pub(crate) fn query_of(body: SetExpr, ctes: Vec<Cte>) -> Query {
+    let with = With { with_token: AttachedToken::empty(), recursive: false, cte_tables: ctes };
+    Query {
+        with: (!with.cte_tables.is_empty()).then_some(with),
+        body: Box::new(body),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
+    }
+}
