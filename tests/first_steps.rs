@@ -198,6 +198,11 @@ fn what_is_not_there_is_told_once_and_where_it_is_named() {
     let said = place.fails(1, &RUN);
     assert_eq!(said.matches("Not a directory").count(), 1, "{said}");
     assert!(said.contains("error[file]") && said.contains("p.sql:2:35"), "{said}");
+    place.write("p.sql", &pipeline.replace("TABLE t AS", "TABLE t LOCATION '/proc/x' AS"));
+    let planned = place.run(&["plan", "p.sql"]);
+    let said = text(&planned.stderr);
+    assert!(said.contains("error[file]") && said.contains("p.sql:2:35"), "{said}");
+    assert_eq!((said + &text(&planned.stdout)).matches("No such file").count(), 1);
     let secret = "'kafka.sasl.password' = '${env:NO_SUCH_PASSWORD}', 'subscribe'";
     place.write("p.sql", &pipeline.replace("'subscribe'", secret));
     let said = place.fails(2, &["plan", "p.sql"]);

@@ -170,7 +170,10 @@ impl Checked {
         let (Ok(here), pipeline) = (std::env::current_dir(), &self.graph.pipeline) else { return error.into() };
         let within = |location: &str| {
             let location = here.join(location);
-            path.starts_with(&location) || location.starts_with(&path)
+            // Whether a folder can be made there is tried beside it, under a hidden name.
+            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            let beside = path.parent().is_some_and(|parent| hidden && location.starts_with(parent));
+            path.starts_with(&location) || location.starts_with(&path) || beside
         };
         let Some(place) = pipeline.tables.iter().filter_map(|t| t.location.as_ref()).find(|l| within(&l.value)) else {
             return error.into();
