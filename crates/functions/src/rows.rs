@@ -70,8 +70,8 @@ impl Gives {
     }
 }
 
-/// The types that arguments of some types are cast to.
-type Types = fn(&[DataType]) -> Result<Vec<DataType>>;
+/// The types that arguments of some types are cast to; the name of the function that is called is for messages.
+type Types = fn(&str, &[DataType]) -> Result<Vec<DataType>>;
 
 /// What is wrong with constant arguments, which is then told before any row is read.
 pub(crate) type Check = fn(&[Option<&ScalarValue>]) -> Result<()>;
@@ -201,7 +201,7 @@ impl Function {
             return plan_error(format!("{} takes {wanted}, here it has {}", self.name, types.len()));
         }
         if let Some(cast) = self.types {
-            return cast(types);
+            return cast(self.name, types);
         }
         types
             .iter()

@@ -26,6 +26,14 @@ pub fn name(data_type: &DataType) -> String {
     spelled(data_type, true)
 }
 
+/// [`name`] with its article: `an INT`, `a STRING`.
+#[must_use]
+pub fn article(data_type: &DataType) -> String {
+    let name = name(data_type);
+    let article = if name.starts_with(['A', 'I', 'U']) { "an" } else { "a" };
+    format!("{article} {name}")
+}
+
 fn spelled(data_type: &DataType, capitals: bool) -> String {
     use DataType as D;
     let of = |inner: &Field| spelled(inner.data_type(), capitals);

@@ -142,7 +142,7 @@ impl Cast<'_> {
             });
         }
         let DataType::Decimal128(_, scale) = self.values.data_type() else {
-            return exec_err!("a {} cannot be cast", types::name(self.values.data_type()));
+            return exec_err!("{} cannot be cast", types::article(self.values.data_type()));
         };
         let scale = *scale;
         let divisor = number::power(u32::try_from(scale).unwrap_or_default()).unwrap_or(i128::MAX);
@@ -332,5 +332,5 @@ pub(crate) fn under(column: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<Arr
 }
 
 fn cannot<T>(values: &ArrayRef, to: &str) -> Result<T> {
-    exec_err!("a {} cannot be cast to {to}", types::name(values.data_type()))
+    exec_err!("{} cannot be cast to {to}", types::article(values.data_type()))
 }

@@ -27,8 +27,8 @@ pub fn plan(expr: Expr, from: &DataType, to: &DataType, lenient: bool) -> Result
         return Ok(plain(expr, to, lenient));
     }
     if !allowed(from, to) {
-        let (from, to) = (types::name(from), types::name(to));
-        return plan_err!("a {from} cannot be cast to {to}{}", advice(&from, &to));
+        let (name, to) = (types::name(from), types::name(to));
+        return plan_err!("{} cannot be cast to {to}{}", types::article(from), advice(&name, &to));
     }
     if agrees(from, to) {
         return Ok(plain(expr, to, lenient));

@@ -46,12 +46,12 @@ pub(super) fn functions() -> Vec<Function> {
             let bits = bits.as_primitive::<Int64Type>();
             call.ints(|row| Ok(Some(bits.value(call.place(0, row)).count_ones() as i32)))
         })
-        .types(|types| match types {
+        .types(|_, types| match types {
             [of] if of.is_integer() || matches!(of, DataType::Boolean | DataType::Null) => Ok(vec![of.clone()]),
             [of] => plan_error(format!("bit_count counts the bits of a whole number, not of {}", types::name(of))),
             _ => plan_error("bit_count takes one argument"),
         }),
-        function("bit_get", &[Any, Int], Gives::Tiny, bit_get).alias("getbit").types(|types| match types {
+        function("bit_get", &[Any, Int], Gives::Tiny, bit_get).alias("getbit").types(|_, types| match types {
             [of, at] if of.is_integer() && Int.data_type(at).is_some() => Ok(vec![of.clone(), DataType::Int32]),
             _ => plan_error("bit_get takes a whole number and the place of a bit"),
         }),
@@ -68,7 +68,7 @@ fn width(of: &DataType) -> i32 {
 }
 
 /// BIGINT stays, smaller numbers are INT.
-fn shifted(types: &[DataType]) -> Result<Vec<DataType>> {
+fn shifted(_: &str, types: &[DataType]) -> Result<Vec<DataType>> {
     match types {
         [of, by] if (of.is_integer() || of.is_null()) && Int.data_type(by).is_some() => {
             Ok(vec![if of == &DataType::Int64 { DataType::Int64 } else { DataType::Int32 }, DataType::Int32])

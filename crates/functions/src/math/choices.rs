@@ -32,7 +32,7 @@ pub(super) fn functions() -> Vec<Function> {
     ]
 }
 
-fn floating(types: &[DataType]) -> Result<Vec<DataType>> {
+fn floating(_: &str, types: &[DataType]) -> Result<Vec<DataType>> {
     let [a, b] = types else { return plan_error(format!("nanvl takes 2 arguments, here it has {}", types.len())) };
     let number = crate::values::Kind::Double;
     if number.data_type(a).is_none() || number.data_type(b).is_none() {

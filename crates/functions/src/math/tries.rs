@@ -71,9 +71,9 @@ impl Operation {
 }
 
 /// Numbers as they are, text as DOUBLE.
-fn operands(types: &[DataType]) -> Result<Vec<DataType>> {
+fn operands(name: &str, types: &[DataType]) -> Result<Vec<DataType>> {
     let [left, right] = types else {
-        return plan_error(format!("this function takes 2 arguments, here it has {}", types.len()));
+        return plan_error(format!("{name} takes 2 arguments, here it has {}", types.len()));
     };
     if matches!(left, DataType::Date32) && (right.is_integer() || right.is_null()) {
         return Ok(vec![DataType::Date32, DataType::Int32]);
@@ -84,7 +84,7 @@ fn operands(types: &[DataType]) -> Result<Vec<DataType>> {
         _ if of.is_null() => Ok(if std::ptr::eq(of, left) { other(right) } else { other(left) }),
         _ if types::is_text(of) => Ok(DataType::Float64),
         _ => plan_error(format!(
-            "this function takes numbers, or a date and days, not {}; of times, write ts + INTERVAL '1 day'",
+            "{name} takes numbers, or a date and days, not {}; of times, write ts + INTERVAL '1 day'",
             types::name(of)
         )),
     };
@@ -92,7 +92,7 @@ fn operands(types: &[DataType]) -> Result<Vec<DataType>> {
     if types.iter().all(DataType::is_numeric) {
         Ok(types)
     } else {
-        plan_error("this function takes numbers, or a date and days")
+        plan_error(format!("{name} takes numbers, or a date and days"))
     }
 }
 

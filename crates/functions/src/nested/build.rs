@@ -110,9 +110,10 @@ fn lists_or_texts(types: &[DataType]) -> Result<Vec<DataType>> {
         return alike(&all);
     }
     match types.iter().find(|t| Kind::Bytes.data_type(t).is_none()) {
-        Some(other) => {
-            plan_error(format!("concat takes texts, binary values or arrays, not a {}; CAST it AS STRING", name(other)))
-        }
+        Some(other) => plan_error(format!(
+            "concat takes texts, binary values or arrays, not {}; CAST it AS STRING",
+            crate::types::article(other)
+        )),
         // Numbers and times become text as Spark writes them.
         None => Ok(types.to_vec()),
     }

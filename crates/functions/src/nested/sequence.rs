@@ -7,20 +7,19 @@ use arrow::datatypes::{
     DataType, Date32Type, DurationMicrosecondType, Int64Type, IntervalMonthDayNanoType, IntervalUnit,
     IntervalYearMonthType, TimeUnit, TimestampMicrosecondType,
 };
-use chrono::{DateTime, Months, NaiveDate, TimeDelta};
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 
 use super::lists::{MAX_ASKED, bounded, field_of, list};
 use super::types::{as_type, list_of, name, plain, widest};
 use crate::arrays::Arrays;
+use crate::calendar::{Civil, DAY};
+use crate::casts::show;
 use crate::error::{plan_error, row_error};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![Arrays::of("sequence", bounds, |t, _| Ok(list_of(&t[0])), sequence)]
 }
-
-const DAY: i64 = 86_400_000_000;
 
 fn bounds(types: &[DataType]) -> Result<Vec<DataType>> {
     if !(2..=3).contains(&types.len()) {
@@ -54,19 +53,26 @@ fn bounds(types: &[DataType]) -> Result<Vec<DataType>> {
 #[derive(Clone, Copy)]
 struct Step {
     months: i64,
-    amount: i64,
+    amount: i128,
 }
 
 fn sequence(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<ArrayRef> {
     let field = field_of(returned)?;
     let calendar = !field.data_type().is_integer();
-    let points = |array: &ArrayRef| -> Result<Vec<Option<i64>>> {
+    let unit = Unit::of(field.data_type());
+    let points = |array: &ArrayRef| -> Result<Vec<Option<i128>>> {
         Ok(match array.data_type() {
             DataType::Date32 => {
-                array.as_primitive::<Date32Type>().iter().map(|d| d.map(|d| i64::from(d) * DAY)).collect()
+                array.as_primitive::<Date32Type>().iter().map(|d| d.map(|d| i128::from(d) * unit.length())).collect()
             }
-            DataType::Timestamp(..) => array.as_primitive::<TimestampMicrosecondType>().iter().collect(),
-            _ => as_type(array, &DataType::Int64)?.as_primitive::<Int64Type>().iter().collect(),
+            DataType::Timestamp(..) => {
+                array.as_primitive::<TimestampMicrosecondType>().iter().map(|t| t.map(i128::from)).collect()
+            }
+            _ => as_type(array, &DataType::Int64)?
+                .as_primitive::<Int64Type>()
+                .iter()
+                .map(|n| n.map(i128::from))
+                .collect(),
         })
     };
     let (starts, stops) = (points(&args[0])?, points(&args[1])?);
@@ -81,10 +87,10 @@ fn sequence(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Array
             valid.push(false);
             continue;
         };
-        let unit = if calendar { DAY } else { 1 };
-        let default = Step { months: 0, amount: if start <= stop { unit } else { -unit } };
+        let one = if calendar { i128::from(DAY) } else { 1 };
+        let default = Step { months: 0, amount: if start <= stop { one } else { -one } };
         let before = values.len();
-        fill(&mut values, start, stop, given.flatten().unwrap_or(default))?;
+        fill(&mut values, start, stop, given.flatten().unwrap_or(default), unit)?;
         bounded(values.len())?;
         lengths.push(values.len() - before);
         valid.push(true);
@@ -92,10 +98,57 @@ fn sequence(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Array
     list(&field, &typed(values, field.data_type())?, lengths, valid)
 }
 
+/// What the elements count. They are found in 128 bits, as numbers or microseconds, so that no step leaves the range.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Number,
+    Day,
+    Microsecond,
+}
+
+impl Unit {
+    fn of(element: &DataType) -> Self {
+        match element {
+            DataType::Date32 => Self::Day,
+            DataType::Timestamp(..) => Self::Microsecond,
+            _ => Self::Number,
+        }
+    }
+
+    /// How much of what is counted with an element's unit is.
+    fn length(self) -> i128 {
+        match self {
+            Self::Day => i128::from(DAY),
+            Self::Number | Self::Microsecond => 1,
+        }
+    }
+
+    /// An element as its array holds it.
+    fn element(self, value: i128) -> Result<i64> {
+        let element = i64::try_from(value.div_euclid(self.length())).ok();
+        // Days are held in 32 bits.
+        let element = element.filter(|v| self != Self::Day || i32::try_from(*v).is_ok());
+        // A step of months and days of opposite signs may lead anywhere.
+        element.map_or_else(|| row_error("sequence leaves the range of its type"), Ok)
+    }
+
+    /// An element in a message.
+    fn shown(self, value: i128) -> Result<String> {
+        let element = self.element(value)?;
+        let mut out = String::new();
+        match self {
+            Self::Number => out = element.to_string(),
+            Self::Day => show::civil(element, &mut out),
+            Self::Microsecond => show::timestamp(element, &mut out),
+        }
+        Ok(out)
+    }
+}
+
 fn typed(values: Vec<i64>, data_type: &DataType) -> Result<ArrayRef> {
     let values: ArrayRef = match data_type {
         DataType::Date32 => {
-            let day = |v: i64| i32::try_from(v.div_euclid(DAY)).unwrap_or_default();
+            let day = |v: i64| i32::try_from(v).unwrap_or_default();
             Arc::new(Date32Array::from_iter_values(values.into_iter().map(day)))
         }
         DataType::Timestamp(_, zone) => {
@@ -107,12 +160,12 @@ fn typed(values: Vec<i64>, data_type: &DataType) -> Result<ArrayRef> {
 }
 
 fn steps(array: &ArrayRef) -> Result<Vec<Option<Step>>> {
-    let of = |amount: i64| Step { months: 0, amount };
+    let of = |amount: i64| Step { months: 0, amount: i128::from(amount) };
     Ok(match array.data_type() {
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             let one = |i: arrow::datatypes::IntervalMonthDayNano| Step {
                 months: i64::from(i.months),
-                amount: i64::from(i.days) * DAY + i.nanoseconds / 1000,
+                amount: i128::from(i.days) * i128::from(DAY) + i128::from(i.nanoseconds / 1000),
             };
             array.as_primitive::<IntervalMonthDayNanoType>().iter().map(|i| i.map(one)).collect()
         }
@@ -125,45 +178,41 @@ fn steps(array: &ArrayRef) -> Result<Vec<Option<Step>>> {
     })
 }
 
-fn fill(values: &mut Vec<i64>, start: i64, stop: i64, step: Step) -> Result<()> {
+fn fill(values: &mut Vec<i64>, start: i128, stop: i128, step: Step, unit: Unit) -> Result<()> {
     let up = step.months > 0 || (step.months == 0 && step.amount > 0);
     let still = step.months == 0 && step.amount == 0;
     let wrong_way = if still { start != stop } else { (up && start > stop) || (!up && start < stop) };
     if wrong_way {
+        let (start, stop) = (unit.shown(start)?, unit.shown(stop)?);
         return row_error(format!("sequence never comes from {start} to {stop} by its step"));
     }
     if still {
-        values.push(start);
+        values.push(unit.element(start)?);
         return Ok(());
     }
     if step.months == 0 {
-        let count = (i128::from(stop) - i128::from(start)) / i128::from(step.amount);
+        let count = (stop - start) / step.amount;
         if count >= i128::from(MAX_ASKED) {
             return row_error(format!("sequence has more than {MAX_ASKED} elements"));
         }
-        let count = i64::try_from(count).unwrap_or_default();
-        values.extend((0..=count).map(|n| start + n * step.amount));
+        for n in 0..=count {
+            values.push(unit.element(start + n * step.amount)?);
+        }
         return Ok(());
     }
     for n in 0..MAX_ASKED {
-        let Some(next) = months_later(start, n * step.months).map(|t| t + n * step.amount) else {
-            return row_error("sequence leaves the years that there are");
-        };
+        let next = months_later(start, n * step.months) + i128::from(n) * step.amount;
         if (up && next > stop) || (!up && next < stop) {
             return Ok(());
         }
-        values.push(next);
+        values.push(unit.element(next)?);
     }
     row_error(format!("sequence has more than {MAX_ASKED} elements"))
 }
 
-/// The time `months` later, on the last day of a month that is too short.
-fn months_later(micros: i64, months: i64) -> Option<i64> {
-    let time = DateTime::from_timestamp_micros(micros)?.naive_utc();
-    let by = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
-    let date: NaiveDate =
-        if months >= 0 { time.date().checked_add_months(by)? } else { time.date().checked_sub_months(by)? };
-    let days = date.signed_duration_since(NaiveDate::default()).num_days();
-    let day = TimeDelta::try_days(days)?.num_microseconds()?;
-    day.checked_add(micros.rem_euclid(DAY))
+/// The time `months` later, in microseconds, on the last day of a month that is too short.
+fn months_later(micros: i128, months: i64) -> i128 {
+    let day = i128::from(DAY);
+    let date = Civil::of_day(i64::try_from(micros.div_euclid(day)).unwrap_or_default());
+    i128::from(date.plus_months(months).days()) * day + micros.rem_euclid(day)
 }

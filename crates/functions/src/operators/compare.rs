@@ -30,7 +30,7 @@ fn sides(op: &str, (left, l): (Expr, &DataType), (right, r): (Expr, &DataType)) 
     }
     for t in [l, r] {
         if matches!(t, DataType::Map(..)) {
-            return plan_err!("`{op}` does not compare a {}; compare its items", types::name(t));
+            return plan_err!("`{op}` does not compare {}; compare its items", types::article(t));
         }
     }
     let same = l == r || types::is_text(l) && types::is_text(r) || types::is_binary(l) && types::is_binary(r);
@@ -49,7 +49,7 @@ fn sides(op: &str, (left, l): (Expr, &DataType), (right, r): (Expr, &DataType)) 
 }
 
 fn incomparable<T>(op: &str, l: &DataType, r: &DataType) -> Result<T> {
-    plan_err!("`{op}` cannot compare a {} with a {}; CAST one of them", types::name(l), types::name(r))
+    plan_err!("`{op}` cannot compare {} with {}; CAST one of them", types::article(l), types::article(r))
 }
 
 /// Two constant intervals as numbers that are compared as they are.
@@ -138,7 +138,7 @@ pub fn case(case: Case, schema: &DFSchema) -> Result<Expr> {
     for (when, _) in &when_then {
         let of = when.get_type(schema)?;
         if !matches!(of, DataType::Boolean | DataType::Null) {
-            return plan_err!("what follows WHEN is a {}, not a condition", types::name(&of));
+            return plan_err!("what follows WHEN is {}, not a condition", types::article(&of));
         }
     }
     let mut values: Vec<&mut Box<Expr>> = when_then.iter_mut().map(|(_, then)| then).collect();

@@ -25,8 +25,8 @@ pub fn item(of: Expr, key: Expr, schema: &DFSchema) -> Result<Expr> {
         DataType::List(_) | DataType::LargeList(_) => {
             if !by.is_integer() && by != DataType::Null {
                 return plan_err!(
-                    "an item of an ARRAY is asked for by its place, from 0, not by a {}",
-                    types::name(&by)
+                    "an item of an ARRAY is asked for by its place, from 0, not by {}",
+                    types::article(&by)
                 );
             }
             let key = casts::plan(key, &by, &DataType::Int32, false)?;
@@ -36,7 +36,7 @@ pub fn item(of: Expr, key: Expr, schema: &DFSchema) -> Result<Expr> {
             let DataType::Struct(pair) = entries.data_type() else { return internal_err!("a map of {entries}") };
             let to = pair[0].data_type();
             if types::common(&by, to).is_none() {
-                return plan_err!("a {} has no key of type {}", types::name(&from), types::name(&by));
+                return plan_err!("{} has no key of type {}", types::article(&from), types::name(&by));
             }
             let key = casts::plan(key, &by, to, false)?;
             Ok(Access::call(What::Key, vec![of, key]))
@@ -45,7 +45,7 @@ pub fn item(of: Expr, key: Expr, schema: &DFSchema) -> Result<Expr> {
             Expr::Literal(value, _) if types::is_text(&by) => field(of, &value.to_string(), &from),
             _ => plan_err!("a field of a STRUCT is asked for by its name: s.name"),
         },
-        other => plan_err!("a {} has no items", types::name(other)),
+        other => plan_err!("{} has no items", types::article(other)),
     }
 }
 
@@ -69,7 +69,7 @@ pub fn field(of: Expr, name: &str, from: &DataType) -> Result<Expr> {
             let key = casts::plan(key, &DataType::Utf8, pair[0].data_type(), false)?;
             Ok(Access::call(What::Key, vec![of, key]))
         }
-        other => plan_err!("a {} has no fields", types::name(other)),
+        other => plan_err!("{} has no fields", types::article(other)),
     }
 }
 

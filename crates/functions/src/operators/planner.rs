@@ -89,7 +89,7 @@ impl ExprPlanner for SparkOperators {
                 DataType::Map(..) | DataType::List(_) | DataType::LargeList(_) | DataType::Struct(_) => {
                     nested::field(raw.expr, &text_of(&name), &of)
                 }
-                other => plan_err!("a {} has no fields", types::name(other)),
+                other => plan_err!("{} has no fields", types::article(other)),
             },
             GetFieldAccess::ListIndex { key } => nested::item(raw.expr, *key, schema),
             range @ GetFieldAccess::ListRange { .. } => {
@@ -111,7 +111,7 @@ impl ExprPlanner for SparkOperators {
         for name in nested_names {
             expr = nested::field(expr, name, &of).map_err(told)?;
             let Some(next) = nested::field_type(&of, name) else {
-                return plan_err!("there is no field `{name}` in a {}", types::name(&of));
+                return plan_err!("there is no field `{name}` in {}", types::article(&of));
             };
             of = next;
         }
@@ -135,9 +135,6 @@ fn told(error: DataFusionError) -> DataFusionError {
     }
     match &error {
         DataFusionError::Plan(text) => {
-            let text = [" a INT", " a ARRAY", " a INTERVAL"]
-                .iter()
-                .fold(text.clone(), |text, wrong| text.replace(wrong, &wrong.replace(" a ", " an ")));
             DataFusionError::Plan(text.clone()).with_diagnostic(Diagnostic::new_error(text, None))
         }
         _ => error,
@@ -174,7 +171,7 @@ fn operator(raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBi
         B::AtArrow | B::ArrowAt => {
             for of in [left.get_type(schema)?, right.get_type(schema)?] {
                 if !matches!(of, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..)) {
-                    return plan_err!("`{op}` does not take a {}; it compares arrays", types::name(&of));
+                    return plan_err!("`{op}` does not take {}; it compares arrays", types::article(&of));
                 }
             }
             return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
@@ -189,7 +186,7 @@ fn condition(expr: Expr, op: &BinaryOperator, schema: &DFSchema) -> Result<Expr>
     match expr.get_type(schema)? {
         DataType::Boolean | DataType::Null => Ok(expr),
         of if types::is_text(&of) => casts::plan(expr, &of, &DataType::Boolean, false),
-        of => plan_err!("{op} takes conditions, not a {}", types::name(&of)),
+        of => plan_err!("{op} takes conditions, not {}", types::article(&of)),
     }
 }
 
@@ -224,7 +221,7 @@ fn marked(mark: &str, left: Expr, right: Expr, schema: &DFSchema) -> Result<Expr
         marks::NOT_BITS => {
             let of = left.get_type(schema)?;
             if !of.is_integer() {
-                return plan_err!("`~` takes a whole number, not a {}", types::name(&of));
+                return plan_err!("`~` takes a whole number, not {}", types::article(&of));
             }
             let ones = casts::constant(&ScalarValue::Int64(Some(-1)), &of)?;
             Ok(arithmetic::call(Op::Xor, vec![left, Expr::Literal(ones, None)], of))
@@ -253,7 +250,7 @@ fn typed_of(expr: Expr, schema: &DFSchema) -> Result<Expr> {
 }
 
 fn no_sign<T>(sign: &str, of: &DataType) -> Result<T> {
-    plan_err!("`{sign}` takes a number, not a {}", types::name(of))
+    plan_err!("`{sign}` takes a number, not {}", types::article(of))
 }
 
 fn negate(expr: Expr, schema: &DFSchema) -> Result<Expr> {
@@ -284,7 +281,7 @@ fn arithmetic(op: Op, left: Expr, right: Expr, schema: &DFSchema) -> Result<Expr
     }
     let (l, r) = (left.get_type(schema)?, right.get_type(schema)?);
     let symbol = op.symbol();
-    let refused = || plan_err!("`{symbol}` does not take a {} and a {}", types::name(&l), types::name(&r));
+    let refused = || plan_err!("`{symbol}` does not take {} and {}", types::article(&l), types::article(&r));
     let number = |t: &DataType| types::is_number(t) || types::is_text(t) || t == &DataType::Null;
     if !number(&l) || !number(&r) || types::is_text(&l) && types::is_text(&r) {
         return refused();
@@ -313,9 +310,9 @@ fn operands(
     if op == Op::Quotient {
         if fractional {
             return plan_err!(
-                "`DIV` takes whole numbers and DECIMALs, not a {} and a {}",
-                types::name(l),
-                types::name(r)
+                "`DIV` takes whole numbers and DECIMALs, not {} and {}",
+                types::article(l),
+                types::article(r)
             );
         }
         if l.is_integer() && r.is_integer() {
@@ -324,7 +321,7 @@ fn operands(
     }
     if (types::is_decimal(l) || types::is_decimal(r)) && !fractional {
         let (a, b) = (literal::digits(left, l, r), literal::digits(right, r, l));
-        let (Some(a), Some(b)) = (a, b) else { return plan_err!("a DECIMAL beside a {}", types::name(r)) };
+        let (Some(a), Some(b)) = (a, b) else { return plan_err!("a DECIMAL beside {}", types::article(r)) };
         let out = if op == Op::Quotient { DataType::Int64 } else { decimal_result(op, a, b) };
         return Ok((DataType::Decimal128(a.0, a.1), DataType::Decimal128(b.0, b.1), out));
     }
@@ -333,7 +330,7 @@ fn operands(
     }
     match types::common(l, r) {
         Some(common) => Ok((common.clone(), common.clone(), common)),
-        None => plan_err!("`{}` does not take a {} and a {}", op.symbol(), types::name(l), types::name(r)),
+        None => plan_err!("`{}` does not take {} and {}", op.symbol(), types::article(l), types::article(r)),
     }
 }
 
@@ -358,8 +355,8 @@ fn bits(op: Op, left: Expr, right: Expr, schema: &DFSchema) -> Result<Expr> {
     let whole = |t: &DataType| t.is_integer() || types::is_text(t) || t == &DataType::Null;
     let common = types::common(&l, &r).filter(DataType::is_integer);
     let Some(common) = common.filter(|_| whole(&l) && whole(&r)) else {
-        let (l, r) = (types::name(&l), types::name(&r));
-        return plan_err!("`{}` takes whole numbers, not a {l} and a {r}", op.symbol());
+        let (l, r) = (types::article(&l), types::article(&r));
+        return plan_err!("`{}` takes whole numbers, not {l} and {r}", op.symbol());
     };
     let left = casts::plan(left, &l, &common, false)?;
     let right = casts::plan(right, &r, &common, false)?;
@@ -371,7 +368,12 @@ fn shift(op: Op, left: Expr, right: Expr, schema: &DFSchema) -> Result<Expr> {
     let (l, r) = (left.get_type(schema)?, right.get_type(schema)?);
     let number = |t: &DataType| types::is_number(t) || t == &DataType::Null;
     if !number(&l) || !number(&r) {
-        return plan_err!("`{}` takes whole numbers, not a {} and a {}", op.symbol(), types::name(&l), types::name(&r));
+        return plan_err!(
+            "`{}` takes whole numbers, not {} and {}",
+            op.symbol(),
+            types::article(&l),
+            types::article(&r)
+        );
     }
     // As in Spark, what is behind a point is left out.
     let out = if l == DataType::Int64 { DataType::Int64 } else { DataType::Int32 };

@@ -97,7 +97,7 @@ pub fn plan(raw: &AggregateFunction, schema: &DFSchema) -> Result<Option<Expr>> 
             Ok(Some(call(raw, &function, raw.params.args.clone())))
         }
         t if types::is_number(t) || types::is_interval(t) => Ok(None),
-        other => plan_err!("`{name}` takes numbers, not a {}", types::name(other)),
+        other => plan_err!("`{name}` takes numbers, not {}", types::article(other)),
     }
 }
 

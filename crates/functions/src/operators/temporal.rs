@@ -126,8 +126,8 @@ impl Sides {
             }
             _ => "",
         };
-        let (l, r) = (types::name(&self.l), types::name(&self.r));
-        plan_err!("`{}` does not take a {l} and a {r}{advice}", self.op.symbol())
+        let (l, r) = (types::article(&self.l), types::article(&self.r));
+        plan_err!("`{}` does not take {l} and {r}{advice}", self.op.symbol())
     }
 
     fn ordinary(self) -> Expr {

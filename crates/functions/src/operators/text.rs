@@ -33,7 +33,7 @@ pub fn concat(left: &Expr, right: &Expr, schema: &DFSchema) -> Result<Expr> {
     if list(&l) || list(&r) {
         let common = types::common(&l, &r).filter(|_| list(&l) && list(&r));
         let Some(common) = common else {
-            return plan_err!("`||` does not join a {} and a {}", types::name(&l), types::name(&r));
+            return plan_err!("`||` does not join {} and {}", types::article(&l), types::article(&r));
         };
         let null = left.clone().is_null().or(right.clone().is_null());
         let left = casts::plan(left.clone(), &l, &common, false)?;
@@ -51,7 +51,7 @@ pub fn concat(left: &Expr, right: &Expr, schema: &DFSchema) -> Result<Expr> {
     }
     for t in [&l, &r] {
         if t.is_nested() {
-            return plan_err!("`||` does not take a {}; CAST it to STRING", types::name(t));
+            return plan_err!("`||` does not take {}; CAST it to STRING", types::article(t));
         }
     }
     let (left, right) = (of(left.clone(), schema)?, of(right.clone(), schema)?);

@@ -83,7 +83,7 @@ fn lower_hex(bytes: &[u8]) -> String {
     })
 }
 
-fn hex_types(types: &[DataType]) -> Result<Vec<DataType>> {
+fn hex_types(_: &str, types: &[DataType]) -> Result<Vec<DataType>> {
     let [of] = types else { return plan_error(format!("hex takes one argument, here it has {}", types.len())) };
     Ok(vec![match of {
         _ if of.is_numeric() => DataType::Int64,

@@ -31,7 +31,7 @@ pub(super) fn functions() -> Vec<Function> {
     ]
 }
 
-fn hashable(types: &[DataType]) -> Result<Vec<DataType>> {
+fn hashable(_: &str, types: &[DataType]) -> Result<Vec<DataType>> {
     if types.is_empty() {
         return plan_error("hash takes at least one argument");
     }

@@ -50,7 +50,7 @@ fn common(types: &[DataType]) -> Result<Vec<DataType>> {
     Ok(vec![DataType::Utf8; types.len()])
 }
 
-fn concat_ws_types(types: &[DataType]) -> Result<Vec<DataType>> {
+fn concat_ws_types(_: &str, types: &[DataType]) -> Result<Vec<DataType>> {
     types
         .iter()
         .enumerate()
@@ -115,7 +115,7 @@ fn bytes(call: &Call, times: i32) -> Result<ArrayRef> {
     call.ints(|row| Ok(Some((text.at(row).len() as i32).wrapping_mul(times))))
 }
 
-fn elt_types(types: &[DataType]) -> Result<Vec<DataType>> {
+fn elt_types(_: &str, types: &[DataType]) -> Result<Vec<DataType>> {
     let [index, rest @ ..] = types else { return plan_error("elt takes at least 2 arguments") };
     if rest.is_empty() || Int.data_type(index).is_none() {
         return plan_error("elt takes a whole number and one text or more");

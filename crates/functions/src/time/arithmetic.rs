@@ -159,7 +159,7 @@ impl Level {
     }
 }
 
-fn trunc_types(types: &[arrow::datatypes::DataType]) -> Result<Vec<arrow::datatypes::DataType>> {
+fn trunc_types(_: &str, types: &[arrow::datatypes::DataType]) -> Result<Vec<arrow::datatypes::DataType>> {
     use arrow::datatypes::{DataType, TimeUnit};
     let [level, time] = types else {
         return crate::rows::plan_error(format!(

@@ -170,8 +170,8 @@ fn typed(name: &str, types: &[DataType], first: impl Fn(&DataType) -> Option<Dat
     Ok(std::iter::once(cast).chain(pattern.map(|_| DataType::Utf8)).collect())
 }
 
-fn date_types(types: &[DataType]) -> Result<Vec<DataType>> {
-    typed("to_date", types, |of| match of {
+fn date_types(name: &str, types: &[DataType]) -> Result<Vec<DataType>> {
+    typed(name, types, |of| match of {
         _ if is_text(of) || of.is_null() => Some(DataType::Utf8),
         DataType::Date32 => Some(DataType::Date32),
         DataType::Timestamp(..) => Some(timestamp()),
@@ -179,16 +179,16 @@ fn date_types(types: &[DataType]) -> Result<Vec<DataType>> {
     })
 }
 
-fn text_or_time(types: &[DataType]) -> Result<Vec<DataType>> {
-    typed("to_timestamp", types, |of| match of {
+fn text_or_time(name: &str, types: &[DataType]) -> Result<Vec<DataType>> {
+    typed(name, types, |of| match of {
         _ if is_text(of) || of.is_null() => Some(DataType::Utf8),
         DataType::Date32 | DataType::Timestamp(..) => Some(timestamp()),
         _ => None,
     })
 }
 
-fn time_types(types: &[DataType]) -> Result<Vec<DataType>> {
-    typed("to_timestamp", types, |of| match of {
+fn time_types(name: &str, types: &[DataType]) -> Result<Vec<DataType>> {
+    typed(name, types, |of| match of {
         _ if is_text(of) || of.is_null() => Some(DataType::Utf8),
         DataType::Date32 | DataType::Timestamp(..) => Some(timestamp()),
         _ if of.is_integer() => Some(DataType::Int64),
@@ -198,11 +198,11 @@ fn time_types(types: &[DataType]) -> Result<Vec<DataType>> {
     })
 }
 
-fn unix_types(types: &[DataType]) -> Result<Vec<DataType>> {
+fn unix_types(name: &str, types: &[DataType]) -> Result<Vec<DataType>> {
     if types.is_empty() {
-        return plan_error("unix_timestamp takes a time or text here; for the clock write unix_timestamp(now())");
+        return plan_error(format!("{name} takes a time or text here; for the clock write {name}(now())"));
     }
-    typed("unix_timestamp", types, |of| match of {
+    typed(name, types, |of| match of {
         _ if is_text(of) || of.is_null() => Some(DataType::Utf8),
         DataType::Date32 | DataType::Timestamp(..) => Some(timestamp()),
         _ => None,

@@ -47,7 +47,7 @@ fn check(constants: &[Option<&ScalarValue>]) -> Result<()> {
     constant_text(constants, 0).map_or(Ok(()), |name| Unit::parse(name).map(|_| ()).or_else(plan_error))
 }
 
-fn add_types(types: &[DataType]) -> Result<Vec<DataType>> {
+fn add_types(_: &str, types: &[DataType]) -> Result<Vec<DataType>> {
     let [_, quantity, time] = types else {
         return plan_error(format!(
             "timestampadd takes a unit, a number and a time, here it has {} arguments",

@@ -52,7 +52,7 @@ fn within(time: i64, moved: Option<i64>) -> Result<i64> {
     moved.map_or_else(|| row_error(format!("{time} microseconds are at the end of the range of TIMESTAMP")), Ok)
 }
 
-fn convert_types(types: &[DataType]) -> Result<Vec<DataType>> {
+fn convert_types(_: &str, types: &[DataType]) -> Result<Vec<DataType>> {
     let (time, zones) = match types {
         [_, time] => (time, 1),
         [_, _, time] => (time, 2),

@@ -13,7 +13,6 @@ use datafusion::physical_plan::expressions::{IsNotNullExpr, IsNullExpr, NotExpr}
 use sluicebox_core::provenance::is_hidden;
 use sluicebox_functions::operators::written::{Form, form};
 use sluicebox_functions::types;
-use sluicebox_pipeline::bind::sql_type;
 
 /// The expression in SQL, long ones cut.
 pub(super) fn text(expr: &Arc<dyn PhysicalExpr>) -> String {
@@ -42,10 +41,10 @@ fn say(expr: &Arc<dyn PhysicalExpr>) -> String {
         return value(literal.value());
     }
     if let Some(cast) = expr.downcast_ref::<CastExpr>() {
-        return format!("CAST({} AS {})", say(cast.expr()), sql_type(cast.cast_type()).to_uppercase());
+        return format!("CAST({} AS {})", say(cast.expr()), types::name(cast.cast_type()));
     }
     if let Some(cast) = expr.downcast_ref::<TryCastExpr>() {
-        return format!("TRY_CAST({} AS {})", say(cast.expr()), sql_type(cast.cast_type()).to_uppercase());
+        return format!("TRY_CAST({} AS {})", say(cast.expr()), types::name(cast.cast_type()));
     }
     if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
         return format!("{} {} {}", operand(binary.left()), binary.op(), operand(binary.right()));

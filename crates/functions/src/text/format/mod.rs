@@ -27,7 +27,7 @@ pub(super) fn functions() -> Vec<Function> {
     ]
 }
 
-fn number_types(types: &[DataType]) -> Result<Vec<DataType>> {
+fn number_types(_: &str, types: &[DataType]) -> Result<Vec<DataType>> {
     let [number, digits] = types else {
         return plan_error(format!("format_number takes 2 arguments, here it has {}", types.len()));
     };

@@ -84,7 +84,7 @@ fn parse(format: &str) -> std::result::Result<Vec<Part>, String> {
     Ok(parts)
 }
 
-pub(super) fn string_types(types: &[DataType]) -> Result<Vec<DataType>> {
+pub(super) fn string_types(_: &str, types: &[DataType]) -> Result<Vec<DataType>> {
     let Some(first) = types.first() else { return plan_error("format_string takes a format, and the values for it") };
     let mut out = vec![if Text.data_type(first).is_some() { DataType::Utf8 } else { first.clone() }];
     for (at, of) in types.iter().enumerate().skip(1) {
