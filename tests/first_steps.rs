@@ -3,6 +3,7 @@
 
 mod support;
 
+use sluicebox_core::{Clock, SystemClock};
 use support::{Workspace, text};
 
 const SALES: &str = "CREATE TABLE sales USING kafka OPTIONS ('subscribe' = 'sales.events.v1');\n";
@@ -145,11 +146,13 @@ fn what_does_not_answer_is_waited_for_as_long_as_is_asked_for() {
     for (args, env) in [(&["plan", "sql/gold_revenue.sql", "--wait", "1500ms"][..], &url), (&produced, &url)] {
         let mut command = place.command(args);
         let command = command.env("KAFKA_BOOTSTRAP_SERVERS", closed.to_string()).env("SCHEMA_REGISTRY_URL", env);
-        let began = std::time::Instant::now();
+        let clock = SystemClock::new();
+        let began = clock.monotonic();
         let output = command.output().unwrap();
-        let (took, said) = (began.elapsed().as_millis(), text(&output.stderr));
+        let (took, said) = ((clock.monotonic() - began).as_millis(), text(&output.stderr));
         assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!((1_400..5_000).contains(&took), "{took} ms: {said}");
+        // A machine that has much else to do may be slow; what does not wait so long at all is 30 seconds by default.
+        assert!((1_400..25_000).contains(&took), "{took} ms: {said}");
         assert!(said.contains("`--wait`"), "{said}");
     }
 }
