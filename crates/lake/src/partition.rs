@@ -243,9 +243,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use arrow::array::{
-        BooleanArray, Date32Array, Decimal128Array, Int64Array, StringArray, TimestampMicrosecondArray, UInt8Array,
-    };
+    use arrow::array::{BooleanArray, Date32Array, Decimal128Array, TimestampMicrosecondArray, UInt8Array};
     use arrow::datatypes::Field;
 
     fn text(array: impl Array + 'static) -> String {
