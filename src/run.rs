@@ -49,7 +49,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "TABLE,...", require_equals = true, value_delimiter = ',')]
     reset_state: Vec<String>,
     /// Where a new or refreshed table gets the rows that it has missed: `topic` (the default) reads its topics again,
-    /// `files` reads the files of the table above it, `none` begins it with the rows to come; may be given several times
+    /// `files` reads the files of its upstream table, `none` begins it with the rows to come; may be given several times
     #[arg(long, value_name = "TABLE=topic|files|none")]
     backfill: Vec<String>,
     /// Go on in the place of a run that hangs and cannot be stopped

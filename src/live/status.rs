@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use sluicebox_core::Fates;
+use sluicebox_core::digits::thousands;
 use sluicebox_core::waiting::Waiting;
 use sluicebox_engine::progress::{Status, TableStatus};
 use unicode_width::UnicodeWidthStr;
 
-use super::words::{ago, counted, thousands};
+use super::words::{ago, counted};
 use crate::screen::{Line, Style, width_of};
 
 /// One of the counts of a table.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sluicebox_core::Fates;
+use sluicebox_core::digits::thousands;
 
 /// `1,204 written, 3 duplicate, ...`, what is zero left out.
 pub fn describe(fates: &Fates) -> String {
@@ -21,19 +22,6 @@ pub fn describe(fates: &Fates) -> String {
         .map(|(_, (count, what))| format!("{} {what}", thousands(*count)))
         .collect();
     parts.join(", ")
-}
-
-/// `12,345`.
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// `1 batch`, `3 batches`.

@@ -17,7 +17,7 @@ use crate::harness::{Cut, Job, World};
 use crate::model::{Model, Placed};
 use crate::oracle::broken_groups;
 use crate::pipeline::{Action, Condition};
-use crate::{Case, case, config, ledger, oracle, pipeline, replay};
+use crate::{Case, case, config, ledger, oracle, replay, shapes};
 
 /// What an expectation with FAIL UPDATE stopped.
 #[derive(Debug, PartialEq)]
@@ -188,7 +188,7 @@ proptest! {
 
     #[test]
     fn fail_update_stops_before_the_first_row_that_breaks_it_and_leaves_nothing_of_its_batch(
-        case in case(pipeline::failing()), action in pipeline::action(),
+        case in case(shapes::failing()), action in shapes::action(),
     ) {
         try_case(&case, action);
     }

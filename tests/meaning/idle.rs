@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::events::{Content, Step};
 use crate::harness::{Job, Watch, World};
 use crate::model::{Clause, Model};
-use crate::{Case, PARTITIONS, case_of, config, ledger, oracle, pipeline, replay};
+use crate::{Case, PARTITIONS, case_of, config, ledger, oracle, replay, shapes};
 
 const SECOND: i64 = 1_000_000;
 
@@ -199,7 +199,7 @@ proptest! {
 
     #[test]
     fn silent_partitions_are_waited_for_as_long_as_the_page_says(
-        case in case_of(prop_oneof![2 => pipeline::with_windows().boxed(), 1 => pipeline::without_windows().boxed()], 3),
+        case in case_of(prop_oneof![2 => shapes::with_windows().boxed(), 1 => shapes::without_windows().boxed()], 3),
         pace in pace(),
     ) {
         try_case(&case, &pace);

@@ -23,6 +23,7 @@ mod model;
 mod oracle;
 mod pipeline;
 mod replay;
+mod shapes;
 mod tables;
 
 #[cfg(feature = "duckdb")]
@@ -108,12 +109,12 @@ proptest! {
     #![proptest_config(config(40))]
 
     #[test]
-    fn rows_and_copies_are_what_a_batch_query_gives(case in case(pipeline::without_windows())) {
+    fn rows_and_copies_are_what_a_batch_query_gives(case in case(shapes::without_windows())) {
         try_case(&case);
     }
 
     #[test]
-    fn windows_are_what_a_batch_query_gives(case in case(pipeline::with_windows())) {
+    fn windows_are_what_a_batch_query_gives(case in case(shapes::with_windows())) {
         try_case(&case);
     }
 }

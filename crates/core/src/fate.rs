@@ -37,7 +37,6 @@ pub struct Fates {
     /// Rows whose key was already there.
     pub duplicate: u64,
     /// Of `duplicate`: rows that a DISTINCT took out which is not the query's last step, before `rows_out` was counted.
-    #[serde(default)]
     pub duplicate_in: u64,
     /// Rows behind the watermark of their partition, or behind the clause's (`late_clause` of them).
     pub late: u64,
@@ -48,7 +47,6 @@ pub struct Fates {
     pub quarantined: u64,
     /// Of `quarantined`: rows that could not be computed on their way into an operator with state, before `rows_out` was
     /// counted.
-    #[serde(default)]
     pub quarantined_in: u64,
     /// Rows dropped by an expectation.
     pub dropped: u64,
@@ -57,7 +55,6 @@ pub struct Fates {
     pub filtered: u64,
     /// Of `filtered`: rows that were left out before `rows_out` was counted: all but those that the query's last DISTINCT
     /// leaves out for a NULL event time.
-    #[serde(default)]
     pub filtered_in: u64,
     /// Of `filtered`: rows whose event time is NULL where state needs one.
     pub filtered_null_event_time: u64,
@@ -81,8 +78,7 @@ pub enum Ledger {
 }
 
 /// The equations of reports that were written before rows could leave a query on their way.
-const OLD: [(&str, Ledger); 3] = [
-    ("rows_in = written + duplicate + late + quarantined + dropped + filtered", Ledger::Rows),
+const OLD: [(&str, Ledger); 2] = [
     ("rows_in = absorbed + late + filtered; rows_out = written + quarantined + dropped", Ledger::Aggregate),
     ("rows_out = written + quarantined + dropped", Ledger::OutOnly),
 ];

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use sluicebox_core::PartitionId;
+use sluicebox_core::digits::thousands;
 use sluicebox_ingest::{Bounds, Source, StartingOffsets};
 
 use crate::EngineError;
@@ -108,7 +109,7 @@ impl Begin {
 /// That no topic matches `pattern`.
 #[must_use]
 pub fn no_topic(pattern: &str) -> String {
-    format!("no topic matches '{pattern}' yet: it is looked for again and again while the run goes on")
+    format!("no topic matches '{pattern}' yet: the run keeps looking for one")
 }
 
 /// `topic/partition`, without the source.
@@ -118,15 +119,7 @@ fn place(id: &PartitionId) -> String {
 
 /// `1 event`, `1,204 events`.
 fn events(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3 + 7);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text + if n == 1 { " event" } else { " events" }
+    format!("{} event{}", thousands(n), if n == 1 { "" } else { "s" })
 }
 
 /// `starts at the end of the topic (startingOffsets is latest): 5 events before it are not read`, and so on; the source is

@@ -120,8 +120,8 @@ pub enum EngineError {
     },
     /// What is known to be in the log does not come.
     #[error(
-        "{partition} has events up to offset {end}, and none came for {} s, though its broker answers: it may have no leader. See \
-         the cluster's health, and run again; `--wait` says how long events are waited for",
+        "{partition} has events up to offset {end}, and none came for {} s, though its broker answers: it may have no leader. \
+         Check the cluster's health, and run again; `--wait` says how long events are waited for",
         waited.as_secs()
     )]
     Stalled {

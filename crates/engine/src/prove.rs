@@ -187,19 +187,10 @@ fn least(data_type: &DataType) -> Option<ArrayRef> {
         let map = MapArray::try_new(Arc::clone(entries), offsets, none.as_struct().clone(), None, *sorted);
         return Some(Arc::new(map.ok()?));
     }
-    if holds_map(data_type) {
+    if sluicebox_core::stored::holds_map(data_type) {
         return None;
     }
     ScalarValue::new_default(data_type).ok()?.to_array_of_size(1).ok()
-}
-
-fn holds_map(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Map(..) => true,
-        DataType::Struct(fields) => fields.iter().any(|f| holds_map(f.data_type())),
-        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => holds_map(f.data_type()),
-        _ => false,
-    }
 }
 
 /// The innermost reason.

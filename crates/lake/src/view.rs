@@ -73,8 +73,8 @@ pub fn view(location: &Path) -> Result<View> {
     view_of(&[location], false)
 }
 
-/// [`view`] of several folders together, which hold files of one table; `of_batches` says whether only those in folders of
-/// batches are of it.
+/// [`view`] of several folders together, which hold files of one table. With `of_batches`, only files below `batch_id=…` folders
+/// belong to the table.
 ///
 /// # Errors
 /// As [`view`].

@@ -12,7 +12,7 @@ use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, Query, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor,
+    Ident, ObjectName, Query, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::Token;
 
@@ -293,10 +293,6 @@ impl Visitor for Tables<'_> {
         if let TableFactor::Table { name, args: None, .. } = factor {
             self.names.extend(named(self.text, name));
         }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 }

@@ -35,14 +35,18 @@ impl Told {
 
 fn uncomputed(table: &str, error: &ErrorResult, parts: &[PartitionId]) -> String {
     let fate = match error.on_error {
+        OnError::Quarantine if error.rows == 1 => "goes to quarantine",
         OnError::Quarantine => "go to quarantine",
+        OnError::Null if error.rows == 1 => "has NULL there",
         OnError::Null => "have NULL there",
+        OnError::Fail if error.rows == 1 => "stops the run",
         OnError::Fail => "stop the run",
     };
+    let (rows, fail) = if error.rows == 1 { ("row", "fails") } else { ("rows", "fail") };
     format!(
-        "table `{table}`: rows that cannot be computed for {} {fate}, {} of this batch. The first{}",
-        error.what(),
+        "table `{table}`: {} {rows} of this batch {fail} in {} and {fate}. The first{}",
         error.rows,
+        error.what(),
         first(&error.first, parts)
     )
 }

@@ -415,7 +415,7 @@ impl Visitor for Checker<'_> {
                 "AT TIME ZONE is not Spark's, and a TIMESTAMP has no zone that it could change",
                 "a zone",
                 "write from_utc_timestamp(ts, 'Europe/Berlin') for the time that clocks show there, or convert_timezone('Europe/Berlin', ts) \
-                 for a TIMESTAMP_NTZ; windows of days in another zone are window(from_utc_timestamp(...), ...) of a table above",
+                 for a TIMESTAMP_NTZ; windows of days in another zone are window(from_utc_timestamp(...), ...) of an upstream table",
             ),
             Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) => self.grouping_sets(expr),
             _ => {}

@@ -87,7 +87,10 @@ impl PartitionValue {
     }
 
     fn wrong(&self, why: &str) -> DataFusionError {
-        DataFusionError::Execution(format!("the value of partition column {} makes no folder: {why}", self.column))
+        DataFusionError::Execution(format!(
+            "the value of partition column {} cannot be a folder name: {why}",
+            self.column
+        ))
     }
 }
 
@@ -100,7 +103,6 @@ fn year_of(days: i32) -> String {
 /// Bytes of a text in a folder's name: what is not plain is percent-encoded.
 fn encoded_len(text: &str) -> usize {
     let plain = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
-    // The first character of what reads as NULL is encoded too.
     text.chars().map(|c| if plain(c) { c.len_utf8() } else { 3 }).sum()
 }
 

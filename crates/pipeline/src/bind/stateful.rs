@@ -222,7 +222,7 @@ impl Lowering<'_, '_> {
             format!("add a watermark where the events are read: FROM STREAM ... {clause}")
         } else {
             format!(
-                "write FROM STREAM ... {clause}, here or in a table above, and GROUP BY window({column}, INTERVAL '5 minutes')"
+                "write FROM STREAM ... {clause}, here or in an upstream table, and GROUP BY window({column}, INTERVAL '5 minutes')"
             )
         };
         Diagnostic::new(
@@ -264,9 +264,9 @@ impl Lowering<'_, '_> {
         .with_help(match column {
             Some(column) => format!("write window({column}, INTERVAL '5 minutes')"),
             None if rows.facts.hidden.provenance => {
-                "carry the event time along: select its column in the table above too".to_owned()
+                "carry the event time along: select its column in the upstream table too".to_owned()
             }
-            None => "carry the event time along: in the table above, select window_time(window) AS event_time, and group by \
+            None => "carry the event time along: in the upstream table, select window_time(window) AS event_time, and group by \
                      a window of that"
                 .to_owned(),
         })

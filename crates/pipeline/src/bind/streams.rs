@@ -120,7 +120,7 @@ impl<'p> Lowering<'_, 'p> {
                 format!("an event time is a timestamp; `{}` is {}", field.name(), type_name(field.data_type()));
             return Err(Box::new(
                 Diagnostic::new("watermark-type", column.span, message, "not a timestamp")
-                    .with_help(format!("make it one in a table above: CAST({} AS TIMESTAMP)", field.name())),
+                    .with_help(format!("make it one in an upstream table: CAST({} AS TIMESTAMP)", field.name())),
             ));
         }
         Ok(())
@@ -172,7 +172,7 @@ impl<'p> Lowering<'_, 'p> {
                 .with_related(view.span, "the view's query")
                 .with_help(
                     "put WATERMARK into the view, after the STREAM that it reads; an event time that is computed is computed \
-                     in a table above",
+                     in an upstream table",
                 ),
             ));
         };

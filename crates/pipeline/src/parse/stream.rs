@@ -357,7 +357,7 @@ fn watermark_expression(cursor: &Cursor<'_>, table: &str, words: &[Tok]) -> Diag
             _ => (cursor.text(span), "event_time"),
         };
         format!(
-            "compute it in a table above: CREATE STREAMING TABLE {table}_timed AS SELECT *, {expression} AS {name} FROM \
+            "compute it in an upstream table: CREATE STREAMING TABLE {table}_timed AS SELECT *, {expression} AS {name} FROM \
              STREAM {table}; and read FROM STREAM {table}_timed WATERMARK {name} DELAY OF ..."
         )
     };

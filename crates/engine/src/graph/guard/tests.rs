@@ -148,11 +148,10 @@ async fn a_constant_that_cannot_be_computed_costs_the_rows_that_ask_for_it() {
     assert_eq!(failed, [Some(0), Some(2)]);
 }
 
-/// Every row of a large batch fails: that costs a run two evaluations a row, not the square of them.
+/// Every row of a batch fails: each is found, and none is evaluated with all the others again and again.
 #[tokio::test]
-#[ignore = "prints how long it takes; run it with --release"]
 async fn many_rows_that_all_fail() {
-    let values = vec![(Some(0), Some("x"), vec![]); 1 << 16];
+    let values = vec![(Some(0), Some("x"), vec![]); 1 << 13];
     for sql in
         ["SELECT i, CAST(b AS BIGINT) AS c FROM t", "SELECT i, 10 / a AS c FROM t", "SELECT i FROM t WHERE 10 / a > 1"]
     {
@@ -164,7 +163,7 @@ async fn many_rows_that_all_fail() {
         println!("{sql}: {took:?}");
         assert_eq!(
             parts.iter().map(|part| part.errors.as_ref().map_or(0, |e| e.len() - e.null_count())).sum::<usize>(),
-            1 << 16
+            1 << 13
         );
     }
 }

@@ -263,7 +263,7 @@ fn cycles(reads: &[Read], found: &mut Vec<Diagnostic>) {
         };
         let mut diagnostic =
             Diagnostic::new("cycle", start.span, message, format!("{} reads {}", start.from, start.to))
-                .with_help("read from a table above instead: rows flow one way, from sources down");
+                .with_help("read from an upstream table instead: rows flow one way, from sources down");
         for read in &path[1..] {
             diagnostic = diagnostic.with_related(read.span, format!("{} reads {}", read.from, read.to));
         }
