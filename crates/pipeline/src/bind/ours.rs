@@ -43,6 +43,9 @@ const NO_VALUE: Kind = Kind {
     help: "write another constant: one of the type that is wanted",
 };
 
+/// The way on where an argument has a type that a function does not take.
+const CAST_ARGUMENT: &str = "CAST the argument to a type that it takes, or take another function";
+
 /// What functions say, in the order in which it is asked.
 const FUNCTIONS: [Kind; 6] = [
     Kind {
@@ -79,7 +82,6 @@ const FUNCTIONS: [Kind; 6] = [
         code: "argument-types",
         wordings: &[
             " is wanted, this is ",
-            " must be ",
             " have no order",
             " takes a",
             " takes t",
@@ -94,7 +96,7 @@ const FUNCTIONS: [Kind; 6] = [
             " is a constant",
             " keys are ",
         ],
-        help: "CAST the argument to a type that it takes, or take another function",
+        help: CAST_ARGUMENT,
     },
 ];
 
@@ -140,6 +142,10 @@ pub(super) fn functions(raw: &str) -> Option<Said> {
         return Some(Said::new("argument-count", message).help("remove or add arguments"));
     }
     let (message, help) = message_and_help(&said);
+    // DataFusion says of values, too, what they must be.
+    if message.contains("argument ") && message.contains(" must be ") {
+        return Some(Said::new("argument-types", message).help(help.unwrap_or(CAST_ARGUMENT)));
+    }
     FUNCTIONS.iter().find_map(|kind| kind.said(message, help))
 }
 
