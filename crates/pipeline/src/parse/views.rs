@@ -27,7 +27,11 @@ impl Scopes {
     /// Goes into `query`.
     pub(super) fn enter(&mut self, query: &SqlQuery) {
         let parts = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.0.push(Scope { names: parts.map(|cte| ident(&cte.alias.name)).collect(), defined: 0 });
+        let names: Vec<String> = parts.map(|cte| ident(&cte.alias.name)).collect();
+        // With RECURSIVE, which is refused later, each sees itself.
+        let recursive = query.with.as_ref().is_some_and(|with| with.recursive);
+        let defined = if recursive { names.len() } else { 0 };
+        self.0.push(Scope { names, defined });
     }
 
     /// Goes out of the query that was gone into last.

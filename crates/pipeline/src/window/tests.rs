@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -53,6 +54,13 @@ async fn plan(ctx: &SessionContext, sql: &str) -> LogicalPlan {
     .unwrap();
     let query = &pipeline.views[1].query;
     let mut ast = query.ast.clone();
+    // What the parser calls a view in a query; here it is the registered table.
+    let _: ControlFlow<()> = sql::visit_relations_mut(&mut ast, |name| {
+        if name.to_string().starts_with("__sb_stream_") {
+            *name = sql::ObjectName::from(vec![sql::Ident::new("t")]);
+        }
+        ControlFlow::Continue(())
+    });
     super::names::query(&mut ast, &query.window_names, &Of(&[]));
     let statement = Statement::Statement(Box::new(Sql::Query(ast)));
     ctx.state().statement_to_plan(statement).await.unwrap()
