@@ -36,7 +36,7 @@ fn foreign_values_get_a_hint_in_their_letter_and_once_on_screen() {
             let row = rows.iter().find(|row| row.starts_with(&format!("{offset},"))).unwrap();
             assert!(row.contains(hint), "{hint}: {row}");
         }
-        let tells = |line: &&str| line.contains("dead letters") && line.contains(hint);
+        let tells = |line: &&str| line.contains("dead letter") && line.contains(hint);
         assert!(said.lines().any(|line| tells(&line)), "{hint}: {said}");
     }
     assert_eq!(said.matches("it looks like JSON").count(), 1, "{said}");
