@@ -1,7 +1,7 @@
 //! The tables that a query may name, and what is known of each: looked at when it is named, so that a folder that cannot be
 //! read keeps nobody from the others.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use arrow::datatypes::Field;
@@ -14,14 +14,14 @@ use sluicebox_pipeline::diagnostic::Diagnostic;
 #[derive(Debug, Clone)]
 pub struct Tables {
     all: Vec<TableFolder>,
-    /// Layer and name of those that have no rows yet, whose columns nobody can tell.
-    without_rows: Vec<(String, String)>,
+    /// The folder that they lie below.
+    root: PathBuf,
 }
 
 impl Tables {
     /// Those below `data`.
     pub fn below(data: &Path) -> anyhow::Result<Self> {
-        Ok(Self { all: list_tables(data)?, without_rows: list_without_rows(data)? })
+        Ok(Self { all: list_tables(data)?, root: data.to_path_buf() })
     }
 
     /// Whether there is none.
@@ -57,7 +57,7 @@ impl Tables {
         };
         found.ok_or_else(|| {
             if let [layer, table] = name.parts.as_slice()
-                && self.without_rows.iter().any(|(l, t)| l.eq_ignore_ascii_case(layer) && t.eq_ignore_ascii_case(table))
+                && self.is_without_rows(layer, table)
             {
                 let message = format!("table `{layer}.{table}` has no rows yet");
                 return Box::new(
@@ -69,6 +69,15 @@ impl Tables {
                 self.all.iter().map(|t| format!("{}.{}", ask::quoted(&t.layer), ask::quoted(&t.table))).collect();
             Box::new(ask::unknown_table(name, known.iter().map(String::as_str)))
         })
+    }
+}
+
+impl Tables {
+    /// Whether there is such a table, and nothing was written to it yet. Looked for only when a query names what has no files: it
+    /// means another walk over all folders.
+    fn is_without_rows(&self, layer: &str, table: &str) -> bool {
+        let empty = list_without_rows(&self.root).unwrap_or_default();
+        empty.iter().any(|(l, t)| l.eq_ignore_ascii_case(layer) && t.eq_ignore_ascii_case(table))
     }
 }
 
