@@ -11,8 +11,8 @@ mod seats;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,6 +31,8 @@ use fetch::Fetcher;
 
 /// How often what waits for events looks whether the brokers have been away for too long.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long the end of a source waits for librdkafka to tell the broker of the last offsets and to let go of its client.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Reads topics of a Kafka cluster.
 ///
@@ -54,9 +56,22 @@ pub struct KafkaSource {
 }
 
 struct Fetching {
-    client: Arc<Client>,
+    /// The thread's own: it is the thread that destroys it.
+    client: Weak<Client>,
     feeds: mpsc::Sender<Feed>,
-    thread: JoinHandle<()>,
+    /// Disconnected when the thread has destroyed the client. Never locked: a source is `Sync`, a receiver alone is not.
+    ended: Mutex<mpsc::Receiver<Infallible>>,
+}
+
+impl Fetching {
+    /// Waits until the client is gone, for `at_most`: librdkafka hangs for ever when a client is destroyed while it still has to
+    /// handle an offset that is out of range (it takes the partition's lock twice). Then the thread is left to itself, and
+    /// false returned; the events are safe, the broker may not hear of the last offsets.
+    fn end(self, at_most: Duration) -> bool {
+        drop(self.feeds);
+        let ended = self.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+        ended.recv_timeout(at_most) != Err(mpsc::RecvTimeoutError::Timeout)
+    }
 }
 
 impl KafkaSource {
@@ -184,8 +199,10 @@ impl KafkaSource {
         let purpose = Purpose::Fetch { group_id: &self.group_id, partitions, prefetch_bytes: self.prefetch_bytes };
         let client = Arc::new(client::create(&self.asker.source, &self.options, purpose, self.context.of_fetching())?);
         let (feeds, new_feeds) = mpsc::channel();
+        let (alive, ended) = mpsc::channel();
+        let kept = Arc::downgrade(&client);
         let fetcher = Fetcher {
-            client: Arc::clone(&client),
+            client,
             outage: Arc::clone(&self.context.outage),
             fail_on_data_loss: self.options.fail_on_data_loss,
             new_feeds,
@@ -197,13 +214,16 @@ impl KafkaSource {
         };
         let thread = std::thread::Builder::new()
             .name(format!("fetch-{}", self.asker.source))
-            .spawn(move || fetcher.run())
+            .spawn(move || {
+                let _until_the_client_is_gone: mpsc::Sender<Infallible> = alive;
+                fetcher.run();
+            })
             .map_err(|e| SourceError::Internal {
                 source_name: self.asker.source.clone(),
                 what: format!("no thread to fetch: {e}"),
             })?;
         self.buffer.set_fetcher(thread.thread().clone());
-        Ok(self.fetching.insert(Fetching { client, feeds, thread }))
+        Ok(self.fetching.insert(Fetching { client: kept, feeds, ended: Mutex::new(ended) }))
     }
 }
 
@@ -291,14 +311,14 @@ impl Source for KafkaSource {
     }
 
     async fn committed(&mut self, ends: &BTreeMap<PartitionId, i64>) -> Result<()> {
-        let Some(fetching) = &self.fetching else { return Ok(()) };
+        let Some(client) = self.fetching.as_ref().and_then(|fetching| fetching.client.upgrade()) else { return Ok(()) };
         let doing = || format!("commit offsets of group {}", self.group_id);
         let mut list = TopicPartitionList::with_capacity(ends.len());
         for (id, end) in ends {
             list.add_partition_offset(&id.topic, id.partition, Offset::Offset(*end))
                 .map_err(|e| SourceError::kafka(doing(), e))?;
         }
-        match fetching.client.commit(&list, CommitMode::Async) {
+        match client.commit(&list, CommitMode::Async) {
             // Nothing new to commit is no failure.
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
             Err(error) => Err(SourceError::kafka(doing(), error)),
@@ -309,9 +329,11 @@ impl Source for KafkaSource {
 impl Drop for KafkaSource {
     fn drop(&mut self) {
         self.buffer.stop();
-        if let Some(fetching) = self.fetching.take() {
-            // A panic of the thread was reported when it happened.
-            let _ = fetching.thread.join();
+        if self.fetching.take().is_some_and(|fetching| !fetching.end(FAREWELL)) {
+            tracing::warn!(
+                "source {}: the Kafka client did not end within {FAREWELL:?}, and is left",
+                self.asker.source
+            );
         }
     }
 }

@@ -135,6 +135,19 @@ async fn offsets_that_are_gone_stop_the_run() {
     assert!(error.to_string().contains("failOnDataLoss"), "{error}");
 }
 
+/// librdkafka can hang while it destroys a client; the end of a run must not.
+#[test]
+fn a_client_that_does_not_end_is_left() {
+    let fetching =
+        |ended| Fetching { client: std::sync::Weak::new(), feeds: mpsc::channel().0, ended: Mutex::new(ended) };
+    let (alive, ended) = mpsc::channel();
+    assert!(!fetching(ended).end(Duration::from_millis(1)));
+    drop(alive);
+    let (alive, ended) = mpsc::channel();
+    drop(alive);
+    assert!(fetching(ended).end(Duration::MAX));
+}
+
 #[tokio::test]
 async fn offsets_that_are_gone_are_reported_when_that_is_allowed() {
     let mut bench = bench(1);

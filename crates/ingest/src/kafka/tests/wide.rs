@@ -60,7 +60,7 @@ async fn far_behind_few_are_assigned_at_once_and_all_come_on_evenly() {
         let (first, last) = (at.values().min().copied().unwrap_or(0), at.values().max().copied().unwrap_or(0));
         assert!(last - first <= 3 * TURN as i64, "nobody is more than three turns ahead of another: {at:?}");
         if last < EVENTS - TURN as i64 {
-            let assigned = source.fetching.as_ref().unwrap().client.assignment().unwrap().count();
+            let assigned = source.fetching.as_ref().unwrap().client.upgrade().unwrap().assignment().unwrap().count();
             assert!(assigned <= SEATS, "{assigned} partitions are assigned: {at:?}");
             looks += 1;
         }
@@ -68,7 +68,7 @@ async fn far_behind_few_are_assigned_at_once_and_all_come_on_evenly() {
     .await;
     assert!(looks > 0);
     // Whoever is at its end stays, and hears of what is new at once.
-    assert_eq!(source.fetching.as_ref().unwrap().client.assignment().unwrap().count(), all.len());
+    assert_eq!(source.fetching.as_ref().unwrap().client.upgrade().unwrap().assignment().unwrap().count(), all.len());
 }
 
 #[tokio::test]
