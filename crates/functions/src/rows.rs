@@ -210,8 +210,9 @@ impl Function {
                 let kind = self.kind(at);
                 kind.data_type(of).map_or_else(
                     || {
-                        let name = types::name(of);
-                        plan_error(format!("argument {} of {} must be {}, not {name}", at + 1, self.name, kind.words()))
+                        let (name, words) = (types::name(of), kind.words());
+                        let help = if types::is_interval(of) { crate::casts::OF_A_DIFFERENCE } else { "" };
+                        plan_error(format!("argument {} of {} must be {words}, not {name}{help}", at + 1, self.name))
                     },
                     Ok,
                 )

@@ -96,14 +96,15 @@ fn allowed(from: &DataType, to: &DataType) -> bool {
     }
 }
 
+/// What to write where the number of a difference of times is wanted.
+pub(crate) const OF_A_DIFFERENCE: &str = "; write datediff(a, b) for the days between two dates, unix_timestamp(a) - unix_timestamp(b) for \
+                                          the seconds between two timestamps";
+
 /// What to write instead of a cast that there is not.
 fn advice(from: &str, to: &str) -> &'static str {
     match (from, to) {
         // Spark's number is of days for dates and of seconds for timestamps.
-        ("INTERVAL", _) => {
-            "; write datediff(a, b) for the days between two dates, unix_timestamp(a) - unix_timestamp(b) for the seconds \
-             between two timestamps"
-        }
+        ("INTERVAL", _) => OF_A_DIFFERENCE,
         ("DATE", "INT" | "BIGINT") => "; write unix_date(d) for the days since 1970",
         ("INT" | "BIGINT", "DATE") => "; write date_from_unix_date(n) for n days since 1970",
         ("TIMESTAMP_NTZ", "INT" | "BIGINT") => "; cast it to TIMESTAMP first",

@@ -94,11 +94,10 @@ fn map_and_key(types: &[DataType]) -> Result<Vec<DataType>> {
     if *key == DataType::Null {
         return plan_error("a key cannot be NULL");
     }
-    let key = list_and_element(&list_of(of), key)?.swap_remove(1);
-    if key != *of {
-        return plan_error(format!("the map's keys are {}, this is {}", name(of), name(&key)));
+    match list_and_element(&list_of(of), key).map(|mut types| types.swap_remove(1)) {
+        Ok(common) if common == *of => Ok(vec![map, common]),
+        _ => plan_error(format!("the map's keys are {}, this is {}", name(of), name(key))),
     }
-    Ok(vec![map, key])
 }
 
 fn place_or_key(types: &[DataType]) -> Result<Vec<DataType>> {

@@ -194,6 +194,18 @@ impl Checker<'_> {
                 "",
                 "write unnest(column) in the SELECT list",
             ),
+            TableFactor::Pivot { .. } => self.refuse(
+                factor,
+                "PIVOT is not supported over a stream",
+                "",
+                "aggregate with a condition for each column: sum(x) FILTER (WHERE kind = 'a') AS a",
+            ),
+            TableFactor::Unpivot { .. } => self.refuse(
+                factor,
+                "UNPIVOT is not supported over a stream",
+                "",
+                "write SELECT inline(array(struct('a' AS name, a AS value), struct('b', b)))",
+            ),
             _ => self.refuse(
                 factor,
                 "a query over a stream reads STREAM, a subquery or a WITH query, nothing else",

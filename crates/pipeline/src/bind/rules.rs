@@ -85,6 +85,11 @@ fn syntax(text: &str) -> Option<Said> {
         };
         return Some(Said::new("not-supported", format!("{what} is not supported")).help(help));
     }
+    if text.starts_with("unsupported interval argument") || text.starts_with("Unsupported interval argument") {
+        return Some(Said::new("not-supported", "the number of an INTERVAL is a constant").help(
+            "write INTERVAL '10 minutes', or timestampadd(MINUTE, n, ts) for a time that is n minutes later, n being any expression",
+        ));
+    }
     if let Some(name) = behind(text, "Unsupported SQL type ") {
         return Some(
             Said::new("unknown-type", format!("there is no type `{name}`")).help(

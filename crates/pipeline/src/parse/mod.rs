@@ -6,6 +6,7 @@
 
 mod check;
 mod cursor;
+mod foreign;
 mod interval;
 pub(crate) mod lex;
 mod odd;

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::cursor::{Parsed, quoted};
 use super::lex::{Sql, Tok, span_of};
-use super::{Context, references, spark, stream};
+use super::{Context, foreign, references, spark, stream};
 use crate::ast::{Query, Span};
 use crate::diagnostic::{Diagnostic, byte_span, nearest, offset_at};
 use crate::sql::query_of;
@@ -142,7 +142,7 @@ pub(crate) fn parse_all<T>(
             "no ( before it belongs to this",
         )));
     }
-    if let Some(diagnostic) = called(text, toks, span) {
+    if let Some(diagnostic) = called(text, toks, span).or_else(|| foreign::told(text, toks, span)) {
         return Err(Box::new(diagnostic));
     }
     let found = quoted(text.get(span.start..span.end).unwrap_or_default());
@@ -223,10 +223,9 @@ fn parser_error(text: &str, error: &ParserError, toks: &[Tok]) -> Diagnostic {
     if let Some(open) = last_open(toks) {
         return super::lex::unclosed(open);
     }
-    if let Some(diagnostic) = likely(text, toks, span) {
-        return diagnostic;
-    }
-    if let Some(diagnostic) = called(text, toks, span) {
+    if let Some(diagnostic) =
+        likely(text, toks, span).or_else(|| called(text, toks, span)).or_else(|| foreign::told(text, toks, span))
+    {
         return diagnostic;
     }
     let (expected, _) = message.split_once(", found: ").unwrap_or((message, ""));

@@ -1,7 +1,7 @@
 //! `format_string`, as Java's `Formatter` writes values.
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type};
 use datafusion::common::{Result, ScalarValue};
 
 use super::{grouped, padded, rounded};
@@ -94,9 +94,9 @@ pub(super) fn string_types(_: &str, types: &[DataType]) -> Result<Vec<DataType>>
             | DataType::Int32
             | DataType::Int64
             | DataType::Boolean
+            | DataType::Float32
             | DataType::Float64
             | DataType::Null => of.clone(),
-            DataType::Float32 => DataType::Float64,
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Decimal128(..) => DataType::Utf8,
             _ => {
                 let name = types::name(of);
@@ -161,6 +161,8 @@ enum Value {
     Bool(bool),
     /// A whole number and its bits.
     Whole(i64, u32),
+    /// A FLOAT: as text it has the digits of one, as a number it is a DOUBLE.
+    Float(f32),
     Double(f64),
     Text(String),
 }
@@ -179,6 +181,7 @@ impl Value {
             DataType::Int16 => whole(16),
             DataType::Int32 => whole(32),
             DataType::Int64 => whole(64),
+            DataType::Float32 => Self::Float(array.as_primitive::<Float32Type>().value(at)),
             DataType::Float64 => Self::Double(array.as_primitive::<Float64Type>().value(at)),
             _ => array.as_string_opt::<i32>().map_or(Self::Null, |text| Self::Text(text.value(at).to_owned())),
         }
@@ -206,6 +209,14 @@ impl Value {
             (Self::Bool(v), 'b' | 's') => cut(&v.to_string(), places),
             (_, 'b') => cut("true", places),
             (Self::Whole(v, _), 's') => cut(&v.to_string(), places),
+            (Self::Float(v), 's') => {
+                let mut text = String::new();
+                show::float(*v, &mut text);
+                cut(&text, places)
+            }
+            (Self::Float(v), 'f' | 'e') => {
+                return Self::Double(f64::from(*v)).write(flags, width, places, conversion);
+            }
             (Self::Double(v), 's') => cut(&double(*v), places),
             (Self::Text(v), 's') => cut(v, places),
             (Self::Whole(v, _), 'd') => return Ok(signed(&v.to_string(), flags, width)),
@@ -244,6 +255,7 @@ impl Value {
             Self::Null => "NULL",
             Self::Bool(_) => "a condition",
             Self::Whole(..) => "a whole number",
+            Self::Float(_) => "a FLOAT",
             Self::Double(_) => "a DOUBLE",
             Self::Text(_) => "text; a DECIMAL is text here, CAST it AS DOUBLE",
         }
