@@ -75,7 +75,10 @@ async fn what_can_run_is_proved() {
 fn pipeline(line: &str) -> String {
     let query = match line.strip_prefix("agg ") {
         Some(aggregate) => format!("SELECT window.start AS ws, {aggregate} AS x {WINDOW}"),
-        None if ["SELECT", "INSERT", "UPDATE", "DELETE", "VALUES", "FROM ", "TABLE "].iter().any(|word| line.starts_with(word)) => {
+        None if ["SELECT", "INSERT", "UPDATE", "DELETE", "VALUES", "FROM ", "TABLE "]
+            .iter()
+            .any(|word| line.starts_with(word)) =>
+        {
             line.to_owned()
         }
         None => format!("SELECT order_id, {line} AS x FROM STREAM orders"),

@@ -206,6 +206,24 @@ pub fn common(a: &DataType, b: &DataType) -> Option<DataType> {
     }
 }
 
+/// `data_type` with the fields of its structs named as those of `like` at their places: where rows are compared, names do not matter.
+#[must_use]
+pub fn named_as(data_type: &DataType, like: &DataType) -> DataType {
+    use DataType as D;
+    match (data_type, like) {
+        (D::List(x), D::List(y)) => {
+            D::List(Arc::new(x.as_ref().clone().with_data_type(named_as(x.data_type(), y.data_type()))))
+        }
+        (D::Struct(x), D::Struct(y)) if x.len() == y.len() => {
+            let field = |(x, y): (&Arc<Field>, &Arc<Field>)| {
+                x.as_ref().clone().with_name(y.name()).with_data_type(named_as(x.data_type(), y.data_type()))
+            };
+            D::Struct(x.iter().zip(y).map(field).collect())
+        }
+        _ => data_type.clone(),
+    }
+}
+
 /// The type that values of all of `types` have in common, as of [`common`]; NULL where there are no types. `None` if there is none.
 #[must_use]
 pub fn common_of<'t>(types: impl IntoIterator<Item = &'t DataType>) -> Option<DataType> {

@@ -93,7 +93,7 @@ async fn what_is_refused_says_what_to_write() {
         ("from_json(js, 'a INT', map('timestampFormat', 'dd'))", "timestampFormat"),
         ("schema_of_json(js)", "written out"),
         ("i:a", "JSON text"),
-        ("element_at(m, 1)", "STRING holds no INT"),
+        ("element_at(m, 1)", "keys are STRING, this is INT"),
         ("agg: percentile(y, 1.5)", "between 0 and 1"),
         ("agg: max(m)", "maps have no order"),
     ] {

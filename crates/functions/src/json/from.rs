@@ -102,7 +102,6 @@ fn cell(value: &Json<'_>, data_type: &DataType, notes: &mut Notes) -> std::resul
         (Json::Number(text), DataType::Decimal128(p, s)) => Cell::Decimal(decimal(text, *p, *s).ok_or(Mismatch)?),
         (Json::Text(text), DataType::Decimal128(p, s)) => Cell::Decimal(decimal(text, *p, *s).ok_or(Mismatch)?),
         (Json::Text(text), DataType::Date32) => Cell::Whole(times::date(text).ok_or(Mismatch)?.into()),
-        (Json::Number(text), DataType::Date32) => Cell::Whole(text.parse::<i32>().map_err(|_| Mismatch)?.into()),
         (Json::Text(text), DataType::Timestamp(_, zone)) => {
             Cell::Whole(times::timestamp(text, zone.is_some()).ok_or(Mismatch)?)
         }

@@ -185,7 +185,12 @@ fn decimals(call: &Call, array: &ArrayRef, scale: i8, places: i32, mode: Mode) -
     let values = array.as_primitive::<Decimal128Type>();
     let most = 10_i128.pow(u32::from(precision)) - 1;
     let rounded: Decimal128Array = call.rows(|row| {
-        let value = values.value(call.place(0, row));
+        let place = call.place(0, row);
+        // NaN and infinity are no DECIMAL.
+        if values.is_null(place) {
+            return Ok(None);
+        }
+        let value = values.value(place);
         let rounded = if drop <= 0 {
             Some(value)
         } else {
@@ -199,7 +204,7 @@ fn decimals(call: &Call, array: &ArrayRef, scale: i8, places: i32, mode: Mode) -
         };
         match rounded {
             Some(v) if v.abs() <= most => Ok(Some(v)),
-            _ => overflow(values.value_as_string(call.place(0, row)), &call.gives),
+            _ => overflow(values.value_as_string(place), &call.gives),
         }
     })?;
     Ok(Arc::new(rounded.with_precision_and_scale(precision, to)?))

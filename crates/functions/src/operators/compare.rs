@@ -43,7 +43,7 @@ fn sides(op: &str, (left, l): (Expr, &DataType), (right, r): (Expr, &DataType)) 
         Some((p, s)) if types::is_decimal(other) => DataType::Decimal128(p, s),
         _ => of.clone(),
     };
-    let common = types::common(&exact(&left, l, r), &exact(&right, r, l));
+    let common = types::common(&exact(&left, l, r), &types::named_as(&exact(&right, r, l), l));
     let Some(common) = common else { return incomparable(op, l, r) };
     Ok((as_operand(left, l, &common)?, as_operand(right, r, &common)?))
 }
@@ -84,7 +84,8 @@ pub fn in_list(list: InList, schema: &DFSchema) -> Result<Expr> {
     if of.iter().all(|t| types::is_text(t) || t == &DataType::Null) {
         return Ok(Expr::InList(list));
     }
-    let common = common_of("IN", &of)?;
+    let named: Vec<DataType> = of.iter().map(|t| types::named_as(t, &of[0])).collect();
+    let common = common_of("IN", &named)?;
     let mut of = of.iter();
     let mut operand = |expr: Expr| as_operand(expr, of.next().unwrap_or(&common), &common);
     let expr = Box::new(operand(*list.expr)?);

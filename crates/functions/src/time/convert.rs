@@ -10,7 +10,7 @@ use super::pattern::Pattern;
 use super::text::{ZoneInText, parse_date, parse_timestamp};
 use crate::calendar::{DAY, SECOND};
 use crate::casts::kernel;
-use crate::casts::number::micros_of_seconds;
+use crate::casts::number::{micros_of_seconds, whole_of_double};
 use crate::rows::{Call, Function, Gives, constant_text, function, plan_error, row_error, timestamp};
 use crate::types;
 use crate::values::Kind::{Any, Date, Int, Long, Number, Text, Time};
@@ -267,7 +267,11 @@ fn to_timestamp(call: &Call, safe: bool) -> Result<ArrayRef> {
             let seconds = call.long(0)?;
             call.times(|row| Ok(Some(seconds.at(row).saturating_mul(SECOND))))
         }
-        _ => seconds(call, |v| row_error(format!("{v} is not a timestamp"))),
+        // As Spark's cast, which does not take the end of the range here.
+        _ => seconds(call, |v| {
+            whole_of_double(v * SECOND as f64, i64::MIN, i64::MAX)
+                .map_or_else(|| row_error(format!("{v} is not a timestamp")), |micros| Ok(Some(micros)))
+        }),
     }
 }
 
@@ -303,11 +307,11 @@ fn timestamp_seconds(call: &Call) -> Result<ArrayRef> {
             )
         });
     }
-    seconds(call, |_| Ok(None))
+    seconds(call, |v| Ok(v.is_finite().then_some((v * SECOND as f64) as i64)))
 }
 
-/// Seconds with a fraction; `nothing` says what NaN and infinity are.
-fn seconds(call: &Call, nothing: impl Fn(f64) -> Result<Option<i64>>) -> Result<ArrayRef> {
+/// Seconds with a fraction; `micros` says what a DOUBLE of them is.
+fn seconds(call: &Call, micros: impl Fn(f64) -> Result<Option<i64>>) -> Result<ArrayRef> {
     let array = call.array(0)?;
     if let DataType::Decimal128(_, scale) = array.data_type() {
         let values = array.as_primitive::<Decimal128Type>();
@@ -318,8 +322,5 @@ fn seconds(call: &Call, nothing: impl Fn(f64) -> Result<Option<i64>>) -> Result<
     }
     let values = kernel::run(array, &DataType::Float64, false)?;
     let values = values.as_primitive::<Float64Type>();
-    call.times(|row| {
-        let value = values.value(call.place(0, row));
-        if value.is_finite() { Ok(Some((value * SECOND as f64) as i64)) } else { nothing(value) }
-    })
+    call.times(|row| micros(values.value(call.place(0, row))))
 }

@@ -99,6 +99,7 @@ fn items<'t>(items: &[Item], text: &'t str, fields: &mut Fields) -> Option<&'t s
 /// How many digits the fields of a fixed width take that follow without anything between.
 fn following_digits(items: &[Item]) -> usize {
     let width = |item: &Item| match item {
+        Item::Field('D', 3) => Some(3),
         Item::Field('M' | 'd' | 'h' | 'H' | 'k' | 'K' | 'm' | 's', 2) | Item::Field('y', 2) => Some(2),
         _ => None,
     };

@@ -133,17 +133,15 @@ impl VisitorMut for Explicit {
                         .to_owned(),
                 );
             }
-            Expr::Struct { values, fields } if fields.is_empty() => {
-                let named = values.drain(..).enumerate().flat_map(|(at, value)| {
-                    let name = name_of(&value).unwrap_or_else(|| format!("col{}", at + 1));
-                    let value = match value {
-                        Expr::Named { expr, .. } => *expr,
-                        other => other,
-                    };
-                    [text(name), value]
-                });
-                *expr = call("named_struct", named.collect());
+            // What stands in parentheses behind these is a list, not a row.
+            Expr::Like { any: true, pattern, .. } | Expr::ILike { any: true, pattern, .. } => {
+                if let Expr::Tuple(patterns) = pattern.as_mut() {
+                    **pattern = call("some", std::mem::take(patterns));
+                }
             }
+            // Spark's row in parentheses is a struct.
+            Expr::Tuple(values) => *expr = named_struct(std::mem::take(values)),
+            Expr::Struct { values, fields } if fields.is_empty() => *expr = named_struct(std::mem::take(values)),
             Expr::Function(function) => {
                 return self.function(function).map_or(ControlFlow::Continue(()), |r| {
                     r.map_or_else(ControlFlow::Break, |new| {
@@ -156,6 +154,19 @@ impl VisitorMut for Explicit {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// A struct of `values`, named as they are called, or `col1`, `col2`.
+fn named_struct(values: Vec<Expr>) -> Expr {
+    let named = values.into_iter().enumerate().flat_map(|(at, value)| {
+        let name = name_of(&value).unwrap_or_else(|| format!("col{}", at + 1));
+        let value = match value {
+            Expr::Named { expr, .. } => *expr,
+            other => other,
+        };
+        [text(name), value]
+    });
+    call("named_struct", named.collect())
 }
 
 impl Explicit {

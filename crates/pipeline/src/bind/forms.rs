@@ -2,7 +2,7 @@
 //!
 //! `trim(BOTH 'x' FROM s)`, `extract(YEAR FROM t)`, `timestampadd(DAY, 1, t)` become calls of the functions that
 //! [`sluicebox_functions`] has under Spark's names; left alone, DataFusion plans functions of its own for them. `mod(a, b)`,
-//! `isnull(a)`, `equal_null(a, b)` become the operators that they are, and `(a, b)` the struct that it is.
+//! `isnull(a)`, `equal_null(a, b)` become the operators that they are.
 
 use std::ops::ControlFlow;
 
@@ -112,8 +112,6 @@ fn rewritten(expr: Expr) -> Expr {
         Expr::Ceil { expr, field } => cut("ceil", *expr, field),
         Expr::Floor { expr, field } => cut("floor", *expr, field),
         Expr::Function(function) => of_function(function),
-        // Spark's row in parentheses is a struct.
-        Expr::Tuple(values) => call("struct", values),
         // The path is text before numbers in it are planned.
         Expr::JsonAccess { value, path } => {
             let path = path.to_string();

@@ -211,6 +211,12 @@ pub(crate) fn tokenize(text: &str) -> (Vec<Tok>, Option<Diagnostic>) {
 fn unquoted(token: &mut Token) {
     match token {
         Token::SingleQuotedString(text) => *text = spark::unescaped(text),
+        // Two quotes end the raw text and begin one that is not; Spark joins texts that stand side by side.
+        Token::SingleQuotedRawStringLiteral(text) => {
+            if let Some((raw, rest)) = text.split_once("''") {
+                *text = raw.to_owned() + &spark::unescaped(&rest.replace("''", ""));
+            }
+        }
         Token::Word(word) => {
             if let Some(quote) = word.quote_style {
                 let (twice, once) = (format!("{quote}{quote}"), quote.to_string());
