@@ -136,6 +136,9 @@ fn of_partition(field: &Field) -> Option<Misread> {
     })
 }
 
+/// How a constant is spelt in the name of an expression that was given none. Tables have columns of such names, so they stay.
+const SPELT: [&str; 6] = ["Int64(", "Float64(", "Utf8(", "Boolean(", "Decimal128(", "IntervalMonthDayNano("];
+
 fn of_column(field: &Field) -> Vec<Misread> {
     let name = field.name();
     let column = || name.clone();
@@ -144,6 +147,11 @@ fn of_column(field: &Field) -> Vec<Misread> {
         let message = "a column has no name: DuckDB gives it one of its own".to_owned();
         let help = "give it a name with AS".to_owned();
         found.push(Misread { column: column(), code: "readers-name", message, help });
+    }
+    if SPELT.iter().any(|spelt| name.contains(spelt)) {
+        let message = format!("a column is called `{name}`, since the expression has no name of its own");
+        let help = "give it a name with AS; Spark would call it as it is written".to_owned();
+        found.push(Misread { column: column(), code: "unnamed-column", message, help });
     }
     if let Some(wide) = find(field.data_type(), &|t| matches!(t, DataType::Decimal256(..))) {
         let message = format!(
@@ -241,6 +249,8 @@ mod tests {
             named("t", DataType::Time64(TimeUnit::Microsecond)),
             named("s", DataType::Struct(vec![named("Ä", DataType::Utf8), named("ä", DataType::Utf8)].into())),
             named("ok", DataType::Decimal128(38, 4)),
+            named("count(*)", DataType::Int64),
+            named("v + Int64(1)", DataType::Int64),
         ]);
         let found: Vec<(String, &str)> = misread(&schema, &[]).into_iter().map(|m| (m.column, m.code)).collect();
         let found: Vec<(&str, &str)> = found.iter().map(|(c, k)| (c.as_str(), *k)).collect();
@@ -252,6 +262,7 @@ mod tests {
                 ("l", "readers-decimal"),
                 ("t", "readers-time"),
                 ("s", "readers-case"),
+                ("v + Int64(1)", "unnamed-column"),
             ]
         );
     }
