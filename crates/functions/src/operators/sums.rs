@@ -124,7 +124,13 @@ fn wide((p, s): (u8, i8)) -> DataType {
 
 fn average_of_decimals(raw: &AggregateFunction, (p, s): (u8, i8)) -> Expr {
     let out = types::decimal(i32::from(p) + 4, i32::from(s) + 4);
-    let sum = sum(raw, &wide((p, s)));
+    // The very sum that `sum` of the same argument is: two that differ would have one name in the aggregate.
+    let sum = if p + MORE > types::MAX_PRECISION {
+        sum(raw, &wide((p, s)))
+    } else {
+        let sum = call(raw, &sum_udaf(), raw.params.args.clone());
+        Expr::Cast(Cast::new(Box::new(sum), wide((p + MORE, s))))
+    };
     let count = call(raw, &count_udaf(), raw.params.args.clone());
     arithmetic::call(Op::Divide, vec![sum, count], out)
 }
