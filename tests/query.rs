@@ -317,6 +317,19 @@ fn a_file_and_stdin_hold_several_statements_and_every_format_works() {
     assert!(said.contains("none.sql"), "{said}");
 }
 
+/// DuckDB would take the column for the row, if that were called the same.
+#[test]
+fn as_json_a_row_has_all_its_columns_however_they_are_called() {
+    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
+    for engine in ENGINES {
+        for name in ["q", "row", "json", "t"] {
+            let sql = format!("SELECT 1 AS a, 2 AS {name}");
+            let rows = job.ok(&["query", "--engine", engine, "--format", "json", &sql]);
+            assert_eq!(rows, format!("{{\"a\":1,\"{name}\":2}}\n"), "{engine}");
+        }
+    }
+}
+
 #[test]
 fn a_value_that_no_folder_can_be_named_by_costs_its_row_alone() {
     let job = project(

@@ -25,6 +25,9 @@ use super::tables::{self, Tables};
 use super::text::{Gone, Text};
 use super::{Format, Stdout};
 
+/// A row of the query; a column of this name would be taken for it.
+const ROW: &str = "__sb_row";
+
 /// Gives the rows of the statement `asked` of `text` to `printer`, every column as text; for [`Format::Json`] one column with an object a
 /// row.
 pub fn run(tables: &Tables, text: &Text, asked: &Asked, format: Format, printer: &mut Stdout) -> anyhow::Result<()> {
@@ -33,7 +36,7 @@ pub fn run(tables: &Tables, text: &Text, asked: &Asked, format: Format, printer:
     prepare(&connection, tables, text, asked)?;
     let wrapped = match (&asked.kind, format) {
         (Kind::Explain, _) => sql.to_owned(),
-        (_, Format::Json) => format!("SELECT to_json(q)::VARCHAR AS json FROM ({sql}\n) AS q"),
+        (_, Format::Json) => format!("SELECT to_json({ROW})::VARCHAR AS json FROM ({sql}\n) AS {ROW}"),
         (_, Format::Table | Format::Csv) => {
             let limit = printer.most_rows().map(|most| format!(" LIMIT {most}")).unwrap_or_default();
             format!("SELECT COLUMNS(*)::VARCHAR FROM ({sql}\n){limit}")
