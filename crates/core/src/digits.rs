@@ -14,13 +14,20 @@ pub fn thousands(n: u64) -> String {
     out
 }
 
+/// `n` rows in words: `1 row`, `12,345 rows`.
+#[must_use]
+pub fn rows(n: u64) -> String {
+    format!("{} {}", thousands(n), if n == 1 { "row" } else { "rows" })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::thousands;
+    use super::{rows, thousands};
 
     #[test]
     fn a_comma_stands_before_every_three_digits() {
         let all = [0, 999, 1_000, 12_345, 1_234_567].map(thousands);
         assert_eq!(all, ["0", "999", "1,000", "12,345", "1,234,567"]);
+        assert_eq!([1, 0, 1_000].map(rows), ["1 row", "0 rows", "1,000 rows"]);
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sluicebox_avro::AvroError;
+use sluicebox_core::digits::rows as counted;
 use sluicebox_core::durable::FileError;
 use sluicebox_core::{Blame, Blamed};
 use sluicebox_ingest::SourceError;
@@ -58,10 +59,11 @@ pub enum EngineError {
     Arrow(#[from] arrow::error::ArrowError),
     /// An expectation with FAIL UPDATE stopped the run.
     #[error(
-        "expectation `{expectation}` of table `{table}` failed on {rows} rows of batch {batch_id}; nothing of the batch was \
+        "expectation `{expectation}` of table `{table}` failed on {} of batch {batch_id}; nothing of the batch was \
          written. The rows are in {samples}. Ways on: correct the events at their source and set new starting offsets with \
          `--full-refresh`; or let the expectation warn, drop or quarantine instead of FAIL UPDATE, and run again: the \
-         batch is tried again"
+         batch is tried again",
+        counted(*rows)
     )]
     FailUpdate {
         /// The table.
@@ -77,9 +79,10 @@ pub enum EngineError {
     },
     /// A row that cannot be computed stopped the run.
     #[error(
-        "table `{table}`: {rows} rows of batch {batch_id} cannot be computed for {what}. The first{}: {message}; it reads \
+        "table `{table}`: {} of batch {batch_id} cannot be computed for {what}. The first{}: {message}; it reads \
          {value}. Nothing of the batch was written, because 'on.error' is 'fail'. Ways on: correct the query; or let \
          TBLPROPERTIES ('on.error' = 'quarantine') or 'null' take such rows; and run again: the batch is tried again",
+        counted(*rows),
         place.as_ref().map_or_else(String::new, |place| format!(", {place}"))
     )]
     FailRow {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use sluicebox_core::PartitionId;
+use sluicebox_core::digits::rows;
 use sluicebox_pipeline::graph::OnError;
 use sluicebox_quality::{ErrorResult, ExpectationResult, Sample, place_of};
 
@@ -53,11 +54,11 @@ fn uncomputed(table: &str, error: &ErrorResult, parts: &[PartitionId]) -> String
 
 fn unevaluated(table: &str, result: &ExpectationResult, sample: &Sample, parts: &[PartitionId]) -> String {
     format!(
-        "table `{table}`: expectation `{}` ({}) cannot be evaluated on {} rows of this batch, which counts as broken. The \
+        "table `{table}`: expectation `{}` ({}) cannot be evaluated on {} of this batch, which counts as broken. The \
          first{}",
         result.name,
         result.text,
-        result.error_result,
+        rows(result.error_result),
         first(sample, parts)
     )
 }

@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::Volatility;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Query, Select,
-    SelectItem, SetExpr, SetOperator, Spanned, TableFactor, Value, Visit, Visitor, visit_expressions,
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
+    Ident, Query, Select, SelectItem, SetExpr, SetOperator, Spanned, TableFactor, Value, Visit, Visitor,
+    visit_expressions,
 };
 
 use sluicebox_core::provenance::{PREFIX, is_hidden};
@@ -156,6 +157,7 @@ impl Checker<'_> {
         {
             return self.refuse(function, &format!("{name}() {}", refusal.why), "refused", refusal.instead);
         }
+        self.all_columns(function, &name);
         let volatile = |v: Volatility| v == Volatility::Volatile;
         if self.state.scalar_functions().get(&name).is_some_and(|f| volatile(f.signature().volatility)) {
             self.refuse(
@@ -174,6 +176,20 @@ impl Checker<'_> {
                 "an aggregate",
                 "make a streaming table that aggregates, and put the expectation there",
             );
+        }
+    }
+
+    /// `*` counts rows where it stands alone in count(), and is no value anywhere else.
+    fn all_columns(&mut self, function: &Function, name: &str) {
+        let FunctionArguments::List(list) = &function.args else { return };
+        let star = |arg: &FunctionArg| {
+            matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Wildcard | FunctionArgExpr::QualifiedWildcard(_)))
+        };
+        let counts = name == "count" && list.duplicate_treatment != Some(DuplicateTreatment::Distinct);
+        let alone = matches!(list.args.as_slice(), [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]);
+        if list.args.iter().any(star) && !(counts && alone) {
+            let message = format!("`*` as an argument of {name}() is not supported");
+            self.refuse(function, &message, "not here", &format!("name the columns: {name}(a, b)"));
         }
     }
 

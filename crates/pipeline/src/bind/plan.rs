@@ -272,12 +272,23 @@ fn repeated_column(error: &DataFusionError) -> Option<String> {
         DataFusionError::Plan(text) => {
             let (_, rest) = text.split_once("unique expression names but the expression \"")?;
             let (name, _) = rest.split_once("\" at position")?;
-            let alias = name.rsplit_once(" AS ").map(|(_, alias)| alias);
-            alias.or_else(|| name.rsplit('.').next()).unwrap_or(name).to_owned()
+            called(name)
         }
         _ => return None,
     };
     Some(name)
+}
+
+/// The name of the column that DataFusion writes as `expr`: what stands behind AS; for a cast, what is cast; for a column, the column.
+fn called(expr: &str) -> String {
+    let whole = |part: &&str| !part.contains(['(', ')']);
+    if let Some((_, alias)) = expr.rsplit_once(" AS ").filter(|(_, alias)| whole(alias)) {
+        return alias.to_owned();
+    }
+    if let Some((inner, _)) = expr.strip_prefix("CAST(").and_then(|rest| rest.rsplit_once(" AS ")) {
+        return called(inner);
+    }
+    expr.rsplit('.').next().filter(whole).map_or_else(|| said::types(expr), str::to_owned)
 }
 
 /// Two columns of one name.

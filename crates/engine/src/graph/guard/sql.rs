@@ -10,7 +10,7 @@ use datafusion::physical_expr::expressions::{
 };
 use datafusion::physical_expr::{HigherOrderFunctionExpr, PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::expressions::{IsNotNullExpr, IsNullExpr, NotExpr};
-use sluicebox_core::provenance::is_hidden;
+use sluicebox_core::provenance::{PREFIX, is_hidden};
 use sluicebox_functions::operators::written::{Form, form};
 use sluicebox_functions::types;
 
@@ -124,7 +124,10 @@ fn called(call: &ScalarFunctionExpr) -> String {
             Some(ScalarValue::Utf8(Some(field))) => format!("{of}.{}", name(field)),
             _ => format!("{of}[{}]", say(field)),
         },
-        (function, _, args) => format!("{function}({})", args.join(", ")),
+        // Generators stand in the plan under names of their own.
+        (function, _, args) => {
+            format!("{}({})", function.strip_prefix(PREFIX).unwrap_or(function), args.join(", "))
+        }
     }
 }
 
