@@ -239,6 +239,97 @@ fn a_window_of_the_input_is_the_inputs_inside_of_an_aggregate() {
     assert_eq!(found, ["1,0,10", "31,30,40"]);
 }
 
+/// What pyspark 4.1 gives, less the window that is open.
+#[test]
+fn a_key_of_a_group_may_be_named_twice() {
+    let by = format!("{CLAUSE} GROUP BY window(ts, INTERVAL '10 minutes')");
+    for (list, rest, expected) in [
+        ("w, count(*) AS c", ", w, w", "SELECT w, c FROM t = a,1 b,1 c,1"),
+        ("w, count(*) AS c", ", w, 1", "SELECT w, c FROM t = a,1 b,1 c,1"),
+        ("count(*) AS c", ", upper(k), upper(k)", "SELECT c FROM t = 1 2"),
+        ("count(*) AS c", ", 'a', 'a'", "SELECT c FROM t = 1 2"),
+        ("count(*) AS c", ", k, d.k", "SELECT c FROM t = 1 2"),
+        ("w AS a, w AS b, count(*) AS c", ", a, b", "SELECT a, b, c FROM t = a,a,1 b,b,1 c,c,1"),
+        ("upper(w) AS a, upper(w) AS b, count(*) AS c", ", a, b", "SELECT a, b, c FROM t = A,A,1 B,B,1 C,C,1"),
+        ("w, n, count(*) AS c", ", w, n, w", "SELECT w, n, c FROM t = a,1,1 b,2,1 c,3,1"),
+        ("window.start AS s, count(*) AS c", ", window.start", "SELECT minute(s), c FROM t = 0,2 30,1"),
+        (
+            "window.start AS s, count(*) AS c",
+            ", window(ts, INTERVAL '10 minutes')",
+            "SELECT minute(s), c FROM t = 0,2 30,1",
+        ),
+        (
+            "window.start AS s, count(*) AS c",
+            ", window(ts, INTERVAL '600 seconds')",
+            "SELECT minute(s), c FROM t = 0,2 30,1",
+        ),
+        ("window.start AS s, count(*) AS c", ", window", "SELECT minute(s), c FROM t = 0,2 30,1"),
+        ("window.start AS s, count(*) AS c", " AS q, q.end, q", "SELECT minute(s), c FROM t = 0,2 30,1"),
+        ("window.start AS s, count(*) AS c", ", s", "SELECT minute(s), c FROM t = 0,2 30,1"),
+        (
+            "CAST(window.start AS DATE) AS s, count(*) AS c",
+            ", CAST(window.start AS DATE)",
+            "SELECT day(s), c FROM t = 1,1 1,2",
+        ),
+        (
+            "concat(w, minute(window.end)) AS x, count(*) AS c",
+            ", concat(w, minute(window.end))",
+            "SELECT x, c FROM t = a10,1 b10,1 c40,1",
+        ),
+    ] {
+        let sql = format!("CREATE STREAMING TABLE t LOCATION 'data/tables/t' AS SELECT {list} {by}{rest};");
+        let (query, expected) = expected.split_once(" = ").unwrap();
+        let found = answers(&sql, &named(), query);
+        assert_eq!(found.join(" "), expected, "{list} {rest}");
+    }
+    let first = format!(
+        "CREATE STREAMING TABLE t LOCATION 'data/tables/t' AS
+         SELECT 'x' AS a, 'x' AS b, window(ts, INTERVAL '10 minutes') AS q, count(*) AS c {CLAUSE} GROUP BY a, b, q;"
+    );
+    assert_eq!(answers(&first, &named(), "SELECT a, b, minute(q.start), c FROM t"), ["x,x,0,2", "x,x,30,1"]);
+    for key in ["window.start", "s"] {
+        let hopping = format!(
+            "CREATE STREAMING TABLE t LOCATION 'data/tables/t' AS SELECT window.start AS s, count(*) AS c {CLAUSE}
+             GROUP BY window(ts, INTERVAL '10 minutes', INTERVAL '5 minutes'), {key};"
+        );
+        let found = answers(&hopping, &named(), "SELECT minute(s), c FROM t");
+        assert_eq!(found, ["0,2", "25,1", "30,1", "55,2"], "{key}");
+    }
+}
+
+/// As pyspark 4.1 has it: a field of a struct is no column, so it hides no window.
+#[test]
+fn a_field_called_window_does_not_hide_the_window() {
+    let from =
+        format!("FROM (SELECT ts, named_struct('window', w) AS n {CLAUSE}) GROUP BY window(ts, INTERVAL '10 minutes')");
+    for (list, rest, expected) in [
+        ("window.start AS s, count(*) AS c", ", n.window", "SELECT minute(s), c FROM t = 0,1 0,1 30,1"),
+        (
+            "window.end AS s, n.window AS x, count(*) AS c",
+            ", n.window",
+            "SELECT minute(s), x, c FROM t = 10,a,1 10,b,1 40,c,1",
+        ),
+    ] {
+        let sql = format!("CREATE STREAMING TABLE t LOCATION 'data/tables/t' AS SELECT {list} {from}{rest};");
+        let (query, expected) = expected.split_once(" = ").unwrap();
+        assert_eq!(answers(&sql, &named(), query).join(" "), expected, "{list}");
+    }
+}
+
+/// pyspark 4.1 reads the same ten minutes in all of these.
+#[test]
+fn an_interval_is_written_as_in_spark() {
+    for written in
+        ["'10  minutes'", "'+10 minutes'", "'interval 10 minutes'", "'INTERVAL  10 minutes'", "'9 minutes +60 seconds'"]
+    {
+        let sql = format!(
+            "CREATE STREAMING TABLE t LOCATION 'data/tables/t' AS SELECT window.end AS e, count(*) AS c
+             FROM STREAM d WATERMARK ts DELAY OF INTERVAL {written} GROUP BY window(ts, {written});"
+        );
+        assert_eq!(answers(&sql, &named(), "SELECT minute(e), c FROM t"), ["10,2", "40,1"], "{written}");
+    }
+}
+
 #[test]
 fn a_field_of_a_struct_is_called_like_the_field() {
     let sql =

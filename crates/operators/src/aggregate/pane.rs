@@ -2,12 +2,10 @@
 
 use arrow::array::{Int64Array, TimestampMicrosecondArray};
 use sluicebox_pipeline::graph::Window;
+use sluicebox_pipeline::window::LONGEST_MICROS;
 
 /// The largest number of panes in a window: each is looked at when the window closes.
 pub(super) const MOST_PANES: i64 = 1_000;
-
-/// The longest window, 73,000 years: sums of two such lengths must fit.
-const LONGEST: i64 = i64::MAX / 4;
 
 /// How windows lie, and the panes that they are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +21,7 @@ impl Panes {
     /// The panes of `window`, or why there are none.
     pub fn try_new(window: &Window) -> Result<Self, String> {
         let Window { size_micros: size, slide_micros: slide, offset_micros: offset, .. } = *window;
-        if size <= 0 || slide <= 0 || size > LONGEST {
+        if size <= 0 || slide <= 0 || size > LONGEST_MICROS {
             return Err(format!("a window of {size} us every {slide} us is none; both must be positive"));
         }
         if slide > size {

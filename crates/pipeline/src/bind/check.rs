@@ -262,6 +262,7 @@ impl Checker<'_> {
         }
         if select.distinct.is_some() {
             self.distinct_unnest(select);
+            self.found.extend(super::keys::constants(select, self.places, self.whole));
         }
         if let [_, second, ..] = select.from.as_slice() {
             self.joined(second, &second.relation);

@@ -27,6 +27,7 @@ mod forms;
 pub mod functions;
 mod generators;
 mod intervals;
+mod keys;
 mod lower;
 mod order;
 mod ours;
@@ -282,7 +283,11 @@ impl<'p> Binder<'p> {
         });
         let catalog = Catalog::new(&self.state, tables);
         let mut query = query.clone();
-        names::query(&mut query.ast, &query.window_names, &catalog);
+        let aggregates = names::query(&mut query.ast, &query.window_names, &catalog);
+        if !aggregates.is_empty() {
+            let told = |at| keys::aggregate(self.places.parsed(at).unwrap_or(query.span));
+            return Err(aggregates.into_iter().map(told).collect());
+        }
         let plan = catalog
             .query(&query.ast)
             .map_err(|error| vec![plan::diagnose_query(&catalog, &query, &error, &self.places)])?;

@@ -87,10 +87,14 @@ impl Lowering<'_, '_> {
     /// `GROUP BY window(...), ...`.
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> Lowered<Rows> {
         let rows = self.lower(&aggregate.input)?;
-        let (position, call) = self.window_of(aggregate, &rows)?;
-        let group: Vec<Expr> = aggregate.group_expr.iter().map(|e| unaliased(e).clone()).collect();
-        let group: Vec<Expr> = group.into_iter().enumerate().filter(|(i, _)| *i != position).map(|(_, e)| e).collect();
+        let keys = distinct_keys(aggregate);
+        let (position, call) = self.window_of(aggregate, &keys, &rows)?;
+        let group = keys.into_iter().map(|e| unaliased(e).clone());
+        let group: Vec<Expr> = group.enumerate().filter(|(i, _)| *i != position).map(|(_, e)| e).collect();
         let aggregates: Vec<Expr> = aggregate.aggr_expr.iter().map(|e| unaliased(e).clone()).collect();
+        if call.slide_micros != call.size_micros {
+            self.no_hopping_within(group.iter().chain(&aggregates), aggregate)?;
+        }
         let facts = Facts {
             hidden: Hidden { provenance: false, event_time: true },
             event_time: BTreeSet::new(),
@@ -165,7 +169,7 @@ impl Lowering<'_, '_> {
     }
 
     /// The one window among the group expressions, over the event time of the rows.
-    fn window_of(&self, aggregate: &Aggregate, rows: &Rows) -> Lowered<(usize, WindowCall)> {
+    fn window_of(&self, aggregate: &Aggregate, keys: &[&Expr], rows: &Rows) -> Lowered<(usize, WindowCall)> {
         let at = self.group_span(aggregate);
         if aggregate.group_expr.iter().any(|e| matches!(unaliased(e), Expr::GroupingSet(_))) {
             let message = "GROUPING SETS, ROLLUP and CUBE are not supported over streams";
@@ -186,11 +190,8 @@ impl Lowering<'_, '_> {
             let help = "compute it in a subquery below: FROM (SELECT *, now() AS at FROM STREAM ...) AS x";
             return Err(Box::new(Diagnostic::new("not-supported", at, message, "").with_help(help)));
         }
-        let mut windows = aggregate
-            .group_expr
-            .iter()
-            .enumerate()
-            .filter_map(|(i, e)| as_window_call(unaliased(e)).map(|call| (i, call)));
+        let mut windows =
+            keys.iter().enumerate().filter_map(|(i, e)| as_window_call(unaliased(e)).map(|call| (i, call)));
         let first = windows.next();
         if windows.next().is_some() {
             let message = "a query can group by one window";
@@ -206,6 +207,26 @@ impl Lowering<'_, '_> {
             Some((_, call)) => Err(Box::new(self.other_window(&call, at, rows))),
             None => Err(Box::new(self.no_window(at, rows))),
         }
+    }
+
+    /// Refuses a hopping window within another key or an aggregate, where it would be computed for each row: that is in several
+    /// of them.
+    fn no_hopping_within<'e>(&self, exprs: impl Iterator<Item = &'e Expr>, aggregate: &Aggregate) -> Lowered<()> {
+        for expr in exprs {
+            let found = expr.exists(|part| Ok(as_window_call(part).is_some_and(|c| c.slide_micros != c.size_micros)));
+            if found.map_err(|e| self.failed(&e))? {
+                return Err(Box::new(
+                    Diagnostic::new(
+                        "hopping-window",
+                        self.places.columns([expr]).unwrap_or_else(|| self.group_span(aggregate)),
+                        "a row is in several hopping windows, so none of them is known within an aggregate or another key",
+                        "computed for each row",
+                    )
+                    .with_help("take window.start or window.end beside the aggregates, or compute with them in a table below"),
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn group_span(&self, aggregate: &Aggregate) -> Span {
@@ -278,6 +299,17 @@ impl Lowering<'_, '_> {
         let window = || rows.facts.windows.first().map(|i| format!("window_time({})", name(i)));
         rows.facts.event_time.first().map(name).or_else(window)
     }
+}
+
+/// What `aggregate` groups by, each key once, as its schema has them.
+fn distinct_keys(aggregate: &Aggregate) -> Vec<&Expr> {
+    let mut keys: Vec<&Expr> = Vec::with_capacity(aggregate.group_expr.len());
+    for key in &aggregate.group_expr {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys
 }
 
 /// `expr` with the columns of `computed` in place of what they hold.

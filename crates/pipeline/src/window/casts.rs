@@ -16,7 +16,8 @@ use datafusion::logical_expr::{
 use datafusion::sql::sqlparser::ast as sql;
 use datafusion::sql::sqlparser::ast::{Spanned as _, Visit, VisitMut, Visitor, VisitorMut, visit_expressions_mut};
 
-use super::names::{Scope, is_aggregate, is_window_call, ordinal, strip};
+use super::grouping::ordinal;
+use super::names::{Scope, is_aggregate, is_window_call, strip};
 
 /// The name of the function.
 pub(crate) const NAMED_CAST: &str = "__sb_named_cast";

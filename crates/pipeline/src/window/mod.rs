@@ -14,6 +14,7 @@
 
 pub(crate) mod casts;
 mod function;
+mod grouping;
 mod having;
 pub(crate) mod names;
 pub(crate) mod rewrite;
@@ -37,6 +38,8 @@ pub const WINDOW_TIME: &str = "window_time";
 pub const START: &str = "start";
 /// The field with the first instant after a window.
 pub const END: &str = "end";
+/// The longest window in microseconds, 73,000 years: sums of two such lengths must fit.
+pub const LONGEST_MICROS: i64 = i64::MAX / 4;
 /// At most so many panes make a window.
 pub const MAX_PANES: i64 = 1000;
 
@@ -103,6 +106,8 @@ fn intervals_of(intervals: &[i64]) -> Option<(i64, i64, i64)> {
 pub(crate) enum Wrong {
     /// The size is not positive.
     Size,
+    /// The size is more than [`LONGEST_MICROS`].
+    Long,
     /// The slide is not positive.
     Slide,
     /// The slide is longer than the size.
@@ -117,6 +122,9 @@ pub(crate) enum Wrong {
 pub(crate) fn problem(size: i64, slide: i64, offset: i64) -> Option<Wrong> {
     if size <= 0 {
         return Some(Wrong::Size);
+    }
+    if size > LONGEST_MICROS {
+        return Some(Wrong::Long);
     }
     if slide <= 0 {
         return Some(Wrong::Slide);

@@ -18,8 +18,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast as sql;
 use datafusion::sql::sqlparser::ast::{Spanned as _, Value, VisitMut, VisitorMut};
-use datafusion::sql::sqlparser::tokenizer::Location;
+use datafusion::sql::sqlparser::tokenizer::{Location, Span as SqlSpan};
 
+use super::grouping::{self, grouped_call};
 use super::having::{Columns, name_subquery};
 use super::{END, START, WINDOW, WINDOW_TIME, casts};
 use crate::ast::Spanned;
@@ -35,18 +36,23 @@ pub(crate) trait Scope {
 }
 
 /// Resolves the names of a query; `given` are those of `GROUP BY window(...) AS name`, each with the place of its `window`.
-pub(crate) fn query(ast: &mut sql::Query, given: &[(Location, Spanned<String>)], scope: &dyn Scope) {
-    Names { given, scope }.query(ast, &[]);
+/// Gives the places in GROUP BY where an aggregate is named: rows cannot be grouped by that.
+pub(crate) fn query(ast: &mut sql::Query, given: &[(Location, Spanned<String>)], scope: &dyn Scope) -> Vec<SqlSpan> {
+    let mut names = Names { given, scope, aggregates: Vec::new() };
+    names.query(ast, &[]);
+    names.aggregates
 }
 
 struct Names<'a> {
     given: &'a [(Location, Spanned<String>)],
     scope: &'a dyn Scope,
+    /// Where GROUP BY names an aggregate.
+    aggregates: Vec<SqlSpan>,
 }
 
 impl Names<'_> {
     /// The queries below come first: what they give is the input of those above.
-    fn query(&self, query: &mut sql::Query, outer: &[sql::Cte]) {
+    fn query(&mut self, query: &mut sql::Query, outer: &[sql::Cte]) {
         let mut with = outer.to_vec();
         for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
             self.query(&mut cte.query, &with);
@@ -55,7 +61,7 @@ impl Names<'_> {
         self.body(&mut query.body, &with, query.order_by.as_mut());
     }
 
-    fn body(&self, body: &mut sql::SetExpr, with: &[sql::Cte], order_by: Option<&mut sql::OrderBy>) {
+    fn body(&mut self, body: &mut sql::SetExpr, with: &[sql::Cte], order_by: Option<&mut sql::OrderBy>) {
         match body {
             sql::SetExpr::Select(select) => {
                 for table in &mut select.from {
@@ -73,7 +79,7 @@ impl Names<'_> {
         }
     }
 
-    fn relation(&self, relation: &mut sql::TableFactor, with: &[sql::Cte]) {
+    fn relation(&mut self, relation: &mut sql::TableFactor, with: &[sql::Cte]) {
         match relation {
             sql::TableFactor::Derived { subquery, .. } => self.query(subquery, with),
             sql::TableFactor::NestedJoin { table_with_joins, .. } => {
@@ -84,15 +90,21 @@ impl Names<'_> {
         }
     }
 
-    fn select(&self, select: &mut sql::Select, with: &[sql::Cte], order_by: Option<&mut sql::OrderBy>) {
+    fn select(&mut self, select: &mut sql::Select, with: &[sql::Cte], order_by: Option<&mut sql::OrderBy>) {
         casts::tell_apart(select, self.scope);
         let wanted = select.having.is_some() || projected_call(&select.projection).is_some();
-        let wanted = wanted || grouped_call(select, &|_| false).is_some();
+        let wanted = wanted || grouped_call(select, &|_| false).is_some() || grouping::may_name(select, self.scope);
         let input = if wanted { self.scope.input(select, with) } else { Vec::new() };
         let has = |name: &str| input.iter().any(|(_, column)| column == name);
-        resolve_group_names(select, &has);
+        self.aggregates.extend(grouping::aggregates(select, self.scope, &has));
+        grouping::resolve_names(select, &has);
         let grouped = grouped_call(select, &has);
         let names = self.names(select, grouped.as_ref(), &has);
+        if let Some(call) = &grouped {
+            let own: Vec<String> = names.list.iter().filter(|name| !has(name)).cloned().collect();
+            grouping::leave_window_once(select, call, &own, &names.list, &has);
+            let _ = select.group_by.visit(&mut Replace::new(&own, &[], call, self.scope));
+        }
         let call = grouped.or_else(|| projected_call(&select.projection));
         let projection = std::mem::take(&mut select.projection);
         select.projection = projection.into_iter().flat_map(|item| expand(item, &names.list, call.as_ref())).collect();
@@ -102,15 +114,7 @@ impl Names<'_> {
         }
         if let Some(call) = &call {
             let inside: Vec<String> = names.having.iter().filter(|name| !has(name)).cloned().collect();
-            let replace = |outside| Replace {
-                outside,
-                inside: &inside,
-                call,
-                scope: self.scope,
-                queries: 0,
-                windows: 0,
-                aggregates: 0,
-            };
+            let replace = |outside| Replace::new(outside, &inside, call, self.scope);
             let _ = select.projection.visit(&mut replace(&names.list));
             let _ = select.having.visit(&mut replace(&names.having));
             let _ = select.qualify.visit(&mut replace(&names.having));
@@ -127,7 +131,7 @@ impl Names<'_> {
 
     /// The names of the window, in the SELECT list and in HAVING, outside of aggregates.
     fn names(&self, select: &sql::Select, grouped: Option<&sql::Expr>, has: &dyn Fn(&str) -> bool) -> WindowNames {
-        let keys = group_columns(select);
+        let keys = grouping::columns(select, has);
         let free = |name: &String| !keys.contains(name);
         let mut given = Vec::new();
         if let Some(call) = grouped {
@@ -157,7 +161,8 @@ impl Names<'_> {
         let aliases: BTreeMap<String, sql::Expr> = select.projection.iter().filter_map(renames).collect();
         let hidden = input.iter().any(|(_, column)| aliases.contains_key(column));
         let Some(mut having) = select.having.take_if(|_| hidden) else { return };
-        let keys = group_columns(select);
+        let has = |name: &str| input.iter().any(|(_, column)| column == name);
+        let keys = grouping::columns(select, &has);
         let mut columns = Columns::new(&aliases, &keys, input, self.scope);
         let _ = having.visit(&mut columns);
         if columns.is_unnamed() {
@@ -185,63 +190,6 @@ fn renames(item: &sql::SelectItem) -> Option<(String, sql::Expr)> {
         sql::SelectItem::ExprWithAlias { alias, expr } => Some((ident(alias), expr.clone())),
         _ => None,
     }
-}
-
-/// The columns that GROUP BY names as they are.
-fn group_columns(select: &sql::Select) -> BTreeSet<String> {
-    let sql::GroupByExpr::Expressions(exprs, _) = &select.group_by else { return BTreeSet::new() };
-    let column = |expr: &sql::Expr| match expr {
-        sql::Expr::Identifier(name) => Some(ident(name)),
-        sql::Expr::CompoundIdentifier(parts) => parts.last().map(ident),
-        _ => None,
-    };
-    exprs.iter().map(strip).filter_map(column).collect()
-}
-
-/// Puts the window in place of `GROUP BY w` and `GROUP BY 1`, where that names a window of the SELECT list.
-fn resolve_group_names(select: &mut sql::Select, has: &dyn Fn(&str) -> bool) {
-    let projection = &select.projection;
-    let sql::GroupByExpr::Expressions(exprs, _) = &mut select.group_by else { return };
-    for expr in exprs {
-        if let Some(call) = named_call(projection, expr, has) {
-            *expr = call.clone();
-        }
-    }
-}
-
-/// The window of the SELECT list that an item of GROUP BY names.
-fn named_call<'s>(
-    projection: &'s [sql::SelectItem],
-    expr: &sql::Expr,
-    has: &dyn Fn(&str) -> bool,
-) -> Option<&'s sql::Expr> {
-    let named = match expr {
-        sql::Expr::Identifier(name) if has(&ident(name)) => None,
-        sql::Expr::Identifier(name) => projection.iter().find_map(|item| match item {
-            sql::SelectItem::ExprWithAlias { expr, alias } if ident(alias) == ident(name) => Some(expr),
-            _ => None,
-        }),
-        sql::Expr::Value(value) => ordinal(&value.value).and_then(|n| match projection.get(n.checked_sub(1)?)? {
-            sql::SelectItem::ExprWithAlias { expr, .. } | sql::SelectItem::UnnamedExpr(expr) => Some(expr),
-            _ => None,
-        }),
-        _ => None,
-    };
-    named.filter(|e| is_window_call(e))
-}
-
-pub(super) fn ordinal(value: &Value) -> Option<usize> {
-    match value {
-        Value::Number(n, _) => n.parse().ok(),
-        _ => None,
-    }
-}
-
-/// The first call of `window` in GROUP BY, or named there; `has` says whether the input has a column.
-pub(super) fn grouped_call(select: &sql::Select, has: &dyn Fn(&str) -> bool) -> Option<sql::Expr> {
-    let sql::GroupByExpr::Expressions(exprs, _) = &select.group_by else { return None };
-    let call = |expr| if is_window_call(expr) { Some(strip(expr)) } else { named_call(&select.projection, expr, has) };
-    exprs.iter().find_map(call).map(strip).cloned()
 }
 
 /// The first call of `window` in the SELECT list that has a name, for `SELECT window(...) AS w, w.start`.
@@ -295,7 +243,7 @@ fn expand(item: sql::SelectItem, names: &[String], call: Option<&sql::Expr>) -> 
 }
 
 /// The names that columns of the FROM clause may be qualified by.
-fn relation_names(select: &sql::Select) -> BTreeSet<String> {
+pub(super) fn relation_names(select: &sql::Select) -> BTreeSet<String> {
     let name = |relation: &sql::TableFactor| match relation {
         sql::TableFactor::Table { alias: Some(alias), .. } | sql::TableFactor::Derived { alias: Some(alias), .. } => {
             Some(ident(&alias.name))
@@ -336,7 +284,7 @@ fn name_item(item: &mut sql::SelectItem, names: &[String], tables: &BTreeSet<Str
     *item = sql::SelectItem::ExprWithAlias { expr: expr.clone(), alias: quoted(&name) };
 }
 
-fn is_field(name: &sql::Ident) -> bool {
+pub(super) fn is_field(name: &sql::Ident) -> bool {
     [START, END].contains(&ident(name).as_str())
 }
 
@@ -361,6 +309,12 @@ struct Replace<'a> {
     queries: usize,
     windows: usize,
     aggregates: usize,
+}
+
+impl<'a> Replace<'a> {
+    fn new(outside: &'a [String], inside: &'a [String], call: &'a sql::Expr, scope: &'a dyn Scope) -> Self {
+        Self { outside, inside, call, scope, queries: 0, windows: 0, aggregates: 0 }
+    }
 }
 
 impl VisitorMut for Replace<'_> {

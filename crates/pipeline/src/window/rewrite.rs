@@ -7,7 +7,8 @@ use datafusion::sql::sqlparser::ast as sql;
 use datafusion::sql::sqlparser::ast::{Spanned as _, Value, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Span as SqlSpan;
 
-use super::names::{grouped_call, is_window_call, same_call, simple_name};
+use super::grouping::grouped_call;
+use super::names::{is_window_call, same_call, simple_name};
 use super::{MAX_PANES, WINDOW, Wrong, problem};
 use crate::ast::Span;
 use crate::diagnostic::{Diagnostic, byte_span};
@@ -74,6 +75,9 @@ impl Calls<'_> {
                 return Err(shape("window is called with the wrong arguments"));
             };
             let span = byte_span(self.text, expr.span()).unwrap_or(name);
+            if let Some(diagnostic) = bare_number(what, expr, span) {
+                return Err(Box::new(diagnostic));
+            }
             let Some(written) = of_expr(self.text, expr) else {
                 return Err(Box::new(
                     Diagnostic::new(
@@ -82,7 +86,9 @@ impl Calls<'_> {
                         format!("the {what} of this window is no constant interval"),
                         "not a constant interval",
                     )
-                    .with_help("write INTERVAL '5 minutes'"),
+                    .with_help(
+                        "write one constant of numbers and units, as in INTERVAL '5 minutes' or INTERVAL '1 hour 30 minutes'",
+                    ),
                 ));
             };
             lengths.push((written.micros(&format!("{what} of the window"))?, span));
@@ -103,6 +109,12 @@ impl Calls<'_> {
                 "the size of this window is zero or negative".to_owned(),
                 "not positive",
                 "write INTERVAL '5 minutes'".to_owned(),
+            ),
+            Wrong::Long => (
+                size.1,
+                "the size of this window is too long".to_owned(),
+                "more than 73,000 years",
+                "write a shorter one, such as INTERVAL '365 days'".to_owned(),
             ),
             Wrong::Slide => (
                 slide.1,
@@ -137,10 +149,34 @@ impl Calls<'_> {
     }
 }
 
+/// A number alone where an interval should stand: in Spark it counts microseconds.
+fn bare_number(what: &str, expr: &sql::Expr, span: Span) -> Option<Diagnostic> {
+    let sql::Expr::Value(value) = expr else { return None };
+    let Value::Number(number, _) = &value.value else { return None };
+    let micros = number.parse::<i64>().ok().filter(|micros| *micros >= 1_000_000);
+    let help = match micros {
+        Some(micros) => {
+            format!("write INTERVAL '{}', which are {number} microseconds, as Spark takes it", whole(micros))
+        }
+        None => {
+            "write number and unit, as in INTERVAL '5 minutes'; Spark takes a number alone for microseconds".to_owned()
+        }
+    };
+    Some(Diagnostic::new("interval", span, format!("the {what} of the window has no unit"), "of what?").with_help(help))
+}
+
+/// `micros` in the largest unit of which they are a whole number.
+fn whole(micros: i64) -> String {
+    let units = [(86_400_000_000, "days"), (3_600_000_000, "hours"), (60_000_000, "minutes"), (1_000_000, "seconds")];
+    let unit = units.into_iter().find(|(length, _)| micros % length == 0);
+    let (length, unit) = unit.unwrap_or((1, "microseconds"));
+    format!("{} {unit}", micros / length)
+}
+
 /// `INTERVAL 'text'` at the place `span`.
 fn interval(text: &str, span: SqlSpan) -> sql::Expr {
     sql::Expr::Interval(sql::Interval {
-        value: Box::new(sql::Expr::Value(Value::SingleQuotedString(text.trim().to_lowercase()).with_span(span))),
+        value: Box::new(sql::Expr::Value(Value::SingleQuotedString(text.to_owned()).with_span(span))),
         leading_field: None,
         leading_precision: None,
         last_field: None,
