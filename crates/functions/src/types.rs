@@ -206,6 +206,17 @@ pub fn common(a: &DataType, b: &DataType) -> Option<DataType> {
     }
 }
 
+/// Whether a map is in it, so that it has no order.
+#[must_use]
+pub fn has_map(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Map(..) => true,
+        DataType::Struct(fields) => fields.iter().any(|f| has_map(f.data_type())),
+        DataType::List(item) | DataType::LargeList(item) => has_map(item.data_type()),
+        _ => false,
+    }
+}
+
 /// `data_type` with the fields of its structs named as those of `like` at their places: where rows are compared, names do not matter.
 #[must_use]
 pub fn named_as(data_type: &DataType, like: &DataType) -> DataType {

@@ -22,7 +22,7 @@ use datafusion_functions_aggregate_common::aggregate::groups_accumulator::prim_o
 use crate::equal::{f32_form, f64_form};
 use crate::error::{impl_by_name, plan_error};
 use crate::nested::keys::keys;
-use crate::nested::types::{element_of, entry_of};
+use crate::types::has_map;
 
 /// `max`.
 #[must_use]
@@ -61,13 +61,6 @@ macro_rules! floats {
         let start = if largest { <$native>::NEG_INFINITY } else { $form(<$native>::NAN) };
         Box::new(PrimitiveGroupsAccumulator::<$kind, _>::new($data_type, step).with_starting_value(start))
     }};
-}
-
-fn has_map(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Struct(fields) => fields.iter().any(|f| has_map(f.data_type())),
-        other => entry_of(other).is_some() || element_of(other).is_some_and(has_map),
-    }
 }
 
 impl AggregateUDFImpl for Extreme {

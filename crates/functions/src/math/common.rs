@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::compute::interleave;
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::Result;
+use datafusion::common::{Result, ScalarValue};
 use datafusion::functions::core;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use crate::casts::kernel;
+use crate::equal::has_twins;
+use crate::nested::keys::keys;
 use crate::rows::plan_error;
 use crate::types;
 
@@ -53,6 +58,9 @@ impl ScalarUDFImpl for Common {
             }
             _ => {}
         }
+        if matches!(name, "greatest" | "least") && of.iter().any(types::has_map) {
+            return plan_error(format!("{name}: maps have no order"));
+        }
         let Some(common) = types::common_of(of) else {
             let names: Vec<String> = of.iter().map(types::name).collect();
             return plan_error(format!(
@@ -88,6 +96,49 @@ impl ScalarUDFImpl for Common {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        self.inner.invoke_with_args(args)
+        let of = args.return_field.data_type();
+        // DataFusion's order of floating point is that of the bits, and its NULL within a value is the largest.
+        let ours = of.is_nested() || has_twins(of);
+        match self.name() {
+            "greatest" if ours => extreme(&args, true),
+            "least" if ours => extreme(&args, false),
+            _ => self.inner.invoke_with_args(args),
+        }
     }
+}
+
+/// The first of the largest, or smallest, arguments of each row; NULL is passed over.
+fn extreme(args: &ScalarFunctionArgs, largest: bool) -> Result<ColumnarValue> {
+    let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+    let rows = if constant { 1 } else { args.number_rows };
+    let of = args.return_field.data_type();
+    let whole = |arg: &ColumnarValue| match arg {
+        ColumnarValue::Array(array) => kernel::run(array, of, false),
+        ColumnarValue::Scalar(value) => kernel::run(&value.to_array()?, of, false),
+    };
+    let mut arrays: Vec<ArrayRef> = args.args.iter().map(whole).collect::<Result<_>>()?;
+    let compared = keys(&arrays.iter().collect::<Vec<_>>())?;
+    let nothing = (arrays.len(), 0);
+    arrays.push(new_null_array(of, 1));
+    let best = |row: usize| {
+        let mut best = nothing;
+        for (at, keys) in compared.iter().enumerate() {
+            let place = if keys.num_rows() == 1 { 0 } else { row };
+            if arrays[at].is_null(place) {
+                continue;
+            }
+            let better = best == nothing || {
+                let (now, new) = (compared[best.0].row(best.1), keys.row(place));
+                if largest { new > now } else { new < now }
+            };
+            if better {
+                best = (at, place);
+            }
+        }
+        best
+    };
+    let places: Vec<(usize, usize)> = (0..rows).map(best).collect();
+    let values: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
+    let out = interleave(&values, &places)?;
+    Ok(if constant { ColumnarValue::Scalar(ScalarValue::try_from_array(&out, 0)?) } else { ColumnarValue::Array(out) })
 }

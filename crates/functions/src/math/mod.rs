@@ -3,6 +3,7 @@
 mod bits;
 mod choices;
 mod common;
+mod exact;
 mod plain;
 mod round;
 mod tries;
@@ -10,6 +11,8 @@ mod tries;
 use std::sync::Arc;
 
 use datafusion::logical_expr::ScalarUDF;
+
+pub use self::exact::WholeAsDecimal;
 
 /// The functions of this module.
 #[must_use]

@@ -95,7 +95,7 @@ fn whole(longs: Int64Array, of: &DataType) -> Result<ArrayRef> {
     };
     let range = least..=-(least + 1);
     if let Some(out) = longs.iter().flatten().find(|v| !range.contains(v)) {
-        return overflow(out, of);
+        return row_error(format!("the result {out} is out of the range of {}", types::name(of)));
     }
     kernel::run(&(Arc::new(longs) as ArrayRef), of, false)
 }
@@ -144,6 +144,7 @@ fn rounded_type(name: &str, types: &[DataType], constants: &[Option<&ScalarValue
 fn cut_type(name: &str, types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<DataType> {
     if types.len() < 2 {
         return Ok(match &types[0] {
+            whole @ DataType::Decimal128(_, 0) => whole.clone(),
             DataType::Decimal128(precision, scale) => decimal(*precision, *scale, 0),
             _ => DataType::Int64,
         });
@@ -224,7 +225,8 @@ fn round(call: &Call, mode: Mode) -> Result<ArrayRef> {
             let values = array.as_primitive::<Float32Type>();
             let rounded: Float32Array = call.rows(|row| {
                 let v = values.value(call.place(0, row));
-                let text = format!("{v:e}");
+                // By the digits of the DOUBLE that it is: 0.45F is 0.44999998807907104.
+                let text = format!("{:e}", f64::from(v));
                 Ok(Some(if v.is_finite() { digits(&text, places, mode).parse().unwrap_or(v) } else { v }))
             })?;
             Ok(Arc::new(rounded))

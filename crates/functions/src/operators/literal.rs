@@ -121,6 +121,7 @@ pub fn digits(expr: &Expr, of: &DataType, other: &DataType) -> Option<(u8, i8)> 
 /// DECIMAL, as many digits as it is written with.
 pub(crate) fn digits_of(constant: Option<&ScalarValue>, of: &DataType, other: &DataType) -> Option<(u8, i8)> {
     let value = match constant {
+        Some(ScalarValue::Int16(Some(v))) => Some(i64::from(*v)),
         Some(ScalarValue::Int32(Some(v))) => Some(i64::from(*v)),
         Some(ScalarValue::Int64(Some(v))) => Some(*v),
         _ => None,

@@ -14,6 +14,7 @@ use datafusion::optimizer::{Analyzer, Optimizer};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast as sql;
 use sluicebox_core::provenance::event_time_type;
+use sluicebox_functions::math::WholeAsDecimal;
 use sluicebox_functions::operators::planner::SparkOperators;
 
 use super::durations::IntervalAsDuration;
@@ -41,6 +42,7 @@ const REMOVED: [&str; 3] =
 pub fn session_state(target_partitions: usize) -> SessionState {
     let mut analyzer = Analyzer::new();
     analyzer.add_function_rewrite(Arc::new(IntervalAsDuration));
+    analyzer.add_function_rewrite(Arc::new(WholeAsDecimal));
     let mut rules = Optimizer::new().rules;
     rules.retain(|rule| !REMOVED.contains(&rule.name()));
     rules.insert(0, Arc::new(OneEquality));
