@@ -111,6 +111,12 @@ impl Cast<'_> {
         }
     }
 
+    /// Microseconds as seconds.
+    fn of_micros(&self) -> Result<ArrayRef> {
+        let DataType::Decimal128(p, s) = *self.to else { return Ok(cast(self.values, self.to)?) };
+        self.mapped::<Int64Type, Decimal128Type>(|v| number::fits(number::rescaled(v.into(), 6, s)?, p))
+    }
+
     fn of_float(&self) -> Result<ArrayRef> {
         let values = cast(self.values, &DataType::Float64)?;
         let this = Cast { values: &values, ..*self };
@@ -278,6 +284,11 @@ fn of_timestamp(values: &ArrayRef, to: &DataType, lenient: bool) -> Result<Array
     if to.is_integer() {
         let seconds: PrimitiveArray<Int64Type> = micros.unary(|v| v.div_euclid(SECOND));
         return run(&(Arc::new(seconds) as ArrayRef), to, lenient);
+    }
+    if types::is_decimal(to) {
+        // A DOUBLE does not hold every microsecond.
+        let exact: ArrayRef = Arc::new(micros.reinterpret_cast::<Int64Type>());
+        return Cast { values: &exact, to, lenient }.of_micros();
     }
     #[expect(clippy::cast_precision_loss, reason = "Spark gives the nearest double, too")]
     let seconds: PrimitiveArray<Float64Type> = micros.unary(|v| v as f64 / 1e6);

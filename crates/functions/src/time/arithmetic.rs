@@ -160,7 +160,7 @@ impl Level {
 }
 
 fn trunc_types(_: &str, types: &[arrow::datatypes::DataType]) -> Result<Vec<arrow::datatypes::DataType>> {
-    use arrow::datatypes::{DataType, TimeUnit};
+    use arrow::datatypes::DataType;
     let [level, time] = types else {
         return crate::rows::plan_error(format!(
             "date_trunc takes a unit such as 'DAY' and a time, here it has {} arguments",
@@ -170,11 +170,8 @@ fn trunc_types(_: &str, types: &[arrow::datatypes::DataType]) -> Result<Vec<arro
     if Text.data_type(level).is_none() || Time.data_type(time).is_none() {
         return crate::rows::plan_error("date_trunc takes a unit such as 'DAY', then a time");
     }
-    let time = match time {
-        DataType::Timestamp(_, None) => DataType::Timestamp(TimeUnit::Microsecond, None),
-        _ => crate::rows::timestamp(),
-    };
-    Ok(vec![DataType::Utf8, time])
+    // Spark has it of TIMESTAMP alone: a TIMESTAMP_NTZ becomes one.
+    Ok(vec![DataType::Utf8, crate::rows::timestamp()])
 }
 
 fn date_trunc(call: &Call) -> Result<ArrayRef> {

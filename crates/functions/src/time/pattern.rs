@@ -133,7 +133,7 @@ fn check(c: char, run: usize, reading: bool) -> Result<(), String> {
             ));
         }
         'E' | 'F' | 'q' | 'Q' if reading => return Err(format!("has `{c}`, which can be written but not read")),
-        'y' => 10,
+        'y' => 6,
         'G' | 'M' | 'L' | 'E' | 'Q' | 'q' | 'z' => 4,
         'D' => 3,
         'd' | 'h' | 'H' | 'k' | 'K' | 'm' | 's' => 2,
