@@ -220,7 +220,14 @@ fn from_json_type(_: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<
         }
     }
     match ddl::parse(schema) {
-        Ok(data_type @ (DataType::Struct(_) | DataType::List(_))) => Ok(data_type),
+        Ok(DataType::Struct(fields)) => match from::corrupt_record(&fields).map(|at| fields[at].data_type()) {
+            Some(other) if other != &DataType::Utf8 => plan_error(format!(
+                "`_corrupt_record` takes the text that cannot be read: it is STRING, not {}",
+                name(other)
+            )),
+            _ => Ok(DataType::Struct(fields)),
+        },
+        Ok(list @ DataType::List(_)) => Ok(list),
         Ok(data_type @ DataType::Map(..)) => match crate::nested::types::entry_of(&data_type) {
             Some((DataType::Utf8, _)) => Ok(data_type),
             _ => plan_error("the keys of a map in JSON are STRING"),

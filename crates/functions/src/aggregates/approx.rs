@@ -199,7 +199,7 @@ impl Percentile {
 
 /// A float's bits so that they sort as the floats, NaN last.
 fn of_float(value: f64) -> i128 {
-    let value = if value.is_nan() { f64::NAN } else { value + 0.0 };
+    let value = if value.is_nan() { f64::NAN } else { value };
     let bits = value.to_bits().cast_signed();
     i128::from(if bits < 0 { bits ^ i64::MAX } else { bits })
 }

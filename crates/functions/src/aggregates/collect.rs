@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
-use arrow::compute::{concat, filter, is_not_null};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray};
+use arrow::compute::{cast, concat, filter, is_not_null};
 use arrow::datatypes::DataType;
 use arrow::row::OwnedRow;
 use datafusion::common::{Result, ScalarValue};
@@ -30,8 +30,8 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
     let text = Parts {
         name: "listagg",
         coerce: texts,
-        returns: |_| Ok(DataType::Utf8),
-        state: |_| vec![list_of(&DataType::Utf8)],
+        returns: |types| Ok(types[0].clone()),
+        state: |types| vec![list_of(&types[0])],
         make: |given| Ok(Box::new(Joined::new(given)?)),
         ordered_set: false,
         empty_list: false,
@@ -126,39 +126,63 @@ impl Accumulator for Collected {
     }
 }
 
+/// Text, or binary values with a binary separator.
 fn texts(types: &[DataType]) -> Result<Vec<DataType>> {
-    match types {
-        [one] | [one, _] if !one.is_nested() => Ok(vec![DataType::Utf8; types.len()]),
-        [one] | [one, _] => plan_error(format!("a text is wanted, this is {}", name(one))),
-        _ => plan_error("takes a text and a separator"),
+    let ([one] | [one, _]) = types else { return plan_error("takes a text and a separator") };
+    if one.is_nested() {
+        return plan_error(format!("a text is wanted, this is {}", name(one)));
+    }
+    let joined = if plain(one) == DataType::Binary { DataType::Binary } else { DataType::Utf8 };
+    match types.get(1).map(plain) {
+        Some(between) if joined == DataType::Binary && !matches!(between, DataType::Binary | DataType::Null) => {
+            plan_error("BINARY is joined by BINARY, such as X'2C'")
+        }
+        Some(DataType::Binary) if joined != DataType::Binary => plan_error("text is joined by text, not by BINARY"),
+        _ => Ok(vec![joined; types.len()]),
     }
 }
 
-/// Texts and what stands between them.
+/// Texts, or binary values, and what stands between them.
 #[derive(Debug)]
 struct Joined {
-    between: String,
-    parts: Vec<String>,
-    seen: Option<HashSet<String>>,
+    binary: bool,
+    between: Vec<u8>,
+    parts: Vec<Vec<u8>>,
+    seen: Option<HashSet<Vec<u8>>>,
     bytes: usize,
 }
 
 impl Joined {
     fn new(given: &Given<'_>) -> Result<Self> {
-        let between = given.constant(1)?;
-        let between = between.and_then(|b| b.try_as_str().flatten().map(str::to_owned)).unwrap_or_default();
-        Ok(Self { between, parts: Vec::new(), seen: given.distinct.then(HashSet::new), bytes: 0 })
+        let between = match given.constant(1)? {
+            Some(ScalarValue::Binary(bytes)) => bytes.unwrap_or_default(),
+            other => other.and_then(|b| b.try_as_str().flatten().map(|b| b.as_bytes().to_vec())).unwrap_or_default(),
+        };
+        let binary = given.types[0] == DataType::Binary;
+        Ok(Self { binary, between, parts: Vec::new(), seen: given.distinct.then(HashSet::new), bytes: 0 })
     }
 
     fn take(&mut self, values: &ArrayRef) {
-        for value in values.as_string::<i32>().iter().flatten() {
-            if self.seen.as_mut().is_none_or(|seen| seen.insert(value.to_owned())) {
-                // A text in a set is there twice.
-                let copies = if self.seen.is_some() { 2 } else { 1 };
-                self.bytes += copies * (value.len() + size_of::<String>());
-                self.parts.push(value.to_owned());
-            }
+        if let Some(texts) = values.as_string_opt::<i32>() {
+            texts.iter().flatten().for_each(|text| self.add(text.as_bytes()));
+        } else if let Some(values) = values.as_binary_opt::<i32>() {
+            values.iter().flatten().for_each(|bytes| self.add(bytes));
         }
+    }
+
+    fn add(&mut self, value: &[u8]) {
+        if self.seen.as_mut().is_none_or(|seen| seen.insert(value.to_vec())) {
+            // A value in a set is there twice.
+            let copies = if self.seen.is_some() { 2 } else { 1 };
+            self.bytes += copies * (value.len() + size_of::<Vec<u8>>());
+            self.parts.push(value.to_vec());
+        }
+    }
+
+    /// Bytes as a value of the type that is joined.
+    fn typed(&self, parts: &[Vec<u8>]) -> Result<ArrayRef> {
+        let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(parts));
+        if self.binary { Ok(bytes) } else { Ok(cast(&bytes, &DataType::Utf8)?) }
     }
 }
 
@@ -174,11 +198,14 @@ impl Accumulator for Joined {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![list_value(Arc::new(StringArray::from_iter_values(&self.parts)))])
+        Ok(vec![list_value(self.typed(&self.parts)?)])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(ScalarValue::Utf8((!self.parts.is_empty()).then(|| self.parts.join(&self.between))))
+        if self.parts.is_empty() {
+            return Ok(if self.binary { ScalarValue::Binary(None) } else { ScalarValue::Utf8(None) });
+        }
+        ScalarValue::try_from_array(&self.typed(&[self.parts.join(self.between.as_slice())])?, 0)
     }
 
     fn size(&self) -> usize {

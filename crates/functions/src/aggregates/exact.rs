@@ -71,13 +71,13 @@ enum Rule {
     Lower,
 }
 
-/// A number that has an order: NaN is the largest, and there is one zero.
+/// A number that has an order: NaN is the largest, and -0.0 comes before 0.0.
 #[derive(Debug, Clone, Copy)]
 struct Ordered(f64);
 
 impl Ordered {
     fn of(value: f64) -> Self {
-        Self(if value.is_nan() { f64::NAN } else { value + 0.0 })
+        Self(if value.is_nan() { f64::NAN } else { value })
     }
 }
 

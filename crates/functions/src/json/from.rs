@@ -7,7 +7,7 @@ use arrow::array::{
     NullArray, StringArray, StructArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Fields};
 use base64::Engine;
 use datafusion::common::{DataFusionError, Result};
 
@@ -65,10 +65,22 @@ fn row(text: &str, data_type: &DataType, strict: bool) -> Result<Cell> {
         let shown: String = text.chars().take(60).collect();
         return Err(DataFusionError::Execution(format!("from_json cannot read `{shown}` by its schema")));
     }
-    Ok(read.unwrap_or_else(|| match data_type {
+    let whole = read.is_some() && !notes.partial;
+    let mut read = read.unwrap_or_else(|| match data_type {
         DataType::Struct(fields) => Cell::Struct(vec![Cell::Null; fields.len()]),
         _ => Cell::Null,
-    }))
+    });
+    if let (Cell::Struct(cells), DataType::Struct(fields)) = (&mut read, data_type)
+        && let Some(at) = corrupt_record(fields)
+    {
+        cells[at] = if whole { Cell::Null } else { Cell::Text(text.to_owned()) };
+    }
+    Ok(read)
+}
+
+/// The place of the field that holds the text of a row that cannot be read.
+pub(super) fn corrupt_record(fields: &Fields) -> Option<usize> {
+    fields.iter().position(|field| field.name() == "_corrupt_record")
 }
 
 fn root(value: &Json<'_>, data_type: &DataType, notes: &mut Notes) -> std::result::Result<Cell, Mismatch> {
@@ -90,6 +102,8 @@ fn cell(value: &Json<'_>, data_type: &DataType, notes: &mut Notes) -> std::resul
         (Json::Number(text), DataType::Int16) => Cell::Whole(text.parse::<i16>().map_err(|_| Mismatch)?.into()),
         (Json::Number(text), DataType::Int32) => Cell::Whole(text.parse::<i32>().map_err(|_| Mismatch)?.into()),
         (Json::Number(text), DataType::Int64) => Cell::Whole(text.parse().map_err(|_| Mismatch)?),
+        // It is the whole number 0 first, which has no sign.
+        (Json::Number("-0"), DataType::Float32 | DataType::Float64) => Cell::Float(0.0),
         (Json::Number(text), DataType::Float32) => Cell::Float(text.parse::<f32>().map_err(|_| Mismatch)?.into()),
         (Json::Number(text), DataType::Float64) => Cell::Float(text.parse().map_err(|_| Mismatch)?),
         (Json::NotFinite(value), DataType::Float32 | DataType::Float64) => Cell::Float(*value),

@@ -149,6 +149,11 @@ impl Writer {
         Ok(())
     }
 
+    /// The value within a key.
+    fn part(&self, at: usize) -> Result<String> {
+        if self.is_null(at) { Ok("null".to_owned()) } else { self.key(at) }
+    }
+
     /// The value as the key of an object.
     fn key(&self, at: usize) -> Result<String> {
         Ok(match self {
@@ -161,6 +166,10 @@ impl Writer {
             // As Spark, which shows what it holds inside.
             Self::Date(a) => a.as_primitive::<Date32Type>().value(at).to_string(),
             Self::Timestamp(a, _) => a.as_primitive::<TimestampMicrosecondType>().value(at).to_string(),
+            Self::Struct(_, columns) => bracketed(columns.iter().map(|(_, values)| values.part(at)))?,
+            Self::List(a, values) => {
+                bracketed(range(a.as_list::<i32>().value_offsets(), at).map(|at| values.part(at)))?
+            }
             other => {
                 let mut out = String::new();
                 other.write(&mut out, at, false)?;
@@ -176,6 +185,11 @@ fn within(out: &mut String, bare: bool, write: impl FnOnce(&mut String)) {
     out.push_str(quote);
     write(out);
     out.push_str(quote);
+}
+
+/// `[1,one]`, as Spark shows what it holds inside.
+fn bracketed(parts: impl Iterator<Item = Result<String>>) -> Result<String> {
+    Ok(format!("[{}]", parts.collect::<Result<Vec<_>>>()?.join(",")))
 }
 
 fn written(write: impl FnOnce(&mut String)) -> String {

@@ -19,19 +19,10 @@ use super::{has_twins, normal};
 /// Functions of which all arguments are compared with each other, and none is given back.
 const COMPARING: [&str; 4] = ["array_has", "array_contains", "array_position", "array_positions"];
 
-/// Aggregates that compare their arguments, by name.
-const ORDERING: [&str; 10] = [
-    "min",
-    "max",
-    "min_by",
-    "max_by",
-    "mode",
-    "median",
-    "collect_set",
-    "approx_distinct",
-    "approx_count_distinct",
-    "histogram_numeric",
-];
+/// Aggregates that compare their arguments, by name. `max_by`, `median` and `percentile` compare the form by themselves, and give the value as
+/// it is.
+const ORDERING: [&str; 7] =
+    ["min", "max", "mode", "collect_set", "approx_distinct", "approx_count_distinct", "histogram_numeric"];
 
 /// The rule, see the module's page. It comes before all others: what they fold or move is then compared by its form.
 #[derive(Debug, Default)]
@@ -183,7 +174,10 @@ fn of_aggregate(aggregate: AggregateFunction, schema: &DFSchema) -> Result<Trans
     let AggregateFunction { func, mut params } = aggregate;
     let mut changed = false;
     let name = func.name();
-    if params.distinct || ORDERING.contains(&name) || name.contains("percentile") {
+    let first = params.args.first().map(|arg| arg.get_type(schema)).transpose()?;
+    // Of nested values, `min` and `max` compare the form by themselves.
+    let by_itself = matches!(name, "min" | "max") && first.is_some_and(|of| of.is_nested());
+    if params.distinct || ORDERING.contains(&name) && !by_itself || name.starts_with("approx_percentile_") {
         (params.args, changed) = put_all(params.args, schema)?;
     }
     for sort in &mut params.order_by {
