@@ -151,7 +151,7 @@ def session():
 
 
 def questions(path):
-    for line in path.read_text().splitlines():
+    for line in path.read_text().split("\n"):
         line = line.split(" -- ")[0].strip()
         if line and not line.startswith("#"):
             yield line
@@ -168,7 +168,8 @@ def main():
         path = FOLDER / f"{name}.answers.jsonl"
         known = {}
         if path.exists() and not args.all:
-            known = {a["q"]: a for a in map(json.loads, path.read_text().splitlines())}
+            # Not splitlines(), for which U+2028 within an answer ends a line.
+            known = {a["q"]: a for a in map(json.loads, path.read_text().strip().split("\n"))}
         wanted = list(dict.fromkeys(questions(FOLDER / f"{name}.questions")))
         asked = 0
         for question in wanted:

@@ -70,16 +70,39 @@ fn utf8(call: &Call, change: impl Fn(&[u8]) -> Result<Option<String>>) -> Result
     call.texts(|row| Ok(Some(text.at(row))))
 }
 
-/// A capital at the start of every word; words end at spaces alone.
+/// A capital at the start of every word, with all else in small letters; words end at spaces alone.
 fn initcap(text: &str) -> String {
     let word = |word: &str| {
-        let mut chars = word.chars();
-        let Some(first) = chars.next() else { return String::new() };
+        let Some(first) = word.chars().next() else { return String::new() };
+        // As a whole, since a sigma at the end is another letter.
+        let lower = word.to_lowercase();
+        let small: String = first.to_lowercase().collect();
         let mut upper = first.to_uppercase();
-        let head: String = upper.next().into_iter().chain(upper.flat_map(char::to_lowercase)).collect();
-        head + &chars.as_str().to_lowercase()
+        let head: String = match small.chars().next().and_then(title) {
+            Some(title) => title.to_string(),
+            // An apostrophe and n are one letter in this one.
+            None if first == 'ŉ' => "ʼN".to_owned(),
+            // Of a letter that becomes two.
+            None => upper.next().into_iter().chain(upper.flat_map(char::to_lowercase)).collect(),
+        };
+        head + lower.strip_prefix(small.as_str()).unwrap_or_default()
     };
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// The capital of a letter of two parts in a title, whose first part alone is a capital, as `ǅ` for `ǆ`.
+fn title(c: char) -> Option<char> {
+    Some(match c {
+        'ǆ' => 'ǅ',
+        'ǉ' => 'ǈ',
+        'ǌ' => 'ǋ',
+        'ǳ' => 'ǲ',
+        'ᾳ' => 'ᾼ',
+        'ῃ' => 'ῌ',
+        'ῳ' => 'ῼ',
+        '\u{1f80}'..='\u{1faf}' => return char::from_u32(c as u32 | 8),
+        _ => return None,
+    })
 }
 
 /// The digits of the letters from A to Z; 7 is passed over.

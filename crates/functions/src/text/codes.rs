@@ -18,7 +18,7 @@ pub(super) fn functions() -> Vec<Function> {
     vec![
         function("base64", &[Binary], Gives::Text, |call| {
             let bytes = call.binary(0)?;
-            call.texts(|row| Ok(Some(BASE64.encode(bytes.at(row)))))
+            call.texts(|row| Ok(Some(in_lines(&BASE64.encode(bytes.at(row))))))
         }),
         function("unbase64", &[Text], Gives::Binary, |call| {
             let text = call.text(0)?;
@@ -65,6 +65,12 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
+/// base64 in lines of 76 letters, as MIME has it.
+fn in_lines(letters: &str) -> String {
+    let lines = letters.as_bytes().chunks(76).map(String::from_utf8_lossy);
+    lines.collect::<Vec<_>>().join("\r\n")
+}
+
 fn unbase64(text: &str) -> Result<Vec<u8>> {
     // As Java's decoder of MIME, which passes over what is not of the alphabet.
     let body: Vec<u8> = text
@@ -73,6 +79,18 @@ fn unbase64(text: &str) -> Result<Vec<u8>> {
         .filter(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
         .collect();
     BASE64.decode(body).or_else(|_| row_error(format!("'{text}' is not base64")))
+}
+
+/// base64 in which white space may stand, but nothing else; what is padded is padded to four letters.
+fn strict_base64(text: &str) -> Option<Vec<u8>> {
+    let body = text.trim_end_matches('=');
+    let padding = text.len() - body.len();
+    let letters: Vec<u8> = body.bytes().filter(|b| !matches!(b, b' ' | b'\t'..=b'\r')).collect();
+    let complete = if padding == 0 { letters.len() % 4 != 1 } else { (letters.len() + padding).is_multiple_of(4) };
+    if padding > 2 || !complete || letters.contains(&b'=') {
+        return None;
+    }
+    BASE64.decode(letters).ok()
 }
 
 fn lower_hex(bytes: &[u8]) -> String {
@@ -113,10 +131,7 @@ fn binary(text: &str, format: &str) -> std::result::Result<Vec<u8>, String> {
     match format.to_ascii_lowercase().as_str() {
         "hex" => unhex(text).ok_or_else(|| format!("'{text}' is not hexadecimal")),
         "utf-8" | "utf8" => Ok(text.as_bytes().to_vec()),
-        "base64" => {
-            let body = text.trim_end_matches('=');
-            BASE64.decode(body).map_err(|_| format!("'{text}' is not base64"))
-        }
+        "base64" => strict_base64(text).ok_or_else(|| format!("'{text}' is not base64")),
         other => Err(format!("to_binary knows the formats hex, utf-8 and base64, not '{other}'")),
     }
 }

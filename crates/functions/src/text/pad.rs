@@ -1,16 +1,18 @@
 //! Padding, trimming and repeating.
 
 use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
 use datafusion::common::Result;
 
 use super::parts::characters;
-use crate::rows::{Call, Function, Gives, function, short};
+use crate::rows::{Call, Function, Gives, function, plan_error, short};
+use crate::types;
 use crate::values::Kind::{Bytes, Int, Text};
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
-        function("lpad", &[Bytes, Int, Bytes], Gives::Same(0), |call| pad(call, true)).optional(1),
-        function("rpad", &[Bytes, Int, Bytes], Gives::Same(0), |call| pad(call, false)).optional(1),
+        function("lpad", &[Bytes, Int, Bytes], Gives::Same(0), |call| pad(call, true)).optional(1).types(pad_types),
+        function("rpad", &[Bytes, Int, Bytes], Gives::Same(0), |call| pad(call, false)).optional(1).types(pad_types),
         // `trim(BOTH chars FROM text)` is read as `trim(chars, text)`.
         function("trim", &[Text, Text], Gives::Text, |call| trim(call, true, true)).optional(1),
         function("ltrim", &[Text, Text], Gives::Text, |call| trim(call, true, false)).optional(1),
@@ -50,19 +52,29 @@ fn trimmed<'a>(text: &'a str, chars: &str, left: bool, right: bool) -> &'a str {
     if right { text.trim_end_matches(is_one) } else { text }
 }
 
+/// Text, unless all that is padded and padded with is binary.
+fn pad_types(name: &str, types: &[DataType]) -> Result<Vec<DataType>> {
+    let (2 | 3) = types.len() else {
+        return plan_error(format!("{name} takes 2 or 3 arguments, here it has {}", types.len()));
+    };
+    let binary = types.iter().enumerate().all(|(at, of)| at == 1 || Bytes.data_type(of) == Some(DataType::Binary));
+    let wanted = if binary { [Bytes, Int, Bytes] } else { [Text, Int, Text] };
+    let cast = |(at, (of, kind)): (usize, (&DataType, crate::values::Kind))| {
+        let name_of = types::name(of);
+        let refused = || plan_error(format!("argument {} of {name} must be {}, not {name_of}", at + 1, kind.words()));
+        kind.data_type(of).map_or_else(refused, Ok)
+    };
+    types.iter().zip(wanted).enumerate().map(cast).collect()
+}
+
 fn pad(call: &Call, left: bool) -> Result<ArrayRef> {
     let length = call.int(1)?;
     if call.is_binary(0) {
         let bytes = call.binary(0)?;
-        let fill = if call.len() > 2 && call.is_binary(2) { Some(call.binary(2)?) } else { None };
-        let words = if call.len() > 2 && !call.is_binary(2) { Some(call.text(2)?) } else { None };
+        let fill = if call.len() > 2 { Some(call.binary(2)?) } else { None };
         return call.binaries(|row| {
             let bytes = bytes.at(row);
-            let fill = match (&fill, &words) {
-                (Some(fill), _) => fill.at(row),
-                (None, Some(words)) => words.at(row).as_bytes(),
-                (None, None) => &[0],
-            };
+            let fill = fill.as_ref().map_or(&[0][..], |fill| fill.at(row));
             let length = length.at(row).max(0) as usize;
             short(length)?;
             let missing = length.saturating_sub(bytes.len());

@@ -50,7 +50,9 @@ pub(super) fn functions() -> Vec<Function> {
             let text = call.text(0)?;
             let found = each(call, |row, pattern| {
                 let text = text.at(row);
-                Ok(pattern.find(text).map(|found| &text[found.whole().0..found.whole().1]))
+                // An empty match is none: Spark has it as nullif(regexp_extract(text, pattern, 0), '').
+                let found = pattern.find(text).map(|found| &text[found.whole().0..found.whole().1]);
+                Ok(found.filter(|found| !found.is_empty()))
             })?;
             call.texts(|row| Ok(found[row].flatten()))
         })

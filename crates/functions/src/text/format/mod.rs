@@ -58,7 +58,7 @@ impl NumberPattern {
         let in_threes = whole.rsplit_once(',').is_none_or(|(_, last)| last.len() == 3);
         if !is_plain || !in_threes {
             return plan_error(format!(
-                "format_number knows patterns of `#`, `0`, `,` before three digits, and `.`, not '{pattern}'"
+                "format_number knows patterns of `#`, `0`, `,` before three digits, and `.`, not '{pattern}'; write one such as '#,##0.00', or a number of digits"
             ));
         }
         Ok(Self {

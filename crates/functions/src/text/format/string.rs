@@ -62,7 +62,9 @@ fn parse(format: &str) -> std::result::Result<Vec<Part>, String> {
             'n' => literal.push('\n'),
             'd' | 'x' | 'X' | 'o' | 's' | 'S' | 'f' | 'e' | 'E' | 'b' | 'B' | 'c' | 'C' => {
                 if flags.contains(['#', '(']) {
-                    return Err(format!("format_string does not know the flags # and ( of '{format}'"));
+                    return Err(format!(
+                        "format_string does not know the flags # and ( of '{format}'; leave them out, and write what they add"
+                    ));
                 }
                 parts.push(Part::Literal(std::mem::take(&mut literal)));
                 let argument = match argument {
@@ -242,7 +244,7 @@ impl Value {
             (value, _) => return Err(format!("%{conversion} does not write {}", value.words())),
         };
         let body = if conversion.is_ascii_uppercase() { body.to_uppercase() } else { body };
-        let missing = width.saturating_sub(body.chars().count());
+        let missing = width.saturating_sub(body.chars().map(char::len_utf16).sum());
         Ok(match (left, zeros) {
             (true, _) => body + &" ".repeat(missing),
             (false, true) => "0".repeat(missing) + &body,
@@ -268,8 +270,23 @@ fn double(v: f64) -> String {
     out
 }
 
+/// The first `places` units of UTF-16, which are what Java counts: half a character is written as `?`.
 fn cut(text: &str, places: Option<usize>) -> String {
-    places.map_or_else(|| text.to_owned(), |n| text.chars().take(n).collect())
+    let Some(mut left) = places else { return text.to_owned() };
+    let mut out = String::new();
+    for c in text.chars() {
+        match left.checked_sub(c.len_utf16()) {
+            Some(rest) => {
+                left = rest;
+                out.push(c);
+            }
+            None => {
+                out.extend((left > 0).then_some('?'));
+                break;
+            }
+        }
+    }
+    out
 }
 
 const fn masked(v: i64, bits: u32) -> u64 {

@@ -4,10 +4,9 @@
 //! pattern is rewritten; what the engine cannot do (looking around, back references, possessive quantifiers) is refused.
 
 mod class;
+mod escape;
 
 use regex::{Captures, Regex};
-
-use self::class::class_char;
 
 /// A pattern that is ready.
 pub(crate) struct Pattern {
@@ -16,6 +15,8 @@ pub(crate) struct Pattern {
     groups: Vec<usize>,
     /// Groups of the engine that hold the line end which `$` passes over.
     ends: Vec<usize>,
+    /// Groups of the engine that are there where `^` of `(?m)` stands at the end of the text, which Java's does not.
+    last_starts: Vec<usize>,
     /// Whether there is nothing in it.
     empty: bool,
 }
@@ -58,8 +59,7 @@ impl Pattern {
     /// # Errors
     /// Why there is none, in a sentence.
     pub(crate) fn parse(pattern: &str) -> Result<Self, String> {
-        let mut rewriter =
-            Rewriter { rest: pattern, out: String::new(), groups: vec![0], ends: Vec::new(), captures: 0 };
+        let mut rewriter = Rewriter { rest: pattern, groups: vec![0], ..Rewriter::default() };
         let rewritten = rewriter.all().and_then(|()| {
             Regex::new(&rewriter.out).map_err(|e| {
                 let words = e.to_string();
@@ -67,7 +67,10 @@ impl Pattern {
             })
         });
         match rewritten {
-            Ok(regex) => Ok(Self { regex, groups: rewriter.groups, ends: rewriter.ends, empty: pattern.is_empty() }),
+            Ok(regex) => {
+                let Rewriter { groups, ends, last_starts, .. } = rewriter;
+                Ok(Self { regex, groups, ends, last_starts, empty: pattern.is_empty() })
+            }
             Err(why) => Err(format!("'{pattern}' is not a valid or supported regular expression: {why}")),
         }
     }
@@ -79,7 +82,7 @@ impl Pattern {
 
     /// Whether it is found anywhere in `text`.
     pub(super) fn is_match(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        if self.last_starts.is_empty() { self.regex.is_match(text) } else { self.find(text).is_some() }
     }
 
     /// All matches, as Java's `Matcher.find` gives them: an empty one may stand right behind another.
@@ -89,6 +92,9 @@ impl Pattern {
         std::iter::from_fn(move || {
             let from = at.filter(|from| *from <= text.len())?;
             self.regex.captures_read_at(&mut locations, text, from)?;
+            if self.last_starts.iter().any(|group| locations.get(*group).is_some()) {
+                return None;
+            }
             let found = self.found(|group| locations.get(group));
             let (begin, end) = found.whole();
             at = if begin == end { text[end..].chars().next().map(|c| end + c.len_utf8()) } else { Some(end) };
@@ -105,6 +111,9 @@ impl Pattern {
     /// The first match.
     pub(super) fn find(&self, text: &str) -> Option<Found> {
         let captures: Captures<'_> = self.regex.captures(text)?;
+        if self.last_starts.iter().any(|group| captures.get(*group).is_some()) {
+            return None;
+        }
         Some(self.found(|group| captures.get(group).map(|m| (m.start(), m.end()))))
     }
 
@@ -147,11 +156,13 @@ struct Flags {
     dot_all: bool,
 }
 
+#[derive(Default)]
 struct Rewriter<'a> {
     rest: &'a str,
     out: String,
     groups: Vec<usize>,
     ends: Vec<usize>,
+    last_starts: Vec<usize>,
     /// Groups of the engine so far.
     captures: usize,
 }
@@ -195,8 +206,9 @@ impl Rewriter<'_> {
                 }
                 '.' if now.dot_all => self.out.push_str("(?s:.)"),
                 '.' => self.out.push_str(&format!("[^{LINE_ENDS}]")),
-                '^' if now.multi_line => self.out.push_str("(?m:^)"),
-                '$' if now.multi_line => self.out.push_str("(?m:$)"),
+                '^' if now.multi_line => self.line_start(),
+                // `R`: \r\n is one line end, and \r is one too.
+                '$' if now.multi_line => self.out.push_str("(?Rm:$)"),
                 '$' => self.end(),
                 '*' | '+' | '?' => {
                     self.out.push(c);
@@ -224,6 +236,13 @@ impl Rewriter<'_> {
         self.captures += 1;
         self.ends.push(self.captures);
         self.out.push_str(r"(?:\z|((?:\r\n|[\n\r\x{85}\x{2028}\x{2029}])\z))");
+    }
+
+    /// Java's `^` of `(?m)` does not stand at the end of the text, not even behind a line end: a match for which it does is none.
+    fn line_start(&mut self) {
+        self.captures += 1;
+        self.last_starts.push(self.captures);
+        self.out.push_str(r"(?:(?Rm:^)(?:(\z)|))");
     }
 
     /// What follows a quantifier.
@@ -293,101 +312,6 @@ impl Rewriter<'_> {
     fn capture(&mut self) {
         self.captures += 1;
         self.groups.push(self.captures);
-    }
-
-    /// After a backslash.
-    fn escape(&mut self, flags: Flags, in_class: bool) -> Result<(), String> {
-        let c = self.next().ok_or("it ends with a backslash")?;
-        let wrapped = |body: &str| format!("[{body}]");
-        let text = match c {
-            'd' => "[0-9]".to_owned(),
-            'D' => "[^0-9]".to_owned(),
-            'w' => "[a-zA-Z_0-9]".to_owned(),
-            'W' => "[^a-zA-Z_0-9]".to_owned(),
-            's' => wrapped(SPACE),
-            'S' => format!("[^{SPACE}]"),
-            'h' => r"[ \t\x{A0}\x{1680}\x{180e}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}]".to_owned(),
-            'v' => format!(r"[\x0B\f{LINE_ENDS}]"),
-            'R' if !in_class => format!(r"(?:\r\n|[\x0B\f{LINE_ENDS}])"),
-            'b' | 'B' | 'A' | 'z' if !in_class => format!("\\{c}"),
-            'Z' if !in_class => {
-                self.end();
-                return Ok(());
-            }
-            't' | 'n' | 'r' | 'f' | 'a' => format!("\\{c}"),
-            'e' => r"\x1B".to_owned(),
-            'x' if self.rest.starts_with('{') => {
-                let end = self.rest.find('}').ok_or("\\x{ has no end")?;
-                let hex = self.rest[..=end].to_owned();
-                self.rest = &self.rest[end + 1..];
-                format!("\\x{hex}")
-            }
-            'x' | 'u' => {
-                let digits = if c == 'x' { 2 } else { 4 };
-                let hex = self
-                    .rest
-                    .get(..digits)
-                    .filter(|h| h.bytes().all(|b| b.is_ascii_hexdigit()))
-                    .ok_or_else(|| format!("\\{c} is to be followed by {digits} hexadecimal digits"))?;
-                let text = format!("\\x{{{hex}}}");
-                self.rest = &self.rest[digits..];
-                text
-            }
-            '0' => {
-                let digits = self.rest.bytes().take(3).take_while(|b| (b'0'..=b'7').contains(b)).count();
-                let code = u32::from_str_radix(&self.rest[..digits], 8)
-                    .map_err(|_| "\\0 is to be followed by octal digits".to_owned())?;
-                self.rest = &self.rest[digits..];
-                format!("\\x{{{code:x}}}")
-            }
-            'Q' => {
-                let end = self.rest.find("\\E").unwrap_or(self.rest.len());
-                let quoted = self.rest[..end].to_owned();
-                self.rest = self.rest.get(end + 2..).unwrap_or_default();
-                for c in quoted.chars() {
-                    if in_class { self.out.push_str(&class_char(c)) } else { self.literal(c, flags) }
-                }
-                return Ok(());
-            }
-            'E' => return Ok(()),
-            'p' | 'P' => self.property(c)?,
-            '1'..='9' | 'k' => return Err("back references are not known".to_owned()),
-            _ if c.is_ascii_alphabetic() => return Err(format!("`\\{c}` is not known")),
-            _ if in_class => class_char(c),
-            _ => regex::escape(c.encode_utf8(&mut [0; 4])),
-        };
-        self.out.push_str(&text);
-        Ok(())
-    }
-
-    /// After `\p` or `\P`.
-    fn property(&mut self, p: char) -> Result<String, String> {
-        let name = if self.skip("{") {
-            let end = self.rest.find('}').ok_or("\\p{ has no end")?;
-            let name = self.rest[..end].to_owned();
-            self.rest = &self.rest[end + 1..];
-            name
-        } else {
-            self.next().ok_or("\\p has no name")?.to_string()
-        };
-        let posix = [
-            "Lower", "Upper", "Alpha", "Digit", "Alnum", "Punct", "Graph", "Print", "Blank", "Cntrl", "XDigit",
-            "Space", "ASCII",
-        ];
-        if posix.contains(&name.as_str()) {
-            let not = if p == 'P' { "^" } else { "" };
-            return Ok(format!("[[:{not}{}:]]", name.to_lowercase()));
-        }
-        let name = match name.as_str() {
-            "javaLowerCase" => "Lowercase",
-            "javaUpperCase" => "Uppercase",
-            "javaWhitespace" => return Err("\\p{javaWhitespace} is not known; write \\s".to_owned()),
-            name if name.starts_with("In") => {
-                return Err(format!("the block \\p{{{name}}} is not known; write its range"));
-            }
-            name => name.strip_prefix("Is").unwrap_or(name),
-        };
-        Ok(format!("\\{p}{{{name}}}"))
     }
 }
 
