@@ -222,7 +222,7 @@ fn from_json_type(_: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<
     match ddl::parse(schema) {
         Ok(DataType::Struct(fields)) => match from::corrupt_record(&fields).map(|at| fields[at].data_type()) {
             Some(other) if other != &DataType::Utf8 => plan_error(format!(
-                "`_corrupt_record` takes the text that cannot be read: it is STRING, not {}",
+                "`_corrupt_record` takes the text that cannot be read: it is STRING, not {}; write `_corrupt_record STRING`",
                 name(other)
             )),
             _ => Ok(DataType::Struct(fields)),

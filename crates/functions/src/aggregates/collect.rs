@@ -135,9 +135,11 @@ fn texts(types: &[DataType]) -> Result<Vec<DataType>> {
     let joined = if plain(one) == DataType::Binary { DataType::Binary } else { DataType::Utf8 };
     match types.get(1).map(plain) {
         Some(between) if joined == DataType::Binary && !matches!(between, DataType::Binary | DataType::Null) => {
-            plan_error("BINARY is joined by BINARY, such as X'2C'")
+            plan_error("takes text between texts, and BINARY between BINARY values; write X'2C'")
         }
-        Some(DataType::Binary) if joined != DataType::Binary => plan_error("text is joined by text, not by BINARY"),
+        Some(DataType::Binary) if joined != DataType::Binary => {
+            plan_error("takes text between texts, and BINARY between BINARY values; write ','")
+        }
         _ => Ok(vec![joined; types.len()]),
     }
 }

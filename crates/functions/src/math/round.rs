@@ -95,7 +95,11 @@ fn whole(longs: Int64Array, of: &DataType) -> Result<ArrayRef> {
     };
     let range = least..=-(least + 1);
     if let Some(out) = longs.iter().flatten().find(|v| !range.contains(v)) {
-        return row_error(format!("the result {out} is out of the range of {}", types::name(of)));
+        let wider = if of == &DataType::Int64 { "DECIMAL(20,0)" } else { "BIGINT" };
+        return row_error(format!(
+            "the result {out} is out of the range of {}; CAST the argument AS {wider}",
+            types::name(of)
+        ));
     }
     kernel::run(&(Arc::new(longs) as ArrayRef), of, false)
 }

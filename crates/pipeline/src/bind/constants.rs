@@ -37,7 +37,7 @@ impl BadConstant {
         let message = format!("`{}` cannot be computed", expr.replace("AS BOOL)", "AS BOOLEAN)"));
         Diagnostic::new("bad-constant", span, message, "fails for every row")
             .with_note(said.line())
-            .with_help(said.help.unwrap_or_else(|| "write another constant: one of the type that is wanted".to_owned()))
+            .with_help(said.help.unwrap_or_else(|| "write another constant".to_owned()))
     }
 }
 

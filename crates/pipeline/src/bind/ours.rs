@@ -73,6 +73,12 @@ const FUNCTIONS: [Kind; 6] = [
             " share is ",
             " relative error is ",
             " counts from 1",
+            "format_string does not know ",
+            "format_number knows ",
+            " has no digits behind a point",
+            " in the middle of a conversion",
+            " asks for too many characters",
+            "are counted from 1",
         ],
         help: "write another constant",
     },
@@ -185,6 +191,9 @@ mod tests {
             ("'(a' is not a valid or supported regular expression: unclosed group", "bad-constant"),
             ("the pattern '%Q' has `Q`, which can be written but not read", "bad-constant"),
             ("there is no encoding 'utf-9'; there are US-ASCII, ISO-8859-1", "bad-constant"),
+            ("format_string does not know %h; it knows %d", "bad-constant"),
+            ("format_number knows patterns of `#`, not '0E0'; write '#,##0.00'", "bad-constant"),
+            ("'%' ends in the middle of a conversion such as %d", "bad-constant"),
             ("there is no field EPOCH; write unix_seconds(time)", "bad-constant"),
         ] {
             assert_eq!(functions(raw).map(|said| said.code), Some(code), "{raw}");
