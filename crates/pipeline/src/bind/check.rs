@@ -7,7 +7,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::Volatility;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
-    Ident, Query, Select, SelectItem, SetExpr, SetOperator, Spanned, TableFactor, Value, Visit, Visitor,
+    Ident, LimitClause, Query, Select, SelectItem, SetExpr, SetOperator, Spanned, TableFactor, Value, Visit, Visitor,
     visit_expressions,
 };
 
@@ -380,7 +380,12 @@ impl Visitor for Checker<'_> {
         let limit = "LIMIT over a stream would keep the rows of the first batch and drop all later ones";
         let fix = "leave it out; DISTINCT ON (keys) keeps one row per key";
         if let Some(clause) = &query.limit_clause {
-            self.refuse(clause, limit, "a limit", fix);
+            if matches!(clause, LimitClause::LimitOffset { limit: None, offset: Some(_), .. }) {
+                let offset = "OFFSET over a stream would leave out the first rows of each batch";
+                self.refuse(clause, offset, "an offset", "leave it out; WHERE says which rows are wanted");
+            } else {
+                self.refuse(clause, limit, "a limit", fix);
+            }
         } else if let Some(fetch) = &query.fetch {
             self.refuse(fetch, limit, "a limit", fix);
         }

@@ -161,6 +161,8 @@ pub(super) struct Lowering<'b, 'p> {
     pub(super) flow: &'b str,
     /// Where the query stands that is lowered now: the flow's own or a view's.
     pub(super) span: Span,
+    /// That query.
+    pub(super) ast: &'p datafusion::sql::sqlparser::ast::Query,
     /// The streams of the queries that are lowered now, innermost last.
     pub(super) streams: Vec<&'p [StreamRef]>,
     pub(super) leaves: BTreeMap<String, u32>,

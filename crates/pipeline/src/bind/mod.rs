@@ -31,6 +31,7 @@ mod keys;
 mod lower;
 mod order;
 mod ours;
+mod part;
 mod place;
 mod plan;
 mod rules;
@@ -44,6 +45,7 @@ mod table;
 mod text;
 mod unions;
 mod units;
+mod windowed;
 mod words;
 
 #[cfg(test)]
@@ -53,6 +55,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use datafusion::common::DataFusionError;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use sluicebox_core::provenance::{PREFIX, is_hidden, provenance_fields, visible_schema};
@@ -225,7 +228,7 @@ impl<'p> Binder<'p> {
 
     fn view(&self, view: &'p ViewDef) -> Found<View<'p>> {
         let plan = self.plan(&view.query)?;
-        Ok(View { plan, streams: &view.query.streams, span: view.query.span })
+        Ok(View { plan, streams: &view.query.streams, span: view.query.span, ast: &view.query.ast })
     }
 
     fn flow(&mut self, flow: &'p FlowDef, partitioned_by: &[Spanned<String>], on_error: OnError) -> Found<BoundFlow> {
@@ -243,6 +246,7 @@ impl<'p> Binder<'p> {
             places: &self.places,
             flow: &flow.name.value,
             span,
+            ast: &flow.query.ast,
             streams: vec![&flow.query.streams],
             leaves: BTreeMap::new(),
             watermarks: BTreeMap::new(),
@@ -282,15 +286,14 @@ impl<'p> Binder<'p> {
             Some((s.leaf.clone(), schema))
         });
         let catalog = Catalog::new(&self.state, tables);
+        let written = query;
         let mut query = query.clone();
         let aggregates = names::query(&mut query.ast, &query.window_names, &catalog);
         if !aggregates.is_empty() {
             let told = |at| keys::aggregate(self.places.parsed(at).unwrap_or(query.span));
             return Err(aggregates.into_iter().map(told).collect());
         }
-        let plan = catalog
-            .query(&query.ast)
-            .map_err(|error| vec![plan::diagnose_query(&catalog, &query, &error, &self.places)])?;
+        let plan = catalog.query(&query.ast).map_err(|error| vec![self.mistake(written, &query, &catalog, &error)])?;
         let mistakes = self.check_names(&query, plan.schema().as_arrow().fields());
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -302,9 +305,19 @@ impl<'p> Binder<'p> {
                     let probed = catalog.query(probe).ok();
                     probed.and_then(|plan| constants::of_plan(&plan, &self.state)).is_some_and(|found| found == bad)
                 };
-                Err(vec![bad.diagnostic(plan::part(&query, &self.places, fails))])
+                Err(vec![bad.diagnostic(part::part(written, &query, &self.places, fails))])
             }
         }
+    }
+
+    /// What is wrong with a query that cannot be planned. A watermark that is none is told first: a window over its column, too,
+    /// is told by that.
+    fn mistake(&self, written: &Query, query: &Query, catalog: &Catalog<'_>, error: &DataFusionError) -> Diagnostic {
+        let watermark = query.streams.iter().find_map(|stream| match self.relations.get(&stream.table.value)? {
+            Relation::Rows(upstream) => streams::no_timestamp(stream.watermark.as_ref()?, upstream),
+            Relation::View(_) => None,
+        });
+        watermark.unwrap_or_else(|| plan::diagnose_query(catalog, written, query, error, &self.places))
     }
 
     /// Columns that no file can hold.

@@ -44,6 +44,11 @@ impl<'a> Places<'a> {
             .reduce(|a, b| Span { start: a.start.min(b.start), end: a.end.max(b.end) })
     }
 
+    /// How long the text is.
+    pub(super) fn length(&self) -> usize {
+        self.text.len()
+    }
+
     /// The text at `span`.
     pub(super) fn text(&self, span: Span) -> &'a str {
         self.text.get(span.start..span.end).unwrap_or_default()

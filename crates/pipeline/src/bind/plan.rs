@@ -16,8 +16,10 @@ use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast as sql;
 
 use super::functions::SqlTypes;
+use super::part::blame;
 use super::place::Places;
-use super::said::{self, plain};
+use super::said;
+use super::windowed;
 use crate::ast::Span;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::leaf::LeafTable;
@@ -178,9 +180,11 @@ pub(super) fn diagnose(error: &DataFusionError, places: &Places<'_>, otherwise: 
     diagnostic.with_help_opt(said.help.or(help))
 }
 
-/// As [`diagnose`], for the error of a whole query: what DataFusion does not place is looked for in the query.
+/// As [`diagnose`], for the error of a whole query: what DataFusion does not place is looked for in the query. `written` is the
+/// query before names were resolved in it, which knows where its parts stand.
 pub(super) fn diagnose_query(
     catalog: &Catalog<'_>,
+    written: &crate::ast::Query,
     query: &crate::ast::Query,
     error: &DataFusionError,
     places: &Places<'_>,
@@ -190,7 +194,10 @@ pub(super) fn diagnose_query(
     }
     let mut diagnostic = diagnose(error, places, query.span);
     if diagnostic.span == query.span {
-        diagnostic.span = blame(catalog, query, error, places);
+        diagnostic.span = blame(catalog, written, query, error, places);
+    }
+    if diagnostic.code == "unknown-column" {
+        return windowed::unknown_column(diagnostic, written, places);
     }
     if let Some(name) = error.diagnostic().and_then(|d| d.message.strip_prefix("Invalid function '")) {
         let name = name.trim_end_matches('\'');
@@ -209,6 +216,7 @@ pub(super) fn diagnose_query(
         let near = nearest(name, known.iter().map(String::as_str))
             .filter(|near| strsim::damerau_levenshtein(&name.to_lowercase(), near) <= edits);
         let help = near.map(|near| format!("did you mean `{near}`?"));
+        let help = windowed::function(name).map(str::to_owned).or(help);
         let help =
             help.or_else(|| Some("docs/sql.md lists the functions, and what to write in place of others".to_owned()));
         return Diagnostic::new(
@@ -363,67 +371,4 @@ pub(super) fn quoted(name: &str) -> String {
     let plain = name.chars().all(|c| c == '_' || c.is_ascii_lowercase() || c.is_ascii_digit())
         && !name.starts_with(|c: char| c.is_ascii_digit());
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
-}
-
-/// Where in the query the mistake stands that `error` is about, if it does not say so itself: the one part of a SELECT
-/// that fails with the same words when it is planned without the others.
-fn blame(catalog: &Catalog<'_>, query: &crate::ast::Query, error: &DataFusionError, places: &Places<'_>) -> Span {
-    let words = plain(error);
-    part(query, places, |probe| catalog.query(probe).err().is_some_and(|e| plain(&e) == words))
-}
-
-/// The place of the part of a query that `fails` when it stands alone; that of the whole if none does.
-pub(super) fn part(query: &crate::ast::Query, places: &Places<'_>, fails: impl Fn(&sql::Query) -> bool) -> Span {
-    let fails = |body: sql::SetExpr| fails(&sql::Query { body: Box::new(body), ..(*query.ast).clone() });
-    let mut body = query.ast.body.as_ref();
-    let mut span = query.span;
-    while let sql::SetExpr::SetOperation { left, right, .. } = body {
-        let Some(side) = [left, right].into_iter().find(|side| fails(side.as_ref().clone())) else { return span };
-        span = places.node(side.as_ref(), span);
-        body = side.as_ref();
-    }
-    let sql::SetExpr::Select(select) = body else { return span };
-    let one = sql::SelectItem::UnnamedExpr(sql::Expr::value(sql::Value::Boolean(true)));
-    let base = sql::Select {
-        projection: vec![one],
-        group_by: sql::GroupByExpr::Expressions(Vec::new(), Vec::new()),
-        having: None,
-        selection: None,
-        distinct: None,
-        ..(**select).clone()
-    };
-    let alone = |select: sql::Select| fails(sql::SetExpr::Select(Box::new(select)));
-    for (i, view) in select.lateral_views.iter().enumerate() {
-        if alone(sql::Select { lateral_views: select.lateral_views[..=i].to_vec(), ..base.clone() }) {
-            return places.node(&view.lateral_view, span);
-        }
-    }
-    if let Some(condition) = &select.selection
-        && alone(sql::Select { selection: Some(condition.clone()), ..base.clone() })
-    {
-        return places.node(condition, span);
-    }
-    for item in &select.projection {
-        if alone(sql::Select { projection: vec![item.clone()], ..base.clone() }) {
-            return places.node(item, span);
-        }
-    }
-    if let sql::GroupByExpr::Expressions(keys, _) = &select.group_by {
-        for key in keys {
-            if alone(sql::Select { projection: vec![sql::SelectItem::UnnamedExpr(key.clone())], ..base.clone() }) {
-                return places.node(key, span);
-            }
-        }
-    }
-    for item in &select.projection {
-        // Aggregates are planned beside what the query groups by.
-        let grouped = sql::Select { projection: vec![item.clone()], group_by: select.group_by.clone(), ..base.clone() };
-        if alone(grouped) {
-            return places.node(item, span);
-        }
-    }
-    match &select.having {
-        Some(having) => places.node(having, span),
-        None => span,
-    }
 }

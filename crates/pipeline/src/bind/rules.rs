@@ -140,6 +140,17 @@ fn grouping(text: &str) -> Option<Said> {
                 .help("write the condition after WHERE"),
         );
     }
+    if text.starts_with("window_time takes one argument") {
+        return Some(
+            Said::new("argument-count", "window_time takes one argument, the window").help("write window_time(window)"),
+        );
+    }
+    if let Some((call, _)) = text.split_once(" beside GROUP BY: aggregate in a subquery") {
+        return Some(
+            Said::new("not-supported", format!("{call} makes rows of a group, which one query cannot do"))
+                .help("aggregate in a subquery, and explode what comes of it: SELECT explode(xs) FROM (SELECT ... GROUP BY ...)"),
+        );
+    }
     if text.starts_with("Aggregate function calls cannot be nested") {
         return Some(
             Said::new("aggregate", "an aggregate inside of an aggregate has no meaning in one query")

@@ -184,6 +184,11 @@ impl Lowering<'_, '_> {
                 return Err(Box::new(Diagnostic::new("not-supported", at, message, "").with_help(help)));
             }
         }
+        if let Some(call) = keys.iter().find_map(|key| as_window_call(unaliased(key)))
+            && super::expr_uses_clock(&call.time)
+        {
+            return Err(Box::new(self.window_of_clock(at, rows)));
+        }
         if aggregate.group_expr.iter().chain(&aggregate.aggr_expr).any(super::expr_uses_clock) {
             let message =
                 "the clock of a batch inside an aggregation would make its rows depend on how batches were cut";
@@ -271,11 +276,32 @@ impl Lowering<'_, '_> {
         .with_help(format!("add window({column}, INTERVAL '5 minutes') to GROUP BY"))
     }
 
+    fn window_of_clock(&self, at: Span, rows: &Rows) -> Diagnostic {
+        let span = super::windowed::place_of_time(self.ast, self.places, None, None).unwrap_or(at);
+        let column = self.event_time_name(rows).unwrap_or_else(|| "event_time".to_owned());
+        Diagnostic::new(
+            "window-over-other-column",
+            span,
+            "windows over a stream are windows of event time, not of the clock when rows are read",
+            "not the event time",
+        )
+        .with_help(format!("write window({column}, INTERVAL '5 minutes')"))
+    }
+
     fn other_window(&self, call: &WindowCall, at: Span, rows: &Rows) -> Diagnostic {
-        let span = self.places.columns([&call.time]).unwrap_or(at);
+        let name = match unaliased(&call.time) {
+            Expr::Column(column) => Some(column.name.as_str()),
+            _ => None,
+        };
+        let known = self.places.columns([&call.time]);
+        let span = super::windowed::place_of_time(self.ast, self.places, known, name).or(known).unwrap_or(at);
         let column = self.event_time_name(rows);
         let written = self.places.text(span);
-        let what = if written.is_empty() || written.contains('\n') { "this expression" } else { written };
+        let unclear = span == self.span || written.is_empty() || written.contains('\n');
+        let what = name.unwrap_or(if unclear { "this expression" } else { written });
+        if name.is_none() {
+            return self.window_over_expression(&call.time, span, what, rows);
+        }
         Diagnostic::new(
             "window-over-other-column",
             span,
@@ -284,13 +310,27 @@ impl Lowering<'_, '_> {
         )
         .with_help(match column {
             Some(column) => format!("write window({column}, INTERVAL '5 minutes')"),
-            None if rows.facts.hidden.provenance => {
-                "carry the event time along: select its column in the upstream table too".to_owned()
-            }
+            None if rows.facts.hidden.provenance => format!(
+                "compute {what} in an upstream table, and put WATERMARK on that; or select the column of the watermark too, and \
+                 group by a window of it"
+            ),
             None => "carry the event time along: in the upstream table, select window_time(window) AS event_time, and group by \
                      a window of that"
                 .to_owned(),
         })
+    }
+
+    fn window_over_expression(&self, time: &Expr, span: Span, what: &str, rows: &Rows) -> Diagnostic {
+        let of_event_time = time.exists(|part| Ok(rows.is_event_time(part))).unwrap_or_default();
+        let message = if of_event_time {
+            "a window is over the event time as it is, and this is an expression of it".to_owned()
+        } else {
+            format!("the watermark of these rows is not about {what}, so windows over it never close")
+        };
+        Diagnostic::new("window-over-other-column", span, message, "not the event time").with_help(format!(
+            "compute it in an upstream table, as in SELECT *, {what} AS event_time, put WATERMARK event_time on that, and \
+             group by window(event_time, INTERVAL '5 minutes')"
+        ))
     }
 
     /// How the event time of `rows` is written.

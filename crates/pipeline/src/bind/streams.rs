@@ -38,6 +38,7 @@ pub(super) struct View<'p> {
     pub(super) plan: LogicalPlan,
     pub(super) streams: &'p [StreamRef],
     pub(super) span: Span,
+    pub(super) ast: &'p datafusion::sql::sqlparser::ast::Query,
 }
 
 impl<'p> Lowering<'_, 'p> {
@@ -111,19 +112,11 @@ impl<'p> Lowering<'_, 'p> {
             ));
         }
         let column = &watermark.column;
-        let Some(field) = watermark_column(upstream, &column.value) else {
+        if watermark_column(upstream, &column.value).is_none() {
             let known = upstream.schema.fields().iter().map(|f| f.name().as_str());
             return Err(Box::new(unknown_column(&column.value, column.span, known)));
-        };
-        if !matches!(field.data_type(), DataType::Timestamp(..)) {
-            let message =
-                format!("an event time is a timestamp; `{}` is {}", field.name(), type_name(field.data_type()));
-            return Err(Box::new(
-                Diagnostic::new("watermark-type", column.span, message, "not a timestamp")
-                    .with_help(format!("make it one in an upstream table: CAST({} AS TIMESTAMP)", field.name())),
-            ));
         }
-        Ok(())
+        no_timestamp(watermark, upstream).map_or(Ok(()), |diagnostic| Err(Box::new(diagnostic)))
     }
 
     /// A view: its query in the place of its name.
@@ -134,8 +127,10 @@ impl<'p> Lowering<'_, 'p> {
         };
         self.streams.push(view.streams);
         let outer = std::mem::replace(&mut self.span, view.span);
+        let outer_ast = std::mem::replace(&mut self.ast, view.ast);
         let rows = self.lower(&view.plan);
         self.span = outer;
+        self.ast = outer_ast;
         self.streams.pop();
         // The view may be read again, without a clause.
         judged.and_then(|leaf| self.watermarks.remove(&leaf));
@@ -214,6 +209,19 @@ fn origin(plan: &LogicalPlan, at: usize) -> Option<(String, String)> {
         },
         _ => None,
     }
+}
+
+/// What is wrong with a watermark whose column is no timestamp.
+pub(super) fn no_timestamp(watermark: &WatermarkDef, upstream: &Upstream) -> Option<Diagnostic> {
+    let field = watermark_column(upstream, &watermark.column.value)?;
+    if matches!(field.data_type(), DataType::Timestamp(..)) {
+        return None;
+    }
+    let message = format!("an event time is a timestamp; `{}` is {}", field.name(), type_name(field.data_type()));
+    Some(
+        Diagnostic::new("watermark-type", watermark.column.span, message, "not a timestamp")
+            .with_help(format!("make it one in an upstream table: CAST({} AS TIMESTAMP)", field.name())),
+    )
 }
 
 /// The column of a WATERMARK clause, as SQL finds it: names without quotes are lower case.

@@ -265,7 +265,8 @@ fn likely(text: &str, toks: &[Tok], span: Span) -> Option<Diagnostic> {
     trailing_comma(toks, at).or_else(|| {
         near.rev().filter_map(|i| Some((i, toks.get(i)?))).find_map(|(i, tok)| {
             let named = i > 0 && NAMES_FOLLOW.iter().any(|word| toks[i - 1].is(word));
-            misplaced_clause(tok, toks.get(i + 1)).or_else(|| if named { None } else { misspelt(text, tok) })
+            misplaced_clause(tok, &toks[..i], toks.get(i + 1))
+                .or_else(|| if named { None } else { misspelt(text, tok) })
         })
     })
 }
@@ -313,8 +314,19 @@ fn misspelt(text: &str, tok: &Tok) -> Option<Diagnostic> {
     )
 }
 
+/// Whether a subquery ends here, perhaps with its name.
+fn of_subquery(before: &[Tok]) -> bool {
+    let closes = |t: &Tok| t.is_token(&Token::RParen);
+    match before {
+        [.., last] if closes(last) => true,
+        [.., close, name] if name.is_word() && closes(close) => true,
+        [.., close, word, name] => name.is_word() && word.is("AS") && closes(close),
+        _ => false,
+    }
+}
+
 /// A clause of the table after its query, or a watermark away from its stream.
-fn misplaced_clause(tok: &Tok, next: Option<&Tok>) -> Option<Diagnostic> {
+fn misplaced_clause(tok: &Tok, before: &[Tok], next: Option<&Tok>) -> Option<Diagnostic> {
     let followed = |word: &str| next.is_some_and(|t| t.is(word));
     let text_follows = next.is_some_and(|t| matches!(t.token.token, Token::SingleQuotedString(_)));
     let list_follows = next.is_some_and(|t| t.is_token(&Token::LParen));
@@ -323,6 +335,15 @@ fn misplaced_clause(tok: &Tok, next: Option<&Tok>) -> Option<Diagnostic> {
         "COMMENT" if text_follows => "COMMENT",
         "TBLPROPERTIES" if list_follows => "TBLPROPERTIES",
         "PARTITIONED" if followed("BY") => "PARTITIONED BY",
+        "WATERMARK" if of_subquery(before) => {
+            return Some(
+                Diagnostic::new("unexpected-word", tok.span, "WATERMARK stands beside a stream, not a subquery", "not here")
+                    .with_help(
+                        "write it in the subquery, after the stream's name; a column that the subquery computes is computed in an \
+                         upstream table instead, and WATERMARK put on that",
+                    ),
+            );
+        }
         "WATERMARK" => {
             return Some(
                 Diagnostic::new("unexpected-word", tok.span, "WATERMARK does not stand beside its stream", "not here")

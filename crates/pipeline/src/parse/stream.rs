@@ -62,6 +62,11 @@ pub(crate) fn extract(text: &str, toks: &[Tok], leaves: &mut usize, found: &mut 
             i = toks.len() - cursor.rest().len();
             continue;
         }
+        if relation && let Some(end) = super::foreign::relation(text, &toks[i..], found) {
+            out.broken = true;
+            i += end;
+            continue;
+        }
         if relation && let Some(end) = watermark_without_stream(text, &toks[i..], found) {
             out.tokens.push(tok.token.clone());
             i += end;
@@ -176,9 +181,10 @@ fn plain(tok: &Tok) -> TokenWithSpan {
     token
 }
 
-/// `window(...) AS name` at `i`: the name, and where the tokens after it start.
+/// `window(...) AS name` at `i`, or a session's: the name, and where the tokens after it start.
 fn window_name(toks: &[Tok], i: usize) -> Option<(Spanned<String>, usize)> {
-    if !(toks[i].is("WINDOW") && toks.get(i + 1)?.is_token(&Token::LParen)) {
+    let window = toks[i].is("WINDOW") || toks[i].is("SESSION_WINDOW");
+    if !(window && toks.get(i + 1)?.is_token(&Token::LParen)) {
         return None;
     }
     let mut depth = 0_usize;
@@ -214,19 +220,20 @@ fn stream(cursor: &mut Cursor<'_>, leaves: &mut usize, found: &mut Vec<Diagnosti
     }
     let mut alias = alias(cursor);
     let watermark = match cursor.peek() {
-        Some(t) if t.is("WATERMARK") => watermark(cursor, &table.value, found)?,
+        Some(t) if t.is("WATERMARK") => {
+            let alias = alias.map(|tok| cursor.text(tok.span));
+            watermark(cursor, &table.value, alias, found)?
+        }
         _ => None,
     };
     if alias.is_none() {
         alias = self::alias(cursor);
     }
     if let Some(second) = cursor.peek().filter(|t| t.is("WATERMARK")) {
-        return Err(Box::new(Diagnostic::new(
-            "second-watermark",
-            second.span,
-            "a stream has one WATERMARK",
-            "the second one",
-        )));
+        return Err(Box::new(
+            Diagnostic::new("second-watermark", second.span, "a stream has one WATERMARK", "the second one")
+                .with_help("leave one of them out"),
+        ));
     }
     let leaf = format!("{LEAF}{leaves}");
     *leaves += 1;
@@ -288,9 +295,22 @@ fn alias<'a>(cursor: &mut Cursor<'a>) -> Option<&'a Tok> {
 
 /// `WATERMARK column DELAY OF INTERVAL ...` at the cursor. A mistake in the interval is reported and the clause left
 /// out, so that the rest of the query is still checked.
-fn watermark(cursor: &mut Cursor<'_>, table: &str, found: &mut Vec<Diagnostic>) -> Parsed<Option<WatermarkDef>> {
+fn watermark(
+    cursor: &mut Cursor<'_>,
+    table: &str,
+    alias: Option<&str>,
+    found: &mut Vec<Diagnostic>,
+) -> Parsed<Option<WatermarkDef>> {
     let start = cursor.here();
     cursor.next();
+    if cursor.peek().is_some_and(|t| t.is("FOR")) && cursor.peek_nth(1).is_some_and(Tok::is_word) {
+        let column = cursor.peek_nth(1).map(|t| cursor.text(t.span)).unwrap_or_default();
+        let help = format!("write WATERMARK {column} DELAY OF INTERVAL '5 minutes'");
+        return Err(Box::new(
+            Diagnostic::new("syntax", cursor.here(), "WATERMARK FOR ... AS is another engine's form", "not here")
+                .with_help(help),
+        ));
+    }
     let column_at = cursor.here();
     let mut length = 0;
     let mut depth = 0_usize;
@@ -307,7 +327,7 @@ fn watermark(cursor: &mut Cursor<'_>, table: &str, found: &mut Vec<Diagnostic>) 
     }
     if length > 1 && cursor.peek_nth(length).is_some_and(|t| t.is("DELAY") || t.is("DELAYED")) {
         let words: Vec<Tok> = (0..length).filter_map(|_| cursor.next().cloned()).collect();
-        return Err(Box::new(watermark_expression(cursor, table, &words)));
+        return Err(Box::new(watermark_expression(cursor, table, alias, &words)));
     }
     if cursor.peek().is_some_and(|t| t.is("DELAY")) && length == 0 {
         return Err(Box::new(
@@ -344,11 +364,21 @@ fn watermark(cursor: &mut Cursor<'_>, table: &str, found: &mut Vec<Diagnostic>) 
 }
 
 /// The rows of a stream are judged as they are: what Spark computes in this clause is a column of a table here.
-fn watermark_expression(cursor: &Cursor<'_>, table: &str, words: &[Tok]) -> Diagnostic {
+fn watermark_expression(cursor: &Cursor<'_>, table: &str, alias: Option<&str>, words: &[Tok]) -> Diagnostic {
     let span = span_of(words);
-    let qualified = words.len() == 3 && words[1].is_token(&Token::Period);
-    let help = if qualified {
-        format!("write WATERMARK {}", cursor.text(words[2].span))
+    // What the stream is called, here or after the clause.
+    let is_stream = |name: &str| {
+        let after = (0..8).filter_map(|n| cursor.peek_nth(n));
+        let later = after.filter(|t| t.is_word()).any(|t| cursor.text(t.span).eq_ignore_ascii_case(name));
+        name.eq_ignore_ascii_case(table) || alias.is_some_and(|alias| alias.eq_ignore_ascii_case(name)) || later
+    };
+    let column = match words {
+        [open, column, close] if open.is_token(&Token::LParen) && close.is_token(&Token::RParen) => Some(column),
+        [stream, dot, column] if dot.is_token(&Token::Period) && is_stream(cursor.text(stream.span)) => Some(column),
+        _ => None,
+    };
+    let help = if let Some(column) = column {
+        format!("write WATERMARK {}", cursor.text(column.span))
     } else {
         let (expression, name) = match words {
             [expression @ .., word, name] if word.is("AS") && name.is_word() && !expression.is_empty() => {
@@ -378,7 +408,7 @@ fn watermark_without_stream(text: &str, toks: &[Tok], found: &mut Vec<Diagnostic
     }
     let mut cursor = Cursor::new(text, &toks[at..]);
     let name = text.get(toks[0].span.start..toks[0].span.end).unwrap_or_default();
-    let outcome = watermark(&mut cursor, name, found);
+    let outcome = watermark(&mut cursor, name, None, found);
     match outcome {
         Ok(_) => found.push(
             Diagnostic::new(

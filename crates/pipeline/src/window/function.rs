@@ -118,7 +118,8 @@ impl ScalarUDFImpl for WindowTimeFunction {
         match arg_types {
             [window] if is_window(window) => Ok(vec![window.clone()]),
             [DataType::Null] => Ok(vec![window_type()]),
-            _ => plan_err!("window_time takes a window, as in window_time(window)"),
+            [_] => plan_err!("window_time takes a window, as in window_time(window)"),
+            _ => plan_err!("window_time takes one argument, the window"),
         }
     }
 

@@ -75,7 +75,7 @@ pub(super) fn ordinal(value: &Value) -> Option<usize> {
 }
 
 /// The first call of `window` in GROUP BY, or named there; `has` says whether the input has a column.
-pub(super) fn grouped_call(select: &sql::Select, has: &dyn Fn(&str) -> bool) -> Option<sql::Expr> {
+pub(crate) fn grouped_call(select: &sql::Select, has: &dyn Fn(&str) -> bool) -> Option<sql::Expr> {
     let sql::GroupByExpr::Expressions(exprs, _) = &select.group_by else { return None };
     let call = |expr| if is_window_call(expr) { Some(strip(expr)) } else { named_call(&select.projection, expr, has) };
     exprs.iter().find_map(call).map(strip).cloned()

@@ -14,7 +14,7 @@
 
 pub(crate) mod casts;
 mod function;
-mod grouping;
+pub(crate) mod grouping;
 mod having;
 pub(crate) mod names;
 pub(crate) mod rewrite;

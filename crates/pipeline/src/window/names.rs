@@ -211,6 +211,28 @@ pub(super) fn is_window_call(expr: &sql::Expr) -> bool {
     matches!(strip(expr), sql::Expr::Function(f) if f.over.is_none() && simple_name(&f.name).is_some_and(|n| n == WINDOW))
 }
 
+/// The time of a call of `window`.
+pub(crate) fn time_of(expr: &sql::Expr) -> Option<&sql::Expr> {
+    let (true, sql::Expr::Function(call)) = (is_window_call(expr), strip(expr)) else { return None };
+    let sql::FunctionArguments::List(list) = &call.args else { return None };
+    match list.args.first()? {
+        sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(time)) => Some(time),
+        _ => None,
+    }
+}
+
+/// The calls of `window` in a query, in the order of the text.
+pub(crate) fn window_calls(query: &sql::Query) -> Vec<sql::Expr> {
+    let mut calls = Vec::new();
+    let _: ControlFlow<()> = sql::visit_expressions(query, |expr| {
+        if is_window_call(expr) && !matches!(expr, sql::Expr::Nested(_)) {
+            calls.push(expr.clone());
+        }
+        ControlFlow::Continue(())
+    });
+    calls
+}
+
 pub(super) fn same_call(expr: &sql::Expr, call: &sql::Expr) -> bool {
     strip(expr) == call
 }
@@ -222,7 +244,7 @@ pub(super) fn simple_name(name: &sql::ObjectName) -> Option<String> {
     }
 }
 
-pub(super) fn ident(ident: &sql::Ident) -> String {
+pub(crate) fn ident(ident: &sql::Ident) -> String {
     if ident.quote_style.is_none() { ident.value.to_lowercase() } else { ident.value.clone() }
 }
 

@@ -69,6 +69,15 @@ impl Calls<'_> {
         if !(2..=4).contains(&list.args.len()) || list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
             return Err(shape("window is called with the wrong arguments"));
         }
+        if let Some(sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(sql::Expr::Value(time)))) = list.args.first()
+            && let Value::SingleQuotedString(text) = &time.value
+        {
+            let span = byte_span(self.text, time.span).unwrap_or(name);
+            return Err(Box::new(
+                Diagnostic::new("quoted-name", span, "the time of this window is given as a text", "a text")
+                    .with_help(format!("write {text} without quotes, or between backticks")),
+            ));
+        }
         let mut lengths = Vec::new();
         for (what, arg) in ["size", "slide", "offset"].into_iter().zip(&mut list.args[1..]) {
             let sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(expr)) = arg else {
