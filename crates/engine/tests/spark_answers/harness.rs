@@ -61,6 +61,11 @@ impl Question {
         }
     }
 
+    /// Whether it is an expression that is said to give what Spark gives.
+    pub fn is_plain(&self) -> bool {
+        self.kind().0 == "expr" && !self.refused && self.differs.is_none()
+    }
+
     /// Compares our answer with Spark's.
     pub fn judge(&self, spark: &Value, ours: &Answer) -> Result<(), String> {
         let same = self.compare(spark, ours);
@@ -225,16 +230,8 @@ impl Harness {
             "SELECT {aggregate} AS v FROM STREAM inputs WATERMARK at DELAY OF INTERVAL '1 hour' \
              GROUP BY window(at, INTERVAL '1 day')"
         );
-        let last = self.schema.fields().len() - 1;
-        let batches: Vec<Vec<RecordBatch>> = order
-            .iter()
-            .enumerate()
-            .map(|(offset, row)| {
-                let mut columns = self.rows.slice(*row, 1).columns().to_vec();
-                columns[last] = Arc::new(Int64Array::from(vec![i64::try_from(offset).unwrap()]));
-                vec![RecordBatch::try_new(Arc::clone(&self.schema), columns).unwrap()]
-            })
-            .collect();
+        let batches: Vec<Vec<RecordBatch>> =
+            order.iter().enumerate().map(|(offset, row)| vec![self.row_at(*row, offset)]).collect();
         match self.run_batches(&select, &batches).await {
             Ok(Answer::Rows { rows, .. }) => json!(rows),
             Ok(Answer::Refused(message)) => json!({ "refused": message }),
@@ -242,14 +239,47 @@ impl Harness {
         }
     }
 
+    /// The row `row` of the inputs as the event at `offset`.
+    fn row_at(&self, row: usize, offset: usize) -> RecordBatch {
+        let mut columns = self.rows.slice(row, 1).columns().to_vec();
+        if let Some(last) = columns.last_mut() {
+            *last = Arc::new(Int64Array::from(vec![i64::try_from(offset).unwrap()]));
+        }
+        RecordBatch::try_new(Arc::clone(&self.schema), columns).unwrap()
+    }
+
+    /// The table `t {table}` over the inputs' rows `batches`, batch by batch: its rows, and how many are in quarantine.
+    pub async fn table(&self, table: &str, batches: &[Vec<usize>]) -> Result<(Vec<Value>, usize), String> {
+        let mut offset = 0;
+        let mut row = |row: &usize| {
+            offset += 1;
+            self.row_at(*row, offset - 1)
+        };
+        let batches: Vec<Vec<RecordBatch>> = batches.iter().map(|rows| rows.iter().map(&mut row).collect()).collect();
+        match self.ran(table, &batches).await {
+            Ok((Answer::Rows { rows, .. }, lost)) => Ok((rows, lost)),
+            Ok((Answer::Refused(message), _)) | Err((.., message)) => Err(message),
+        }
+    }
+
     async fn run_batches(&self, select: &str, given: &[Vec<RecordBatch>]) -> Result<Answer, Failed> {
+        match self.ran(&format!("AS {select}"), given).await? {
+            (Answer::Rows { types, names, .. }, lost) if lost > 0 => {
+                Err((types, names, format!("{lost} in quarantine")))
+            }
+            (answer, _) => Ok(answer),
+        }
+    }
+
+    /// What the table `t {table}` holds, and how many rows are in quarantine.
+    async fn ran(&self, table: &str, given: &[Vec<RecordBatch>]) -> Result<(Answer, usize), Failed> {
         let text = format!(
-            "CREATE TABLE inputs USING kafka OPTIONS ('subscribe' = 'inputs');\nCREATE STREAMING TABLE t AS {select};"
+            "CREATE TABLE inputs USING kafka OPTIONS ('subscribe' = 'inputs');\nCREATE STREAMING TABLE t {table};"
         );
         let sources = BTreeMap::from([("inputs".to_owned(), Arc::clone(&self.schema))]);
         let graph = match parse("question.sql", &text, &[]).and_then(|pipeline| bind::bind(pipeline, &sources)) {
             Ok(graph) => graph,
-            Err(mistakes) => return Ok(Answer::Refused(mistakes.render(false))),
+            Err(mistakes) => return Ok((Answer::Refused(mistakes.render(false)), 0)),
         };
         let shown: Vec<&FieldRef> = graph.tables[0].schema.fields().iter().filter(|f| !is_hidden(f.name())).collect();
         let types: Vec<String> = shown.iter().map(|f| type_name(f.data_type())).collect();
@@ -259,25 +289,22 @@ impl Harness {
         let clock = Arc::new(ManualClock::at(AT));
         let mut runner =
             Runner::try_new(&graph, session_state(1), 1, clock, settings).map_err(|e| failed(e.to_string()))?;
-        let mut out = Vec::new();
+        let (mut out, mut lost) = (Vec::new(), 0);
         let mut batches = given.to_vec();
-        if select.contains("WATERMARK") {
+        if table.contains("WATERMARK") {
             batches.push(vec![self.closing()]);
         }
         for rows in &batches {
             let outputs = runner.run_batch(input(rows), |_| Ok(())).await.map_err(|e| failed(e.to_string()))?;
             // As after a commit: the state of the batch is taken away.
             runner.changes().map_err(|e| failed(e.to_string()))?;
-            let lost = outputs[0].quarantined.iter().map(RecordBatch::num_rows).sum::<usize>();
-            if lost > 0 {
-                return Err(failed(format!("{lost} in quarantine")));
-            }
+            lost += outputs[0].quarantined.iter().map(RecordBatch::num_rows).sum::<usize>();
             for batch in &outputs[0].rows {
                 let batch = visible(batch).unwrap();
                 out.extend((0..batch.num_rows()).map(|at| Value::Array(row(&batch, at))));
             }
         }
-        Ok(Answer::Rows { types, names, rows: out })
+        Ok((Answer::Rows { types, names, rows: out }, lost))
     }
 
     /// A row that closes all windows.

@@ -4,6 +4,7 @@
 //! `NAME.answers.jsonl` are its answers. Each is a streaming table here, planned and run as a pipeline's.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod beside;
 mod canonical;
 mod harness;
 mod nested;
