@@ -112,3 +112,23 @@ fn skewness_and_kurtosis_do_not_depend_on_cuts() {
         assert!((one - many).abs() < 1e-9 * one.abs(), "{name}: {one} {many}");
     }
 }
+
+#[test]
+fn regr_r2_does_not_depend_on_cuts() {
+    let xs: Vec<f64> = numbers(999).into_iter().map(|v| v as f64 / 1e6).collect();
+    let ys: Vec<f64> = xs.iter().enumerate().map(|(at, x)| x * 2.0 + (at % 7) as f64).collect();
+    let new = || make("regr_r2", &DataType::Float64, &[ScalarValue::Float64(None)]);
+    let column = |values: &[f64]| Arc::new(Float64Array::from(values.to_vec())) as ArrayRef;
+    let of = |size: usize| {
+        let mut whole = new();
+        for (xs, ys) in xs.chunks(size).zip(ys.chunks(size)) {
+            let mut one = new();
+            one.update_batch(&[column(xs), column(ys)]).unwrap();
+            let state: Vec<ArrayRef> = one.state().unwrap().iter().map(|s| s.to_array().unwrap()).collect();
+            whole.merge_batch(&state).unwrap();
+        }
+        if let ScalarValue::Float64(Some(v)) = whole.evaluate().unwrap() { v } else { f64::NAN }
+    };
+    let (one, many) = (of(999), of(10));
+    assert!((one - many).abs() < 1e-9 && one > 0.5, "{one} {many}");
+}
