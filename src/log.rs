@@ -63,7 +63,7 @@ fn is_target(name: &str) -> bool {
 fn silent(text: &str, name: &str, level: &str) -> Usage {
     let all: Vec<String> = packages().collect();
     let near = sluicebox_pipeline::diagnostic::nearest(name, all.iter().map(String::as_str));
-    let meant = near.map(|near| format!("; did you mean `{near}={level}`?")).unwrap_or_default();
+    let meant = near.map(|near| format!("; did you mean `{near}={level}`?")).unwrap_or_else(|| ".".to_owned());
     Usage(format!(
         "SLUICEBOX_LOG='{text}' is no filter: nothing logs under `{name}`{meant} Write a level, or levels by crate, as in \
          `info,librdkafka=debug`"
@@ -73,7 +73,7 @@ fn silent(text: &str, name: &str, level: &str) -> Usage {
 fn wrong(text: &str, level: &str, name: &str) -> Usage {
     let near = sluicebox_pipeline::diagnostic::nearest(level, LEVELS);
     let name = if name.is_empty() { String::new() } else { format!("{name}=") };
-    let meant = near.map(|near| format!("; did you mean `{name}{near}`?")).unwrap_or_default();
+    let meant = near.map(|near| format!("; did you mean `{name}{near}`?")).unwrap_or_else(|| ".".to_owned());
     Usage(format!(
         "SLUICEBOX_LOG='{text}' is no filter: `{level}` is no level{meant} Write a level, {}, or levels by crate, as in \
          `info,librdkafka=debug`",

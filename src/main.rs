@@ -19,6 +19,7 @@ mod run;
 mod screen;
 mod version;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -85,8 +86,21 @@ Examples:
     },
 }
 
+/// The words of the command line. One that begins as a comment of SQL, `-- ...`, is a statement and no option: pasted ones often do.
+fn words(words: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    words.map(|word| {
+        let rest = word.to_str().and_then(|text| text.strip_prefix("--"));
+        if rest.is_some_and(|rest| rest.starts_with(char::is_whitespace)) {
+            let mut spaced = OsString::from(" ");
+            spaced.push(word);
+            return spaced;
+        }
+        word
+    })
+}
+
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(words(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return failure::refused(&error),
     };

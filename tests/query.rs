@@ -313,6 +313,8 @@ fn a_file_and_stdin_hold_several_statements_and_every_format_works() {
         let table = job.ok(&["query", "--engine", engine, "--format", "table", "SELECT 7 AS seven"]);
         assert!(table.contains("| seven |") && table.contains("| 7     |"), "{table}");
     }
+    let pasted = job.ok(&["query", "-- how many\nSELECT count(*) AS n FROM bronze.b"]);
+    assert_eq!(pasted, "n\n400\n");
     let said = job.fails(2, &["query", "-f", "none.sql"]);
     assert!(said.contains("none.sql"), "{said}");
 }

@@ -109,7 +109,9 @@ impl Begin {
 /// That no topic matches `pattern`.
 #[must_use]
 pub fn no_topic(pattern: &str) -> String {
-    format!("no topic matches '{pattern}' yet: the run keeps looking for one")
+    format!(
+        "no topic matches '{pattern}', which must match the whole name; a run keeps looking for one, unless its trigger is available-now"
+    )
 }
 
 /// `topic/partition`, without the source.

@@ -272,10 +272,7 @@ impl Properties {
 #[must_use]
 pub fn location(table: &TableDef) -> String {
     match &table.location {
-        Some(location) => {
-            let path = location.value.trim();
-            path.strip_prefix("file://").unwrap_or(path).to_owned()
-        }
+        Some(location) => crate::values::local_path(&location.value).to_owned(),
         None => crate::parse::default_location(&table.name.value),
     }
 }

@@ -238,20 +238,35 @@ pub(crate) fn check_path(key: &str, value: &str) -> Result<(), Problem> {
     if value.contains('\0') {
         return wrong(format!("`{key}` holds a zero byte"), "write a path, as in 'data/silver/sales'");
     }
+    let elsewhere = |scheme: &str| {
+        let message = format!("`{key}` is on {scheme}: tables are written on this machine's filesystem only, for now");
+        wrong(message, "write a path, as in 'data/silver/sales', and copy finished files from there")
+    };
     match value.split_once("://") {
         Some(("file", path)) if path.starts_with('/') => Ok(()),
-        Some((scheme, _)) => {
-            let message =
-                format!("`{key}` is on {scheme}: tables are written on this machine's filesystem only, for now");
-            wrong(message, "write a path, as in 'data/silver/sales', and copy finished files from there")
-        }
-        None => Ok(()),
+        Some((scheme, _)) => elsewhere(scheme),
+        None => scheme(local_path(value)).map_or(Ok(()), elsewhere),
     }
+}
+
+/// What stands before `:/` of a path, or before `:` as the name of a drive.
+fn scheme(path: &str) -> Option<&str> {
+    let (name, rest) = path.split_once(':')?;
+    let word = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "+.-".contains(c));
+    let drive = name.len() == 1 && name.chars().all(|c| c.is_ascii_alphabetic());
+    (word && rest.starts_with('/') || drive).then_some(name)
+}
+
+/// A path without `file://`, or `file:` before an absolute path.
+pub(crate) fn local_path(path: &str) -> &str {
+    let path = path.trim();
+    let after = |start: &str| path.strip_prefix(start).filter(|rest| start == "file://" || rest.starts_with('/'));
+    after("file://").or_else(|| after("file:")).unwrap_or(path)
 }
 
 /// What a path begins with that a shell would replace: `~`, `~somebody`, `$HOME`.
 fn shell_start(path: &str) -> Option<&str> {
-    let path = path.strip_prefix("file://").unwrap_or(path);
+    let path = local_path(path);
     let first = path.split('/').next().unwrap_or(path);
     let is_home =
         first.strip_prefix('~').is_some_and(|name| name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c)));

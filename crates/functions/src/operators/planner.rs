@@ -243,6 +243,13 @@ fn typed_of(expr: Expr, schema: &DFSchema) -> Result<Expr> {
         Expr::Like(of) => like::like(of, schema),
         Expr::ScalarFunction(function) => conditional::plan(function, schema),
         Expr::AggregateFunction(function) => {
+            // DataFusion would cast it.
+            if let Some(filter) = &function.params.filter
+                && let of = filter.get_type(schema)?
+                && !matches!(of, DataType::Boolean | DataType::Null)
+            {
+                return plan_err!("`FILTER` takes conditions, not {}", types::article(&of));
+            }
             Ok(sums::plan(&function, schema)?.unwrap_or(Expr::AggregateFunction(function)))
         }
         other => Ok(other),

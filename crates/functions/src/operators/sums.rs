@@ -64,6 +64,9 @@ fn exact_argument(expr: &Expr) -> Option<&Expr> {
 /// If the argument is no number.
 pub fn plan(raw: &AggregateFunction, schema: &DFSchema) -> Result<Option<Expr>> {
     let name = raw.func.name();
+    if QUANTILES.contains(&name) {
+        return quantile(raw, schema);
+    }
     let (average, lenient) = match name {
         "sum" => (false, false),
         "try_sum" => (false, true),
@@ -99,6 +102,20 @@ pub fn plan(raw: &AggregateFunction, schema: &DFSchema) -> Result<Option<Expr>> 
         t if types::is_number(t) || types::is_interval(t) => Ok(None),
         other => plan_err!("`{name}` takes numbers, not {}", types::article(other)),
     }
+}
+
+/// Aggregates whose first argument is a number, or text that is one.
+const QUANTILES: [&str; 4] = ["median", "percentile", "percentile_approx", "approx_percentile"];
+
+/// A quantile of text as CAST reads it; `None` for one of another type.
+fn quantile(raw: &AggregateFunction, schema: &DFSchema) -> Result<Option<Expr>> {
+    let Some((first, rest)) = raw.params.args.split_first() else { return Ok(None) };
+    let Ok(of) = first.get_type(schema) else { return Ok(None) };
+    if !types::is_text(&of) {
+        return Ok(None);
+    }
+    let number = casts::plan(first.clone(), &of, &DataType::Float64, false)?;
+    Ok(Some(call(raw, &raw.func, std::iter::once(number).chain(rest.iter().cloned()).collect())))
 }
 
 fn call(raw: &AggregateFunction, function: &std::sync::Arc<AggregateUDF>, args: Vec<Expr>) -> Expr {

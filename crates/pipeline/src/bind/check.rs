@@ -187,6 +187,14 @@ impl Checker<'_> {
         };
         let counts = name == "count" && list.duplicate_treatment != Some(DuplicateTreatment::Distinct);
         let alone = matches!(list.args.as_slice(), [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]);
+        if name == "count" && list.args.is_empty() {
+            self.refuse(
+                function,
+                "count() names nothing to count",
+                "",
+                "write count(*) for the rows, count(x) for the values",
+            );
+        }
         if list.args.iter().any(star) && !(counts && alone) {
             let message = format!("`*` as an argument of {name}() is not supported");
             self.refuse(function, &message, "not here", &format!("name the columns: {name}(a, b)"));

@@ -181,8 +181,19 @@ fn name_of(function: &Function) -> String {
 /// `int(x)` is a cast; sums, and functions that choose among their arguments, get their types.
 fn call(function: Function) -> Expr {
     let name = name_of(&function);
-    let sum = matches!(name.as_str(), "sum" | "avg" | "mean" | "try_sum" | "try_avg");
-    if function.over.is_none() && (sum || conditional::NAMES.contains(&name.as_str())) {
+    let sum = matches!(
+        name.as_str(),
+        "sum"
+            | "avg"
+            | "mean"
+            | "try_sum"
+            | "try_avg"
+            | "median"
+            | "percentile"
+            | "percentile_approx"
+            | "approx_percentile"
+    );
+    if function.over.is_none() && (sum || function.filter.is_some() || conditional::NAMES.contains(&name.as_str())) {
         return typed(Expr::Function(function));
     }
     let data_type = match name.as_str() {

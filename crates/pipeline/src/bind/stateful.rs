@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DataFusionError};
-use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::expr::{AggregateFunction, Case};
 use datafusion::logical_expr::{Aggregate, DistinctOn, Expr, LogicalPlan};
 use sluicebox_core::provenance::{PREFIX, VALUE, watermark_fields};
 use sluicebox_functions::operators::sums;
@@ -104,6 +104,7 @@ impl Lowering<'_, '_> {
         };
         // Told by the types of all columns: those that are read below alone are gone afterwards.
         let known_as = aggregates.iter().map(|expr| sums::as_before(expr, rows.plan.schema())).collect();
+        let aggregates: Vec<Expr> = aggregates.into_iter().map(only_where_filtered).collect();
         let (rows, computed) = self.computed(rows, &group, &aggregates)?;
         let input_schema = self.may_be_null(rows.plan.schema()).map_err(|e| self.failed(&e))?;
         let input = self.node(rows)?;
@@ -388,4 +389,19 @@ fn output_schema(aggregate: &Aggregate) -> SchemaRef {
     }
     fields.extend(watermark_fields());
     Arc::new(Schema::new(fields))
+}
+
+/// An aggregate with FILTER whose arguments are computed for the rows that it takes, and for no others: those may not be computable.
+fn only_where_filtered(aggregate: Expr) -> Expr {
+    let Expr::AggregateFunction(mut function) = aggregate else { return aggregate };
+    let Some(filter) = function.params.filter.clone() else { return Expr::AggregateFunction(function) };
+    let guarded = |expr: &mut Expr| {
+        if !matches!(expr, Expr::Column(_)) && !expr.column_refs().is_empty() {
+            let value = std::mem::take(expr);
+            *expr = Expr::Case(Case::new(None, vec![(filter.clone(), Box::new(value))], None));
+        }
+    };
+    function.params.args.iter_mut().for_each(guarded);
+    function.params.order_by.iter_mut().for_each(|sort| guarded(&mut sort.expr));
+    Expr::AggregateFunction(function)
 }

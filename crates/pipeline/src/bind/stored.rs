@@ -188,10 +188,14 @@ fn same_but_for_case(fields: &Fields, within: Option<&str>) -> Vec<Misread> {
         found.push(Misread {
             column: within.unwrap_or(name).to_owned(),
             code: "readers-case",
-            message: format!(
-                "`{first}` and `{name}`{of} differ in case only: Spark does not read such a table, and DuckDB calls one of \
-                 them `{name}_1`"
-            ),
+            message: if first == name {
+                format!("two fields{of} are called `{name}`: Spark does not read such a table, and DuckDB renames one of them")
+            } else {
+                format!(
+                    "`{first}` and `{name}`{of} differ in case only: Spark does not read such a table, and DuckDB calls one of \
+                     them `{name}_1`"
+                )
+            },
             help: match within {
                 None => "give one of them another name with AS".to_owned(),
                 Some(w) => format!("select the members of `{w}` that are wanted, under other names"),

@@ -12,6 +12,7 @@ use sluicebox_functions::operators::arithmetic::readable;
 pub use sluicebox_functions::types::sql_name as sql_type;
 
 use super::generators;
+use super::said::types;
 use crate::graph::AggregateNode;
 use crate::window::WINDOW;
 
@@ -36,7 +37,7 @@ impl Words {
         let plain = expr.clone().transform_up(|e| Ok(self.plain(e))).map_or_else(|_| expr.clone(), |t| t.data);
         let dialect = CustomDialectBuilder::new().build();
         let unparser = Unparser::new(&dialect).with_pretty(true);
-        unparser.expr_to_sql(&plain).map_or_else(|_| plain.human_display().to_string(), |sql| sql.to_string())
+        unparser.expr_to_sql(&plain).map_or_else(|_| types(&plain.human_display().to_string()), |sql| sql.to_string())
     }
 
     fn plain(&self, expr: Expr) -> Transformed<Expr> {

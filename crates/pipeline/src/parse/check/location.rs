@@ -2,7 +2,7 @@
 
 use crate::ast::{Span, TableDef};
 use crate::diagnostic::Diagnostic;
-use crate::values::check_path;
+use crate::values::{check_path, local_path};
 
 /// Folders that runs write to beside tables: no table may be there.
 const OURS: &[&str] = &["data/dq", "data/quarantine", "data/dead_letters", "data/late", "data/.log", "checkpoints"];
@@ -80,9 +80,9 @@ fn overlap(a: &[String], b: &[String]) -> bool {
     a.iter().zip(b).all(|(x, y)| x == y)
 }
 
-/// The parts of a path without `.`, `..`, empty ones and `file://`; the first is `/` if it is absolute.
+/// The parts of a path without `.`, `..`, empty ones and `file:`; the first is `/` if it is absolute.
 fn components(path: &str) -> Vec<String> {
-    let path = path.trim().strip_prefix("file://").unwrap_or(path.trim());
+    let path = local_path(path);
     let mut parts: Vec<String> = if path.starts_with('/') { vec!["/".to_owned()] } else { Vec::new() };
     for part in path.split('/') {
         match part {
