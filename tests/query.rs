@@ -319,6 +319,18 @@ fn a_file_and_stdin_hold_several_statements_and_every_format_works() {
     assert!(said.contains("none.sql"), "{said}");
 }
 
+#[test]
+fn as_json_both_engines_write_null_for_what_json_has_no_word_for() {
+    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
+    let sql = r#"SELECT CAST(NULL AS INT) AS a, CAST('NaN' AS DOUBLE) AS b, CAST('-inf' AS DOUBLE) AS c, 'NaN, "Infinity' AS d"#;
+    for engine in ENGINES {
+        let row: serde_json::Value =
+            serde_json::from_str(&job.ok(&["query", "--engine", engine, "--format", "json", sql])).unwrap();
+        let expected = serde_json::json!({ "a": null, "b": null, "c": null, "d": "NaN, \"Infinity" });
+        assert_eq!(row, expected, "{engine}");
+    }
+}
+
 /// DuckDB would take the column for the row, if that were called the same.
 #[test]
 fn as_json_a_row_has_all_its_columns_however_they_are_called() {

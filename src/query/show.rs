@@ -1,11 +1,14 @@
 //! Rows on stdout: a table that fits the terminal, CSV or JSON.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
+use arrow::json::WriterBuilder;
+use arrow::json::writer::LineDelimited;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use console::{measure_text_width, truncate_str};
 
@@ -92,13 +95,15 @@ impl<W: Write> Printer<W> {
                 builder.build(&mut self.held).write(&flat(batch)?)?;
             }
             Form::Json => {
-                let mut writer = arrow::json::LineDelimitedWriter::new(&mut self.held);
+                // Every row has every column, so that programs need not know which may be missing.
+                let builder = WriterBuilder::new().with_explicit_nulls(true);
+                let mut writer = builder.build::<_, LineDelimited>(&mut self.held);
                 writer.write(batch)?;
                 writer.finish()?;
             }
             Form::Lines => {
                 for line in batch.columns().first().iter().flat_map(|c| c.as_string::<i32>().iter().flatten()) {
-                    self.held.extend_from_slice(line.as_bytes());
+                    self.held.extend_from_slice(finite(line).as_bytes());
                     self.held.push(b'\n');
                 }
             }
@@ -189,11 +194,13 @@ fn fitted(batches: &[RecordBatch], width: usize, most: usize, all: usize) -> any
     let mut more = Vec::new();
     if all > rows.len() {
         let over = if all >= MOST_COUNTED { "over " } else { "" };
-        more.push(format!("{over}{} more rows", all.min(MOST_COUNTED) - rows.len()));
+        let left = all.min(MOST_COUNTED) - rows.len();
+        more.push(format!("{over}{left} more row{}", if left == 1 { "" } else { "s" }));
     }
     let hidden = names.get(widths.len()..).unwrap_or_default();
     if !hidden.is_empty() {
-        more.push(format!("{} more columns ({})", hidden.len(), hidden.join(", ")));
+        let plural = if hidden.len() == 1 { "" } else { "s" };
+        more.push(format!("{} more column{plural} ({})", hidden.len(), hidden.join(", ")));
     }
     if !more.is_empty() {
         let note = format!("and {}; name columns, or --format csv or json", more.join(", "));
@@ -260,6 +267,43 @@ fn line(cells: &[String], widths: &[usize]) -> String {
 /// Without line ends and what would move the cursor.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// DuckDB's JSON with `null` for NaN and the infinities, which JSON has no words for.
+fn finite(line: &str) -> Cow<'_, str> {
+    if !["NaN", "Infinity"].iter().any(|word| line.contains(word)) {
+        return line.into();
+    }
+    let (mut out, mut rest) = (String::with_capacity(line.len()), line);
+    while let Some(c) = rest.chars().next() {
+        let word = ["NaN", "-Infinity", "Infinity"].into_iter().find(|word| rest.starts_with(word));
+        let taken = match (word, c) {
+            (Some(word), _) => {
+                out.push_str("null");
+                rest = &rest[word.len()..];
+                continue;
+            }
+            (None, '"') => text_end(rest),
+            (None, c) => c.len_utf8(),
+        };
+        out.push_str(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    out.into()
+}
+
+/// How long the text is that `json` begins with, its quotes among it.
+fn text_end(json: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in json.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    json.len()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use arrow::datatypes::Field;
 use sluicebox_lake::view::{View, view_of};
-use sluicebox_lake::{TableFolder, list_tables, list_without_rows};
+use sluicebox_lake::{BESIDE_LAYERS, TableFolder, list_tables, list_without_rows};
 use sluicebox_pipeline::ask::{self, TableName};
 use sluicebox_pipeline::diagnostic::Diagnostic;
 
@@ -55,20 +55,40 @@ impl Tables {
             [layer, table] => self.get(layer, table),
             _ => None,
         };
-        found.ok_or_else(|| {
-            if let [layer, table] = name.parts.as_slice()
-                && self.is_without_rows(layer, table)
-            {
-                let message = format!("table `{layer}.{table}` has no rows yet");
-                return Box::new(
-                    Diagnostic::new("unknown-table", name.span, message, "nothing was written to it")
-                        .with_help("ask again when its first file is there; `sluicebox plan` tells its columns"),
-                );
-            }
-            let known: Vec<String> =
-                self.all.iter().map(|t| format!("{}.{}", ask::quoted(&t.layer), ask::quoted(&t.table))).collect();
-            Box::new(ask::unknown_table(name, known.iter().map(String::as_str)))
-        })
+        if let Some(found) = found {
+            return self.alone(found, name);
+        }
+        if let [layer, table] = name.parts.as_slice()
+            && self.is_without_rows(layer, table)
+        {
+            let message = format!("table `{layer}.{table}` has no rows yet");
+            return Err(Box::new(
+                Diagnostic::new("unknown-table", name.span, message, "nothing was written to it")
+                    .with_help("ask again when its first file is there; `sluicebox plan` tells its columns"),
+            ));
+        }
+        let known: Vec<String> =
+            self.all.iter().map(|t| format!("{}.{}", ask::quoted(&t.layer), ask::quoted(&t.table))).collect();
+        let unknown = ask::unknown_table(name, known.iter().map(String::as_str));
+        let beside = name.parts.first().filter(|layer| BESIDE_LAYERS.contains(&layer.to_lowercase().as_str()));
+        Err(Box::new(match beside {
+            Some(layer) => unknown.with_note(format!("a table of {layer} is there from its first row on")),
+            None => unknown,
+        }))
+    }
+
+    /// `found`, if no other folder has its name: those beside the tables are called after pipelines and sources, which may meet.
+    fn alone<'t>(&'t self, found: &'t TableFolder, name: &TableName) -> Result<&'t TableFolder, Box<Diagnostic>> {
+        let same = |t: &&TableFolder| t.layer == found.layer && t.table == found.table;
+        let paths: Vec<String> = self.all.iter().filter(same).map(|t| t.path.display().to_string()).collect();
+        if paths.len() < 2 {
+            return Ok(found);
+        }
+        let message =
+            format!("{} folders are called `{}.{}`: {}", paths.len(), found.layer, found.table, paths.join(" and "));
+        Err(Box::new(Diagnostic::new("ambiguous-table", name.span, message, "which of them").with_help(
+            "give one of the pipelines or sources another name; until then, read the folder with another reader",
+        )))
     }
 }
 
@@ -120,4 +140,31 @@ pub fn columns(view: &View) -> Vec<(String, String, bool)> {
     let column = |field: &Field, path| (field.name().clone(), ask::type_name(field.data_type()), path);
     let files = view.columns.iter().map(|f| column(f, false));
     files.chain(view.partitions.iter().map(|f| column(f, true))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicebox_pipeline::ast::Span;
+
+    use super::*;
+
+    #[test]
+    fn a_name_of_two_folders_is_refused_with_both() {
+        let folder = |table: &str, path: &str| TableFolder {
+            layer: "dead_letters".to_owned(),
+            table: table.to_owned(),
+            path: path.into(),
+            older: None,
+        };
+        let all = vec![folder("a_s", "data/a/s"), folder("a_s", "data/a/a_s"), folder("b_s", "data/b/s")];
+        let tables = Tables { all, root: PathBuf::new() };
+        let find = |table: &str| {
+            let parts = vec!["dead_letters".to_owned(), table.to_owned()];
+            let found = tables.find(&TableName { parts, span: Span { start: 0, end: 1 } });
+            found.map(|t| t.path.clone()).map_err(|d| (d.code, d.message.clone()))
+        };
+        assert_eq!(find("b_s"), Ok("data/b/s".into()));
+        let message = "2 folders are called `dead_letters.a_s`: data/a/s and data/a/a_s".to_owned();
+        assert_eq!(find("a_s"), Err(("ambiguous-table", message)));
+    }
 }

@@ -50,7 +50,7 @@ mod staged;
 mod tests;
 pub mod view;
 
-pub use catalog::{TableFolder, list_tables, list_without_rows};
+pub use catalog::{BESIDE_LAYERS, TableFolder, list_tables, list_without_rows};
 pub use contents::{Contents, contents, contents_after};
 pub use error::{LakeError, Result};
 pub use folder::{existing, prepare, real_path, sweep, try_out};

@@ -110,8 +110,24 @@ fn kind(text: &str, tokens: &[Tok]) -> Result<Kind, Box<Diagnostic>> {
         if let Some(name) = table_name(rest) {
             return Ok(Kind::Describe(name));
         }
+        return Err(misspoken(
+            rest.first().unwrap_or(first),
+            "DESCRIBE is followed by the name of a table, and by nothing else",
+            "write DESCRIBE <layer>.<table>; a name that is no word stands in double quotes: bronze.\"1\"",
+        ));
+    }
+    if first.is("SHOW") {
+        return Err(misspoken(
+            second.unwrap_or(first),
+            "SHOW shows tables alone",
+            "write SHOW TABLES, or DESCRIBE <layer>.<table> for the columns of one",
+        ));
     }
     Err(refused(text, first))
+}
+
+fn misspoken(at: &Tok, message: &str, help: &str) -> Box<Diagnostic> {
+    Box::new(Diagnostic::new("missing-query", at.span, message, "not here").with_help(help))
 }
 
 /// The name that all of `tokens` are.
@@ -403,10 +419,19 @@ mod tests {
             "SELECT * FROM (SELECT 1 INTO t)",
             "SELECT 1; DELETE FROM x",
             "/* a comment */ UPDATE t SET a = 1",
-            "DESCRIBE SELECT 1",
         ] {
             let said = said(text);
             assert!(said.contains("refused") || said.contains("should stand here"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_and_described_is_told() {
+        for text in ["DESCRIBE SELECT 1", "DESCRIBE EXTENDED bronze.b", "DESCRIBE bronze.1", "DESCRIBE"] {
+            assert!(said(text).contains("write DESCRIBE <layer>.<table>"), "{text}: {}", said(text));
+        }
+        for text in ["SHOW COLUMNS FROM bronze.b", "SHOW DATABASES", "SHOW"] {
+            assert!(said(text).contains("write SHOW TABLES, or DESCRIBE"), "{text}: {}", said(text));
         }
     }
 
