@@ -254,7 +254,7 @@ fn scheme(path: &str) -> Option<&str> {
     let (name, rest) = path.split_once(':')?;
     let word = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "+.-".contains(c));
     let drive = name.len() == 1 && name.chars().all(|c| c.is_ascii_alphabetic());
-    (word && rest.starts_with('/') || drive).then_some(name)
+    (word && rest.starts_with('/') || drive || name == "file").then_some(name)
 }
 
 /// A path without `file://`, or `file:` before an absolute path.

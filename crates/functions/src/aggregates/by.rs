@@ -13,7 +13,8 @@ use datafusion::logical_expr::{Accumulator, AggregateUDF};
 use super::function::{Given, Parts, aggregate, list_value, lists};
 use crate::error::plan_error;
 use crate::nested::keys::keys;
-use crate::nested::types::{entry_of, exactly, list_of, name, plain};
+use crate::nested::types::{exactly, list_of, name, plain};
+use crate::types::has_map;
 
 pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
     let max_by = Parts {
@@ -60,7 +61,7 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
 }
 
 fn orderable(data_type: &DataType) -> Result<()> {
-    if entry_of(data_type).is_some() { plan_error("maps have no order") } else { Ok(()) }
+    if has_map(data_type) { plan_error("maps have no order") } else { Ok(()) }
 }
 
 /// The value that stands beside the largest or the smallest other value; of equal ones the last.

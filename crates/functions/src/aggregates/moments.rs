@@ -57,6 +57,11 @@ impl Moments {
         if n2 == 0.0 {
             return;
         }
+        // Into nothing: as it is, however often a state is merged.
+        if n1 == 0.0 {
+            self.at = other;
+            return;
+        }
         let delta = mean2 - mean1;
         let part = delta / n;
         let m2 = a2 + b2 + delta * part * n1 * n2;
@@ -114,6 +119,10 @@ impl Pairs {
         let [n1, x1, y1, xx1, yy1, xy1] = self.0;
         let [n2, x2, y2, xx2, yy2, xy2] = other;
         if n2 == 0.0 {
+            return;
+        }
+        if n1 == 0.0 {
+            self.0 = other;
             return;
         }
         let n = n1 + n2;

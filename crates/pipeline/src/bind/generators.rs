@@ -284,9 +284,10 @@ fn names(columns: &[String], given: &[sql::Ident]) -> Result<Vec<sql::Ident>> {
         return Ok(given.to_vec());
     }
     plan_error(format!(
-        "there are {} columns ({}), and {} names for them",
+        "there are {} columns ({}), and {} for them; write AS ({})",
         columns.len(),
         columns.join(", "),
-        given.len()
+        if given.len() == 1 { "one name".to_owned() } else { format!("{} names", given.len()) },
+        columns.join(", ")
     ))
 }

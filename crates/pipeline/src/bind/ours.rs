@@ -47,7 +47,7 @@ const NO_VALUE: Kind = Kind {
 const CAST_ARGUMENT: &str = "CAST the argument to a type that it takes, or take another function";
 
 /// What functions say, in the order in which it is asked.
-const FUNCTIONS: [Kind; 6] = [
+const FUNCTIONS: [Kind; 7] = [
     Kind {
         code: "type-mismatch",
         wordings: &[" has no fields", " is asked for by its "],
@@ -82,6 +82,7 @@ const FUNCTIONS: [Kind; 6] = [
         ],
         help: "write another constant",
     },
+    Kind { code: "syntax", wordings: &[" columns ("], help: "write AS and a name for each column" },
     Kind { code: "too-long", wordings: &[" is longer than "], help: "compute it in a subquery" },
     Kind { code: "unknown-function", wordings: &[" gives no rows"], help: "write explode(...) or a relative of it" },
     Kind {

@@ -391,17 +391,24 @@ fn output_schema(aggregate: &Aggregate) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// Below a cast: a sum of whole numbers is known by the one that it begins with.
+fn guard(expr: &mut Expr, filter: &Expr) {
+    match expr {
+        Expr::Cast(cast) => guard(&mut cast.expr, filter),
+        Expr::Column(_) => {}
+        other if other.column_refs().is_empty() => {}
+        other => {
+            let value = Box::new(std::mem::take(other));
+            *other = Expr::Case(Case::new(None, vec![(Box::new(filter.clone()), value)], None));
+        }
+    }
+}
+
 /// An aggregate with FILTER whose arguments are computed for the rows that it takes, and for no others: those may not be computable.
 fn only_where_filtered(aggregate: Expr) -> Expr {
     let Expr::AggregateFunction(mut function) = aggregate else { return aggregate };
     let Some(filter) = function.params.filter.clone() else { return Expr::AggregateFunction(function) };
-    let guarded = |expr: &mut Expr| {
-        if !matches!(expr, Expr::Column(_)) && !expr.column_refs().is_empty() {
-            let value = std::mem::take(expr);
-            *expr = Expr::Case(Case::new(None, vec![(filter.clone(), Box::new(value))], None));
-        }
-    };
-    function.params.args.iter_mut().for_each(guarded);
-    function.params.order_by.iter_mut().for_each(|sort| guarded(&mut sort.expr));
+    function.params.args.iter_mut().for_each(|arg| guard(arg, &filter));
+    function.params.order_by.iter_mut().for_each(|sort| guard(&mut sort.expr, &filter));
     Expr::AggregateFunction(function)
 }

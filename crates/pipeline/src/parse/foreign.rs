@@ -27,12 +27,9 @@ pub(super) fn told(text: &str, toks: &[Tok], span: Span) -> Option<Diagnostic> {
     let called = before.len() >= 2 && before[before.len() - 1].is_token(&Token::LParen);
     if tok.is_token(&Token::Mul) && called {
         let name = &before[before.len() - 2];
-        let name = text.get(name.span.start..name.span.end)?;
-        return not_supported(
-            tok.span,
-            "`*` as an argument is",
-            &format!("name the columns: {name}(order_id, amount)"),
-        );
+        let keyword = ORDER.into_iter().chain(["IN", "AS", "BY", "AND", "OR", "NOT"]).any(|word| name.is(word));
+        let name = text.get(name.span.start..name.span.end).filter(|_| !keyword)?;
+        return not_supported(tok.span, "`*` as an argument is", &format!("name the columns: {name}(a, b)"));
     }
     clause_out_of_order(tok, before).or_else(|| name_in_group_by(text, tok, before))
 }

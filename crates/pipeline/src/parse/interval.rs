@@ -89,7 +89,7 @@ impl Written {
             if let "quarter" | "quarters" = unit {
                 return Some(self.months(what, number.parse::<i64>().map_or(3, |quarters| quarters.saturating_mul(3))));
             }
-            if unit.parse::<IntervalUnit>().is_err() {
+            let Ok(kind) = unit.parse::<IntervalUnit>() else {
                 let known = UNITS.iter().map(|unit| unit.to_lowercase() + "s").collect::<Vec<_>>();
                 let help = match nearest(unit, known.iter().map(String::as_str)) {
                     Some(near) => format!("did you mean {near}?"),
@@ -98,8 +98,8 @@ impl Written {
                     }
                 };
                 return Some(wrong(format!("`{unit}` is not a unit of time"), "not a unit").with_help(help));
-            }
-            if !units.insert(unit.trim_end_matches('s')) {
+            };
+            if !units.insert(kind as u16) {
                 return Some(
                     wrong(format!("the {what} has {unit} twice"), "which of them?").with_help("write each unit once"),
                 );
