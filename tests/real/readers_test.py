@@ -78,7 +78,7 @@ PARTITIONS = {
                  "THEN 'true' ELSE '001' END", "string"),
     "p_day": ("CAST(event_time AS DATE)", "date"),
     "p_timestamp": ("date_trunc('hour', event_time)", "timestamp"),
-    "p_ntz": ("date_trunc('hour', arrow_cast(event_time, 'Timestamp(Nanosecond, None)'))", "timestamp_ntz"),
+    "p_ntz": ("arrow_cast(date_trunc('hour', event_time), 'Timestamp(Nanosecond, None)')", "timestamp_ntz"),
     "p_decimal": ("CAST(quantity % 5 AS DECIMAL(9, 2))", "decimal(9,2)"),
 }
 SOURCE = ("CREATE TABLE s USING kafka OPTIONS ('subscribe' = 'sales.events.v1', 'value.format' = 'avro', "
