@@ -1,10 +1,11 @@
 //! What can be told before a first start writes anything: so that one that is refused leaves nothing behind.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable;
+use sluicebox_core::durable::{self, FileError};
 use sluicebox_lake::{ParquetOptions, owner};
 use sluicebox_pipeline::graph::Graph;
 
@@ -26,6 +27,10 @@ pub struct Room {
     pub free_bytes: u64,
 }
 
+/// What a first start needs of every filesystem that it writes to, in bytes: the records of a checkpoint and the marks of
+/// its tables, many times over. With less it would fail half-way through making them.
+const LEAST_FREE_BYTES: u64 = 1 << 20;
+
 /// What a first start has learned before it wrote anything.
 pub(crate) struct Learned {
     pub logs: Logs,
@@ -33,7 +38,7 @@ pub(crate) struct Learned {
 }
 
 /// Makes sure that the folders of a pipeline are its own or nobody's, that files can be published in them, and that no two
-/// are the same. Nothing is left behind. Gives the filesystems that they are on.
+/// are the same, and that a first start has the room to make its records. Nothing is left behind. Gives the filesystems that they are on.
 ///
 /// # Errors
 /// What a start would be refused with.
@@ -71,7 +76,19 @@ pub fn check_folders(
     }
     // A filesystem that does not tell its room is nobody's trouble.
     let room = |folder: PathBuf| Room { free_bytes: durable::free_bytes(&folder).unwrap_or(u64::MAX), folder };
-    Ok(filesystems.into_values().map(room).collect())
+    let rooms: Vec<Room> = filesystems.into_values().map(room).collect();
+    if is_new {
+        rooms.iter().try_for_each(refuse_full)?;
+    }
+    Ok(rooms)
+}
+
+/// Stops a first start on a filesystem that is full, before it has made anything.
+fn refuse_full(room: &Room) -> Result<(), FileError> {
+    if room.free_bytes < LEAST_FREE_BYTES {
+        return Err(FileError::new("write in", &room.folder, io::Error::from(io::ErrorKind::StorageFull)));
+    }
+    Ok(())
 }
 
 /// The innermost folder that both lie in.
@@ -93,4 +110,23 @@ pub(crate) async fn first_start(config: &mut Config) -> Result<Option<Learned>, 
         begins.insert(binding.name.clone(), Begin::first(binding.source.as_mut(), &binding.starting).await?);
     }
     Ok(Some(Learned { logs, begins }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+    use super::*;
+
+    #[test]
+    fn a_first_start_on_a_full_filesystem_is_refused_with_the_way_out() {
+        let room = |free_bytes| Room { folder: PathBuf::from("/full"), free_bytes };
+        refuse_full(&room(LEAST_FREE_BYTES)).unwrap();
+        refuse_full(&room(u64::MAX)).unwrap();
+        let refused = refuse_full(&room(LEAST_FREE_BYTES - 1)).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "cannot write in /full: no storage space; make room on its filesystem and run again: nothing is lost"
+        );
+    }
 }

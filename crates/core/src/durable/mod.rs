@@ -68,9 +68,7 @@ impl Blamed for FileError {
 pub fn way_out(error: &io::Error) -> &'static str {
     use io::ErrorKind::{NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     match error.kind() {
-        StorageFull | QuotaExceeded => {
-            "; make room on its filesystem and run again: nothing is lost, the run goes on where it stopped"
-        }
+        StorageFull | QuotaExceeded => "; make room on its filesystem and run again: nothing is lost",
         PermissionDenied => "; let this user read and write there, and run again",
         ReadOnlyFilesystem => "; mount its filesystem writable, and run again",
         NotFound => "; if its folder was removed or is not mounted, bring it back, and run again",
