@@ -53,13 +53,18 @@ impl Places {
             && let Some((_, _, value)) = self.find(option)
         {
             let found = Diagnostic::new("option", value, format!("`{option}`: {problem}"), "this value");
-            return self.at(found).into();
+            return self.at(found.with_help_opt(help)).into();
         }
         EngineError::from(AvroError::from(error)).into()
     }
 
     /// That a topic is not in `log`, which has those that are `known`.
     fn unknown_topic(&self, topic: &str, log: &str, known: &[String]) -> Diagnostics {
+            // What is right stands behind what is wrong.
+            let (problem, help) = match problem.split_once("; right is: ") {
+                Some((problem, right)) => (problem, Some(format!("right is: {right}"))),
+                None => (problem.as_str(), None),
+            };
         let place = ["subscribe", "assign"].into_iter().find_map(|option| self.find(option));
         let near = nearest_few(topic, known.iter().map(String::as_str), 3);
         let help = if known.is_empty() {
@@ -107,7 +112,12 @@ impl Places {
     }
 
     fn find(&self, option: &str) -> Option<(&str, Span, Span)> {
-        let found = self.options.iter().find(|(name, ..)| name.eq_ignore_ascii_case(option));
+        // Of several that do not go together, `kafka.*`, the first stands for all.
+        let is_it = |name: &str| match option.strip_suffix('*') {
+            Some(prefix) => name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)),
+            None => name.eq_ignore_ascii_case(option),
+        };
+        let found = self.options.iter().find(|(name, ..)| is_it(name));
         found.map(|(name, key, value)| (name.as_str(), *key, *value))
     }
 

@@ -34,6 +34,28 @@ fn names_values_and_files_of_properties_are_looked_at_before_anybody_is_asked() 
     let bench = Bench::new();
     // Nobody answers there.
     let away = ", 'kafka.bootstrap.servers' = '127.0.0.1:1'";
+    // A file of text, and one of the right form that holds nothing.
+    let text = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let files = tempfile::tempdir().unwrap();
+    let hollow = files.path().join("ca.pem").display().to_string();
+    std::fs::write(&hollow, "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n").unwrap();
+    let option = |name: &str, path: &str| format!(", '{name}' = '{path}'");
+    for (option, says) in [
+        (option("kafka.ssl.ca.location", text), "README.md', which is no PEM"),
+        (option("kafka.ssl.certificate.location", text), "README.md', which is no PEM"),
+        (option("kafka.ssl.key.location", &hollow), "holds a CERTIFICATE and no PRIVATE KEY"),
+        (option("schema.registry.ssl.ca.location", text), "README.md is no PEM"),
+        (option("schema.registry.ssl.identity.location", &hollow), "holds a CERTIFICATE and no PRIVATE KEY"),
+        (option("kafka.ssl.ca.location", &hollow) + ", 'kafka.security.protocol' = 'ssl'", "ssl.ca.location failed"),
+        (option("schema.registry.ssl.ca.location", &hollow), "ca.pem"),
+    ] {
+        bench.pipeline(&format!("{away}{option}"));
+        for said in [bench.ends(2, &["--wait", LONG]), bench.plans(2, &["--wait", LONG])] {
+            assert!(said.contains("p.sql:1:") && said.contains(says), "{option}: {said}");
+            assert!(said.contains("Help: ") || option.contains(&hollow), "{option}: {said}");
+        }
+        bench.nothing_is_left(&option);
+    }
     for (options, says) in [
         (", 'kafka.sasl.mechanims' = 'PLAIN'", "did you mean 'kafka.sasl.mechanism'?"),
         (", 'kafka.security.protocol' = 'sasl'", "`kafka.security.protocol` is 'sasl'"),

@@ -3,7 +3,7 @@
 //! **Owns** the words that cross crate borders: partitions and offset ranges ([`offsets`]), raw events ([`raw`]),
 //! the hidden columns that carry provenance and event time ([`provenance`]), fates ([`fate`]), rows that are meant of
 //! others ([`chosen`]), whose fault an error is ([`blame`]), the clock ([`clock`]), where time goes ([`station`]), what is waited
-//! for ([`waiting`]), names that are alike ([`nearest`]), large numbers ([`digits`]), the file operations on which exactly-once rests ([`durable`], [`fault`]), and how
+//! for ([`waiting`]), names that are alike ([`nearest`]), large numbers ([`digits`]), whether a file is PEM ([`pem`]), the file operations on which exactly-once rests ([`durable`], [`fault`]), and how
 //! small files are wrapped ([`sealed`]).
 //!
 //! **May not know** Kafka, Avro, SQL, Parquet or DataFusion.
@@ -20,6 +20,7 @@ pub mod fate;
 pub mod fault;
 pub mod nearest;
 pub mod offsets;
+pub mod pem;
 pub mod provenance;
 pub mod raw;
 pub mod sealed;

@@ -257,7 +257,7 @@ pub(crate) fn create(
     context: Context,
 ) -> Result<Client> {
     let config = configure(options, purpose);
-    BaseConsumer::from_config_and_context(&config, context).map_err(|error| refused(source_name, error))
+    BaseConsumer::from_config_and_context(&config, context).map_err(|error| refused(source_name, options, error))
 }
 
 /// Makes sure that librdkafka takes the properties of `options`, and that the files which they name can be read. Nobody is
@@ -270,11 +270,11 @@ pub(crate) fn check(source_name: &str, options: &KafkaOptions) -> Result<()> {
         true => config.create::<BaseConsumer>().map(drop),
         false => config.create_native_config().map(drop),
     };
-    checked.map_err(|error| refused(source_name, error))
+    checked.map_err(|error| refused(source_name, options, error))
 }
 
 /// Why there is no client.
-fn refused(source_name: &str, error: KafkaError) -> SourceError {
+fn refused(source_name: &str, options: &KafkaOptions, error: KafkaError) -> SourceError {
     match error {
         KafkaError::ClientConfig(_, description, key, value) => {
             let given = if is_secret(&key) { "(hidden)".to_owned() } else { format!("'{value}'") };
@@ -284,12 +284,14 @@ fn refused(source_name: &str, error: KafkaError) -> SourceError {
             };
             SourceError::option(source_name, format!("{KAFKA_PREFIX}{key}"), given, accepted)
         }
-        KafkaError::ClientCreation(reason) => SourceError::option(
-            source_name,
-            "kafka.*",
-            "refused by librdkafka",
-            format!("properties that go together: {reason}"),
-        ),
+        KafkaError::ClientCreation(reason) => {
+            // Of a file it names the property: `ssl.key.location failed: ...`.
+            let named = options.properties.keys().filter(|name| name.contains('.') && reason.contains(name.as_str()));
+            let named = named.max_by_key(|name| name.len()).map_or("*", String::as_str);
+            let option = format!("{KAFKA_PREFIX}{named}");
+            let accepted = format!("properties that go together: {reason}");
+            SourceError::option(source_name, option, "refused by librdkafka", accepted)
+        }
         other => SourceError::kafka("make a Kafka client", other),
     }
 }

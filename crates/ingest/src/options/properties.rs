@@ -1,8 +1,10 @@
 //! Properties of librdkafka by name, and addresses of brokers: what can be told of them without asking anybody.
 
+use std::io::Read;
 use std::path::Path;
 
 use sluicebox_core::nearest::nearest;
+use sluicebox_core::pem::{self, Holds, Unfit};
 
 use super::KAFKA_PREFIX;
 use crate::error::{Result, SourceError};
@@ -31,19 +33,36 @@ pub(super) const BROKERS: &str = "addresses as host:port with commas between, as
 /// `security.protocol` says.
 const SCHEMES: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
 
-/// The properties whose value is the path of a file that librdkafka reads.
-const FILES: &[&str] = &[
-    "ssl.ca.location",
-    "ssl.certificate.location",
-    "ssl.crl.location",
-    "ssl.key.location",
-    "ssl.keystore.location",
-    "ssl.engine.location",
-    "https.ca.location",
-    "sasl.oauthbearer.assertion.file",
-    "sasl.oauthbearer.assertion.jwt.template.file",
-    "sasl.oauthbearer.assertion.private.key.file",
+/// The properties whose value is the path of a file that librdkafka reads, and what it is to hold.
+const FILES: &[(&str, Content)] = &[
+    ("ssl.ca.location", Content::Pem(Holds::Certificates)),
+    ("ssl.certificate.location", Content::Pem(Holds::Certificates)),
+    ("ssl.crl.location", Content::Pem(Holds::Revoked)),
+    ("ssl.key.location", Content::Pem(Holds::Key)),
+    ("ssl.keystore.location", Content::Keystore),
+    ("ssl.engine.location", Content::Any),
+    ("https.ca.location", Content::Pem(Holds::Certificates)),
+    ("sasl.oauthbearer.assertion.file", Content::Any),
+    ("sasl.oauthbearer.assertion.jwt.template.file", Content::Any),
+    ("sasl.oauthbearer.assertion.private.key.file", Content::Pem(Holds::Key)),
 ];
+
+/// Those of [`FILES`] that may be a folder of such files.
+const FOLDERS: &[&str] = &["ssl.ca.location", "https.ca.location"];
+
+/// Certificates are no longer; what is, need not be read to its end.
+const LONGEST: u64 = 16 << 20;
+
+/// What a file is to hold.
+#[derive(Debug, Clone, Copy)]
+enum Content {
+    /// PEM, which is all that librdkafka takes.
+    Pem(Holds),
+    /// PKCS#12.
+    Keystore,
+    /// What cannot be told before it is used.
+    Any,
+}
 
 /// Makes sure that a consumer of librdkafka has the property `property`, which was written as `option`.
 ///
@@ -71,35 +90,58 @@ pub(super) fn check(source_name: &str, option: &str, property: &str) -> Result<(
     Err(SourceError::option(source_name, option, "not known", accepted))
 }
 
-/// Makes sure that the files that `properties` name can be read.
+/// Makes sure that the files that `properties` name can be read, and hold what librdkafka wants of them. A file that does not is one
+/// that it cannot connect with, ever; where the protocol is none of TLS it does not even look.
 ///
 /// # Errors
-/// For the first one that cannot be.
+/// For the first one that cannot be read, or holds something else.
 pub(crate) fn check_files<'a>(
     source_name: &str,
     properties: impl IntoIterator<Item = (&'a String, &'a String)>,
 ) -> Result<()> {
-    for (name, path) in properties.into_iter().filter(|(name, _)| FILES.contains(&name.as_str())) {
+    for (name, path) in properties {
+        let Some((property, content)) = FILES.iter().find(|(file, _)| file == name) else { continue };
         // librdkafka's word for "look in the usual places".
         if path == "probe" {
             continue;
         }
-        let readable = if Path::new(path).is_dir() {
-            std::fs::read_dir(path).map(drop)
-        } else {
-            std::fs::File::open(path).map(drop)
+        let refused = |problem: String, right: &str| {
+            let given = format!("'{path}', which {problem}");
+            Err(SourceError::option(source_name, format!("{KAFKA_PREFIX}{name}"), given, right))
         };
-        if let Err(error) = readable {
-            let given = format!("'{path}', which cannot be read ({error})");
-            return Err(SourceError::option(
-                source_name,
-                format!("{KAFKA_PREFIX}{name}"),
-                given,
-                "a file that is there and can be read",
-            ));
+        match unfit(Path::new(path), FOLDERS.contains(property), *content) {
+            Ok(None) => {}
+            Ok(Some(unfit)) => return refused(unfit.problem, unfit.right),
+            Err(error) => {
+                return refused(format!("cannot be read ({error})"), "a file that is there and can be read");
+            }
         }
     }
     Ok(())
+}
+
+/// Why the file at `path` is not what it is to be.
+fn unfit(path: &Path, may_be_folder: bool, content: Content) -> std::io::Result<Option<Unfit>> {
+    if path.is_dir() {
+        std::fs::read_dir(path)?;
+        let unfit = Unfit { problem: "is a folder".to_owned(), right: "the path of a file" };
+        return Ok((!may_be_folder).then_some(unfit));
+    }
+    let file = std::fs::File::open(path)?;
+    if matches!(content, Content::Any) {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.take(LONGEST).read_to_end(&mut bytes)?;
+    Ok(match content {
+        Content::Pem(holds) => pem::check(&bytes, holds).err(),
+        // A keystore is one sequence of DER.
+        Content::Keystore => (bytes.first() != Some(&0x30)).then(|| Unfit {
+            problem: "is no keystore in PKCS#12".to_owned(),
+            right: "a PKCS#12 file; `keytool -importkeystore -srckeystore FILE -deststoretype PKCS12` makes one of Java's",
+        }),
+        Content::Any => None,
+    })
 }
 
 /// Whether `text` is addresses of brokers with commas between.
@@ -367,5 +409,45 @@ mod tests {
         check("/").unwrap();
         let message = check("/no/such/ca.pem").unwrap_err().to_string();
         assert!(message.contains("'kafka.ssl.ca.location'") && message.contains("/no/such/ca.pem"), "{message}");
+    }
+
+    #[test]
+    fn a_file_that_holds_something_else_is_told_with_what_would_be_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &str| {
+            std::fs::write(folder.path().join(name), content).unwrap();
+            folder.path().join(name).display().to_string()
+        };
+        let certificate = file("c.pem", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
+        let key = file("k.pem", "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n");
+        let text = file("t.txt", "no certificate\n");
+        let check = |property: &str, path: &str| {
+            let pairs = [(property.to_owned(), path.to_owned())];
+            check_files("s", pairs.iter().map(|(k, v)| (k, v))).map_err(|error| error.to_string())
+        };
+        for (property, right) in [
+            ("ssl.ca.location", &certificate),
+            ("https.ca.location", &certificate),
+            ("ssl.certificate.location", &certificate),
+            ("ssl.key.location", &key),
+            ("sasl.oauthbearer.assertion.private.key.file", &key),
+            ("sasl.oauthbearer.assertion.file", &text),
+        ] {
+            check(property, right).unwrap();
+        }
+        for (property, wrong, says) in [
+            ("ssl.ca.location", &text, "is no PEM"),
+            ("ssl.ca.location", &key, "holds a PRIVATE KEY and no CERTIFICATE"),
+            ("https.ca.location", &text, "is no PEM"),
+            ("ssl.certificate.location", &text, "is no PEM"),
+            ("ssl.certificate.location", &"/".to_owned(), "is a folder"),
+            ("ssl.key.location", &certificate, "holds a CERTIFICATE and no PRIVATE KEY"),
+            ("ssl.crl.location", &certificate, "holds a CERTIFICATE and no X509 CRL"),
+            ("ssl.keystore.location", &certificate, "is no keystore in PKCS#12"),
+        ] {
+            let message = check(property, wrong).unwrap_err();
+            let named = message.contains(&format!("'kafka.{property}' is '{wrong}', which {says}"));
+            assert!(named && message.contains("; accepted: "), "{message}");
+        }
     }
 }
