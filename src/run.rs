@@ -216,6 +216,7 @@ async fn run_stage(
     let Asked { trigger, full_refresh, wait } = asked;
     let live = change.stage == Stage::Live;
     look_first(&checked, full_refresh)?;
+    let options = checked.options();
     let Some(loaded) = unless_stopped(stop, Loaded::connect(checked, &change.stage)).await else { return Ok(false) };
     let mut loaded = loaded?;
     let stage = change.stage.clone();
@@ -246,13 +247,13 @@ async fn run_stage(
         change,
     };
     let Some(engine) = Box::pin(unless_stopped(stop, Engine::open(config))).await else { return Ok(false) };
-    let mut engine = engine?;
+    let mut engine = engine.map_err(|error| options.place(error))?;
     show.opened(&engine);
     let result = engine.run(stop.clone(), observer).await;
     if let Some(feeder) = feeder {
         feeder.abort();
     }
-    let totals: Totals = result?;
+    let totals: Totals = result.map_err(|error| options.place(error))?;
     show.closing(&totals, &stage);
     Ok(!*stop.borrow())
 }

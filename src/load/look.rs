@@ -90,9 +90,10 @@ impl Checked {
         let log = source.identity().await.map_err(|error| connection.places.of_source(error))?;
         let starting = connection.starting();
         let begin = match positions(&self.checkpoint, name)? {
-            Some(positions) => Begin::next(source.as_mut(), &starting, positions).await?,
-            None => Begin::first(source.as_mut(), &starting).await?,
+            Some(positions) => Begin::next(source.as_mut(), &starting, positions).await,
+            None => Begin::first(source.as_mut(), &starting).await,
         };
+        let begin = begin.map_err(|error| connection.places.of_engine(error))?;
         let text = match log.topics.len() {
             0 => begin.to_string(),
             n => {

@@ -22,6 +22,7 @@ use sluicebox_engine::change::{self, Shape, Stage};
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::compact::{Policy, Retain};
 use sluicebox_engine::{EngineError, FileRows, SourceBinding, Trigger, prove};
+use sluicebox_ingest::SourceError;
 use sluicebox_lake::{LakeError, ParquetOptions};
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, TableDef};
 use sluicebox_pipeline::diagnostic::{Diagnostic, Diagnostics};
@@ -38,6 +39,7 @@ pub use sample::register_sales;
 pub use text::read_text;
 
 use connect::Connection;
+use places::Places;
 use sample::Sample;
 
 use crate::failure::{Placed, Usage};
@@ -182,6 +184,11 @@ impl Checked {
         Placed(Diagnostics::new(pipeline.file.clone(), Arc::clone(&pipeline.text), vec![found])).into()
     }
 
+    /// Where the options of its sources stand.
+    pub fn options(&self) -> Options {
+        Options(self.connections.iter().map(|c| (c.name.clone(), c.places.clone())).collect())
+    }
+
     /// What of the pipeline matters to its checkpoint.
     pub fn shape(&self) -> anyhow::Result<Shape> {
         let session = bind::functions::session_state(1);
@@ -208,6 +215,28 @@ impl Checked {
                     connection.files = Some(Arc::new(FileRows::new(&name, &self.graph, &all, working_dir)));
                 }
             }
+        }
+    }
+}
+
+/// Where the options of sources stand in the pipeline's text, by source.
+#[derive(Debug)]
+pub struct Options(BTreeMap<String, Places>);
+
+impl Options {
+    /// `error` of a run at the option of the source that it is about, if it is about one.
+    pub fn place(&self, error: EngineError) -> anyhow::Error {
+        let source = match &error {
+            EngineError::Source(
+                SourceError::Option { source_name, .. } | SourceError::UnknownTopic { source_name, .. },
+            ) => source_name,
+            _ => return error.into(),
+        };
+        // What fills a table reads its source under another name.
+        let source = change::original(source).unwrap_or(source);
+        match self.0.get(source) {
+            Some(places) => places.of_engine(error),
+            None => error.into(),
         }
     }
 }

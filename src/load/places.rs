@@ -47,11 +47,24 @@ impl Places {
         EngineError::from(error).into()
     }
 
+    /// The same of what is known once the log was asked: offsets and partitions that it does not have.
+    pub fn of_engine(&self, error: EngineError) -> anyhow::Error {
+        match error {
+            EngineError::Source(error) => self.of_source(error),
+            other => other.into(),
+        }
+    }
+
     /// The same of an error of the registry's options.
     pub fn of_registry(&self, error: RegistryError) -> anyhow::Error {
         if let RegistryError::Option { option, problem } = &error
             && let Some((_, _, value)) = self.find(option)
         {
+            // What is right stands behind what is wrong.
+            let (problem, help) = match problem.split_once("; right is: ") {
+                Some((problem, right)) => (problem, Some(format!("right is: {right}"))),
+                None => (problem.as_str(), None),
+            };
             let found = Diagnostic::new("option", value, format!("`{option}`: {problem}"), "this value");
             return self.at(found.with_help_opt(help)).into();
         }
@@ -60,11 +73,6 @@ impl Places {
 
     /// That a topic is not in `log`, which has those that are `known`.
     fn unknown_topic(&self, topic: &str, log: &str, known: &[String]) -> Diagnostics {
-            // What is right stands behind what is wrong.
-            let (problem, help) = match problem.split_once("; right is: ") {
-                Some((problem, right)) => (problem, Some(format!("right is: {right}"))),
-                None => (problem.as_str(), None),
-            };
         let place = ["subscribe", "assign"].into_iter().find_map(|option| self.find(option));
         let near = nearest_few(topic, known.iter().map(String::as_str), 3);
         let help = if known.is_empty() {

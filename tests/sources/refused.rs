@@ -108,6 +108,7 @@ fn a_topic_that_is_not_there_is_refused_with_the_nearest_names() {
             said.contains("'sales.event.v1' does not exist") && said.contains("did you mean 'sales.events.v1'?"),
             "{said}"
         );
+        assert!(said.contains("p.sql:1:"), "{said}");
         assert!(!said.contains("clicks"), "{said}");
     }
     bench.nothing_is_left("a topic that is not there");
@@ -136,9 +137,23 @@ fn a_first_start_that_is_refused_leaves_nothing_new() {
     bench.events(1, 0..5, &[]);
     // Offsets of a partition that there is not.
     bench.pipeline(r#", 'startingOffsets' = '{"t": {"0": 2, "7": 2}}'"#);
-    let said = bench.ends(2, &[]);
-    assert!(said.contains("t/7"), "{said}");
-    bench.nothing_is_left("startingOffsets");
+    for said in [bench.ends(2, &[]), bench.plans(2, &[])] {
+        assert!(said.contains("t/7") && said.contains("error[option]") && said.contains("p.sql:1:"), "{said}");
+        assert!(said.contains("Help: right is: the partitions read"), "{said}");
+        bench.nothing_is_left("startingOffsets");
+    }
+    // An offset that the log does not hold, a partition without any, and one to be read that there is not.
+    for (options, says) in [
+        (r#"'subscribe' = 't', 'startingOffsets' = '{"t": {"0": 99}}'"#, "right is: 0 to 5"),
+        (r#"'subscribe' = 't', 'startingOffsets' = '{"other": {"0": 1}}'"#, "right is: the partitions read"),
+        (r#"'assign' = '{"t": [0, 3]}', 'value.subject' = 't-value'"#, "right is: partitions 0 to 0 of 't'"),
+    ] {
+        bench.sql(options);
+        for said in [bench.ends(2, &[]), bench.plans(2, &[])] {
+            assert!(said.contains("p.sql:1:") && said.contains(says), "{options}: {said}");
+        }
+        bench.nothing_is_left(options);
+    }
     // A folder with files of somebody else.
     bench.pipeline("");
     let folder = bench.job.path().join("data/bronze/t");
