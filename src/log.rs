@@ -3,8 +3,6 @@
 //! A level alone (`SLUICEBOX_LOG=debug`) is that of Sluicebox's own crates; what the SQL parser, DataFusion and other libraries
 //! have to say is theirs to ask for by name. With time stamps where nobody watches: when stderr is no terminal.
 
-use std::io::IsTerminal;
-
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
@@ -94,7 +92,7 @@ pub fn start(format: Format) -> Result<(), Usage> {
     let log = tracing_subscriber::fmt().with_writer(|| Above).with_env_filter(filter).with_ansi(screen::colours());
     match format {
         Format::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
-        Format::Text if std::io::stderr().is_terminal() => log.with_target(false).without_time().init(),
+        Format::Text if screen::is_terminal() => log.with_target(false).without_time().init(),
         Format::Text => log.with_target(false).init(),
     }
     Ok(())

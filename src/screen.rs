@@ -3,6 +3,7 @@
 //! Everything for people goes through here, log lines too, so that none of them breaks the status and none is cut by it. A reader
 //! that goes away is no reason to stop: what cannot be written is left out.
 
+use std::ffi::OsStr;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -86,9 +87,20 @@ pub fn object(level: &str, message: &str, more: serde_json::Value) {
     above(format!("{line}\n").as_bytes());
 }
 
+/// Whether stderr is a terminal on which something can be drawn anew.
+pub fn is_terminal() -> bool {
+    can_draw(std::io::stderr().is_terminal(), std::env::var_os("TERM").as_deref())
+}
+
+/// A terminal that calls itself dumb, as those of editors and of some build servers do, takes lines and nothing else: no cursor moves
+/// on it, and what was meant to move it stands in the text.
+fn can_draw(is_terminal: bool, name: Option<&OsStr>) -> bool {
+    is_terminal && name.is_none_or(|name| name != "dumb")
+}
+
 /// Whether stderr takes colours: it is a terminal, and `NO_COLOR` is not set.
 pub fn colours() -> bool {
-    !is_json() && std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    !is_json() && is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// Columns and rows of the terminal.
@@ -226,6 +238,14 @@ mod tests {
         let mut out = Vec::new();
         screen.draw(&mut out, size, false);
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn nothing_is_drawn_on_a_dumb_terminal() {
+        assert!(can_draw(true, Some(OsStr::new("xterm-256color"))));
+        assert!(can_draw(true, None));
+        assert!(!can_draw(true, Some(OsStr::new("dumb"))));
+        assert!(!can_draw(false, Some(OsStr::new("xterm"))));
     }
 
     #[test]

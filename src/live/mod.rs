@@ -4,7 +4,7 @@ mod rates;
 mod status;
 mod words;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -42,10 +42,8 @@ impl Show {
     /// What `mode` means on this terminal.
     pub fn choose(mode: ProgressMode) -> Self {
         match mode {
-            ProgressMode::Auto | ProgressMode::Bar if std::io::stderr().is_terminal() && !screen::is_json() => {
-                Self::Live
-            }
-            // Nobody could draw over a file, or between objects.
+            ProgressMode::Auto | ProgressMode::Bar if screen::is_terminal() && !screen::is_json() => Self::Live,
+            // Nobody could draw over a file, on a terminal that only takes lines, or between objects.
             ProgressMode::Auto | ProgressMode::Bar => Self::Lines,
             ProgressMode::Json => Self::Json,
             ProgressMode::None => Self::Quiet,
