@@ -38,29 +38,104 @@ pub struct View {
     pub waiting: Vec<Waiting>,
 }
 
+/// The most lines that are drawn.
+const LINES: usize = 3;
+
+/// What stands before a reason on a line of its own: as wide as the sign of life with what follows it.
+const INDENT: &str = "   ";
+
 /// The lines for a terminal of `columns`.
 pub fn lines(view: &View, columns: usize) -> Vec<Line> {
     let width = width_of(columns);
-    let mut lines = vec![head(view, width)];
+    let mut lines = head(view, width);
     if let Some(status) = &view.status {
-        let tables: Vec<Line> = status.tables.iter().map(table).collect();
-        lines.extend(fitted(tables, width));
-        lines.extend(fitted(notable(status), width));
+        let tables = fitted(status.tables.iter().map(table).collect(), width);
+        let notable = fitted(notable(status), width);
+        // While something is waited for nothing is counted on: what is wrong is kept longest.
+        let tables = tables.filter(|_| lines.len() + usize::from(notable.is_some()) < LINES);
+        lines.extend(tables.into_iter().chain(notable));
+        lines.truncate(LINES);
     }
     lines
 }
 
-/// The run. What matters least is left out first.
-fn head(view: &View, width: usize) -> Line {
+/// The run, and below it why it waits where that does not fit beside it.
+fn head(view: &View, width: usize) -> Vec<Line> {
+    let Some(wait) = view.waiting.first() else { return vec![run(view, width, None)] };
+    let more = view.waiting.len() - 1;
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let told = format!("waits for {}{more} for {}", wait.what, ago(wait.since));
+    let why = reason(wait);
+    let beside = run(view, width, Some(format!("{told}: {why}")));
+    if wide(&beside) <= width {
+        return vec![beside];
+    }
+    let mut first = run(view, width, Some(told.clone()));
+    let over = wide(&first).saturating_sub(width);
+    if over > 0 {
+        // Brokers of many names or long ones: cut before they cost the lag, which nobody knows then.
+        first = run(view, width, Some(shortened(&told, told.width().saturating_sub(over))));
+    }
+    let mut lines = vec![first];
+    let below = wrapped(why, width.saturating_sub(INDENT.len()), LINES - 1);
+    lines.extend(below.into_iter().map(|text| vec![(Style::Plain, INDENT.to_owned()), (Style::Red, text)]));
+    lines.into_iter().map(|line| if wide(&line) > width { cut(line, width) } else { line }).collect()
+}
+
+/// Why it waits, without the name of what is waited for, which librdkafka puts before it (`kafka:9092/bootstrap: `); of several
+/// brokers it tells which.
+fn reason(wait: &Waiting) -> &str {
+    let host = |text: &str| text.rsplit("://").next().and_then(|rest| rest.split('/').next()).map(str::to_owned);
+    let named = wait.what.rsplit(' ').next().filter(|all| !all.contains(',')).and_then(host);
+    match wait.why.split_once(": ") {
+        Some((head, why)) if !head.contains(' ') && host(head) == named => why,
+        _ => &wait.why,
+    }
+}
+
+/// `text` on at most `most` lines of `width` columns, broken between words; what is left over is cut.
+fn wrapped(text: &str, width: usize, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        if lines.len() + 1 == most || rest.width() <= width {
+            lines.push(shortened(rest, width));
+            break;
+        }
+        let mut taken = 0;
+        // A word that is longer than a line is cut where the line ends.
+        let mut at = rest.len();
+        let mut space = None;
+        for (i, c) in rest.char_indices() {
+            taken += unicode_width::UnicodeWidthChar::width(c).unwrap_or(0);
+            if c == ' ' {
+                space = Some(i);
+            }
+            if taken > width {
+                at = space.unwrap_or(i);
+                break;
+            }
+        }
+        if at == 0 {
+            break;
+        }
+        let (line, next) = rest.split_at(at);
+        lines.push(line.trim_end().to_owned());
+        rest = next.trim_start();
+    }
+    lines
+}
+
+fn wide(line: &Line) -> usize {
+    line.iter().map(|(_, text)| text.width()).sum()
+}
+
+/// The run on one line. What matters least is left out until the others fit; that it is `waiting`, and for what, is not.
+fn run(view: &View, width: usize, waiting: Option<String>) -> Line {
     let frame = FRAMES[view.frame % FRAMES.len()].to_owned();
     let mut parts: Vec<(u8, Style, String)> = Vec::new();
-    match view.waiting.first() {
-        Some(wait) => {
-            let more = view.waiting.len() - 1;
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let since = ago(wait.since);
-            parts.push((0, Style::Red, format!("waits for {}{more} for {since}: {}", wait.what, wait.why)));
-        }
+    match waiting {
+        Some(waits) => parts.push((0, Style::Red, waits)),
         None if view.status.is_none() => parts.push((0, Style::Plain, format!("starting, {}", ago(view.running)))),
         None => {}
     }
@@ -84,14 +159,10 @@ fn head(view: &View, width: usize) -> Line {
     }
     let taken = |parts: &[(u8, Style, String)]| 1 + parts.iter().map(|(.., text)| 2 + text.width()).sum::<usize>();
     while taken(&parts) > width && parts.len() > 1 {
-        // That something is waited for is cut before it costs the lag, which nobody knows then.
-        let last = if view.waiting.is_empty() { 0 } else { 1 };
+        // The lag, which nobody knows while something is waited for, stays with it.
+        let last = u8::from(!view.waiting.is_empty());
         let Some(least) = (0..parts.len()).filter(|i| parts[*i].0 > last).max_by_key(|i| parts[*i].0) else { break };
         parts.remove(least);
-    }
-    if let ([(0, _, wait), rest @ ..], false) = (parts.as_mut_slice(), view.waiting.is_empty()) {
-        let beside = 3 + rest.iter().map(|(.., text)| 2 + text.width()).sum::<usize>();
-        *wait = shortened(wait, width.saturating_sub(beside));
     }
     let alive = if view.waiting.is_empty() { Style::Green } else { Style::Red };
     let mut line = vec![(alive, frame)];
@@ -155,7 +226,6 @@ fn notable(status: &Status) -> Vec<Line> {
 /// As many `items` as fit into `width` side by side, and how many more there are; none without items.
 fn fitted(items: Vec<Line>, width: usize) -> Option<Line> {
     let all = items.len();
-    let wide = |line: &Line| line.iter().map(|(_, text)| text.width()).sum::<usize>();
     let mut line = Line::new();
     for (i, item) in items.into_iter().enumerate() {
         let rest = all - i - 1;
@@ -261,13 +331,64 @@ mod tests {
         assert!(told[0].contains("lag unknown"), "{told:#?}");
         assert!(!told[0].contains("lag 0"), "{told:#?}");
         assert_eq!(lines(&view, 120)[0][2].0, Style::Red, "what is wrong has a colour");
-        view.waiting[0].why = "Connect to ipv4#127.0.0.1:9092 failed: Connection refused".to_owned();
-        let told = text(&lines(&view, 80));
-        assert!(
-            told[0].contains("waits for broker localhost:9092 for 1 min") && told[0].ends_with("  lag unknown"),
-            "{told:#?}"
+    }
+
+    #[test]
+    fn why_it_waits_can_be_read_at_80_columns() {
+        let mut view = view(3);
+        let wait = |what: &str, why: &str| {
+            vec![Waiting { what: what.to_owned(), why: why.to_owned(), since: Duration::from_secs(75) }]
+        };
+        view.waiting = wait(
+            "broker localhost:9092",
+            "localhost:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection refused",
         );
-        assert!(told[0].width() < 80, "{told:#?}");
+        assert_eq!(
+            text(&lines(&view, 80)),
+            [
+                "|  waits for broker localhost:9092 for 1 min  batch 1,204  lag unknown",
+                "   Connect to ipv4#127.0.0.1:9092 failed: Connection refused",
+                "dead letters 755 (+1)  silver_table_0: 1,003 (+3) late  and 2 more",
+            ]
+        );
+        // On a wide terminal it stands beside, and nothing is left out below.
+        let told = text(&lines(&view, 160));
+        assert!(told[0].contains("for 1 min: Connect to ipv4#127.0.0.1:9092 failed: Connection refused"), "{told:#?}");
+        assert!(told[1].starts_with("silver_table_0"), "{told:#?}");
+        // A longer one takes two lines, of several brokers it says of which.
+        view.waiting = wait(
+            "broker ssl://kafka-1.example.com:9093,ssl://kafka-2.example.com:9093",
+            "ssl://kafka-2.example.com:9093/bootstrap: SSL handshake failed: certificate verify failed: verify \
+             ssl.ca.location is correctly configured",
+        );
+        let told = text(&lines(&view, 80));
+        assert_eq!(
+            told[1..],
+            [
+                "   ssl://kafka-2.example.com:9093/bootstrap: SSL handshake failed:",
+                "   certificate verify failed: verify ssl.ca.location is correctly configured",
+            ]
+        );
+        assert!(told[0].contains("waits for broker ssl://kafka-1") && told[0].ends_with("…  lag unknown"), "{told:#?}");
+        for columns in [20, 40, 80, 200] {
+            let told = text(&lines(&view, columns));
+            assert!(told.len() <= 3, "{told:#?}");
+            assert!(told.iter().all(|line| line.width() < columns), "{columns}: {told:#?}");
+        }
+        view.status = None;
+        assert!(text(&lines(&view, 80)).len() <= 3);
+    }
+
+    #[test]
+    fn a_reason_begins_with_what_is_waited_for_once() {
+        let of = |what: &str, why: &str| {
+            reason(&Waiting { what: what.into(), why: why.into(), since: Duration::ZERO }).to_owned()
+        };
+        assert_eq!(of("broker kafka:9092", "kafka:9092/bootstrap: Connection refused"), "Connection refused");
+        assert_eq!(of("broker SSL://kafka:9092", "ssl://kafka:9092/1: Disconnected"), "Disconnected");
+        assert_eq!(of("schema registry http://r:8081", "http://r:8081: no answer"), "no answer");
+        assert_eq!(of("broker kafka:9092", "other:9092/2: Disconnected"), "other:9092/2: Disconnected");
+        assert_eq!(of("broker kafka:9092", "all brokers are down"), "all brokers are down");
     }
 
     #[test]
