@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::Expr;
@@ -9,6 +10,8 @@ use datafusion::sql::unparser::Unparser;
 use datafusion::sql::unparser::dialect::CustomDialectBuilder;
 use sluicebox_core::provenance::is_hidden;
 use sluicebox_functions::operators::arithmetic::readable;
+use sluicebox_functions::operators::written::{Form, form};
+use sluicebox_functions::types::name as sql_name;
 pub use sluicebox_functions::types::sql_name as sql_type;
 
 use super::generators;
@@ -35,9 +38,7 @@ impl Words {
     pub(super) fn say(&self, expr: &Expr) -> String {
         let expr = &readable(expr);
         let plain = expr.clone().transform_up(|e| Ok(self.plain(e))).map_or_else(|_| expr.clone(), |t| t.data);
-        let dialect = CustomDialectBuilder::new().build();
-        let unparser = Unparser::new(&dialect).with_pretty(true);
-        unparser.expr_to_sql(&plain).map_or_else(|_| types(&plain.human_display().to_string()), |sql| sql.to_string())
+        unparsed(&plain)
     }
 
     fn plain(&self, expr: Expr) -> Transformed<Expr> {
@@ -45,6 +46,15 @@ impl Words {
             Expr::Column(column) => {
                 let name = self.names.get(&column.name).unwrap_or(&column.name);
                 Transformed::yes(Expr::Column(Column::new_unqualified(name)))
+            }
+            Expr::Cast(cast) => cast_words("CAST", &cast.expr, cast.field.data_type()),
+            Expr::TryCast(cast) => cast_words("TRY_CAST", &cast.expr, cast.field.data_type()),
+            Expr::ScalarFunction(f) if matches!(form(&f.func), Form::Cast(_) | Form::TryCast(_)) => {
+                match (form(&f.func), f.args.as_slice()) {
+                    (Form::Cast(to), [of]) => cast_words("CAST", of, to),
+                    (Form::TryCast(to), [of]) => cast_words("TRY_CAST", of, to),
+                    _ => Transformed::no(expr),
+                }
             }
             Expr::ScalarFunction(_) if super::folder::unguarded(&expr).is_some() => super::folder::unguarded(&expr)
                 .map_or_else(|| Transformed::no(expr.clone()), |e| Transformed::yes(e.clone())),
@@ -88,6 +98,25 @@ impl Words {
         }
         let text = self.say(inner);
         Some(if text == name { text } else { format!("{text} AS {name}") })
+    }
+}
+
+/// An expression without the functions that stand for a syntax, in SQL.
+fn unparsed(plain: &Expr) -> String {
+    let dialect = CustomDialectBuilder::new().build();
+    let unparser = Unparser::new(&dialect).with_pretty(true);
+    unparser.expr_to_sql(plain).map_or_else(|_| types(&plain.human_display().to_string()), |sql| sql.to_string())
+}
+
+/// A cast of `of`, which is in words already, as it is written: `CAST(x AS BIGINT)`. As a column, whose name no unparser changes.
+fn cast_words(cast: &str, of: &Expr, to: &DataType) -> Transformed<Expr> {
+    let end = format!(" AS {})", sql_name(to));
+    // What is of the type already, since it was cast to it, is brought into it once more by the planner.
+    let is_cast =
+        |name: &str| ["CAST(", "TRY_CAST("].iter().any(|start| name.starts_with(start)) && name.ends_with(&end);
+    match of {
+        Expr::Column(column) if is_cast(&column.name) => Transformed::yes(of.clone()),
+        _ => Transformed::yes(Expr::Column(Column::new_unqualified(format!("{cast}({}{end}", unparsed(of))))),
     }
 }
 

@@ -102,6 +102,26 @@ fn no_plan_stands_where_none_is_needed() {
 }
 
 #[test]
+fn casts_are_told_as_they_are_written() {
+    let graph = graph(&format!(
+        "{SALES}CREATE STREAMING TABLE t AS SELECT CAST(region AS BIGINT) AS a, TRY_CAST(region AS INT) + 1 AS b, \
+         CAST(quantity AS STRING) AS c, CAST(upper(CAST(amount AS STRING)) AS DOUBLE) AS d FROM STREAM sales \
+         WHERE CAST(region AS DATE) > DATE '2026-01-01';"
+    ));
+    let steps = graph.describe().tables[0].flows[0].steps.join("\n");
+    for written in [
+        "CAST(region AS BIGINT) AS a",
+        "TRY_CAST(region AS INT)",
+        "CAST(quantity AS STRING) AS c",
+        "CAST(upper(CAST(amount AS STRING)) AS DOUBLE) AS d",
+        "CAST(region AS DATE) > ",
+    ] {
+        assert!(steps.contains(written), "{written}: {steps}");
+    }
+    assert!(!steps.contains("cast_to_"), "{steps}");
+}
+
+#[test]
 fn windows_stand_on_windows() {
     let text = format!(
         "{SALES}CREATE STREAMING TABLE a AS SELECT window, region, count(*) AS n
