@@ -242,6 +242,11 @@ fn typed_of(expr: Expr, schema: &DFSchema) -> Result<Expr> {
         Expr::Between(between) => compare::between(between, schema),
         Expr::Like(of) => like::like(of, schema),
         Expr::ScalarFunction(function) => conditional::plan(function, schema),
+        // count(*) has its name already.
+        Expr::Alias(mut alias) if matches!(*alias.expr, Expr::AggregateFunction(_)) => {
+            alias.expr = Box::new(typed_of(*alias.expr, schema)?);
+            Ok(Expr::Alias(alias))
+        }
         Expr::AggregateFunction(function) => {
             // DataFusion would cast it.
             if let Some(filter) = &function.params.filter
