@@ -123,12 +123,17 @@ impl Show {
         };
         let batches = number(totals.batches, "batch", "batches");
         let events = number(totals.events, "event", "events");
+        // Named where there were some, so that events = rows + tombstones + letters for whoever counts.
+        let tombstones = match totals.tombstones {
+            0 => String::new(),
+            n => format!("{}, ", number(n, "tombstone", "tombstones")),
+        };
         let letters = number(totals.dead_letters, "dead letter", "dead letters");
         if let Stage::Fill { tables, .. } = stage {
             let filled = tables.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             say!("filled {filled}: {batches}, {events} read again{lost}");
         } else {
-            say!("{batches}, {events} read, {letters}{lost}");
+            say!("{batches}, {events} read, {tombstones}{letters}{lost}");
         }
         for (table, fates) in &totals.tables {
             say!("  {table}: {}", describe(fates));

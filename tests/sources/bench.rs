@@ -163,6 +163,14 @@ impl Bench {
         self.producer.flush(Duration::from_secs(30)).unwrap();
     }
 
+    /// Events without a value.
+    pub fn tombstones(&self, count: usize) {
+        for _ in 0..count {
+            self.producer.send(BaseRecord::<[u8], [u8]>::to("t").partition(0).key(b"gone")).unwrap();
+        }
+        self.producer.flush(Duration::from_secs(30)).unwrap();
+    }
+
     /// Events of `n` with the schema 1, each with a key of a kilobyte.
     pub fn large_events(&self, numbers: std::ops::Range<i64>) {
         for n in numbers {

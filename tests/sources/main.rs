@@ -10,3 +10,4 @@ mod support;
 mod letters;
 mod places;
 mod refused;
+mod told;

@@ -51,6 +51,8 @@ pub struct Totals {
     /// Events read.
     pub events: u64,
     /// Dead letters.
+    /// Events without a value, which are no rows and no errors.
+    pub tombstones: u64,
     pub dead_letters: u64,
     /// Offsets that were gone before they were read.
     pub lost_offsets: u64,
@@ -321,6 +323,7 @@ impl Engine {
             // What fills a table reads again what others have written already.
             if self.outputs.writes(&source.source) {
                 totals.dead_letters += source.dead_letters();
+            totals.tombstones += source.tombstones;
             }
             totals.lost_offsets += source.lost_offsets(None);
         }
