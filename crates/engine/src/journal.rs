@@ -1,8 +1,10 @@
-//! What a run writes to its log at level `info`: start, commits, new schemas of writers, stop.
+//! What a run writes to its log: at level `info` start, commits, new schemas of writers and stop, at level `debug` each batch with its
+//! steps, for who wants to know where a run waits.
 
 use std::time::Duration;
 
 use crate::batch::BatchOutcome;
+use crate::checkpoint::records::Offsets;
 
 /// At most one line about commits in this time: a run may commit many times a second.
 const EVERY: Duration = Duration::from_secs(10);
@@ -45,4 +47,34 @@ impl Journal {
         }
         *self = Self { told: self.told, ..Self::default() };
     }
+}
+
+/// Tells what a batch is to read, before it is made durable.
+pub(crate) fn planned(plan: &Offsets) {
+    let (batch, partitions) = (plan.batch_id, plan.ranges.iter().filter(|r| !r.range.is_empty()).count());
+    let offsets: u64 = plan.ranges.iter().map(|r| r.range.len()).sum();
+    tracing::debug!(batch, partitions, offsets, "a batch begins");
+}
+
+/// Tells of a batch that was committed what it read and wrote, and what each of its steps took.
+pub(crate) fn detail(outcome: &BatchOutcome) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let batch = outcome.offsets.batch_id;
+    for source in &outcome.sources {
+        let (read, tombstones, dead_letters) = (source.read, source.tombstones, source.dead_letters());
+        tracing::debug!(batch, source = %source.source, read, tombstones, dead_letters, rows = source.rows, "was read");
+    }
+    for table in &outcome.tables {
+        let (written, quarantined, late) = (table.fates.written, table.fates.quarantined, table.fates.late);
+        tracing::debug!(batch, table = %table.table, written, quarantined, late, "was computed");
+    }
+    let steps = steps(outcome.durations.iter().map(|(step, took)| (*step, *took)));
+    tracing::debug!(batch, "took {steps}");
+}
+
+/// `getBatch 3 ms, decode 12 ms`, in the names that `--progress json` has.
+fn steps(durations: impl Iterator<Item = (&'static str, Duration)>) -> String {
+    durations.map(|(step, took)| format!("{step} {} ms", took.as_millis())).collect::<Vec<_>>().join(", ")
 }

@@ -19,6 +19,7 @@ use crate::checkpoint::CheckpointError;
 use crate::checkpoint::records::{Offsets, PlannedRange, Position};
 use crate::config::Trigger;
 use crate::engine::Engine;
+use crate::journal;
 use crate::leave::unless_left;
 use crate::progress::{Progress, Status};
 use crate::topics;
@@ -50,9 +51,9 @@ pub struct Totals {
     pub batches: u64,
     /// Events read.
     pub events: u64,
-    /// Dead letters.
     /// Events without a value, which are no rows and no errors.
     pub tombstones: u64,
+    /// Dead letters.
     pub dead_letters: u64,
     /// Offsets that were gone before they were read.
     pub lost_offsets: u64,
@@ -262,6 +263,7 @@ impl Engine {
             }),
             sql_hash: self.identity.sql_hash.clone(),
         };
+        journal::planned(&offsets);
         let started = self.config.clock.monotonic();
         station::spend(Station::Commit, || self.config.checkpoint.write_offsets(&offsets))?;
         let wal = self.config.clock.monotonic().saturating_sub(started);
@@ -301,6 +303,7 @@ impl Engine {
         outcome.spent = spent.since(&std::mem::replace(&mut self.spent, spent));
         self.count(&outcome);
         self.journal.committed(&outcome, ended);
+        journal::detail(&outcome);
         self.told.tell(&outcome);
         self.letters.count(&outcome.sources);
         for (source, schema, field) in self.letters.new_fields(&outcome.sources) {
@@ -320,10 +323,10 @@ impl Engine {
         totals.batches += 1;
         for source in &outcome.sources {
             totals.events += source.read;
+            totals.tombstones += source.tombstones;
             // What fills a table reads again what others have written already.
             if self.outputs.writes(&source.source) {
                 totals.dead_letters += source.dead_letters();
-            totals.tombstones += source.tombstones;
             }
             totals.lost_offsets += source.lost_offsets(None);
         }
@@ -372,6 +375,11 @@ impl Engine {
             }
         };
         if ticked {
+            tracing::debug!(
+                batch = self.next_batch,
+                behind = self.progress.backlog,
+                "waits for events, or for a trigger"
+            );
             let status = self.status();
             observer.idle(&status);
         }

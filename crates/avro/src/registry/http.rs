@@ -138,7 +138,9 @@ impl HttpRegistry {
                 let index = (self.preferred.load(Ordering::Relaxed) + turn) % self.options.urls.len();
                 attempts += 1;
                 let waited = self.clock.monotonic().saturating_sub(started);
-                match self.within(waited, index, what, path).await {
+                let outcome = self.within(waited, index, what, path).await;
+                self.note(index, path, &outcome, self.clock.monotonic().saturating_sub(started).saturating_sub(waited));
+                match outcome {
                     Outcome::Answered(answer) => {
                         self.answered(index);
                         return Ok(answer);
@@ -186,6 +188,16 @@ impl HttpRegistry {
             source: None,
             pause: None,
         })
+    }
+
+    /// Tells the log of a request. Neither the URL nor the path has credentials in it.
+    fn note<T>(&self, index: usize, path: &str, outcome: &Outcome<T>, took: Duration) {
+        let (url, took) = (&self.options.urls[index], took.as_millis());
+        match outcome {
+            Outcome::Answered(_) => tracing::debug!("GET {url}{path}: answered in {took} ms"),
+            Outcome::Final(error) => tracing::debug!("GET {url}{path}: refused in {took} ms: {error}"),
+            Outcome::Again { why, .. } => tracing::debug!("GET {url}{path}: no answer in {took} ms: {why}"),
+        }
     }
 
     fn what(&self) -> String {

@@ -39,7 +39,13 @@ impl Asker {
         self.outage.is_asked();
         loop {
             let waited = clock.monotonic().saturating_sub(began);
-            match self.once(call.clone(), waited).await? {
+            let answer = self.once(call.clone(), waited).await?;
+            let took = clock.monotonic().saturating_sub(began).saturating_sub(waited).as_millis();
+            match &answer {
+                Ok(_) => tracing::debug!(source = %self.source, "the brokers were asked to {doing}: {took} ms"),
+                Err(e) => tracing::debug!(source = %self.source, "the brokers were asked to {doing}: {took} ms, {e}"),
+            }
+            match answer {
                 Ok(answer) => {
                     self.outage.is_over();
                     return Ok(answer);

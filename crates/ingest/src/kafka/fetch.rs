@@ -190,6 +190,7 @@ impl Fetcher {
             queue.at_end = ran.at_end;
         }
         if ran.events > 0 {
+            tracing::debug!(partition = %queue.feed.id(), events = ran.events, "a poll gave events");
             queue.given += ran.events;
             (queue.given_at, queue.silent) = (self.clock.monotonic(), false);
         }
@@ -230,6 +231,7 @@ impl Fetcher {
 
     /// Begins to fetch a partition at the next offset needed.
     fn assign(&self, queue: &mut FedQueue, want: Want) {
+        tracing::debug!(partition = %queue.feed.id(), offset = want.next, end = want.log_end, "begins to fetch");
         queue.generation = want.generation;
         (queue.given, queue.given_at, queue.silent) = (0, self.clock.monotonic(), false);
         if let Err(error) = self.try_assign(queue, want) {
