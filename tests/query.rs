@@ -367,4 +367,18 @@ fn a_value_that_no_folder_can_be_named_by_costs_its_row_alone() {
         }
         assert_eq!(rows(&job, engine, "DESCRIBE silver.b")[2], "day,date,true");
     }
+/// Arrow has no calendar for years past 262,142, and said so in the place of the value.
+#[test]
+fn times_of_any_year_are_printed() {
+    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
+    let sql = "SELECT arrow_cast(200758000, 'Date32') AS d, arrow_cast(9000000000000000000, 'Timestamp(Microsecond, Some(\"UTC\"))') AS t, \
+               map('a', make_array(arrow_cast(-200758000, 'Date32'))) AS m";
+    for format in ["csv", "json", "table"] {
+        let printed = job.ok(&["query", "--engine", "datafusion", "--format", format, sql]);
+        for value in ["+551626-09-26", "+287168-08-24T16:00:00Z", "-547687-04-08"] {
+            assert!(printed.contains(value) && !printed.contains("ERROR"), "{format}: {printed}");
+        }
+    }
+}
+
 }

@@ -5,12 +5,14 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StringArray, StructArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, TimeUnit};
 use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use console::{measure_text_width, truncate_str};
+use sluicebox_pipeline::ask;
 
 use super::Format;
 
@@ -89,6 +91,7 @@ impl<W: Write> Printer<W> {
 
     /// Takes the next rows; breaks off when no more are wanted: a table is full, or nobody reads any more.
     pub fn add(&mut self, batch: &RecordBatch) -> anyhow::Result<ControlFlow<()>> {
+        let batch = &with_far_times(batch)?;
         match &mut self.form {
             Form::Csv => {
                 let builder = ::datafusion::arrow::csv::WriterBuilder::new().with_header(!self.begun);
@@ -148,6 +151,85 @@ impl<W: Write> Printer<W> {
             Err(e) => Err(e.into()),
         }
     }
+}
+
+/// Days and timestamps further than this from 1970 may be of years that Arrow's calendar does not have: those past 262,142.
+const FAR_DAYS: i64 = 95_000_000;
+
+/// `batch` with its dates and timestamps as text where some are of years that Arrow cannot print: it would say so in their place, or stop.
+fn with_far_times(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
+    let columns: Vec<Option<ArrayRef>> = batch.columns().iter().map(far_times).collect::<anyhow::Result<_>>()?;
+    if columns.iter().all(Option::is_none) {
+        return Ok(batch.clone());
+    }
+    let (mut fields, mut all) = (Vec::with_capacity(columns.len()), Vec::with_capacity(columns.len()));
+    for ((field, column), text) in batch.schema_ref().fields().iter().zip(batch.columns()).zip(columns) {
+        let column = text.unwrap_or_else(|| Arc::clone(column));
+        fields.push(retyped(field, &column));
+        all.push(column);
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), all)?)
+}
+
+/// `field` with the type of `column`.
+fn retyped(field: &FieldRef, column: &ArrayRef) -> FieldRef {
+    Arc::new(Field::new(field.name(), column.data_type().clone(), field.is_nullable()))
+}
+
+/// `values` with text in the place of times of which some are far, in lists, structs and maps too; `None` if there are none.
+fn far_times(values: &ArrayRef) -> anyhow::Result<Option<ArrayRef>> {
+    let rebuilt: ArrayRef = match values.data_type() {
+        DataType::Date32 | DataType::Timestamp(..) => {
+            let text = is_far(values)?.then(|| ask::time_text(values)).flatten();
+            return Ok(text.map(|text| Arc::new(text) as ArrayRef));
+        }
+        DataType::Struct(fields) => {
+            let values = values.as_struct();
+            let children = values.columns().iter().map(far_times).collect::<anyhow::Result<Vec<_>>>()?;
+            if children.iter().all(Option::is_none) {
+                return Ok(None);
+            }
+            let children: Vec<ArrayRef> = children
+                .into_iter()
+                .zip(values.columns())
+                .map(|(far, as_is)| far.unwrap_or_else(|| Arc::clone(as_is)))
+                .collect();
+            let fields: Vec<FieldRef> = fields.iter().zip(&children).map(|(f, child)| retyped(f, child)).collect();
+            Arc::new(StructArray::try_new(fields.into(), children, values.nulls().cloned())?)
+        }
+        DataType::List(field) => {
+            let list = values.as_list::<i32>();
+            let Some(items) = far_times(list.values())? else { return Ok(None) };
+            Arc::new(ListArray::try_new(retyped(field, &items), list.offsets().clone(), items, list.nulls().cloned())?)
+        }
+        DataType::Map(field, ordered) => {
+            let map = values.as_map();
+            let entries: ArrayRef = Arc::new(map.entries().clone());
+            let Some(entries) = far_times(&entries)? else { return Ok(None) };
+            let (field, pairs) = (retyped(field, &entries), entries.as_struct().clone());
+            Arc::new(MapArray::try_new(field, map.offsets().clone(), pairs, map.nulls().cloned(), *ordered)?)
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(rebuilt))
+}
+
+/// Whether some of the times are far.
+fn is_far(times: &ArrayRef) -> anyhow::Result<bool> {
+    let (numbers, a_day) = match times.data_type() {
+        DataType::Date32 => (cast(&cast(times, &DataType::Int32)?, &DataType::Int64)?, 1),
+        DataType::Timestamp(unit, _) => {
+            let a_second = match unit {
+                TimeUnit::Second => 1,
+                TimeUnit::Millisecond => 1_000,
+                TimeUnit::Microsecond => 1_000_000,
+                TimeUnit::Nanosecond => 1_000_000_000,
+            };
+            (cast(times, &DataType::Int64)?, 86_400 * a_second)
+        }
+        _ => return Ok(false),
+    };
+    Ok(numbers.as_primitive::<Int64Type>().iter().flatten().any(|number| (number / a_day).abs() > FAR_DAYS))
 }
 
 /// Lists, structs and maps as the text that a table would show, and bytes as hexadecimal digits, for CSV has neither.
@@ -309,7 +391,7 @@ fn text_end(json: &str) -> usize {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-    use arrow::array::Int64Array;
+    use arrow::array::{Date32Array, Int64Array, TimestampMicrosecondArray};
     use proptest::prelude::*;
 
     use super::*;
@@ -327,6 +409,48 @@ mod tests {
         let cut = fitted(&batches, 20, 10, 2).unwrap();
         assert!(cut.contains("| 1  | a fairly l… |"), "{cut}");
         assert!(cut.lines().all(|l| measure_text_width(l) <= 20), "{cut}");
+    }
+
+    #[test]
+    fn times_of_any_year_are_printed_in_every_form() {
+        // 2024-02-29, and a year that Arrow's calendar does not have; of the timestamps, 290,000 years after 1970.
+        let days: ArrayRef =
+            Arc::new(Date32Array::from(vec![Some(19_782), Some(200_758_000), Some(-200_758_000), None]));
+        let far = 9_000_000_000_000_500_000;
+        let micros = TimestampMicrosecondArray::from(vec![Some(1_709_208_000_500_000), Some(far), Some(-far), None]);
+        let zoned: ArrayRef = Arc::new(micros.clone().with_timezone("UTC"));
+        let plain: ArrayRef = Arc::new(micros);
+        let fields = ["d", "t"].map(|name| Field::new(name, DataType::Null, true));
+        let nested: Vec<(FieldRef, ArrayRef)> = fields
+            .iter()
+            .zip([&days, &zoned])
+            .map(|(field, column)| (retyped(&Arc::new(field.clone()), column), Arc::clone(column)))
+            .collect();
+        let nested: ArrayRef = Arc::new(StructArray::from(nested));
+        let batch = RecordBatch::try_from_iter([("d", days), ("z", zoned), ("p", plain), ("s", nested)]).unwrap();
+        let printed = |form: Form| {
+            let mut out = Vec::new();
+            let mut printer = Printer::new(&mut out, form);
+            assert!(printer.add(&batch).unwrap().is_continue());
+            printer.end().unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let csv = printed(Form::Csv);
+        let near = "2024-02-29,2024-02-29T12:00:00.500Z,2024-02-29T12:00:00.500,";
+        assert!(csv.lines().nth(1).unwrap().starts_with(near), "{csv}");
+        let row = csv.lines().nth(2).unwrap();
+        assert!(row.starts_with("+551626-09-26"), "{csv}");
+        let whole = Form::Fitted { first: Vec::new(), all: 0, width: 300 };
+        for text in [csv.clone(), printed(Form::Json), printed(Form::Whole(Vec::new())), printed(whole)] {
+            assert!(!text.contains("ERROR") && !text.contains("Failed"), "{text}");
+            for column in row.split(',').take(3) {
+                assert!(text.matches(column).count() >= 1, "{column}: {text}");
+            }
+        }
+        let json = printed(Form::Json);
+        let last: serde_json::Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
+        let null = serde_json::Value::Null;
+        assert_eq!((&last["d"], &last["z"], &last["s"]["d"]), (&null, &null, &null));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -374,6 +375,33 @@ pub fn mistake(file: &str, text: &str, asked: &Asked, error: &DataFusionError, f
 #[must_use]
 pub fn type_name(data_type: &DataType) -> String {
     bind::type_name(data_type)
+}
+
+/// Dates and timestamps as text of ISO 8601, also those of years that Arrow has no calendar for; `None` for other values, and for
+/// those that do not fit into microseconds.
+#[must_use]
+pub fn time_text(values: &ArrayRef) -> Option<StringArray> {
+    let zoned = match values.data_type() {
+        DataType::Date32 => None,
+        DataType::Timestamp(_, zone) => Some(zone.is_some()),
+        _ => return None,
+    };
+    let shown = sluicebox_functions::casts::show::text(values).ok()?;
+    let shown = shown.as_string_opt::<i32>()?;
+    let iso = |text: &str| match (zoned, text.split_once(' ')) {
+        (Some(zoned), Some((day, clock))) => {
+            let (seconds, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+            // As many digits as Arrow writes.
+            let fraction = match fraction.len() {
+                0 => String::new(),
+                1..=3 => format!(".{fraction:0<3}"),
+                _ => format!(".{fraction:0<6}"),
+            };
+            format!("{day}T{seconds}{fraction}{}", if zoned { "Z" } else { "" })
+        }
+        _ => text.to_owned(),
+    };
+    Some(shown.iter().map(|text| text.map(iso)).collect())
 }
 
 /// A name as it must be written: in double quotes where SQL would read another name without them.
