@@ -285,6 +285,42 @@ fn mistakes_are_drawn_with_the_nearest_name_and_without_foreign_settings() {
 }
 
 #[test]
+fn every_mistake_has_a_way_on() {
+    let job = project("CREATE STREAMING TABLE gold_revenue AS SELECT event_id, quantity FROM STREAM s;");
+    for sql in [
+        "SELECT nosuch(quantity) FROM gold.revenue",
+        "SELECT row_number() FROM gold.revenue",
+        "SELECT upper(quantity, 1) FROM gold.revenue",
+        "SELECT substring() FROM gold.revenue",
+        "SELECT sum(event_id) FROM gold.revenue WHERE sum(quantity) > 1",
+        "SELECT CAST('x' AS INT)",
+        "SELECT CAST(event_id AS INT) FROM gold.revenue",
+        "SELECT CAST(1 AS FOO)",
+        "SELECT DATE 'x'",
+        "SELECT 1 + ARRAY[1]",
+        "SELECT quantity, count(*) FROM gold.revenue",
+        "SELECT 1 UNION SELECT 1, 2",
+        "SELECT (SELECT quantity FROM gold.revenue)",
+        "SELECT * FROM gold.revenue ORDER BY 99",
+        "SELECT * FROM gold.revenue LIMIT 'a'",
+        "SELECT * FROM generate_series(1, 2, 3, 4, 5)",
+        "SELECT nope.quantity FROM gold.revenue",
+        "SELECT INTERVAL '1 foo'",
+    ] {
+        for engine in ENGINES {
+            let said = refused(&job, engine, sql);
+            assert!(said.contains("Help: ") && said.contains("query:1:"), "{engine}: {sql}: {said}");
+        }
+    }
+    // Where the function stands, not where the query does.
+    for engine in ENGINES {
+        let said = refused(&job, engine, "SELECT quantity, nosuch(quantity) FROM gold.revenue");
+        assert!(said.contains("error[unknown-function]: there is no function `nosuch`"), "{engine}: {said}");
+        assert!(said.contains("query:1:18"), "{engine}: {said}");
+    }
+}
+
+#[test]
 fn a_table_without_rows_is_told_from_one_that_is_not_there() {
     let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s WHERE quantity < 0;");
     for engine in ENGINES {
@@ -331,6 +367,20 @@ fn as_json_both_engines_write_null_for_what_json_has_no_word_for() {
     }
 }
 
+/// Arrow has no calendar for years past 262,142, and said so in the place of the value.
+#[test]
+fn times_of_any_year_are_printed() {
+    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
+    let sql = "SELECT arrow_cast(200758000, 'Date32') AS d, arrow_cast(9000000000000000000, 'Timestamp(Microsecond, Some(\"UTC\"))') AS t, \
+               map('a', make_array(arrow_cast(-200758000, 'Date32'))) AS m";
+    for format in ["csv", "json", "table"] {
+        let printed = job.ok(&["query", "--engine", "datafusion", "--format", format, sql]);
+        for value in ["+551626-09-26", "+287168-08-24T16:00:00Z", "-547687-04-08"] {
+            assert!(printed.contains(value) && !printed.contains("ERROR"), "{format}: {printed}");
+        }
+    }
+}
+
 /// DuckDB would take the column for the row, if that were called the same.
 #[test]
 fn as_json_a_row_has_all_its_columns_however_they_are_called() {
@@ -367,18 +417,4 @@ fn a_value_that_no_folder_can_be_named_by_costs_its_row_alone() {
         }
         assert_eq!(rows(&job, engine, "DESCRIBE silver.b")[2], "day,date,true");
     }
-/// Arrow has no calendar for years past 262,142, and said so in the place of the value.
-#[test]
-fn times_of_any_year_are_printed() {
-    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
-    let sql = "SELECT arrow_cast(200758000, 'Date32') AS d, arrow_cast(9000000000000000000, 'Timestamp(Microsecond, Some(\"UTC\"))') AS t, \
-               map('a', make_array(arrow_cast(-200758000, 'Date32'))) AS m";
-    for format in ["csv", "json", "table"] {
-        let printed = job.ok(&["query", "--engine", "datafusion", "--format", format, sql]);
-        for value in ["+551626-09-26", "+287168-08-24T16:00:00Z", "-547687-04-08"] {
-            assert!(printed.contains(value) && !printed.contains("ERROR"), "{format}: {printed}");
-        }
-    }
-}
-
 }

@@ -86,6 +86,10 @@ fn session(tables: &Tables) -> anyhow::Result<SessionContext> {
 
 /// The error of a table that cannot be read, out of what DataFusion has put around it; else the error as it is.
 fn unreadable(error: DataFusionError) -> std::result::Result<anyhow::Error, DataFusionError> {
+    // What is around another error knows its place.
+    if !is_unreadable(&error) {
+        return Err(error);
+    }
     match error {
         DataFusionError::External(inner) => match inner.downcast::<Unreadable>() {
             Ok(found) => Ok(found.0),
@@ -93,6 +97,15 @@ fn unreadable(error: DataFusionError) -> std::result::Result<anyhow::Error, Data
         },
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => unreadable(*inner),
         other => Err(other),
+    }
+}
+
+/// Whether the error is that of a table that cannot be read.
+fn is_unreadable(error: &DataFusionError) -> bool {
+    match error {
+        DataFusionError::External(inner) => inner.is::<Unreadable>(),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => is_unreadable(inner),
+        _ => false,
     }
 }
 

@@ -211,21 +211,9 @@ pub(super) fn diagnose_query(
             .with_help("write CAST(x AS type)");
         }
         let known = catalog.udf_names().into_iter().chain(catalog.udaf_names()).collect::<Vec<_>>();
-        // A name that is like it at a stretch is another function.
-        let edits = if name.len() > 5 { 2 } else { 1 };
-        let near = nearest(name, known.iter().map(String::as_str))
-            .filter(|near| strsim::damerau_levenshtein(&name.to_lowercase(), near) <= edits);
-        let help = near.map(|near| format!("did you mean `{near}`?"));
-        let help = windowed::function(name).map(str::to_owned).or(help);
-        let help =
-            help.or_else(|| Some("docs/sql.md lists the functions, and what to write in place of others".to_owned()));
-        return Diagnostic::new(
-            "unknown-function",
-            diagnostic.span,
-            format!("there is no function `{name}`"),
-            "no such function",
-        )
-        .with_help_opt(help);
+        let near = near_function(name, known.iter().map(String::as_str));
+        let help = windowed::function(name).map(str::to_owned).or(near);
+        return unknown_function(name, diagnostic.span, help);
     }
     diagnostic
 }
@@ -236,16 +224,43 @@ pub(super) fn diagnose_query(
 pub fn query_mistake(text: &str, span: Span, error: &DataFusionError, functions: &[String]) -> Diagnostic {
     let places = Places::new(text);
     let mut diagnostic = diagnose(error, &places, span);
-    if let Some(name) = error.diagnostic().and_then(|d| d.message.strip_prefix("Invalid function '")) {
-        let name = name.trim_end_matches('\'');
-        let near = nearest(name, functions.iter().map(String::as_str));
-        return Diagnostic::new("unknown-function", diagnostic.span, format!("there is no function `{name}`"), "")
-            .with_help_opt(near.map(|near| format!("did you mean `{near}`?")));
+    let said = error.diagnostic().map_or_else(|| said::plain(error), |d| d.message.clone());
+    if let Some(name) = said.strip_prefix("Invalid function '").and_then(|rest| rest.split('\'').next()) {
+        let over = ONLY_OVER.contains(&name.to_lowercase().as_str());
+        let over = over.then(|| format!("it looks at other rows: write {name}(...) OVER (ORDER BY ...)"));
+        let help = over.or_else(|| near_function(name, functions.iter().map(String::as_str)));
+        return unknown_function(name, diagnostic.span, help);
     }
     diagnostic.message = without_settings(&diagnostic.message);
     diagnostic.help = diagnostic.help.filter(|help| !help.contains(SETTING));
     diagnostic.note = diagnostic.note.filter(|note| !note.contains(SETTING));
+    let way_on = match diagnostic.code {
+        "query" => Some("DESCRIBE <layer>.<table> shows columns and their types, docs/sql.md what each function takes"),
+        "bad-constant" => {
+            Some("correct the value, or write TRY_CAST(x AS type), which is NULL for what cannot be cast")
+        }
+        _ => None,
+    };
+    diagnostic.help = diagnostic.help.or_else(|| way_on.map(str::to_owned));
     diagnostic
+}
+
+/// Functions that DataFusion does not know without OVER.
+const ONLY_OVER: [&str; 8] = ["row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead"];
+
+/// A function that there is not.
+fn unknown_function(name: &str, span: Span, help: Option<String>) -> Diagnostic {
+    let help =
+        help.unwrap_or_else(|| "docs/sql.md lists the functions, and what to write in place of others".to_owned());
+    Diagnostic::new("unknown-function", span, format!("there is no function `{name}`"), "no such function")
+        .with_help(help)
+}
+
+/// The function of `known` that may be meant. A name that is like it at a stretch is another function.
+fn near_function<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
+    let edits = if name.len() > 5 { 2 } else { 1 };
+    let near = nearest(name, known).filter(|near| strsim::damerau_levenshtein(&name.to_lowercase(), near) <= edits);
+    near.map(|near| format!("did you mean `{near}`?"))
 }
 
 /// How the names of DataFusion's settings begin: nobody can set them here.

@@ -134,6 +134,9 @@ fn grouping(text: &str) -> Option<Said> {
     if let Some(name) = between(text, "'", "' must appear in GROUP BY clause") {
         return Some(not_grouped(name));
     }
+    if let Some(name) = between(text, "column \"", "\" must appear in the GROUP BY clause") {
+        return Some(not_grouped(name));
+    }
     if text.starts_with("HAVING clause references: ") {
         return Some(
             Said::new("not-grouped", "HAVING filters groups, but this query has no GROUP BY")
@@ -316,6 +319,23 @@ fn the_rest(text: &str) -> Option<Said> {
     }
     if text.contains("declared as non-nullable") || text.contains("Support for '") {
         return Some(Said::new("aggregate", "its partial results cannot be kept between batches in this form"));
+    }
+    if text.to_lowercase().starts_with("scalar subquery returned more than one row") {
+        return Some(
+            Said::new("query", "a subquery that stands for one value gave several rows")
+                .help("aggregate it, as in (SELECT max(x) FROM ...), or ask with IN"),
+        );
+    }
+    if text.to_lowercase().starts_with("order by column out of bounds") {
+        return Some(
+            Said::new("query", "ORDER BY counts a column that SELECT does not have")
+                .help("name the column to order by"),
+        );
+    }
+    if let Some(of) = behind(text, "LIMIT to be an integer or null, but got ") {
+        return Some(
+            Said::new("query", format!("LIMIT takes a whole number, not {of}")).help("write a number of rows"),
+        );
     }
     let rest = behind(text, "can't be used as an argument")
         .or_else(|| behind(text, "Min/Max accumulator not implemented for "))?;
