@@ -186,6 +186,13 @@ fn named() -> Vec<Row> {
     vec![row(1, "a", 1), row(2, "b", 2), row(31, "c", 3), row(90, "z", 9)]
 }
 
+/// Compares what a query gives, `query = rows`, of a table that selects `list` `from` the rows of [`named`].
+fn compare(list: &str, from: &str, expected: &str) {
+    let sql = format!("CREATE STREAMING TABLE t LOCATION 'data/tables/t' AS SELECT {list} {from};");
+    let (query, rows) = expected.split_once(" = ").unwrap();
+    assert_eq!(answers(&sql, &named(), query).join(" "), rows, "{list} {from}");
+}
+
 #[test]
 fn a_column_of_the_input_comes_before_names_of_the_query() {
     let by = format!("{CLAUSE} GROUP BY window(ts, INTERVAL '10 minutes')");
@@ -221,10 +228,7 @@ fn a_column_of_the_input_comes_before_names_of_the_query() {
             "SELECT a, b FROM t = 1.0,1 2.0,2 3.0,3",
         ),
     ] {
-        let sql = format!("CREATE STREAMING TABLE t LOCATION 'data/tables/t' AS SELECT {list} {by}{rest};");
-        let (query, expected) = expected.split_once(" = ").unwrap();
-        let found = answers(&sql, &named(), query);
-        assert_eq!(found.join(" "), expected, "{list} {rest}");
+        compare(list, &format!("{by}{rest}"), expected);
     }
 }
 
@@ -277,10 +281,7 @@ fn a_key_of_a_group_may_be_named_twice() {
             "SELECT x, c FROM t = a10,1 b10,1 c40,1",
         ),
     ] {
-        let sql = format!("CREATE STREAMING TABLE t LOCATION 'data/tables/t' AS SELECT {list} {by}{rest};");
-        let (query, expected) = expected.split_once(" = ").unwrap();
-        let found = answers(&sql, &named(), query);
-        assert_eq!(found.join(" "), expected, "{list} {rest}");
+        compare(list, &format!("{by}{rest}"), expected);
     }
     let first = format!(
         "CREATE STREAMING TABLE t LOCATION 'data/tables/t' AS
@@ -310,9 +311,7 @@ fn a_field_called_window_does_not_hide_the_window() {
             "SELECT minute(s), x, c FROM t = 10,a,1 10,b,1 40,c,1",
         ),
     ] {
-        let sql = format!("CREATE STREAMING TABLE t LOCATION 'data/tables/t' AS SELECT {list} {from}{rest};");
-        let (query, expected) = expected.split_once(" = ").unwrap();
-        assert_eq!(answers(&sql, &named(), query).join(" "), expected, "{list}");
+        compare(list, &format!("{from}{rest}"), expected);
     }
 }
 

@@ -42,6 +42,21 @@ fn number_type(of: &DataType) -> Result<DataType> {
     }
 }
 
+/// A state of `N` numbers, a column each.
+fn written<const N: usize>(state: &[f64; N]) -> Vec<ScalarValue> {
+    state.iter().map(|value| ScalarValue::Float64(Some(*value))).collect()
+}
+
+/// Gives each row of states that [`written`] wrote to `take`.
+fn read<const N: usize>(states: &[ArrayRef], mut take: impl FnMut([f64; N])) {
+    let columns: Vec<_> = states.iter().map(|state| state.as_primitive::<Float64Type>()).collect();
+    for at in 0..columns[0].len() {
+        let mut state = [0.0; N];
+        state.iter_mut().zip(&columns).for_each(|(value, column)| *value = column.value(at));
+        take(state);
+    }
+}
+
 /// Count, mean, and the sums of the second, third and fourth power of the distance from the mean.
 #[derive(Debug)]
 struct Moments {
@@ -84,17 +99,12 @@ impl Accumulator for Moments {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let columns: Vec<_> = states.iter().map(|s| s.as_primitive::<Float64Type>()).collect();
-        for at in 0..columns[0].len() {
-            let mut other = [0.0; 5];
-            other.iter_mut().zip(&columns).for_each(|(value, column)| *value = column.value(at));
-            self.merge(other);
-        }
+        read(states, |other| self.merge(other));
         Ok(())
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(self.at.iter().map(|value| ScalarValue::Float64(Some(*value))).collect())
+        Ok(written(&self.at))
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
@@ -151,17 +161,12 @@ impl Accumulator for Pairs {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let columns: Vec<_> = states.iter().map(|s| s.as_primitive::<Float64Type>()).collect();
-        for at in 0..columns[0].len() {
-            let mut other = [0.0; 6];
-            other.iter_mut().zip(&columns).for_each(|(value, column)| *value = column.value(at));
-            self.merge(other);
-        }
+        read(states, |other| self.merge(other));
         Ok(())
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(self.0.iter().map(|value| ScalarValue::Float64(Some(*value))).collect())
+        Ok(written(&self.0))
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
