@@ -229,6 +229,18 @@ fn what_is_asked_for_and_cannot_be_is_told_without_more() {
 }
 
 #[test]
+fn a_divisor_of_zero_is_warned_of() {
+    let place = with("CREATE STREAMING TABLE t (CONSTRAINT c EXPECT (mod(length(region), 0) IS NULL)) AS
+        SELECT length(region) / 0 AS a, length(region) % -0.0 AS b, CASE WHEN region = 'x' THEN 1 ELSE length(region) DIV (0L) END AS c,
+               length(region) / 0.5 AS d, try_divide(1, 0) AS e FROM STREAM sales;");
+    let output = place.run(&["plan", "p.sql"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(said.matches("warning[division-by-zero]").count(), 4, "{said}");
+    assert!(said.contains("p.sql:3:16") && said.contains("p.sql:2:"), "{said}");
+}
+
+#[test]
 fn a_unit_that_is_none_is_warned_of() {
     let place = with("CREATE TEMPORARY VIEW v AS SELECT *, date_trunc('hourr', event_time) AS h FROM STREAM sales;
         CREATE STREAMING TABLE t (CONSTRAINT c EXPECT (TRUNC(event_time, 'DAY') IS NULL))

@@ -21,6 +21,7 @@ pub mod clock;
 mod constants;
 pub mod dates;
 mod describe;
+mod doubts;
 mod durations;
 mod folder;
 mod forms;
@@ -44,7 +45,6 @@ mod streams;
 mod table;
 mod text;
 mod unions;
-mod units;
 mod windowed;
 mod words;
 
@@ -189,7 +189,7 @@ impl<'p> Binder<'p> {
             };
             match bound {
                 Ok(relation) => {
-                    self.units(&item);
+                    self.doubts(&item);
                     self.relations.insert(name.to_owned(), relation);
                 }
                 Err(mistakes) => {
@@ -200,15 +200,15 @@ impl<'p> Binder<'p> {
         }
     }
 
-    /// Warns of units of time that are none.
-    fn units(&mut self, item: &order::Item<'p>) {
+    /// Warns of what gives nothing for any row.
+    fn doubts(&mut self, item: &order::Item<'p>) {
         let found: Vec<Diagnostic> = match item {
-            order::Item::View(view) => units::warnings(&*view.query.ast, &self.places, view.query.span),
+            order::Item::View(view) => doubts::warnings(&*view.query.ast, &self.places, view.query.span),
             order::Item::Table(table) => {
                 let queries = table.flows.iter().map(|flow| (&flow.query.ast, flow.query.span));
-                let queries = queries.flat_map(|(ast, span)| units::warnings(&**ast, &self.places, span));
+                let queries = queries.flat_map(|(ast, span)| doubts::warnings(&**ast, &self.places, span));
                 let conditions = table.constraints.iter();
-                queries.chain(conditions.flat_map(|c| units::warnings(&c.condition, &self.places, c.span))).collect()
+                queries.chain(conditions.flat_map(|c| doubts::warnings(&c.condition, &self.places, c.span))).collect()
             }
         };
         self.warnings.extend(found);
