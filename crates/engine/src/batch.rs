@@ -73,7 +73,12 @@ impl Engine {
         lap("getBatch");
         let Some(read) = unless_left(stop, reading).await else { return Ok(None) };
         let Read { reports: sources, rows, dead_letters, proofs } = read?;
-        self.letters.judge(offsets.batch_id, &self.config.sources, &sources, &dead_letters)?;
+        self.letters.judge(
+            offsets.batch_id,
+            |name: &str| self.config.sources.iter().find(|s| s.name == name).and_then(|s| s.max_letters),
+            &sources,
+            &dead_letters,
+        )?;
         let mut staging = Staging::new();
         for (source, rows) in dead_letters.into_iter().filter(|(source, _)| self.outputs.writes(source)) {
             self.stager(&offsets, &mut staging).start(self.outputs.dead_letter_job(&source, rows));

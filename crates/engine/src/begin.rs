@@ -56,13 +56,22 @@ impl Begin {
     pub async fn next(
         source: &mut dyn Source,
         starting: &Starting,
-        mut positions: BTreeMap<PartitionId, i64>,
+        positions: BTreeMap<PartitionId, i64>,
     ) -> Result<Self, EngineError> {
         let bounds = source.bounds().await?;
+        Ok(Self::going_on(source.name(), starting, positions, &bounds))
+    }
+
+    fn going_on(
+        source: &str,
+        starting: &Starting,
+        mut positions: BTreeMap<PartitionId, i64>,
+        bounds: &BTreeMap<PartitionId, Bounds>,
+    ) -> Self {
         for id in bounds.keys() {
             positions.entry(id.clone()).or_insert(0);
         }
-        Ok(Self::at(source.name(), starting, false, positions, &bounds))
+        Self::at(source, starting, false, positions, bounds)
     }
 
     /// At `positions`, of partitions that hold `bounds`.
@@ -190,6 +199,18 @@ mod tests {
         let many = vec![(0, 1, 1); 9];
         let said = said(false, StartingOffsets::Latest, &many);
         assert!(said.ends_with("t/5 1, and 3 partitions more: nothing new yet"), "{said}");
+    }
+
+    #[test]
+    fn events_of_partitions_that_are_new_are_told_at_a_later_start() {
+        let (old, new) = (PartitionId::new("s", "a", 0), PartitionId::new("s", "b", 0));
+        let bounds = BTreeMap::from([
+            (old.clone(), Bounds { earliest: 0, latest: 3 }),
+            (new, Bounds { earliest: 0, latest: 4 }),
+        ]);
+        let starting = Starting { at: Some(StartingOffsets::Latest), pattern: Some("a|b".to_owned()) };
+        let begin = Begin::going_on("s", &starting, BTreeMap::from([(old, 3)]), &bounds);
+        assert_eq!(begin.to_string(), "goes on from a/0 3, b/0 0: 4 events since");
     }
 
     #[test]

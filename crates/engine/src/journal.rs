@@ -78,3 +78,52 @@ pub(crate) fn detail(outcome: &BatchOutcome) {
 fn steps(durations: impl Iterator<Item = (&'static str, Duration)>) -> String {
     durations.map(|(step, took)| format!("{step} {} ms", took.as_millis())).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use sluicebox_core::station::AllSpent;
+
+    use super::*;
+    use crate::checkpoint::records::Offsets;
+
+    fn outcome(batch_id: u64) -> BatchOutcome {
+        BatchOutcome {
+            offsets: Offsets {
+                batch_id,
+                epoch: 1,
+                clock_micros: 0,
+                finishing: false,
+                watermarks: BTreeMap::new(),
+                ranges: Vec::new(),
+                run_end: None,
+                sql_hash: String::new(),
+            },
+            sources: Vec::new(),
+            tables: Vec::new(),
+            operators: Vec::new(),
+            watermarks_after: BTreeMap::new(),
+            durations: BTreeMap::new(),
+            spent: AllSpent::default(),
+        }
+    }
+
+    #[test]
+    fn commits_that_come_fast_share_a_line_and_one_after_a_pause_has_its_own() {
+        let mut journal = Journal::default();
+        // How many commits wait for a line after each.
+        let waiting: Vec<u64> = [0, 1, 5_000, 9_999, 10_000, 10_001, 60_000, 60_001]
+            .into_iter()
+            .zip(0..)
+            .map(|(millis, batch)| {
+                journal.committed(&outcome(batch), Duration::from_millis(millis));
+                journal.batches
+            })
+            .collect();
+        assert_eq!(waiting, [0, 1, 2, 3, 0, 1, 0, 1]);
+        // The end tells the rest.
+        journal.tell();
+        assert_eq!(journal.batches, 0);
+    }
+}

@@ -6,7 +6,6 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
 
 use crate::EngineError;
-use crate::config::SourceBinding;
 use crate::report::SourceReport;
 
 /// Of fewer events a share says nothing.
@@ -31,21 +30,19 @@ impl Letters {
         }
     }
 
-    /// Judges a batch before anything of it is written.
+    /// Judges a batch before anything of it is written; `limit_of` gives a source's `dead.letters.max.ratio`, if it has one.
     ///
     /// # Errors
     /// [`EngineError::TooManyLetters`] when, with it, more of a source's events became dead letters than its options allow.
     pub(crate) fn judge(
         &self,
         batch_id: u64,
-        sources: &[SourceBinding],
+        limit_of: impl Fn(&str) -> Option<f64>,
         reports: &[SourceReport],
         letters: &[(String, Vec<RecordBatch>)],
     ) -> Result<(), EngineError> {
         for report in reports {
-            let Some(limit) = sources.iter().find(|s| s.name == report.source).and_then(|s| s.max_letters) else {
-                continue;
-            };
+            let Some(limit) = limit_of(&report.source) else { continue };
             let (read, dead) = self.seen.get(&report.source).copied().unwrap_or_default();
             let (read, dead) = (read + report.read, dead + report.dead_letters());
             if report.dead_letters() > 0 && is_above(dead, read, limit) {
@@ -105,7 +102,42 @@ fn example(rows: &RecordBatch) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use sluicebox_avro::ErrorClass;
+    use sluicebox_ingest::Taken;
+
     use super::*;
+
+    fn report(source: &str, read: u64, letters: u64) -> SourceReport {
+        let by_class = BTreeMap::from([(ErrorClass::IncompleteHeader, letters)]);
+        SourceReport { read, by_class, ..SourceReport::new(source, &[], &Taken::default()) }
+    }
+
+    #[test]
+    fn a_share_is_that_of_all_events_since_the_run_began() {
+        let mut letters = Letters::default();
+        let limit_of = |source: &str| (source == "s").then_some(0.1);
+        let judged =
+            |letters: &Letters, report: &SourceReport| letters.judge(7, limit_of, std::slice::from_ref(report), &[]);
+        // Neither batch has enough events to judge; both have.
+        let (first, second) = (report("s", 60, 3), report("s", 50, 9));
+        judged(&letters, &first).unwrap();
+        letters.count(&[first]);
+        let refused = judged(&letters, &second).unwrap_err();
+        let told = matches!(refused, EngineError::TooManyLetters { letters: 12, events: 110, batch_id: 7, .. });
+        assert!(told, "{refused:?}");
+        // Those of another source count for nothing, and one without a limit may have any.
+        letters.count(&[report("other", 10_000, 0)]);
+        judged(&letters, &second).unwrap_err();
+        judged(&letters, &report("other", 1_000, 1_000)).unwrap();
+        // Enough good events before them make the same letters few.
+        letters.count(&[report("s", 1_000, 0)]);
+        judged(&letters, &report("s", 100, 90)).unwrap();
+        // A batch without a letter is none to stop at, whatever was before it.
+        letters.count(&[report("s", 200, 200)]);
+        judged(&letters, &report("s", 1, 0)).unwrap();
+        judged(&letters, &report("s", 1, 1)).unwrap_err();
+    }
 
     #[test]
     fn a_share_is_judged_once_there_are_enough_events() {

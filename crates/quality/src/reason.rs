@@ -42,6 +42,8 @@ mod tests {
     fn it_is_one_line_without_names_of_parts() {
         let said = |error: ArrowError| reason(&DataFusionError::from(error));
         assert_eq!(said(ArrowError::CastError("Cannot cast 'x'".to_owned())), "Cannot cast 'x'");
+        assert_eq!(said(ArrowError::ParseError("Error parsing 'x'".to_owned())), "Error parsing 'x'");
+        assert_eq!(said(ArrowError::InvalidArgumentError("Must be UTC".to_owned())), "Must be UTC");
         assert_eq!(said(ArrowError::DivideByZero), "Divide by zero error");
         let nested = DataFusionError::from(ArrowError::ComputeError("one\ntwo".to_owned())).context("far above");
         assert_eq!(reason(&nested), "one");

@@ -109,3 +109,43 @@ pub fn place_of<'p>(sample: &Sample, parts: &'p [PartitionId]) -> Option<(&'p Pa
     let part = parts.get(usize::try_from(sample.part?).ok()?)?;
     Some((part, sample.offset?))
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+
+    use super::*;
+
+    #[test]
+    fn errors_are_counted_beyond_the_samples_that_are_kept() {
+        let offsets: ArrayRef = Arc::new(Int64Array::from_iter_values(0..12));
+        let batch = RecordBatch::try_from_iter([(provenance::OFFSET, offsets)]).unwrap();
+        let error = |expression: &str| RowError {
+            column: None,
+            expression: expression.to_owned(),
+            value: "{}".to_owned(),
+            message: "broken".to_owned(),
+            condition: false,
+        };
+        let mut errors = Errors::new(OnError::Quarantine, 3);
+        (0..11).for_each(|row| errors.record(&batch, row, &error("a")));
+        errors.record(&batch, 11, &error("b"));
+        let found = errors.finish();
+        assert_eq!(
+            found.iter().map(|e| (e.what(), e.rows)).collect::<Vec<_>>(),
+            [("a".to_owned(), 11), ("b".to_owned(), 1)]
+        );
+        let offsets = |of: &ErrorResult| of.samples.iter().map(|s| s.offset).collect::<Vec<_>>();
+        assert_eq!(offsets(&found[0]), [Some(0), Some(1), Some(2)], "the first ones");
+        assert_eq!((found[0].first.offset, found[1].first.offset), (Some(0), Some(11)));
+
+        // Where no samples are kept there is still a first one, for the log.
+        let mut errors = Errors::new(OnError::Null, 0);
+        (4..6).for_each(|row| errors.record(&batch, row, &error("a")));
+        let found = errors.finish();
+        assert_eq!((found[0].rows, found[0].first.offset, found[0].samples.len()), (2, Some(4), 0));
+    }
+}

@@ -18,19 +18,34 @@ impl Told {
     pub fn tell(&mut self, outcome: &BatchOutcome) {
         let parts: Vec<PartitionId> = outcome.offsets.ranges.iter().map(|r| r.partition.clone()).collect();
         for table in &outcome.tables {
-            for error in &table.errors {
-                if self.0.insert((table.table.clone(), error.what())) {
-                    tracing::warn!("{}", uncomputed(&table.table, error, &parts));
-                }
-            }
-            for result in &table.expectations {
-                if let Some(first) = &result.first_error
-                    && self.0.insert((table.table.clone(), format!("expectation {}", result.name)))
-                {
-                    tracing::warn!("{}", unevaluated(&table.table, result, first, &parts));
-                }
+            for warning in self.new_of(&table.table, &table.errors, &table.expectations, &parts) {
+                tracing::warn!("{warning}");
             }
         }
+    }
+
+    /// What has not been told of one table.
+    fn new_of(
+        &mut self,
+        table: &str,
+        errors: &[ErrorResult],
+        expectations: &[ExpectationResult],
+        parts: &[PartitionId],
+    ) -> Vec<String> {
+        let mut new = Vec::new();
+        for error in errors {
+            if self.0.insert((table.to_owned(), error.what())) {
+                new.push(uncomputed(table, error, parts));
+            }
+        }
+        for result in expectations {
+            if let Some(first) = &result.first_error
+                && self.0.insert((table.to_owned(), format!("expectation {}", result.name)))
+            {
+                new.push(unevaluated(table, result, first, parts));
+            }
+        }
+        new
     }
 }
 
@@ -68,4 +83,45 @@ fn first(sample: &Sample, parts: &[PartitionId]) -> String {
     let place = place_of(sample, parts).map_or_else(String::new, |(part, at)| format!(", {part} at offset {at}"));
     let message = sample.error.as_deref().unwrap_or_default();
     format!("{place}: {message}; it reads {}. This is told once in a run", sample.row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(column: &str, rows: u64) -> ErrorResult {
+        let sample = Sample {
+            part: Some(0),
+            offset: Some(17),
+            row: r#"{"v": "x"}"#.to_owned(),
+            error: Some("cannot cast".to_owned()),
+        };
+        ErrorResult {
+            column: Some(column.to_owned()),
+            expression: "CAST(v AS INT)".to_owned(),
+            on_error: OnError::Quarantine,
+            rows,
+            first: sample,
+            samples: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_several_tables_cannot_compute_is_told_once_of_each() {
+        let parts = [PartitionId::new("s", "t", 0)];
+        let mut told = Told::default();
+        let mut new_of = |table: &str, errors: &[ErrorResult]| told.new_of(table, errors, &[], &parts);
+        let said = new_of("silver", &[error("n", 2)]);
+        assert_eq!(said.len(), 1);
+        assert!(said[0].starts_with("table `silver`: 2 rows of this batch fail in n: CAST(v AS INT) and"), "{said:?}");
+        assert!(said[0].contains("at offset 17: cannot cast; it reads {\"v\": \"x\"}."), "{said:?}");
+        // The same expression in the same column, of another table.
+        let said = new_of("late", &[error("n", 1)]);
+        assert_eq!(said.len(), 1);
+        assert!(said[0].starts_with("table `late`: 1 row of this batch fails in n"), "{said:?}");
+        // Once in a run, and a second column is another thing.
+        assert!(new_of("silver", &[error("n", 5)]).is_empty());
+        assert!(new_of("late", &[error("n", 5)]).is_empty());
+        assert_eq!(new_of("silver", &[error("n", 5), error("m", 5)]).len(), 1);
+    }
 }

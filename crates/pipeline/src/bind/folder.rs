@@ -171,7 +171,9 @@ mod tests {
             assert!(said.contains("partition column day") && said.contains("years 1 to 9999"), "{said}");
         }
         assert!(said(Arc::new(Date32Array::from(vec![20_758_000]))).contains("the year 58803"));
-        assert!(said(Arc::new(TimestampMicrosecondArray::from(vec![i64::MAX]))).contains("year"));
+        let instants = TimestampMicrosecondArray::from(vec![0, i64::MAX]);
+        assert!(said(Arc::new(instants.clone())).contains("years 1 to 9999"));
+        assert!(said(Arc::new(instants.with_timezone("UTC"))).contains("years 1 to 9999"));
     }
 
     #[test]
