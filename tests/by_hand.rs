@@ -355,7 +355,12 @@ fn the_watermark_moves_at_the_end_of_a_run_whatever_the_tables_are() {
     let windows =
         "CREATE STREAMING TABLE u LOCATION 'data/tables/u' AS SELECT window.start, count(*) AS c FROM STREAM t
                    GROUP BY window(ts, INTERVAL '10 minutes');";
-    let results = [distinct.to_owned(), plain.to_owned(), format!("{distinct}\n{windows}")].map(|sql| {
+    // A clause that stands still, and comes first.
+    let other = "CREATE STREAMING TABLE a LOCATION 'data/tables/a' AS SELECT k, ts FROM STREAM d WHERE k = 'nobody';
+                 CREATE STREAMING TABLE b LOCATION 'data/tables/b' AS SELECT k FROM STREAM a WATERMARK ts DELAY OF INTERVAL '0 seconds';";
+    let pipelines =
+        [distinct.to_owned(), plain.to_owned(), format!("{distinct}\n{windows}"), format!("{other}\n{plain}")];
+    let results = pipelines.map(|sql| {
         let project = project(&sql);
         append(&project, 1, &[row(5, "a", 1.0), row(12, "b", 1.0)]);
         run(&project, &[]);

@@ -1,6 +1,6 @@
 //! DISTINCT and UNION above UNION ALL and unnest, and in one flow of two: copies are taken out, counted, and stop nothing.
 
-use crate::topic::{Event, Topic, event};
+use crate::topic::{Event, START, Topic, event};
 
 const BRONZE: &str = "CREATE STREAMING TABLE bronze_e AS SELECT * FROM STREAM e;\n";
 
@@ -81,4 +81,39 @@ fn one_flow_of_two_may_deduplicate() {
     let oracle = "SELECT DISTINCT k FROM bronze.e UNION ALL SELECT k FROM bronze.e UNION ALL SELECT v FROM bronze.e";
     let topic = check(flows, oracle);
     assert_eq!(topic.fate("silver_t", "duplicate"), 2);
+}
+
+#[test]
+fn what_a_second_flow_takes_out_on_its_way_is_counted_there() {
+    let stream = "SELECT k, ts FROM STREAM bronze_e WATERMARK ts DELAY OF INTERVAL '10 minutes'";
+    let flows = format!(
+        "CREATE STREAMING TABLE silver_t AS SELECT k FROM STREAM bronze_e;
+         CREATE FLOW more AS INSERT INTO silver_t
+           SELECT k FROM (SELECT DISTINCT ON (k) k FROM ({stream} UNION ALL {stream}) AS u) AS d WHERE k <> 'c';"
+    );
+    let oracle = "SELECT k FROM bronze.e UNION ALL SELECT DISTINCT k FROM bronze.e WHERE ts IS NOT NULL AND k <> 'c'";
+    let topic = check(&flows, oracle);
+    let [out, duplicate, duplicate_in, filtered, filtered_in] =
+        ["rows_out", "duplicate", "duplicate_in", "filtered", "filtered_in"].map(|fate| topic.fate("silver_t", fate));
+    // Of ten rows two have no event time; of the other eight three are no copies, one of which WHERE leaves out.
+    assert_eq!((out, duplicate, duplicate_in, filtered, filtered_in), (5 + 2, 5, 5, 2 + 1, 2 + 1));
+}
+
+#[test]
+fn a_row_before_all_windows_is_filtered_on_its_way_to_windows_over_windows() {
+    let at = |id, n| Event { n, ..event(id) };
+    let later = START + 3 * 3_600_000_000;
+    let topic = Topic::new([&[at(1, i64::MIN), at(2, START), at(3, later)], &[at(4, later)]]);
+    topic.run(
+        "CREATE STREAMING TABLE bronze_t AS SELECT k, timestamp_micros(n) AS happened FROM STREAM e;
+         CREATE STREAMING TABLE silver_t AS SELECT w.start AS s, sum(c) AS c FROM (
+           SELECT window, count(*) AS c FROM STREAM bronze_t WATERMARK happened DELAY OF INTERVAL '10 minutes'
+           GROUP BY window(happened, INTERVAL '5 minutes'))
+         GROUP BY window(window, INTERVAL '30 minutes') AS w;",
+        &[],
+    );
+    // The window of the last events is open.
+    assert_eq!(topic.job.rows("SELECT c FROM silver.t"), ["1"]);
+    let fates = ["filtered", "filtered_in", "filtered_null_event_time"].map(|fate| topic.fate("silver_t", fate));
+    assert_eq!(fates, [1, 1, 0]);
 }

@@ -292,7 +292,7 @@ impl FlowContext<'_> {
         self.fates.filtered_null_event_time += processed.filtered_null_event_time;
         if !self.out {
             self.fates.duplicate_in += processed.duplicate;
-            self.fates.filtered_in += processed.filtered_null_event_time;
+            self.fates.filtered_in += processed.filtered_null_event_time + processed.filtered_without_window;
         }
         let held = run.operator.rows();
         let started = self.clock.monotonic();

@@ -163,6 +163,11 @@ fn a_field_is_called_as_in_its_struct() {
         names("addr.city, e.addr.city AS c, e.addr.zip.code, e.addr, addr['x']"),
         "SELECT addr.city AS \"city\", e.addr.city AS c, e.addr.zip.code AS \"code\", e.addr, addr['x'] FROM __sb_stream_0 AS e"
     );
+    // In quotes its letters are its own.
+    assert_eq!(
+        names("addr.\"City\", addr.CITY"),
+        "SELECT addr.\"City\" AS \"City\", addr.CITY AS \"city\" FROM __sb_stream_0 AS e"
+    );
 }
 
 fn instants(array: &ArrayRef) -> Vec<Option<i64>> {

@@ -153,3 +153,19 @@ AS SELECT *, 'all' AS part FROM STREAM sales;"
         bind(pipeline, &schemas()).unwrap();
     }
 }
+
+#[test]
+fn a_constant_of_an_expectation_that_cannot_be_computed_is_refused() {
+    for (condition, why) in [
+        ("quantity > 1 / 0", "`1 / 0` cannot be computed"),
+        ("quantity > 0 AND abs(-2147483648) > 1", "`abs(-2147483648)` cannot be computed"),
+        ("region ~ '[a'", "cannot be computed"),
+        ("quantity = 'abc'", ""),
+    ] {
+        let said = mistakes(&format!(
+            "{SALES}CREATE STREAMING TABLE t (CONSTRAINT c EXPECT ({condition})) AS SELECT quantity, region FROM STREAM sales;"
+        ));
+        assert!(said.contains("error[bad-constant]") && said.contains(why), "{condition}: {said}");
+        assert!(said.contains(":2:"), "{condition}: {said}");
+    }
+}
