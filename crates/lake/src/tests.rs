@@ -8,6 +8,7 @@ mod owning;
 mod publishing;
 mod reading_back;
 mod staging;
+mod viewing;
 
 use std::collections::BTreeMap;
 use std::fs;
