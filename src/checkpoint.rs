@@ -106,3 +106,26 @@ fn not_one(what: &Path) -> String {
     }
     format!("there is no {shown}: name a pipeline, as in sql/gold_revenue.sql, or the folder of its checkpoint")
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+    use super::*;
+
+    #[test]
+    fn every_set_counts_for_where_the_checkpoint_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("p.sql");
+        let sql = "CREATE TABLE e USING kafka OPTIONS ('subscribe' = 'e'); CREATE STREAMING TABLE t AS SELECT * FROM STREAM e;";
+        std::fs::write(&file, sql).unwrap();
+        let said = |set: &[&str]| {
+            let set = set.iter().map(|text| (*text).to_owned()).collect();
+            Which { what: file.clone(), set, json: false }.checkpoint().unwrap_err().to_string()
+        };
+        assert!(said(&[]).ends_with("its first run makes it in checkpoints/p"), "{}", said(&[]));
+        for set in [&["pipeline.name=other"] as &[&str], &["pipeline.name=other", "e.maxOffsetsPerTrigger=5"]] {
+            assert!(said(set).ends_with("its first run makes it in checkpoints/other"), "{}", said(set));
+        }
+    }
+}

@@ -86,8 +86,7 @@ const ALL: &str = "*";
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let trigger = args.trigger.as_deref().map(trigger).transpose()?;
     let show = Show::choose(if args.json { ProgressMode::Json } else { args.progress });
-    let (known, set) = crate::load::first_look(&args.load)?;
-    let wait = args.load.patience(trigger.or(set) != Some(Trigger::AvailableNow))?;
+    let (known, wait) = crate::load::first_look(&args.load, trigger)?;
     if let Some(unknown) = args.repin.iter().find(|name| !known.contains(name)) {
         return Err(Usage(format!("--repin {unknown}: there is no such source; there are {}", known.join(", "))).into());
     }

@@ -392,6 +392,23 @@ mod tests {
     }
 
     #[test]
+    fn what_went_wrong_in_this_run_has_a_colour_and_what_did_before_it_is_dim() {
+        let styles = |now: u64| {
+            let table = TableStatus {
+                table: "silver_sales".to_owned(),
+                fates: Fates { late: now, ..Fates::default() },
+                total: Fates { late: 1_000, ..Fates::default() },
+                waits_for: None,
+            };
+            let status =
+                Status { tables: vec![table], dead_letters: now, total_dead_letters: 755, ..Status::default() };
+            notable(&status).iter().map(|item| item[0].0).collect::<Vec<_>>()
+        };
+        assert_eq!(styles(0), [Style::Dim, Style::Dim]);
+        assert_eq!(styles(1), [Style::Yellow, Style::Yellow]);
+    }
+
+    #[test]
     fn before_the_first_batch_it_says_that_it_lives() {
         let told = text(&lines(&View { running: Duration::from_secs(5), frame: 1, ..View::default() }, 80));
         assert_eq!(told, ["/  starting, 5 s"]);

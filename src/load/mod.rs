@@ -255,11 +255,12 @@ fn dir_of(args: &LoadArgs, pipeline: &Pipeline, settings: &Settings) -> PathBuf 
         .unwrap_or_else(|| PathBuf::from("checkpoints").join(&pipeline.name))
 }
 
-/// The names of a pipeline's sources, and its `SET 'trigger'`, if it is there.
-pub fn first_look(args: &LoadArgs) -> anyhow::Result<(Vec<String>, Option<Trigger>)> {
+/// The names of a pipeline's sources, and how long a run of it waits for what does not answer: its trigger is `given`, or else
+/// that of its `SET 'trigger'`.
+pub fn first_look(args: &LoadArgs, given: Option<Trigger>) -> anyhow::Result<(Vec<String>, Option<Duration>)> {
     let pipeline = parsed(args)?;
-    let trigger = trigger_of(&pipeline);
-    Ok((pipeline.sources.into_iter().map(|s| s.name.value).collect(), trigger))
+    let wait = args.patience(given.or(trigger_of(&pipeline)) != Some(Trigger::AvailableNow))?;
+    Ok((pipeline.sources.into_iter().map(|s| s.name.value).collect(), wait))
 }
 
 fn trigger_of(pipeline: &Pipeline) -> Option<Trigger> {
@@ -399,5 +400,35 @@ pub fn engine_trigger(trigger: values::Trigger) -> Trigger {
     match trigger {
         values::Trigger::AvailableNow => Trigger::AvailableNow,
         values::Trigger::Every(micros) => Trigger::Interval(Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+    use super::*;
+
+    #[test]
+    fn a_run_to_the_end_gives_up_what_does_not_answer_whoever_says_that_it_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let waits = |set: &str, given: Option<Trigger>, wait: Option<&str>| {
+            let pipeline = folder.path().join("p.sql");
+            let sql = "CREATE TABLE e USING kafka OPTIONS ('subscribe' = 'e'); CREATE STREAMING TABLE t AS SELECT * FROM STREAM e;";
+            std::fs::write(&pipeline, format!("{set}{sql}")).unwrap();
+            let args = LoadArgs { pipeline, checkpoint: None, set: Vec::new(), wait: wait.map(str::to_owned) };
+            let (sources, wait) = first_look(&args, given).unwrap();
+            assert_eq!(sources, ["e"]);
+            wait
+        };
+        let (now, second) = ("SET 'trigger' = 'available-now';\n", "SET 'trigger' = '1 second';\n");
+        let every = Some(Trigger::Interval(Duration::from_secs(1)));
+        assert_eq!(waits("", Some(Trigger::AvailableNow), None), Some(WAIT));
+        assert_eq!(waits(now, None, None), Some(WAIT), "the file says so");
+        assert_eq!(waits(second, Some(Trigger::AvailableNow), None), Some(WAIT), "the flag is stronger");
+        for for_ever in [waits("", None, None), waits(second, None, None), waits(now, every, None)] {
+            assert_eq!(for_ever, None);
+        }
+        assert_eq!(waits("", None, Some("2 seconds")), Some(Duration::from_secs(2)));
     }
 }

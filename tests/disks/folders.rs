@@ -301,6 +301,10 @@ fn a_pipeline_that_was_renamed_is_refused_until_its_name_is_put_back() {
     scene.job.write(GOLD, &sql.replace("'revenue_5m'", "'revenue_new'"));
     for more in [&[] as &[&str], &["--full-refresh"]] {
         stops(&scene, 2, more, &["revenue_5m", "revenue_new", "set 'pipeline.name' back"]);
+        // It was its first start, which leaves no folder for what never begins.
+        let checkpoints = std::fs::read_dir(scene.job.path().join("checkpoints")).unwrap();
+        let checkpoints: Vec<_> = checkpoints.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(checkpoints, ["revenue_5m"], "{more:?}");
     }
     let with_old = ["--checkpoint", CHECKPOINT];
     stops(&scene, 2, &with_old, &["belongs to the pipeline `revenue_5m`", "set 'pipeline.name' back"]);
