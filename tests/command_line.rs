@@ -12,8 +12,13 @@ CREATE STREAMING TABLE bronze_sales AS SELECT event_id, amount FROM STREAM sales
 
 fn sluicebox(dir: &Path, args: &[&str]) -> Command {
     // A test that is run by `nohup` would hand that on, and a closed terminal would be none of the run's business.
+    sluicebox_by("--default-signal=HUP", dir, args)
+}
+
+/// The same, with what `env` does about SIGHUP.
+fn sluicebox_by(hangup: &str, dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new("env");
-    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_sluicebox")]);
+    command.args([hangup, env!("CARGO_BIN_EXE_sluicebox")]);
     command.current_dir(dir).args(args).stdin(Stdio::null());
     for name in ["KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "SLUICEBOX_LOG", "SLUICEBOX_LOG_FORMAT", "NO_COLOR"]
     {
@@ -203,8 +208,8 @@ fn a_reader_that_goes_away_does_not_end_a_run() {
 }
 
 /// A run that goes on, as far as its first rows.
-fn living(dir: &Path) -> (Child, std::io::Lines<BufReader<std::process::ChildStderr>>) {
-    let mut child = sluicebox(dir, &["run", "p.sql"]).stderr(Stdio::piped()).spawn().unwrap();
+fn living(command: &mut Command) -> (Child, std::io::Lines<BufReader<std::process::ChildStderr>>) {
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(lines.by_ref().any(|line| line.unwrap().contains("first rows in bronze_sales")));
     (child, lines)
@@ -213,12 +218,28 @@ fn living(dir: &Path) -> (Child, std::io::Lines<BufReader<std::process::ChildStd
 #[test]
 fn a_terminal_that_is_closed_stops_a_run_as_a_service_manager_does() {
     let dir = folder();
-    let (mut child, lines) = living(dir.path());
+    let (mut child, lines) = living(&mut sluicebox(dir.path(), &["run", "p.sql"]));
     assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0), "it ends cleanly");
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
     assert!(rest.iter().any(|line| line.contains("stopping once a batch in progress is done")), "{rest:?}");
     assert!(rest.iter().any(|line| line.contains("100 events read")), "{rest:?}");
+}
+
+#[test]
+fn a_run_that_nohup_has_started_outlives_its_terminal() {
+    let dir = folder();
+    let (mut child, lines) = living(&mut sluicebox_by("--ignore-signal=HUP", dir.path(), &["run", "p.sql"]));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    for signal in ["-HUP", "-TERM"] {
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    }
+    let code = child.wait().unwrap().code();
+    drop(lines);
+    // A hang-up is the first bit. If it were caught, it would be the first of two wishes to stop, the second of which ends it at once.
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    assert_eq!(u64::from_str_radix(ignored.trim(), 16).unwrap() & 1, 1, "{status}");
+    assert_eq!(code, Some(0), "it ends cleanly");
 }
 
 #[test]

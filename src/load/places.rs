@@ -140,3 +140,21 @@ fn place(
 ) -> (String, Span, Span) {
     (key.value.clone(), key.span, value.span)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_topics_that_are_none_of_them_like_it_the_first_are_named() {
+        let places = Places { file: "p.sql".to_owned(), text: "".into(), options: Vec::new() };
+        let said = |topics: usize| {
+            let known: Vec<String> = (0..topics).map(|n| format!("t{n:02}")).collect();
+            places.unknown_topic("sales.events", "the log", &known).render(false)
+        };
+        let ten = "there are: t00, t01, t02, t03, t04, t05, t06, t07, t08, t09";
+        assert!(said(12).contains(&format!("{ten} and 2 more; correct the option")), "{}", said(12));
+        assert!(said(10).contains(&format!("{ten}; correct the option")), "{}", said(10));
+        assert!(said(0).contains("it has no topics"), "{}", said(0));
+    }
+}

@@ -9,13 +9,15 @@ fn foreign_values_get_a_hint_in_their_letter_and_once_on_screen() {
     bench.pipeline("");
     let n = 5_i64.to_be_bytes();
     let glue: Vec<u8> = [&[3, 0][..], &[7; 16], &[10]].concat();
+    let glue_compressed: Vec<u8> = [&[3, 5][..], &[7; 16], &[10]].concat();
     let single: Vec<u8> = [&[0xc3, 1][..], &[7; 8], &[10]].concat();
     let apicurio: Vec<u8> = [&[0][..], &n, &[10]].concat();
     let framed_proto: Vec<u8> = [&[0][..], &proto.to_be_bytes(), &[0, 8, 1]].concat();
-    let foreign: [(&[u8], &str); 8] = [
+    let foreign: [(&[u8], &str); 9] = [
         (br#" {"n": 5}"#, "JSON"),
         (b"hello, world", "text"),
         (&glue, "AWS Glue"),
+        (&glue_compressed, "AWS Glue"),
         (&single, "single-object"),
         (b"Obj\x01and so on", "container file"),
         (&apicurio, "Apicurio"),
@@ -29,7 +31,7 @@ fn foreign_values_get_a_hint_in_their_letter_and_once_on_screen() {
     bench.send("t", &[10], &[("apicurio.value.globalId", &n)]);
     bench.events(1, 0..5, &[]);
     let said = bench.ends(0, &[]);
-    assert!(said.contains("17 dead letters"), "{said}");
+    assert!(said.contains("19 dead letters"), "{said}");
     let rows = bench.job.rows("SELECT \"offset\", message FROM dead_letters.events ORDER BY 1");
     for (i, (_, hint)) in foreign.iter().enumerate() {
         for offset in [2 * i, 2 * i + 1] {
@@ -40,7 +42,7 @@ fn foreign_values_get_a_hint_in_their_letter_and_once_on_screen() {
         assert!(said.lines().any(|line| tells(&line)), "{hint}: {said}");
     }
     assert_eq!(said.matches("it looks like JSON").count(), 1, "{said}");
-    assert!(rows.iter().any(|row| row.starts_with("16,") && row.contains("headers.enabled")), "{rows:?}");
+    assert!(rows.iter().any(|row| row.starts_with("18,") && row.contains("headers.enabled")), "{rows:?}");
 }
 
 #[test]

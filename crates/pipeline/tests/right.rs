@@ -248,3 +248,24 @@ fn values_of_the_environment_stand_everywhere_but_in_the_place_of_secrets() {
     let refused = sluicebox_pipeline::parse::parse_with("t.sql", &file, &[], &env).unwrap_err();
     assert!(refused.to_string().contains("reference that names no place"), "{refused}");
 }
+
+#[test]
+fn values_of_the_environment_stand_in_texts_of_every_kind_in_a_query() {
+    let env = |name: &str| (name == "TENANT").then(|| "acme".to_owned());
+    let read = |text: &str| {
+        let sql = format!(
+            "CREATE TABLE a USING kafka OPTIONS ('subscribe' = 'a'); CREATE STREAMING TABLE t AS SELECT {text} AS y FROM STREAM a;"
+        );
+        sluicebox_pipeline::parse::parse_with("t.sql", &sql, &[], &env).map(|read| query(&read, "t"))
+    };
+    for (text, stands) in [
+        ("'${env:TENANT}-1'", "'acme-1'"),
+        (r"r'^${env:TENANT}-\d+$'", r"'^acme-\d+$'"),
+        ("r'''${env:TENANT} ${1}'''", "'acme ${1}'"),
+    ] {
+        let query = read(text).unwrap();
+        assert!(query.contains(&format!("SELECT {stands} AS y")), "{text}: {query}");
+        let unset = read(&text.replace("TENANT", "NOBODY")).unwrap_err().to_string();
+        assert!(unset.contains("environment variable NOBODY, which is not set"), "{text}: {unset}");
+    }
+}

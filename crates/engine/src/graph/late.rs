@@ -190,3 +190,29 @@ fn with_column(rows: &RecordBatch, verdicts: &ArrayRef) -> Result<RecordBatch, E
     columns.push(Arc::clone(verdicts));
     Ok(RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns)?)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use arrow::array::{Int32Array, Int64Array};
+
+    use super::*;
+
+    #[test]
+    fn more_late_rows_of_one_event_than_there_are_numbers_are_found_each_once() {
+        let last = usize::from(LAST);
+        let count = 2 * last;
+        let (part, offset): (ArrayRef, ArrayRef) =
+            (Arc::new(Int32Array::from(vec![0; count])), Arc::new(Int64Array::from(vec![5; count])));
+        let stream = RecordBatch::try_from_iter([(PART, part), (OFFSET, offset)]).unwrap();
+        let mut late = LateRows::default();
+        let verdicts = UInt8Array::from(vec![Lateness::Clause as u8; count]);
+        let numbered: ArrayRef = Arc::new(late.remember("silver/e", &stream, &verdicts).unwrap());
+        let through = with_column(&stream, &numbered).unwrap();
+        let all = |rows: usize| Found { rows: rows as u64, clause: rows as u64 };
+        // Those that share the last number first: each has a place of its own.
+        assert_eq!(late.find(&through.slice(last, last)).unwrap(), all(last));
+        assert_eq!(late.find(&through).unwrap(), all(last), "the others");
+        assert_eq!(late.find(&through).unwrap(), all(0), "a row that became several was one");
+    }
+}

@@ -409,6 +409,12 @@ mod tests {
         check("/").unwrap();
         let message = check("/no/such/ca.pem").unwrap_err().to_string();
         assert!(message.contains("'kafka.ssl.ca.location'") && message.contains("/no/such/ca.pem"), "{message}");
+        // Whatever it is of: librdkafka calls all of them so.
+        for name in CONSUMER.iter().filter(|name| name.ends_with(".location") || name.ends_with(".file")) {
+            let (name, path) = ((*name).to_owned(), "/no/such/file".to_owned());
+            let refused = check_files("s", [(&name, &path)]).unwrap_err().to_string();
+            assert!(refused.contains(&format!("'kafka.{name}'")) && refused.contains(&path), "{name}: {refused}");
+        }
     }
 
     #[test]

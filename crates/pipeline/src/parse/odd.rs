@@ -53,6 +53,7 @@ fn known(c: char) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::super::lex::tokenize;
+    use super::known;
 
     /// The tokens of `text`, each as it stands there.
     fn tokens(text: &str) -> Vec<&str> {
@@ -75,5 +76,28 @@ mod tests {
         assert_eq!(tokens("'\\\\'\u{200b}x"), ["'\\\\'", "x"]);
         assert_eq!(tokens("r'\\'\u{200b}x"), ["r'\\'", "x"]);
         assert_eq!(tokens("r'''it's'''\u{200b}x"), ["r'''it's'''", "x"]);
+    }
+
+    #[test]
+    fn what_to_write_instead_of_a_sign_is_the_sign_that_it_looks_like() {
+        for (signs, instead) in [
+            ("‘’‚‛′´", "write ' instead"),
+            ("“”„‟″«»", "write ' around a text"),
+            ("–—‐‑‒―−", "write - instead"),
+            ("×⋅·", "write * instead"),
+            ("÷", "write / instead"),
+            ("≤", "write <= instead"),
+            ("≥", "write >= instead"),
+            ("≠", "write <> instead"),
+            ("（", "write ( instead"),
+            ("）", "write ) instead"),
+            ("，、", "write , instead"),
+            ("；", "write ; instead"),
+            ("…☃", "it"),
+        ] {
+            for sign in signs.chars() {
+                assert!(known(sign).1.contains(instead), "{sign}: {}", known(sign).1);
+            }
+        }
     }
 }

@@ -6,10 +6,11 @@ use arrow::datatypes::{Field, Int64Type, Schema};
 use arrow::util::pretty::pretty_format_batches;
 use proptest::prelude::*;
 use sluicebox_core::{Blame, Blamed};
+use sluicebox_pipeline::graph::OnError;
 
 use super::*;
 use crate::judge::Sample;
-use crate::{samples_batch, samples_schema};
+use crate::{ErrorResult, samples_batch, samples_schema};
 
 const CLOCK: i64 = 1_790_000_000_123_456;
 
@@ -271,6 +272,32 @@ fn samples_are_rows_beside_the_report() {
     assert_eq!(row.value(1), r#"{"a":-3}"#);
     let none = [table(result(Action::Quarantine, 0))];
     assert!(samples_batch(&report, &none, &parts()).unwrap().is_none());
+}
+
+#[test]
+fn a_sample_of_a_row_that_cannot_be_computed_says_what_became_of_it() {
+    for (on_error, action) in [(OnError::Quarantine, "quarantine"), (OnError::Null, "null"), (OnError::Fail, "fail")] {
+        let sample = Sample {
+            part: Some(0),
+            offset: Some(17),
+            row: r#"{"v":"x"}"#.to_owned(),
+            error: Some("'x' is no INT".to_owned()),
+        };
+        let error = ErrorResult {
+            column: Some("n".to_owned()),
+            expression: "CAST(v AS INT)".to_owned(),
+            on_error,
+            rows: 3,
+            first: sample.clone(),
+            samples: vec![sample],
+        };
+        let tables = [TableCounts { errors: vec![error], ..table(result(Action::Warn, 0)) }];
+        let report = BatchReport::new(header(), vec![source()], &tables, &parts());
+        let samples = samples_batch(&report, &tables, &parts()).unwrap().unwrap();
+        let text = |name: &str| samples.column_by_name(name).unwrap().as_string::<i32>().value(0).to_owned();
+        let found = ["expectation", "condition", "action", "row", "error"].map(text);
+        assert_eq!(found, ["on.error", "CAST(v AS INT)", action, r#"{"v":"x"}"#, "'x' is no INT"]);
+    }
 }
 
 #[test]
