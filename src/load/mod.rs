@@ -186,7 +186,9 @@ impl Checked {
 
     /// Where the options of its sources stand.
     pub fn options(&self) -> Options {
-        Options(self.connections.iter().map(|c| (c.name.clone(), c.places.clone())).collect())
+        let begun = |name: &str| self.checkpoint.source_start(name).is_ok_and(|start| start.is_some());
+        let of = |c: &Connection| (c.name.clone(), c.places.clone().begun(begun(&c.name)));
+        Options(self.connections.iter().map(of).collect())
     }
 
     /// What of the pipeline matters to its checkpoint.

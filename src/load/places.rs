@@ -20,6 +20,8 @@ pub struct Places {
     text: Arc<str>,
     /// Name, its place, that of the value.
     options: Vec<(String, Span, Span)>,
+    /// Whether an earlier run has read the source.
+    begun: bool,
 }
 
 impl Places {
@@ -30,7 +32,13 @@ impl Places {
             file: pipeline.file.clone(),
             text: Arc::clone(&pipeline.text),
             options: source.options.iter().map(place).collect(),
+            begun: false,
         }
+    }
+
+    /// The same of a source that an earlier run has read, if `begun`: what is missing then was there.
+    pub fn begun(self, begun: bool) -> Self {
+        Self { begun, ..self }
     }
 
     /// `error` at its option, if it is about one that stands in the text.
@@ -75,7 +83,9 @@ impl Places {
     fn unknown_topic(&self, topic: &str, log: &str, known: &[String]) -> Diagnostics {
         let place = ["subscribe", "assign"].into_iter().find_map(|option| self.find(option));
         let near = nearest_few(topic, known.iter().map(String::as_str), 3);
-        let help = if known.is_empty() {
+        let help = if self.begun {
+            "an earlier run has read it: restore it, and run again; or correct the option, and start over with --full-refresh".to_owned()
+        } else if known.is_empty() {
             "it has no topics: set KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL to read your Kafka, or fill the log with `sluicebox \
              produce sales`"
                 .to_owned()
@@ -147,7 +157,7 @@ mod tests {
 
     #[test]
     fn of_many_topics_that_are_none_of_them_like_it_the_first_are_named() {
-        let places = Places { file: "p.sql".to_owned(), text: "".into(), options: Vec::new() };
+        let places = Places { file: "p.sql".to_owned(), text: "".into(), options: Vec::new(), begun: false };
         let said = |topics: usize| {
             let known: Vec<String> = (0..topics).map(|n| format!("t{n:02}")).collect();
             places.unknown_topic("sales.events", "the log", &known).render(false)
@@ -156,5 +166,7 @@ mod tests {
         assert!(said(12).contains(&format!("{ten} and 2 more; correct the option")), "{}", said(12));
         assert!(said(10).contains(&format!("{ten}; correct the option")), "{}", said(10));
         assert!(said(0).contains("it has no topics"), "{}", said(0));
+        let gone = places.begun(true).unknown_topic("sales.events", "the log", &[]).render(false);
+        assert!(gone.contains("restore it"), "{gone}");
     }
 }
