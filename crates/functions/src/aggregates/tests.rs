@@ -11,10 +11,24 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal};
 
 fn make(name: &str, data_type: &DataType, constants: &[ScalarValue]) -> Box<dyn Accumulator> {
+    let constants = constants.iter().map(|c| Arc::new(Literal::new(c.clone())) as Arc<dyn PhysicalExpr>);
+    accumulator(name, data_type, constants)
+}
+
+/// One of two columns of the same type.
+fn pair(name: &str, data_type: &DataType) -> Box<dyn Accumulator> {
+    accumulator(name, data_type, [Arc::new(Column::new("y", 1)) as Arc<dyn PhysicalExpr>])
+}
+
+fn accumulator(
+    name: &str,
+    data_type: &DataType,
+    more: impl IntoIterator<Item = Arc<dyn PhysicalExpr>>,
+) -> Box<dyn Accumulator> {
     let function = super::functions().into_iter().find(|f| f.name() == name).unwrap();
-    let schema = Schema::new(vec![Field::new("x", data_type.clone(), true)]);
+    let schema = Schema::new(["x", "y"].map(|name| Field::new(name, data_type.clone(), true)).to_vec());
     let mut exprs: Vec<Arc<dyn PhysicalExpr>> = vec![Arc::new(Column::new("x", 0))];
-    exprs.extend(constants.iter().map(|c| Arc::new(Literal::new(c.clone())) as Arc<dyn PhysicalExpr>));
+    exprs.extend(more);
     let fields: Vec<_> = exprs.iter().map(|e| e.return_field(&schema).unwrap()).collect();
     let types: Vec<DataType> = fields.iter().map(|f| f.data_type().clone()).collect();
     let returned = Arc::new(Field::new(name, function.return_type(&types).unwrap(), true));
@@ -131,4 +145,26 @@ fn regr_r2_does_not_depend_on_cuts() {
     };
     let (one, many) = (of(999), of(10));
     assert!((one - many).abs() < 1e-9 && one > 0.5, "{one} {many}");
+}
+
+/// Which batch a row comes with, or which state, decides nothing: of equal ones it is the last, as within one batch.
+#[test]
+fn of_equal_largest_and_smallest_the_last_is_taken_over_batches_and_states() {
+    let part = |values: [i64; 2]| Arc::new(Int64Array::from(values.to_vec())) as ArrayRef;
+    let by = part([7, 7]);
+    for name in ["max_by", "min_by"] {
+        let new = || pair(name, &DataType::Int64);
+        let mut batches = new();
+        let mut states = new();
+        for values in [[1, 2], [3, 4]] {
+            let mut one = new();
+            for to in [&mut batches, &mut one] {
+                to.update_batch(&[part(values), Arc::clone(&by)]).unwrap();
+            }
+            let state: Vec<ArrayRef> = one.state().unwrap().iter().map(|s| s.to_array().unwrap()).collect();
+            states.merge_batch(&state).unwrap();
+        }
+        let last = ScalarValue::Int64(Some(4));
+        assert_eq!((batches.evaluate().unwrap(), states.evaluate().unwrap()), (last.clone(), last), "{name}");
+    }
 }
