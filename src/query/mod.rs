@@ -7,6 +7,7 @@ mod datafusion;
 #[cfg(feature = "duckdb")]
 mod duckdb;
 mod edit;
+mod far;
 mod prompt;
 mod show;
 mod tables;
