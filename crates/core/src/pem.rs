@@ -2,6 +2,9 @@
 //!
 //! Libraries of TLS take a file without any for one that has none, and the connection fails for ever: so it is looked at here.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 /// What a file is to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holds {
@@ -124,34 +127,7 @@ const SEQUENCE: u8 = 0x30;
 fn is_sound(body: &[&str]) -> bool {
     let encrypted = body.iter().any(|line| line.contains(':'));
     let text: String = body.iter().filter(|line| !line.contains(':')).copied().collect();
-    decoded(&text).is_some_and(|bytes| encrypted || is_sequence(&bytes))
-}
-
-/// The bytes of `text`, if it is base64.
-fn decoded(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=');
-    if digits.is_empty() || text.len() - digits.len() > 2 || !text.len().is_multiple_of(4) {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut held, mut bits) = (0_u32, 0_u32);
-    for digit in digits.bytes() {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        held = (held << 6) | u32::from(value);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push(u8::try_from((held >> bits) & 0xff).ok()?);
-        }
-    }
-    Some(bytes)
+    STANDARD.decode(&text).is_ok_and(|bytes| !bytes.is_empty() && (encrypted || is_sequence(&bytes)))
 }
 
 /// Whether `bytes` begin with a sequence of DER that is whole.
