@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use console::{Key, Term, measure_text_width};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 /// What somebody made of a line.
 #[derive(Debug, PartialEq, Eq)]
@@ -113,8 +114,40 @@ impl Editor {
     }
 }
 
+/// A terminal that hands over each key as it is and shows none of them, until this is dropped.
+///
+/// `console` asks for that while it waits for a key, and no longer: of keys that come faster than they are read, as when text is pasted,
+/// the terminal would edit some by itself and show them.
+struct Raw {
+    before: Option<Termios>,
+}
+
+impl Raw {
+    /// Of what is no terminal nothing is changed.
+    fn begin() -> Self {
+        let before = tcgetattr(std::io::stdin()).ok();
+        if let Some(before) = &before {
+            let mut raw = before.clone();
+            raw.make_raw();
+            // A line that ends still moves the cursor to the left.
+            raw.output_modes = before.output_modes;
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, &raw);
+        }
+        Self { before }
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, before);
+        }
+    }
+}
+
 /// Reads a line from the terminal, which shows `prompt` before it.
 pub fn read(term: &Term, prompt: &str, history: &[String]) -> std::io::Result<Line> {
+    let _raw = Raw::begin();
     let mut editor = Editor { shown: history.len(), ..Editor::default() };
     loop {
         let (_, columns) = term.size();
