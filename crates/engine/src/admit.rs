@@ -2,8 +2,10 @@
 //!
 //! A batch takes what is there, up to a budget of bytes, shared over partitions by what each has buffered, and up to
 //! `maxOffsetsPerTrigger`, shared by backlog. So a backlog of any size costs the same memory, and a partition with
-//! much to catch up does not starve the others.
+//! much to catch up does not starve the others: whoever has something buffered gets a share of every batch, or, where there
+//! are more of them than a batch may take offsets, has its turn.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use sluicebox_core::{OffsetRange, PartitionId};
@@ -20,6 +22,8 @@ pub struct Limits {
     pub max_offsets: BTreeMap<String, u64>,
     /// Where an available-now run stops, by partition; other partitions are not read by it.
     pub run_end: Option<BTreeMap<PartitionId, i64>>,
+    /// The number of the batch: whose turn it is where not every partition can have a share.
+    pub turn: u64,
 }
 
 /// What a batch will read.
@@ -56,7 +60,8 @@ pub fn admit(buffered: &[Buffered], limits: &Limits) -> Admission {
         }
     }
     for (source, max) in &limits.max_offsets {
-        limited |= keep_offsets(offers.iter_mut().filter(|o| o.partition.source == *source).collect(), *max);
+        let own = offers.iter_mut().filter(|o| o.partition.source == *source).collect();
+        limited |= keep_offsets(own, *max, limits.turn);
     }
     let ranges: Vec<PlannedRange> = offers.into_iter().map(Offer::into_range).collect();
     let taken: u64 = ranges.iter().map(|r| r.range.len()).sum();
@@ -141,24 +146,63 @@ impl Offer {
     }
 }
 
-/// Cuts the offers of one source to `max` offsets in all, shared by backlog, at least one each while there are any.
-fn keep_offsets(mut offers: Vec<&mut Offer>, max: u64) -> bool {
-    let offered: u64 = offers.iter().map(|o| length(o.from, o.to())).sum();
-    if offered <= max {
+/// Cuts the offers of one source to `max` offsets in all. Whoever has something on offer gets some of them; where they are more
+/// than `max`, they take turns.
+fn keep_offsets(offers: Vec<&mut Offer>, max: u64, turn: u64) -> bool {
+    let offered: Vec<u64> = offers.iter().map(|o| length(o.from, o.to())).collect();
+    if offered.iter().sum::<u64>() <= max {
         return false;
     }
-    let backlog: u64 = offers.iter().map(|o| length(o.from, o.log_end.max(o.to()))).sum();
-    let mut left = max;
-    for offer in &mut offers {
-        let own = length(offer.from, offer.log_end.max(offer.to()));
-        if own == 0 {
-            continue;
-        }
-        let keep = share(max, own, backlog).max(1).min(left).min(length(offer.from, offer.to()));
-        left -= keep;
+    let offering: u64 = offered.iter().map(|n| (*n).min(1)).sum();
+    let keeps = if offering > max {
+        by_turns(&offered, max, turn)
+    } else {
+        let backlogs: Vec<u64> = offers.iter().map(|o| length(o.from, o.log_end.max(o.to()))).collect();
+        by_backlog(&offered, &backlogs, max)
+    };
+    for (offer, keep) in offers.into_iter().zip(keeps) {
         offer.cut_at(offer.from + i64::try_from(keep).unwrap_or(i64::MAX));
     }
     true
+}
+
+/// One offset each for `max` of those that have something on offer. The turn says from which partition on they are looked for:
+/// each begins `max` partitions behind the one before, whatever these have. So every partition is met within one round, whoever
+/// else has something meanwhile.
+fn by_turns(offered: &[u64], max: u64, turn: u64) -> Vec<u64> {
+    let all = offered.len() as u64;
+    let first = usize::try_from((turn % all) * (max % all) % all).unwrap_or(0);
+    let amount = usize::try_from(max).unwrap_or(usize::MAX);
+    let mut keeps = vec![0; offered.len()];
+    for at in (first..offered.len()).chain(0..first).filter(|at| offered[*at] > 0).take(amount) {
+        keeps[at] = 1;
+    }
+    keeps
+}
+
+/// One offset for each that has something on offer, and the rest of `max` by backlog. What somebody cannot use goes to the
+/// others, so that nothing of `max` is left while there is something on offer.
+fn by_backlog(offered: &[u64], backlogs: &[u64], max: u64) -> Vec<u64> {
+    let mut keeps: Vec<u64> = offered.iter().map(|n| (*n).min(1)).collect();
+    let mut left = max - keeps.iter().sum::<u64>();
+    loop {
+        let mut open: Vec<usize> = (0..keeps.len()).filter(|at| keeps[*at] < offered[*at]).collect();
+        let whole: u64 = open.iter().map(|at| backlogs[*at]).sum();
+        let shared = left;
+        for at in &open {
+            let more = share(shared, backlogs[*at], whole).min(offered[*at] - keeps[*at]);
+            keeps[*at] += more;
+            left -= more;
+        }
+        if left == shared {
+            // Nobody's part is a whole offset: fewer are left than there are takers, and the largest backlogs get one each.
+            open.sort_by_key(|at| Reverse(backlogs[*at]));
+            for at in open.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+                keeps[at] += 1;
+            }
+            return keeps;
+        }
+    }
 }
 
 /// `part / whole` of `budget`, rounded down.
@@ -181,7 +225,7 @@ mod tests {
     use super::*;
 
     fn limits(bytes: u64) -> Limits {
-        Limits { bytes, max_offsets: BTreeMap::new(), run_end: None }
+        Limits { bytes, max_offsets: BTreeMap::new(), run_end: None, turn: 0 }
     }
 
     fn buffered(partition: i32, position: i64, chunks: &[(i64, u64)], log_end: i64) -> Buffered {
@@ -232,6 +276,41 @@ mod tests {
         assert_eq!((tos(&admission), admission.limited), (vec![90, 60], true));
     }
 
+    /// Their watermarks would stand still, and with them every window.
+    #[test]
+    fn beside_a_large_backlog_every_partition_goes_on_with_every_batch() {
+        let mut parts = vec![buffered(0, 0, &[(1_000_000, 9)], 1_000_000)];
+        parts.extend((1..10).map(|n| buffered(n, 0, &[(50, 9)], 50)));
+        for (max, first) in [(10, 1), (20, 11)] {
+            let mut limits = limits(1 << 30);
+            limits.max_offsets.insert("s".to_owned(), max);
+            let mut expected = vec![first];
+            expected.extend([1; 9]);
+            assert_eq!(tos(&admit(&parts, &limits)), expected, "{max} offsets");
+        }
+    }
+
+    #[test]
+    fn what_a_partition_has_not_buffered_of_its_share_goes_to_the_others() {
+        let mut limits = limits(1 << 30);
+        limits.max_offsets.insert("s".to_owned(), 100);
+        let parts = [buffered(0, 0, &[(5, 9)], 900), buffered(1, 0, &[], 5000), buffered(2, 0, &[(150, 9)], 150)];
+        assert_eq!(tos(&admit(&parts, &limits)), vec![5, 0, 95]);
+    }
+
+    #[test]
+    fn more_partitions_than_a_batch_may_take_offsets_have_their_turns() {
+        let parts: Vec<Buffered> = (0..5).map(|n| buffered(n, 0, &[(9, 9)], 9)).collect();
+        let mut limits = limits(1 << 30);
+        limits.max_offsets.insert("s".to_owned(), 2);
+        let mut turns = Vec::new();
+        for turn in 0..3 {
+            limits.turn = turn;
+            turns.push(tos(&admit(&parts, &limits)));
+        }
+        assert_eq!(turns, vec![vec![1, 1, 0, 0, 0], vec![0, 0, 1, 1, 0], vec![1, 0, 0, 0, 1]]);
+    }
+
     #[test]
     fn an_available_now_run_stops_at_its_end_and_leaves_new_partitions_out() {
         let mut limits = limits(1 << 30);
@@ -245,23 +324,58 @@ mod tests {
         #[test]
         fn a_batch_stays_within_what_is_there_and_goes_on(
             parts in prop::collection::vec((0i64..100, prop::collection::vec((1i64..50, 0u64..5000), 0..6)), 1..6),
-            bytes in 1u64..20_000, max in prop::option::of(1u64..400),
+            bytes in 1u64..20_000, max in prop::option::of(1u64..400), turn in 0u64..1000,
         ) {
             let buffered: Vec<Buffered> = parts.iter().enumerate().map(|(i, (position, chunks))| {
                 let mut to = *position;
                 let chunks: Vec<(i64, u64)> = chunks.iter().map(|(n, b)| { to += n; (to, *b) }).collect();
                 buffered(i32::try_from(i).unwrap_or(0), *position, &chunks, to)
             }).collect();
-            let mut limits = limits(bytes);
+            let taken = |admission: &Admission| -> u64 { admission.ranges.iter().map(|r| r.range.len()).sum() };
+            let mut limits = Limits { turn, ..limits(bytes) };
+            let offered = taken(&admit(&buffered, &limits));
             if let Some(max) = max { limits.max_offsets.insert("s".to_owned(), max); }
             let admission = admit(&buffered, &limits);
+            let taken = taken(&admission);
             let there: i64 = buffered.iter().map(|b| b.log_end - b.position).sum();
-            let taken: u64 = admission.ranges.iter().map(|r| r.range.len()).sum();
             prop_assert_eq!(there > 0, taken > 0, "a batch with something buffered reads something");
             for (range, b) in admission.ranges.iter().zip(&buffered) {
                 prop_assert!(range.range.from == b.position && range.range.to <= b.log_end);
             }
-            if let Some(max) = max { prop_assert!(taken <= max); }
+            prop_assert_eq!(taken, max.map_or(offered, |max| max.min(offered)), "no more than is allowed, and no less");
+            let offering = buffered.iter().filter(|b| b.end() > b.position).count() as u64;
+            if max.is_none_or(|max| max >= offering) {
+                for (range, b) in admission.ranges.iter().zip(&buffered) {
+                    prop_assert_eq!(range.range.is_empty(), b.end() == b.position, "everyone gets something: {:?}", range);
+                }
+            }
+        }
+
+        #[test]
+        fn whoever_has_something_buffered_gets_something_within_a_round(
+            mut ends in prop::collection::vec(0i64..60, 1..13), max in 1u64..12, first in 0u64..1000,
+            refills in prop::collection::vec((0usize..12, 1i64..40), 1..80),
+        ) {
+            let partitions = ends.len();
+            let round = (partitions as u64).div_ceil(max);
+            let mut positions = vec![0i64; partitions];
+            let mut waits = vec![0u64; partitions];
+            for (turn, (at, more)) in (first..).zip(refills) {
+                ends[at % partitions] += more;
+                let parts: Vec<Buffered> = (0..partitions).map(|p| {
+                    let chunk = [(ends[p], 9u64)];
+                    let chunks: &[(i64, u64)] = if ends[p] > positions[p] { &chunk } else { &[] };
+                    buffered(i32::try_from(p).unwrap_or(0), positions[p], chunks, ends[p])
+                }).collect();
+                let mut limits = Limits { turn, ..limits(1 << 30) };
+                limits.max_offsets.insert("s".to_owned(), max);
+                for (p, range) in admit(&parts, &limits).ranges.iter().enumerate() {
+                    let passed_over = range.range.is_empty() && ends[p] > positions[p];
+                    waits[p] = if passed_over { waits[p] + 1 } else { 0 };
+                    prop_assert!(waits[p] < round, "partition {} of {} waits for {} batches", p, partitions, waits[p]);
+                    positions[p] = range.range.to;
+                }
+            }
         }
     }
 }

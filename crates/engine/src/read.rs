@@ -68,7 +68,7 @@ impl Engine {
         if !self.looks_ahead || self.ahead.is_some() {
             return Ok(());
         }
-        let admission = self.admission().await?;
+        let admission = self.admission(self.next_batch + 1).await?;
         if admission.full && !admission.is_empty() {
             let mut reading = self.begin_reading(&admission.ranges).await?;
             // Once it has been polled, other threads are at work on it.

@@ -193,7 +193,7 @@ impl Engine {
         if let Some(ahead) = &self.ahead {
             return Ok(Next::Run(Admission { ranges: ahead.ranges.clone(), limited: true, full: true }));
         }
-        let admission = self.admission().await?;
+        let admission = self.admission(self.next_batch).await?;
         if !admission.is_empty() {
             let allowed = self.run_end.is_some()
                 || self.goal.allows(self.config.clock.monotonic(), self.interval(), &admission.ranges);
@@ -217,12 +217,12 @@ impl Engine {
         }
     }
 
-    /// What a batch that is planned now would read.
-    pub(crate) async fn admission(&mut self) -> Result<Admission, EngineError> {
+    /// What the batch of number `turn` would read if it were planned now.
+    pub(crate) async fn admission(&mut self, turn: u64) -> Result<Admission, EngineError> {
         let buffered = self.buffered().await?;
         let max_offsets =
             self.config.sources.iter().filter_map(|s| s.max_offsets.map(|max| (s.name.clone(), max))).collect();
-        let limits = Limits { bytes: self.config.batch_bytes, max_offsets, run_end: self.run_end.clone() };
+        let limits = Limits { bytes: self.config.batch_bytes, max_offsets, run_end: self.run_end.clone(), turn };
         Ok(admit(&buffered, &limits))
     }
 
@@ -239,7 +239,7 @@ impl Engine {
     async fn idle_ranges(&mut self) -> Result<Vec<PlannedRange>, EngineError> {
         let buffered = self.buffered().await?;
         let run_end = Some(self.run_end.clone().unwrap_or_default());
-        let limits = Limits { bytes: 0, max_offsets: BTreeMap::new(), run_end };
+        let limits = Limits { bytes: 0, max_offsets: BTreeMap::new(), run_end, turn: self.next_batch };
         Ok(admit(&buffered, &limits).ranges)
     }
 

@@ -49,7 +49,7 @@ pub const OPTIONS: &[OptionDef] = &[
         "maxOffsetsPerTrigger",
         ValueType::Int(1, u64::MAX),
         "no limit besides `batch.bytes`",
-        "At most so many offsets in a batch, shared over partitions by backlog.",
+        "At most so many offsets in a batch, shared over partitions by backlog: at least one each, or by turns.",
     ),
     option(
         "failOnDataLoss",
