@@ -7,6 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
+use sluicebox_avro::store::{NewSchema, RegistryStore};
+use sluicebox_testkit::sales::SALES_SCHEMA;
 
 use crate::support::{Workspace, assert_same, text, visible_files};
 use crate::{CHECKPOINT, GOLD, effects, everything, run, seed};
@@ -99,24 +101,30 @@ fn a_run_that_wakes_up_after_it_was_passed_changes_nothing_and_is_told() {
     let expected = calm.tables();
     let mut random = SmallRng::seed_from_u64(seed());
     // Where a run stands between looking and doing: always tried. Of the rest a sample.
-    let mut cases: Vec<String> =
-        ["offsets.link:before:1", "offsets.link:before:2", "commit.link:before:1", "commit.link:before:2"]
-            .iter()
-            .chain(
-                [
-                    "commit.link:after:2",
-                    "metadata.link:before:1",
-                    "publish.link:before:3",
-                    "epoch.link:after:1",
-                    "epoch.write:before:1",
-                    // Between two looks at what the other pins, before it has an epoch.
-                    "schema.list:before:1",
-                    "source.read:before:2",
-                ]
-                .iter(),
-            )
-            .map(|case| (*case).to_owned())
-            .collect();
+    let mut cases = [
+        "offsets.link:before:1",
+        "offsets.link:before:2",
+        "commit.link:before:1",
+        "commit.link:before:2",
+        // What is made then is younger than the other's look for what earlier runs have left.
+        "metadata.create:before:1",
+        "pipeline.create:before:1",
+        "source.create:before:1",
+        "offsets.create:before:1",
+        "offsets.create:before:2",
+        "commit.create:before:1",
+        "commit.create:before:2",
+        "commit.link:after:2",
+        "metadata.link:before:1",
+        "publish.link:before:3",
+        "epoch.link:after:1",
+        "epoch.write:before:1",
+        // Between two looks at what the other pins, before it has an epoch.
+        "schema.list:before:1",
+        "source.read:before:2",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     let all: Vec<String> = effects
         .iter()
         // Before its epoch is there a run has not begun; the log's own locks are held no longer than an append.
@@ -168,6 +176,46 @@ fn a_refresh_that_was_passed_before_it_began_deletes_nothing() {
         let last = run(&calm, 250, &[]).output().unwrap();
         assert!(last.status.success(), "{at}: {}", text(&last.stderr));
         assert_same(&expected, &calm.tables());
+    }
+}
+
+/// Registers a schema with one field more than the events have.
+fn register_newer(job: &Workspace) {
+    let shop = "\"fields\": [{\"name\": \"shop\", \"type\": [\"null\", \"string\"], \"default\": null},";
+    let newer = SALES_SCHEMA.replacen("\"fields\": [", shop, 1);
+    let registry = RegistryStore::open(job.path().join("data/.log/registry")).unwrap();
+    assert_eq!(registry.register("sales.events.v1-value", &NewSchema::new(newer)).unwrap().version, 2);
+}
+
+#[test]
+fn a_repin_that_was_passed_pins_nothing() {
+    let repins = ["--repin", "sales_events"];
+    for at in ["source.create:before:1", "source.rename:before:1"] {
+        let job = Workspace::new();
+        job.produce(300, 4);
+        assert!(run(&job, 250, &[]).output().unwrap().status.success());
+        register_newer(&job);
+        let source = job.path().join(CHECKPOINT).join("sources/sales_events");
+        let pinned = std::fs::read(source.join("reader")).unwrap();
+        let first = stopped_at(run(&job, 250, &repins), at);
+        let first = first.map_err(|output| format!("{at}: not reached: {}", text(&output.stderr))).unwrap();
+        let second = run(&job, 250, &["--take-over"]).output().unwrap();
+        assert!(second.status.success(), "{at}: the one that took over: {}", text(&second.stderr));
+        let expected = job.tables();
+        wake(&first);
+        let first = first.wait_with_output().unwrap();
+        let said = text(&first.stderr);
+        assert!(first.status.code() == Some(1) && said.contains("taken this checkpoint over"), "{at}: {said}");
+        assert!(std::fs::read(source.join("reader")).unwrap() == pinned, "{at}: the pinned schema is another");
+        let left = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let left: Vec<String> = std::fs::read_dir(&source).unwrap().map(left).collect();
+        assert!(!left.iter().any(|name| name.starts_with(".tmp-")), "{at}: {left:?}");
+        assert!(run(&job, 250, &[]).output().unwrap().status.success(), "{at}: the third run");
+        assert_same(&expected, &job.tables());
+        job.ok(&["checkpoint", "verify", CHECKPOINT]);
+        // One that nobody passes pins it.
+        assert!(run(&job, 250, &repins).output().unwrap().status.success(), "{at}: the fourth run");
+        assert!(std::fs::read(source.join("reader")).unwrap() != pinned, "{at}: the pinned schema is the old one");
     }
 }
 
@@ -224,7 +272,10 @@ fn around_the_exchange() -> Vec<&'static str> {
     let amount = if everything() { others.len() } else { 1 };
     let mut random = SmallRng::seed_from_u64(seed());
     let chosen = others.choose_multiple(&mut random, amount).copied();
-    ["swap.exchange:before:2", "swap.exchange:after:2"].into_iter().chain(chosen).collect()
+    ["swap.exchange:before:2", "swap.exchange:after:2", "compaction.create:before:1"]
+        .into_iter()
+        .chain(chosen)
+        .collect()
 }
 
 #[test]
@@ -277,12 +328,18 @@ fn a_run_that_wakes_up_before_the_later_one_has_made_its_record_comes_too_late_a
     let fresh = Workspace::with_log_of(&calm);
     assert!(run(&calm, 250, &[]).output().unwrap().status.success());
     let expected = calm.tables();
-    for at in ["offsets.link:before:1", "commit.link:before:1", "commit.link:before:2"] {
+    // The first has looked whether there is a later run and is about to link its record, or has not come to make it; the later
+    // one stands before it makes its own.
+    for (at, later_at) in [
+        ("offsets.link:before:1", "commit.link:before:1"),
+        ("commit.link:before:1", "commit.link:before:1"),
+        ("commit.link:before:2", "commit.link:before:1"),
+        ("offsets.create:before:1", "offsets.create:before:1"),
+        ("commit.create:before:1", "commit.create:before:1"),
+    ] {
         let job = Workspace::with_log_of(&fresh);
-        // It has looked whether there is a later run, and is about to link its record.
         let first = stopped_at(run(&job, 250, &[]), at).unwrap();
-        // The later one stands before it makes its own first commit.
-        let second = stopped_at(run(&job, 250, &["--take-over"]), "commit.link:before:1").unwrap();
+        let second = stopped_at(run(&job, 250, &["--take-over"]), later_at).unwrap();
         wake(&first);
         let first = first.wait_with_output().unwrap();
         let said = text(&first.stderr);

@@ -145,7 +145,7 @@ impl Engine {
             Recovery::Replay { replay } => (Some(checkpoint.commit(replay - 1)?), Some(checkpoint.offsets(replay)?)),
         };
         refuse_later_records(last.as_ref(), replay.as_ref(), lock.epoch.epoch)?;
-        repin(&config, replay.as_ref())?;
+        repin(&config, replay.as_ref(), lock.epoch.epoch)?;
         if let (Recovery::Publish { .. }, Some(commit)) = (recovery, &last) {
             adopt::publish(&checkpoint, commit)?;
         }
@@ -169,7 +169,8 @@ impl Engine {
             (None, Some(commit)) => Some(checkpoint.offsets(commit.batch_id)?),
             (None, None) => None,
         };
-        let (positions, begins) = positions(&mut config, last.as_ref(), last_offsets.as_ref(), first).await?;
+        let (positions, begins) =
+            positions(&mut config, last.as_ref(), last_offsets.as_ref(), first, lock.epoch.epoch).await?;
         let next_batch = last.as_ref().map_or(0, |c| c.batch_id + 1);
         let identity = Identity::new(&config, &metadata, run_id);
         let fill_end = adopt::fill_end(&config.change.stage, &config.sources, last.as_ref());
@@ -319,6 +320,7 @@ async fn positions(
     last: Option<&Commit>,
     plan: Option<&Offsets>,
     mut first: BTreeMap<String, Begin>,
+    epoch: u64,
 ) -> Result<(BTreeMap<PartitionId, i64>, Vec<Begin>), EngineError> {
     let mut positions = BTreeMap::new();
     let mut firsts = BTreeMap::new();
@@ -330,7 +332,7 @@ async fn positions(
             {
                 let begin = Begin::first(binding.source.as_mut(), &binding.starting).await?;
                 let start = begun(&begin);
-                config.checkpoint.replace_source_start(&binding.name, &start)?;
+                config.checkpoint.replace_source_start(&binding.name, &start, epoch)?;
                 firsts.insert(binding.name.clone(), begin);
                 start
             }
@@ -425,7 +427,7 @@ fn pin_reader(dir: &std::path::Path, reader: &sluicebox_avro::PinnedSchema) -> R
 
 /// Replaces the reader schemas that the run was asked to replace. Not while a planned batch waits to be replayed: it is
 /// replayed as it was planned.
-fn repin(config: &Config, replay: Option<&Offsets>) -> Result<(), EngineError> {
+fn repin(config: &Config, replay: Option<&Offsets>, epoch: u64) -> Result<(), EngineError> {
     for binding in config.sources.iter().filter(|s| config.repin.contains(&s.name)) {
         if let Some(offsets) = replay {
             return Err(EngineError::RepinBeforeReplay {
@@ -435,7 +437,7 @@ fn repin(config: &Config, replay: Option<&Offsets>) -> Result<(), EngineError> {
         }
         let dir = config.checkpoint.source_dir(&binding.name);
         durable::create_dir_durable(What::Source, &dir)?;
-        durable::replace(What::Source, &dir.join("reader"), &envelope::wrap(&binding.reader)?)?;
+        config.checkpoint.replace_fenced(What::Source, &dir.join("reader"), &binding.reader, epoch)?;
     }
     Ok(())
 }

@@ -63,11 +63,7 @@ pub fn create_if_absent_unless<E: From<FileError>>(
     writer: u64,
     check: impl FnOnce() -> Result<(), E>,
 ) -> Result<Created, E> {
-    let name = temporary_name(path);
-    let name = name.file_name().unwrap_or_default().to_string_lossy();
-    let name = name.strip_prefix(TEMPORARY_PREFIX).unwrap_or_default();
-    let temporary = parent_of(path).join(format!("{TEMPORARY_PREFIX}{WRITER}{writer}-{name}"));
-    create_named(what, path, &temporary, content, check)
+    create_named(what, path, &temporary_of(path, writer), content, check)
 }
 
 fn create_named<E: From<FileError>>(
@@ -107,12 +103,38 @@ pub fn name_if_absent(what: What, temporary: &Path, path: &Path) -> Result<Creat
 /// # Errors
 /// When a step fails; the old content is then still there, or the new one, maybe not durable.
 pub fn replace(what: What, path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let temporary = temporary_name(path);
-    if let Err(error) = write_synced(what, &temporary, content).and_then(|()| rename(what, &temporary, path)) {
-        let _ = tidy(what, &temporary);
+    replace_named(what, path, &temporary_name(path), content, || Ok(()))
+}
+
+/// [`replace`] for a writer that a later one may have passed, as [`create_if_absent_unless`] is for what is created: when the
+/// later one has removed the temporary files of earlier ones, none of these replaces a file any more.
+///
+/// # Errors
+/// When a step or `check` fails, or a later writer has removed the temporary file; the old content is then still there, or the
+/// new one, maybe not durable.
+pub fn replace_unless<E: From<FileError>>(
+    what: What,
+    path: &Path,
+    content: &[u8],
+    writer: u64,
+    check: impl FnOnce() -> Result<(), E>,
+) -> Result<(), E> {
+    replace_named(what, path, &temporary_of(path, writer), content, check)
+}
+
+fn replace_named<E: From<FileError>>(
+    what: What,
+    path: &Path,
+    temporary: &Path,
+    content: &[u8],
+    check: impl FnOnce() -> Result<(), E>,
+) -> Result<(), E> {
+    let written = write_synced(what, temporary, content).map_err(E::from).and_then(|()| check());
+    if let Err(error) = written.and_then(|()| rename(what, temporary, path).map_err(E::from)) {
+        let _ = tidy(what, temporary);
         return Err(error);
     }
-    sync_dir(what, parent_of(path))
+    Ok(sync_dir(what, parent_of(path))?)
 }
 
 /// Removes the temporary files that a crash left in `dir`. A folder that is not there has none.
@@ -148,6 +170,14 @@ fn write_synced(what: What, path: &Path, content: &[u8]) -> Result<(), FileError
     let mut file = DurableFile::create_new(what, path)?;
     file.write_all(content).map_err(|e| FileError::new("write", path, e))?;
     file.sync()
+}
+
+/// A name beside `path` that nobody else has, with the number of its writer.
+fn temporary_of(path: &Path, writer: u64) -> PathBuf {
+    let name = temporary_name(path);
+    let name = name.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.strip_prefix(TEMPORARY_PREFIX).unwrap_or_default();
+    parent_of(path).join(format!("{TEMPORARY_PREFIX}{WRITER}{writer}-{name}"))
 }
 
 /// A name beside `path` that nobody else has: process ids alone would not do, for in a container each run may have the

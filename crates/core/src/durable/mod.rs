@@ -21,7 +21,7 @@ use crate::blame::{Blame, Blamed};
 
 pub use atomic::{
     Created, TEMPORARY_PREFIX, create_dir_durable, create_if_absent, create_if_absent_unless, name_if_absent, replace,
-    sweep_temporaries, sweep_temporaries_before, temporary_name,
+    replace_unless, sweep_temporaries, sweep_temporaries_before, temporary_name,
 };
 pub use file::{DurableFile, FoundFile, sync_file};
 pub use steps::{

@@ -25,6 +25,40 @@ fn a_sweep_removes_temporaries_only() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
+/// Asked before, it may be passed while it makes the file, which the later one then does not find.
+#[test]
+fn whether_a_writer_was_passed_is_asked_when_its_temporary_file_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("7");
+    let mut asked = 0;
+    let mut look = || -> Result<(), FileError> {
+        let names = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned());
+        assert_eq!(names.filter(|name| name.starts_with(".tmp-writer3-")).count(), 1);
+        asked += 1;
+        Ok(())
+    };
+    assert_eq!(create_if_absent_unless(What::Commit, &path, b"one", 3, &mut look).unwrap(), Created::New);
+    replace_unless(What::Source, &path, b"two", 3, &mut look).unwrap();
+    assert_eq!((asked, fs::read(&path).unwrap()), (2, b"two".to_vec()));
+}
+
+#[test]
+fn a_writer_that_was_passed_replaces_nothing_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("reader");
+    fs::write(&path, "old").unwrap();
+    let replace = |check: &dyn Fn() -> Result<(), FileError>| replace_unless(What::Source, &path, b"new", 3, check);
+    let passed = replace(&|| Err(FileError::new("look", &path, io::Error::other("passed")))).unwrap_err();
+    assert_eq!(passed.operation, "look");
+    // It has looked, and then a later one takes what it was about to name.
+    let swept = replace(&|| sweep_temporaries_before(What::Source, dir.path(), 4)).unwrap_err();
+    assert_eq!((swept.operation, swept.source.kind()), ("rename", io::ErrorKind::NotFound));
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+    replace(&|| sweep_temporaries_before(What::Source, dir.path(), 3)).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"new", "its own number is not an earlier one");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
 #[test]
 fn a_file_is_written_piece_by_piece_and_at_a_place() {
     let dir = tempfile::tempdir().unwrap();

@@ -25,6 +25,7 @@ use thiserror::Error;
 
 mod compactions;
 pub mod envelope;
+mod fence;
 mod lock;
 mod place;
 mod purge;
@@ -240,39 +241,6 @@ impl Checkpoint {
         Ok(ids)
     }
 
-    /// Creates a record if it is absent, and if no later run has taken over from the run of `epoch`.
-    ///
-    /// Looking and linking are two steps, and a run may be stopped for hours between them. So it looks after its temporary
-    /// file is made, and a later run, once its epoch is there, removes those of earlier ones ([`Self::fence`]): either the
-    /// earlier run sees the epoch, or the later one finds the record, or the earlier one has nothing left to link.
-    pub(crate) fn create_fenced<T: serde::Serialize>(
-        &self,
-        what: What,
-        path: &Path,
-        record: &T,
-        epoch: u64,
-    ) -> Result<Created, CheckpointError> {
-        self.create_content_fenced(what, path, &envelope::wrap(record)?, epoch)
-    }
-
-    fn create_content_fenced(
-        &self,
-        what: What,
-        path: &Path,
-        content: &[u8],
-        epoch: u64,
-    ) -> Result<Created, CheckpointError> {
-        durable::create_if_absent_unless(what, path, content, epoch, || self.refuse_later_epochs(epoch))
-    }
-
-    /// Takes from earlier runs what they were about to link: none of them makes a record after this.
-    pub(super) fn fence(&self, epoch: u64) -> Result<(), CheckpointError> {
-        for name in ["", "pipelines", "offsets", "commits", "compactions"] {
-            durable::sweep_temporaries_before(What::Checkpoint, &self.root.join(name), epoch)?;
-        }
-        Ok(())
-    }
-
     /// `metadata`, if it is there.
     ///
     /// # Errors
@@ -407,13 +375,12 @@ impl Checkpoint {
         }
     }
 
-    /// Pins other starting offsets of `source` in the place of those that name no partition.
+    /// Pins other starting offsets of `source` in the place of those that name no partition, for the run of `epoch`.
     ///
     /// # Errors
-    /// When the file cannot be made durable.
-    pub fn replace_source_start(&self, source: &str, start: &SourceStart) -> Result<(), CheckpointError> {
-        let path = self.source_dir(source).join("start");
-        Ok(durable::replace(What::Source, &path, &envelope::wrap(start)?)?)
+    /// When the file cannot be made durable, or a later run has taken over.
+    pub fn replace_source_start(&self, source: &str, start: &SourceStart, epoch: u64) -> Result<(), CheckpointError> {
+        self.replace_fenced(What::Source, &self.source_dir(source).join("start"), start, epoch)
     }
 
     /// The folder of what is pinned for `source`.

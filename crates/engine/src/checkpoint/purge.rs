@@ -80,7 +80,7 @@ impl Checkpoint {
     }
 
     /// The names of the folders in `folder`.
-    fn folders(&self, what: What, folder: &str) -> Result<Vec<String>, CheckpointError> {
+    pub(super) fn folders(&self, what: What, folder: &str) -> Result<Vec<String>, CheckpointError> {
         let entries = durable::list(what, &self.root.join(folder))?.into_iter().filter(|e| e.path().is_dir());
         Ok(entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect())
     }
