@@ -25,9 +25,8 @@ fn run(job: &Workspace, more: &[&str]) -> String {
     let mut args = vec!["run", SQL, "--trigger", "available-now", "--set", "sales_events.maxOffsetsPerTrigger=1500"];
     args.extend(more);
     let output = job.run(&args);
-    let said = support::text(&output.stderr);
-    assert!(output.status.success(), "{args:?}: {}\n{said}", output.status);
-    said
+    assert!(output.status.success(), "{args:?}: {}\n{}", output.status, support::told(&output));
+    support::text(&output.stderr)
 }
 
 /// Two logs: what there is at first, and later. `later` holds all of `first`.

@@ -1,5 +1,6 @@
 //! What is crashed.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -142,23 +143,113 @@ pub fn held(calm: &Scenario) -> BTreeMap<String, u64> {
     world.points()
 }
 
+/// What scenarios begin with. Each is made when the first of them asks for it, so that one case need not wait for all.
+#[derive(Default)]
+struct Worlds {
+    log: OnceCell<World>,
+    other: OnceCell<World>,
+    more: OnceCell<World>,
+    many: OnceCell<World>,
+    anew: OnceCell<Outcome>,
+}
+
+impl Worlds {
+    /// A topic that nothing has read.
+    fn log(&self) -> &World {
+        self.log.get_or_init(|| {
+            let log = World::new();
+            produce(&log, 450, 4);
+            log
+        })
+    }
+
+    /// All of it read, in other batches than those of the pipeline's own options.
+    fn other(&self) -> &World {
+        self.other.get_or_init(|| {
+            let other = World::copy_of(self.log());
+            other.ok(&run("pipeline.sql", &["--set", "sales_events.maxOffsetsPerTrigger=90"]));
+            other
+        })
+    }
+
+    /// The same, and more events since.
+    fn more(&self) -> &World {
+        self.more.get_or_init(|| {
+            let more = World::copy_of(self.other());
+            produce(&more, 200, 5);
+            more
+        })
+    }
+
+    /// Tables to be compacted: large files, then small ones.
+    fn many(&self) -> &World {
+        self.many.get_or_init(|| {
+            let many = World::copy_of(self.log());
+            many.ok(&run("compact.sql", &[]));
+            produce(&many, 160, 7);
+            many.ok(&run("compact.sql", &["--set", "sales_events.maxOffsetsPerTrigger=40"]));
+            many
+        })
+    }
+
+    /// The tables of a pipeline that had the changed SQL from the start.
+    fn anew(&self) -> &Outcome {
+        self.anew.get_or_init(|| {
+            let anew = World::copy_of(self.log());
+            anew.ok(&run("changed.sql", &[]));
+            without_reports(anew.tables().unwrap())
+        })
+    }
+}
+
+/// A scenario by its name.
+type Named = (&'static str, fn(&Worlds) -> Scenario);
+
 /// All scenarios; the first is that of a first run.
-pub fn all() -> Vec<Scenario> {
-    let log = World::new();
-    produce(&log, 450, 4);
-    let calm = run("pipeline.sql", &[]);
-    let first = Scenario::new("first", World::copy_of(&log), calm.clone(), calm.clone());
+const ALL: &[Named] = &[
+    ("first", first),
+    ("refresh", refresh),
+    ("repin", repin),
+    ("purge", purge),
+    ("failing", failing),
+    ("changed", |worlds| changed("changed", "topic", worlds)),
+    ("filled", |worlds| changed("filled", "files", worlds)),
+    ("compact", compact),
+    ("keeping", keeping),
+    ("writer", |_| Scenario::new("writer", World::new(), Program::Writer, Program::Writer)),
+];
+
+/// The scenarios of the cases that `only` can describe: the one that it begins with, or else all.
+pub fn built(only: Option<&str>) -> Vec<Scenario> {
+    let word = only.and_then(|only| only.split_whitespace().next());
+    let named = word.filter(|word| ALL.iter().any(|(name, _)| name == word));
+    let worlds = Worlds::default();
+    let wanted = ALL.iter().filter(|(name, _)| named.is_none_or(|named| named == *name));
+    wanted
+        .map(|(name, make)| {
+            let scenario = make(&worlds);
+            assert_eq!(scenario.name, *name);
+            scenario
+        })
+        .collect()
+}
+
+fn calm() -> Program {
+    run("pipeline.sql", &[])
+}
+
+fn first(worlds: &Worlds) -> Scenario {
+    let first = Scenario::new("first", World::copy_of(worlds.log()), calm(), calm());
     assert_eq!(first.ends, Ended::Code(0));
     every_kind_of_row(&first.outcome);
     // However it is cut, the same comes out: what is compared does not depend on batches.
-    let other = World::copy_of(&log);
-    other.ok(&run("pipeline.sql", &["--set", "sales_events.maxOffsetsPerTrigger=90"]));
-    same(&first.outcome, &other.outcome().unwrap()).unwrap();
+    same(&first.outcome, &worlds.other().outcome().unwrap()).unwrap();
+    first
+}
 
-    let more = World::copy_of(&other);
-    produce(&more, 200, 5);
+fn refresh(worlds: &Worlds) -> Scenario {
     let refresh = run("pipeline.sql", &["--full-refresh"]);
-    let mut refresh = Scenario::new("refresh", World::copy_of(&more), refresh, calm.clone()).focus(&[
+    let mut refresh = Scenario::new("refresh", World::copy_of(worlds.more()), refresh, calm()).focus(&[
         "refresh.",
         "clear.",
         "metadata.",
@@ -166,59 +257,56 @@ pub fn all() -> Vec<Scenario> {
         "owner.write",
     ]);
     refresh.replays = false;
-    let repin = run("pipeline.sql", &["--repin", "sales_events"]);
-    let repin = Scenario::new("repin", more, repin, calm.clone()).focus(&["source."]);
+    refresh
+}
 
-    let old = World::copy_of(&log);
+fn repin(worlds: &Worlds) -> Scenario {
+    let repin = run("pipeline.sql", &["--repin", "sales_events"]);
+    Scenario::new("repin", World::copy_of(worlds.more()), repin, calm()).focus(&["source."])
+}
+
+fn purge(worlds: &Worlds) -> Scenario {
+    let old = World::copy_of(worlds.log());
     let small = ["--set", "sales_events.maxOffsetsPerTrigger=4", "--set", "again.maxOffsetsPerTrigger=4"];
     old.ok(&run("pipeline.sql", &small));
     produce(&old, 70, 6);
     let purge = run("pipeline.sql", &small);
     // So many batches that segments are merged, too.
-    let purge = Scenario::new("purge", old, purge.clone(), purge).focus(&["purge.", "segment."]);
-
-    let failing = run("failing.sql", &[]);
-    let failing = Scenario::new("failing", World::copy_of(&log), failing.clone(), failing).focus(&["failed."]);
-    assert_eq!(failing.ends, Ended::Code(3));
-
-    let [topic, files] = [("changed", "topic"), ("filled", "files")].map(|(name, from)| changed(name, from, &other));
-    // However the tables are filled, they are those of a pipeline that had this SQL from the start.
-    let anew = World::copy_of(&log);
-    anew.ok(&run("changed.sql", &[]));
-    for scenario in [&topic, &files] {
-        let mut tables = scenario.outcome.clone();
-        tables.retain(|name, _| !name.starts_with("reports of ") && !name.starts_with("dq/"));
-        let mut expected = anew.tables().unwrap();
-        expected.retain(|name, _| !name.starts_with("dq/"));
-        same(&expected, &tables).unwrap();
-    }
-
-    // Large files, then small ones.
-    let many = World::copy_of(&log);
-    many.ok(&run("compact.sql", &[]));
-    produce(&many, 160, 7);
-    many.ok(&run("compact.sql", &["--set", "sales_events.maxOffsetsPerTrigger=40"]));
-    let compact = Program::sluicebox(&["compact", "compact.sql"]);
-    let mut compact = Scenario::new("compact", World::copy_of(&many), compact.clone(), compact).focus(SWAPS);
-    compact.replays = false;
-    assert_eq!(compact.outcome, many.outcome().unwrap(), "the same rows");
-    // A run that compacts between its batches, and retires.
-    let keeping = run("keeping.sql", &["--set", "sales_events.maxOffsetsPerTrigger=60"]);
-    let keeping = Scenario::new("keeping", World::copy_of(&log), keeping.clone(), keeping).focus(SWAPS);
-    assert!(!keeping.outcome.keys().any(|name| name.starts_with("tables/retired")), "all of it is retired");
-
-    let writer = Scenario::new("writer", World::new(), Program::Writer, Program::Writer);
-    vec![first, refresh, repin, purge, failing, topic, files, compact, keeping, writer]
+    Scenario::new("purge", old, purge.clone(), purge).focus(&["purge.", "segment."])
 }
 
-/// A run of another SQL over what `before` has: one table computed again, two that are new, filled from `from`.
-fn changed(name: &'static str, from: &str, before: &World) -> Scenario {
+fn failing(worlds: &Worlds) -> Scenario {
+    let failing = run("failing.sql", &[]);
+    let failing = Scenario::new("failing", World::copy_of(worlds.log()), failing.clone(), failing).focus(&["failed."]);
+    assert_eq!(failing.ends, Ended::Code(3));
+    failing
+}
+
+fn compact(worlds: &Worlds) -> Scenario {
+    let compact = Program::sluicebox(&["compact", "compact.sql"]);
+    let mut compact = Scenario::new("compact", World::copy_of(worlds.many()), compact.clone(), compact).focus(SWAPS);
+    compact.replays = false;
+    assert_eq!(compact.outcome, worlds.many().outcome().unwrap(), "the same rows");
+    compact
+}
+
+/// A run that compacts between its batches, and retires.
+fn keeping(worlds: &Worlds) -> Scenario {
+    let keeping = run("keeping.sql", &["--set", "sales_events.maxOffsetsPerTrigger=60"]);
+    let keeping = Scenario::new("keeping", World::copy_of(worlds.log()), keeping.clone(), keeping).focus(SWAPS);
+    assert!(!keeping.outcome.keys().any(|name| name.starts_with("tables/retired")), "all of it is retired");
+    keeping
+}
+
+/// A run of another SQL over what was read: one table computed again, two that are new, filled from `from`.
+fn changed(name: &'static str, from: &str, worlds: &Worlds) -> Scenario {
     let fill = ["gold_5m", "silver_accounts", "gold_tiers"].map(|table| format!("--backfill={table}={from}"));
     let small = ["--set", "sales_events.maxOffsetsPerTrigger=180"];
     let flags: Vec<&str> =
         small.into_iter().chain(["--full-refresh=gold_5m"]).chain(fill.iter().map(String::as_str)).collect();
     let asked = run("changed.sql", &flags);
-    let mut scenario = Scenario::new(name, World::copy_of(before), asked.clone(), run("changed.sql", &small)).focus(&[
+    let again = run("changed.sql", &small);
+    let mut scenario = Scenario::new(name, World::copy_of(worlds.other()), asked.clone(), again).focus(&[
         "pipeline.",
         "clear.",
         "owner.",
@@ -233,10 +321,17 @@ fn changed(name: &'static str, from: &str, before: &World) -> Scenario {
         "sweep.",
     ]);
     assert_eq!(scenario.ends, Ended::Code(0));
+    // However the tables are filled, they are those of a pipeline that had this SQL from the start.
+    same(worlds.anew(), &without_reports(scenario.outcome.clone())).unwrap();
     scenario.asked_again = Some(asked);
     scenario.replaces = Some("gold/5m");
     scenario.sample = 14;
     scenario
+}
+
+fn without_reports(mut outcome: Outcome) -> Outcome {
+    outcome.retain(|name, _| !name.starts_with("reports of ") && !name.starts_with("dq/"));
+    outcome
 }
 
 /// A scenario without late rows would prove nothing about them.

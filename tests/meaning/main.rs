@@ -10,12 +10,13 @@
 //! Two more properties: a batch that FAIL UPDATE stops leaves nothing ([`failing`]), and partitions that are silent for
 //! `idleTimeout` are not waited for ([`idle`]).
 //!
-//! `PROPTEST_CASES` chooses how many cases a property tries. A case that fails is printed, made smaller, and kept in
-//! `tests/meaning/regressions.txt`, which is tried first the next time.
+//! `PROPTEST_CASES` chooses how many cases a property tries. The first case that fails is printed at once
+//! ([`first`]), then made smaller, and kept in `tests/meaning/regressions.txt`, which is tried first the next time.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
 mod events;
 mod failing;
+mod first;
 mod harness;
 mod idle;
 mod ledger;
@@ -110,11 +111,11 @@ proptest! {
 
     #[test]
     fn rows_and_copies_are_what_a_batch_query_gives(case in case(shapes::without_windows())) {
-        try_case(&case);
+        first::told(&case, || try_case(&case));
     }
 
     #[test]
     fn windows_are_what_a_batch_query_gives(case in case(shapes::with_windows())) {
-        try_case(&case);
+        first::told(&case, || try_case(&case));
     }
 }

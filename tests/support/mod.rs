@@ -68,16 +68,15 @@ impl Workspace {
     /// Runs the binary, which must succeed.
     pub fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}\n{}", output.status, text(&output.stderr));
+        assert!(output.status.success(), "{args:?}: {}\n{}", output.status, told(&output));
         text(&output.stdout)
     }
 
     /// Runs the binary, which must fail with `code`; gives what it said.
     pub fn fails(&self, code: i32, args: &[&str]) -> String {
         let output = self.run(args);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
-        said
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", told(&output));
+        text(&output.stderr)
     }
 
     /// Fills the topic of the pipeline.
@@ -146,6 +145,14 @@ pub fn assert_same(expected: &[(&str, Vec<String>)], found: &[(&str, Vec<String>
         }
         assert_eq!(expected.len(), found.len(), "{name}");
     }
+}
+
+/// What the binary told: its messages, and the end of what it printed before them, where `checkpoint verify` has its problems.
+pub fn told(output: &Output) -> String {
+    const MOST: usize = 4_000;
+    let printed = text(&output.stdout);
+    let from = printed.char_indices().rev().nth(MOST - 1).map_or(0, |(at, _)| at);
+    format!("{}{}", &printed[from..], text(&output.stderr))
 }
 
 pub fn text(bytes: &[u8]) -> String {
