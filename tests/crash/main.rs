@@ -14,6 +14,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
 mod case;
+mod folders;
 mod journal;
 mod log;
 mod power;

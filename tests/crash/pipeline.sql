@@ -23,6 +23,10 @@ CREATE STREAMING TABLE silver_sales (
   PARTITIONED BY (region)
 AS SELECT DISTINCT ON (event_id) * FROM STREAM bronze_sales WATERMARK event_time DELAY OF INTERVAL '10 minutes';
 
+-- Two folders between LOCATION and the one that files are in.
+CREATE STREAMING TABLE silver_deep PARTITIONED BY (region, plan_tier, ingest_date)
+AS SELECT event_id, amount, region, plan_tier, ingest_date FROM STREAM bronze_sales WHERE region = 'EMEA' AND amount >= 20;
+
 CREATE STREAMING TABLE silver_ids
 AS SELECT DISTINCT ON (event_id) event_id, _partition, _offset FROM STREAM again
    WHERE amount >= 10 AND event_id IS NOT NULL;
