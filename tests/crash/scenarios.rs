@@ -96,6 +96,11 @@ impl Scenario {
         self
     }
 
+    /// A scenario that does not come to its point would show nothing.
+    fn reaches(&self, point: &str) {
+        assert!(self.points.get(point).is_some_and(|times| *times > 0), "{}: {point} is not reached", self.name);
+    }
+
     pub fn wants(&self, point: &str) -> bool {
         self.focus.is_empty() || self.focus.iter().any(|f| point.starts_with(f))
     }
@@ -215,7 +220,9 @@ const ALL: &[Named] = &[
     ("changed", |worlds| changed("changed", "topic", worlds)),
     ("filled", |worlds| changed("filled", "files", worlds)),
     ("compact", compact),
+    ("twice", twice),
     ("keeping", keeping),
+    ("kept", kept),
     ("writer", |_| Scenario::new("writer", World::new(), Program::Writer, Program::Writer)),
 ];
 
@@ -298,9 +305,39 @@ fn compact(worlds: &Worlds) -> Scenario {
     compact
 }
 
+/// Folders that were compacted before are compacted with what has come since: the new record stands for the old one too.
+fn twice(worlds: &Worlds) -> Scenario {
+    let compact = Program::sluicebox(&["compact", "compact.sql"]);
+    let before = World::copy_of(worlds.many());
+    before.ok(&compact);
+    produce(&before, 160, 8);
+    before.ok(&run("compact.sql", &["--set", "sales_events.maxOffsetsPerTrigger=40"]));
+    let mut twice = Scenario::new("twice", before, compact.clone(), compact).focus(SWAPS);
+    twice.replays = false;
+    twice.sample = 30;
+    twice.reaches("compaction.remove:before");
+    twice
+}
+
+/// The same by a run that compacts between its batches.
+fn kept(worlds: &Worlds) -> Scenario {
+    let before = World::copy_of(worlds.log());
+    before.ok(&keeping_run("60"));
+    produce(&before, 160, 8);
+    let kept = keeping_run("30");
+    let mut kept = Scenario::new("kept", before, kept.clone(), kept).focus(SWAPS);
+    kept.sample = 30;
+    kept.reaches("compaction.remove:before");
+    kept
+}
+
+fn keeping_run(offsets: &str) -> Program {
+    run("keeping.sql", &["--set", &format!("sales_events.maxOffsetsPerTrigger={offsets}")])
+}
+
 /// A run that compacts between its batches, and retires.
 fn keeping(worlds: &Worlds) -> Scenario {
-    let keeping = run("keeping.sql", &["--set", "sales_events.maxOffsetsPerTrigger=60"]);
+    let keeping = keeping_run("60");
     let keeping = Scenario::new("keeping", World::copy_of(worlds.log()), keeping.clone(), keeping).focus(SWAPS);
     assert!(!keeping.outcome.keys().any(|name| name.starts_with("tables/retired")), "all of it is retired");
     keeping
