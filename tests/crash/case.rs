@@ -86,6 +86,7 @@ impl Case {
     ) -> Result<(), String> {
         let world = World::copy_of(&scenario.before);
         let mut staged = Vec::new();
+        let mut expected = &scenario.outcome;
         for (nth, crash) in self.crashes.iter().enumerate() {
             let program = if nth == 0 { &scenario.program } else { &scenario.again };
             let at = format!("{}:{}", crash.point, crash.at);
@@ -107,7 +108,13 @@ impl Case {
                 *losses += world.lose_power(seed);
             }
             if scenario.check == Check::Tables {
-                shows_only(&scenario.outcome, scenario, &world.tables()?)?;
+                shows_only(expected, scenario, &world.tables()?)?;
+            }
+            if let (0, Some(grown)) = (nth, &scenario.grown) {
+                if !world.has_planned() {
+                    expected = &grown.at_once;
+                }
+                world.take_log_of(&grown.log);
             }
         }
         let (mut ended, mut said) = world.run(&scenario.again, None);
@@ -121,8 +128,11 @@ impl Case {
         match scenario.check {
             Check::Log => crate::log::check(world.path()),
             Check::Tables => {
-                same(&scenario.outcome, &world.outcome()?)?;
+                same(expected, &world.outcome()?)?;
                 world.verify()?;
+                if scenario.grown.is_some() {
+                    world.keeps_its_end()?;
+                }
                 if scenario.replays {
                     staged.extend(world.staged());
                     replays_are_the_same(staged)?;

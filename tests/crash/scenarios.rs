@@ -24,6 +24,14 @@ pub enum Check {
     Log,
 }
 
+/// A topic that grows between the crash and the next start.
+pub struct Grown {
+    /// Where it lies.
+    pub log: World,
+    /// What comes out when nothing was planned before the crash: then all is read by one run.
+    pub at_once: Outcome,
+}
+
 /// A folder, a program to crash in it, and what came out when nobody did.
 pub struct Scenario {
     pub name: &'static str,
@@ -37,6 +45,8 @@ pub struct Scenario {
     pub replaces: Option<&'static str>,
     pub ends: Ended,
     pub check: Check,
+    /// What has come to the topic when the program is started again.
+    pub grown: Option<Grown>,
     /// Whether batches keep their ids, so that staged files of one name are of one batch.
     pub replays: bool,
     /// How many of its cases with one crash are tried when not all are asked for.
@@ -64,6 +74,7 @@ impl Scenario {
             replaces: None,
             ends: Ended::Code(0),
             check: Check::Tables,
+            grown: None,
             replays: true,
             sample: usize::MAX,
             focus: &[],
@@ -213,6 +224,7 @@ type Named = (&'static str, fn(&Worlds) -> Scenario);
 /// All scenarios; the first is that of a first run.
 const ALL: &[Named] = &[
     ("first", first),
+    ("grown", grown),
     ("refresh", refresh),
     ("repin", repin),
     ("purge", purge),
@@ -260,6 +272,36 @@ fn first(worlds: &Worlds) -> Scenario {
     // However it is cut, the same comes out: what is compared does not depend on batches.
     same(&first.outcome, &worlds.other().outcome().unwrap()).unwrap();
     first
+}
+
+/// What has come since a run was killed is for the next one: the first is finished to its own end, where it closes all windows.
+fn grown(worlds: &Worlds) -> Scenario {
+    let program = run("pipeline.sql", &["--set", "sales_events.maxOffsetsPerTrigger=90"]);
+    let before = World::copy_of(worlds.log());
+    let mut grown = Scenario::new("grown", before, program.clone(), program.clone()).focus(&[
+        "offsets.",
+        "commit.",
+        "publish.",
+        "stage.sync",
+    ]);
+    // Appended once: whether an event is late must not hang on the seconds in which it was made.
+    let log = World::copy_of(worlds.log());
+    produce(&log, 160, 9);
+    let [after, at_once] = [true, false].map(|reads_before| {
+        let world = World::copy_of(worlds.log());
+        if reads_before {
+            world.ok(&program);
+        }
+        world.take_log_of(&log);
+        world.ok(&program);
+        world.keeps_its_end().unwrap();
+        world.outcome().unwrap()
+    });
+    assert!(after != at_once, "it makes no difference when a run ends");
+    grown.outcome = after;
+    grown.grown = Some(Grown { log, at_once });
+    grown.sample = 30;
+    grown
 }
 
 fn refresh(worlds: &Worlds) -> Scenario {

@@ -197,6 +197,36 @@ impl World {
         Ok(())
     }
 
+    /// Gives it the log of `other`, which has what it has and more.
+    pub fn take_log_of(&self, other: &Self) {
+        copy(&other.path().join("data/.log"), &self.path().join("data/.log"));
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint::new(self.path().join("checkpoints/crash"))
+    }
+
+    /// Whether the plan of a batch is there.
+    pub fn has_planned(&self) -> bool {
+        self.checkpoint().observe().unwrap().offsets.is_some()
+    }
+
+    /// Looks in the plans: a run that was begun is finished to its own end, in one batch, before another one begins.
+    pub fn keeps_its_end(&self) -> Result<(), String> {
+        let checkpoint = self.checkpoint();
+        let ids = checkpoint.commit_ids().map_err(|e| e.to_string())?;
+        let plans: Result<Vec<_>, _> = ids.iter().map(|id| checkpoint.offsets(*id)).collect();
+        let plans = plans.map_err(|e| e.to_string())?;
+        let last = plans.iter().position(|plan| plan.finishing).ok_or("no batch finishes a run")?;
+        if let Some(other) = plans[..last].iter().find(|plan| plan.run_end != plans[last].run_end) {
+            return Err(format!("batch {last} finishes another run than the one of batch {}", other.batch_id));
+        }
+        match plans.windows(2).find(|two| two[0].finishing && two[1].finishing) {
+            Some(two) => Err(format!("batch {} finishes a run that is finished", two[1].batch_id)),
+            None => Ok(()),
+        }
+    }
+
     /// What is in the folders of a run and did not go through the door, and the other way round.
     pub fn escaped(&self) -> Vec<String> {
         let here = |path: &PathBuf| ["data", "checkpoints"].iter().any(|d| path.starts_with(self.path().join(d)));
