@@ -28,6 +28,7 @@ pub mod schema;
 pub mod store;
 #[cfg(test)]
 mod testing;
+mod told;
 pub use class::ErrorClass;
 pub use decode::{
     Decoded, Decoder, DecoderOptions, LeftOut, Limits, SchemaUse, Writers, dead_letter_schema, ignored_fields,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, Int64Array, ListBuilder, RecordBatch, StringBuilder,
@@ -21,6 +22,35 @@ use crate::{
     AvroError, Decoded, Decoder, DecoderOptions, PinnedSchema, Registry, RegistryError, SchemaCache, SchemaText,
     Writers,
 };
+
+/// Runs `work`, which may not take long: at the sizes of these tests what compares everything with everything takes half a minute and
+/// more, and what does not a second or two.
+pub(crate) fn quickly<T>(work: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let done = work();
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(12), "it took {took:?}");
+    done
+}
+
+/// Texts of schemas, in which numbers tell names apart.
+pub(crate) mod texts {
+    /// With commas between, what `each` gives for the numbers below `count`.
+    pub(crate) fn many(count: usize, each: impl Fn(usize) -> String) -> String {
+        (0..count).map(each).collect::<Vec<_>>().join(",")
+    }
+
+    /// The enum `name` of `count` symbols, `s0` first.
+    pub(crate) fn symbols(name: &str, count: usize) -> String {
+        let symbols = many(count, |n| format!("\"s{n}\""));
+        format!(r#"{{"type":"enum","name":"{name}","symbols":[{symbols}]}}"#)
+    }
+
+    /// The record `name` of `fields`.
+    pub(crate) fn record(name: &str, fields: &str) -> String {
+        format!(r#"{{"type":"record","name":"{name}","fields":[{fields}]}}"#)
+    }
+}
 
 /// Schemas by id, in memory; counts what it is asked.
 #[derive(Debug, Default)]

@@ -4,10 +4,12 @@
 //! have to be promoted to, as Java does; times of different units are converted instead of read with the wrong one; a
 //! decimal may gain digits after the point but not lose them.
 
+use indexmap::IndexSet;
+
 use crate::decode::number;
 use crate::decode::program::{FieldStep, Items, Op, Record, Scale, What};
 use crate::decode::shape::{UnionShape, union_shape};
-use crate::schema::{AvroSchema, Field, Kind, Logical, Node, NodeId, Unit, encode_default};
+use crate::schema::{AvroSchema, Defaults, Field, Kind, Logical, Node, NodeId, Unit};
 
 /// Steps that resolving one schema may take.
 const MOST_STEPS: usize = 200_000;
@@ -186,7 +188,8 @@ impl<'a> Resolver<'a> {
             .default
             .as_ref()
             .ok_or_else(|| self.at("the writer does not have it, and the reader schema gives no default".to_owned()))?;
-        let bytes = encode_default(self.reader, field.node, json).map_err(|problem| self.at(problem))?;
+        let mut defaults = Defaults::new(self.reader);
+        let bytes = defaults.encode(field.node, json).map_err(|problem| self.at(problem))?;
         let mut own = Resolver {
             writer: self.reader,
             reader: self.reader,
@@ -229,7 +232,7 @@ fn rank(writer: &Node, reader: &Node) -> Option<u8> {
     }
 }
 
-fn enumeration(symbols: &[String], known: &[String], default: Option<&str>) -> Op {
+fn enumeration(symbols: &IndexSet<String>, known: &IndexSet<String>, default: Option<&str>) -> Op {
     let text = |symbol: &String| match (known.contains(symbol), default) {
         (true, _) => Ok(symbol.as_str().into()),
         (false, Some(default)) => Ok(default.into()),

@@ -10,29 +10,49 @@ use crate::schema::{AvroSchema, Field, Kind, Logical, NodeId};
 const LONGEST: usize = 1 << 20;
 const MOST_VALUES: usize = 10_000;
 const DEEPEST: usize = 64;
+/// Values that all defaults of a schema may be made of.
+const MOST_IN_ALL: usize = 1_000_000;
+/// Bytes of a text that count as a value of their own: each branch of a union may have to look at all of it.
+const BYTES_OF_A_VALUE: usize = 128;
 
-/// The binary form of `json`, a default of type `id`.
-///
-/// # Errors
-/// What is wrong with the default.
-pub(crate) fn encode_default(schema: &AvroSchema, id: NodeId, json: &Json) -> Result<Vec<u8>, String> {
-    let mut encoder = Encoder { schema, out: Vec::new(), depth: 0, values: 0 };
-    encoder.value(id, json)?;
-    Ok(encoder.out)
-}
-
-struct Encoder<'a> {
+/// Makes the defaults of one schema.
+pub(crate) struct Defaults<'a> {
     schema: &'a AvroSchema,
     out: Vec<u8>,
     depth: usize,
+    /// Of the default that is made.
     values: usize,
+    /// Of all that were made before it.
+    before: usize,
 }
 
-impl Encoder<'_> {
+impl<'a> Defaults<'a> {
+    /// Of `schema`.
+    pub(crate) fn new(schema: &'a AvroSchema) -> Self {
+        Self { schema, out: Vec::new(), depth: 0, values: 0, before: 0 }
+    }
+
+    /// The binary form of `json`, a default of type `id`.
+    ///
+    /// # Errors
+    /// What is wrong with the default.
+    pub(crate) fn encode(&mut self, id: NodeId, json: &Json) -> Result<&[u8], String> {
+        self.out.clear();
+        self.before += std::mem::take(&mut self.values);
+        self.value(id, json)?;
+        Ok(&self.out)
+    }
+
     fn value(&mut self, id: NodeId, json: &Json) -> Result<(), String> {
-        self.values += 1;
+        let looks_at =
+            matches!(self.schema.node(id).kind, Kind::String | Kind::Bytes | Kind::Fixed { .. } | Kind::Enum { .. });
+        let text = json.as_str().filter(|_| looks_at);
+        self.values += 1 + text.map_or(0, |text| text.len() / BYTES_OF_A_VALUE);
         if self.depth >= DEEPEST || self.values > MOST_VALUES || self.out.len() > LONGEST {
             return Err("the default stands for too many values; defaults may not nest without end".to_owned());
+        }
+        if self.before + self.values > MOST_IN_ALL {
+            return Err(format!("the defaults of the schema stand for more than {MOST_IN_ALL} values in all"));
         }
         self.depth += 1;
         let done = self.kind(id, json);
@@ -64,7 +84,7 @@ impl Encoder<'_> {
                 out.extend_from_slice(&code_points(json).filter(|v| v.len() == *size).ok_or_else(wrong)?);
             }
             Kind::Enum { symbols, .. } => {
-                let index = json.as_str().and_then(|s| symbols.iter().position(|x| x == s)).ok_or_else(wrong)?;
+                let index = json.as_str().and_then(|s| symbols.get_index_of(s)).ok_or_else(wrong)?;
                 count(index, out);
             }
             Kind::Array(item) => self.array(*item, json.as_array().ok_or_else(wrong)?)?,
@@ -124,7 +144,7 @@ impl Encoder<'_> {
 }
 
 /// A default in a message: it may be large, and is named once for each type that it is not.
-fn shown(json: &Json) -> String {
+pub(super) fn shown(json: &Json) -> String {
     match json {
         Json::Array(_) => "[...]".to_owned(),
         Json::Object(_) => "{...}".to_owned(),

@@ -6,13 +6,17 @@
 
 mod default;
 mod parse;
+#[cfg(test)]
+mod tests;
 
+use indexmap::IndexSet;
 use serde_json::Value as Json;
 use thiserror::Error;
 
 use crate::registry::SchemaText;
+use crate::told::cut;
 
-pub(crate) use default::encode_default;
+pub(crate) use default::Defaults;
 #[cfg(test)]
 pub(crate) use default::long as encode_long;
 
@@ -28,8 +32,8 @@ pub struct SchemaError {
 
 impl SchemaError {
     pub(crate) fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
-        let place = place.into();
-        Self { place: if place.is_empty() { "the schema".to_owned() } else { place }, problem: problem.into() }
+        let place = cut(place);
+        Self { place: if place.is_empty() { "the schema".to_owned() } else { place }, problem: cut(problem) }
     }
 }
 
@@ -62,7 +66,7 @@ pub(crate) enum Kind {
     Bytes,
     String,
     Fixed { name: Name, size: usize },
-    Enum { name: Name, symbols: Vec<String>, default: Option<String> },
+    Enum { name: Name, symbols: IndexSet<String>, default: Option<String> },
     Record { name: Name, fields: Vec<Field> },
     Array(NodeId),
     Map(NodeId),
@@ -152,13 +156,15 @@ impl AvroSchema {
     /// lenient: only defaults that are needed must be right.
     ///
     /// # Errors
-    /// The first default that is not.
+    /// The first default that is not, or that all of them together stand for too many values.
     pub fn check_defaults(&self) -> Result<(), SchemaError> {
+        let mut defaults = Defaults::new(self);
         for node in &self.nodes {
             if let Kind::Record { name, fields } = &node.kind {
                 for field in fields {
                     if let Some(default) = &field.default {
-                        encode_default(self, field.node, default)
+                        defaults
+                            .encode(field.node, default)
                             .map_err(|problem| SchemaError::new(format!("{}.{}", name.full, field.name), problem))?;
                     }
                 }

@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use indexmap::IndexSet;
 use serde_json::{Map, Value as Json};
 
 use crate::registry::SchemaText;
+use crate::schema::default::shown;
 use crate::schema::{AvroSchema, Field, Kind, Logical, Name, Node, NodeId, SchemaError, Unit};
 
 /// Types are nested at most this deep; what generators write stays far below.
@@ -13,11 +15,17 @@ const DEEPEST: usize = 200;
 const MOST_NODES: usize = 100_000;
 /// Bytes of a name, with its namespace: each name below carries it, and each path in a message its fields'.
 const LONGEST_NAME: usize = 1024;
+/// Symbols of an enum.
+const MOST_SYMBOLS: usize = 65_536;
+/// Aliases that a schema and what it refers to may have: each carries its type's namespace, and is compared with the other schema's names.
+const MOST_ALIASES: usize = 20_000;
+/// Bytes of a path in a message, about: each field below carries it.
+const LONGEST_PATH: usize = 2_000;
 /// The largest fixed.
 const LARGEST_FIXED: u64 = 1 << 24;
 
 pub(super) fn parse(text: &SchemaText) -> Result<AvroSchema, SchemaError> {
-    let mut parser = Parser { nodes: Vec::new(), names: HashMap::new(), depth: 0 };
+    let mut parser = Parser { nodes: Vec::new(), names: HashMap::new(), aliases: 0, depth: 0 };
     for reference in &text.references {
         let name = &reference.reference.name;
         let place = format!("the reference '{name}'");
@@ -33,6 +41,8 @@ struct Parser {
     nodes: Vec<Node>,
     /// Full names defined so far.
     names: HashMap<String, NodeId>,
+    /// How many there were so far.
+    aliases: usize,
     depth: usize,
 }
 
@@ -106,7 +116,7 @@ impl Parser {
             "fixed" => self.fixed(object, place),
             "array" | "map" => {
                 let attribute = if kind == "array" { "items" } else { "values" };
-                let path = format!("{}{}", place.path, if kind == "array" { "[]" } else { "{}" });
+                let path = below(place.path, if kind == "array" { "[]" } else { "{}" });
                 let inner = object
                     .get(attribute)
                     .ok_or_else(|| place.error(format!("{kind} needs an attribute '{attribute}'")))?;
@@ -182,12 +192,12 @@ impl Parser {
         let object = json.as_object().ok_or_else(|| at.error(format!("{json} is no field; a field is an object")))?;
         let name = text(object, "name").ok_or_else(|| at.error("a field needs an attribute 'name'"))?;
         check_length(name, at)?;
-        let path = format!("{base}.{name}");
+        let path = below(base, &format!(".{name}"));
         let place = Place { path: &path, namespace };
         check_identifier(name, place)?;
         let json = object.get("type").ok_or_else(|| place.error("the field needs an attribute 'type'"))?;
         let node = self.node(json, place)?;
-        let aliases = texts(object, "aliases", place)?;
+        let aliases = self.aliases(object, place)?;
         Ok(Field { name: name.to_owned(), aliases, node, default: object.get("default").cloned() })
     }
 
@@ -196,19 +206,26 @@ impl Parser {
         if !object.contains_key("symbols") {
             return Err(place.error(format!("enum '{}' needs an attribute 'symbols' with a list", name.full)));
         }
-        let symbols = texts(object, "symbols", place)?;
-        let mut seen = HashSet::new();
-        for symbol in &symbols {
-            check_identifier(symbol, place)?;
-            if !seen.insert(symbol) {
+        let texts = texts(object, "symbols", place)?;
+        if texts.len() > MOST_SYMBOLS {
+            let (name, there) = (&name.full, texts.len());
+            return Err(place.error(format!("enum '{name}' has {there} symbols, {MOST_SYMBOLS} are the most")));
+        }
+        let mut symbols = IndexSet::with_capacity(texts.len());
+        for symbol in texts {
+            check_length(&symbol, place)?;
+            check_identifier(&symbol, place)?;
+            if symbols.contains(&symbol) {
                 return Err(place.error(format!("enum '{}' has two symbols '{symbol}'", name.full)));
             }
+            symbols.insert(symbol);
         }
         let default = match object.get("default") {
             None => None,
             Some(Json::String(symbol)) if symbols.contains(symbol) => Some(symbol.clone()),
             Some(other) => {
-                return Err(place.error(format!("the default {other} of enum '{}' is no symbol of it", name.full)));
+                let (name, other) = (&name.full, shown(other));
+                return Err(place.error(format!("the default {other} of enum '{name}' is no symbol of it")));
             }
         };
         self.define(name.full.clone(), Kind::Enum { name, symbols, default }, None, place)
@@ -240,7 +257,7 @@ impl Parser {
         Ok(id)
     }
 
-    fn name(&self, object: &Map<String, Json>, place: Place<'_>) -> Result<Name, SchemaError> {
+    fn name(&mut self, object: &Map<String, Json>, place: Place<'_>) -> Result<Name, SchemaError> {
         let name =
             text(object, "name").ok_or_else(|| place.error("a record, enum or fixed needs an attribute 'name'"))?;
         let full = full_name(name, text(object, "namespace").unwrap_or(place.namespace));
@@ -252,8 +269,17 @@ impl Parser {
             check_identifier(part, place)?;
         }
         let namespace = full.rsplit_once('.').map_or("", |(namespace, _)| namespace);
-        let aliases = texts(object, "aliases", place)?.iter().map(|alias| full_name(alias, namespace)).collect();
+        let aliases = self.aliases(object, place)?.iter().map(|alias| full_name(alias, namespace)).collect();
         Ok(Name { full, aliases })
+    }
+
+    fn aliases(&mut self, object: &Map<String, Json>, place: Place<'_>) -> Result<Vec<String>, SchemaError> {
+        let aliases = texts(object, "aliases", place)?;
+        self.aliases += aliases.len();
+        if self.aliases > MOST_ALIASES {
+            return Err(place.error(format!("the schema has more than {MOST_ALIASES} aliases")));
+        }
+        Ok(aliases)
     }
 }
 
@@ -276,6 +302,15 @@ fn full_name(name: &str, namespace: &str) -> String {
         Some(name) => name.to_owned(),
         None if name.contains('.') || namespace.is_empty() => name.to_owned(),
         None => format!("{namespace}.{name}"),
+    }
+}
+
+/// The path of `step` below `base`. What lies behind a long path is told by the beginning of it.
+fn below(base: &str, step: &str) -> String {
+    match base {
+        long if long.ends_with("...") => long.to_owned(),
+        long if long.len() > LONGEST_PATH => format!("{long}..."),
+        _ => format!("{base}{step}"),
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
+use indexmap::IndexSet;
 use serde::{Deserialize, Serialize};
 
 use crate::schema::{AvroSchema, Field, Kind, NodeId};
@@ -285,8 +286,8 @@ impl Check<'_> {
         }
     }
 
-    fn symbols(&mut self, reader: &[String], writer: &[String]) {
-        let missing: Vec<&str> = writer.iter().filter(|s| !reader.contains(s)).map(String::as_str).collect();
+    fn symbols(&mut self, reader: &IndexSet<String>, writer: &IndexSet<String>) {
+        let missing: Vec<&str> = writer.iter().filter(|s| !reader.contains(*s)).map(String::as_str).collect();
         if !missing.is_empty() {
             let (rs, os) = self.names;
             let description = format!(
