@@ -8,6 +8,7 @@ mod cursor;
 mod decoder;
 mod events;
 mod fault;
+mod leaf;
 mod number;
 mod portions;
 mod probe;
