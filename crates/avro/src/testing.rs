@@ -46,6 +46,12 @@ pub(crate) mod texts {
         format!(r#"{{"type":"enum","name":"{name}","symbols":[{symbols}]}}"#)
     }
 
+    /// The same symbols, the last one first.
+    pub(crate) fn reversed(name: &str, count: usize) -> String {
+        let symbols = many(count, |n| format!("\"s{}\"", count - 1 - n));
+        format!(r#"{{"type":"enum","name":"{name}","symbols":[{symbols}]}}"#)
+    }
+
     /// The record `name` of `fields`.
     pub(crate) fn record(name: &str, fields: &str) -> String {
         format!(r#"{{"type":"record","name":"{name}","fields":[{fields}]}}"#)

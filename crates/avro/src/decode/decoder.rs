@@ -23,6 +23,7 @@ use crate::framing::{SchemaKey, unframe};
 use crate::registry::cache::SchemaCache;
 use crate::registry::{PinnedSchema, Registry, RegistryError, SchemaText};
 use crate::schema::{AvroSchema, SchemaError};
+use crate::told::cut;
 
 /// Schemas asked for at the same time.
 const FETCHES: usize = 8;
@@ -54,7 +55,7 @@ pub struct Decoder {
     schema: SchemaRef,
     value: Fields,
     /// The reader's fields that have no column.
-    left_out: Vec<String>,
+    left_out: HashSet<String>,
     registry: Arc<dyn Registry>,
     cache: SchemaCache,
     /// Every schema that an event has named and the registry knows: they are immutable.
@@ -163,7 +164,8 @@ fn reader_parts(name: &str, pinned: &PinnedSchema) -> Result<(AvroSchema, Fields
     };
     let mut reader = AvroSchema::parse(&pinned.text).map_err(refused)?;
     let (value, left_out) = value_fields(&reader).map_err(refused)?;
-    reader.without_fields(|name| left_out.iter().any(|l| l.field == name));
+    let without: HashSet<&str> = left_out.iter().map(|l| l.field.as_str()).collect();
+    reader.without_fields(|name| without.contains(name));
     let metadata = metadata_fields();
     let taken = |name: &str| provenance::is_hidden(name) || metadata.iter().any(|f| f.name() == name);
     if let Some(field) = value.iter().find(|f| taken(f.name())) {
@@ -367,7 +369,7 @@ impl Decoder {
             });
         let decoded = |mut program: Program| {
             // Of these the reader knows; that they have no column was told when it was planned.
-            program.ignored.retain(|path| !self.left_out.iter().any(|field| path == field));
+            program.ignored.retain(|path| !self.left_out.contains(path));
             Arc::new(Writer::Decoded(program))
         };
         program.map_or_else(|refused| refused, decoded)
@@ -380,7 +382,7 @@ impl Decoder {
 }
 
 fn refused(class: ErrorClass, message: &impl ToString) -> Arc<Writer> {
-    Arc::new(Writer::Refused { class, message: message.to_string() })
+    Arc::new(Writer::Refused { class, message: cut(message.to_string()) })
 }
 
 fn collect_keys(events: &Events<'_>, keys: &mut HashSet<SchemaKey>) {

@@ -48,8 +48,8 @@ pub(crate) enum Op {
     },
     Decimal128(Box<number::Decimal<i128>>),
     Decimal256(Box<number::Decimal<i256>>),
-    /// The text of each of the writer's symbols, or why it cannot be read.
-    Enum(Box<[Result<Box<str>, Box<str>>]>),
+    /// The writer's symbols. Every field of the enum has the same.
+    Enum(Symbols),
     Array(Box<Items>),
     Map(Box<Items>),
     Record(Box<Record>),
@@ -68,6 +68,9 @@ pub(crate) enum Op {
     /// The writer's value cannot be resolved to the reader's type.
     Unresolvable(Box<str>),
 }
+
+/// The text of each of the writer's symbols, or why it cannot be read.
+pub(crate) type Symbols = Arc<[Result<Box<str>, Box<str>>]>;
 
 /// By what to multiply or divide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,15 +4,21 @@
 //! have to be promoted to, as Java does; times of different units are converted instead of read with the wrong one; a
 //! decimal may gain digits after the point but not lose them.
 
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
 use indexmap::IndexSet;
 
 use crate::decode::leaf::leaf;
-use crate::decode::program::{FieldStep, Items, Op, Record, What};
-use crate::decode::shape::{UnionShape, union_shape};
+use crate::decode::program::{FieldStep, Items, Op, Record, Symbols, What};
 use crate::schema::{AvroSchema, Defaults, Field, Kind, Logical, Node, NodeId};
 
-/// Steps that resolving one schema may take.
-const MOST_STEPS: usize = 200_000;
+/// Work that resolving one schema may take, about a tenth of a second of it: a name that is compared counts one.
+const MOST_WORK: usize = 5_000_000;
+/// What a field or value counts, for which an operation is made.
+const OPERATION: usize = 25;
+/// So many bytes of text that is kept count one.
+const BYTES: usize = 8;
 
 pub(super) struct Resolver<'a> {
     writer: &'a AvroSchema,
@@ -20,16 +26,33 @@ pub(super) struct Resolver<'a> {
     /// For each of the writer's nodes, whether a value may take no byte.
     empty: &'a [bool],
     /// The same for the reader's, needed for defaults.
-    reader_empty: Vec<bool>,
+    reader_empty: Cow<'a, [bool]>,
+    defaults: Defaults<'a>,
+    /// Of the pairs of enums that were met, and of those of defaults, which are read from the reader's enum.
+    enums: Enums,
+    enums_of_defaults: Enums,
     path: Vec<String>,
     ignored: Vec<String>,
-    steps: usize,
+    work: usize,
 }
+
+/// By the writer's enum and the reader's.
+type Enums = HashMap<(NodeId, NodeId), Symbols>;
 
 impl<'a> Resolver<'a> {
     pub(super) fn new(writer: &'a AvroSchema, reader: &'a AvroSchema, empty: &'a [bool]) -> Self {
-        let reader_empty = reader.may_be_empty();
-        Self { writer, reader, empty, reader_empty, path: Vec::new(), ignored: Vec::new(), steps: 0 }
+        Self {
+            writer,
+            reader,
+            empty,
+            reader_empty: Cow::Owned(reader.may_be_empty()),
+            defaults: Defaults::new(reader),
+            enums: Enums::new(),
+            enums_of_defaults: Enums::new(),
+            path: Vec::new(),
+            ignored: Vec::new(),
+            work: 0,
+        }
     }
 
     /// The paths of the writer's fields that the reader lacks, sorted.
@@ -50,12 +73,14 @@ impl<'a> Resolver<'a> {
         Ok(Op::Record(Box::new(Record { steps: vec![step] })))
     }
 
+    fn spend(&mut self, work: usize) -> Result<(), String> {
+        self.work = self.work.saturating_add(work);
+        if self.work > MOST_WORK { Err("the two schemas are too large to be resolved".to_owned()) } else { Ok(()) }
+    }
+
     fn value(&mut self, w: NodeId, r: NodeId) -> Result<Op, String> {
-        self.steps += 1;
-        if self.steps > MOST_STEPS {
-            return Err("the two schemas are too large to be resolved".to_owned());
-        }
         let (writer, reader) = (self.writer.node(w), self.reader.node(r));
+        self.spend(OPERATION + aliases(reader))?;
         match (&writer.kind, &reader.kind) {
             (Kind::Union(branches), _) => self.each_branch(branches, r),
             (_, Kind::Union(branches)) => self.best_branch(w, branches),
@@ -72,7 +97,7 @@ impl<'a> Resolver<'a> {
             (Kind::Enum { name: wn, symbols, .. }, Kind::Enum { name: rn, symbols: known, default })
                 if rn.reads(wn) =>
             {
-                Ok(enumeration(symbols, known, default.as_deref()))
+                self.enumeration((w, r), symbols, known, default.as_deref())
             }
             (Kind::Record { name: wn, fields: wf }, Kind::Record { name: rn, fields: rf }) => {
                 if rn.reads(wn) {
@@ -109,6 +134,7 @@ impl<'a> Resolver<'a> {
         for branch in branches {
             ops.push(self.value(*branch, r).unwrap_or_else(|problem| {
                 self.path.truncate(here);
+                let problem = cut(problem);
                 let op = Op::Unresolvable(problem.as_str().into());
                 first_problem.get_or_insert(problem);
                 op
@@ -129,14 +155,29 @@ impl<'a> Resolver<'a> {
     /// Into the first branch that fits best: its own type and name, its own type, a promotion.
     fn best_branch(&mut self, w: NodeId, branches: &[NodeId]) -> Result<Op, String> {
         let writer = self.writer.node(w);
-        let mut candidates: Vec<(u8, NodeId)> =
-            branches.iter().filter_map(|b| rank(writer, self.reader.node(*b)).map(|rank| (rank, *b))).collect();
-        candidates.sort_by_key(|(rank, _)| *rank);
+        let work: usize = branches.iter().map(|b| 1 + aliases(self.reader.node(*b))).sum();
+        self.spend(work)?;
+        // The rank of each that may do, and the number of its member, which branches other than null have.
+        let mut candidates: Vec<(u8, NodeId, Option<usize>)> = Vec::new();
+        let mut members = 0;
+        for branch in branches {
+            let reader = self.reader.node(*branch);
+            let member = (!matches!(reader.kind, Kind::Null)).then_some(members);
+            members += usize::from(member.is_some());
+            candidates.extend(rank(writer, reader).map(|rank| (rank, *branch, member)));
+        }
+        candidates.sort_by_key(|(rank, ..)| *rank);
         let mut problem = None;
         let here = self.path.len();
-        for (_, branch) in candidates {
+        for (_, branch, member) in candidates {
             match self.value(w, branch) {
-                Ok(op) => return Ok(self.member(branch, branches, op)),
+                // A union of one branch beside null is that branch; and null makes the whole union NULL.
+                Ok(op) => {
+                    return Ok(match member.filter(|_| members > 1) {
+                        Some(member) => Op::Member { member, op: Box::new(op) },
+                        None => op,
+                    });
+                }
                 Err(e) => {
                     self.path.truncate(here);
                     problem = problem.or(Some(e));
@@ -144,31 +185,52 @@ impl<'a> Resolver<'a> {
             }
         }
         Err(problem.unwrap_or_else(|| {
-            let names: Vec<String> = branches.iter().map(|b| describe(self.reader.node(*b))).collect();
-            self.at(format!("the writer's {} cannot be read as any of {}", describe(writer), names.join(", ")))
+            let names = listed(branches.iter().map(|b| describe(self.reader.node(*b))));
+            self.at(format!("the writer's {} cannot be read as any of {names}", describe(writer)))
         }))
     }
 
-    fn member(&self, branch: NodeId, branches: &[NodeId], op: Op) -> Op {
-        match union_shape(self.reader, branches) {
-            UnionShape::Many { branches } => match branches.iter().position(|b| *b == branch) {
-                Some(member) => Op::Member { member, op: Box::new(op) },
-                // Null makes the whole union NULL.
-                None => op,
-            },
-            UnionShape::One { .. } | UnionShape::Null => op,
+    fn enumeration(
+        &mut self,
+        pair: (NodeId, NodeId),
+        symbols: &IndexSet<String>,
+        known: &IndexSet<String>,
+        default: Option<&str>,
+    ) -> Result<Op, String> {
+        if let Some(symbols) = self.enums.get(&pair) {
+            return Ok(Op::Enum(Symbols::clone(symbols)));
         }
+        self.spend(symbols.len())?;
+        let text = |symbol: &String| match (known.contains(symbol), default) {
+            (true, _) => Ok(symbol.as_str().into()),
+            (false, Some(default)) => Ok(default.into()),
+            (false, None) => {
+                Err(format!("symbol '{symbol}' is unknown to the reader's enum, which has no default").into())
+            }
+        };
+        let symbols: Symbols = symbols.iter().map(text).collect();
+        self.enums.insert(pair, Symbols::clone(&symbols));
+        Ok(Op::Enum(symbols))
     }
 
     fn record(&mut self, writer: &[Field], reader: &[Field]) -> Result<Op, String> {
+        self.spend(OPERATION * writer.len() + reader.iter().map(|f| 1 + f.aliases.len()).sum::<usize>())?;
         let mut steps = Vec::with_capacity(writer.len());
         let sources = sources(writer, reader);
-        for (index, field) in writer.iter().enumerate() {
+        let mut columns = vec![None; writer.len()];
+        for (column, source) in sources.iter().enumerate() {
+            if let Some(index) = source {
+                columns[*index] = Some(column);
+            }
+        }
+        for (field, column) in writer.iter().zip(columns) {
             self.path.push(field.name.clone());
-            let what = match sources.iter().position(|source| *source == Some(index)) {
+            let what = match column {
                 Some(column) => What::Read { column, op: self.value(field.node, reader[column].node)? },
                 None => {
-                    self.ignored.push(self.path.join(".").replace(".[]", "[]").replace(".{}", "{}"));
+                    let path = self.path.join(".").replace(".[]", "[]").replace(".{}", "{}");
+                    self.spend(path.len() / BYTES)?;
+                    self.ignored.push(path);
                     What::Skip(field.node)
                 }
             };
@@ -188,34 +250,47 @@ impl<'a> Resolver<'a> {
             .default
             .as_ref()
             .ok_or_else(|| self.at("the writer does not have it, and the reader schema gives no default".to_owned()))?;
-        let mut defaults = Defaults::new(self.reader);
-        let bytes = defaults.encode(field.node, json).map_err(|problem| self.at(problem))?;
+        let bytes: Result<Box<[u8]>, String> = self.defaults.encode(field.node, json).map(Box::from);
+        let bytes = bytes.map_err(|problem| self.at(problem))?;
+        let enums = std::mem::take(&mut self.enums_of_defaults);
+        let empty: &[bool] = &self.reader_empty;
         let mut own = Resolver {
             writer: self.reader,
             reader: self.reader,
-            empty: &self.reader_empty,
-            reader_empty: self.reader_empty.clone(),
+            empty,
+            reader_empty: Cow::Borrowed(empty),
+            defaults: Defaults::new(self.reader),
+            enums,
+            enums_of_defaults: Enums::new(),
             path: self.path.clone(),
             ignored: Vec::new(),
-            steps: self.steps,
+            work: self.work,
         };
-        let op = own.value(field.node, field.node)?;
-        self.steps = own.steps;
+        let op = own.value(field.node, field.node);
+        let Resolver { enums, work, .. } = own;
+        (self.enums_of_defaults, self.work) = (enums, work);
         let cost = bytes.len() + width(self.reader, field.node);
-        Ok(What::Default { column, op, bytes: bytes.into(), cost })
+        Ok(What::Default { column, op: op?, bytes, cost })
     }
 }
 
 /// For each of the reader's fields, the writer's that it is read from: by name, else by alias; each at most once.
 fn sources(writer: &[Field], reader: &[Field]) -> Vec<Option<usize>> {
-    let find = |name: &str| writer.iter().position(|w| w.name == name);
+    let places: HashMap<&str, usize> = writer.iter().enumerate().map(|(at, w)| (w.name.as_str(), at)).collect();
+    let find = |name: &String| places.get(name.as_str()).copied();
     let mut sources: Vec<Option<usize>> = reader.iter().map(|r| find(&r.name)).collect();
-    for (index, field) in reader.iter().enumerate() {
-        if sources[index].is_none() {
-            sources[index] = field.aliases.iter().filter_map(|a| find(a)).find(|w| !sources.contains(&Some(*w)));
+    let mut taken: HashSet<usize> = sources.iter().flatten().copied().collect();
+    for (source, field) in sources.iter_mut().zip(reader) {
+        if source.is_none() {
+            *source = field.aliases.iter().filter_map(find).find(|at| taken.insert(*at));
         }
     }
     sources
+}
+
+/// How many names beside its own a node may be compared by.
+fn aliases(node: &Node) -> usize {
+    node.name().map_or(0, |name| name.aliases.len())
 }
 
 /// How well a reader's branch suits a writer's value, less is better; `None` if not at all.
@@ -230,15 +305,6 @@ fn rank(writer: &Node, reader: &Node) -> Option<u8> {
         _ if same_kind => Some(0),
         _ => Some(2),
     }
-}
-
-fn enumeration(symbols: &IndexSet<String>, known: &IndexSet<String>, default: Option<&str>) -> Op {
-    let text = |symbol: &String| match (known.contains(symbol), default) {
-        (true, _) => Ok(symbol.as_str().into()),
-        (false, Some(default)) => Ok(default.into()),
-        (false, None) => Err(format!("symbol '{symbol}' is unknown to the reader's enum, which has no default").into()),
-    };
-    Op::Enum(symbols.iter().map(text).collect())
 }
 
 /// Columns, nested ones included, that a value of the reader's node appends to. The reader schema is not recursive.

@@ -4,7 +4,7 @@
 //! Rows are put into larger batches, so that what comes after works on many at once, and the tables' writers find the rows
 //! of a file side by side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::{concat, concat_batches};
@@ -59,6 +59,8 @@ pub(super) struct Run<'a> {
     by_class: BTreeMap<ErrorClass, u64>,
     tombstones: u64,
     uses: Vec<SchemaUse>,
+    /// Where each schema is in `uses`.
+    slots: HashMap<SchemaKey, usize>,
     foreign: BTreeMap<Foreign, Seen>,
 }
 
@@ -93,21 +95,22 @@ impl<'a> Run<'a> {
             by_class: BTreeMap::new(),
             tombstones: 0,
             uses: Vec::new(),
+            slots: HashMap::new(),
             foreign: BTreeMap::new(),
         })
     }
 
     /// The place of `key` in the counts.
     pub(super) fn slot(&mut self, key: SchemaKey, writer: &Writer) -> usize {
-        if let Some(slot) = self.uses.iter().position(|u| u.key == key) {
-            return slot;
-        }
-        let ignored_fields = match writer {
-            Writer::Decoded(program) => program.ignored.clone(),
-            Writer::Refused { .. } => Vec::new(),
-        };
-        self.uses.push(SchemaUse { key, rows: 0, dead_letters: 0, ignored_fields });
-        self.uses.len() - 1
+        let uses = &mut self.uses;
+        *self.slots.entry(key).or_insert_with(|| {
+            let ignored_fields = match writer {
+                Writer::Decoded(program) => program.ignored.clone(),
+                Writer::Refused { .. } => Vec::new(),
+            };
+            uses.push(SchemaUse { key, rows: 0, dead_letters: 0, ignored_fields });
+            uses.len() - 1
+        })
     }
 
     /// Counts an event without a value.

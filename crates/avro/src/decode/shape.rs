@@ -17,6 +17,7 @@
 //! A union of a single branch is that branch. Recursive types and decimals of more than 76 digits have no Arrow type: a field of
 //! the record that holds one is left out, with its reason.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{
@@ -179,11 +180,14 @@ impl Shaper<'_> {
     fn members(&mut self, branches: &[NodeId], path: &str) -> Result<DataType, SchemaError> {
         let schema = self.schema;
         let short = |id: &NodeId| schema.node(*id).type_name();
-        let mut members = Vec::with_capacity(branches.len());
+        let mut times: HashMap<&str, usize> = HashMap::with_capacity(branches.len());
         for branch in branches {
-            let ambiguous = branches.iter().filter(|other| short(other) == short(branch)).count() > 1;
+            *times.entry(short(branch)).or_default() += 1;
+        }
+        let mut members = Vec::with_capacity(branches.len().min(MOST_COLUMNS));
+        for branch in branches {
             let name = match schema.node(*branch).name() {
-                Some(name) if ambiguous => name.full.as_str(),
+                Some(name) if times.get(short(branch)) > Some(&1) => name.full.as_str(),
                 _ => short(branch),
             };
             let data_type = self.data_type(*branch, &format!("{path}.{name}"))?;
