@@ -212,7 +212,7 @@ impl Engine {
         let mut schemas = self.last.as_ref().map(|commit| commit.schemas.clone()).unwrap_or_default();
         for source in sources {
             // Foreign bytes name ids at random: only those that gave rows are kept, so that commits do not grow.
-            let keys = source.schemas.iter().filter(|s| s.rows > 0).map(|s| s.key.to_string());
+            let keys = source.schemas.values().filter(|s| s.rows > 0).map(|s| s.key.to_string());
             let seen = schemas.entry(source.source.clone()).or_default();
             for schema in keys {
                 let (batch, name) = (offsets.batch_id, &source.source);

@@ -65,7 +65,7 @@ impl Letters {
     pub(crate) fn new_fields(&mut self, reports: &[SourceReport]) -> Vec<(String, String, String)> {
         let mut found = Vec::new();
         for report in reports {
-            for schema in &report.schemas {
+            for schema in report.schemas.values() {
                 for field in &schema.ignored_fields {
                     if self.told.insert((report.source.clone(), field.clone())) {
                         found.push((report.source.clone(), schema.key.to_string(), field.clone()));

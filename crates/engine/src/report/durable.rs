@@ -82,7 +82,7 @@ fn source(report: &SourceReport, seen: &SeenSchemas) -> sluicebox_quality::Sourc
         rows: report.rows,
         schemas: report
             .schemas
-            .iter()
+            .values()
             .map(|schema| SchemaReport {
                 id: match schema.key {
                     SchemaKey::Id(id) => id,
@@ -96,7 +96,7 @@ fn source(report: &SourceReport, seen: &SeenSchemas) -> sluicebox_quality::Sourc
             .collect(),
         schema_drift: report
             .schemas
-            .iter()
+            .values()
             .filter(|schema| !schema.ignored_fields.is_empty())
             .map(|schema| (schema.key.to_string(), schema.ignored_fields.clone()))
             .collect(),

@@ -1,10 +1,11 @@
 //! What one source gave to one batch.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
-use sluicebox_avro::{Decoded, ErrorClass, SchemaUse};
+use sluicebox_avro::{Decoded, ErrorClass, SchemaKey, SchemaUse};
 use sluicebox_core::provenance::{OFFSET, PART};
 use sluicebox_core::{OffsetRange, PartitionId};
 use sluicebox_ingest::{LostRange, Taken};
@@ -29,8 +30,8 @@ pub struct SourceReport {
     pub rows: u64,
     /// Dead letters by class.
     pub by_class: BTreeMap<ErrorClass, u64>,
-    /// The writer schemas seen, by id.
-    pub schemas: Vec<SchemaUse>,
+    /// The writer schemas seen.
+    pub schemas: BTreeMap<SchemaKey, SchemaUse>,
     /// Ranges that the log no longer held.
     pub lost: Vec<LostRange>,
     /// Offsets that never held an event for a reader.
@@ -53,7 +54,7 @@ impl SourceReport {
             tombstones: 0,
             rows: 0,
             by_class: BTreeMap::new(),
-            schemas: Vec::new(),
+            schemas: BTreeMap::new(),
             lost: taken.lost.clone(),
             gap_offsets: taken.gap_offsets.clone(),
         }
@@ -67,15 +68,16 @@ impl SourceReport {
             *self.by_class.entry(*class).or_default() += count;
         }
         for schema in &decoded.schemas {
-            match self.schemas.iter_mut().find(|s| s.key == schema.key) {
-                Some(own) => {
-                    own.rows += schema.rows;
-                    own.dead_letters += schema.dead_letters;
+            match self.schemas.entry(schema.key) {
+                Entry::Occupied(mut own) => {
+                    own.get_mut().rows += schema.rows;
+                    own.get_mut().dead_letters += schema.dead_letters;
                 }
-                None => self.schemas.push(schema.clone()),
+                Entry::Vacant(new) => {
+                    new.insert(schema.clone());
+                }
             }
         }
-        self.schemas.sort_by_key(|s| s.key);
     }
 
     /// Counts what was read back from files: each offset of `ranges` of which there is a row, in one table or in several, is
@@ -128,5 +130,38 @@ impl SourceReport {
     #[must_use]
     pub fn dead_letters(&self) -> u64 {
         self.by_class.values().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicebox_avro::dead_letter_schema;
+    use sluicebox_core::{Clock, SystemClock};
+
+    use super::*;
+
+    fn decoded(ids: impl Iterator<Item = i32>) -> Decoded {
+        let of = |id| SchemaUse { key: SchemaKey::Id(id), rows: 0, dead_letters: 1, ignored_fields: Vec::new() };
+        Decoded {
+            rows: Vec::new(),
+            dead_letters: RecordBatch::new_empty(dead_letter_schema()),
+            tombstones: 0,
+            by_class: BTreeMap::new(),
+            schemas: ids.map(of).collect(),
+        }
+    }
+
+    /// Noise names as many ids as there are events: what compares each with all takes half a minute here.
+    #[test]
+    fn many_ids_of_a_batch_are_added_each_at_once_and_stand_in_order() {
+        let mut report = SourceReport::new("s", &[], &Taken::default());
+        let clock = SystemClock::new();
+        for portion in 0..6 {
+            report.add(&decoded((0..20_000).map(|n| (n * 3 + portion) % 90_000)));
+        }
+        assert!(clock.monotonic().as_secs() < 12, "{:?}", clock.monotonic());
+        assert_eq!(report.schemas.values().map(|s| s.dead_letters).sum::<u64>(), 120_000);
+        assert!(report.schemas.values().is_sorted_by_key(|s| s.key));
+        assert_eq!(report.schemas.len(), 60_003);
     }
 }
