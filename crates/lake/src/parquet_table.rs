@@ -1,10 +1,11 @@
 //! Tables of Parquet files in hive folders.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, new_null_array};
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -166,9 +167,11 @@ impl ParquetTable {
                 if have != want {
                     return Err(mismatch(format!("{have} columns where {want} are expected")));
                 }
+                let names = batch.schema_ref().fields().iter().map(|field| field.name().as_str());
+                let by_name: HashMap<&str, &ArrayRef> = names.zip(batch.columns()).collect();
                 let mut columns = Vec::with_capacity(want);
                 for field in self.schema.fields() {
-                    let column = batch.column_by_name(field.name());
+                    let column = by_name.get(field.name().as_str()).copied();
                     let column = column.ok_or_else(|| mismatch(format!("there is no column {}", field.name())))?;
                     columns.push(last_of_each_key(column)?);
                 }

@@ -1,5 +1,6 @@
 //! Rows of a table, read back from its published files: for tables that are made of what an older one already holds.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,14 +45,20 @@ pub fn read_back(location: &Path, file: &Path, schema: &SchemaRef) -> Result<Vec
     let opened = File::open(file).map_err(|e| FileError::new("open", file, e))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(unreadable)?;
     let there = Arc::clone(builder.schema());
-    let wanted: Vec<usize> =
-        (0..there.fields().len()).filter(|i| schema.index_of(there.field(*i).name()).is_ok()).collect();
+    let names: HashSet<&String> = schema.fields().iter().map(|field| field.name()).collect();
+    let wanted: Vec<usize> = (0..there.fields().len()).filter(|i| names.contains(there.field(*i).name())).collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     let folders = folder_values(location, file);
     let mut rows = Vec::new();
     for batch in builder.with_projection(mask).build().map_err(unreadable)? {
         let batch = batch.map_err(|e| unreadable(e.into()))?;
-        let columns = schema.fields().iter().map(|field| column(&batch, field, &folders, file));
+        let names = batch.schema_ref().fields().iter().map(|field| field.name().as_str());
+        let by_name: HashMap<&str, &ArrayRef> = names.zip(batch.columns()).collect();
+        let count = batch.num_rows();
+        let columns = schema.fields().iter().map(|field| {
+            let found = by_name.get(field.name().as_str()).copied();
+            column(found, count, field, &folders, file)
+        });
         let columns = columns.collect::<Result<Vec<_>>>()?;
         let labelled = RecordBatch::try_new(Arc::clone(schema), columns);
         rows.push(labelled.map_err(|e| LakeError::Column {
@@ -75,9 +82,16 @@ pub fn unpacked_bytes(file: &Path) -> Result<u64> {
     Ok(groups.map(|g| u64::try_from(g.total_byte_size()).unwrap_or(0)).sum())
 }
 
-fn column(batch: &RecordBatch, field: &Field, folders: &[(String, Option<String>)], file: &Path) -> Result<ArrayRef> {
+/// The column `field` of `rows` rows: what was `found` of it in the file, else what the folders tell.
+fn column(
+    found: Option<&ArrayRef>,
+    rows: usize,
+    field: &Field,
+    folders: &[(String, Option<String>)],
+    file: &Path,
+) -> Result<ArrayRef> {
     let refuse = |reason: String| LakeError::Column { location: file.to_owned(), column: field.name().clone(), reason };
-    if let Some(found) = batch.column_by_name(field.name()) {
+    if let Some(found) = found {
         if found.data_type() != field.data_type() && stored(found.data_type()) == *field.data_type() {
             // Written by an older version, which wrote it as it was computed.
             return cast(found, field.data_type()).map_err(|e| refuse(e.to_string()));
@@ -88,7 +102,6 @@ fn column(batch: &RecordBatch, field: &Field, folders: &[(String, Option<String>
         }
         return Ok(Arc::clone(found));
     }
-    let rows = batch.num_rows();
     match folders.iter().find(|(name, _)| name == field.name()) {
         Some((_, Some(value))) => from_text(value, field.data_type(), rows).map_err(|e| refuse(e.to_string())),
         Some((_, None)) if !field.is_nullable() => {

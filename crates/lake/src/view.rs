@@ -4,6 +4,8 @@
 //! A folder's name is text, and says not of which type: `001` may be a number. So each file that is written tells it in its
 //! footer ([`KEY`]). Where no file does, written by an older version or by others, the types are guessed from the names.
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -206,11 +208,16 @@ fn folders(location: &Path, file: &Path) -> Vec<(String, Option<String>)> {
 
 fn guessed(location: &Path, footers: &[Footer]) -> Vec<FieldRef> {
     let mut columns: Vec<(String, Option<DataType>)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for (name, value) in footers.iter().flat_map(|f| folders(location, &f.path)) {
         let own = value.as_deref().map(guess);
-        match columns.iter_mut().find(|(known, _)| *known == name) {
-            None => columns.push((name, own)),
-            Some((_, kind)) => {
+        match places.entry(name) {
+            Entry::Vacant(new) => {
+                columns.push((new.key().clone(), own));
+                new.insert(columns.len() - 1);
+            }
+            Entry::Occupied(at) => {
+                let (_, kind) = &mut columns[*at.get()];
                 *kind = match (kind.take(), own) {
                     (Some(a), Some(b)) if a == b => Some(a),
                     (Some(_), Some(_)) => Some(DataType::Utf8),
@@ -262,7 +269,9 @@ fn values(location: &Path, file: &Path, partitions: &[FieldRef]) -> Result<Vec<A
 fn columns(location: &Path, footers: &[Footer], partitions: &[FieldRef]) -> Result<Fields> {
     let mut in_order: Vec<&Footer> = footers.iter().collect();
     in_order.sort_by_key(|f| layout::batch_of(&f.path));
+    let partitions: HashSet<&str> = partitions.iter().map(|p| p.name().as_str()).collect();
     let mut columns: Vec<(Field, &Path)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     let mut last: Option<&Fields> = None;
     for footer in in_order {
         if last == Some(&footer.columns) {
@@ -270,13 +279,16 @@ fn columns(location: &Path, footers: &[Footer], partitions: &[FieldRef]) -> Resu
         }
         last = Some(&footer.columns);
         for field in &footer.columns {
-            if partitions.iter().any(|p| p.name() == field.name()) {
+            if partitions.contains(field.name().as_str()) {
                 continue;
             }
-            let Some((known, first)) = columns.iter_mut().find(|(known, _)| known.name() == field.name()) else {
-                let field = Field::new(field.name(), field.data_type().clone(), true);
-                columns.push((field, &footer.path));
-                continue;
+            let (known, first) = match places.entry(field.name()) {
+                Entry::Occupied(at) => &mut columns[*at.get()],
+                Entry::Vacant(new) => {
+                    new.insert(columns.len());
+                    columns.push((Field::new(field.name(), field.data_type().clone(), true), &footer.path));
+                    continue;
+                }
             };
             let both = together(known.data_type(), field.data_type()).ok_or_else(|| LakeError::Column {
                 location: location.to_owned(),
@@ -325,14 +337,18 @@ fn together(a: &DataType, b: &DataType) -> Option<DataType> {
         (List(x), List(y)) => List(field_of_both(x, y)?),
         (Map(x, sorted), Map(y, _)) => Map(field_of_both(x, y)?, *sorted),
         (Struct(x), Struct(y)) => {
+            let by_name = |fields: &Fields| -> HashMap<String, FieldRef> {
+                fields.iter().rev().map(|f| (f.name().clone(), Arc::clone(f))).collect()
+            };
+            let (of_x, of_y) = (by_name(x), by_name(y));
             let mut fields: Vec<FieldRef> = Vec::with_capacity(x.len());
             for field in x {
-                fields.push(match y.iter().find(|f| f.name() == field.name()) {
+                fields.push(match of_y.get(field.name()) {
                     Some(other) => field_of_both(field, other)?,
                     None => Arc::new(field.as_ref().clone().with_nullable(true)),
                 });
             }
-            let new = y.iter().filter(|f| !x.iter().any(|known| known.name() == f.name()));
+            let new = y.iter().filter(|f| !of_x.contains_key(f.name()));
             fields.extend(new.map(|f| Arc::new(f.as_ref().clone().with_nullable(true))));
             Struct(fields.into())
         }
@@ -346,59 +362,4 @@ fn field_of_both(a: &FieldRef, b: &FieldRef) -> Option<FieldRef> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_for_types_come_back() {
-        let timestamp = |zone: Option<&str>| DataType::Timestamp(TimeUnit::Microsecond, zone.map(Into::into));
-        for data_type in [
-            DataType::Boolean,
-            DataType::Int8,
-            DataType::Int64,
-            DataType::Utf8,
-            DataType::Date32,
-            timestamp(None),
-            timestamp(Some("UTC")),
-            DataType::Decimal128(9, 2),
-        ] {
-            assert_eq!(word_of(&data_type).as_deref().and_then(type_of), Some(data_type));
-        }
-        assert_eq!(word_of(&DataType::Null), None);
-        assert_eq!(type_of("decimal"), None);
-    }
-
-    #[test]
-    fn what_would_not_be_written_so_as_a_number_is_text() {
-        for (value, is) in [
-            ("1", DataType::Int64),
-            ("-5", DataType::Int64),
-            ("0", DataType::Int64),
-            ("001", DataType::Utf8),
-            ("-", DataType::Utf8),
-            ("2026-01-31", DataType::Date32),
-            ("2026-1-31", DataType::Utf8),
-            ("1.5", DataType::Utf8),
-        ] {
-            assert_eq!(guess(value), is, "{value}");
-        }
-    }
-
-    #[test]
-    fn types_of_files_that_grew_are_put_together() {
-        let named = |name: &str, t| Arc::new(Field::new(name, t, false));
-        let structure = |fields: Vec<FieldRef>| DataType::Struct(fields.into());
-        let old = structure(vec![named("a", DataType::Int32)]);
-        let new = structure(vec![named("b", DataType::Utf8), named("a", DataType::Int64)]);
-        let both = structure(vec![named("a", DataType::Int64), Arc::new(Field::new("b", DataType::Utf8, true))]);
-        assert_eq!(together(&old, &new), Some(both));
-        let millis = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-        let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-        assert_eq!(together(&millis, &micros), Some(micros));
-        assert_eq!(
-            together(&DataType::Decimal128(10, 2), &DataType::Decimal128(9, 4)),
-            Some(DataType::Decimal128(12, 4))
-        );
-        assert_eq!(together(&DataType::Utf8, &DataType::Int32), None);
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! The columns of a table's late rows: all those of the streams that its watermark clauses judge, and their place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -26,13 +26,14 @@ impl LateColumns {
     #[must_use]
     pub fn new(table: &Table) -> Self {
         let mut fields: Vec<FieldRef> = Vec::new();
+        let mut types: HashMap<String, DataType> = HashMap::new();
         let mut clauses = BTreeMap::new();
         for (stream, clause) in table.flows.iter().flat_map(|flow| judged(&flow.node)) {
             let mut own = BTreeMap::new();
             let visible = stream.schema.fields().iter().filter(|f| !is_hidden(f.name()) && f.name() != Self::REASON);
             for field in visible.filter(|f| unstorable(f.data_type()).is_none()) {
-                let name = free_name(&fields, field, &stream.upstream);
-                if !fields.iter().any(|f| *f.name() == name) {
+                let name = free_name(&types, field, &stream.upstream);
+                if types.insert(name.clone(), field.data_type().clone()).is_none() {
                     fields.push(Arc::new(field.as_ref().clone().with_name(&name).with_nullable(true)));
                 }
                 own.insert(name, field.name().clone());
@@ -40,7 +41,7 @@ impl LateColumns {
             clauses.insert(clause.clone(), own);
         }
         for field in place_fields() {
-            if !fields.iter().any(|f| f.name() == field.name()) {
+            if !types.contains_key(field.name()) {
                 fields.push(field);
             }
         }
@@ -61,10 +62,10 @@ impl LateColumns {
     }
 }
 
-/// The name of a column that is new, or is the same as one of `fields`.
-fn free_name(fields: &[FieldRef], field: &Field, stream: &str) -> String {
+/// The name of a column that is new, or is the same as one of those that have `types`.
+fn free_name(types: &HashMap<String, DataType>, field: &Field, stream: &str) -> String {
     let mut name = field.name().clone();
-    while fields.iter().any(|f| *f.name() == name && f.data_type() != field.data_type()) {
+    while types.get(&name).is_some_and(|known| known != field.data_type()) {
         name = format!("{stream}_{name}");
     }
     name

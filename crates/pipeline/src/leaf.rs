@@ -1,5 +1,6 @@
 //! The leaves of a plan: tables with a slot that holds the rows of one batch.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -56,12 +57,14 @@ impl LeafTable {
         if Arc::ptr_eq(batch.schema_ref(), &self.schema) {
             return Ok(batch);
         }
+        let names = batch.schema_ref().fields().iter().map(|f| f.name().as_str());
+        let by_name: HashMap<&str, &ArrayRef> = names.zip(batch.columns()).collect();
         let columns = self
             .schema
             .fields()
             .iter()
             .map(|f| {
-                batch.column_by_name(f.name()).cloned().ok_or_else(|| {
+                by_name.get(f.name().as_str()).copied().cloned().ok_or_else(|| {
                     DataFusionError::Internal(format!("the rows of a leaf lack the column `{}`", f.name()))
                 })
             })
