@@ -2,6 +2,8 @@
 
 /// No name is as long as this: comparing takes time by the product of the lengths.
 const LONGEST: usize = 200;
+/// So many names are compared; a registry or a cluster may have any number of them.
+const MOST: usize = 10_000;
 /// How much two names have to be alike, from 0 to 1.
 const ALIKE: f64 = 0.85;
 
@@ -12,7 +14,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         return None;
     }
     let lower = name.to_lowercase();
-    let scored = known.into_iter().map(|candidate| (likeness(&lower, candidate), candidate));
+    let scored = known.into_iter().take(MOST).map(|candidate| (likeness(&lower, candidate), candidate));
     let best = scored.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0));
     best.map(|(_, candidate)| candidate)
 }
@@ -29,7 +31,8 @@ pub fn nearest_few<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, mos
         let within = other.len().min(lower.len()) > 2 && (other.contains(&lower) || lower.contains(&other));
         (likeness(&lower, candidate).max(if within { 0.87 } else { 0.0 }), candidate)
     };
-    let mut scored: Vec<(f64, &str)> = known.into_iter().map(score).filter(|(score, _)| *score >= ALIKE).collect();
+    let mut scored: Vec<(f64, &str)> =
+        known.into_iter().take(MOST).map(score).filter(|(score, _)| *score >= ALIKE).collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     scored.into_iter().take(most).map(|(_, candidate)| candidate).collect()
 }
@@ -62,5 +65,7 @@ mod tests {
         assert_eq!(nearest_few("orders", subjects, 5), ["orders-shop.OrderCreated", "orders-shop.OrderPaid"]);
         assert!(nearest_few("payments", topics, 3).is_empty());
         assert!(nearest(&"x".repeat(300), topics).is_none());
+        let behind_many = std::iter::repeat_n("other", 10_000).chain(["clicks"]);
+        assert!(nearest("click", behind_many.clone()).is_none() && nearest_few("click", behind_many, 3).is_empty());
     }
 }
