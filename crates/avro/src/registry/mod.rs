@@ -62,6 +62,11 @@ impl SchemaText {
     pub fn new(schema: impl Into<String>) -> Self {
         Self { schema: schema.into(), references: Vec::new() }
     }
+
+    /// How long it is with everything it refers to.
+    pub(crate) fn bytes(&self) -> usize {
+        self.schema.len() + self.references.iter().map(|r| r.schema.len()).sum::<usize>()
+    }
 }
 
 /// The reader schema of a source. The checkpoint pins it, so that a row's columns do not change between two starts.

@@ -3,21 +3,28 @@
 //! Checked here and not by `apache-avro`'s `SchemaCompatibility`, which knows no aliases of records, compares a
 //! reference to a type by its name alone, and takes a schema that fails for some values for one that is half compatible.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
 use indexmap::IndexSet;
 use serde::{Deserialize, Serialize};
 
-use crate::schema::{AvroSchema, Field, Kind, NodeId};
+use crate::schema::{AvroSchema, Field, Kind, Node, NodeId};
 use crate::store::error::StoreError;
+use crate::told::listed;
 
 /// Types below types are compared to this depth; deeper ones are taken for incompatible. Names can nest a schema much
 /// deeper than its text is.
 const DEEPEST: usize = 200;
 /// Pairs of types that one comparison may look at: branches of unions within branches of unions multiply.
 const MOST_PAIRS: usize = 100_000;
+/// Work that one request may take, about a second: a name that is compared counts one.
+const MOST_WORK: usize = 20_000_000;
+/// What a pair of types counts.
+const PAIR: usize = 10;
+/// With so many problems a comparison ends.
+pub(super) const MOST_FOUND: usize = 100;
 
 /// Which earlier versions a new version of a subject must be compatible with, and in which direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,15 +77,20 @@ impl Level {
         matches!(self, Self::Forward | Self::ForwardTransitive | Self::Full | Self::FullTransitive)
     }
 
-    /// What keeps `new` from following `old`; nothing if it may.
+    /// What keeps `new` from following `old`, each direction's first hundred problems; nothing if it may.
     #[must_use]
     pub fn problems(self, new: &AvroSchema, old: &AvroSchema) -> Vec<Incompatibility> {
+        self.problems_within(new, old, &mut Work::default())
+    }
+
+    /// [`Level::problems`], of which `work` is taken. Where there is not enough left, that is a problem.
+    pub(super) fn problems_within(self, new: &AvroSchema, old: &AvroSchema, work: &mut Work) -> Vec<Incompatibility> {
         let mut problems = Vec::new();
         if self.backward() {
-            problems.extend(incompatibilities(new, old, ("new", "old")));
+            problems.extend(incompatibilities(new, old, ("new", "old"), work));
         }
         if self.forward() {
-            problems.extend(incompatibilities(old, new, ("old", "new")));
+            problems.extend(incompatibilities(old, new, ("old", "new"), work));
         }
         problems
     }
@@ -120,19 +132,74 @@ impl fmt::Display for Incompatibility {
     }
 }
 
+/// How much comparing a request may still do: a limit that does not depend on the machine, as a deadline would.
+#[derive(Debug)]
+pub(super) struct Work {
+    left: usize,
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self { left: MOST_WORK }
+    }
+}
+
+impl Work {
+    /// Takes `work`; false when there is not so much left, and then there is none.
+    pub(super) fn spend(&mut self, work: usize) -> bool {
+        let rest = self.left.checked_sub(work);
+        self.left = rest.unwrap_or(0);
+        rest.is_some()
+    }
+
+    /// Whether there is none left.
+    pub(super) fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(left: usize) -> Self {
+        Self { left }
+    }
+
+    #[cfg(test)]
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+}
+
+/// That two schemas, `names`, are not compared.
+pub(super) fn too_complex((reader, writer): (&str, &str)) -> Incompatibility {
+    let description =
+        format!("The {reader} and the {writer} schema are too deep, too large or too many to be compared");
+    Incompatibility { kind: "TOO_COMPLEX", path: "/".to_owned(), description }
+}
+
 /// What keeps `reader` from reading every value of `writer`. `names` are what the two are called in descriptions.
-fn incompatibilities(reader: &AvroSchema, writer: &AvroSchema, names: (&str, &str)) -> Vec<Incompatibility> {
+fn incompatibilities(
+    reader: &AvroSchema,
+    writer: &AvroSchema,
+    names: (&str, &str),
+    work: &mut Work,
+) -> Vec<Incompatibility> {
     let mut check = Check {
         reader,
         writer,
         names,
         seen: HashSet::new(),
+        order: Vec::new(),
         path: String::new(),
         found: Vec::new(),
+        enough: MOST_FOUND,
         depth: 0,
         pairs: 0,
+        work,
+        exhausted: false,
     };
     check.pair(reader.root(), writer.root());
+    if check.exhausted {
+        check.found.push(too_complex(names));
+    }
     check.found
 }
 
@@ -142,12 +209,19 @@ struct Check<'a> {
     names: (&'a str, &'a str),
     /// Pairs that were checked or are being: recursive types end here.
     seen: HashSet<(NodeId, NodeId)>,
+    /// Those of `seen` in the order in which they came, so that an attempt can take back its own.
+    order: Vec<(NodeId, NodeId)>,
     path: String,
     found: Vec<Incompatibility>,
+    /// With so many found nothing more is looked at.
+    enough: usize,
     /// Of the pair that is looked at.
     depth: usize,
     /// Looked at so far, in attempts too.
     pairs: usize,
+    work: &'a mut Work,
+    /// Whether it ended before all was looked at.
+    exhausted: bool,
 }
 
 impl Check<'_> {
@@ -163,14 +237,29 @@ impl Check<'_> {
         self.path.truncate(len);
     }
 
+    fn is_over(&self) -> bool {
+        self.exhausted || self.found.len() >= self.enough
+    }
+
+    /// Takes `work`; false when the check is over.
+    fn spend(&mut self, work: usize) -> bool {
+        self.exhausted |= !self.work.spend(work);
+        !self.is_over()
+    }
+
     fn pair(&mut self, r: NodeId, w: NodeId) {
-        if !self.seen.insert((r, w)) {
+        if self.is_over() || !self.seen.insert((r, w)) {
             return;
         }
+        self.order.push((r, w));
         self.pairs += 1;
-        if self.depth >= DEEPEST || self.pairs > MOST_PAIRS {
-            let (rs, os) = self.names;
-            self.add("TOO_COMPLEX", format!("The {rs} and the {os} schema are too deep or too large to be compared"));
+        self.exhausted |= self.pairs > MOST_PAIRS;
+        if !self.spend(PAIR + aliases(self.reader.node(r))) {
+            return;
+        }
+        if self.depth >= DEEPEST {
+            let problem = too_complex(self.names);
+            self.add(problem.kind, problem.description);
             return;
         }
         self.depth += 1;
@@ -183,6 +272,9 @@ impl Check<'_> {
         match (&reader.kind, &writer.kind) {
             (_, Kind::Union(branches)) => {
                 for branch in branches {
+                    if self.is_over() {
+                        return;
+                    }
                     self.pair(r, *branch);
                 }
             }
@@ -234,40 +326,55 @@ impl Check<'_> {
         reads
     }
 
-    /// Some branch must read the writer's value; what is tried here leaves no trace.
+    /// Some branch must read the writer's value.
     fn reader_union(&mut self, branches: &[NodeId], w: NodeId) {
-        let mut pairs = self.pairs;
-        let fits = branches.iter().any(|branch| {
-            let mut attempt = Check {
-                reader: self.reader,
-                writer: self.writer,
-                names: self.names,
-                seen: self.seen.clone(),
-                path: String::new(),
-                found: Vec::new(),
-                depth: self.depth,
-                pairs,
-            };
-            attempt.pair(*branch, w);
-            pairs = attempt.pairs;
-            attempt.found.is_empty()
-        });
-        self.pairs = pairs;
-        if !fits {
-            let (rs, os) = self.names;
-            let writer = self.writer.node(w).type_name().to_owned();
-            self.add(
-                "MISSING_UNION_BRANCH",
-                format!(
-                    "The union in the {rs} schema lacks a branch that reads the type '{writer}' of the {os} schema"
-                ),
-            );
+        for branch in branches {
+            if !self.spend(1 + aliases(self.reader.node(*branch))) {
+                return;
+            }
+            if may_read(self.reader.node(*branch), self.writer.node(w)) && self.attempt(*branch, w) {
+                return;
+            }
         }
+        if self.is_over() {
+            return;
+        }
+        let (rs, os) = self.names;
+        let writer = self.writer.node(w).type_name().to_owned();
+        self.add(
+            "MISSING_UNION_BRANCH",
+            format!("The union in the {rs} schema lacks a branch that reads the type '{writer}' of the {os} schema"),
+        );
+    }
+
+    /// Whether the branch `r` reads the value `w`. Of one that does not, nothing stays, neither what is wrong with it nor the pairs
+    /// that were looked at for it.
+    fn attempt(&mut self, r: NodeId, w: NodeId) -> bool {
+        let before = self.order.len();
+        let found = std::mem::take(&mut self.found);
+        let enough = std::mem::replace(&mut self.enough, 1);
+        self.pair(r, w);
+        let fits = self.found.is_empty() && !self.exhausted;
+        self.found = found;
+        self.enough = enough;
+        if !fits {
+            for pair in self.order.drain(before..) {
+                self.seen.remove(&pair);
+            }
+        }
+        fits
     }
 
     fn fields(&mut self, reader: &[Field], writer: &[Field]) {
+        if !self.spend(writer.len() + reader.iter().map(|f| 1 + f.aliases.len()).sum::<usize>()) {
+            return;
+        }
+        let by_name: HashMap<&str, &Field> = writer.iter().map(|w| (w.name.as_str(), w)).collect();
+        let of_name = |name: &String| by_name.get(name.as_str()).copied();
         for (index, field) in reader.iter().enumerate() {
-            let of_name = |name: &String| writer.iter().find(|w| w.name == *name);
+            if self.is_over() {
+                return;
+            }
             let source = of_name(&field.name).or_else(|| field.aliases.iter().find_map(of_name));
             self.below(&format!("/fields/{index}"), |c| match source {
                 Some(source) => c.below("/type", |c| c.pair(field.node, source.node)),
@@ -287,15 +394,34 @@ impl Check<'_> {
     }
 
     fn symbols(&mut self, reader: &IndexSet<String>, writer: &IndexSet<String>) {
-        let missing: Vec<&str> = writer.iter().filter(|s| !reader.contains(*s)).map(String::as_str).collect();
+        if !self.spend(writer.len()) {
+            return;
+        }
+        let missing: Vec<&String> = writer.iter().filter(|s| !reader.contains(*s)).collect();
         if !missing.is_empty() {
             let (rs, os) = self.names;
             let description = format!(
                 "The {rs} schema's enum lacks the symbols [{}] of the {os} schema and has no default",
-                missing.join(", ")
+                listed(missing.iter())
             );
             self.add("MISSING_ENUM_SYMBOLS", description);
         }
+    }
+}
+
+/// How many names beside its own a node may be compared by.
+fn aliases(node: &Node) -> usize {
+    node.name().map_or(0, |name| name.aliases.len())
+}
+
+/// Whether the branch `reader` of a union may read the value `writer`, by their kinds and names: most branches of a large union do not.
+fn may_read(reader: &Node, writer: &Node) -> bool {
+    match (&reader.kind, &writer.kind) {
+        (Kind::Array(_), Kind::Array(_)) | (Kind::Map(_), Kind::Map(_)) => true,
+        (Kind::Record { name, .. }, Kind::Record { name: of, .. })
+        | (Kind::Enum { name, .. }, Kind::Enum { name: of, .. })
+        | (Kind::Fixed { name, .. }, Kind::Fixed { name: of, .. }) => name.reads(of),
+        (reader, writer) => promotes(writer, reader),
     }
 }
 

@@ -5,14 +5,19 @@
 //! decide at the same time one gets the number, and the other reads that change and decides again. So ids and versions
 //! are given once, and compatibility is judged against what is really there.
 //!
+//! What takes long, reading a schema that a client sent and comparing it with earlier ones, is done while others use the registry; what
+//! was found is acted on only if what it was found by still holds.
+//!
 //! **A crash** leaves a change as a whole file or not at all, and at worst a temporary file that nothing reads.
 
 mod compat;
 mod error;
+mod judge;
 mod rest;
 mod state;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +30,9 @@ use crate::error::AvroError;
 use crate::framing::{Guid, SchemaKey};
 use crate::registry::cache::{read_sealed, seal};
 use crate::registry::{PinnedSchema, Reference, Registry, RegistryError, SchemaText};
-use state::{Change, State};
+use crate::schema::AvroSchema;
+use judge::{Sent, judge};
+use state::{Change, State, compact, identity};
 
 pub use compat::{Incompatibility, Level};
 pub use error::StoreError;
@@ -97,7 +104,19 @@ impl RegistryStore {
     /// # Errors
     /// When the schema is not valid, breaks the subject's compatibility level, or refers to what is not there.
     pub fn register(&self, subject: &str, schema: &NewSchema) -> Result<Registered, StoreError> {
-        self.change(|state| state.decide_register(subject, schema))
+        let new = self.read(schema)?;
+        new.parsed.check_defaults()?;
+        loop {
+            if let Some(found) = self.current()?.state.found(subject, &new) {
+                return Ok(found);
+            }
+            let (mut inner, details) = self.judged(subject, &new.parsed, None)?;
+            let (answer, change) = inner.state.decide_register(subject, &new, details)?;
+            let Some(change) = change else { return Ok(answer) };
+            if self.append(&mut inner, change)? {
+                return Ok(answer);
+            }
+        }
     }
 
     /// Deletes all versions of `subject`; the result is their numbers. Softly first; `permanent` only after that. Ids
@@ -173,9 +192,8 @@ impl RegistryStore {
         schema: &NewSchema,
         against: Option<VersionName>,
     ) -> Result<Vec<String>, StoreError> {
-        let inner = self.current()?;
-        let (_, parsed) = inner.state.parse(schema)?;
-        inner.state.check(subject, &parsed, inner.state.level(subject), against)
+        let new = self.read(schema)?;
+        Ok(self.judged(subject, &new.parsed, against)?.1)
     }
 
     /// The names of subjects, sorted.
@@ -207,7 +225,8 @@ impl RegistryStore {
     /// # Errors
     /// When there is none.
     pub fn lookup(&self, subject: &str, schema: &NewSchema, deleted: bool) -> Result<Registered, StoreError> {
-        self.current()?.state.lookup(subject, schema, deleted)
+        let asked = compact(&schema.schema).map(|text| identity(&text, &schema.references));
+        self.current()?.state.lookup(subject, asked, deleted)
     }
 
     /// The schema of an id or GUID.
@@ -257,9 +276,42 @@ impl RegistryStore {
         Ok(PinnedSchema { subject: found.subject, version: found.version, id: found.id, text })
     }
 
+    /// Reads what a client sent. What it refers to is looked up, and everything else is done without the state.
+    fn read(&self, new: &NewSchema) -> Result<Sent, StoreError> {
+        let schema = compact(&new.schema)?;
+        let parsed = AvroSchema::parse(&self.text(&schema, &new.references)?)?;
+        let identity = identity(&schema, &new.references);
+        Ok(Sent { schema, references: new.references.clone(), identity, parsed })
+    }
+
+    /// What keeps `new` from following the versions of `subject`, judged without the state; and the state, in which what it was judged
+    /// by still holds.
+    fn judged(
+        &self,
+        subject: &str,
+        new: &AvroSchema,
+        against: Option<VersionName>,
+    ) -> Result<(MutexGuard<'_, Inner>, Vec<String>), StoreError> {
+        let mut basis = self.current()?.state.basis(subject, against)?;
+        loop {
+            // For each version the state is asked anew, so that no other request waits for all of them.
+            let details = judge(new, &basis, |id| self.locked().state.text(id));
+            let inner = self.current()?;
+            let now = inner.state.basis(subject, against)?;
+            if now == basis {
+                return Ok((inner, details?));
+            }
+            basis = now;
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The state with the changes of other processes.
     fn current(&self) -> Result<MutexGuard<'_, Inner>, AvroError> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.locked();
         inner.catch_up(&self.dir)?;
         Ok(inner)
     }
@@ -270,15 +322,22 @@ impl RegistryStore {
             let mut inner = self.current()?;
             let (answer, change) = decide(&inner.state)?;
             let Some(change) = change else { return Ok(answer) };
-            let path = change_path(&self.dir, inner.applied + 1);
-            let created =
-                durable::create_if_absent(What::Subject, &path, &seal(&change, &path)?).map_err(AvroError::from)?;
-            if created == Created::New {
-                inner.state.apply(change);
-                inner.applied += 1;
+            if self.append(&mut inner, change)? {
                 return Ok(answer);
             }
         }
+    }
+
+    /// Makes `change` the next one; false when another process has made one since `inner` caught up.
+    fn append(&self, inner: &mut Inner, change: Change) -> Result<bool, StoreError> {
+        let path = change_path(&self.dir, inner.applied + 1);
+        let created =
+            durable::create_if_absent(What::Subject, &path, &seal(&change, &path)?).map_err(AvroError::from)?;
+        if created == Created::New {
+            inner.state.apply(change);
+            inner.applied += 1;
+        }
+        Ok(created == Created::New)
     }
 }
 

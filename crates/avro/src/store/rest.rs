@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 
 use crate::framing::{Guid, SchemaKey};
 use crate::registry::Reference;
+use crate::store::turns::{Served, in_turn};
 use crate::store::{NewSchema, Registered, RegistryStore, SchemaOfKey, StoreError, VersionName};
 
 /// Serves `store` on `listener` until `shutdown` is done; requests under way are answered first.
@@ -59,7 +60,7 @@ pub fn router(store: Arc<RegistryStore>) -> Router {
         .method_not_allowed_fallback(|| async {
             Failure::new(StatusCode::METHOD_NOT_ALLOWED, 405, "HTTP 405 Method Not Allowed")
         })
-        .with_state(store)
+        .with_state(Served::new(store))
 }
 
 type Store = State<Arc<RegistryStore>>;
@@ -76,7 +77,8 @@ impl IntoResponse for Reply {
 }
 
 /// An error with its code.
-struct Failure {
+#[derive(Debug)]
+pub(super) struct Failure {
     status: StatusCode,
     code: u32,
     message: String,
@@ -113,7 +115,7 @@ fn with_media_type(answer: impl IntoResponse) -> Response {
 }
 
 /// Runs `work` where it may wait for the disk.
-async fn with<T: Send + 'static>(
+pub(super) async fn with<T: Send + 'static>(
     store: Arc<RegistryStore>,
     work: impl FnOnce(&RegistryStore) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -246,9 +248,9 @@ async fn versions(State(store): Store, Path(subject): Path<String>, parameters: 
     Ok(Reply(json!(with(store, move |s| s.versions(&subject, deleted)).await?)))
 }
 
-async fn register(State(store): Store, Path(subject): Path<String>, body: Bytes) -> Answer {
+async fn register(State(served): State<Served>, Path(subject): Path<String>, body: Bytes) -> Answer {
     let schema = schema_request(&body)?;
-    let found = with(store, move |s| s.register(&subject, &schema)).await?;
+    let found = in_turn(served, move |s| s.register(&subject, &schema)).await?;
     let answer = json!({ "id": found.id, "version": found.version, "guid": found.guid, "schema": found.schema });
     Ok(Reply(with_references(answer, &found.references)))
 }
@@ -285,32 +287,32 @@ async fn referrers(State(store): Store, Path((subject, version)): Path<(String, 
 }
 
 async fn compatible_with_level(
-    State(store): Store,
+    State(served): State<Served>,
     Path(subject): Path<String>,
     parameters: Parameters,
     body: Bytes,
 ) -> Answer {
-    compatible(store, subject, None, &parameters, &body).await
+    compatible(served, subject, None, &parameters, &body).await
 }
 
 async fn compatible_with_version(
-    State(store): Store,
+    State(served): State<Served>,
     Path((subject, version)): Path<(String, String)>,
     parameters: Parameters,
     body: Bytes,
 ) -> Answer {
-    compatible(store, subject, Some(version.parse()?), &parameters, &body).await
+    compatible(served, subject, Some(version.parse()?), &parameters, &body).await
 }
 
 async fn compatible(
-    store: Arc<RegistryStore>,
+    served: Served,
     subject: String,
     against: Option<VersionName>,
     parameters: &Parameters,
     body: &Bytes,
 ) -> Answer {
     let schema = schema_request(body)?;
-    let details = with(store, move |s| s.incompatibilities(&subject, &schema, against)).await?;
+    let details = in_turn(served, move |s| s.incompatibilities(&subject, &schema, against)).await?;
     let mut answer = json!({ "is_compatible": details.is_empty() });
     if flag(parameters, "verbose") {
         answer["messages"] = json!(details);

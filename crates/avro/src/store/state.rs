@@ -1,6 +1,7 @@
 //! What the registry holds, and the pure decisions over it: from the state and a request to the change that follows.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
@@ -9,9 +10,10 @@ use serde_json::Value as Json;
 use crate::framing::{Guid, SchemaKey};
 use crate::registry::references::ReferenceWalk;
 use crate::registry::{Reference, SchemaText};
-use crate::schema::{AvroSchema, SchemaError};
+use crate::schema::SchemaError;
 use crate::store::compat::Level;
 use crate::store::error::StoreError;
+use crate::store::judge::{Basis, Sent};
 
 /// A schema as a client sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +94,8 @@ pub(crate) struct State {
     by_identity: HashMap<String, i32>,
     by_guid: HashMap<Guid, i32>,
     subjects: BTreeMap<String, Subject>,
+    /// The schemas that refer to a version of a subject.
+    referrers: BTreeMap<String, BTreeMap<i32, BTreeSet<i32>>>,
     global_level: Option<Level>,
     levels: BTreeMap<String, Level>,
 }
@@ -135,7 +139,13 @@ impl State {
                 let guid = guid_of(&identity);
                 self.by_identity.entry(identity).or_insert(id);
                 self.by_guid.entry(guid).or_insert(id);
-                self.schemas.entry(id).or_insert(Stored { schema, references, guid });
+                if let Entry::Vacant(new) = self.schemas.entry(id) {
+                    for reference in &references {
+                        let of_subject = self.referrers.entry(reference.subject.clone()).or_default();
+                        of_subject.entry(reference.version).or_default().insert(id);
+                    }
+                    new.insert(Stored { schema, references, guid });
+                }
                 let entry = self.subjects.entry(subject).or_default();
                 entry.versions.insert(version, Version { id, deleted: false });
                 entry.highest = entry.highest.max(version);
@@ -166,27 +176,33 @@ impl State {
         }
     }
 
-    /// What `schema` is registered as, and the change that makes it so, unless the subject has it already.
+    /// The version of `subject` that `new` is, if it is one.
+    pub(crate) fn found(&self, subject: &str, new: &Sent) -> Option<Registered> {
+        self.by_identity.get(&new.identity).and_then(|id| self.version_of(subject, *id, false))
+    }
+
+    /// What `new` is registered as, and the change that makes it so, unless the subject has it already. `details` is what
+    /// keeps it from that, judged on the basis that holds now.
     pub(crate) fn decide_register(
         &self,
         subject: &str,
-        new: &NewSchema,
+        new: &Sent,
+        details: Vec<String>,
     ) -> Result<(Registered, Option<Change>), StoreError> {
-        let (schema, parsed) = self.parse(new)?;
-        parsed.check_defaults()?;
-        let identity = identity(&schema, &new.references);
-        let known = self.by_identity.get(&identity).copied();
-        if let Some(found) = known.and_then(|id| self.version_of(subject, id, false)) {
+        if let Some(found) = self.found(subject, new) {
             return Ok((found, None));
         }
-        let details = self.check(subject, &parsed, self.level(subject), None)?;
         if !details.is_empty() {
             return Err(StoreError::Incompatible { subject: subject.to_owned(), details });
         }
+        // What it refers to may have been deleted since it was read.
+        self.with_references(&new.schema, &new.references)?;
+        let known = self.by_identity.get(&new.identity).copied();
         let subject = subject.to_owned();
         let version = self.subjects.get(&subject).map_or(0, |s| s.highest) + 1;
         let next_id = self.schemas.last_key_value().map_or(0, |(id, _)| *id) + 1;
-        let (id, guid, references) = (known.unwrap_or(next_id), guid_of(&identity), new.references.clone());
+        let (id, guid) = (known.unwrap_or(next_id), guid_of(&new.identity));
+        let (schema, references) = (new.schema.clone(), new.references.clone());
         let change = Change::Register {
             subject: subject.clone(),
             version,
@@ -195,13 +211,6 @@ impl State {
             references: references.clone(),
         };
         Ok((Registered { subject, version, id, guid, schema, references }, Some(change)))
-    }
-
-    /// The text of `new` without needless white space, and the schema.
-    pub(crate) fn parse(&self, new: &NewSchema) -> Result<(String, AvroSchema), StoreError> {
-        let schema = compact(&new.schema)?;
-        let parsed = AvroSchema::parse(&self.with_references(&schema, &new.references)?)?;
-        Ok((schema, parsed))
     }
 
     pub(crate) fn decide_delete_subject(
@@ -218,7 +227,8 @@ impl State {
             return Err(StoreError::SubjectSoftDeleted(subject.to_owned()));
         }
         let versions: Vec<i32> = if permanent { entry.versions.keys().copied().collect() } else { live };
-        if let Some(version) = versions.iter().find(|v| !self.referrers(subject, **v).is_empty()) {
+        let live = self.live();
+        if let Some(version) = versions.iter().find(|v| self.referrers_among(&live, subject, **v).next().is_some()) {
             return Err(StoreError::ReferenceExists { subject: subject.to_owned(), version: *version });
         }
         Ok((Change::DeleteSubject { subject: subject.to_owned(), permanent }, versions))
@@ -248,15 +258,9 @@ impl State {
         Ok((Change::DeleteVersion { subject, version, permanent }, version))
     }
 
-    /// What keeps `new` from following the versions of `subject` under `level`; `against` names one version, else the
-    /// level says which.
-    pub(crate) fn check(
-        &self,
-        subject: &str,
-        new: &AvroSchema,
-        level: Level,
-        against: Option<VersionName>,
-    ) -> Result<Vec<String>, StoreError> {
+    /// What a new schema of `subject` is judged by: `against` names one version, else the level says which.
+    pub(crate) fn basis(&self, subject: &str, against: Option<VersionName>) -> Result<Basis, StoreError> {
+        let level = self.level(subject);
         let mut versions: Vec<(i32, i32)> = match against {
             Some(name) => {
                 let found = self.version(subject, name, false)?;
@@ -265,23 +269,17 @@ impl State {
             None => self.subjects.get(subject).map(|s| s.live().collect()).unwrap_or_default(),
         };
         versions.reverse();
-        if !level.transitive() {
-            versions.truncate(1);
+        match level {
+            Level::None => versions.clear(),
+            level if !level.transitive() => versions.truncate(1),
+            _ => {}
         }
-        let mut details = Vec::new();
-        for (number, id) in versions {
-            let Some(stored) = self.schemas.get(&id).filter(|_| level != Level::None) else { continue };
-            // What was registered was valid then; a schema that no longer parses cannot be followed.
-            let old = AvroSchema::parse(&self.with_references(&stored.schema, &stored.references)?)?;
-            let problems = level.problems(new, &old);
-            if !problems.is_empty() {
-                details.extend(problems.iter().map(ToString::to_string));
-                details.push(format!("{{oldSchemaVersion: {number}}}"));
-                details.push(format!("{{oldSchema: '{}'}}", stored.schema));
-                details.push(format!("{{compatibility: '{level}'}}"));
-            }
-        }
-        Ok(details)
+        Ok(Basis { level, versions })
+    }
+
+    /// The schema of an id with the texts of everything that it refers to; `None` if there is no such id.
+    pub(crate) fn text(&self, id: i32) -> Result<Option<SchemaText>, StoreError> {
+        self.schemas.get(&id).map(|stored| self.with_references(&stored.schema, &stored.references)).transpose()
     }
 
     /// `schema` with the texts of everything that `references` name.
@@ -340,11 +338,16 @@ impl State {
             .ok_or_else(|| StoreError::VersionNotFound { subject: subject.to_owned(), version: name.to_string() })
     }
 
-    pub(crate) fn lookup(&self, subject: &str, schema: &NewSchema, deleted: bool) -> Result<Registered, StoreError> {
+    /// The version of `subject` whose schema has `identity`, if what was asked for has one.
+    pub(crate) fn lookup(
+        &self,
+        subject: &str,
+        identity: Result<String, StoreError>,
+        deleted: bool,
+    ) -> Result<Registered, StoreError> {
         self.versions(subject, deleted)?;
-        let text = compact(&schema.schema)?;
         self.by_identity
-            .get(&identity(&text, &schema.references))
+            .get(&identity?)
             .and_then(|id| self.version_of(subject, *id, deleted))
             .ok_or_else(|| StoreError::SchemaNotFound(subject.to_owned()))
     }
@@ -369,9 +372,22 @@ impl State {
 
     /// Ids of the schemas that refer to a version and have a version that is not deleted.
     pub(crate) fn referrers(&self, subject: &str, version: i32) -> Vec<i32> {
-        let live: BTreeSet<i32> = self.subjects.values().flat_map(|s| s.live().map(|(_, id)| id)).collect();
-        let refers = |stored: &Stored| stored.references.iter().any(|r| r.subject == subject && r.version == version);
-        live.into_iter().filter(|id| self.schemas.get(id).is_some_and(refers)).collect()
+        self.referrers_among(&self.live(), subject, version).collect()
+    }
+
+    fn referrers_among<'a>(
+        &'a self,
+        live: &'a HashSet<i32>,
+        subject: &str,
+        version: i32,
+    ) -> impl Iterator<Item = i32> + use<'a> {
+        let all = self.referrers.get(subject).and_then(|of| of.get(&version));
+        all.into_iter().flatten().copied().filter(move |id| live.contains(id))
+    }
+
+    /// Ids of the schemas that have a version that is not deleted.
+    fn live(&self) -> HashSet<i32> {
+        self.subjects.values().flat_map(|s| s.live().map(|(_, id)| id)).collect()
     }
 
     /// All versions, by subject and number.
@@ -412,7 +428,7 @@ impl State {
 }
 
 /// JSON without needless white space. A primitive type may come without quotes, as Confluent's clients send it.
-fn compact(schema: &str) -> Result<String, StoreError> {
+pub(crate) fn compact(schema: &str) -> Result<String, StoreError> {
     let bare = schema.trim();
     if !bare.is_empty() && bare.chars().all(|c| c.is_ascii_alphabetic()) {
         return Ok(format!("\"{bare}\""));
@@ -424,7 +440,7 @@ fn compact(schema: &str) -> Result<String, StoreError> {
 }
 
 /// What makes two schemas the same: their JSON, whatever the order of attributes, and what they refer to.
-fn identity(schema: &str, references: &[Reference]) -> String {
+pub(crate) fn identity(schema: &str, references: &[Reference]) -> String {
     let mut text = String::new();
     match serde_json::from_str::<Json>(schema) {
         Ok(json) => sorted(&json, &mut text),

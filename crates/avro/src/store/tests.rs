@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::{HttpOptions, HttpRegistry};
 
+mod costs;
+
 fn record(fields: &str) -> NewSchema {
     NewSchema::new(format!(r#"{{"type":"record","name":"E","namespace":"a","fields":[{fields}]}}"#))
 }
