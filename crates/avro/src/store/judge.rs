@@ -4,8 +4,9 @@
 
 use crate::registry::{Reference, SchemaText};
 use crate::schema::AvroSchema;
-use crate::store::compat::{Level, MOST_FOUND, Work, too_complex};
+use crate::store::compat::{MOST_FOUND, Work, too_complex};
 use crate::store::error::StoreError;
+use crate::store::level::Level;
 
 /// With so many versions that a schema may not follow no more are looked at.
 const MOST_VERSIONS: usize = 10;

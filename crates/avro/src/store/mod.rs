@@ -12,7 +12,10 @@
 
 mod compat;
 mod error;
+mod identity;
 mod judge;
+mod level;
+mod named;
 mod rest;
 mod state;
 #[cfg(test)]
@@ -31,13 +34,15 @@ use crate::framing::{Guid, SchemaKey};
 use crate::registry::cache::{read_sealed, seal};
 use crate::registry::{PinnedSchema, Reference, Registry, RegistryError, SchemaText};
 use crate::schema::AvroSchema;
+use identity::{compact, identity};
 use judge::{Sent, judge};
-use state::{Change, State, compact, identity};
+use state::{Change, State};
 
-pub use compat::{Incompatibility, Level};
+pub use compat::Incompatibility;
 pub use error::StoreError;
+pub use level::Level;
+pub use named::{NewSchema, Registered, VersionName};
 pub use rest::{router, serve};
-pub use state::{NewSchema, Registered, VersionName};
 
 /// The embedded registry.
 #[derive(Debug)]

@@ -2,51 +2,18 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 use crate::framing::{Guid, SchemaKey};
 use crate::registry::references::ReferenceWalk;
 use crate::registry::{Reference, SchemaText};
 use crate::schema::SchemaError;
-use crate::store::compat::Level;
 use crate::store::error::StoreError;
+use crate::store::identity::{guid_of, identity};
 use crate::store::judge::{Basis, Sent};
-
-/// A schema as a client sends it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewSchema {
-    /// Its JSON.
-    pub schema: String,
-    /// What it refers to directly.
-    pub references: Vec<Reference>,
-}
-
-impl NewSchema {
-    /// A schema that refers to no other.
-    pub fn new(schema: impl Into<String>) -> Self {
-        Self { schema: schema.into(), references: Vec::new() }
-    }
-}
-
-/// A version of a subject.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registered {
-    /// The subject.
-    pub subject: String,
-    /// The version, from 1.
-    pub version: i32,
-    /// The schema's id, the same under every subject.
-    pub id: i32,
-    /// The schema's GUID.
-    pub guid: Guid,
-    /// The schema's JSON without needless white space.
-    pub schema: String,
-    /// What it refers to directly.
-    pub references: Vec<Reference>,
-}
+use crate::store::level::Level;
+use crate::store::named::{Registered, VersionName};
 
 /// A change of the state; the registry is the sequence of its changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,36 +65,6 @@ pub(crate) struct State {
     referrers: BTreeMap<String, BTreeMap<i32, BTreeSet<i32>>>,
     global_level: Option<Level>,
     levels: BTreeMap<String, Level>,
-}
-
-/// Which versions a request is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VersionName {
-    /// The newest that is not deleted.
-    Latest,
-    /// The one of this number.
-    Number(i32),
-}
-
-impl std::str::FromStr for VersionName {
-    type Err = StoreError;
-
-    fn from_str(text: &str) -> Result<Self, StoreError> {
-        match (text, text.parse()) {
-            ("latest" | "-1", _) => Ok(Self::Latest),
-            (_, Ok(number)) if number >= 1 => Ok(Self::Number(number)),
-            _ => Err(StoreError::InvalidVersion(text.to_owned())),
-        }
-    }
-}
-
-impl std::fmt::Display for VersionName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Latest => f.write_str("latest"),
-            Self::Number(number) => write!(f, "{number}"),
-        }
-    }
 }
 
 impl State {
@@ -425,62 +362,4 @@ impl State {
             references: stored.references.clone(),
         })
     }
-}
-
-/// JSON without needless white space. A primitive type may come without quotes, as Confluent's clients send it.
-pub(crate) fn compact(schema: &str) -> Result<String, StoreError> {
-    let bare = schema.trim();
-    if !bare.is_empty() && bare.chars().all(|c| c.is_ascii_alphabetic()) {
-        return Ok(format!("\"{bare}\""));
-    }
-    match serde_json::from_str::<Json>(schema) {
-        Ok(json) => Ok(json.to_string()),
-        Err(e) => Err(SchemaError::new("", format!("is not JSON: {e}")).into()),
-    }
-}
-
-/// What makes two schemas the same: their JSON, whatever the order of attributes, and what they refer to.
-pub(crate) fn identity(schema: &str, references: &[Reference]) -> String {
-    let mut text = String::new();
-    match serde_json::from_str::<Json>(schema) {
-        Ok(json) => sorted(&json, &mut text),
-        Err(_) => text.push_str(schema),
-    }
-    let references: BTreeSet<&Reference> = references.iter().collect();
-    for reference in references {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "\n{reference:?}");
-    }
-    text
-}
-
-fn sorted(json: &Json, out: &mut String) {
-    match json {
-        Json::Object(object) => {
-            let ordered: BTreeMap<&String, &Json> = object.iter().collect();
-            out.push('{');
-            for (key, value) in ordered {
-                let _ = write!(out, "{}:", Json::from(key.as_str()));
-                sorted(value, out);
-                out.push(',');
-            }
-            out.push('}');
-        }
-        Json::Array(items) => {
-            out.push('[');
-            for item in items {
-                sorted(item, out);
-                out.push(',');
-            }
-            out.push(']');
-        }
-        other => {
-            let _ = write!(out, "{other}");
-        }
-    }
-}
-
-/// The same schema has the same GUID in every embedded registry.
-fn guid_of(identity: &str) -> Guid {
-    Guid(xxhash_rust::xxh3::xxh3_128(identity.as_bytes()).to_be_bytes())
 }
