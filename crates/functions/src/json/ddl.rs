@@ -1,5 +1,8 @@
 //! Schemas in Spark's text: `a INT, b STRUCT<c: STRING>`, `ARRAY<STRING>`.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
 use crate::nested::types::{list_of, map_of};
@@ -241,10 +244,18 @@ fn both(a: &DataType, b: &DataType) -> DataType {
         (DataType::List(a), DataType::List(b)) => list_of(&both(a.data_type(), b.data_type())),
         (DataType::Struct(a), DataType::Struct(b)) => {
             let mut all: Vec<Field> = a.iter().map(|f| f.as_ref().clone()).collect();
+            let mut places: HashMap<&str, usize> =
+                a.iter().enumerate().rev().map(|(at, f)| (f.name().as_str(), at)).collect();
             for field in b {
-                match all.iter_mut().find(|f| f.name() == field.name()) {
-                    Some(known) => *known = Field::new(known.name(), both(known.data_type(), field.data_type()), true),
-                    None => all.push(field.as_ref().clone()),
+                match places.entry(field.name()) {
+                    Entry::Occupied(at) => {
+                        let known = &mut all[*at.get()];
+                        *known = Field::new(known.name(), both(known.data_type(), field.data_type()), true);
+                    }
+                    Entry::Vacant(new) => {
+                        new.insert(all.len());
+                        all.push(field.as_ref().clone());
+                    }
                 }
             }
             all.sort_by(|a, b| a.name().cmp(b.name()));

@@ -1,5 +1,7 @@
 //! `from_json`: JSON text to typed values.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -18,6 +20,9 @@ use crate::casts::number;
 use crate::nested::lists::{field_of, list};
 use crate::nested::maps::made;
 use crate::nested::types::as_type;
+
+/// Names up to which each is compared: quicker than to hash so few.
+const FEW: usize = 16;
 
 /// A value of the schema's type.
 #[derive(Debug, Clone)]
@@ -133,10 +138,22 @@ fn cell(value: &Json<'_>, data_type: &DataType, notes: &mut Notes) -> std::resul
         (Json::Object(entries), DataType::Map(field, _)) => {
             let DataType::Struct(pair) = field.data_type() else { return Err(Mismatch) };
             let mut cells: Vec<(String, Cell)> = Vec::with_capacity(entries.len());
+            let mut places: HashMap<&str, usize> = HashMap::new();
             for (name, value) in entries {
                 let value = cell(value, pair[1].data_type(), notes)?;
-                match cells.iter_mut().find(|(known, _)| known == name) {
-                    Some(known) => known.1 = value,
+                let known = if entries.len() <= FEW {
+                    cells.iter().position(|(known, _)| known == name)
+                } else {
+                    match places.entry(name) {
+                        Entry::Occupied(at) => Some(*at.get()),
+                        Entry::Vacant(new) => {
+                            new.insert(cells.len());
+                            None
+                        }
+                    }
+                };
+                match known {
+                    Some(at) => cells[at].1 = value,
                     None => cells.push((name.clone().into_owned(), value)),
                 }
             }
@@ -144,8 +161,13 @@ fn cell(value: &Json<'_>, data_type: &DataType, notes: &mut Notes) -> std::resul
         }
         (Json::Object(entries), DataType::Struct(fields)) => {
             let mut cells = vec![Cell::Null; fields.len()];
+            let many = entries.len() > FEW && fields.len() > FEW;
+            let names = fields.iter().enumerate().rev().filter(|_| many).map(|(at, f)| (f.name().as_str(), at));
+            let places: HashMap<&str, usize> = names.collect();
             for (name, value) in entries {
-                let Some(at) = fields.iter().position(|f| f.name() == name) else { continue };
+                let place =
+                    if many { places.get(&**name).copied() } else { fields.iter().position(|f| f.name() == name) };
+                let Some(at) = place else { continue };
                 // A field that does not fit is NULL, and the others are read.
                 cells[at] = cell(value, fields[at].data_type(), notes).unwrap_or_else(|Mismatch| {
                     notes.partial = true;

@@ -1,8 +1,16 @@
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and looks at its own clock"
+)]
+
+use std::time::{Duration, Instant};
+
+use arrow::array::{Array, AsArray, StringArray};
 
 use super::parse::{Json, Lenient, Malformed, parse};
 use super::write::decimal;
-use super::{ddl, path};
+use super::{ddl, from, path};
 
 fn read(text: &str) -> Result<Option<Json<'_>>, Malformed> {
     parse(text, Lenient { control: false, not_finite: true })
@@ -59,4 +67,45 @@ fn a_schema_says_where_it_cannot_be_read() {
     assert!(deep(50).is_ok());
     assert!(deep(51).unwrap_err().contains("more than 50 types"));
     assert!(deep(1_000_000).is_err(), "a deep schema is no reason to end");
+}
+
+/// The column that `from_json` makes of `text` by `schema`.
+fn made(text: &str, schema: &str) -> arrow::array::ArrayRef {
+    let schema = ddl::parse(schema).unwrap();
+    from::from_json(&StringArray::from(vec![text]), &schema, true).unwrap()
+}
+
+/// At this size what looks for each key among all takes a minute.
+#[test]
+fn many_keys_are_read_each_at_once() {
+    let began = Instant::now();
+    let entries = |numbers: std::ops::Range<u32>| {
+        let all: Vec<String> = numbers.map(|n| format!("\"key{n:05}\":{n}")).collect();
+        all.join(",")
+    };
+    let text = format!("{{{},{}}}", entries(0..60_000), entries(0..60_000));
+    let map = made(&text, "MAP<STRING, INT>");
+    assert_eq!(map.as_map().value_length(0), 60_000);
+    let fields: Vec<String> = (0..5_000).map(|n| format!("key{:05} INT", 59_999 - n)).collect();
+    let row = made(&text, &fields.join(", "));
+    assert_eq!(row.as_struct().num_columns(), 5_000);
+    assert!(row.as_struct().columns().iter().all(|column| column.is_valid(0)));
+    let items = format!("[{{{}}},{{{}}}]", entries(0..60_000), entries(1..60_001));
+    assert_eq!(ddl::schema_of(&items).unwrap().matches("key").count(), 60_001);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[test]
+fn of_a_key_that_is_there_twice_the_last_value_counts() {
+    let few = made(r#"{"a":1,"b":2,"a":3}"#, "MAP<STRING, INT>");
+    assert_eq!(few.as_map().keys().as_string::<i32>().iter().flatten().collect::<Vec<_>>(), ["a", "b"]);
+    let entries: Vec<String> = (0..40).map(|n| format!("\"k{}\":{n}", n % 20)).collect();
+    let text = format!("{{{}}}", entries.join(","));
+    let many = made(&text, "MAP<STRING, INT>");
+    let values = many.as_map().values().as_primitive::<arrow::datatypes::Int32Type>().values().to_vec();
+    assert_eq!(values, (20..40).collect::<Vec<_>>());
+    let columns: Vec<String> = (0..20).map(|n| format!("k{n} INT")).collect();
+    let row = made(&text, &columns.join(", "));
+    let first = row.as_struct().column(0).as_primitive::<arrow::datatypes::Int32Type>();
+    assert_eq!(first.value(0), 20);
 }

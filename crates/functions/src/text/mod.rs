@@ -12,6 +12,8 @@ mod parts;
 pub(crate) mod pattern;
 mod places;
 mod regex;
+#[cfg(test)]
+mod tests;
 mod url;
 
 use std::sync::Arc;

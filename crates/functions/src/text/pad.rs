@@ -1,5 +1,7 @@
 //! Padding, trimming and repeating.
 
+use std::collections::HashSet;
+
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
@@ -46,8 +48,12 @@ fn trim(call: &Call, left: bool, right: bool) -> Result<ArrayRef> {
     call.texts(|row| Ok(Some(trimmed(text.at(row), chars.as_ref().map_or(" ", |c| c.at(row)), left, right))))
 }
 
+/// Bytes of characters to trim up to which each is compared: quicker than to hash so few.
+const FEW: usize = 16;
+
 fn trimmed<'a>(text: &'a str, chars: &str, left: bool, right: bool) -> &'a str {
-    let is_one = |c: char| chars.contains(c);
+    let many: Option<HashSet<char>> = (chars.len() > FEW).then(|| chars.chars().collect());
+    let is_one = |c: char| many.as_ref().map_or_else(|| chars.contains(c), |many| many.contains(&c));
     let text = if left { text.trim_start_matches(is_one) } else { text };
     if right { text.trim_end_matches(is_one) } else { text }
 }

@@ -7,6 +7,9 @@ use super::pattern::{Found, Last, Pattern};
 use crate::rows::{Call, Function, Gives, constant_text, fits, function, plan_error, row_error, short};
 use crate::values::Kind::{Int, Text};
 
+/// Pieces of a replacement that `regexp_replace` puts into one text, which take a second; a piece may be empty.
+const MOST_PIECES: usize = 100_000_000;
+
 pub(super) fn functions() -> Vec<Function> {
     vec![
         function("rlike", &[Text, Text], Gives::Bool, |call| {
@@ -189,7 +192,7 @@ fn replace(call: &Call) -> Result<ArrayRef> {
         let head = &text[..start];
         // What stands before the place is no context, as in Spark.
         let text = &text[start..];
-        let (mut out, mut last) = (head.to_owned(), 0);
+        let (mut out, mut last, mut put) = (head.to_owned(), 0, 0);
         for found in pattern.find_all(text) {
             let read: &Vec<Piece> = match &mut read {
                 Some(read) => read,
@@ -197,6 +200,13 @@ fn replace(call: &Call) -> Result<ArrayRef> {
             };
             let (begin, end) = found.whole();
             out.push_str(&text[last..begin]);
+            put += read.len();
+            if put > MOST_PIECES {
+                let pieces = read.len();
+                return row_error(format!(
+                    "regexp_replace of so many matches by a replacement of {pieces} pieces takes too long: {MOST_PIECES} pieces are the most"
+                ));
+            }
             for piece in read {
                 match piece {
                     Piece::Literal(literal) => out.push_str(literal),

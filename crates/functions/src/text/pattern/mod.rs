@@ -6,6 +6,8 @@
 mod class;
 mod escape;
 
+use std::collections::HashMap;
+
 use regex::{Captures, Regex};
 
 /// A pattern that is ready.
@@ -13,6 +15,8 @@ pub(crate) struct Pattern {
     regex: Regex,
     /// For each group of Java's, beginning with the whole match, that of the engine.
     groups: Vec<usize>,
+    /// The numbers of those that have a name.
+    names: HashMap<String, usize>,
     /// Groups of the engine that hold the line end which `$` passes over.
     ends: Vec<usize>,
     /// Groups of the engine that are there where `^` of `(?m)` stands at the end of the text, which Java's does not.
@@ -69,7 +73,8 @@ impl Pattern {
         match rewritten {
             Ok(regex) => {
                 let Rewriter { groups, ends, last_starts, .. } = rewriter;
-                Ok(Self { regex, groups, ends, last_starts, empty: pattern.is_empty() })
+                let names = names(&regex, &groups);
+                Ok(Self { regex, groups, names, ends, last_starts, empty: pattern.is_empty() })
             }
             Err(why) => Err(format!("'{pattern}' is not a valid or supported regular expression: {why}")),
         }
@@ -139,9 +144,15 @@ impl Pattern {
 
     /// The number of the group called `name`.
     pub(super) fn named(&self, name: &str) -> Option<usize> {
-        let of_engine = self.regex.capture_names().position(|n| n == Some(name))?;
-        self.groups.iter().position(|group| *group == of_engine)
+        self.names.get(name).copied()
     }
+}
+
+/// The numbers of `groups` that have a name.
+fn names(regex: &Regex, groups: &[usize]) -> HashMap<String, usize> {
+    let numbers: HashMap<usize, usize> = groups.iter().enumerate().map(|(at, group)| (*group, at)).collect();
+    let named = regex.capture_names().enumerate().filter_map(|(group, name)| Some((group, name?)));
+    named.filter_map(|(group, name)| Some((name.to_owned(), *numbers.get(&group)?))).collect()
 }
 
 const SPACE: &str = r" \t\n\x0B\f\r";

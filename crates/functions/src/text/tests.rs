@@ -1,0 +1,100 @@
+//! What a text of somebody else's costs: time by its length, not by its length times another's.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and looks at its own clock"
+)]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
+
+fn call(name: &str, args: &[ScalarValue]) -> Result<ScalarValue> {
+    let function = super::functions().into_iter().find(|f| f.name() == name).unwrap();
+    let types: Vec<DataType> = args.iter().map(ScalarValue::data_type).collect();
+    let field = |of: &DataType| Arc::new(Field::new("x", of.clone(), true));
+    let given = ScalarFunctionArgs {
+        args: args.iter().cloned().map(ColumnarValue::Scalar).collect(),
+        arg_fields: types.iter().map(field).collect(),
+        number_rows: 1,
+        return_field: field(&function.return_type(&types).unwrap()),
+        config_options: Arc::default(),
+    };
+    match function.invoke_with_args(given)? {
+        ColumnarValue::Scalar(value) => Ok(value),
+        ColumnarValue::Array(_) => unreachable!("of constants a constant"),
+    }
+}
+
+/// [`call`], which may not take long: at these sizes what compares each with each takes half a minute and more.
+fn quickly(name: &str, args: &[ScalarValue]) -> Result<ScalarValue> {
+    let began = Instant::now();
+    let done = call(name, args);
+    assert!(began.elapsed() < Duration::from_secs(12), "{name} took {:?}", began.elapsed());
+    done
+}
+
+fn text(text: impl Into<String>) -> ScalarValue {
+    ScalarValue::Utf8(Some(text.into()))
+}
+
+#[test]
+fn binary_is_found_in_binary() {
+    let contains = |whole: Vec<u8>, part: Vec<u8>| {
+        quickly("contains", &[ScalarValue::Binary(Some(whole)), ScalarValue::Binary(Some(part))]).unwrap()
+    };
+    let yes = ScalarValue::Boolean(Some(true));
+    let mut part = vec![0; 1 << 20];
+    part.push(1);
+    assert_ne!(contains(vec![0; 4 << 20], part.clone()), yes);
+    let mut whole = vec![0; 4 << 20];
+    whole.push(1);
+    assert_eq!(contains(whole, part), yes);
+    assert_eq!(contains(Vec::new(), Vec::new()), yes);
+}
+
+#[test]
+fn many_characters_are_trimmed() {
+    // Of a range of letters, each in the text as often as the others.
+    let letters: String = ('\u{4e00}'..='\u{9fff}').collect();
+    let long = letters.repeat(20);
+    let trimmed = quickly("trim", &[text(letters.clone()), text(format!("{long}middle{long}"))]).unwrap();
+    assert_eq!(trimmed, text("middle"));
+    assert_eq!(call("ltrim", &[text("ab"), text("abbaxab")]).unwrap(), text("xab"));
+    assert_eq!(call("rtrim", &[text("abcdefghijklmnopq"), text("xqponm")]).unwrap(), text("x"));
+}
+
+#[test]
+fn texts_are_compared_character_by_character_up_to_a_length() {
+    let text_of = |length: usize| text("ab".repeat(length / 2));
+    let problem = quickly("levenshtein", &[text_of(200_000), text_of(1_000)]).unwrap_err().to_string();
+    assert!(problem.contains("200000 and 1000 characters takes too long"), "{problem}");
+    let near = call("levenshtein", &[text_of(100_000), text("ab")]).unwrap();
+    assert_eq!(near, ScalarValue::Int32(Some(99_998)));
+}
+
+#[test]
+fn a_replacement_of_many_pieces_is_put_in_up_to_a_limit() {
+    let replaced = |length: usize, pieces: usize| {
+        quickly("regexp_replace", &[text("a".repeat(length)), text("()a"), text("$1".repeat(pieces))])
+    };
+    assert_eq!(replaced(1_000, 1_000).unwrap(), text(""));
+    let problem = replaced(100_000, 10_000).unwrap_err().to_string();
+    assert!(problem.contains("takes too long"), "{problem}");
+}
+
+#[test]
+fn groups_are_found_by_their_names() {
+    let names = 3_000;
+    let pattern: String = (0..names).map(|n| format!("(?<g{n}>x?)")).collect();
+    let last = format!("${{g{}}}", names - 1);
+    let replaced = quickly("regexp_replace", &[text("y"), text(pattern + "y"), text(last.repeat(200_000) + "!")]);
+    assert_eq!(replaced.unwrap(), text("!"));
+    let named = [text("2026-01"), text("(?<year>[0-9]+)-(?<month>[0-9]+)"), text("${month}/${year}")];
+    assert_eq!(call("regexp_replace", &named).unwrap(), text("01/2026"));
+    assert!(call("regexp_replace", &[text("a"), text("(?<n>a)"), text("${m}")]).is_err());
+}
