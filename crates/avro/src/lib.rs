@@ -18,6 +18,7 @@
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
 
+mod bounded;
 pub mod class;
 pub mod decode;
 mod error;

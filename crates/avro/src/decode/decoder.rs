@@ -10,6 +10,7 @@ use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_core::provenance;
 use sluicebox_core::raw::RawEvents;
 
+use crate::bounded::Bounded;
 use crate::class::ErrorClass;
 use crate::decode::Probe;
 use crate::decode::cursor::Limits;
@@ -27,6 +28,10 @@ use crate::told::cut;
 
 /// Schemas asked for at the same time.
 const FETCHES: usize = 8;
+/// Schemas of writers that are kept ready, and bytes of their texts, of which what is kept takes several times as many. The cache has the
+/// others.
+const MOST_WRITERS: usize = 10_000;
+const MOST_WRITERS_BYTES: usize = 64 << 20;
 
 /// What a decoder needs to know of its source.
 #[derive(Debug, Clone)]
@@ -58,8 +63,10 @@ pub struct Decoder {
     left_out: HashSet<String>,
     registry: Arc<dyn Registry>,
     cache: SchemaCache,
-    /// Every schema that an event has named and the registry knows: they are immutable.
-    writers: RwLock<HashMap<SchemaKey, Arc<Writer>>>,
+    /// The pinned schema as a writer's, which most events name.
+    own: Arc<Writer>,
+    /// Schemas that events have named and the registry knows: they are immutable.
+    writers: RwLock<Bounded<SchemaKey, Arc<Writer>>>,
     probe: Arc<Probe>,
     /// What foreign values looked like of which the user has been told.
     told: Mutex<BTreeSet<Foreign>>,
@@ -219,10 +226,11 @@ impl Decoder {
         cache: SchemaCache,
     ) -> Result<Self, AvroError> {
         let (reader, value, left_out) = reader_parts(&options.source, &pinned)?;
-        let left_out = left_out.into_iter().map(|l| l.field).collect();
+        let left_out: HashSet<String> = left_out.into_iter().map(|l| l.field).collect();
         let schema = source_schema(&value);
         let probe = Arc::new(Probe::new(&reader, &value, options.limits));
-        let decoder = Self {
+        let own = writer(&pinned.text, &reader, &pinned, &left_out);
+        Ok(Self {
             options,
             pinned,
             reader,
@@ -231,13 +239,11 @@ impl Decoder {
             left_out,
             registry,
             cache,
-            writers: RwLock::default(),
+            own,
+            writers: RwLock::new(Bounded::new(MOST_WRITERS, MOST_WRITERS_BYTES)),
             probe,
             told: Mutex::default(),
-        };
-        let own = decoder.writer(&decoder.pinned.text);
-        decoder.remember(SchemaKey::Id(decoder.pinned.id), own);
-        Ok(decoder)
+        })
     }
 
     /// The schema of source rows: the value's columns, then `_topic`, `_partition`, `_offset`, `_timestamp`, `_key`,
@@ -268,7 +274,8 @@ impl Decoder {
         {
             let known = self.writers.read().unwrap_or_else(PoisonError::into_inner);
             for key in keys {
-                match known.get(&key) {
+                let own = (key == SchemaKey::Id(self.pinned.id)).then_some(&self.own);
+                match own.or_else(|| known.get(&key)) {
                     Some(writer) => drop(found.by_key.insert(key, Arc::clone(writer))),
                     None => missing.push(key),
                 }
@@ -332,7 +339,7 @@ impl Decoder {
 
     async fn find(&self, key: SchemaKey) -> Result<Arc<Writer>, AvroError> {
         if let Some(text) = self.cache.get(key)? {
-            return Ok(self.remember(key, self.writer(&text)));
+            return Ok(self.remember(key, self.writer(&text), text.bytes()));
         }
         fault::reach(What::Registry, Effect::Call, Phase::Before);
         let found = self.registry.by_key(key).await;
@@ -343,7 +350,7 @@ impl Decoder {
                 if AvroSchema::parse(&text).is_ok() {
                     self.cache.put(key, &text)?;
                 }
-                Ok(self.remember(key, self.writer(&text)))
+                Ok(self.remember(key, self.writer(&text), text.bytes()))
             }
             Err(error @ RegistryError::NotFound { .. }) => Ok(refused(ErrorClass::UnknownSchemaId, &error)),
             Err(error @ (RegistryError::NotAvro { .. } | RegistryError::References { .. })) => {
@@ -351,34 +358,40 @@ impl Decoder {
                     "source {}: the events of schema {key} become dead letters: {error}",
                     self.options.source
                 );
-                Ok(self.remember(key, refused(ErrorClass::UnsupportedSchema, &error)))
+                Ok(self.remember(key, refused(ErrorClass::UnsupportedSchema, &error), 0))
             }
             Err(error) => Err(error.into()),
         }
     }
 
     fn writer(&self, text: &SchemaText) -> Arc<Writer> {
-        let program = AvroSchema::parse(text)
-            .map_err(|e: SchemaError| refused(ErrorClass::UnsupportedSchema, &format!("the writer's schema: {e}")))
-            .and_then(|writer| {
-                Program::compile(Arc::new(writer), &self.reader).map_err(|e| {
-                    let (subject, version) = (&self.pinned.subject, self.pinned.version);
-                    let message = format!("the writer's schema does not resolve to {subject} version {version}: {e}");
-                    refused(ErrorClass::Unresolvable, &message)
-                })
-            });
-        let decoded = |mut program: Program| {
-            // Of these the reader knows; that they have no column was told when it was planned.
-            program.ignored.retain(|path| !self.left_out.contains(path));
-            Arc::new(Writer::Decoded(program))
-        };
-        program.map_or_else(|refused| refused, decoded)
+        writer(text, &self.reader, &self.pinned, &self.left_out)
     }
 
-    fn remember(&self, key: SchemaKey, writer: Arc<Writer>) -> Arc<Writer> {
+    /// Keeps `writer`, of a schema of `bytes`; what was first kept of `key` stays.
+    fn remember(&self, key: SchemaKey, writer: Arc<Writer>, bytes: usize) -> Arc<Writer> {
         let mut writers = self.writers.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(writers.entry(key).or_insert(writer))
+        Arc::clone(writers.get_or_insert(key, writer, bytes))
     }
+}
+
+/// What events of the schema `text` become, read as `reader`, which is `pinned` without the fields `left_out`.
+fn writer(text: &SchemaText, reader: &AvroSchema, pinned: &PinnedSchema, left_out: &HashSet<String>) -> Arc<Writer> {
+    let program = AvroSchema::parse(text)
+        .map_err(|e: SchemaError| refused(ErrorClass::UnsupportedSchema, &format!("the writer's schema: {e}")))
+        .and_then(|writer| {
+            Program::compile(Arc::new(writer), reader).map_err(|e| {
+                let (subject, version) = (&pinned.subject, pinned.version);
+                let message = format!("the writer's schema does not resolve to {subject} version {version}: {e}");
+                refused(ErrorClass::Unresolvable, &message)
+            })
+        });
+    let decoded = |mut program: Program| {
+        // Of these the reader knows; that they have no column was told when it was planned.
+        program.ignored.retain(|path| !left_out.contains(path));
+        Arc::new(Writer::Decoded(program))
+    };
+    program.map_or_else(|refused| refused, decoded)
 }
 
 fn refused(class: ErrorClass, message: &impl ToString) -> Arc<Writer> {

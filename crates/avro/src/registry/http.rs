@@ -65,6 +65,14 @@ struct Answer {
     id: Option<i32>,
 }
 
+impl Answer {
+    /// How long its texts are.
+    fn bytes(&self) -> usize {
+        let references = self.references.iter().flatten();
+        self.schema.len() + references.map(|r| size_of::<Reference>() + r.name.len() + r.subject.len()).sum::<usize>()
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Refusal {
     error_code: i64,
@@ -120,8 +128,8 @@ impl HttpRegistry {
             clock,
             preferred: AtomicUsize::new(0),
             told_down: AtomicBool::new(false),
-            schemas: Flights::new(),
-            versions: Flights::new(),
+            schemas: Flights::new(|text: &Arc<SchemaText>| text.bytes()),
+            versions: Flights::new(Answer::bytes),
             unknown: Mutex::new(HashMap::new()),
         })
     }
