@@ -7,17 +7,16 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Fields, SchemaRef};
 use futures::{StreamExt, TryStreamExt};
 use sluicebox_core::fault::{self, Effect, Phase, What};
-use sluicebox_core::provenance;
 use sluicebox_core::raw::RawEvents;
 
 use crate::bounded::Bounded;
 use crate::class::ErrorClass;
 use crate::decode::Probe;
 use crate::decode::cursor::Limits;
-use crate::decode::events::{Events, metadata_fields, source_schema};
+use crate::decode::events::{Events, source_schema};
 use crate::decode::program::Program;
+use crate::decode::reader::reader_parts;
 use crate::decode::run::{Run, Seen, Target};
-use crate::decode::shape::{LeftOut, value_fields};
 use crate::error::AvroError;
 use crate::foreign::{self, Foreign};
 use crate::framing::{SchemaKey, unframe};
@@ -159,58 +158,6 @@ pub struct SchemaUse {
     pub dead_letters: u64,
     /// The writer's fields that the reader lacks, as paths such as `customer.address[].zip`.
     pub ignored_fields: Vec<String>,
-}
-
-/// The reader schema and the columns of values, if it can be one, and the fields that are none.
-fn reader_parts(name: &str, pinned: &PinnedSchema) -> Result<(AvroSchema, Fields, Vec<LeftOut>), AvroError> {
-    let refused = |source| AvroError::ReaderSchema {
-        name: name.to_owned(),
-        subject: pinned.subject.clone(),
-        version: pinned.version,
-        source,
-    };
-    let mut reader = AvroSchema::parse(&pinned.text).map_err(refused)?;
-    let (value, left_out) = value_fields(&reader).map_err(refused)?;
-    let without: HashSet<&str> = left_out.iter().map(|l| l.field.as_str()).collect();
-    reader.without_fields(|name| without.contains(name));
-    let metadata = metadata_fields();
-    let taken = |name: &str| provenance::is_hidden(name) || metadata.iter().any(|f| f.name() == name);
-    if let Some(field) = value.iter().find(|f| taken(f.name())) {
-        return Err(AvroError::NameTaken {
-            name: name.to_owned(),
-            subject: pinned.subject.clone(),
-            version: pinned.version,
-            field: field.name().clone(),
-        });
-    }
-    Ok((reader, value, left_out))
-}
-
-/// The fields of `pinned`, the reader schema of source `name`, that have no column, each with its reason.
-///
-/// # Errors
-/// As [`Decoder::new`].
-pub fn left_out(name: &str, pinned: &PinnedSchema) -> Result<Vec<LeftOut>, AvroError> {
-    Ok(reader_parts(name, pinned)?.2)
-}
-
-/// The fields of a writer's schema that the reader schema `pinned` lacks, as paths; none when the one cannot be read as the
-/// other.
-///
-/// # Errors
-/// When the reader schema cannot be used.
-pub fn ignored_fields(name: &str, pinned: &PinnedSchema, writer: &SchemaText) -> Result<Vec<String>, AvroError> {
-    let (reader, ..) = reader_parts(name, pinned)?;
-    let program = AvroSchema::parse(writer).ok().map(|writer| Program::compile(Arc::new(writer), &reader));
-    Ok(program.and_then(Result::ok).map(|program| program.ignored).unwrap_or_default())
-}
-
-/// What [`Decoder::schema`] of source `name` would be with the reader schema `pinned`; for planning without a registry.
-///
-/// # Errors
-/// As [`Decoder::new`].
-pub fn source_columns(name: &str, pinned: &PinnedSchema) -> Result<SchemaRef, AvroError> {
-    Ok(source_schema(&reader_parts(name, pinned)?.1))
 }
 
 impl Decoder {

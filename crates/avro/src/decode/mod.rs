@@ -13,6 +13,7 @@ mod number;
 mod portions;
 mod probe;
 mod program;
+mod reader;
 mod resolve;
 mod run;
 mod shape;
@@ -22,8 +23,9 @@ mod tests;
 mod walk;
 
 pub use cursor::Limits;
-pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaUse, Writers, ignored_fields, left_out, source_columns};
+pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaUse, Writers};
 pub use events::dead_letter_schema;
 pub use portions::portions;
 pub(crate) use probe::Probe;
+pub use reader::{ignored_fields, left_out, source_columns};
 pub use shape::LeftOut;
