@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::FileError;
+use super::regular::open_as;
+use super::{FileError, open_regular};
 use crate::fault::{Effect, Point, What, around, around_write};
 use crate::station::{self, Station};
 
@@ -65,7 +66,7 @@ impl DurableFile {
         operation: &'static str,
         options: &OpenOptions,
     ) -> Result<Self, FileError> {
-        let file = around(Point { what, effect }, path, None, || options.open(path));
+        let file = around(Point { what, effect }, path, None, || open_as(options, path));
         let file = file.map_err(|e| FileError::new(operation, path, e))?;
         Ok(Self { what, path: path.to_owned(), file, at: 0 })
     }
@@ -132,7 +133,7 @@ impl FoundFile {
     /// When it cannot be opened.
     pub fn open(what: What, path: &Path) -> Result<Option<Self>, FileError> {
         let opened = around(Point { what, effect: Effect::Read }, path, None, || {
-            let file = File::open(path)?;
+            let file = open_regular(path)?;
             let length = file.metadata()?.len();
             Ok((file, length))
         });

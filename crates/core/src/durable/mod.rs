@@ -4,14 +4,17 @@
 //! ([`crate::fault`]), so that a crash, a failure or a power loss can be tried before, half-way and after it. Those of
 //! [`create_if_absent`], [`replace`] and [`create_dir_durable`] on which exactly-once rests are durable when they return,
 //! and none shows unfinished content; the others do one step each, and say so.
+//!
+//! What is opened by its name is a file: a FIFO, a socket, a device or a folder of that name is told, and never opened
+//! ([`open_regular`]).
 
 mod atomic;
 mod file;
+mod regular;
 mod steps;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +27,7 @@ pub use atomic::{
     replace_unless, sweep_temporaries, sweep_temporaries_before, temporary_name,
 };
 pub use file::{DurableFile, FoundFile, sync_file};
+pub use regular::{is_no_file, open_regular, read_given, read_regular};
 pub use steps::{
     exchange, exchange_while_listed, link, list, make_dir, read, reading, remove, remove_dir, remove_tree, rename,
     rename_dir, sync_dir, sync_dirs, tidy,
@@ -67,6 +71,9 @@ impl Blamed for FileError {
 #[must_use]
 pub fn way_out(error: &io::Error) -> &'static str {
     use io::ErrorKind::{NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    if is_no_file(error) {
+        return "; put the file back that belongs there, or remove it if none does, and run again";
+    }
     match error.kind() {
         StorageFull | QuotaExceeded => "; make room on its filesystem and run again: nothing is lost",
         PermissionDenied => "; let this user read and write there, and run again",
@@ -115,9 +122,9 @@ impl Checksum {
 /// The length of the file `path`, and the [`checksum`] of its content, without holding it in memory.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When it cannot be read, or is no file.
 pub fn checksum_of(path: &Path) -> io::Result<(u64, String)> {
-    let mut file = File::open(path)?;
+    let mut file = open_regular(path)?;
     let (mut bytes, mut checksum, mut piece) = (0, Checksum::default(), vec![0; 1 << 18]);
     loop {
         match file.read(&mut piece) {

@@ -4,7 +4,7 @@ use std::fs::{self, DirEntry, File};
 use std::io;
 use std::path::Path;
 
-use super::FileError;
+use super::{FileError, read_regular};
 use crate::fault::{Effect, Point, What, around};
 use crate::station::{self, Station};
 
@@ -192,9 +192,9 @@ pub fn reading<T>(what: What, path: &Path, read: impl FnOnce() -> io::Result<T>)
 /// The content of the file `path`, or `None` if there is none.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When it cannot be read, or is no file.
 pub fn read(what: What, path: &Path) -> Result<Option<Vec<u8>>, FileError> {
-    match around(Point { what, effect: Effect::Read }, path, None, || fs::read(path)) {
+    match around(Point { what, effect: Effect::Read }, path, None, || read_regular(path)) {
         Ok(content) => Ok(Some(content)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(FileError::new("read", path, e)),
