@@ -83,13 +83,13 @@ fn proved(checkpoint: &Checkpoint) -> anyhow::Result<verify::Verdict> {
 
 impl Which {
     fn checkpoint(&self) -> anyhow::Result<Checkpoint> {
-        if self.what.join("metadata").is_file() {
+        if self.what.join("metadata").exists() {
             return Ok(Checkpoint::new(&self.what));
         }
-        if self.what.is_file() {
+        if self.what.exists() && !self.what.is_dir() {
             let args = LoadArgs { pipeline: self.what.clone(), checkpoint: None, set: self.set.clone(), wait: None };
             let dir = checkpoint_dir(&args)?;
-            if !dir.join("metadata").is_file() {
+            if !dir.join("metadata").exists() {
                 let (file, dir) = (self.what.display(), dir.display());
                 return Err(Usage(format!("{file} has no checkpoint yet: its first run makes it in {dir}")).into());
             }

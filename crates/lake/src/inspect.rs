@@ -2,12 +2,11 @@
 //!
 //! Nothing is changed, and nothing is judged: what should be there is told by checkpoints.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use sluicebox_core::durable::{self, FileError};
+use sluicebox_core::durable::{self, FileError, open_regular};
 use sluicebox_core::fault::What;
 
 use crate::error::Result;
@@ -79,7 +78,7 @@ pub fn inspect(location: &Path) -> Result<Inspection> {
 /// When it cannot be read or is no Parquet file.
 pub fn rows_in(path: &Path) -> Result<u64> {
     let open = || {
-        let reader = SerializedFileReader::new(File::open(path)?).map_err(io::Error::other)?;
+        let reader = SerializedFileReader::new(open_regular(path)?).map_err(io::Error::other)?;
         u64::try_from(reader.metadata().file_metadata().num_rows()).map_err(io::Error::other)
     };
     Ok(open().map_err(|e| FileError::new("read the footer of", path, e))?)

@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sluicebox_core::durable::{self, Created, FileError};
+use sluicebox_core::durable::{self, Created, FileError, is_no_file, open_regular};
 use sluicebox_core::fault::What;
 use sluicebox_core::sealed::{self, Broken};
 
@@ -43,15 +43,21 @@ fn inside(location: &Path) -> PathBuf {
     location.join(MARK)
 }
 
-/// The mark of the folder, if it has one. One beside a folder that is not there is of a folder that somebody removed.
+/// What has the name of the folder's mark, if there is something: no file is no mark, and none is set in its place. One beside a
+/// folder that is not there is of a folder that somebody removed.
 fn found(location: &Path) -> Option<PathBuf> {
     if !location.is_dir() {
         return None;
     }
-    [mark(location), inside(location)].into_iter().find(|path| path.is_file())
+    [mark(location), inside(location)].into_iter().find(|path| is_taken(path))
 }
 
-/// Whether the folder is there and has a mark.
+/// Whether something has that name, even if it is only a link that leads nowhere.
+fn is_taken(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// Whether the folder is there and has a mark, or something in the place of one.
 #[must_use]
 pub fn is_marked(location: &Path) -> bool {
     found(location).is_some()
@@ -252,7 +258,7 @@ pub fn check_unmarked(location: &Path) -> Result<()> {
 /// [`LakeError::HeldFolder`] when another run holds it, or the mark cannot be opened.
 pub fn hold(location: &Path) -> Result<Option<File>> {
     let Some(path) = found(location) else { return Ok(None) };
-    let file = match File::open(&path) {
+    let file = match open_regular(&path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(FileError::new("open", path, e).into()),
@@ -291,7 +297,11 @@ pub fn claim(location: &Path, owner: &Owner) -> Result<()> {
     };
     match made? {
         Created::New => Ok(()),
-        Created::Exists => decide_claim(location, &observe(location)?, owner).map(|_| ()),
+        Created::Exists => match decide_claim(location, &observe(location)?, owner)? {
+            Claim::Ours => Ok(()),
+            // What had the name a moment ago was removed: a table without a mark is nobody's.
+            Claim::Mark => Err(FileError::new("create", mark(location), io::ErrorKind::AlreadyExists.into()).into()),
+        },
     }
 }
 
@@ -317,10 +327,20 @@ pub fn replace(location: &Path, owner: &Owner) -> Result<()> {
 /// Who owns the folder; `None` without a mark.
 ///
 /// # Errors
-/// When the mark cannot be read, is damaged or of a newer version.
+/// When the mark cannot be read, is damaged, no file at all, or of a newer version.
 pub fn read(location: &Path) -> Result<Option<Owner>> {
     let Some(path) = found(location) else { return Ok(None) };
-    let Some(content) = durable::read(What::Owner, &path)? else { return Ok(None) };
+    let content = match durable::read(What::Owner, &path) {
+        Ok(Some(content)) => content,
+        Ok(None) if is_taken(&path) => {
+            return Err(LakeError::DamagedOwner { path, reason: "it is a link that leads nowhere".to_owned() });
+        }
+        Ok(None) => return Ok(None),
+        Err(error) if is_no_file(&error.source) => {
+            return Err(LakeError::DamagedOwner { path, reason: error.source.to_string() });
+        }
+        Err(error) => return Err(error.into()),
+    };
     sealed::unseal(&content).map(Some).map_err(|broken| match broken {
         Broken::Damaged(reason) => LakeError::DamagedOwner { path, reason },
         Broken::Newer { .. } => LakeError::NewerOwner { path, what: broken },

@@ -1,7 +1,6 @@
 //! Rows of a table, read back from its published files: for tables that are made of what an older one already holds.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
-use sluicebox_core::durable::FileError;
+use sluicebox_core::durable::{FileError, open_regular};
 use sluicebox_core::stored::stored;
 
 use crate::contents::each_file;
@@ -42,7 +41,7 @@ pub fn published(location: &Path) -> Result<Vec<PathBuf>> {
 /// When the file cannot be read, or a column is missing, of another type, or NULL where it may not be.
 pub fn read_back(location: &Path, file: &Path, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
     let unreadable = |source: ParquetError| LakeError::Unreadable { path: file.to_owned(), source };
-    let opened = File::open(file).map_err(|e| FileError::new("open", file, e))?;
+    let opened = open_regular(file).map_err(|e| FileError::new("open", file, e))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(unreadable)?;
     let there = Arc::clone(builder.schema());
     let names: HashSet<&String> = schema.fields().iter().map(|field| field.name()).collect();
@@ -76,7 +75,7 @@ pub fn read_back(location: &Path, file: &Path, schema: &SchemaRef) -> Result<Vec
 /// When the footer cannot be read.
 pub fn unpacked_bytes(file: &Path) -> Result<u64> {
     let unreadable = |source: ParquetError| LakeError::Unreadable { path: file.to_owned(), source };
-    let opened = File::open(file).map_err(|e| FileError::new("open", file, e))?;
+    let opened = open_regular(file).map_err(|e| FileError::new("open", file, e))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(unreadable)?;
     let groups = builder.metadata().row_groups().iter();
     Ok(groups.map(|g| u64::try_from(g.total_byte_size()).unwrap_or(0)).sum())

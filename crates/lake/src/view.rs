@@ -6,7 +6,6 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::file::metadata::KeyValue;
 use serde::{Deserialize, Serialize};
-use sluicebox_core::durable::{self, FileError};
+use sluicebox_core::durable::{self, FileError, open_regular};
 use sluicebox_core::fault::What;
 
 use crate::catalog::BATCH;
@@ -134,7 +133,7 @@ fn footers(paths: &[PathBuf]) -> Result<Vec<Footer>> {
 }
 
 fn footer(path: &Path) -> Result<Footer> {
-    let opened = File::open(path).map_err(|e| FileError::new("open", path, e))?;
+    let opened = open_regular(path).map_err(|e| FileError::new("open", path, e))?;
     let bytes = opened.metadata().map_err(|e| FileError::new("look at", path, e))?.len();
     let read = ArrowReaderMetadata::load(&opened, Default::default());
     let read = read.map_err(|source| LakeError::Unreadable { path: path.to_owned(), source })?;

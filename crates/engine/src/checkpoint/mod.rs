@@ -210,7 +210,8 @@ impl Checkpoint {
     /// When a folder cannot be listed.
     pub fn observe(&self) -> Result<Observed, CheckpointError> {
         Ok(Observed {
-            metadata: self.root.join("metadata").is_file(),
+            // Whatever it is: who reads it says what is wrong with it.
+            metadata: self.root.join("metadata").symlink_metadata().is_ok(),
             offsets: self.ids(What::Offsets, "offsets")?.into_iter().max(),
             commit: self.ids(What::Commit, "commits")?.into_iter().max(),
         })

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sluicebox_core::PartitionId;
+use sluicebox_core::durable::read_regular;
 use sluicebox_core::fate::Ledger;
 use sluicebox_quality::BatchReport;
 
@@ -71,7 +72,7 @@ fn paths(records: &Records, found: &Found) -> BTreeMap<u64, PathBuf> {
 }
 
 fn read(path: &Path, verdict: &mut Verdict) -> Option<BatchReport> {
-    let read = std::fs::read(path).map_err(|e| e.to_string());
+    let read = read_regular(path).map_err(|e| e.to_string());
     match read.and_then(|text| BatchReport::from_json(&text).map_err(|e| e.to_string())) {
         Ok(report) => Some(report),
         Err(e) => {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::{self, FileError};
+use sluicebox_core::durable::{self, FileError, open_regular};
 use sluicebox_core::fault::What;
 
 use super::batch::{self, BatchHeader};
@@ -55,7 +55,7 @@ impl Segment {
     /// Opens the segment `base`; `None` when it is not there.
     pub(crate) fn open(dir: &Path, base: i64) -> Result<Option<Self>> {
         let path = path(dir, base);
-        match File::open(&path) {
+        match open_regular(&path) {
             Ok(file) => Ok(Some(Self { base, path, file, block: Vec::new(), block_at: 0 })),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(FileError::new("open", path, e).into()),

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
+use sluicebox_core::durable::open_regular;
 use sluicebox_core::nearest::nearest;
 use sluicebox_core::pem::{self, Holds, Unfit};
 
@@ -127,7 +128,8 @@ fn unfit(path: &Path, may_be_folder: bool, content: Content) -> std::io::Result<
         let unfit = Unfit { problem: "is a folder".to_owned(), right: "the path of a file" };
         return Ok((!may_be_folder).then_some(unfit));
     }
-    let file = std::fs::File::open(path)?;
+    // A pipe is no file here: librdkafka opens it for itself, and would find it read.
+    let file = open_regular(path)?;
     if matches!(content, Content::Any) {
         return Ok(None);
     }

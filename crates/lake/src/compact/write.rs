@@ -7,7 +7,7 @@ use std::path::Path;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
-use sluicebox_core::durable::{self, DurableFile};
+use sluicebox_core::durable::{self, DurableFile, open_regular};
 use sluicebox_core::fault::What;
 
 use super::look::Part;
@@ -96,7 +96,7 @@ impl Input {
 
 fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
     let damaged = |why: String| LakeError::DamagedInput { path: path.to_owned(), why };
-    let file = File::open(path).map_err(|e| damaged(format!("it cannot be opened: {e}")))?;
+    let file = open_regular(path).map_err(|e| damaged(format!("it cannot be opened: {e}")))?;
     ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| damaged(format!("it is no whole Parquet file ({e})")))
 }
 

@@ -1,6 +1,8 @@
 //! Ownership, full refresh and the list of tables.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use super::{glob, key, rows, table, walk};
@@ -95,6 +97,43 @@ fn a_damaged_mark_is_named() {
 }
 
 #[test]
+fn what_is_no_file_in_the_place_of_a_mark_is_named_and_the_folder_is_not_taken_for_unowned() {
+    type Put = fn(&Path);
+    let kinds: [(&str, Put); 3] = [
+        ("a socket", |at| drop(UnixListener::bind(at).unwrap())),
+        ("a folder", |at| fs::create_dir(at).unwrap()),
+        ("a link that leads nowhere", |at| symlink("/nowhere", at).unwrap()),
+    ];
+    for (kind, put) in kinds {
+        let dir = tempfile::tempdir().unwrap();
+        let location = dir.path().join("sales");
+        prepare(&location).unwrap();
+        // Both where the mark is made and where older versions had it.
+        for place in [mark(&location), location.join(MARK)] {
+            put(&place);
+            let refused = [
+                owner::claim(&location, &me(1)).unwrap_err(),
+                owner::check_claim(&location, &me(1)).unwrap_err(),
+                owner::check_unowned(&location, "revenue_5m").unwrap_err(),
+                owner::read(&location).unwrap_err(),
+            ];
+            for error in refused {
+                assert!(matches!(error, LakeError::DamagedOwner { .. }), "{kind}: {error}");
+                let told = error.to_string();
+                assert!(told.contains(place.to_str().unwrap()) && told.contains(kind), "{kind}: {told}");
+            }
+            assert!(owner::is_marked(&location), "{kind}: it is somebody's");
+            if place.symlink_metadata().unwrap().is_dir() {
+                fs::remove_dir(&place).unwrap();
+            } else {
+                fs::remove_file(&place).unwrap();
+            }
+        }
+        owner::claim(&location, &me(1)).unwrap();
+    }
+}
+
+#[test]
 fn a_mark_lies_beside_its_folder_and_that_of_an_older_version_moves_there_under_its_lock() {
     let dir = tempfile::tempdir().unwrap();
     let location = dir.path().join("sales");
@@ -116,7 +155,7 @@ fn a_mark_lies_beside_its_folder_and_that_of_an_older_version_moves_there_under_
     drop(held);
 
     let link = dir.path().join("link");
-    std::os::unix::fs::symlink(&location, &link).unwrap();
+    symlink(&location, &link).unwrap();
     assert_eq!(owner::read(&link).unwrap(), Some(me(1)), "by whatever name the folder is reached");
 }
 

@@ -6,6 +6,7 @@ use arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::{key, rows, schema, table};
+use crate::inspect::rows_in;
 use crate::read_back::{published, read_back, unpacked_bytes};
 use crate::{Check, TableFormat};
 
@@ -54,4 +55,19 @@ fn a_file_that_is_damaged_is_named() {
     std::fs::write(&file, "PAR1 and no more").unwrap();
     let error = read_back(dir.path(), &file, &schema()).unwrap_err().to_string();
     assert!(error.contains(file.to_str().unwrap()) && error.contains("checkpoint verify"), "{error}");
+}
+
+#[test]
+fn what_is_no_file_is_named_and_not_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("000000001-000-0f3a9c1e.parquet");
+    let _listening = std::os::unix::net::UnixListener::bind(&file).unwrap();
+    let refused = [
+        read_back(dir.path(), &file, &schema()).map(drop).unwrap_err(),
+        unpacked_bytes(&file).map(drop).unwrap_err(),
+        rows_in(&file).map(drop).unwrap_err(),
+    ];
+    for error in refused.map(|error| error.to_string()) {
+        assert!(error.contains(file.to_str().unwrap()) && error.contains("it is a socket, and no file"), "{error}");
+    }
 }

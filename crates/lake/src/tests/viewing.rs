@@ -1,5 +1,6 @@
 //! What is told of a folder's files as one table: its columns, and what stands in the folders' names.
 
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,6 +39,17 @@ fn the_folder_of_null_says_the_empty_text_where_a_column_may_not_be_null() {
         // `region=EU`, then the folder of NULL.
         assert_eq!(regions, [Some("EU".to_owned()), expected.map(str::to_owned)]);
     }
+}
+
+#[test]
+fn what_is_no_file_among_the_files_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let id: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let region: ArrayRef = Arc::new(StringArray::from(vec!["EU"]));
+    publish(folder.path(), 1, &RecordBatch::try_from_iter([("id", id), ("region", region)]).unwrap());
+    let _listening = UnixListener::bind(folder.path().join("region=EU/x.parquet")).unwrap();
+    let told = view(folder.path()).unwrap_err().to_string();
+    assert!(told.contains("region=EU/x.parquet: it is a socket, and no file; "), "{told}");
 }
 
 #[test]
