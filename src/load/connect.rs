@@ -9,6 +9,7 @@ use sluicebox_avro::store::RegistryStore;
 use sluicebox_avro::{AvroError, Decoder, DecoderOptions, HttpOptions, HttpRegistry, PinnedSchema, Registry};
 use sluicebox_avro::{RegistryError, SchemaCache, SchemaText};
 use sluicebox_core::Clock;
+use sluicebox_core::durable::read_given_text;
 use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_core::nearest::nearest_few;
 use sluicebox_engine::checkpoint::{Checkpoint, CheckpointError, envelope};
@@ -345,7 +346,7 @@ fn clauses(event_time: EventTimeOptions) -> ClauseSettings {
 fn resolved(places: &Places, key: &str, value: &str) -> anyhow::Result<String> {
     values::resolve(value, |reference| match reference {
         Reference::Env(name) => std::env::var(name).map_err(|_| places.unset(key, reference, "")),
-        Reference::File(path) => match std::fs::read_to_string(path) {
+        Reference::File(path) => match read_given_text(Path::new(path)) {
             Ok(content) => Ok(content.trim_end_matches(['\r', '\n']).to_owned()),
             Err(e) => Err(places.unset(key, reference, &e.to_string())),
         },

@@ -1,7 +1,10 @@
 //! The text of a file of SQL.
 
+use std::io;
 use std::path::Path;
 
+use sluicebox_core::durable::{FileError, read_given};
+use sluicebox_engine::EngineError;
 use sluicebox_pipeline::ast::Span;
 use sluicebox_pipeline::diagnostic::{Diagnostic, Diagnostics, nearest};
 
@@ -10,15 +13,22 @@ use crate::failure::Usage;
 /// The text of the file at `path`, which messages call `name`.
 ///
 /// # Errors
-/// When it cannot be read, with the name that may be meant if it is not there; and when it is not UTF-8, at the first byte that
-/// is not.
+/// When it cannot be read, with the name that may be meant if it is not there; when it is no file, nor a pipe that ends; and when it
+/// is not UTF-8, at the first byte that is not.
 pub fn read_text(path: &Path, name: &str) -> anyhow::Result<String> {
-    let bytes = std::fs::read(path).map_err(|error| {
-        let meant = if error.kind() == std::io::ErrorKind::NotFound { beside(path) } else { None };
-        let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-        Usage(format!("cannot read {name}: {error}{meant}"))
-    })?;
+    let bytes = read_given(path).map_err(|error| unread(path, name, error))?;
     String::from_utf8(bytes).map_err(|error| not_utf8(name, error.as_bytes()).into())
+}
+
+/// Why the file cannot be read: because of what was named, or because the disk or the system does not give it.
+fn unread(path: &Path, name: &str, error: io::Error) -> anyhow::Error {
+    // EIO, EAGAIN and ENOMEM of a thread, ENFILE, EMFILE.
+    if matches!(error.raw_os_error(), Some(5 | 11 | 12 | 23 | 24)) {
+        return EngineError::from(FileError::new("read", name, error)).into();
+    }
+    let meant = if error.kind() == io::ErrorKind::NotFound { beside(path) } else { None };
+    let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+    Usage(format!("cannot read {name}: {error}{meant}")).into()
 }
 
 /// The file of SQL in the same folder whose name is like that of `path`.
@@ -101,5 +111,16 @@ mod tests {
         let path = dir.path().join("product.sql");
         let said = read_text(&path, "product.sql").unwrap_err().to_string();
         assert!(said.contains("did you mean") && said.contains("products.sql?"), "{said}");
+    }
+
+    #[test]
+    fn what_the_system_does_not_give_is_no_mistake_of_the_command_line() {
+        let open_files = unread(Path::new("p.sql"), "p.sql", io::Error::from_raw_os_error(24));
+        assert!(open_files.is::<EngineError>() && open_files.to_string().contains("ulimit -n"), "{open_files}");
+        let dir = tempfile::tempdir().unwrap();
+        for (path, why) in [(dir.path(), "it is a folder, and no file"), (Path::new("/dev/null"), "it is a device")] {
+            let wrong = read_text(path, "p.sql").unwrap_err();
+            assert!(wrong.is::<Usage>() && wrong.to_string().contains(why), "{wrong}");
+        }
     }
 }

@@ -4,10 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use regex::Regex;
 use sluicebox_core::PartitionId;
+use sluicebox_core::durable::read_given_text;
 
 use crate::error::{Result, SourceError};
 use crate::positions::{self, TopicOffsets};
@@ -297,9 +299,16 @@ fn resolve_secret(
         });
     }
     if let Some(path) = reference.strip_prefix("file:") {
-        return std::fs::read_to_string(path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned()).map_err(|e| {
-            SourceError::option(source_name, option, format!("{value}, which cannot be read ({e})"), "a readable file")
-        });
+        return read_given_text(Path::new(path)).map(|text| text.trim_end_matches(['\r', '\n']).to_owned()).map_err(
+            |e| {
+                SourceError::option(
+                    source_name,
+                    option,
+                    format!("{value}, which cannot be read ({e})"),
+                    "a readable file",
+                )
+            },
+        );
     }
     Ok(value.to_owned())
 }

@@ -15,6 +15,7 @@ use rand::Rng;
 use reqwest::{Response, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use sluicebox_core::durable::read_given;
 use sluicebox_core::pem::{self, Holds};
 use sluicebox_core::{Clock, waiting};
 
@@ -372,7 +373,7 @@ fn read_pem<T>(
         option: option.to_owned(),
         problem: format!("cannot read the PEM file {}: {why}", path.display()),
     };
-    let bytes = std::fs::read(path).map_err(|e| problem(e.to_string()))?;
+    let bytes = read_given(path).map_err(|e| problem(e.to_string()))?;
     pem::check(&bytes, holds).map_err(|unfit| RegistryError::Option {
         option: option.to_owned(),
         problem: format!("{} {}; right is: {}", path.display(), unfit.problem, unfit.right),

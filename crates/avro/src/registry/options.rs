@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use sluicebox_core::durable::read_given_text;
 
 use crate::registry::RegistryError;
 
@@ -189,7 +191,7 @@ fn secret(
     let file_option = format!("{name}.file");
     if let Some(path) = options.get(&file_option) {
         let content =
-            std::fs::read_to_string(path).map_err(|e| option(&file_option, &format!("cannot read {path}: {e}")))?;
+            read_given_text(Path::new(path)).map_err(|e| option(&file_option, &format!("cannot read {path}: {e}")))?;
         return Ok(Some(content.trim_end_matches(['\r', '\n']).to_owned()));
     }
     Ok(env(variable).filter(|v| !v.is_empty()))

@@ -27,7 +27,7 @@ pub use atomic::{
     replace_unless, sweep_temporaries, sweep_temporaries_before, temporary_name,
 };
 pub use file::{DurableFile, FoundFile, sync_file};
-pub use regular::{is_no_file, open_regular, read_given, read_regular};
+pub use regular::{is_no_file, open_regular, read_given, read_given_text, read_regular};
 pub use steps::{
     exchange, exchange_while_listed, link, list, make_dir, read, reading, remove, remove_dir, remove_tree, rename,
     rename_dir, sync_dir, sync_dirs, tidy,

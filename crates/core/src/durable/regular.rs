@@ -55,6 +55,14 @@ pub fn read_given(path: &Path) -> io::Result<Vec<u8>> {
     read_within(path, PATIENCE)
 }
 
+/// [`read_given`] of text.
+///
+/// # Errors
+/// As [`read_given`]; and when it is not UTF-8.
+pub fn read_given_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read_given(path)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
 fn read_within(path: &Path, patience: Duration) -> io::Result<Vec<u8>> {
     if !fs::metadata(path).is_ok_and(|seen| seen.file_type().is_fifo()) {
         return read_regular(path);
@@ -193,5 +201,8 @@ mod tests {
         fs::write(dir.path().join("file"), "as it is").unwrap();
         assert_eq!(read_given(&dir.path().join("file")).unwrap(), b"as it is");
         assert!(is_no_file(&read_given(Path::new("/dev/null")).unwrap_err()));
+        fs::write(dir.path().join("bytes"), [0xFF]).unwrap();
+        let wrong = read_given_text(&dir.path().join("bytes")).unwrap_err();
+        assert_eq!(wrong.to_string(), "it is not UTF-8");
     }
 }
