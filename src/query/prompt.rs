@@ -86,6 +86,8 @@ impl History {
         let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
         let state = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")));
         let file = state.map(|dir| dir.join("sluicebox").join("query_history"));
+        // Something else of that name, such as a FIFO, is left alone.
+        let file = file.filter(|file| file.is_file() || file.symlink_metadata().is_err());
         let text = file.as_ref().and_then(|f| std::fs::read_to_string(f).ok()).unwrap_or_default();
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines.drain(..lines.len().saturating_sub(KEPT));

@@ -12,10 +12,12 @@ pub enum Damage {
     BitFlipped,
     /// By another whole file of the same kind.
     Replaced,
+    /// By a FIFO, which nobody writes to.
+    Fifo,
 }
 
-pub const DAMAGES: [Damage; 5] =
-    [Damage::Removed, Damage::Emptied, Damage::Halved, Damage::BitFlipped, Damage::Replaced];
+pub const DAMAGES: [Damage; 6] =
+    [Damage::Removed, Damage::Emptied, Damage::Halved, Damage::BitFlipped, Damage::Replaced, Damage::Fifo];
 
 /// What a run does then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +86,9 @@ pub fn kind_of(path: &Path, is_current: impl Fn(&Path) -> bool) -> Option<Kind> 
 /// What a run does when a file of this kind is damaged.
 pub fn expected(kind: &Kind, damage: Damage) -> Expect {
     match (kind.name, damage) {
+        // They are opened for their locks; those of the log are where it is written to.
+        ("lock" | "epoch" | "mark", Damage::Fifo) => Expect::Stops,
+        ("log lock", Damage::Fifo) => Expect::Either,
         // Their content is of no account; the next epoch stands above every record's.
         ("lock" | "log lock" | "epoch", _) => Expect::GoesOn,
         // Only the newest pair, and what it names, is read.

@@ -1,10 +1,11 @@
 //! Disks that misbehave: whatever becomes of a file, a run stops with its name and the way out, or goes on exactly right.
 //!
 //! - `matrix`: every file of the checkpoint, of the marks in table folders and of the embedded log, found by walking, is
-//!   removed, cut, changed in a bit, or replaced by another of its kind.
+//!   removed, cut, changed in a bit, or replaced by another of its kind or by a FIFO.
 //! - `compactions`: the same of the records of exchanged folders, and what else may lie beside them.
 //! - `folders`: foreign files in table folders, table folders and published files that go, also under a run, lost
 //!   and old checkpoints.
+//! - `fifos`: FIFOs among published files, in the place of a mark and of a pipeline.
 //! - `clock`: the machine's clock goes backwards (with the feature `faults`).
 //! - `effects`: a full disk, a broken one, a read-only one, at every effect of a batch (with the feature `faults`).
 //!
@@ -19,6 +20,7 @@ mod clock;
 mod compactions;
 #[cfg(feature = "faults")]
 mod effects;
+mod fifos;
 mod folders;
 mod kinds;
 mod matrix;

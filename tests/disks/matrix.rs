@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::kinds::{DAMAGES, Damage, Expect, Kind, expected, kind_of};
 use crate::scene::{Scene, said};
+use crate::support::make_fifo;
 use crate::{everything, seed};
 
 const CHECKPOINT: &str = "checkpoints/revenue_5m";
@@ -91,6 +92,10 @@ pub fn damage(scene: &Scene, path: &Path, how: Damage, kind: &[PathBuf], random:
         // A segment that ends early is one whose last append was cut off, and another partition's is as whole as its own.
         Damage::Halved | Damage::Replaced if path.extension().is_some_and(|end| end == "log") => return false,
         Damage::Removed => std::fs::remove_file(at).unwrap(),
+        Damage::Fifo => {
+            std::fs::remove_file(&at).unwrap();
+            make_fifo(&at);
+        }
         _ if content.is_empty() => return false,
         Damage::Emptied => std::fs::write(at, "").unwrap(),
         Damage::Halved => std::fs::write(at, &content[..content.len() / 2]).unwrap(),
@@ -163,6 +168,7 @@ pub fn try_one(scene: &Scene, path: &Path, kind: &Kind, how: Damage, refresh: bo
         return scene.assert_anew(&format!("{what}, after the full refresh"));
     }
     // The other way out: what was damaged is put back, and the run goes on.
+    let _ = std::fs::remove_file(scene.job.path().join(path));
     std::fs::write(scene.job.path().join(path), &scene.files()[path]).unwrap();
     let output = scene.run(&[]);
     assert!(output.status.success(), "{what}, then restored: {}", crate::scene::said(&output, &what));

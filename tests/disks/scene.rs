@@ -10,7 +10,7 @@ use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_testkit::sales::SALES_SCHEMA;
 
 use crate::GOLD;
-use crate::support::{Workspace, text};
+use crate::support::{Workspace, ended, text};
 
 /// Files by path below the project.
 pub type Files = BTreeMap<PathBuf, Vec<u8>>;
@@ -93,7 +93,7 @@ impl Scene {
     pub fn run(&self, more: &[&str]) -> Output {
         let mut args = vec!["run", GOLD, "--trigger", "available-now"];
         args.extend(more);
-        self.job.run(&args)
+        ended(&mut self.job.command(&args), &args.join(" "))
     }
 
     /// Fails unless the tables are what an undisturbed run gives.
@@ -170,7 +170,9 @@ fn walk(root: &Path, below: &Path, files: &mut Files, folders: &mut BTreeSet<Pat
         if entry.file_type().unwrap().is_dir() {
             walk(root, &path, files, folders);
             folders.insert(path);
-        } else if let Ok(content) = std::fs::read(root.join(&path)) {
+        } else if root.join(&path).is_file()
+            && let Ok(content) = std::fs::read(root.join(&path))
+        {
             files.insert(path, content);
         }
     }

@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// The tables of `sql/gold_revenue.sql` and what stands beside them, each with the columns that a result is compared by.
 pub const TABLES: [(&str, &str); 6] = [
@@ -133,6 +135,27 @@ impl Workspace {
             .map(|(table, columns)| (*table, self.rows(&format!("SELECT {columns} FROM {table}"))))
             .collect()
     }
+}
+
+/// How long a run over a few events may take on a machine that has much else to do. One that takes longer hangs.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// What `command` says to its end, which it has to come to by itself.
+pub fn ended(command: &mut Command, what: &str) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (id, (done, end)) = (child.id().to_string(), mpsc::channel());
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    let Ok(output) = end.recv_timeout(LIMIT) else {
+        let killed = Command::new("kill").args(["-KILL", &id]).status();
+        panic!("{what}: it hangs; killed: {killed:?}");
+    };
+    output.unwrap()
+}
+
+/// Makes a FIFO, which whoever opens it waits for until somebody opens its other end.
+pub fn make_fifo(at: &Path) {
+    let made = Command::new("mkfifo").arg(at).status();
+    assert!(made.as_ref().is_ok_and(|status| status.success()), "`mkfifo` (coreutils) is needed: {made:?}");
 }
 
 /// Fails with the first difference.

@@ -46,7 +46,8 @@ pub fn unwrap<T: DeserializeOwned>(path: &Path, content: &[u8]) -> Result<T, Che
 /// # Errors
 /// When the file cannot be read or used.
 pub fn read<T: DeserializeOwned>(what: What, path: &Path) -> Result<Option<T>, CheckpointError> {
-    durable::read(what, path)?.map(|content| unwrap(path, &content)).transpose()
+    let content = durable::read(what, path).map_err(CheckpointError::unread)?;
+    content.map(|content| unwrap(path, &content)).transpose()
 }
 
 /// Writes `value` to `path` if no file of that name is there.

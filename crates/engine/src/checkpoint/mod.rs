@@ -17,7 +17,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::{self, Created, FileError};
+use sluicebox_core::durable::{self, Created, FileError, is_no_file};
 use sluicebox_core::fault::What;
 use sluicebox_core::sealed::{Broken, NEWEST, VERSION};
 use sluicebox_core::{Blame, Blamed};
@@ -125,6 +125,16 @@ pub enum CheckpointError {
         /// What Arrow said.
         source: arrow::error::ArrowError,
     },
+}
+
+impl CheckpointError {
+    /// Of a file that was to be read: what is no file in the place of one is damage like any other.
+    fn unread(error: FileError) -> Self {
+        if is_no_file(&error.source) {
+            return Self::Damaged { why: error.source.to_string(), path: error.path };
+        }
+        Self::File(error)
+    }
 }
 
 impl Blamed for CheckpointError {

@@ -151,8 +151,8 @@ impl Checkpoint {
     fn open(&self, record: &SegmentRecord) -> Result<OpenSegment, CheckpointError> {
         let (name, bytes) = (&record.file.path, record.file.bytes);
         let path = self.root.join(name);
-        let file =
-            FoundFile::open(What::Segment, &path)?.ok_or_else(|| CheckpointError::Missing { name: name.to_owned() })?;
+        let file = FoundFile::open(What::Segment, &path).map_err(CheckpointError::unread)?;
+        let file = file.ok_or_else(|| CheckpointError::Missing { name: name.to_owned() })?;
         if file.length() != bytes {
             let why = format!("the commit names {bytes} bytes, it has {}", file.length());
             return Err(CheckpointError::Damaged { path, why });

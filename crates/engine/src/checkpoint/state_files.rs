@@ -72,8 +72,8 @@ impl Checkpoint {
     /// When it is missing, of another length or checksum, of a newer version, or no Arrow stream.
     pub fn read_state(&self, operator: &str, file: &StateFile) -> Result<Vec<RecordBatch>, CheckpointError> {
         let path = self.root.join(&file.path);
-        let content =
-            durable::read(What::State, &path)?.ok_or_else(|| CheckpointError::Missing { name: file.path.clone() })?;
+        let content = durable::read(What::State, &path).map_err(CheckpointError::unread)?;
+        let content = content.ok_or_else(|| CheckpointError::Missing { name: file.path.clone() })?;
         verify(&path, &content, file)?;
         let (version, batches) =
             decode(&content).map_err(|source| CheckpointError::State { operator: operator.to_owned(), source })?;
