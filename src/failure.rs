@@ -1,11 +1,13 @@
 //! From an error to what a person reads and the exit code.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use serde_json::json;
-use sluicebox_core::{Blame, Blamed};
+use sluicebox_core::{Blame, Blamed, threads};
 use sluicebox_engine::EngineError;
 use sluicebox_pipeline::diagnostic::{Diagnostics, Severity};
 use sluicebox_pipeline::graph::Graph;
@@ -113,6 +115,44 @@ pub fn refused(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
+/// How the panics begin that tokio has for a system that gives it no more; the code of each, what it means, and what to do.
+const SYSTEM: [(&str, &str, &str, &str); 2] = [
+    ("OS can't spawn worker thread: ", "threads", "no thread can be started", threads::WAY_OUT),
+    (
+        "failed to create UnixStream: ",
+        "file",
+        "no socket can be made",
+        "raise the limit of open files (`ulimit -n`), and run again",
+    ),
+];
+
+/// Says what a panic is about, in place of Rust's own words. Where the system has no thread or socket the process ends here: its
+/// exit code is 1, and whoever waits for a thread that never was would wait for ever.
+pub fn panicked(panic: &PanicHookInfo<'_>) {
+    let said = panic.payload_as_str().unwrap_or("it gave no reason");
+    let lacks = SYSTEM.iter().find_map(|(begin, code, what, way)| Some((said.strip_prefix(begin)?, code, what, way)));
+    if let Some((why, code, what, way)) = lacks {
+        screen::say_in_panic(code, &format!("{what}: {why}; {way}"));
+        std::process::exit(1);
+    }
+    let place = panic.location().map(|place| format!(" ({place})")).unwrap_or_default();
+    let trace = Backtrace::capture();
+    let trace = if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("of no name");
+    let told = format!("thread {thread} panicked: {said}{place}; this is a bug in Sluicebox: please report it{trace}");
+    screen::say_in_panic("bug", &told);
+}
+
+/// The exit code of what ended so; its error is printed on stderr. What there is to say of a panic has been said by [`panicked`].
+pub fn ended(result: &std::thread::Result<anyhow::Result<()>>) -> ExitCode {
+    match result {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => report(error),
+        Err(_panic) => ExitCode::from(1),
+    }
+}
+
 /// Prints `error` on stderr and gives its exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(diagnostics) = error.downcast_ref::<Diagnostics>() {
@@ -148,5 +188,18 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
             }
         },
         None => ExitCode::from(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_failure_and_no_exit_code_of_its_own() {
+        let code = |result| format!("{:?}", ended(&result));
+        assert_eq!(code(Ok(Ok(()))), format!("{:?}", ExitCode::SUCCESS));
+        assert_eq!(code(Err(Box::new("a panic"))), format!("{:?}", ExitCode::from(1)));
+        assert_eq!(code(Ok(Err(Usage("wrong".to_owned()).into()))), format!("{:?}", ExitCode::from(2)));
     }
 }

@@ -20,11 +20,11 @@ mod screen;
 mod version;
 
 use std::ffi::OsString;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-
-use crate::screen::say;
+use sluicebox_core::durable::way_out;
 
 /// glibc keeps a heap a thread and gives little of it back: of the memory of a run at full speed a third was unused. Its settings
 /// are in `.cargo/config.toml`; docs/performance.md has the figures.
@@ -100,6 +100,7 @@ fn words(words: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString
 }
 
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(failure::panicked));
     let cli = match Cli::try_parse_from(words(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return failure::refused(&error),
@@ -112,12 +113,11 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(2 * cores + 4).build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(error) => {
-            say!("error: cannot start: {error}");
-            return ExitCode::from(1);
-        }
+        Err(error) => return failure::report(&anyhow::anyhow!("cannot start: {error}{}", way_out(&error))),
     };
-    let result = runtime.block_on(async {
+    // What blocks takes turns on as few threads as there are, but needs one: without it the process ends here and not half-way.
+    drop(runtime.spawn_blocking(|| ()));
+    let work = async {
         match cli.command {
             Command::Run(args) => Box::pin(run::run(args)).await,
             Command::Plan(args) => plan::plan(args).await,
@@ -130,13 +130,11 @@ fn main() -> ExitCode {
             Command::Version(args) => version::version(&args),
             Command::Completions { shell } => completions(shell),
         }
-    });
+    };
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(work)));
     // A blocking read of a source that is being stopped must not hold up the end of the process.
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failure::report(&error),
-    }
+    failure::ended(&result)
 }
 
 fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
@@ -77,6 +77,10 @@ pub fn is_json() -> bool {
 
 /// A line for programs, with the keys that log lines have: what is said at `level`, and `more` beside it; what is null is left out.
 pub fn object(level: &str, message: &str, more: serde_json::Value) {
+    above(object_text(level, message, more).as_bytes());
+}
+
+fn object_text(level: &str, message: &str, more: serde_json::Value) -> String {
     let mut time = String::new();
     // A clock that cannot be read leaves the time out.
     let _ = SystemTime.format_time(&mut Writer::new(&mut time));
@@ -84,7 +88,7 @@ pub fn object(level: &str, message: &str, more: serde_json::Value) {
     if let (Some(line), serde_json::Value::Object(more)) = (line.as_object_mut(), more) {
         line.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
     }
-    above(format!("{line}\n").as_bytes());
+    format!("{line}\n")
 }
 
 /// Whether stderr is a terminal on which something can be drawn anew.
@@ -132,16 +136,22 @@ pub fn tell(text: &str) {
     above(text.as_bytes());
 }
 
+/// Says an error of the code `code` from within a panic. Whoever panicked may have been drawing: then the status stands as it is.
+pub fn say_in_panic(code: &str, message: &str) {
+    let text = match is_json() {
+        true => object_text("ERROR", message, serde_json::json!({"code": code})),
+        false => format!("error[{code}]: {message}\n"),
+    };
+    match SCREEN.try_lock() {
+        Ok(mut screen) => screen.above(text.as_bytes()),
+        Err(TryLockError::Poisoned(screen)) => screen.into_inner().above(text.as_bytes()),
+        Err(TryLockError::WouldBlock) => put(text.as_bytes()),
+    }
+}
+
 /// Writes whole lines above the status.
 fn above(text: &[u8]) {
-    let mut screen = screen();
-    let mut out = screen.erase(size().0);
-    out.extend_from_slice(text);
-    if !text.ends_with(b"\n") {
-        out.push(b'\n');
-    }
-    screen.draw(&mut out, size(), colours());
-    put(&out);
+    screen().above(text);
 }
 
 /// Puts `lines` in the place of the status.
@@ -161,6 +171,17 @@ fn put(bytes: &[u8]) {
 }
 
 impl Screen {
+    /// Writes whole lines above the status.
+    fn above(&mut self, text: &[u8]) {
+        let mut out = self.erase(size().0);
+        out.extend_from_slice(text);
+        if !text.ends_with(b"\n") {
+            out.push(b'\n');
+        }
+        self.draw(&mut out, size(), colours());
+        put(&out);
+    }
+
     /// What takes the status off a terminal that is `columns` wide now: lines that were drawn on a wider one take several rows.
     fn erase(&mut self, columns: usize) -> Vec<u8> {
         let drawn = std::mem::take(&mut self.drawn);
@@ -238,6 +259,12 @@ mod tests {
         let mut out = Vec::new();
         screen.draw(&mut out, size, false);
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn a_panic_while_the_status_is_drawn_is_told_and_waits_for_nobody() {
+        let _drawing = screen();
+        say_in_panic("bug", "said by a test");
     }
 
     #[test]

@@ -216,12 +216,13 @@ impl Live {
         let shared = Arc::new(Mutex::new(shown));
         let (ends, end) = mpsc::channel::<()>();
         let drawn = Arc::clone(&shared);
-        let drawing = std::thread::spawn(move || {
+        // Without a thread for it the status is drawn after each batch alone.
+        let drawing = std::thread::Builder::new().name("status".to_owned()).spawn(move || {
             while end.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 lock(&drawn).draw();
             }
         });
-        Self { shared, ends, drawing: Some(drawing) }
+        Self { shared, ends, drawing: drawing.ok() }
     }
 }
 

@@ -81,6 +81,7 @@ fn source(error: &SourceError) -> &'static str {
         SourceError::Damaged { .. } => "damaged-log",
         SourceError::Newer { .. } => "newer-version",
         SourceError::Topic { .. } => "embedded-topic",
+        SourceError::Threads { .. } => "threads",
         other => by_blame(other.blame()),
     }
 }

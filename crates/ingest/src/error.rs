@@ -7,7 +7,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use sluicebox_core::durable::FileError;
 use sluicebox_core::nearest::nearest_few;
 use sluicebox_core::sealed::Broken;
-use sluicebox_core::{Blame, Blamed, OffsetRange, PartitionId, Retry};
+use sluicebox_core::{Blame, Blamed, OffsetRange, PartitionId, Retry, threads};
 use thiserror::Error;
 
 /// The result of a source's call.
@@ -157,6 +157,14 @@ pub enum SourceError {
         /// What is wrong and what would be right.
         what: String,
     },
+    /// The system gives no thread.
+    #[error("source {source_name}: no thread can be started to fetch: {why}; {}", threads::WAY_OUT)]
+    Threads {
+        /// The source's name in the pipeline.
+        source_name: String,
+        /// What the system said.
+        why: String,
+    },
     /// The thread that fetches has ended, or a column could not be built.
     #[error("source {source_name}: {what}; this is a fault of sluicebox, please report it")]
     Internal {
@@ -217,7 +225,8 @@ impl Blamed for SourceError {
             | Self::Unreachable { .. }
             | Self::Kafka { .. }
             | Self::File(_)
-            | Self::Damaged { .. } => Blame::Outside,
+            | Self::Damaged { .. }
+            | Self::Threads { .. } => Blame::Outside,
             Self::NotStarted { .. } | Self::Internal { .. } => Blame::Us,
         }
     }

@@ -17,6 +17,7 @@ use parquet::file::metadata::KeyValue;
 use serde::{Deserialize, Serialize};
 use sluicebox_core::durable::{self, FileError, open_regular};
 use sluicebox_core::fault::What;
+use sluicebox_core::threads::side_by_side;
 
 use crate::catalog::BATCH;
 use crate::contents::each_file;
@@ -121,15 +122,12 @@ pub fn view_of(locations: &[&Path], of_batches: bool) -> Result<View> {
 fn footers(paths: &[PathBuf]) -> Result<Vec<Footer>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, 8);
     let share = paths.len().div_ceil(threads).max(1);
-    std::thread::scope(|scope| {
-        let work = |part: &[PathBuf]| part.iter().map(|path| footer(path)).collect::<Result<Vec<_>>>();
-        let others: Vec<_> = paths.chunks(share).map(|part| scope.spawn(move || work(part))).collect();
-        let mut all = Vec::with_capacity(paths.len());
-        for other in others {
-            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        Ok(all)
-    })
+    let work = |part: &[PathBuf]| part.iter().map(|path| footer(path)).collect::<Result<Vec<_>>>();
+    let mut all = Vec::with_capacity(paths.len());
+    for part in side_by_side(paths.chunks(share), work) {
+        all.extend(part?);
+    }
+    Ok(all)
 }
 
 fn footer(path: &Path) -> Result<Footer> {

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::{FileError, read_regular};
 use crate::fault::{Effect, Point, What, around};
 use crate::station::{self, Station};
+use crate::threads::side_by_side;
 
 /// Makes the entries of folder `dir` durable.
 ///
@@ -27,19 +28,9 @@ const SYNCS: usize = 8;
 /// # Errors
 /// When one of the folders cannot be opened or synced; the others may or may not have been.
 pub fn sync_dirs(what: What, dirs: &[&Path]) -> Result<(), FileError> {
+    let share = dirs.len().div_ceil(SYNCS).max(1);
     let one_by_one = |dirs: &[&Path]| dirs.iter().try_for_each(|dir| sync_dir(what, dir));
-    if dirs.len() < 2 {
-        return one_by_one(dirs);
-    }
-    std::thread::scope(|scope| {
-        let share = dirs.len().div_ceil(SYNCS);
-        let others: Vec<_> = dirs.chunks(share).skip(1).map(|dirs| scope.spawn(move || one_by_one(dirs))).collect();
-        let own = dirs.chunks(share).next().map_or(Ok(()), one_by_one);
-        others.into_iter().fold(own, |so_far, other| match other.join() {
-            Ok(done) => so_far.and(done),
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
-    })
+    side_by_side(dirs.chunks(share), one_by_one).into_iter().collect()
 }
 
 /// Makes the folder `dir`; false if it, or something else of that name, is there. Its parent must exist.

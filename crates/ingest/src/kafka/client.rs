@@ -284,6 +284,10 @@ fn refused(source_name: &str, options: &KafkaOptions, error: KafkaError) -> Sour
             };
             SourceError::option(source_name, format!("{KAFKA_PREFIX}{key}"), given, accepted)
         }
+        // librdkafka's words.
+        KafkaError::ClientCreation(why) if why.starts_with("Failed to create thread") => {
+            SourceError::Threads { source_name: source_name.to_owned(), why }
+        }
         KafkaError::ClientCreation(reason) => {
             // Of a file it names the property: `ssl.key.location failed: ...`.
             let named = options.properties.keys().filter(|name| name.contains('.') && reason.contains(name.as_str()));

@@ -218,10 +218,7 @@ impl KafkaSource {
                 let _until_the_client_is_gone: mpsc::Sender<Infallible> = alive;
                 fetcher.run();
             })
-            .map_err(|e| SourceError::Internal {
-                source_name: self.asker.source.clone(),
-                what: format!("no thread to fetch: {e}"),
-            })?;
+            .map_err(|e| SourceError::Threads { source_name: self.asker.source.clone(), why: e.to_string() })?;
         self.buffer.set_fetcher(thread.thread().clone());
         Ok(self.fetching.insert(Fetching { client: kept, feeds, ended: Mutex::new(ended) }))
     }

@@ -52,10 +52,10 @@ impl LogSource {
             stopping: buffer.stopping(),
             readers: Vec::new(),
         };
-        let thread =
-            std::thread::Builder::new().name(format!("fetch-{name}")).spawn(move || fetcher.run()).map_err(|e| {
-                SourceError::Internal { source_name: name.clone(), what: format!("no thread to fetch: {e}") }
-            })?;
+        let thread = std::thread::Builder::new()
+            .name(format!("fetch-{name}"))
+            .spawn(move || fetcher.run())
+            .map_err(|e| SourceError::Threads { source_name: name.clone(), why: e.to_string() })?;
         buffer.set_fetcher(thread.thread().clone());
         Ok(Self { name, log, options, buffer, tails: Arc::default(), feeds, thread: Some(thread) })
     }

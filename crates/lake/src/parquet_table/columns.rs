@@ -6,6 +6,7 @@
 
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
+use std::thread::Builder;
 
 use arrow::array::{Array, RecordBatch};
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_leaves};
@@ -85,7 +86,8 @@ impl ParquetTable {
                 let _at_work = station::begin(Station::Encode);
                 work()
             };
-            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(help)).collect();
+            // Where the system has no thread for a helper, the others do its work.
+            let helpers: Vec<_> = (1..threads).filter_map(|_| Builder::new().spawn_scoped(scope, help).ok()).collect();
             let mut all = work()?;
             for helper in helpers {
                 all.extend(helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
