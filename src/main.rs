@@ -25,6 +25,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use sluicebox_core::durable::way_out;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::screen::say;
 
 /// glibc keeps a heap a thread and gives little of it back: of the memory of a run at full speed a third was unused. Its settings
 /// are in `.cargo/config.toml`; docs/performance.md has the figures.
@@ -99,8 +102,21 @@ fn words(words: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString
     })
 }
 
+/// Lets a write beyond `ulimit -f` be an error, which has a message, and not a signal, which ends the process without one. A signal
+/// once caught stays caught.
+fn catch_file_size() {
+    const SIGXFSZ: SignalKind = SignalKind::from_raw(25);
+    if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() {
+        let _within = runtime.enter();
+        if let Err(error) = signal(SIGXFSZ) {
+            say!("a file that is larger than `ulimit -f` allows will end this process: {error}");
+        }
+    }
+}
+
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(failure::panicked));
+    catch_file_size();
     let cli = match Cli::try_parse_from(words(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return failure::refused(&error),

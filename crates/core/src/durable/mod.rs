@@ -70,12 +70,13 @@ impl Blamed for FileError {
 /// What to do about an error of the operating system, to follow its message; empty when nothing can be said for sure.
 #[must_use]
 pub fn way_out(error: &io::Error) -> &'static str {
-    use io::ErrorKind::{NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    use io::ErrorKind::{FileTooLarge, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     if is_no_file(error) {
         return "; put the file back that belongs there, or remove it if none does, and run again";
     }
     match error.kind() {
         StorageFull | QuotaExceeded => "; make room on its filesystem and run again: nothing is lost",
+        FileTooLarge => "; raise the limit of a file's size (`ulimit -f`), and run again: nothing is lost",
         PermissionDenied => "; let this user read and write there, and run again",
         ReadOnlyFilesystem => "; mount its filesystem writable, and run again",
         NotFound => "; if its folder was removed or is not mounted, bring it back, and run again",

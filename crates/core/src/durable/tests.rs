@@ -16,6 +16,14 @@ fn the_first_creator_wins_and_nothing_is_left_behind() {
 }
 
 #[test]
+fn a_limit_of_the_system_is_told_with_what_raises_it() {
+    for (errno, way) in [(24, "`ulimit -n`"), (27, "`ulimit -f`"), (28, "make room")] {
+        let told = FileError::new("write", "/x", io::Error::from_raw_os_error(errno)).to_string();
+        assert!(told.contains(way) && told.contains("run again"), "{told}");
+    }
+}
+
+#[test]
 fn a_sweep_removes_temporaries_only() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join(".tmp-1-0-x"), "torn").unwrap();
