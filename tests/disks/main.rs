@@ -6,6 +6,7 @@
 //! - `folders`: foreign files in table folders, table folders and published files that go, also under a run, lost
 //!   and old checkpoints.
 //! - `fifos`: FIFOs among published files, in the place of a mark and of a pipeline.
+//! - `limits`: few open files, short files, few threads.
 //! - `clock`: the machine's clock goes backwards (with the feature `faults`).
 //! - `effects`: a full disk, a broken one, a read-only one, at every effect of a batch (with the feature `faults`).
 //!
@@ -23,6 +24,7 @@ mod effects;
 mod fifos;
 mod folders;
 mod kinds;
+mod limits;
 mod matrix;
 mod scene;
 
