@@ -62,6 +62,24 @@ fn a_fifo_in_the_place_of_a_mark_keeps_a_first_start_from_writing_to_a_table_of_
 }
 
 #[test]
+fn a_fifo_in_the_place_of_a_folder_is_named_and_not_waited_for() {
+    let scene = Scene::new(300, 300, 150, &[]);
+    let checkpoint = Path::new("checkpoints/revenue_5m");
+    for folder in
+        ["commits", "sources/sales_events", "compactions", "../../data/gold/revenue_5m", "../../data/.log/registry"]
+    {
+        let at = scene.job.path().join(checkpoint).join(folder);
+        std::fs::remove_dir_all(&at).unwrap();
+        make_fifo(&at);
+        let (code, told) = told(&scene.job, &["run", GOLD, "--trigger", "available-now"]);
+        let name = Path::new(folder).file_name().unwrap().to_str().unwrap();
+        assert!(code == Some(1) && told.contains(name), "{folder}: {code:?} {told}");
+        scene.assert_nothing_else(folder);
+        scene.reset();
+    }
+}
+
+#[test]
 fn a_pipeline_that_nobody_writes_to_its_pipe_is_given_up() {
     let job = Workspace::new();
     make_fifo(&job.path().join("p.sql"));

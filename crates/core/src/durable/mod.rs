@@ -70,7 +70,8 @@ impl Blamed for FileError {
 /// What to do about an error of the operating system, to follow its message; empty when nothing can be said for sure.
 #[must_use]
 pub fn way_out(error: &io::Error) -> &'static str {
-    use io::ErrorKind::{FileTooLarge, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    use io::ErrorKind::{FileTooLarge, NotADirectory, NotFound, PermissionDenied};
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     if is_no_file(error) {
         return "; put the file back that belongs there, or remove it if none does, and run again";
     }
@@ -79,6 +80,7 @@ pub fn way_out(error: &io::Error) -> &'static str {
         FileTooLarge => "; raise the limit of a file's size (`ulimit -f`), and run again: nothing is lost",
         PermissionDenied => "; let this user read and write there, and run again",
         ReadOnlyFilesystem => "; mount its filesystem writable, and run again",
+        NotADirectory => "; something else has the name of a folder: move it away, and run again",
         NotFound => "; if its folder was removed or is not mounted, bring it back, and run again",
         // EIO and EMFILE have no kind of their own.
         _ => match error.raw_os_error() {

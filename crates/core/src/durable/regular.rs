@@ -99,6 +99,11 @@ pub(super) fn open_as(options: &OpenOptions, path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Opens the folder `dir`. What is none is refused by the system, before it waits for anybody.
+pub(super) fn open_folder(dir: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlags::DIRECTORY.bits().cast_signed()).open(dir)
+}
+
 fn refuse(found: FileType) -> io::Result<()> {
     let what = match found {
         _ if found.is_file() => return Ok(()),
@@ -119,7 +124,7 @@ mod tests {
 
     use rustix::fs::{CWD, Mode, mkfifoat};
 
-    use super::super::{DurableFile, FileError, FoundFile, checksum_of, read, replace};
+    use super::super::{DurableFile, FileError, FoundFile, checksum_of, list, read, replace, sync_dir, sync_dirs};
     use super::*;
     use crate::fault::What;
 
@@ -168,6 +173,23 @@ mod tests {
         // Where it lies in the way of a rename it goes, as a file would.
         replace(What::Stage, &at("fifo"), b"whole").unwrap();
         assert_eq!(read_regular(&at("fifo")).unwrap(), b"whole");
+    }
+
+    #[test]
+    fn what_is_no_folder_is_named_and_never_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (at, sound) = (dir.path().join("fifo"), dir.path());
+        fifo(&at);
+        sync_dirs(What::Stage, &[sound, sound, sound]).unwrap();
+        let refused = [
+            sync_dir(What::Stage, &at).unwrap_err(),
+            sync_dirs(What::Stage, &[sound, sound, &at]).unwrap_err(),
+            list(What::Stage, &at).map(drop).unwrap_err(),
+        ];
+        for error in refused {
+            assert_eq!(error.source.kind(), io::ErrorKind::NotADirectory, "{error}");
+            assert!(error.to_string().contains("move it away, and run again"), "{error}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Single steps: none is durable before the folder is synced.
 
-use std::fs::{self, DirEntry, File};
+use std::fs::{self, DirEntry};
 use std::io;
 use std::path::Path;
 
+use super::regular::open_folder;
 use super::{FileError, read_regular};
 use crate::fault::{Effect, Point, What, around};
 use crate::station::{self, Station};
@@ -15,7 +16,7 @@ use crate::threads::side_by_side;
 /// When the folder cannot be opened or synced.
 pub fn sync_dir(what: What, dir: &Path) -> Result<(), FileError> {
     let point = Point { what, effect: Effect::SyncFolder };
-    let sync = || station::spend(Station::Sync, || File::open(dir)?.sync_all());
+    let sync = || station::spend(Station::Sync, || open_folder(dir)?.sync_all());
     around(point, dir, None, sync).map_err(|e| FileError::new("sync", dir, e))
 }
 
