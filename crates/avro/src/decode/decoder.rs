@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Fields, SchemaRef};
-use futures::{StreamExt, TryStreamExt};
+use futures::future::try_join_all;
 use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_core::raw::RawEvents;
 
 use crate::bounded::Bounded;
 use crate::class::ErrorClass;
 use crate::decode::Probe;
+use crate::decode::asking::{FETCHES, MOST_UNKNOWN, Unasked, count_keys, in_order};
 use crate::decode::cursor::Limits;
 use crate::decode::events::{Events, source_schema};
 use crate::decode::program::Program;
@@ -25,8 +26,6 @@ use crate::registry::{PinnedSchema, Registry, RegistryError, SchemaText};
 use crate::schema::{AvroSchema, SchemaError};
 use crate::told::cut;
 
-/// Schemas asked for at the same time.
-const FETCHES: usize = 8;
 /// Schemas of writers that are kept ready, and bytes of their texts, of which what is kept takes several times as many. The cache has the
 /// others.
 const MOST_WRITERS: usize = 10_000;
@@ -66,6 +65,7 @@ pub struct Decoder {
     own: Arc<Writer>,
     /// Schemas that events have named and the registry knows: they are immutable.
     writers: RwLock<Bounded<SchemaKey, Arc<Writer>>>,
+    unasked: Unasked,
     probe: Arc<Probe>,
     /// What foreign values looked like of which the user has been told.
     told: Mutex<BTreeSet<Foreign>>,
@@ -188,6 +188,7 @@ impl Decoder {
             cache,
             own,
             writers: RwLock::new(Bounded::new(MOST_WRITERS, MOST_WRITERS_BYTES)),
+            unasked: Unasked::new(),
             probe,
             told: Mutex::default(),
         })
@@ -207,34 +208,45 @@ impl Decoder {
     }
 
     /// Finds the writer schemas that `events` name: those seen before, those of the cache, and the rest from the
-    /// registry, which is waited for. An id that the registry does not know is asked for again in the next batch.
+    /// registry, which is waited for. An id that the registry does not know is asked for again in the next batch. After
+    /// [`MOST_UNKNOWN`] of those it is asked for no more in this one.
     ///
     /// # Errors
     /// When the registry refuses for another reason than that it does not know the schema, or the cache fails.
     pub async fn prepare(&self, events: &[RawEvents]) -> Result<Writers, AvroError> {
-        let mut keys = HashSet::new();
+        let mut keys = HashMap::new();
         for raw in events {
-            collect_keys(&Events::new(raw, 0)?, &mut keys);
+            count_keys(&Events::new(raw, 0)?, &mut keys);
         }
         let mut found = Writers { by_key: HashMap::new(), probe: Arc::clone(&self.probe) };
         let mut missing = Vec::new();
         {
             let known = self.writers.read().unwrap_or_else(PoisonError::into_inner);
-            for key in keys {
+            for (key, count) in keys {
                 let own = (key == SchemaKey::Id(self.pinned.id)).then_some(&self.own);
                 match own.or_else(|| known.get(&key)) {
                     Some(writer) => drop(found.by_key.insert(key, Arc::clone(writer))),
-                    None => missing.push(key),
+                    None => missing.push((key, count)),
                 }
             }
         }
-        missing.sort_unstable();
-        let fetched: Vec<(SchemaKey, Arc<Writer>)> = futures::stream::iter(missing)
-            .map(|key| async move { Ok::<_, AvroError>((key, self.find(key).await?)) })
-            .buffer_unordered(FETCHES)
-            .try_collect()
-            .await?;
-        found.by_key.extend(fetched);
+        let mut new = Vec::new();
+        for key in in_order(missing) {
+            match self.cache.get(key)? {
+                Some(text) => drop(found.by_key.insert(key, self.remember(key, self.writer(&text), text.bytes()))),
+                None => new.push(key),
+            }
+        }
+        let mut unknown = 0;
+        // Whether one is asked for depends on the answers for those before it, and not on which of them came first.
+        for turn in new.chunks(FETCHES) {
+            let may_ask = unknown < MOST_UNKNOWN;
+            let answers = try_join_all(turn.iter().map(|key| self.ask(*key, may_ask))).await?;
+            for (key, (writer, is_unknown)) in turn.iter().zip(answers) {
+                unknown += usize::from(is_unknown);
+                found.by_key.insert(*key, writer);
+            }
+        }
         Ok(found)
     }
 
@@ -284,9 +296,11 @@ impl Decoder {
         }
     }
 
-    async fn find(&self, key: SchemaKey) -> Result<Arc<Writer>, AvroError> {
-        if let Some(text) = self.cache.get(key)? {
-            return Ok(self.remember(key, self.writer(&text), text.bytes()));
+    /// The writer of `key`, of the registry, if that has an answer or `may_ask`; and whether it was asked and does not know it.
+    async fn ask(&self, key: SchemaKey, may_ask: bool) -> Result<(Arc<Writer>, bool), AvroError> {
+        let has_answer = self.registry.has_answer(key);
+        if !has_answer && !may_ask {
+            return Ok((self.unasked.one_of(&self.options.source), false));
         }
         fault::reach(What::Registry, Effect::Call, Phase::Before);
         let found = self.registry.by_key(key).await;
@@ -297,15 +311,17 @@ impl Decoder {
                 if AvroSchema::parse(&text).is_ok() {
                     self.cache.put(key, &text)?;
                 }
-                Ok(self.remember(key, self.writer(&text), text.bytes()))
+                Ok((self.remember(key, self.writer(&text), text.bytes()), false))
             }
-            Err(error @ RegistryError::NotFound { .. }) => Ok(refused(ErrorClass::UnknownSchemaId, &error)),
+            Err(error @ RegistryError::NotFound { .. }) => {
+                Ok((refused(ErrorClass::UnknownSchemaId, &error), !has_answer))
+            }
             Err(error @ (RegistryError::NotAvro { .. } | RegistryError::References { .. })) => {
                 tracing::warn!(
                     "source {}: the events of schema {key} become dead letters: {error}",
                     self.options.source
                 );
-                Ok(self.remember(key, refused(ErrorClass::UnsupportedSchema, &error), 0))
+                Ok((self.remember(key, refused(ErrorClass::UnsupportedSchema, &error), 0), false))
             }
             Err(error) => Err(error.into()),
         }
@@ -343,16 +359,4 @@ fn writer(text: &SchemaText, reader: &AvroSchema, pinned: &PinnedSchema, left_ou
 
 fn refused(class: ErrorClass, message: &impl ToString) -> Arc<Writer> {
     Arc::new(Writer::Refused { class, message: cut(message.to_string()) })
-}
-
-fn collect_keys(events: &Events<'_>, keys: &mut HashSet<SchemaKey>) {
-    let mut last = None;
-    for row in 0..events.len() {
-        if let Some(Ok(framed)) = events.value(row).map(|value| unframe(value, events.schema_header(row)))
-            && last != Some(framed.key)
-        {
-            last = Some(framed.key);
-            keys.insert(framed.key);
-        }
-    }
 }

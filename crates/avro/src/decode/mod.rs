@@ -3,6 +3,7 @@
 //! One walk over a body checks every byte of it and appends to the columns; rows of any number of writer schemas go into
 //! the same columns in offset order. An event that fails is cut off the columns again and becomes a dead letter.
 
+mod asking;
 mod column;
 mod cursor;
 mod decoder;

@@ -355,6 +355,10 @@ impl Registry for HttpRegistry {
         self.pinned(&format!("version {version} of subject {subject}"), answer).await
     }
 
+    fn has_answer(&self, key: SchemaKey) -> bool {
+        self.still_unknown(key)
+    }
+
     async fn subjects(&self) -> Result<Vec<String>, RegistryError> {
         self.ask("its subjects", "/subjects").await
     }

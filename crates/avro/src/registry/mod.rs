@@ -119,6 +119,13 @@ pub trait Registry: Send + Sync + Debug {
         Ok(Vec::new())
     }
 
+    /// Whether it has an answer for `key` without a question to anybody: its schemas are here, or it was told a moment ago that there
+    /// is no such one.
+    fn has_answer(&self, key: SchemaKey) -> bool {
+        let _ = key;
+        true
+    }
+
     /// The schema that an event names.
     ///
     /// # Errors

@@ -122,11 +122,15 @@ async fn an_unknown_id_is_believed_for_a_while_only() {
     let clock = Arc::new(ManualClock::at(0));
     let told: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
     let client = HttpRegistry::new(options(&url), told).unwrap();
+    let key = crate::SchemaKey::Id(1);
+    assert!(!client.has_answer(key), "it has to be asked for");
     for _ in 0..3 {
         assert!(matches!(client.by_id(1).await, Err(RegistryError::NotFound { .. })));
+        assert!(client.has_answer(key));
     }
     assert_eq!(script.paths().len(), 1);
     clock.advance(5_000_001);
+    assert!(!client.has_answer(key));
     assert!(client.by_id(1).await.is_ok());
     assert!(client.by_id(1).await.is_ok());
     assert_eq!(script.paths().len(), 2, "a schema that was found is never asked for again");

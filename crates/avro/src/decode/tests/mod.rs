@@ -8,3 +8,4 @@ mod resolution;
 mod rows;
 mod traps;
 mod types;
+mod unknown;
