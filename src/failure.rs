@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use serde_json::json;
+use sluicebox_core::shown::{LONGEST, cut_to};
 use sluicebox_core::{Blame, Blamed, threads};
 use sluicebox_engine::EngineError;
 use sluicebox_pipeline::diagnostic::{Diagnostics, Severity};
 use sluicebox_pipeline::graph::Graph;
 
-use crate::screen::{self, say};
+use crate::screen::{self, Style, say};
 
 /// The variable that chooses the form of log lines.
 pub const LOG_FORMAT: &str = "SLUICEBOX_LOG_FORMAT";
@@ -53,7 +54,7 @@ pub fn warn(graph: &Graph) {
 /// Shows mistakes and warnings at their places.
 fn draw(found: &Diagnostics) {
     if !screen::is_json() {
-        return screen::tell(&found.render(screen::colours()));
+        return screen::drawn(&found.render(screen::colours()));
     }
     for one in found.list() {
         let level = if one.severity == Severity::Warning { "WARN" } else { "ERROR" };
@@ -163,14 +164,18 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         draw(diagnostics);
         return ExitCode::from(1);
     }
-    let (red, plain) = if screen::colours() { ("\u{1b}[31m", "\u{1b}[0m") } else { ("", "") };
     let engine = error.downcast_ref::<EngineError>();
     let code = engine.map(EngineError::code);
     if screen::is_json() {
         screen::object("ERROR", &told(error), json!({"code": code}));
     } else {
         let code = code.map(|code| format!("[{code}]")).unwrap_or_default();
-        say!("{red}error{code}:{plain} {}", told(error));
+        // What has changed of a pipeline is several lines, all of them ours; what else is said is one.
+        let text = match engine {
+            Some(EngineError::Changed { .. }) => told(error),
+            _ => cut_to(&told(error), LONGEST),
+        };
+        screen::headed(Style::Red, &format!("error{code}:"), &text);
     }
     if error.downcast_ref::<Usage>().is_some() {
         return ExitCode::from(2);

@@ -1,13 +1,16 @@
 //! stderr: what is said goes above, a status that is drawn anew stays at the bottom.
 //!
-//! Everything for people goes through here, log lines too, so that none of them breaks the status and none is cut by it. A reader
-//! that goes away is no reason to stop: what cannot be written is left out.
+//! Everything for people goes through here, log lines too, so that none of them breaks the status and none is cut by it, and what a
+//! line holds of others is text ([`sluicebox_core::shown`]). A reader that goes away is no reason to stop: what cannot be written is
+//! left out.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+use sluicebox_core::shown::{in_json, shown, shown_lines};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -88,7 +91,8 @@ fn object_text(level: &str, message: &str, more: serde_json::Value) -> String {
     if let (Some(line), serde_json::Value::Object(more)) = (line.as_object_mut(), more) {
         line.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
     }
-    format!("{line}\n")
+    in_json(&format!("{line}
+")).into_owned()
 }
 
 /// Whether stderr is a terminal on which something can be drawn anew.
@@ -133,6 +137,17 @@ pub fn tell(text: &str) {
     if is_json() {
         return object("INFO", text.trim(), serde_json::Value::Null);
     }
+    above(shown_lines(text).as_bytes());
+}
+
+/// Says a line, or several, above the status: `head`, which is ours, in its style, then `text`.
+pub fn headed(style: Style, head: &str, text: &str) {
+    let (code, end) = if colours() { (style.code(), "\u{1b}[0m") } else { ("", "") };
+    above(format!("{code}{head}{end} {}", shown_lines(text)).as_bytes());
+}
+
+/// Writes lines above the status as they are, with colours of their own. What they hold of others is text already.
+pub fn drawn(text: &str) {
     above(text.as_bytes());
 }
 
@@ -208,12 +223,13 @@ impl Screen {
 
 /// Writes what of `line` fits into `width` columns, and gives how many it took.
 fn draw_line(line: &Line, width: usize, colours: bool, out: &mut Vec<u8>) -> usize {
+    let line: Vec<(Style, Cow<'_, str>)> = line.iter().map(|(style, text)| (*style, shown(text))).collect();
     let whole: usize = line.iter().map(|(_, text)| text.width()).sum();
     let room = if whole > width { width.saturating_sub(1) } else { width };
     let mut taken = 0;
-    for (style, text) in line {
+    for (style, text) in &line {
         let mut piece = String::new();
-        for c in text.chars().filter(|c| !c.is_control()) {
+        for c in text.chars() {
             let wide = c.width().unwrap_or(0);
             if taken + wide > room {
                 break;
@@ -232,19 +248,31 @@ fn draw_line(line: &Line, width: usize, colours: bool, out: &mut Vec<u8>) -> usi
     taken
 }
 
-/// stderr for log lines: each write is whole lines.
+/// stderr for log lines: each write is one of them, whole.
 #[derive(Debug, Clone, Copy)]
 pub struct Above;
 
 impl Write for Above {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        above(bytes);
+        let text = String::from_utf8_lossy(bytes);
+        let line = if is_json() { in_json(&text) } else { Cow::Owned(log_line(&text, colours())) };
+        above(line.as_bytes());
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// A line of the log, in which what a field holds is text and ends no line. Where it has colours, each ESC is one of theirs: the library
+/// has written out those of fields.
+fn log_line(text: &str, colours: bool) -> String {
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    if !colours {
+        return shown(line).into_owned();
+    }
+    line.split('\u{1b}').map(shown).collect::<Vec<_>>().join("\u{1b}")
 }
 
 #[cfg(test)]
@@ -303,7 +331,26 @@ mod tests {
     fn colours_end_where_their_piece_ends() {
         let mut out = Vec::new();
         let line = vec![(Style::Red, "bad".to_owned()), (Style::Plain, " ok\u{7}".to_owned())];
-        assert_eq!(draw_line(&line, 40, true, &mut out), 6);
-        assert_eq!(out, b"\x1b[31mbad\x1b[0m ok");
+        assert_eq!(draw_line(&line, 40, true, &mut out), 11);
+        assert_eq!(out, b"\x1b[31mbad\x1b[0m ok\\u{7}");
+    }
+
+    #[test]
+    fn what_a_status_holds_is_text_as_wide_as_it_is_written() {
+        let mut out = Vec::new();
+        let line = vec![(Style::Plain, "a\u{202e}\u{1b}[2Jb\n".to_owned())];
+        assert_eq!(draw_line(&line, 40, true, &mut out), 21);
+        assert_eq!(String::from_utf8_lossy(&out), r"a\u{202e}\u{1b}[2Jb\n");
+        out.clear();
+        assert_eq!(draw_line(&line, 8, true, &mut out), 8);
+        assert_eq!(String::from_utf8_lossy(&out), r"a\u{202…");
+    }
+
+    #[test]
+    fn a_line_of_the_log_is_one_line_whatever_its_fields_hold() {
+        let hostile = "2026 WARN x: a\nb\r\u{202e}c\n";
+        assert_eq!(log_line(hostile, false), r"2026 WARN x: a\nb\r\u{202e}c");
+        assert_eq!(log_line("\u{1b}[33m WARN\u{1b}[0m a\nb\n", true), "\u{1b}[33m WARN\u{1b}[0m a\\nb");
+        assert_eq!(log_line("\u{1b}[33m WARN", false), r"\u{1b}[33m WARN");
     }
 }

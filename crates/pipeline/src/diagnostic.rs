@@ -1,11 +1,13 @@
 //! What a mistake in a pipeline looks like to the user: file, line and column, the text underlined, and the fix.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use ariadne::{CharSet, Color, Config, IndexType, Label, Report, ReportKind, Source};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span as SqlSpan};
 pub use sluicebox_core::nearest::nearest;
+use sluicebox_core::shown::{LONGEST, acts, cut_to, shown};
 use sluicebox_core::{Blame, Blamed};
 
 use crate::ast::Span;
@@ -137,7 +139,7 @@ impl Diagnostics {
         self.list.is_empty()
     }
 
-    /// All mistakes as a terminal shows them; with ANSI colours if `color`.
+    /// All mistakes as a terminal shows them; with ANSI colours if `color`. What is said and what is underlined is text, whatever is in it.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
         let mut out = String::new();
@@ -159,7 +161,8 @@ impl Diagnostics {
         if d.span == COMMAND_LINE {
             return self.render_without_place(d, color, out);
         }
-        let file = self.file.as_str();
+        let (file, text) = (shown(&self.file), drawable(&self.text));
+        let file: &str = &file;
         let config =
             Config::default().with_color(color).with_index_type(IndexType::Char).with_char_set(CharSet::Unicode);
         let (kind, main) = match d.severity {
@@ -167,12 +170,12 @@ impl Diagnostics {
             Severity::Warning => (ReportKind::Warning, Color::Yellow),
         };
         let mut builder =
-            Report::build(kind, (file, chars(&self.text, d.span))).with_config(config).with_message(&d.message);
+            Report::build(kind, (file, chars(&self.text, d.span))).with_config(config).with_message(told(&d.message));
         if !self.text.is_empty() {
             let label = if d.label.is_empty() { "here" } else { &d.label };
-            let mut labels = vec![(chars(&self.text, d.span), label, main)];
+            let mut labels = vec![(chars(&self.text, d.span), told(label), main)];
             let related = d.related.iter().filter(|(span, _)| *span != COMMAND_LINE);
-            labels.extend(related.map(|(span, what)| (chars(&self.text, *span), what.as_str(), Color::Blue)));
+            labels.extend(related.map(|(span, what)| (chars(&self.text, *span), told(what), Color::Blue)));
             // In the order of the text, or ariadne starts a new snippet for each.
             labels.sort_by_key(|(span, ..)| (span.start, span.end));
             builder = builder.with_labels(
@@ -182,13 +185,13 @@ impl Diagnostics {
             );
         }
         if let Some(help) = &d.help {
-            builder = builder.with_help(help);
+            builder = builder.with_help(told(help));
         }
         if let Some(note) = &d.note {
-            builder = builder.with_note(note);
+            builder = builder.with_note(told(note));
         }
         let mut bytes = Vec::new();
-        let written = builder.finish().write((file, Source::from(self.text.as_ref())), &mut bytes);
+        let written = builder.finish().write((file, Source::from(&*text)), &mut bytes);
         match (written, String::from_utf8(bytes)) {
             (Ok(()), Ok(rendered)) => {
                 // As every other error begins.
@@ -205,10 +208,10 @@ impl Diagnostics {
     /// What is wrong on the command line: there is no text to show.
     fn render_without_place(&self, d: &Diagnostic, color: bool, out: &mut String) {
         let (red, green, plain) = if color { ("\u{1b}[31m", "\u{1b}[38;5;115m", "\u{1b}[0m") } else { ("", "", "") };
-        out.push_str(&format!("{red}error[{}]:{plain} {}\n", d.code, d.message));
+        out.push_str(&format!("{red}error[{}]:{plain} {}\n", d.code, told(&d.message)));
         for (what, text) in [("Help", &d.help), ("Note", &d.note)] {
             if let Some(text) = text {
-                out.push_str(&format!("  {green}{what}{plain}: {text}\n"));
+                out.push_str(&format!("  {green}{what}{plain}: {}\n", told(text)));
             }
         }
     }
@@ -219,13 +222,34 @@ impl Diagnostics {
             String::new()
         } else {
             let (line, column) = line_col(&self.text, d.span.start);
-            format!("{}:{line}:{column}: ", self.file)
+            format!("{}:{line}:{column}: ", shown(&self.file))
         };
         match &d.help {
-            Some(help) => format!("{place}{}; {help}", d.message),
-            None => format!("{place}{}", d.message),
+            Some(help) => format!("{place}{}; {}", told(&d.message), told(help)),
+            None => format!("{place}{}", told(&d.message)),
         }
     }
+}
+
+/// What is said, in one line.
+fn told(text: &str) -> String {
+    cut_to(text, LONGEST)
+}
+
+/// `text` for a snippet: in the place of each character that acts on a terminal stands one that does not, since places are counted in
+/// characters. Line ends and tabs are what snippets are made of.
+fn drawable(text: &str) -> Cow<'_, str> {
+    let is_left = |c: char, next: Option<&char>| matches!(c, '\n' | '\t') || c == '\r' && next == Some(&'\n');
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let is_text = !acts(c) || is_left(c, chars.peek());
+        out.push(if is_text { c } else { char::REPLACEMENT_CHARACTER });
+    }
+    Cow::Owned(out)
 }
 
 impl fmt::Display for Diagnostics {

@@ -1,7 +1,9 @@
 //! Pipelines that are right: what the parser makes of them.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use sluicebox_pipeline::ast::{Action, Pipeline, SourceKind};
+use sluicebox_core::shown::acts;
+use sluicebox_pipeline::ast::{Action, Pipeline, SourceKind, Span};
+use sluicebox_pipeline::diagnostic::{COMMAND_LINE, Diagnostic, Diagnostics};
 use sluicebox_pipeline::options;
 use sluicebox_pipeline::parse;
 use sluicebox_pipeline::settings::{self, Compression, Properties, Settings, Trigger};
@@ -179,6 +181,27 @@ fn colours_only_when_asked_for() {
     let diagnostics = parse("t.sql", "SELECT 1", &[]).unwrap_err();
     assert!(!diagnostics.render(false).contains('\u{1b}'));
     assert!(diagnostics.render(true).contains('\u{1b}'));
+}
+
+#[test]
+fn what_a_text_or_a_message_holds_is_drawn_and_does_nothing() {
+    let text = "SELECT '\u{1b}[2J\u{202e}\u{2028}',\r\n\t'\u{9b}' x";
+    let start = text.find(" x").unwrap() + 1;
+    let found = |span: Span| {
+        Diagnostic::new("query", span, "said \u{1b}]0;pwned\u{7}\r\nerror[FAKE]: fine", "here\u{202e}")
+            .with_help("help\u{9b}31m".to_owned() + &"!".repeat(5_000))
+            .with_note("note\u{7f}")
+            .with_related(Span { start: 0, end: 6 }, "there\u{1b}c")
+    };
+    for span in [Span { start, end: start + 1 }, COMMAND_LINE] {
+        let found = Diagnostics::new("a\u{1b}[m.sql", text, vec![found(span)]);
+        for said in [found.render(false), found.to_string()] {
+            assert!(!said.replace('\n', "").contains(acts), "{said:?}");
+            assert!(said.contains(r"said \u{1b}]0;pwned\u{7}\r\nerror[FAKE]: fine"), "{said}");
+            assert!(said.contains("(5,008 characters)") && !said.contains(&"!".repeat(4_001)), "{said}");
+            assert_eq!(said.contains(r"a\u{1b}[m.sql:2:6"), span != COMMAND_LINE, "{said}");
+        }
+    }
 }
 
 #[test]
