@@ -1,8 +1,10 @@
 //! `sluicebox checkpoint`: look into a checkpoint, and prove it against its tables.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use sluicebox_core::SystemClock;
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::verify;
@@ -47,18 +49,24 @@ pub fn checkpoint(command: &CheckpointCommand) -> anyhow::Result<()> {
     match command {
         CheckpointCommand::Show(which) => {
             let summary = verify::summary(&which.checkpoint()?)?;
-            let text = if which.json { serde_json::to_string_pretty(&summary)? + "\n" } else { summary.to_string() };
-            Ok(out::print(&text)?)
+            print(which.json, &summary)
         }
         CheckpointCommand::Verify(which) => {
             let verdict = proved(&which.checkpoint()?)?;
-            let text = if which.json { serde_json::to_string_pretty(&verdict)? + "\n" } else { verdict.to_string() };
-            out::print(&text)?;
+            print(which.json, &verdict)?;
             let problems = verdict.problems.len();
             let plural = if problems == 1 { "" } else { "s" };
             anyhow::ensure!(problems == 0, "{problems} problem{plural} found");
             Ok(())
         }
+    }
+}
+
+/// Prints what was found, for programs if `json`.
+fn print(json: bool, found: &(impl Serialize + Display)) -> anyhow::Result<()> {
+    match json {
+        true => Ok(out::json(&(serde_json::to_string_pretty(found)? + "\n"))?),
+        false => Ok(out::print(&found.to_string())?),
     }
 }
 

@@ -82,7 +82,7 @@ fn all(config: &Config, request: &Request, json: bool) -> anyhow::Result<()> {
                 // Whoever closed the pipe does not keep the rest from being done.
                 if printed.is_ok() {
                     let dry_run = request.dry_run;
-                    printed = out::print(&if json { object(&done, dry_run) } else { line(&done, dry_run) });
+                    printed = if json { out::json(&object(&done, dry_run)) } else { out::print(&line(&done, dry_run)) };
                 }
             }
             Err(Skipped { table, folder: None, why }) => say!("{table} is left alone: {why}"),

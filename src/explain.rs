@@ -54,13 +54,12 @@ fn pages() -> Vec<Page<'static>> {
 pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     let pages = pages();
     let Some(asked) = &args.code else {
-        let text = if args.json {
-            serde_json::to_string_pretty(&pages)? + "\n"
-        } else {
-            let width = pages.iter().map(|page| page.code.len()).max().unwrap_or(0);
-            pages.iter().map(|page| format!("{:width$}  {}\n", page.code, page.summary)).collect()
-        };
-        return Ok(out::print(&text)?);
+        if args.json {
+            return Ok(out::json(&(serde_json::to_string_pretty(&pages)? + "\n"))?);
+        }
+        let width = pages.iter().map(|page| page.code.len()).max().unwrap_or(0);
+        let list: String = pages.iter().map(|page| format!("{:width$}  {}\n", page.code, page.summary)).collect();
+        return Ok(out::print(&list)?);
     };
     // As it was copied: `error[unknown-column]:`.
     let code =
@@ -71,12 +70,10 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
             near.map_or_else(|| "; `sluicebox explain` lists all".to_owned(), |n| format!("; did you mean {n}?"));
         return Err(Usage(format!("there is no code `{code}`{near}")).into());
     };
-    let text = if args.json {
-        serde_json::to_string_pretty(page)? + "\n"
-    } else {
-        format!("{}\n\n{}\n", page.code, plain(page.text))
-    };
-    Ok(out::print(&text)?)
+    if args.json {
+        return Ok(out::json(&(serde_json::to_string_pretty(page)? + "\n"))?);
+    }
+    Ok(out::print(&format!("{}\n\n{}\n", page.code, plain(page.text)))?)
 }
 
 /// Markdown as a terminal shows it: what stands between fences is moved in instead.

@@ -2,9 +2,16 @@
 
 use std::io::{ErrorKind, Write};
 
-/// Prints `text` as it is.
+use sluicebox_core::shown::{in_json, shown_lines};
+
+/// Prints a page for people. What it holds of others is text.
 pub fn print(text: &str) -> std::io::Result<()> {
-    write_with(|out| out.write_all(text.as_bytes()))
+    write_with(|out| out.write_all(shown_lines(text).as_bytes()))
+}
+
+/// Prints JSON: the same values, whatever a terminal would make of their characters.
+pub fn json(text: &str) -> std::io::Result<()> {
+    write_with(|out| out.write_all(in_json(text).as_bytes()))
 }
 
 /// Lets `write` write to stdout.

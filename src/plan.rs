@@ -64,10 +64,12 @@ pub async fn plan(args: PlanArgs) -> anyhow::Result<()> {
     let mut checks = Vec::new();
     let looked = checked.look(args.offline, &mut checks).await;
     let plan = Plan { description: checked.graph.describe(), changes, checks };
-    let text = if args.json { serde_json::to_string_pretty(&plan)? + "\n" } else { plan.to_string() };
     failure::warn(&checked.graph);
     // What stands in the way of a run is told after what the pipeline is.
-    out::print(&text)?;
+    match args.json {
+        true => out::json(&(serde_json::to_string_pretty(&plan)? + "\n"))?,
+        false => out::print(&plan.to_string())?,
+    }
     looked
 }
 

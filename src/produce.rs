@@ -114,7 +114,7 @@ pub async fn produce(args: ProduceArgs) -> anyhow::Result<()> {
         tokio::task::spawn_blocking(move || fill(&generator, sink.as_mut(), 0..events, |_| {})).await??
     };
     if args.json {
-        return Ok(out::print(&object(&produced))?);
+        return Ok(out::json(&object(&produced))?);
     }
     say!("{} to {place}", describe(&produced));
     Ok(())

@@ -42,7 +42,7 @@ pub static LONG: LazyLock<String> = LazyLock::new(|| {
 pub fn version(args: &VersionArgs) -> anyhow::Result<()> {
     if args.json {
         let map: Map<String, Value> = parts().into_iter().map(|(name, v)| (name.to_owned(), Value::from(v))).collect();
-        return Ok(out::print(&(serde_json::to_string_pretty(&map)? + "\n"))?);
+        return Ok(out::json(&(serde_json::to_string_pretty(&map)? + "\n"))?);
     }
     Ok(out::print(&format!("sluicebox {}\n", *LONG))?)
 }

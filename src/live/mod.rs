@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use sluicebox_core::shown::in_json;
 use sluicebox_core::{Clock, SystemClock, waiting};
 use sluicebox_engine::change::{Decision, Prepared, Stage, Verdict};
 use sluicebox_engine::progress::{Progress, Status};
@@ -148,7 +149,7 @@ impl Observer for JsonLines {
         if let Ok(line) = serde_json::to_string(progress) {
             let mut out = std::io::stdout().lock();
             // A reader that has gone away is no reason to stop writing tables.
-            let _ = writeln!(out, "{line}");
+            let _ = writeln!(out, "{}", in_json(&line));
             let _ = out.flush();
         }
     }
