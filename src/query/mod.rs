@@ -3,6 +3,7 @@
 //!
 //! It only reads: what would write is refused before an engine sees it ([`sluicebox_pipeline::ask`]).
 
+mod cells;
 mod datafusion;
 #[cfg(feature = "duckdb")]
 mod duckdb;
@@ -173,14 +174,14 @@ async fn computed(
             let lines = format == Format::Json && asked.kind == Kind::Rows;
             let (tables, text, asked) = (tables.clone(), text.clone(), asked.clone());
             let run = move || {
-                let mut printer = Printer::stdout(format, lines);
+                let mut printer = Printer::stdout(format, lines).of_plan(asked.kind == Kind::Explain);
                 let computed = duckdb::run(&tables, &text, &asked, format, &mut printer);
                 (printer, computed)
             };
             Ok(tokio::task::spawn_blocking(run).await?)
         }
         Engine::Datafusion => {
-            let mut printer = Printer::stdout(format, false);
+            let mut printer = Printer::stdout(format, false).of_plan(asked.kind == Kind::Explain);
             let computed = Box::pin(datafusion::run(tables, text, asked, &mut printer)).await;
             Ok((printer, computed))
         }

@@ -1,4 +1,7 @@
 //! Rows on stdout: a table that fits the terminal, CSV or JSON.
+//!
+//! What a cell holds is text: a table is for people, and has it written out; so have CSV and JSON on a terminal. To programs they give the
+//! bytes as they are.
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -11,8 +14,10 @@ use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use console::{measure_text_width, truncate_str};
+use sluicebox_core::shown::{in_json, shown, shown_lines};
 
 use super::Format;
+use super::cells::mapped;
 use super::far;
 
 /// Rows of a table that a terminal gets; the rest is counted.
@@ -37,6 +42,10 @@ pub struct Printer<W> {
     printed: bool,
     /// Whether a batch has come, so that the header is written.
     begun: bool,
+    /// Whether a terminal takes what is printed.
+    on_terminal: bool,
+    /// Whether the rows are a plan, whose cells have several lines, all of them the engine's.
+    is_plan: bool,
 }
 
 #[derive(Debug)]
@@ -59,9 +68,10 @@ impl Printer<std::io::Stdout> {
     /// A printer on stdout. `lines`: the rows are lines of JSON already.
     pub fn stdout(format: Format, lines: bool) -> Self {
         let out = std::io::stdout();
+        let on_terminal = out.is_terminal();
         let form = match format {
             _ if lines => Form::Lines,
-            Format::Table if out.is_terminal() => {
+            Format::Table if on_terminal => {
                 let (_, columns) = console::Term::stdout().size();
                 Form::Fitted { first: Vec::new(), all: 0, width: usize::from(columns) }
             }
@@ -69,13 +79,18 @@ impl Printer<std::io::Stdout> {
             Format::Csv => Form::Csv,
             Format::Json => Form::Json,
         };
-        Self::new(out, form)
+        Self { on_terminal, ..Self::new(out, form) }
     }
 }
 
 impl<W: Write> Printer<W> {
     fn new(out: W, form: Form) -> Self {
-        Self { out, form, held: Vec::new(), printed: false, begun: false }
+        Self { out, form, held: Vec::new(), printed: false, begun: false, on_terminal: false, is_plan: false }
+    }
+
+    /// The same for what EXPLAIN gives, if `is_plan`.
+    pub fn of_plan(self, is_plan: bool) -> Self {
+        Self { is_plan, ..self }
     }
 
     /// Whether something has been printed, so that the rows cannot be computed anew.
@@ -94,7 +109,11 @@ impl<W: Write> Printer<W> {
         match &mut self.form {
             Form::Csv => {
                 let builder = ::datafusion::arrow::csv::WriterBuilder::new().with_header(!self.begun);
-                builder.build(&mut self.held).write(&flat(batch)?)?;
+                let mut cells = flat(batch)?;
+                if self.on_terminal {
+                    cells = mapped(&cells, shown)?;
+                }
+                builder.build(&mut self.held).write(&cells)?;
             }
             Form::Json => {
                 // Every row has every column, so that programs need not know which may be missing.
@@ -129,10 +148,10 @@ impl<W: Write> Printer<W> {
     pub fn end(mut self) -> anyhow::Result<()> {
         match &self.form {
             Form::Fitted { first, all, width } => {
-                self.held = fitted(first, *width, MOST_ROWS, *all)?.into_bytes();
+                self.held = fitted(first, *width, MOST_ROWS, *all, self.is_plan)?.into_bytes();
             }
             Form::Whole(batches) => {
-                self.held = format!("{}\n", arrow::util::pretty::pretty_format_batches(batches)?).into_bytes();
+                self.held = fitted(batches, usize::MAX, usize::MAX, 0, self.is_plan)?.into_bytes();
             }
             Form::Csv | Form::Json | Form::Lines => {}
         }
@@ -142,6 +161,10 @@ impl<W: Write> Printer<W> {
     /// A reader that goes away (`| head`) wants no more, and is no error.
     fn print(&mut self) -> anyhow::Result<ControlFlow<()>> {
         self.printed |= !self.held.is_empty();
+        if self.on_terminal && matches!(self.form, Form::Json | Form::Lines) {
+            let json = in_json(&String::from_utf8_lossy(&self.held)).into_owned();
+            self.held = json.into_bytes();
+        }
         let printed = self.out.write_all(&self.held).and_then(|()| self.out.flush());
         self.held.clear();
         match printed {
@@ -174,15 +197,14 @@ fn flat(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
 }
 
 /// The first `most` rows of `all` as a table of `width` characters at most: the widest columns are cut first, their cells end with `…`,
-/// and columns that have no room at all are counted below.
-fn fitted(batches: &[RecordBatch], width: usize, most: usize, all: usize) -> anyhow::Result<String> {
+/// and columns that have no room at all are counted below. Those of a plan keep their lines.
+fn fitted(batches: &[RecordBatch], width: usize, most: usize, all: usize, is_plan: bool) -> anyhow::Result<String> {
     let Some(first) = batches.first() else { return Ok(String::new()) };
-    let names: Vec<String> = first.schema_ref().fields().iter().map(|f| one_line(f.name())).collect();
-    let rows = cells(batches, most)?;
+    let names: Vec<String> = first.schema_ref().fields().iter().map(|f| shown(f.name()).into_owned()).collect();
+    let rows = cells(batches, most, is_plan)?;
+    let width_of = |cell: &String| cell.split('\n').map(measure_text_width).max().unwrap_or(0);
     let wanted: Vec<usize> = (0..names.len())
-        .map(|i| {
-            rows.iter().filter_map(|r| r.get(i)).chain(names.get(i)).map(|c| measure_text_width(c)).max().unwrap_or(0)
-        })
+        .map(|i| rows.iter().filter_map(|r| r.get(i)).chain(names.get(i)).map(width_of).max().unwrap_or(0))
         .collect();
     let widths = widths(&wanted, width);
     let rule = format!("+{}+\n", widths.iter().map(|w| "-".repeat(w + 2)).collect::<Vec<_>>().join("+"));
@@ -213,14 +235,18 @@ fn fitted(batches: &[RecordBatch], width: usize, most: usize, all: usize) -> any
 }
 
 /// The cells of the first `most` rows, NULL as nothing.
-fn cells(batches: &[RecordBatch], most: usize) -> anyhow::Result<Vec<Vec<String>>> {
+fn cells(batches: &[RecordBatch], most: usize, is_plan: bool) -> anyhow::Result<Vec<Vec<String>>> {
+    let text = |cell: String| match is_plan {
+        true => shown_lines(cell.trim_end()).into_owned(),
+        false => shown(&cell).into_owned(),
+    };
     let options = FormatOptions::default();
     let mut rows = Vec::new();
     for batch in batches {
         let formatters = batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options));
         let formatters = formatters.collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows().min(most - rows.len()) {
-            rows.push(formatters.iter().map(|f| one_line(&f.value(row).to_string())).collect());
+            rows.push(formatters.iter().map(|f| text(f.value(row).to_string())).collect());
         }
     }
     Ok(rows)
@@ -255,20 +281,18 @@ fn widths(wanted: &[usize], width: usize) -> Vec<usize> {
     widths
 }
 
+/// A row, of as many lines as the cell that has most.
 fn line(cells: &[String], widths: &[usize]) -> String {
     let mut text = String::new();
-    for (cell, width) in cells.iter().zip(widths) {
-        let cell = truncate_str(cell, *width, "…");
-        let pad = width.saturating_sub(measure_text_width(&cell));
-        text.push_str(&format!("| {cell}{} ", " ".repeat(pad)));
+    for at in 0..cells.iter().map(|cell| cell.split('\n').count()).max().unwrap_or(1) {
+        for (cell, width) in cells.iter().zip(widths) {
+            let cell = truncate_str(cell.split('\n').nth(at).unwrap_or_default(), *width, "…");
+            let pad = width.saturating_sub(measure_text_width(&cell));
+            text.push_str(&format!("| {cell}{} ", " ".repeat(pad)));
+        }
+        text.push_str("|\n");
     }
-    text.push_str("|\n");
     text
-}
-
-/// Without line ends and what would move the cursor.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// DuckDB's JSON with `null` for NaN and the infinities, which JSON has no words for.
@@ -324,11 +348,44 @@ mod tests {
     #[test]
     fn what_fits_is_not_cut_and_what_does_not_is_cut_where_it_is_widest() {
         let batches = rows(&[("id", &["1", "22"]), ("name", &["a fairly long name", "b\nc"])]);
-        let whole = fitted(&batches, 80, 10, 2).unwrap();
-        assert!(whole.contains("| 1  | a fairly long name |\n| 22 | b c "), "{whole}");
-        let cut = fitted(&batches, 20, 10, 2).unwrap();
+        let whole = fitted(&batches, 80, 10, 2, false).unwrap();
+        assert!(whole.contains("| 1  | a fairly long name |\n| 22 | b\\nc "), "{whole}");
+        let cut = fitted(&batches, 20, 10, 2, false).unwrap();
         assert!(cut.contains("| 1  | a fairly l… |"), "{cut}");
         assert!(cut.lines().all(|l| measure_text_width(l) <= 20), "{cut}");
+        let plan = fitted(&batches, 80, 10, 2, true).unwrap();
+        assert!(plan.contains("| 22 | b                  |\n|    | c                  |\n"), "{plan}");
+    }
+
+    /// What clears a terminal, names its window, turns the direction of writing, and begins another row.
+    const HOSTILE: &str = "a\u{1b}[2J\u{1b}]0;pwned\u{7}\r\n| 9 | \u{202e}\u{9b}31m\u{7f}\tb";
+
+    #[test]
+    fn what_a_cell_holds_is_text_on_a_terminal_and_in_every_table() {
+        let batch = rows(&[("k", &["1", "2"]), (HOSTILE, &[HOSTILE, "plain"])]).remove(0);
+        let printed = |form: Form, on_terminal: bool| {
+            let mut out = Vec::new();
+            let mut printer = Printer { on_terminal, ..Printer::new(&mut out, form) };
+            assert!(printer.add(&batch).unwrap().is_continue());
+            printer.end().unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let fitted = || Form::Fitted { first: Vec::new(), all: 0, width: 500 };
+        let tables = [(Form::Whole(Vec::new()), false), (Form::Whole(Vec::new()), true), (fitted(), true)];
+        for (form, on_terminal) in tables.into_iter().chain([(Form::Csv, true), (Form::Json, true)]) {
+            let text = printed(form, on_terminal);
+            assert!(!text.replace('\n', "").contains(sluicebox_core::shown::acts), "{text:?}");
+            assert!(text.lines().count() <= 6 && text.contains("[2J") && text.contains("plain"), "{text}");
+        }
+        // Programs get what is there.
+        let csv = printed(Form::Csv, false);
+        assert!(csv.contains(&format!("1,\"{HOSTILE}\"\n")), "{csv:?}");
+        let json = printed(Form::Json, false);
+        let row: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+        assert_eq!(row[HOSTILE], HOSTILE);
+        assert!(json.contains('\u{202e}'), "{json:?}");
+        let shown = printed(Form::Json, true);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(shown.lines().next().unwrap()).unwrap(), row);
     }
 
     #[test]
@@ -380,7 +437,7 @@ mod tests {
         let many: Vec<(String, ArrayRef)> =
             (0..40).map(|i| (format!("column_{i}"), Arc::new(Int64Array::from(vec![i; 5])) as ArrayRef)).collect();
         let batches = [RecordBatch::try_from_iter(many).unwrap()];
-        let text = fitted(&batches, 80, 3, 5).unwrap();
+        let text = fitted(&batches, 80, 3, 5, false).unwrap();
         assert!(text.contains("and 2 more rows, 32 more columns (column_8, "), "{text}");
         assert!(text.lines().all(|l| measure_text_width(l) <= 80), "{text}");
     }
