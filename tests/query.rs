@@ -418,3 +418,19 @@ fn a_value_that_no_folder_can_be_named_by_costs_its_row_alone() {
         assert_eq!(rows(&job, engine, "DESCRIBE silver.b")[2], "day,date,true");
     }
 }
+
+/// DuckDB hands numbers over as text, and a formula is none of its own making.
+#[test]
+fn csv_for_a_spreadsheet_has_no_formulas() {
+    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
+    let sql = "SELECT '=1+1' AS a, '-2+3' AS b, -5 AS c, '@x' AS d, '-7' AS e, 'x' AS f";
+    for engine in ENGINES {
+        let csv = |more: &[&str]| job.ok(&[&["query", "--engine", engine, sql][..], more].concat());
+        assert_eq!(csv(&[]), "a,b,c,d,e,f\n=1+1,-2+3,-5,@x,-7,x\n", "{engine}: the bytes as they are");
+        for more in [&["--safe-csv"][..], &["--safe-csv", "--format", "csv"]] {
+            assert_eq!(csv(more), "a,b,c,d,e,f\n'=1+1,'-2+3,-5,'@x,-7,x\n", "{engine}");
+        }
+        let said = job.fails(2, &["query", "--engine", engine, sql, "--safe-csv", "--format", "json"]);
+        assert!(said.contains("--safe-csv is of CSV alone"), "{said}");
+    }
+}

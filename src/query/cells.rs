@@ -23,10 +23,57 @@ pub fn mapped(batch: &RecordBatch, change: fn(&str) -> Cow<'_, str>) -> anyhow::
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
+/// `text` with `'` before it, if a spreadsheet would take it for a formula, which may ask for other files and hosts. A number is none,
+/// whatever its sign.
+pub fn guarded(text: &str) -> Cow<'_, str> {
+    let is_number = || text.parse::<f64>().is_ok_and(f64::is_finite);
+    // The wide forms are those that some take for the narrow ones.
+    match text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) && !is_number() {
+        true => Cow::Owned(format!("'{text}")),
+        false => Cow::Borrowed(text),
+    }
+}
+
 fn is_text(data_type: &DataType) -> bool {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
         DataType::Dictionary(_, values) => is_text(values),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use arrow::array::{DictionaryArray, Int64Array, LargeStringArray};
+    use arrow::datatypes::Int32Type;
+
+    use super::*;
+
+    #[test]
+    fn what_a_spreadsheet_would_compute_is_guarded() {
+        for formula in ["=1+1", "@SUM(A1)", "-2+3", "+1-1", "-x", "-inf", "\t=1", "\r=1", "\n=1", "=", "＝1"] {
+            assert_eq!(guarded(formula), format!("'{formula}"));
+        }
+        for plain in ["", "-5", "+3.5e-2", "-0", "a=1", "'=1", " =1", "2026-11-30", "1+1"] {
+            assert_eq!(guarded(plain), plain);
+        }
+    }
+
+    #[test]
+    fn every_text_is_changed_whatever_its_type_and_nothing_else() {
+        let columns: [(&str, ArrayRef); 4] = [
+            ("=a", Arc::new(StringArray::from(vec![Some("=1"), None]))),
+            ("b", Arc::new(LargeStringArray::from(vec!["=1", "x"]))),
+            ("c", Arc::new(DictionaryArray::<Int32Type>::from_iter(["=1", "x"]))),
+            ("d", Arc::new(Int64Array::from(vec![-1, 1]))),
+        ];
+        let changed = mapped(&RecordBatch::try_from_iter(columns).unwrap(), guarded).unwrap();
+        assert_eq!(changed.schema().field(0).name(), "'=a");
+        for (column, second) in [(0, None), (1, Some("x")), (2, Some("x"))] {
+            let texts: Vec<Option<&str>> = changed.column(column).as_string::<i32>().iter().collect();
+            assert_eq!(texts, [Some("'=1"), second]);
+        }
+        assert_eq!(changed.column(3).data_type(), &DataType::Int64);
     }
 }

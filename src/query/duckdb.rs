@@ -37,7 +37,7 @@ pub fn run(tables: &Tables, text: &Text, asked: &Asked, format: Format, printer:
     let wrapped = match (&asked.kind, format) {
         (Kind::Explain, _) => sql.to_owned(),
         (_, Format::Json) => format!("SELECT to_json({ROW})::VARCHAR AS json FROM ({sql}\n) AS {ROW}"),
-        (_, Format::Table | Format::Csv) => {
+        (_, Format::Table | Format::Csv | Format::SafeCsv) => {
             let limit = printer.most_rows().map(|most| format!(" LIMIT {most}")).unwrap_or_default();
             format!("SELECT COLUMNS(*)::VARCHAR FROM ({sql}\n){limit}")
         }

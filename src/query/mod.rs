@@ -41,6 +41,7 @@ Examples:
   sluicebox query 'SHOW TABLES'
   sluicebox query 'DESCRIBE silver.sales'
   sluicebox query -f report.sql --format csv > report.csv
+  sluicebox query -f report.sql --safe-csv > for_a_spreadsheet.csv
   sluicebox query                               a prompt, on a terminal
 
 It only reads: statements that write, or set something, are refused.")]
@@ -60,6 +61,9 @@ pub struct QueryArgs {
     /// As JSON, for programs: the same as --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
+    /// With `'` before each text of the CSV that a spreadsheet would take for a formula
+    #[arg(long, conflicts_with = "json")]
+    safe_csv: bool,
     /// What computes the rows
     #[arg(long, value_enum, default_value_t)]
     engine: Engine,
@@ -72,6 +76,9 @@ pub enum Format {
     Table,
     /// Comma-separated, with a header
     Csv,
+    /// The same under --safe-csv
+    #[value(skip)]
+    SafeCsv,
     /// One JSON object a line
     Json,
 }
@@ -93,6 +100,13 @@ pub async fn query(args: QueryArgs) -> anyhow::Result<()> {
     let terminal = std::io::stdout().is_terminal();
     let format =
         args.format.or(args.json.then_some(Format::Json)).unwrap_or(if terminal { Format::Table } else { Format::Csv });
+    let format = match format {
+        Format::Csv if args.safe_csv => Format::SafeCsv,
+        Format::Table | Format::Json if args.safe_csv => {
+            return Err(Usage("--safe-csv is of CSV alone: give --format csv with it".to_owned()).into());
+        }
+        format => format,
+    };
     let data = home(&args.data);
     let text = match (args.sql, args.file) {
         (Some(sql), _) => Text { file: "query".to_owned(), sql },

@@ -17,7 +17,7 @@ use console::{measure_text_width, truncate_str};
 use sluicebox_core::shown::{in_json, shown, shown_lines};
 
 use super::Format;
-use super::cells::mapped;
+use super::cells::{guarded, mapped};
 use super::far;
 
 /// Rows of a table that a terminal gets; the rest is counted.
@@ -44,6 +44,8 @@ pub struct Printer<W> {
     begun: bool,
     /// Whether a terminal takes what is printed.
     on_terminal: bool,
+    /// Whether no text of CSV may be taken for a formula.
+    is_guarded: bool,
     /// Whether the rows are a plan, whose cells have several lines, all of them the engine's.
     is_plan: bool,
 }
@@ -76,16 +78,25 @@ impl Printer<std::io::Stdout> {
                 Form::Fitted { first: Vec::new(), all: 0, width: usize::from(columns) }
             }
             Format::Table => Form::Whole(Vec::new()),
-            Format::Csv => Form::Csv,
+            Format::Csv | Format::SafeCsv => Form::Csv,
             Format::Json => Form::Json,
         };
-        Self { on_terminal, ..Self::new(out, form) }
+        Self { on_terminal, is_guarded: format == Format::SafeCsv, ..Self::new(out, form) }
     }
 }
 
 impl<W: Write> Printer<W> {
     fn new(out: W, form: Form) -> Self {
-        Self { out, form, held: Vec::new(), printed: false, begun: false, on_terminal: false, is_plan: false }
+        Self {
+            out,
+            form,
+            held: Vec::new(),
+            printed: false,
+            begun: false,
+            on_terminal: false,
+            is_guarded: false,
+            is_plan: false,
+        }
     }
 
     /// The same for what EXPLAIN gives, if `is_plan`.
@@ -110,6 +121,9 @@ impl<W: Write> Printer<W> {
             Form::Csv => {
                 let builder = ::datafusion::arrow::csv::WriterBuilder::new().with_header(!self.begun);
                 let mut cells = flat(batch)?;
+                if self.is_guarded {
+                    cells = mapped(&cells, guarded)?;
+                }
                 if self.on_terminal {
                     cells = mapped(&cells, shown)?;
                 }
