@@ -91,8 +91,7 @@ fn object_text(level: &str, message: &str, more: serde_json::Value) -> String {
     if let (Some(line), serde_json::Value::Object(more)) = (line.as_object_mut(), more) {
         line.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
     }
-    in_json(&format!("{line}
-")).into_owned()
+    in_json(&format!("{line}\n")).into_owned()
 }
 
 /// Whether stderr is a terminal on which something can be drawn anew.

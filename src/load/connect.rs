@@ -12,6 +12,7 @@ use sluicebox_core::Clock;
 use sluicebox_core::durable::read_given_text;
 use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_core::nearest::nearest_few;
+use sluicebox_core::shown::cut_to;
 use sluicebox_engine::checkpoint::{Checkpoint, CheckpointError, envelope};
 use sluicebox_engine::{ClauseSettings, EngineError, FileRows, FileSource, RowsOf, SourceBinding, Starting};
 use sluicebox_ingest::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Source, SourceError};
@@ -26,6 +27,8 @@ use crate::failure::Usage;
 
 /// Subjects that are named when the one that is looked for is not there.
 const SUBJECTS_NAMED: usize = 5;
+/// Characters that are told of each. None is longer that is made of a topic.
+const LONGEST_SUBJECT: usize = 300;
 
 /// How a source is reached. Nothing is asked or opened to make one.
 pub struct Connection {
@@ -177,7 +180,7 @@ impl Connection {
                 let known = registry.subjects().await.unwrap_or_default();
                 let topic = subject.strip_suffix("-value").unwrap_or(&subject);
                 let like = nearest_few(topic, known.iter().map(String::as_str), SUBJECTS_NAMED);
-                let like = like.into_iter().map(str::to_owned).collect();
+                let like = like.into_iter().map(|name| cut_to(name, LONGEST_SUBJECT)).collect();
                 RegistryError::NoSubject { subject, registry: name, like, total: known.len() }
             }
             Err(error) => error,

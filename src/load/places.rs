@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sluicebox_avro::{AvroError, RegistryError};
 use sluicebox_core::nearest::nearest_few;
+use sluicebox_core::shown::cut_to;
 use sluicebox_engine::EngineError;
 use sluicebox_ingest::SourceError;
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, Span};
@@ -12,6 +13,8 @@ use sluicebox_pipeline::values::Reference;
 
 /// Topics that are named when none is like the one that is looked for.
 const TOPICS_NAMED: usize = 10;
+/// Characters that are told of each: Kafka takes no longer name, and a broker may say one.
+const LONGEST_TOPIC: usize = 249;
 
 /// The options of one source, with their places.
 #[derive(Debug, Clone)]
@@ -90,12 +93,12 @@ impl Places {
              produce sales`"
                 .to_owned()
         } else if near.is_empty() {
-            let shown: Vec<&str> = known.iter().take(TOPICS_NAMED).map(String::as_str).collect();
+            let shown: Vec<String> = known.iter().take(TOPICS_NAMED).map(|name| cut_to(name, LONGEST_TOPIC)).collect();
             let more = known.len() - shown.len();
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             format!("there are: {}{more}; correct the option, or create the topic", shown.join(", "))
         } else {
-            let near: Vec<String> = near.iter().map(|name| format!("'{name}'")).collect();
+            let near: Vec<String> = near.iter().map(|name| format!("'{}'", cut_to(name, LONGEST_TOPIC))).collect();
             format!("did you mean {}?", near.join(" or "))
         };
         let span = place.map_or(COMMAND_LINE, |(_, _, value)| value);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
+use sluicebox_core::shown::cut;
 
 use crate::EngineError;
 use crate::report::SourceReport;
@@ -96,7 +97,7 @@ fn example(rows: &RecordBatch) -> Option<String> {
     let text = |name: &str| rows.column_by_name(name)?.as_string_opt::<i32>().map(|c| c.value(0).to_owned());
     let partition = rows.column_by_name("partition")?.as_primitive_opt::<Int32Type>()?.value(0);
     let offset = rows.column_by_name("offset")?.as_primitive_opt::<Int64Type>()?.value(0);
-    let (topic, class, message) = (text("topic")?, text("error_class")?, text("message")?);
+    let (topic, class, message) = (text("topic")?, text("error_class")?, cut(&text("message")?));
     Some(format!("{topic}/{partition} offset {offset}, {class}: {message}"))
 }
 

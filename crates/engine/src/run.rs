@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::select_all;
+use sluicebox_core::shown::cut;
 use sluicebox_core::station::{self, Station};
 use sluicebox_core::{Fates, PartitionId};
 use sluicebox_ingest::Buffered;
@@ -307,6 +308,7 @@ impl Engine {
         self.told.tell(&outcome);
         self.letters.count(&outcome.sources);
         for (source, schema, field) in self.letters.new_fields(&outcome.sources) {
+            let field = cut(&field);
             tracing::warn!(
                 "source {source}: events of schema {schema} have the field `{field}`, which the reader schema lacks: no table has it; \
                  `--repin {source}` adopts the latest schema"

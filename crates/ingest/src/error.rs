@@ -7,6 +7,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use sluicebox_core::durable::FileError;
 use sluicebox_core::nearest::nearest_few;
 use sluicebox_core::sealed::Broken;
+use sluicebox_core::shown::cut_to;
 use sluicebox_core::{Blame, Blamed, OffsetRange, PartitionId, Retry, threads};
 use thiserror::Error;
 
@@ -179,17 +180,19 @@ pub enum SourceError {
 fn other_topics(topic: &str, known: &[String]) -> String {
     const SHOWN: usize = 10;
     const LIKE: usize = 3;
+    /// Kafka takes no longer name; a broker may say one.
+    const LONGEST: usize = 249;
     if known.is_empty() {
         return ", which has no topics: create it, or check that these are the right brokers".to_owned();
     }
     let like = nearest_few(topic, known.iter().map(String::as_str), LIKE);
     if !like.is_empty() {
-        let like: Vec<String> = like.iter().map(|name| format!("'{name}'")).collect();
+        let like: Vec<String> = like.iter().map(|name| format!("'{}'", cut_to(name, LONGEST))).collect();
         return format!("; did you mean {}? Correct the option, or create the topic", like.join(" or "));
     }
     let more = known.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let shown = known.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let shown = known.iter().take(SHOWN).map(|name| cut_to(name, LONGEST)).collect::<Vec<_>>().join(", ");
     format!(" (there are: {shown}{more}); create it, or correct the option")
 }
 

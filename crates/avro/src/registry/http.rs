@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sluicebox_core::durable::read_given;
 use sluicebox_core::pem::{self, Holds};
+use sluicebox_core::shown::{cut, cut_to};
 use sluicebox_core::{Clock, waiting};
 
 use crate::framing::{Guid, SchemaKey};
@@ -28,6 +29,10 @@ use crate::registry::{Auth, HttpOptions, PinnedSchema, Reference, Registry, Regi
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// No answer is longer: what is, is no schema, and must not fill memory.
 const LONGEST_ANSWER: usize = 16 << 20;
+/// Characters that are told of a subject that the registry names. None is longer that is made of a topic.
+const LONGEST_NAME: usize = 300;
+/// Characters that are told of the type of a schema, which is one word.
+const LONGEST_TYPE: usize = 60;
 /// Unknown keys remembered at most; beyond it all are forgotten, which costs requests and nothing else.
 const MOST_UNKNOWN: usize = 10_000;
 
@@ -52,7 +57,7 @@ impl fmt::Debug for HttpRegistry {
     }
 }
 
-/// What the registry says of a schema. `id`, `version` and `subject` are there only when a version was asked for.
+/// What the registry says of a schema. `id` and `version` are there only when a version was asked for.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
@@ -61,7 +66,6 @@ struct Answer {
     schema_type: Option<String>,
     #[serde(default)]
     references: Option<Vec<Reference>>,
-    subject: Option<String>,
     version: Option<i32>,
     id: Option<i32>,
 }
@@ -235,8 +239,9 @@ impl HttpRegistry {
         };
         let status = response.status();
         let retry_after = retry_after(&response);
-        let malformed = |problem| {
-            Outcome::Final(RegistryError::Malformed { what: what.to_owned(), registry: registry.clone(), problem })
+        let malformed = |problem: String| {
+            let (what, registry, problem) = (what.to_owned(), registry.clone(), cut(&problem));
+            Outcome::Final(RegistryError::Malformed { what, registry, problem })
         };
         let body = match body(response).await {
             Ok(Some(body)) => body,
@@ -271,28 +276,38 @@ impl HttpRegistry {
         let circular = |problem| RegistryError::References { what: what.to_owned(), problem };
         while let Some(reference) = walk.next().map_err(circular)? {
             let found = self.subject_version(&reference.subject, reference.version).await?;
-            let found = avro_only(&format!("subject {} version {}", reference.subject, reference.version), found)?;
+            let subject = cut_to(&reference.subject, LONGEST_NAME);
+            let found = avro_only(&format!("subject {subject} version {}", reference.version), found)?;
             walk.supply(reference, found.schema, found.references.unwrap_or_default());
         }
         Ok(SchemaText { schema: answer.schema, references: walk.finish() })
     }
 
     async fn subject_version(&self, subject: &str, version: i32) -> Result<Answer, RegistryError> {
-        let what = format!("version {version} of subject {subject}");
+        let what = format!("version {version} of subject {}", cut_to(subject, LONGEST_NAME));
         let path = format!("/subjects/{}/versions/{version}", encoded(subject));
         self.versions.get(&(subject.to_owned(), version), || self.ask(&what, &path)).await
     }
 
-    async fn pinned(&self, what: &str, answer: Answer) -> Result<PinnedSchema, RegistryError> {
-        let malformed = |field: &str| RegistryError::Malformed {
-            what: what.to_owned(),
-            registry: self.options.urls.join(", "),
-            problem: format!("field `{field}` is missing"),
+    /// The answer for a version of `subject`, which is called as it was asked for: a registry has other names for it too, one with its
+    /// context or an alias's. If a version was `asked` for, it is that one.
+    async fn pinned(
+        &self,
+        what: &str,
+        subject: &str,
+        asked: Option<i32>,
+        answer: Answer,
+    ) -> Result<PinnedSchema, RegistryError> {
+        let malformed = |problem: String| {
+            let registry = self.options.urls.join(", ");
+            RegistryError::Malformed { what: what.to_owned(), registry, problem }
         };
-        let subject = answer.subject.clone().ok_or_else(|| malformed("subject"))?;
-        let version = answer.version.ok_or_else(|| malformed("version"))?;
-        let id = answer.id.ok_or_else(|| malformed("id"))?;
-        Ok(PinnedSchema { subject, version, id, text: self.complete(what, answer).await? })
+        let version = answer.version.ok_or_else(|| malformed("field `version` is missing".to_owned()))?;
+        if let Some(asked) = asked.filter(|asked| *asked != version) {
+            return Err(malformed(format!("it is version {version}, and not {asked}")));
+        }
+        let id = answer.id.ok_or_else(|| malformed("field `id` is missing".to_owned()))?;
+        Ok(PinnedSchema { subject: subject.to_owned(), version, id, text: self.complete(what, answer).await? })
     }
 
     async fn by_key_at(&self, key: SchemaKey, path: String) -> Result<Arc<SchemaText>, RegistryError> {
@@ -347,12 +362,12 @@ impl Registry for HttpRegistry {
     async fn latest(&self, subject: &str) -> Result<PinnedSchema, RegistryError> {
         let what = format!("subject {subject}");
         let answer = self.ask(&what, &format!("/subjects/{}/versions/latest", encoded(subject))).await?;
-        self.pinned(&what, answer).await
+        self.pinned(&what, subject, None, answer).await
     }
 
     async fn version(&self, subject: &str, version: i32) -> Result<PinnedSchema, RegistryError> {
         let answer = self.subject_version(subject, version).await?;
-        self.pinned(&format!("version {version} of subject {subject}"), answer).await
+        self.pinned(&format!("version {version} of subject {subject}"), subject, Some(version), answer).await
     }
 
     fn has_answer(&self, key: SchemaKey) -> bool {
@@ -428,7 +443,8 @@ fn refusal(what: &str, registry: &str, status: StatusCode, body: &[u8]) -> Regis
             RegistryError::NotFound { what, registry }
         }
         Ok(refusal) => {
-            RegistryError::Refused { what, registry, status: code, code: refusal.error_code, message: refusal.message }
+            let message = cut(&refusal.message);
+            RegistryError::Refused { what, registry, status: code, code: refusal.error_code, message }
         }
         Err(_) => RegistryError::Refused {
             what,
@@ -443,7 +459,7 @@ fn refusal(what: &str, registry: &str, status: StatusCode, body: &[u8]) -> Regis
 fn avro_only(what: &str, answer: Answer) -> Result<Answer, RegistryError> {
     match answer.schema_type.as_deref() {
         None | Some("AVRO") => Ok(answer),
-        Some(other) => Err(RegistryError::NotAvro { what: what.to_owned(), schema_type: other.to_owned() }),
+        Some(other) => Err(RegistryError::NotAvro { what: what.to_owned(), schema_type: cut_to(other, LONGEST_TYPE) }),
     }
 }
 

@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::json;
 use sluicebox_core::SystemClock;
+use sluicebox_core::shown::acts;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::framing::{SchemaKey, frame};
+use crate::registry::SchemaText;
 use crate::registry::cache::SchemaCache;
+use crate::schema::AvroSchema;
 use crate::testing::{Body, letters, pinned, raw, rows};
 use crate::{Decoder, DecoderOptions, HttpOptions, HttpRegistry, Registry, RegistryError};
 
@@ -141,6 +145,59 @@ async fn an_answer_that_is_none_ends_the_question_at_once() {
         assert!(matches!(error, RegistryError::Malformed { .. }), "{body}: {error}");
         assert!(error.to_string().contains("schema id 7") && error.to_string().contains(&wild.url), "{error}");
         assert_eq!(wild.connections(), 1, "{body}: it is not asked again");
+    }
+}
+
+/// What clears a terminal, names its window, begins a line of its own, turns the direction of writing, and is long.
+fn hostile(length: usize) -> String {
+    format!("\u{1b}[2J\u{1b}]0;pwned\u{7}\r\nerror[FAKE]: fine \u{202e}\u{9b}31m{}", "A".repeat(length))
+}
+
+fn assert_is_text(said: &str) {
+    assert!(!said.contains(acts), "{said:?}");
+    assert!(said.chars().count() < 1_500, "{} characters: {said}", said.chars().count());
+}
+
+#[tokio::test]
+async fn what_a_registry_says_is_cut_and_is_text() {
+    let hostile = hostile(5_000);
+    let references = json!([{ "name": hostile, "subject": hostile, "version": 1 }]);
+    for (status, body) in [
+        ("422 Unprocessable Entity", json!({ "error_code": 42201, "message": hostile })),
+        ("404 Not Found", json!({ "error_code": 404, "message": hostile })),
+        ("200 OK", json!({ "schema": "\"long\"", "version": 1, "id": 1, "schemaType": hostile })),
+        ("200 OK", json!({ "schema": "\"long\"", "version": 1, "id": 1, "references": references })),
+        ("200 OK", json!(hostile)),
+    ] {
+        let unknown = answer("404 Not Found", r#"{"error_code":40402,"message":"Version not found"}"#);
+        let wild = Wild::start(vec![answer(status, &body.to_string()), unknown]).await;
+        let error = wild.registry().latest("s-value").await.unwrap_err();
+        assert_is_text(&error.to_string());
+    }
+    // What a schema is called is what was asked for.
+    let body = json!({ "schema": "\"long\"", "subject": hostile, "version": 3, "id": 9 }).to_string();
+    let wild = Wild::start(vec![answer("200 OK", &body)]).await;
+    assert_eq!(wild.registry().latest("s-value").await.unwrap().subject, "s-value");
+    let error = wild.registry().version("s-value", 7).await.unwrap_err().to_string();
+    assert!(error.contains("it is version 3, and not 7"), "{error}");
+}
+
+#[test]
+fn what_a_schema_says_is_cut_and_is_text() {
+    let hostile = hostile(900);
+    for schema in [
+        json!(hostile),
+        json!([hostile, 7]),
+        json!({ "type": "record", "name": hostile, "fields": [] }),
+        json!({ "type": "record", "name": "E", "fields": [{ "name": hostile, "type": "long" }] }),
+        json!({ "type": "record", "name": "E", "fields": [hostile] }),
+        json!({ "type": "enum", "name": "E", "symbols": [hostile] }),
+        json!({ "type": "enum", "name": "E", "symbols": ["A"], "default": hostile }),
+        json!({ "type": "record", "name": "E", "fields": [{ "name": "f", "type": hostile }] }),
+    ] {
+        let error = AvroSchema::parse(&SchemaText::new(schema.to_string())).unwrap_err().to_string();
+        assert_is_text(&error);
+        assert!(error.contains("[2J"), "{error}");
     }
 }
 

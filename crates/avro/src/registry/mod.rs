@@ -138,7 +138,8 @@ pub trait Registry: Send + Sync + Debug {
     }
 }
 
-/// A question that the registry did not answer. URLs in it carry no credentials.
+/// A question that the registry did not answer. URLs in it carry no credentials; what the registry says in it is cut, and is text
+/// ([`sluicebox_core::shown`]).
 #[derive(Debug, Error)]
 pub enum RegistryError {
     /// There is no such schema, subject or version.

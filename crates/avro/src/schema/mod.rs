@@ -11,16 +11,16 @@ mod tests;
 
 use indexmap::IndexSet;
 use serde_json::Value as Json;
+use sluicebox_core::shown::cut;
 use thiserror::Error;
 
 use crate::registry::SchemaText;
-use crate::told::cut;
 
 pub(crate) use default::Defaults;
 #[cfg(test)]
 pub(crate) use default::long as encode_long;
 
-/// A schema that cannot be used, with the place in it.
+/// A schema that cannot be used, with the place in it. What of the schema stands in the message is cut, and is text.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{place}: {problem}")]
 pub struct SchemaError {
@@ -32,8 +32,9 @@ pub struct SchemaError {
 
 impl SchemaError {
     pub(crate) fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
-        let place = cut(place);
-        Self { place: if place.is_empty() { "the schema".to_owned() } else { place }, problem: cut(problem) }
+        let place = place.into();
+        let place = if place.is_empty() { "the schema".to_owned() } else { cut(&place) };
+        Self { place, problem: cut(&problem.into()) }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexSet;
 use serde_json::{Map, Value as Json};
+use sluicebox_core::shown::cut_to;
 
 use crate::registry::SchemaText;
 use crate::schema::default::shown;
@@ -21,6 +22,8 @@ const MOST_SYMBOLS: usize = 65_536;
 const MOST_ALIASES: usize = 20_000;
 /// Bytes of a path in a message, about: each field below carries it.
 const LONGEST_PATH: usize = 2_000;
+/// Characters that are told of a name, or of what stands in the place of one.
+const TOLD: usize = 100;
 /// The largest fixed.
 const LARGEST_FIXED: u64 = 1 << 24;
 
@@ -75,7 +78,10 @@ impl Parser {
             Json::String(name) => self.named(name, place),
             Json::Array(branches) => self.union(branches, place),
             Json::Object(object) => self.object(object, place),
-            other => Err(place.error(format!("{other} is no type; a type is a name, an object or a list of types"))),
+            other => {
+                let other = told(&other.to_string());
+                Err(place.error(format!("{other} is no type; a type is a name, an object or a list of types")))
+            }
         };
         self.depth -= 1;
         node
@@ -96,6 +102,7 @@ impl Parser {
         let full = full_name(name, place.namespace);
         // Some writers leave out the namespace of names that have none.
         self.names.get(&full).or_else(|| self.names.get(name)).copied().ok_or_else(|| {
+            let full = told(&full);
             place.error(format!("type '{full}' is neither a primitive type, nor defined before, nor a reference"))
         })
     }
@@ -189,7 +196,9 @@ impl Parser {
 
     fn field(&mut self, json: &Json, base: &str, namespace: &str) -> Result<Field, SchemaError> {
         let at = Place { path: base, namespace };
-        let object = json.as_object().ok_or_else(|| at.error(format!("{json} is no field; a field is an object")))?;
+        let object = json
+            .as_object()
+            .ok_or_else(|| at.error(format!("{} is no field; a field is an object", told(&json.to_string()))))?;
         let name = text(object, "name").ok_or_else(|| at.error("a field needs an attribute 'name'"))?;
         check_length(name, at)?;
         let path = below(base, &format!(".{name}"));
@@ -224,7 +233,7 @@ impl Parser {
             None => None,
             Some(Json::String(symbol)) if symbols.contains(symbol) => Some(symbol.clone()),
             Some(other) => {
-                let (name, other) = (&name.full, shown(other));
+                let (other, name) = (shown(other), told(&name.full));
                 return Err(place.error(format!("the default {other} of enum '{name}' is no symbol of it")));
             }
         };
@@ -320,7 +329,13 @@ fn check_identifier(name: &str, place: Place<'_>) -> Result<(), SchemaError> {
     if first && chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Ok(());
     }
+    let name = told(name);
     Err(place.error(format!("'{name}' is no name: names have letters, digits and _, and start with no digit")))
+}
+
+/// A name, or what stands in the place of one, in a message.
+fn told(text: &str) -> String {
+    cut_to(text, TOLD)
 }
 
 fn check_length(name: &str, place: Place<'_>) -> Result<(), SchemaError> {

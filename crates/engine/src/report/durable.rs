@@ -8,11 +8,13 @@ use sluicebox_avro::SchemaKey;
 use sluicebox_core::PartitionId;
 use sluicebox_core::durable::{self, create_dir_durable};
 use sluicebox_core::fault::What;
+use sluicebox_core::shown::cut_to;
 use sluicebox_ingest::LostRange;
 use sluicebox_quality::{
     BatchReport, InputRange, LostReport, ReportHeader, SchemaReport, TableCounts, place_of, samples_batch,
 };
 
+use super::told::MOST;
 use super::{Identity, SourceReport};
 use crate::EngineError;
 use crate::checkpoint::records::{Offsets, SeenSchemas};
@@ -162,8 +164,8 @@ pub fn failed_row(tables: &[TableOutput], batch_id: u64, parts: &[PartitionId]) 
         what: failed.what(),
         rows: failed.rows,
         batch_id,
-        message: failed.first.error.clone().unwrap_or_default().into(),
-        value: failed.first.row.clone().into(),
+        message: cut_to(failed.first.error.as_deref().unwrap_or_default(), MOST).into(),
+        value: cut_to(&failed.first.row, MOST).into(),
         place: place_of(&failed.first, parts).map(|(part, offset)| format!("{part} at offset {offset}").into()),
     })
 }

@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 
 use sluicebox_core::PartitionId;
 use sluicebox_core::digits::rows;
+use sluicebox_core::shown::cut_to;
 use sluicebox_pipeline::graph::OnError;
 use sluicebox_quality::{ErrorResult, ExpectationResult, Sample, place_of};
 
 use crate::batch::BatchOutcome;
+
+/// Characters that are told of a row, and of what is wrong with it. The report and the quarantine have all that is kept.
+pub const MOST: usize = 1_000;
 
 /// What has been told in this run.
 #[derive(Debug, Default)]
@@ -81,8 +85,8 @@ fn unevaluated(table: &str, result: &ExpectationResult, sample: &Sample, parts: 
 /// `, topic/0 at offset 17: message; it reads {"v": "x"}. More of it is not told in this run`.
 fn first(sample: &Sample, parts: &[PartitionId]) -> String {
     let place = place_of(sample, parts).map_or_else(String::new, |(part, at)| format!(", {part} at offset {at}"));
-    let message = sample.error.as_deref().unwrap_or_default();
-    format!("{place}: {message}; it reads {}. This is told once in a run", sample.row)
+    let message = cut_to(sample.error.as_deref().unwrap_or_default(), MOST);
+    format!("{place}: {message}; it reads {}. This is told once in a run", cut_to(&sample.row, MOST))
 }
 
 #[cfg(test)]
@@ -104,6 +108,19 @@ mod tests {
             first: sample,
             samples: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_a_row_holds_is_cut_and_is_text() {
+        let mut hostile = error("n", 1);
+        hostile.first.error = Some(format!("cannot cast '\u{1b}[2J\n{}'", "A".repeat(5_000)));
+        hostile.first.row = format!("{{\"v\": \"\u{202e}{}\"}}", "B".repeat(5_000));
+        let said = Told::default().new_of("silver", &[hostile], &[], &[PartitionId::new("s", "t", 0)]).remove(0);
+        assert!(!said.contains(sluicebox_core::shown::acts) && said.len() < 2_500, "{said}");
+        assert!(
+            said.contains(r"cannot cast '\u{1b}[2J\nAAA") && said.ends_with("This is told once in a run"),
+            "{said}"
+        );
     }
 
     #[test]

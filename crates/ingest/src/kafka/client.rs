@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use sluicebox_core::shown::cut;
 use sluicebox_core::{Clock, PartitionId, SystemClock, waiting};
 use sluicebox_librdkafka::topic_ids;
 
@@ -147,8 +148,9 @@ impl Outage {
         self.down.load(Ordering::Relaxed).then(|| self.clock.monotonic().saturating_sub(since))
     }
 
+    /// Keeps what went wrong with a connection; a broker may have worded it.
     fn note(&self, trouble: &str) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble.to_owned());
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut(trouble));
     }
 
     /// What went wrong last with a connection.
@@ -181,6 +183,8 @@ impl ClientContext for Context {
         if facility == UNTOLD {
             self.untold.store(true, Ordering::Relaxed);
         }
+        // Of what a broker says, the beginning is enough.
+        let message = cut(message);
         // Lost connections are told once, by `Outage`; librdkafka repeats them at every attempt.
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
@@ -207,7 +211,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         use RDKafkaErrorCode as C;
-        tracing::debug!(target: "librdkafka", "{error}: {reason}");
+        tracing::debug!(target: "librdkafka", "{error}: {}", cut(reason));
         let outage = &self.outage;
         match error.rdkafka_error_code() {
             // librdkafka says "0/1 brokers are down" while it connects anew.
