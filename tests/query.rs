@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use support::{Workspace, files_below, text};
+use support::{HOSTILE, Workspace, assert_is_text, files_below, text};
 
 #[cfg(feature = "duckdb")]
 const ENGINES: [&str; 2] = ["datafusion", "duckdb"];
@@ -432,5 +432,35 @@ fn csv_for_a_spreadsheet_has_no_formulas() {
         }
         let said = job.fails(2, &["query", "--engine", engine, sql, "--safe-csv", "--format", "json"]);
         assert!(said.contains("--safe-csv is of CSV alone"), "{said}");
+    }
+}
+
+/// Names of folders, the text of a query, and what it computes.
+#[test]
+fn what_a_query_meets_does_nothing_to_a_terminal() {
+    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
+    let data = job.path().join("data/bronze");
+    support::copy(&data.join("b"), &data.join(format!("a{HOSTILE}")));
+    for engine in ENGINES {
+        let nowhere = format!("SELECT nosuch('{HOSTILE}')\nFROM bronze.b");
+        for sql in [
+            nowhere.as_str(),
+            "SELECT * FROM zzz.qqq",
+            "SELECT CAST(concat('x', chr(27), '[2J', chr(155), chr(10), 'error[FAKE]') AS INT)",
+        ] {
+            for form in ["text", "json"] {
+                let args = ["query", "--engine", engine, "--log-format", form, sql];
+                let output = job.run(&args);
+                let said = text(&output.stdout) + &text(&output.stderr);
+                assert!(!output.status.success(), "{engine}: {said}");
+                assert_is_text(&said);
+            }
+        }
+        let hostile = "SELECT concat('x', chr(27), '[2J', chr(155), chr(10), 'error[FAKE]') AS x";
+        for sql in ["SHOW TABLES", hostile, "EXPLAIN SELECT 1 AS x"] {
+            assert_is_text(&job.ok(&["query", "--engine", engine, "--format", "table", sql]));
+        }
+        let bytes = job.ok(&["query", "--engine", engine, "--format", "csv", hostile]);
+        assert_eq!(bytes, "x\n\"x\u{1b}[2J\u{9b}\nerror[FAKE]\"\n", "{engine}: programs get what is there");
     }
 }

@@ -1,7 +1,7 @@
 //! Rows that a query cannot compute cost themselves: wherever in the query it is, the others are what they would be without
 //! them, and each of them is in quarantine with column, expression, value, reason and place.
 
-use crate::support::{is_parquet, visible_files};
+use crate::support::{HOSTILE, assert_is_text, is_parquet, text, visible_files};
 use crate::topic::{Event, Topic, event};
 
 const BRONZE: &str = "CREATE STREAMING TABLE bronze_e AS SELECT * FROM STREAM e;\n";
@@ -65,6 +65,33 @@ fn a_bad_cast_costs_its_row() {
         ["silver_t,on.error,CAST(v AS INT),quarantine,1", "silver_t,on.error,CAST(v AS INT),quarantine,2"]
     );
     check_cuts(&topic, &sql);
+}
+
+/// What an event holds is shown as text where a run tells of it, and the quarantine keeps it.
+#[test]
+fn what_an_event_holds_does_nothing_to_a_terminal() {
+    let topic = Topic::new([&[event(1), Event { v: Some(HOSTILE), k: HOSTILE, ..event(2) }], &[]]);
+    let sql = |properties: &str| {
+        format!(
+            "{BRONZE}CREATE STREAMING TABLE silver_t {properties} AS SELECT id, CAST(v AS INT) AS q, k FROM STREAM bronze_e;"
+        )
+    };
+    let said = topic.fails(3, &sql("TBLPROPERTIES ('on.error' = 'fail')"));
+    assert_is_text(&said);
+    assert!(said.contains("pwned"), "{said}");
+    let other = topic.again();
+    let said = topic.run(&sql(""), &[]);
+    assert_is_text(&said);
+    assert!(said.contains("pwned") && said.contains("q: CAST(v AS INT)"), "{said}");
+    let kept = topic.job.ok(&["query", "SELECT k FROM quarantine.silver_t", "--format", "json"]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&kept).unwrap()["k"], HOSTILE);
+    other.job.write("p.sql", &std::fs::read_to_string(topic.path("p.sql")).unwrap());
+    let args = ["run", "p.sql", "--trigger", "available-now", "--log-format", "json", "--json"];
+    let output = other.job.run(&args);
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_is_text(&said);
+    assert!(said.contains("pwned") && said.lines().all(|line| line.starts_with('{')), "{said}");
 }
 
 /// Each query fails on some rows; the rows of the others are what the oracle gives over bronze, and so many are in quarantine.

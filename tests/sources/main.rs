@@ -7,6 +7,7 @@ mod bench;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod hostile;
 mod letters;
 mod places;
 mod refused;

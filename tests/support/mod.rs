@@ -7,6 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use sluicebox_core::shown::acts;
+
 /// The tables of `sql/gold_revenue.sql` and what stands beside them, each with the columns that a result is compared by.
 pub const TABLES: [(&str, &str); 6] = [
     ("bronze.sales", "*"),
@@ -156,6 +158,15 @@ pub fn ended(command: &mut Command, what: &str) -> Output {
 pub fn make_fifo(at: &Path) {
     let made = Command::new("mkfifo").arg(at).status();
     assert!(made.as_ref().is_ok_and(|status| status.success()), "`mkfifo` (coreutils) is needed: {made:?}");
+}
+
+/// What clears a terminal, names its window, begins a line that looks like ours, and turns the direction of writing.
+pub const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;pwned\u{7}\r\nerror[FAKE]: fine \u{202e}\u{9b}31m";
+
+/// Fails if something in `printed` does anything to a terminal, or is a line that nobody here has said.
+pub fn assert_is_text(printed: &str) {
+    assert!(!printed.replace('\n', "").contains(acts), "{printed:?}");
+    assert!(!printed.lines().any(|line| line.starts_with("error[FAKE]")), "{printed}");
 }
 
 /// Fails with the first difference.
