@@ -4,8 +4,8 @@
 //! the hidden columns that carry provenance and event time ([`provenance`]), fates ([`fate`]), rows that are meant of
 //! others ([`chosen`]), whose fault an error is ([`blame`]), the clock ([`clock`]), where time goes ([`station`]), what is waited
 //! for ([`waiting`]), work on threads that the system may not have ([`threads`]), names that are alike ([`nearest`]), large numbers
-//! ([`digits`]), text of others on its way to people ([`mod@shown`]), whether a file is PEM ([`pem`]), the file operations on which
-//! exactly-once rests ([`durable`], [`fault`]), and how small files are wrapped ([`sealed`]).
+//! ([`digits`]), text of others on its way to people ([`mod@shown`]), which options hold a secret ([`secret`]), whether a file is PEM
+//! ([`pem`]), the file operations on which exactly-once rests ([`durable`], [`fault`]), and how small files are wrapped ([`sealed`]).
 //!
 //! **May not know** Kafka, Avro, SQL, Parquet or DataFusion.
 //!
@@ -25,6 +25,7 @@ pub mod pem;
 pub mod provenance;
 pub mod raw;
 pub mod sealed;
+pub mod secret;
 pub mod shown;
 pub mod station;
 pub mod stored;

@@ -30,7 +30,7 @@ pub struct Spanned<T> {
 pub struct Pipeline {
     /// The file's name, as given on the command line.
     pub file: String,
-    /// The file's text: what places are places in.
+    /// The file's text: what places are places in, and what is drawn. A secret that stands in it in plain is hidden.
     pub text: Arc<str>,
     /// The same with each `${env:NAME}` in a query or condition replaced by its value: what a checkpoint pins.
     pub resolved: Arc<str>,

@@ -2,6 +2,8 @@
 //!
 //! The names are Spark's where Spark has the option. The list is what `docs/sql.md` is checked against.
 
+use sluicebox_core::secret::is_secret;
+
 use crate::ast::{SourceDef, SourceKind};
 use crate::diagnostic::nearest;
 pub use crate::values::ValueType;
@@ -174,25 +176,10 @@ const KAFKA_OURS: &[(&str, &str)] = &[
     ("kafka.ssl.truststore.password", "write 'kafka.ssl.ca.location' with a PEM file"),
 ];
 
-/// The properties of librdkafka that are secrets.
-const KAFKA_SECRETS: &[&str] = &[
-    "kafka.sasl.password",
-    "kafka.ssl.key.password",
-    "kafka.ssl.key.pem",
-    "kafka.ssl.keystore.password",
-    "kafka.sasl.oauthbearer.client.secret",
-];
-
 /// The option of this name, looked up without regard to case; `kafka.*` are not in the list.
 #[must_use]
 pub fn find(key: &str) -> Option<&'static OptionDef> {
     OPTIONS.iter().find(|o| o.name.eq_ignore_ascii_case(key))
-}
-
-/// Whether the option's value is a secret, which is never shown.
-#[must_use]
-pub fn is_secret(key: &str) -> bool {
-    KAFKA_SECRETS.iter().any(|s| s.eq_ignore_ascii_case(key)) || find(key).is_some_and(|o| o.value == ValueType::Secret)
 }
 
 /// Whether the value of `key` keeps its references until a source is connected: it may be a secret, or hold one.
@@ -201,8 +188,9 @@ pub(crate) fn keeps_references(key: &str) -> bool {
         || find(key).is_none_or(|option| matches!(option.value, ValueType::Text | ValueType::Secret))
 }
 
-/// The option's name as it is written in the reference, if key and value are right.
-pub(crate) fn check(key: &str, value: &str) -> Result<String, Problem> {
+/// The option's name as it is written in the reference, if key and value are right. `written` is what stands in the file in the place of the
+/// value, and is what is shown of it.
+pub(crate) fn check(key: &str, value: &str, written: &str) -> Result<String, Problem> {
     if key.get(..6).is_some_and(|p| p.eq_ignore_ascii_case("kafka.")) {
         let lower = key.to_lowercase();
         if let Some((_, instead)) = KAFKA_OURS.iter().find(|(name, _)| *name == lower) {
@@ -210,11 +198,11 @@ pub(crate) fn check(key: &str, value: &str) -> Result<String, Problem> {
             return Err(Problem { label: "not this one".into(), ..problem });
         }
         let value_type = if is_secret(&lower) { ValueType::Secret } else { ValueType::Text };
-        value_type.check(key, value)?;
+        value_type.check(key, value, written)?;
         return Ok(lower);
     }
     let Some(option) = find(key) else { return Err(unknown(key)) };
-    option.value.check(option.name, value)?;
+    option.value.check(option.name, value, written)?;
     Ok(option.name.to_owned())
 }
 

@@ -114,16 +114,16 @@ fn is_other_mode(value: &str) -> bool {
     ["update", "complete"].contains(&value.trim().to_lowercase().as_str())
 }
 
-/// Whether there is such a setting and it may have such a value. `name` is in lower case.
-pub(crate) fn check(name: &str, value: &str) -> Result<(), Problem> {
+/// Whether there is such a setting and it may have such a value, in whose place the file has `written`. `name` is in lower case.
+pub(crate) fn check(name: &str, value: &str, written: &str) -> Result<(), Problem> {
     match SETTINGS.iter().find(|s| s.name == name) {
-        Some(setting) => setting.value.check(setting.name, value),
+        Some(setting) => setting.value.check(setting.name, value, written),
         None => Err(unknown("setting", name, SETTINGS)),
     }
 }
 
 /// The property's name as the reference has it, if key and value are right.
-pub(crate) fn check_property(name: &str, value: &str) -> Result<String, Problem> {
+pub(crate) fn check_property(name: &str, value: &str, written: &str) -> Result<String, Problem> {
     match PROPERTIES.iter().find(|p| p.name.eq_ignore_ascii_case(name)) {
         Some(property) if property.name == OUTPUT_MODE && is_other_mode(value) => Err(Problem {
             about_value: true,
@@ -136,7 +136,7 @@ pub(crate) fn check_property(name: &str, value: &str) -> Result<String, Problem>
             ),
             code: Some("output-mode"),
         }),
-        Some(property) => property.value.check(property.name, value).map(|()| property.name.to_owned()),
+        Some(property) => property.value.check(property.name, value, written).map(|()| property.name.to_owned()),
         None => Err(unknown("property", name, PROPERTIES)),
     }
 }

@@ -68,8 +68,9 @@ impl ValueType {
         }
     }
 
-    /// Whether `value` is one; the mistake says what is wrong with the value of `key`.
-    pub(crate) fn check(self, key: &str, value: &str) -> Result<(), Problem> {
+    /// Whether `value` is one; the mistake says what is wrong with the value of `key`. Where a reference stands for it, as in `written`,
+    /// only the reference is shown: it may stand for anything.
+    pub(crate) fn check(self, key: &str, value: &str, written: &str) -> Result<(), Problem> {
         let wrong = |why: &str, help: String| {
             Err(Problem {
                 about_value: true,
@@ -120,7 +121,7 @@ impl ValueType {
                         )
                     ),
                 };
-                wrong(&format!("cannot be '{value}'"), help)
+                wrong(&format!("cannot be '{written}'"), help)
             }
             Self::Names
                 if names(value).is_empty()
@@ -149,8 +150,12 @@ impl ValueType {
                 "cannot be the name of a folder",
                 "take letters, digits, _, - and . and start with a letter or digit".into(),
             ),
+            Self::Path if value != written && check_path(key, value).is_err() => wrong(
+                &format!("is '{written}', which stands for no path of this machine"),
+                "write a path, as in '/etc/ca.pem'".into(),
+            ),
             Self::Path => check_path(key, value),
-            Self::Url if has_password(value) => Err(plain_secret(key)),
+            Self::Url if has_credentials(written) => Err(plain_secret(key)),
             Self::Url if !is_urls(value) => wrong("is not a list of URLs", "write 'http://host:8081'".into()),
             _ => Ok(()),
         }
@@ -386,11 +391,11 @@ fn is_urls(value: &str) -> bool {
     })
 }
 
-/// Whether the text holds a URL with a password in it.
-pub(crate) fn has_password(value: &str) -> bool {
+/// Whether the text holds a URL with a user, a password or a token in it, in plain.
+pub(crate) fn has_credentials(value: &str) -> bool {
     value.split(',').filter_map(|url| url.split_once("://")).any(|(_, rest)| {
-        let authority = rest.split('/').next().unwrap_or_default();
-        authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        authority.rsplit_once('@').is_some_and(|(user, _)| !user.is_empty() && !user.contains("${"))
     })
 }
 

@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use sluicebox_core::secret::is_secret;
 use sluicebox_core::shown::cut;
 use sluicebox_core::{Clock, PartitionId, SystemClock, waiting};
 use sluicebox_librdkafka::topic_ids;
@@ -281,8 +282,8 @@ pub(crate) fn check(source_name: &str, options: &KafkaOptions) -> Result<()> {
 fn refused(source_name: &str, options: &KafkaOptions, error: KafkaError) -> SourceError {
     match error {
         KafkaError::ClientConfig(_, description, key, value) => {
-            let given = if is_secret(&key) { "(hidden)".to_owned() } else { format!("'{value}'") };
-            let accepted = match description.is_empty() || is_secret(&key) {
+            let given = if is_hidden(&key) { "(hidden)".to_owned() } else { format!("'{value}'") };
+            let accepted = match description.is_empty() || is_hidden(&key) {
                 true => "a property of librdkafka and a value of it".to_owned(),
                 false => format!("what librdkafka takes: {description}"),
             };
@@ -350,11 +351,9 @@ pub(crate) fn configure(options: &KafkaOptions, purpose: Purpose<'_>) -> ClientC
     config
 }
 
-/// Whether a property's value must not be shown.
-fn is_secret(property: &str) -> bool {
-    ["password", "secret", "pem", "token", "oauthbearer.config", "username", "sasl.jaas"]
-        .iter()
-        .any(|s| property.contains(s))
+/// Whether a property's value is not shown: a secret, who has it, and certificates, which are long.
+fn is_hidden(property: &str) -> bool {
+    is_secret(property) || property.contains("username") || property.ends_with(".pem")
 }
 
 /// Handles what librdkafka has to report, so that the reason of a failure is known. The client that fetches does this in

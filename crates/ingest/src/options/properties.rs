@@ -350,6 +350,7 @@ const PRODUCER: &[&str] = &[
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use rdkafka::config::ClientConfig;
+    use sluicebox_core::secret::{is_secret, may_be_secret};
 
     use super::*;
 
@@ -364,6 +365,26 @@ mod tests {
             assert!(knows(name), "{name}");
         }
         assert!(!knows("bootstrap.server"));
+    }
+
+    /// A property that comes with another librdkafka, and is a secret, is one here by its name, or is to be looked at.
+    #[test]
+    fn of_all_properties_these_are_secrets() {
+        let secrets: Vec<&str> = CONSUMER.iter().copied().filter(|name| is_secret(name)).collect();
+        let wanted = [
+            "sasl.oauthbearer.assertion.private.key.passphrase",
+            "sasl.oauthbearer.assertion.private.key.pem",
+            "sasl.oauthbearer.client.credentials.client.secret",
+            "sasl.oauthbearer.client.secret",
+            "sasl.oauthbearer.config",
+            "sasl.password",
+            "ssl.key.password",
+            "ssl.key.pem",
+            "ssl.keystore.password",
+        ];
+        assert_eq!(secrets, wanted);
+        let hidden: Vec<&str> = CONSUMER.iter().copied().filter(|name| may_be_secret(name)).collect();
+        assert_eq!(hidden, wanted, "and no other is hidden");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod cursor;
 mod foreign;
 mod interval;
 pub(crate) mod lex;
+mod masked;
 mod odd;
 mod overrides;
 pub(crate) mod query;
@@ -127,11 +128,11 @@ pub fn parse_with(
         // Without its text: nobody wants to see it.
         return Err(Diagnostics::new(file, "", vec![diagnostic]));
     }
-    let shared: Arc<str> = Arc::from(text);
     let (toks, mistake) = lex::tokenize(text);
     if let Some(mistake) = mistake {
-        return Err(Diagnostics::new(file, check::without_secrets(text, &toks), vec![mistake]));
+        return Err(Diagnostics::new(file, masked::roughly(text), vec![mistake]));
     }
+    let shown: Arc<str> = masked::masked(text, &toks).into();
     let mut cx = Context::new(text, env);
     let mut found = Vec::new();
     for toks in lex::statements(&toks, &mut found) {
@@ -143,17 +144,17 @@ pub fn parse_with(
     check::all(&mut cx);
     check::without_echoes(&mut cx.found);
     if !cx.found.is_empty() {
-        return Err(Diagnostics::new(file, check::without_secrets(text, &toks), cx.found));
+        return Err(Diagnostics::new(file, shown, cx.found));
     }
     views::read(&mut cx);
     let resolved = match cx.replaced.is_empty() {
-        true => Arc::clone(&shared),
+        true => Arc::from(text),
         false => Arc::from(references::text_at(&cx, Span { start: 0, end: text.len() })),
     };
     let name = cx.settings.get("pipeline.name").map_or_else(|| stem(file), |s| s.value.clone());
     Ok(Pipeline {
         file: file.to_owned(),
-        text: shared,
+        text: shown,
         resolved,
         name,
         settings: cx.settings,

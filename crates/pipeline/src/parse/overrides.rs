@@ -23,11 +23,11 @@ fn one(cx: &mut Context<'_>, key: &str, value: &str) -> Result<(), Box<Diagnosti
     if let Some(source) = source {
         let option = &key[source.name.value.len() + 1..];
         let (option, source_name) = (option.to_owned(), source.name.value.clone());
-        let mut value = given(value);
+        let (written, mut value) = (value, given(value));
         if !options::keeps_references(&option) {
             cx.resolve("option", &option, &mut value)?;
         }
-        let name = options::check(&option, &value.value).map_err(|p| at(p, "option"))?;
+        let name = options::check(&option, &value.value, written).map_err(|p| at(p, "option"))?;
         if let Some(source) = cx.sources.iter_mut().find(|s| s.name.value == source_name) {
             source.options.retain(|(k, _)| k.value != name);
             source.options.push((given(&name), value));
@@ -39,7 +39,7 @@ fn one(cx: &mut Context<'_>, key: &str, value: &str) -> Result<(), Box<Diagnosti
     if settings::SETTINGS.iter().any(|s| s.name == lower) {
         cx.resolve("setting", &lower, &mut resolved)?;
     }
-    match settings::check(&lower, &resolved.value) {
+    match settings::check(&lower, &resolved.value, value) {
         Ok(()) => {
             cx.settings.insert(lower, resolved);
             Ok(())

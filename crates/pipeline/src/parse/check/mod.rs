@@ -327,28 +327,3 @@ pub(crate) fn without_echoes(found: &mut Vec<Diagnostic>) {
     let told: Vec<Span> = found.iter().filter(|d| d.code == "missing-stream").map(|d| d.span).collect();
     found.retain(|d| d.code != "watermark-without-stream" || !d.related.iter().any(|(span, _)| told.contains(span)));
 }
-
-/// The text with every secret that stands in it in plain replaced by stars of the same length: what messages show.
-pub(crate) fn without_secrets(text: &str, toks: &[super::lex::Tok]) -> String {
-    let mut masked = text.to_owned();
-    for pair in toks.windows(3) {
-        let [key, eq, value] = pair else { continue };
-        let name = match &key.token.token {
-            Token::SingleQuotedString(s) => s.as_str(),
-            Token::Word(w) => w.value.as_str(),
-            _ => continue,
-        };
-        let assigned =
-            eq.is_token(&Token::Eq) && text.get(value.span.start..value.span.end).is_some_and(|v| !v.contains("${"));
-        let written = matches!(&value.token.token, Token::SingleQuotedString(s) if !s.is_empty());
-        let secret = options::is_secret(name)
-            || matches!(&value.token.token, Token::SingleQuotedString(s) if crate::values::has_password(s));
-        if assigned && written && secret {
-            let (start, end) = (value.span.start + 1, value.span.end - 1);
-            if masked.is_char_boundary(start) && masked.is_char_boundary(end) && start < end {
-                masked.replace_range(start..end, &"*".repeat(end - start));
-            }
-        }
-    }
-    masked
-}

@@ -4,6 +4,7 @@ mod source;
 mod table;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
+use sluicebox_core::secret::may_be_secret;
 
 use super::Context;
 use super::cursor::{Cursor, Parsed, quoted};
@@ -89,8 +90,9 @@ fn set(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()> {
             .with_related(first.span, "the first value"),
         ));
     }
+    let written = value.value.clone();
     cx.resolve("setting", &key.value, &mut value)?;
-    match settings::check(&key.value, &value.value) {
+    match settings::check(&key.value, &value.value, &written) {
         Ok(()) => {}
         Err(problem) if problem.about_value => return Err(Box::new(problem.at("setting", value.span))),
         Err(problem) => return Err(Box::new(problem.at("unknown-setting", key.span))),
@@ -293,5 +295,11 @@ fn pair_value(cursor: &mut Cursor<'_>, key: &Spanned<String>, equals: bool) -> P
                 .with_help(format!("write '{}' = 'value'", key.value)),
         ));
     }
-    cursor.string(&format!("the value of {}", quoted(&key.value)))
+    cursor.string(&format!("the value of {}", quoted(&key.value))).map_err(|mut mistake| {
+        // The help has the value in it.
+        if may_be_secret(&key.value) {
+            mistake.help = Some("write it between single quotes".to_owned());
+        }
+        mistake
+    })
 }

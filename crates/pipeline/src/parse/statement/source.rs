@@ -91,13 +91,14 @@ pub(super) fn source(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()
     let mut options = options.unwrap_or_default();
     let before = cx.found.len();
     for (key, value) in &mut options {
+        let written = value.value.clone();
         if !options::keeps_references(&key.value)
             && let Err(unset) = cx.resolve("option", &key.value, value)
         {
             cx.found.push(*unset);
             continue;
         }
-        match options::check(&key.value, &value.value) {
+        match options::check(&key.value, &value.value, &written) {
             Ok(canonical) => key.value = canonical,
             Err(problem) if problem.about_value => cx.found.push(problem.at("option", value.span)),
             Err(problem) => cx.found.push(problem.at("unknown-option", key.span)),

@@ -77,11 +77,12 @@ fn clause(cx: &mut Context<'_>, cursor: &mut Cursor<'_>, table: &mut TableDef) -
     if cursor.eat("TBLPROPERTIES") {
         let mut properties = pairs(cursor, "TBLPROPERTIES", "property")?;
         for (key, value) in &mut properties {
+            let written = value.value.clone();
             if let Err(unset) = cx.resolve("property", &key.value, value) {
                 cx.found.push(*unset);
                 continue;
             }
-            match settings::check_property(&key.value, &value.value) {
+            match settings::check_property(&key.value, &value.value, &written) {
                 Ok(canonical) => key.value = canonical,
                 Err(problem) if problem.about_value => cx.found.push(problem.at("property", value.span)),
                 Err(problem) => cx.found.push(problem.at("unknown-property", key.span)),
