@@ -1,4 +1,6 @@
-//! Which options hold a secret, by their names: one rule for all who refuse, hide and warn.
+//! Which options hold a secret, by their names: one rule for all who refuse, hide and warn. And text that is kept from being printed.
+
+use std::fmt;
 
 use crate::nearest::nearest;
 
@@ -34,6 +36,29 @@ pub fn may_be_secret(name: &str) -> bool {
 
 fn is_place(lower: &str) -> bool {
     PLACES.iter().any(|end| lower.ends_with(end))
+}
+
+/// Text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `text` from being printed.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, to be sent and not to be printed.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 #[cfg(test)]

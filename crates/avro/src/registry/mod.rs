@@ -24,7 +24,7 @@ use crate::error::AvroError;
 use crate::framing::{Guid, SchemaKey};
 
 pub use http::HttpRegistry;
-pub use options::{Auth, HttpOptions, Secret};
+pub use options::{Auth, HttpOptions};
 
 /// A schema's reference to another, as the registry keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -6,31 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sluicebox_core::durable::read_given_text;
+use sluicebox_core::secret::Secret;
 
 use crate::registry::RegistryError;
-
-/// Text that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps `text` from being printed.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, to be sent and not to be printed.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// How a request proves who sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
