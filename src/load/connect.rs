@@ -63,10 +63,12 @@ impl Connection {
             let kind = options::name_of(source.kind.value);
             return Err(Usage(format!("source `{name}`: USING {kind} is not there yet; USING kafka is")).into());
         }
-        let places = Places::of(pipeline, source);
+        let mut places = Places::of(pipeline, source);
         let mut pairs = Vec::with_capacity(source.options.len());
         for (key, value) in &source.options {
-            pairs.push((key.value.clone(), resolved(&places, &key.value, &value.value)?));
+            let meant = resolved(&places, &key.value, &value.value)?;
+            places.learn(&key.value, &meant);
+            pairs.push((key.value.clone(), meant));
         }
         let mut options = KafkaOptions::from_options(&name, &pairs, &|key| std::env::var(key).ok())
             .map_err(|error| places.of_source(error))?;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use sluicebox_avro::{AvroError, RegistryError};
 use sluicebox_core::nearest::nearest_few;
+use sluicebox_core::secret::Secret;
 use sluicebox_core::shown::cut_to;
 use sluicebox_engine::EngineError;
-use sluicebox_ingest::SourceError;
-use sluicebox_pipeline::ast::{Pipeline, SourceDef, Span};
+use sluicebox_ingest::{KAFKA_PREFIX, SourceError, is_property};
+use sluicebox_pipeline::ast::{Pipeline, SourceDef, Span, Spanned};
 use sluicebox_pipeline::diagnostic::{COMMAND_LINE, Diagnostic, Diagnostics};
+use sluicebox_pipeline::parse::starred;
 use sluicebox_pipeline::values::Reference;
 
 /// Topics that are named when none is like the one that is looked for.
@@ -16,27 +18,45 @@ const TOPICS_NAMED: usize = 10;
 /// Characters that are told of each: Kafka takes no longer name, and a broker may say one.
 const LONGEST_TOPIC: usize = 249;
 
+/// A value is no shorter that is looked for in what is said: one would be found in half of all words.
+const SHORTEST: usize = 3;
+
 /// The options of one source, with their places.
 #[derive(Debug, Clone)]
 pub struct Places {
     file: String,
     text: Arc<str>,
-    /// Name, its place, that of the value.
-    options: Vec<(String, Span, Span)>,
+    options: Vec<Placed>,
     /// Whether an earlier run has read the source.
     begun: bool,
 }
 
+/// An option and its places.
+#[derive(Debug, Clone)]
+struct Placed {
+    name: String,
+    key: Span,
+    value: Span,
+    /// What stands in the file.
+    written: String,
+    /// What it stands for, if that is something else.
+    meant: Option<Secret>,
+}
+
 impl Places {
-    /// Those of `source`.
+    /// Those of `source`. The values of properties that the Kafka client does not have are hidden: one may be a misspelt secret.
     pub fn of(pipeline: &Pipeline, source: &SourceDef) -> Self {
-        let place = |(key, value): &(_, _)| place(key, value);
-        Self {
-            file: pipeline.file.clone(),
-            text: Arc::clone(&pipeline.text),
-            options: source.options.iter().map(place).collect(),
-            begun: false,
-        }
+        let options = source.options.iter().map(|(key, value)| placed(&pipeline.text, key, value)).collect();
+        let unknown = pipeline.sources.iter().flat_map(|source| &source.options).filter(|(key, value)| {
+            let property = key.value.strip_prefix(KAFKA_PREFIX);
+            property.is_some_and(|property| !is_property(property)) && value.span != COMMAND_LINE
+        });
+        let hidden: Vec<_> = unknown.map(|(_, value)| value.span.start..value.span.end).collect();
+        let text = match hidden.is_empty() {
+            true => Arc::clone(&pipeline.text),
+            false => starred(&pipeline.text, hidden).into(),
+        };
+        Self { file: pipeline.file.clone(), text, options, begun: false }
     }
 
     /// The same of a source that an earlier run has read, if `begun`: what is missing then was there.
@@ -44,13 +64,23 @@ impl Places {
         Self { begun, ..self }
     }
 
-    /// `error` at its option, if it is about one that stands in the text.
+    /// Keeps that the value of `key` stands for `meant`.
+    pub fn learn(&mut self, key: &str, meant: &str) {
+        for option in self.options.iter_mut().filter(|o| o.name == key && o.written != meant) {
+            option.meant = Some(Secret::new(meant));
+        }
+    }
+
+    /// `error` at its option, if it is about one that stands in the text. Of a value that a reference stands for, the reference is shown.
     pub fn of_source(&self, error: SourceError) -> anyhow::Error {
-        if let SourceError::Option { option, given, accepted, .. } = &error {
+        if let SourceError::Option { source_name, option, given, accepted } = error {
+            let given = self.hide(&option, &given, "a reference whose value is not taken");
+            let accepted = self.hide(&option, &accepted, "a value that it takes: docs/sql.md says which");
             let message = format!("`{option}` is {given}");
-            if let Some(found) = self.diagnostic(option, message, format!("right is: {accepted}")) {
-                return found.into();
-            }
+            return match self.diagnostic(&option, message, format!("right is: {accepted}")) {
+                Some(found) => found.into(),
+                None => EngineError::from(SourceError::Option { source_name, option, given, accepted }).into(),
+            };
         }
         if let SourceError::UnknownTopic { topic, log, known, .. } = &error {
             return self.unknown_topic(topic, log, known).into();
@@ -69,14 +99,15 @@ impl Places {
     /// The same of an error of the registry's options.
     pub fn of_registry(&self, error: RegistryError) -> anyhow::Error {
         if let RegistryError::Option { option, problem } = &error
-            && let Some((_, _, value)) = self.find(option)
+            && let Some(Placed { value, .. }) = self.find(option)
         {
             // What is right stands behind what is wrong.
             let (problem, help) = match problem.split_once("; right is: ") {
                 Some((problem, right)) => (problem, Some(format!("right is: {right}"))),
                 None => (problem.as_str(), None),
             };
-            let found = Diagnostic::new("option", value, format!("`{option}`: {problem}"), "this value");
+            let problem = self.hide(option, problem, "what the reference stands for is not taken");
+            let found = Diagnostic::new("option", *value, format!("`{option}`: {problem}"), "this value");
             return self.at(found.with_help_opt(help)).into();
         }
         EngineError::from(AvroError::from(error)).into()
@@ -101,14 +132,14 @@ impl Places {
             let near: Vec<String> = near.iter().map(|name| format!("'{}'", cut_to(name, LONGEST_TOPIC))).collect();
             format!("did you mean {}?", near.join(" or "))
         };
-        let span = place.map_or(COMMAND_LINE, |(_, _, value)| value);
+        let span = place.map_or(COMMAND_LINE, |option| option.value);
         let message = format!("topic '{topic}' does not exist in {log}");
         self.at(Diagnostic::new("unknown-topic", span, message, "this topic").with_help(help))
     }
 
     /// That what the option `key` refers to is not there.
     pub fn unset(&self, key: &str, reference: Reference<'_>, why: &str) -> anyhow::Error {
-        let span = self.find(key).map_or(COMMAND_LINE, |(_, _, value)| value);
+        let span = self.find(key).map_or(COMMAND_LINE, |option| option.value);
         let found = match reference {
             Reference::Env(name) => {
                 let message = format!("`{key}` names the environment variable {name}, which is not set");
@@ -124,22 +155,35 @@ impl Places {
         self.at(found).into()
     }
 
+    /// What is said of `option`, with each reference in the place of what it stands for; `otherwise`, if a part of that would still be told.
+    fn hide(&self, option: &str, said: &str, otherwise: &str) -> String {
+        let mut said = said.to_owned();
+        for placed in &self.options {
+            let Some(meant) = placed.meant.as_ref().map(|meant| meant.reveal().trim()) else { continue };
+            if meant.len() < SHORTEST || !is_it(option, &placed.name) {
+                continue;
+            }
+            said = said.replace(meant, &placed.written);
+            let rest = said.replace(&placed.written, "");
+            let mut parts = meant.split(|c: char| !c.is_alphanumeric()).filter(|part| part.len() > SHORTEST);
+            if parts.any(|part| rest.contains(part)) {
+                return otherwise.to_owned();
+            }
+        }
+        said
+    }
+
     fn diagnostic(&self, option: &str, message: String, help: String) -> Option<Diagnostics> {
-        let (_, key, value) = self.find(option)?;
+        let Placed { key, value, .. } = self.find(option)?;
         // What is wrong with a name stands under the name.
         let about_name = message.ends_with("is not known") || message.ends_with("is set");
-        let (span, label) = if about_name { (key, "this option") } else { (value, "this value") };
+        let (span, label) = if about_name { (*key, "this option") } else { (*value, "this value") };
         Some(self.at(Diagnostic::new("option", span, message, label).with_help(help)))
     }
 
-    fn find(&self, option: &str) -> Option<(&str, Span, Span)> {
-        // Of several that do not go together, `kafka.*`, the first stands for all.
-        let is_it = |name: &str| match option.strip_suffix('*') {
-            Some(prefix) => name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)),
-            None => name.eq_ignore_ascii_case(option),
-        };
-        let found = self.options.iter().find(|(name, ..)| is_it(name));
-        found.map(|(name, key, value)| (name.as_str(), *key, *value))
+    /// The option of this name; of several that do not go together, `kafka.*`, the first stands for all.
+    fn find(&self, option: &str) -> Option<&Placed> {
+        self.options.iter().find(|placed| is_it(option, &placed.name))
     }
 
     fn at(&self, diagnostic: Diagnostic) -> Diagnostics {
@@ -147,11 +191,20 @@ impl Places {
     }
 }
 
-fn place(
-    key: &sluicebox_pipeline::ast::Spanned<String>,
-    value: &sluicebox_pipeline::ast::Spanned<String>,
-) -> (String, Span, Span) {
-    (key.value.clone(), key.span, value.span)
+/// Whether `option`, or `kafka.*`, is the one called `name`.
+fn is_it(option: &str, name: &str) -> bool {
+    match option.strip_suffix('*') {
+        Some(prefix) => name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)),
+        None => name.eq_ignore_ascii_case(option),
+    }
+}
+
+fn placed(text: &str, key: &Spanned<String>, value: &Spanned<String>) -> Placed {
+    // What takes no secret has been replaced when the text was read.
+    let there = text.get(value.span.start..value.span.end).filter(|there| there.contains("${"));
+    let written = there.map_or(value.value.as_str(), |there| there.trim_matches(['\'', '"'])).to_owned();
+    let meant = (written != value.value).then(|| Secret::new(value.value.as_str()));
+    Placed { name: key.value.clone(), key: key.span, value: value.span, written, meant }
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ pub async fn prove(graph: &Graph, session: &SessionState) -> Result<(), Diagnost
     if found.is_empty() {
         return Ok(());
     }
+    let found = found.into_iter().map(|one| one.map_said(|text| graph.pipeline.as_written(text))).collect();
     Err(Diagnostics::new(graph.pipeline.file.clone(), Arc::clone(&graph.pipeline.text), found))
 }
 

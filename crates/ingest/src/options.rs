@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use regex::Regex;
 use sluicebox_core::PartitionId;
-use sluicebox_core::durable::read_given_text;
 
 use crate::error::{Result, SourceError};
 use crate::positions::{self, TopicOffsets};
@@ -35,8 +34,8 @@ pub const KNOWN_OPTIONS: &[&str] = &[
 
 mod properties;
 
-pub use properties::check_brokers;
 pub(crate) use properties::check_files;
+pub use properties::{check_brokers, is_property};
 
 /// What the prefix of pass-through properties is.
 pub const KAFKA_PREFIX: &str = "kafka.";
@@ -216,9 +215,8 @@ impl fmt::Debug for KafkaOptions {
 
 impl KafkaOptions {
     /// Reads the options of source `source_name`. Options that are not in [`KNOWN_OPTIONS`] and do not start with
-    /// `kafka.` are another station's and are left alone; of an option given twice the last one holds. `env` looks up an
-    /// environment variable: [`BROKERS_ENV`], and those that a property's value names as `${env:NAME}`; `${file:PATH}`
-    /// stands for the content of a file.
+    /// `kafka.` are another station's and are left alone; of an option given twice the last one holds. Values are taken as they
+    /// are: references have been replaced before. `env` looks up [`BROKERS_ENV`].
     ///
     /// # Errors
     /// [`SourceError::Option`] with the option, what was given and what is accepted.
@@ -237,7 +235,7 @@ impl KafkaOptions {
                 if lower == "kafka.bootstrap.servers" {
                     known.insert("kafka.bootstrap.servers", value.trim());
                 }
-                properties.insert(property, resolve_secret(source_name, key, value, env)?);
+                properties.insert(property, value.clone());
             } else if let Some(name) = KNOWN_OPTIONS.iter().find(|n| n.eq_ignore_ascii_case(key)) {
                 known.insert(*name, value.trim());
             }
@@ -282,35 +280,6 @@ impl KafkaOptions {
 
 fn quoted(text: &str) -> String {
     format!("'{text}'")
-}
-
-fn resolve_secret(
-    source_name: &str,
-    option: &str,
-    value: &str,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<String> {
-    let Some(reference) = value.strip_prefix("${").and_then(|v| v.strip_suffix('}')) else {
-        return Ok(value.to_owned());
-    };
-    if let Some(name) = reference.strip_prefix("env:") {
-        return env(name).ok_or_else(|| {
-            SourceError::option(source_name, option, value, "the name of an environment variable that is set")
-        });
-    }
-    if let Some(path) = reference.strip_prefix("file:") {
-        return read_given_text(Path::new(path)).map(|text| text.trim_end_matches(['\r', '\n']).to_owned()).map_err(
-            |e| {
-                SourceError::option(
-                    source_name,
-                    option,
-                    format!("{value}, which cannot be read ({e})"),
-                    "a readable file",
-                )
-            },
-        );
-    }
-    Ok(value.to_owned())
 }
 
 fn boolean(source_name: &str, option: &str, text: Option<&str>, default: bool) -> Result<bool> {

@@ -34,6 +34,8 @@ pub struct Pipeline {
     pub text: Arc<str>,
     /// The same with each `${env:NAME}` in a query or condition replaced by its value: what a checkpoint pins.
     pub resolved: Arc<str>,
+    /// The texts of queries and conditions in whose place `${env:NAME}` was written: each as SQL has it, and as it was written.
+    pub references: Vec<(String, String)>,
     /// `pipeline.name`, or the file's name without folder and `.sql`.
     pub name: String,
     /// The `SET` keys, lower case as documented, after `--set`.
@@ -44,6 +46,15 @@ pub struct Pipeline {
     pub views: Vec<ViewDef>,
     /// `CREATE STREAMING TABLE`, in the order of the text.
     pub tables: Vec<TableDef>,
+}
+
+impl Pipeline {
+    /// `said`, which has SQL in it, with each `${env:NAME}` as it was written: what a variable holds is its owner's to tell. A text that is
+    /// the same as such a value is taken for it.
+    #[must_use]
+    pub fn as_written(&self, said: &str) -> String {
+        self.references.iter().fold(said.to_owned(), |said, (value, written)| said.replace(value, written))
+    }
 }
 
 /// Where events come from.

@@ -83,6 +83,15 @@ impl Diagnostic {
         self
     }
 
+    /// The same with `change` made to all that is said.
+    #[must_use]
+    pub fn map_said(mut self, change: impl Fn(&str) -> String) -> Self {
+        let related = self.related.iter_mut().map(|(_, what)| what);
+        let said = [&mut self.message, &mut self.label].into_iter().chain(&mut self.note).chain(&mut self.help);
+        said.chain(related).for_each(|text| *text = change(text));
+        self
+    }
+
     /// Adds another place that matters.
     #[must_use]
     pub fn with_related(mut self, span: Span, what: impl Into<String>) -> Self {

@@ -91,6 +91,12 @@ pub(super) fn check(source_name: &str, option: &str, property: &str) -> Result<(
     Err(SourceError::option(source_name, option, "not known", accepted))
 }
 
+/// Whether librdkafka has the property `name`, which is written without `kafka.`.
+#[must_use]
+pub fn is_property(name: &str) -> bool {
+    CONSUMER.contains(&name) || PRODUCER.contains(&name)
+}
+
 /// Makes sure that the files that `properties` name can be read, and hold what librdkafka wants of them. A file that does not is one
 /// that it cannot connect with, ever; where the protocol is none of TLS it does not even look.
 ///

@@ -171,12 +171,21 @@ impl Graph {
             SourceKind::Rate => "rate",
         };
         let sources = self.pipeline.sources.iter();
+        let mut tables: Vec<TableDescription> = self.tables.iter().map(|t| table(t, &clauses)).collect();
+        for (described, table) in tables.iter_mut().zip(&self.tables) {
+            let steps = described.flows.iter_mut().flat_map(|f| &mut f.steps);
+            let keys = described.state.iter_mut().flat_map(|s| &mut s.keys);
+            steps.chain(keys).for_each(|sql| *sql = self.pipeline.as_written(sql));
+            for (described, expectation) in described.expectations.iter_mut().zip(&table.expectations) {
+                described.condition = one_line(&self.pipeline.as_written(&expectation.text));
+            }
+        }
         Description {
             pipeline: self.pipeline.name.clone(),
             sources: sources
                 .map(|s| SourceDescription { name: s.name.value.clone(), kind: kind(s.kind.value) })
                 .collect(),
-            tables: self.tables.iter().map(|t| table(t, &clauses)).collect(),
+            tables,
             warnings: self.warnings.iter().map(|w| warning(w, &self.pipeline.text)).collect(),
         }
     }
@@ -250,7 +259,7 @@ fn table(table: &Table, clauses: &Clauses) -> TableDescription {
     });
     let expectations = table.expectations.iter().map(|e| ExpectationDescription {
         name: e.name.clone(),
-        condition: e.text.split_whitespace().collect::<Vec<_>>().join(" "),
+        condition: one_line(&e.text),
         action: match e.action {
             Action::Warn => "warn",
             Action::Drop => "drop",
@@ -274,6 +283,10 @@ fn table(table: &Table, clauses: &Clauses) -> TableDescription {
         ledger: table.ledger,
         ledger_equation: table.ledger.equation(),
     }
+}
+
+fn one_line(sql: &str) -> String {
+    sql.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn watermark(table: &Table, clauses: &Clauses) -> Option<WatermarkDescription> {

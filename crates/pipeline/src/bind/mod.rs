@@ -103,8 +103,13 @@ pub fn quoted_name(name: &str) -> String {
 pub fn bind(pipeline: Pipeline, sources: &BTreeMap<String, SchemaRef>) -> Result<Graph, Diagnostics> {
     let mut binder = Binder::new(&pipeline, sources);
     binder.run();
-    let Binder { tables, found, mut warnings, .. } = binder;
+    let Binder { tables, found, warnings, .. } = binder;
+    let as_written = |said: Vec<Diagnostic>| -> Vec<Diagnostic> {
+        said.into_iter().map(|one| one.map_said(|text| pipeline.as_written(text))).collect()
+    };
+    let found = as_written(found);
     if found.is_empty() {
+        let mut warnings = as_written(warnings);
         warnings.sort_by_key(|w| (w.span.start, w.span.end));
         return Ok(Graph { pipeline, tables, read_back: BTreeMap::new(), warnings });
     }

@@ -107,9 +107,10 @@ fn value_after(toks: &[Tok], at: usize, is_name: bool) -> Vec<Range<usize>> {
     plain.map(|tok| tok.span.start..tok.span.end).collect()
 }
 
-/// `text` with stars at `hidden`. Quotes stay, and so do line ends; in the place of each character stands one of as many bytes, so that
-/// places stay where they are, counted in bytes or in characters.
-fn starred(text: &str, mut hidden: Vec<Range<usize>>) -> String {
+/// `text` with stars at `hidden`, which are bytes of it. Quotes stay, and so do line ends; in the place of each character stands one of as
+/// many bytes, so that places stay where they are, counted in bytes or in characters.
+#[must_use]
+pub fn starred(text: &str, mut hidden: Vec<Range<usize>>) -> String {
     hidden.sort_by_key(|range| range.start);
     let mut out = String::with_capacity(text.len());
     let mut at = 0;

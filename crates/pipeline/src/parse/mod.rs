@@ -31,6 +31,7 @@ use crate::values::Unresolved;
 pub(crate) use check::default_location;
 pub(crate) use cursor::one_of;
 pub(crate) use interval::of_expr;
+pub use masked::starred;
 
 /// Bytes of a pipeline's text: far more than anybody writes, and little enough to be checked at once.
 const LONGEST_TEXT: usize = 1 << 20;
@@ -152,10 +153,12 @@ pub fn parse_with(
         false => Arc::from(references::text_at(&cx, Span { start: 0, end: text.len() })),
     };
     let name = cx.settings.get("pipeline.name").map_or_else(|| stem(file), |s| s.value.clone());
+    let references = references::written(&cx);
     Ok(Pipeline {
         file: file.to_owned(),
         text: shown,
         resolved,
+        references,
         name,
         settings: cx.settings,
         sources: cx.sources,

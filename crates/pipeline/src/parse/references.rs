@@ -49,6 +49,22 @@ fn literal(value: &str) -> String {
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
 }
 
+/// The texts that references stand for, and the references: as SQL writes them, with a backslash twice, and as DataFusion does.
+pub(super) fn written(cx: &Context<'_>) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (span, value) in cx.replaced.iter().filter(|(_, value)| value != "''") {
+        let written = cx.slice(*span).to_owned();
+        let unescaped = value.replace("\\\\", "\\");
+        if unescaped != *value {
+            all.push((unescaped, written.clone()));
+        }
+        all.push((value.clone(), written));
+    }
+    // One value may be the end of another: the longer one first.
+    all.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+    all
+}
+
 fn mistake(why: Unresolved, span: Span) -> Diagnostic {
     match why {
         Unresolved::NotSet(name) => {
