@@ -15,12 +15,11 @@ use rand::Rng;
 use reqwest::{Response, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use sluicebox_core::durable::read_given;
-use sluicebox_core::pem::{self, Holds};
 use sluicebox_core::shown::{cut, cut_to};
 use sluicebox_core::{Clock, waiting};
 
 use crate::framing::{Guid, SchemaKey};
+use crate::registry::client::{client, innermost};
 use crate::registry::flight::Flights;
 use crate::registry::references::ReferenceWalk;
 use crate::registry::{Auth, HttpOptions, PinnedSchema, Reference, Registry, RegistryError, SchemaText};
@@ -103,30 +102,7 @@ impl HttpRegistry {
     /// # Errors
     /// When a certificate or key file cannot be read, or holds something else.
     pub fn new(options: HttpOptions, clock: Arc<dyn Clock>) -> Result<Self, RegistryError> {
-        let mut builder = reqwest::Client::builder()
-            .timeout(options.timeout)
-            .user_agent(concat!("sluicebox/", env!("CARGO_PKG_VERSION")));
-        if let Some(path) = &options.ca_file {
-            let option = "schema.registry.ssl.ca.location";
-            let authorities = read_pem(option, path, Holds::Certificates, reqwest::Certificate::from_pem_bundle)?;
-            builder = authorities.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);
-        }
-        if let Some(path) = &options.identity_file {
-            let option = "schema.registry.ssl.identity.location";
-            builder = builder.identity(read_pem(option, path, Holds::Identity, reqwest::Identity::from_pem)?);
-        }
-        let client = builder.build().map_err(|e| {
-            // What is in a certificate is looked at here, and the error names no file.
-            let option = match (&options.ca_file, &options.identity_file) {
-                (Some(_), _) => "schema.registry.ssl.ca.location",
-                (None, Some(_)) => "schema.registry.ssl.identity.location",
-                (None, None) => "schema.registry.url",
-            };
-            RegistryError::Option {
-                option: option.to_owned(),
-                problem: format!("no client can be made with it: {}", innermost(&e)),
-            }
-        })?;
+        let client = client(&options)?;
         Ok(Self {
             options,
             client,
@@ -381,37 +357,9 @@ impl Registry for HttpRegistry {
 
 const ACCEPT: &str = "application/vnd.schemaregistry.v1+json, application/json";
 
-/// What the file at `path` holds. One without any certificate is no error of the parser's, and would never be trusted.
-fn read_pem<T>(
-    option: &str,
-    path: &std::path::Path,
-    holds: Holds,
-    parse: impl Fn(&[u8]) -> Result<T, reqwest::Error>,
-) -> Result<T, RegistryError> {
-    let problem = |why: String| RegistryError::Option {
-        option: option.to_owned(),
-        problem: format!("cannot read the PEM file {}: {why}", path.display()),
-    };
-    let bytes = read_given(path).map_err(|e| problem(e.to_string()))?;
-    pem::check(&bytes, holds).map_err(|unfit| RegistryError::Option {
-        option: option.to_owned(),
-        problem: format!("{} {}; right is: {}", path.display(), unfit.problem, unfit.right),
-    })?;
-    parse(&bytes).map_err(|e| problem(e.to_string()))
-}
-
 fn again<T>(registry: &str, error: reqwest::Error) -> Outcome<T> {
     let error = error.without_url();
     Outcome::Again { why: format!("{registry}: {}", innermost(&error)), source: Some(error), pause: None }
-}
-
-/// The reason (refused, name unknown, certificate), which stands at the end of the chain.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut reason = error;
-    while let Some(source) = reason.source() {
-        reason = source;
-    }
-    reason.to_string()
 }
 
 /// The body of an answer; `None` when it is longer than [`LONGEST_ANSWER`].

@@ -2,6 +2,7 @@
 //! ([`crate::store`]).
 
 pub mod cache;
+mod client;
 mod flight;
 pub mod http;
 #[cfg(test)]

@@ -1,0 +1,65 @@
+//! The HTTP client of a registry: whom it trusts, and who it is.
+
+use sluicebox_core::durable::read_given;
+use sluicebox_core::pem::{self, Holds};
+
+use crate::registry::{HttpOptions, RegistryError};
+
+/// A client as `options` want it. Sends nothing yet.
+///
+/// # Errors
+/// When a certificate or key file cannot be read, or holds something else.
+pub(super) fn client(options: &HttpOptions) -> Result<reqwest::Client, RegistryError> {
+    let mut builder = reqwest::Client::builder()
+        .timeout(options.timeout)
+        .user_agent(concat!("sluicebox/", env!("CARGO_PKG_VERSION")));
+    if let Some(path) = &options.ca_file {
+        let option = "schema.registry.ssl.ca.location";
+        let authorities = read_pem(option, path, Holds::Certificates, reqwest::Certificate::from_pem_bundle)?;
+        builder = authorities.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);
+    }
+    if let Some(path) = &options.identity_file {
+        let option = "schema.registry.ssl.identity.location";
+        builder = builder.identity(read_pem(option, path, Holds::Identity, reqwest::Identity::from_pem)?);
+    }
+    builder.build().map_err(|e| {
+        // What is in a certificate is looked at here, and the error names no file.
+        let option = match (&options.ca_file, &options.identity_file) {
+            (Some(_), _) => "schema.registry.ssl.ca.location",
+            (None, Some(_)) => "schema.registry.ssl.identity.location",
+            (None, None) => "schema.registry.url",
+        };
+        RegistryError::Option {
+            option: option.to_owned(),
+            problem: format!("no client can be made with it: {}", innermost(&e)),
+        }
+    })
+}
+
+/// What the file at `path` holds. One without any certificate is no error of the parser's, and would never be trusted.
+fn read_pem<T>(
+    option: &str,
+    path: &std::path::Path,
+    holds: Holds,
+    parse: impl Fn(&[u8]) -> Result<T, reqwest::Error>,
+) -> Result<T, RegistryError> {
+    let problem = |why: String| RegistryError::Option {
+        option: option.to_owned(),
+        problem: format!("cannot read the PEM file {}: {why}", path.display()),
+    };
+    let bytes = read_given(path).map_err(|e| problem(e.to_string()))?;
+    pem::check(&bytes, holds).map_err(|unfit| RegistryError::Option {
+        option: option.to_owned(),
+        problem: format!("{} {}; right is: {}", path.display(), unfit.problem, unfit.right),
+    })?;
+    parse(&bytes).map_err(|e| problem(e.to_string()))
+}
+
+/// The reason (refused, name unknown, certificate), which stands at the end of the chain.
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut reason = error;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    reason.to_string()
+}
