@@ -359,7 +359,13 @@ const ACCEPT: &str = "application/vnd.schemaregistry.v1+json, application/json";
 
 fn again<T>(registry: &str, error: reqwest::Error) -> Outcome<T> {
     let error = error.without_url();
-    Outcome::Again { why: format!("{registry}: {}", innermost(&error)), source: Some(error), pause: None }
+    // A certificate says what it likes.
+    let reason = cut(&innermost(&error));
+    let help = match reason.contains("UnknownIssuer") {
+        true => ": install ca-certificates, or name who signed it in 'schema.registry.ssl.ca.location'",
+        false => "",
+    };
+    Outcome::Again { why: format!("{registry}: {reason}{help}"), source: Some(error), pause: None }
 }
 
 /// The body of an answer; `None` when it is longer than [`LONGEST_ANSWER`].
