@@ -1,6 +1,7 @@
 //! Which options hold a secret, by their names: one rule for all who refuse, hide and warn. And text that is kept from being printed.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::nearest::nearest;
 
@@ -36,6 +37,15 @@ pub fn may_be_secret(name: &str) -> bool {
 
 fn is_place(lower: &str) -> bool {
     PLACES.iter().any(|end| lower.ends_with(end))
+}
+
+/// Whether what goes to `host`, a name or an address, stays on this machine.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Text that is never printed.
@@ -92,6 +102,16 @@ mod tests {
             "subscribe",
         ] {
             assert!(!is_secret(none) && !may_be_secret(none), "{none}");
+        }
+    }
+
+    #[test]
+    fn what_goes_to_this_machine_is_read_by_nobody_else() {
+        for here in ["localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for away in ["", "localhost.example.com", "10.0.0.1", "0.0.0.0", "[::2]", "registry"] {
+            assert!(!is_loopback(away), "{away}");
         }
     }
 

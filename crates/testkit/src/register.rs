@@ -1,5 +1,6 @@
 //! Tells a registry the schema of the events that are about to be produced.
 
+use reqwest::redirect::{Action, Attempt, Policy};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ProduceError, Result};
@@ -28,7 +29,8 @@ pub async fn register(url: &str, topic: &str, schema: &str) -> Result<u32> {
         subject: subject.clone(),
         source: source.without_url(),
     };
-    let answer = reqwest::Client::new()
+    let client = reqwest::Client::builder().redirect(Policy::custom(followed)).build().map_err(unreachable)?;
+    let answer = client
         .post(format!("{}/subjects/{subject}/versions", url.trim_end_matches('/')))
         .header("Content-Type", "application/vnd.schemaregistry.v1+json")
         .header("Accept", "application/vnd.schemaregistry.v1+json, application/json")
@@ -48,6 +50,12 @@ pub async fn register(url: &str, topic: &str, schema: &str) -> Result<u32> {
             answer: text.chars().take(500).collect(),
         }),
     }
+}
+
+/// Follows a redirect, but from https to http, where the password would be read by anybody on the way: then the redirect is the answer.
+fn followed(attempt: Attempt<'_>) -> Action {
+    let goes_down = attempt.url().scheme() == "http" && attempt.previous().iter().any(|url| url.scheme() == "https");
+    if goes_down { attempt.stop() } else { Policy::default().redirect(attempt) }
 }
 
 /// `url` without what stands between `//` and `@`.

@@ -1,5 +1,7 @@
-//! The HTTP client of a registry: whom it trusts, and who it is.
+//! The HTTP client of a registry: whom it trusts, who it is, and where it may be sent on to.
 
+use reqwest::Url;
+use reqwest::redirect::Policy;
 use sluicebox_core::durable::read_given;
 use sluicebox_core::pem::{self, Holds};
 
@@ -12,6 +14,10 @@ use crate::registry::{HttpOptions, RegistryError};
 pub(super) fn client(options: &HttpOptions) -> Result<reqwest::Client, RegistryError> {
     let mut builder = reqwest::Client::builder()
         .timeout(options.timeout)
+        .redirect(Policy::custom(|attempt| match goes_down(attempt.previous(), attempt.url()) {
+            true => attempt.stop(),
+            false => Policy::default().redirect(attempt),
+        }))
         .user_agent(concat!("sluicebox/", env!("CARGO_PKG_VERSION")));
     if let Some(path) = &options.ca_file {
         let option = "schema.registry.ssl.ca.location";
@@ -34,6 +40,11 @@ pub(super) fn client(options: &HttpOptions) -> Result<reqwest::Client, RegistryE
             problem: format!("no client can be made with it: {}", innermost(&e)),
         }
     })
+}
+
+/// Whether TLS would be left behind: what is sent over it, and what it vouches for, is not for anybody on the way.
+fn goes_down(previous: &[Url], next: &Url) -> bool {
+    next.scheme() == "http" && previous.iter().any(|url| url.scheme() == "https")
 }
 
 /// What the file at `path` holds. One without any certificate is no error of the parser's, and would never be trusted.
@@ -62,4 +73,25 @@ pub(super) fn innermost(error: &dyn std::error::Error) -> String {
         reason = source;
     }
     reason.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use super::*;
+
+    #[test]
+    fn nothing_is_sent_on_from_tls_to_where_there_is_none() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        for (previous, next, down) in [
+            (&["https://h:8081/a"][..], "http://h:8081/a", true),
+            (&["http://a", "https://b"], "http://c", true),
+            (&["https://a", "https://b"], "https://c", false),
+            (&["http://a"], "http://b", false),
+            (&["http://a"], "https://b", false),
+        ] {
+            let previous: Vec<Url> = previous.iter().map(|text| url(text)).collect();
+            assert_eq!(goes_down(&previous, &url(next)), down, "{previous:?} {next}");
+        }
+    }
 }

@@ -204,7 +204,7 @@ impl HttpRegistry {
     async fn request<T: DeserializeOwned>(&self, index: usize, what: &str, path: &str) -> Outcome<T> {
         let registry = &self.options.urls[index];
         let request = self.client.get(format!("{registry}{path}")).header(header::ACCEPT, ACCEPT);
-        let request = match &self.options.auth {
+        let request = match &self.options.auths[index] {
             Auth::None => request,
             Auth::Basic { user, password } => request.basic_auth(user.reveal(), Some(password.reveal())),
             Auth::Bearer(token) => request.bearer_auth(token.reveal()),
@@ -214,6 +214,9 @@ impl HttpRegistry {
             Err(e) => return again(registry, e),
         };
         let status = response.status();
+        if let Some(error) = sent_down(registry, &response) {
+            return Outcome::Final(error);
+        }
         let retry_after = retry_after(&response);
         let malformed = |problem: String| {
             let (what, registry, problem) = (what.to_owned(), registry.clone(), cut(&problem));
@@ -384,6 +387,15 @@ async fn body(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error>
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
+}
+
+/// That a registry over TLS sends on to where there is none, which was not followed.
+fn sent_down(registry: &str, response: &Response) -> Option<RegistryError> {
+    let to = response.headers().get(header::LOCATION).filter(|_| response.status().is_redirection())?;
+    let to = reqwest::Url::parse(to.to_str().ok()?).ok().filter(|to| to.scheme() == "http")?;
+    let port = to.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let to = cut_to(&format!("http://{}{port}", to.host_str().unwrap_or_default()), LONGEST_NAME);
+    Some(RegistryError::SentDown { registry: registry.to_owned(), to })
 }
 
 fn refusal(what: &str, registry: &str, status: StatusCode, body: &[u8]) -> RegistryError {

@@ -230,6 +230,17 @@ pub enum RegistryError {
         /// What is wrong.
         problem: String,
     },
+    /// A registry over TLS sends on to where there is none.
+    #[error(
+        "{registry} sends on to {to}, over plain http, where what is sent and what comes back can be read and changed on the way: it was \
+         not followed. Write the URL that is meant in 'schema.registry.url'"
+    )]
+    SentDown {
+        /// The registry.
+        registry: String,
+        /// Where it sends on to.
+        to: String,
+    },
     /// References run in a circle, or are too many.
     #[error("the references of {what} {problem}")]
     References {

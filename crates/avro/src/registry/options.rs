@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sluicebox_core::durable::read_given_text;
-use sluicebox_core::secret::Secret;
+use sluicebox_core::secret::{Secret, is_loopback};
 
 use crate::registry::RegistryError;
 
@@ -31,8 +31,8 @@ pub enum Auth {
 pub struct HttpOptions {
     /// Base URLs, tried in turn; at least one. They carry no credentials.
     pub urls: Vec<String>,
-    /// How requests prove who sent them.
-    pub auth: Auth,
+    /// How requests to each of them prove who sent them: as many as there are URLs, in the same order.
+    pub auths: Vec<Auth>,
     /// A PEM file of certificate authorities to trust beside the public ones.
     pub ca_file: Option<PathBuf>,
     /// A PEM file with the client's certificate and key, for mutual TLS.
@@ -51,30 +51,29 @@ pub struct HttpOptions {
 
 impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpOptions").field("urls", &self.urls).field("auth", &self.auth).finish_non_exhaustive()
+        f.debug_struct("HttpOptions").field("urls", &self.urls).field("auths", &self.auths).finish_non_exhaustive()
     }
 }
 
 impl HttpOptions {
     /// The options for `urls`, comma-separated, without authentication. Credentials inside a URL become basic
-    /// authentication and leave the URL.
+    /// authentication of that URL and leave it.
     ///
     /// # Errors
     /// When a URL is not `http://` or `https://`, or there is none.
     pub fn new(urls: &str) -> Result<Self, RegistryError> {
-        let mut auth = Auth::None;
-        let mut bases = Vec::new();
+        let (mut bases, mut auths) = (Vec::new(), Vec::new());
         for text in urls.split(',').map(str::trim).filter(|t| !t.is_empty()) {
-            let (base, credentials) = base_url(text)?;
+            let (base, auth) = base_url(text)?;
             bases.push(base);
-            auth = credentials.unwrap_or(auth);
+            auths.push(auth);
         }
         if bases.is_empty() {
             return Err(option(URL, "names no registry; write for example 'http://localhost:8081'"));
         }
         Ok(Self {
             urls: bases,
-            auth,
+            auths,
             ca_file: None,
             identity_file: None,
             timeout: Duration::from_secs(30),
@@ -96,10 +95,11 @@ impl HttpOptions {
     /// | `schema.registry.ssl.ca.location` | PEM file of certificate authorities |
     /// | `schema.registry.ssl.identity.location` | PEM file of the client's certificate and key |
     ///
-    /// `env` gives an environment variable. The result is `None` if no registry is named.
+    /// User, password and token are those of each URL that has none of its own. `env` gives an environment variable. The result is
+    /// `None` if no registry is named.
     ///
     /// # Errors
-    /// When an option has no meaning or a secret's file cannot be read.
+    /// When an option has no meaning, a secret's file cannot be read, or a secret would go to a URL over TLS and to another without.
     pub fn from_options(
         options: &BTreeMap<String, String>,
         env: impl Fn(&str) -> Option<String>,
@@ -111,7 +111,7 @@ impl HttpOptions {
         let mut built = Self::new(&urls)?;
         let user_info = secret(options, USER_INFO, &env, "SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO")?;
         let token = secret(options, TOKEN, &env, "SCHEMA_REGISTRY_BEARER_AUTH_TOKEN")?;
-        match (user_info, token) {
+        let auth = match (user_info, token) {
             (Some(_), Some(_)) => {
                 return Err(option(TOKEN, &format!("cannot stand beside '{USER_INFO}'; give one of them")));
             }
@@ -119,15 +119,56 @@ impl HttpOptions {
                 let (user, password) = info
                     .split_once(':')
                     .ok_or_else(|| option(USER_INFO, "must be a user and a password with a colon between them"))?;
-                built.auth = Auth::Basic { user: Secret::new(user), password: Secret::new(password) };
+                Auth::Basic { user: Secret::new(user), password: Secret::new(password) }
             }
-            (None, Some(token)) => built.auth = Auth::Bearer(Secret::new(token)),
-            (None, None) => {}
-        }
+            (None, Some(token)) => Auth::Bearer(Secret::new(token)),
+            (None, None) => Auth::None,
+        };
+        built.give(&auth)?;
         built.ca_file = options.get("schema.registry.ssl.ca.location").map(PathBuf::from);
         built.identity_file = options.get("schema.registry.ssl.identity.location").map(PathBuf::from);
         Ok(Some(built))
     }
+
+    /// Lets each URL without credentials of its own have `auth`.
+    fn give(&mut self, auth: &Auth) -> Result<(), RegistryError> {
+        if *auth == Auth::None {
+            return Ok(());
+        }
+        let without = self.urls.iter().zip(&mut self.auths).filter(|(_, own)| **own == Auth::None);
+        let (mut tls, mut plain) = (false, None);
+        for (url, own) in without {
+            tls |= !is_plain(url);
+            if is_plain(url) && !is_here(url) {
+                plain = Some(url);
+            }
+            *own = auth.clone();
+        }
+        match plain.filter(|_| tls) {
+            None => Ok(()),
+            Some(plain) => Err(option(
+                URL,
+                &format!(
+                    "has https and http, and the same secret would go over both: take {plain} out, or write the credentials that are \
+                     meant for it into it, by reference"
+                ),
+            )),
+        }
+    }
+
+    /// The URLs to which credentials go where others may read them on the way: over plain HTTP, to another machine.
+    pub fn exposed(&self) -> impl Iterator<Item = &str> {
+        let all = self.urls.iter().zip(&self.auths);
+        all.filter(|(url, auth)| **auth != Auth::None && is_plain(url) && !is_here(url)).map(|(url, _)| url.as_str())
+    }
+}
+
+fn is_plain(url: &str) -> bool {
+    url.starts_with("http://")
+}
+
+fn is_here(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| url.host_str().is_some_and(is_loopback))
 }
 
 const URL: &str = "schema.registry.url";
@@ -138,19 +179,23 @@ fn option(option: &str, problem: &str) -> RegistryError {
     RegistryError::Option { option: option.to_owned(), problem: problem.to_owned() }
 }
 
-fn base_url(text: &str) -> Result<(String, Option<Auth>), RegistryError> {
+/// A URL, and what stood before its `@`: a user without a password has an empty one, as for any other client.
+fn base_url(text: &str) -> Result<(String, Auth), RegistryError> {
     let mut url = reqwest::Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         .ok_or_else(|| option(URL, "is not a list of http:// or https:// URLs"))?;
-    let credentials = url.password().map(|password| Auth::Basic {
-        user: Secret::new(percent_decoded(url.username())),
-        password: Secret::new(percent_decoded(password)),
-    });
+    let auth = match (url.username(), url.password()) {
+        ("", None) => Auth::None,
+        (user, password) => Auth::Basic {
+            user: Secret::new(percent_decoded(user)),
+            password: Secret::new(percent_decoded(password.unwrap_or_default())),
+        },
+    };
     // Both fail only for URLs that cannot carry credentials.
     let _ = url.set_username("");
     let _ = url.set_password(None);
-    Ok((url.as_str().trim_end_matches('/').to_owned(), credentials))
+    Ok((url.as_str().trim_end_matches('/').to_owned(), auth))
 }
 
 fn percent_decoded(text: &str) -> String {
@@ -189,11 +234,39 @@ mod tests {
         let given = options(&[(URL, "http://u%40x:pw@one:8081/, https://two/base/"), (USER_INFO, "alice:hunter:2")]);
         let built = HttpOptions::from_options(&given, |_| None).unwrap().unwrap();
         assert_eq!(built.urls, ["http://one:8081", "https://two/base"]);
-        assert_eq!(built.auth, Auth::Basic { user: Secret::new("alice"), password: Secret::new("hunter:2") });
+        assert_eq!(built.auths, [basic("u@x", "pw"), basic("alice", "hunter:2")]);
         let printed = format!("{built:?}");
         assert!(!printed.contains("hunter") && !printed.contains("pw") && !printed.contains("alice"), "{printed}");
-        let in_url = HttpOptions::new("http://u%40x:pw@one:8081").unwrap();
-        assert_eq!(in_url.auth, Auth::Basic { user: Secret::new("u@x"), password: Secret::new("pw") });
+    }
+
+    fn basic(user: &str, password: &str) -> Auth {
+        Auth::Basic { user: Secret::new(user), password: Secret::new(password) }
+    }
+
+    #[test]
+    fn credentials_belong_to_their_own_url() {
+        let built = HttpOptions::new("http://a,http://bob:pw@b, https://t0ken@c/, http://:p@d").unwrap();
+        assert_eq!(built.urls, ["http://a", "http://b", "https://c", "http://d"]);
+        assert_eq!(built.auths, [Auth::None, basic("bob", "pw"), basic("t0ken", ""), basic("", "p")]);
+        let given = options(&[(URL, "https://a,http://bob:pw@b,https://c"), (TOKEN, "t0ken")]);
+        let built = HttpOptions::from_options(&given, |_| None).unwrap().unwrap();
+        let token = || Auth::Bearer(Secret::new("t0ken"));
+        assert_eq!(built.auths, [token(), basic("bob", "pw"), token()]);
+    }
+
+    #[test]
+    fn a_secret_goes_over_tls_or_not_and_that_it_may_be_read_is_known() {
+        let built = |urls: &str| HttpOptions::from_options(&options(&[(URL, urls), (TOKEN, "t0ken")]), |_| None);
+        let refused = built("https://a,http://b").unwrap_err().to_string();
+        assert!(refused.contains("take http://b out") && !refused.contains("t0ken"), "{refused}");
+        for (urls, exposed) in [
+            ("https://a,https://b", &[][..]),
+            ("http://a:1,http://localhost:1,http://127.0.0.1,http://[::1]:2,http://b/x", &["http://a:1", "http://b/x"]),
+        ] {
+            assert_eq!(built(urls).unwrap().unwrap().exposed().collect::<Vec<_>>(), exposed);
+        }
+        let own = HttpOptions::new("http://bob@a,http://b,https://bob@c").unwrap();
+        assert_eq!(own.exposed().collect::<Vec<_>>(), ["http://a"], "only what has credentials");
     }
 
     #[test]
@@ -205,7 +278,7 @@ mod tests {
         let given = options(&[("schema.registry.bearer.auth.token.file", file.to_str().unwrap())]);
         let built = HttpOptions::from_options(&given, env).unwrap().unwrap();
         assert_eq!(built.urls, ["http://env:1"]);
-        assert_eq!(built.auth, Auth::Bearer(Secret::new("t0ken")));
+        assert_eq!(built.auths, [Auth::Bearer(Secret::new("t0ken"))]);
         assert!(HttpOptions::from_options(&options(&[]), |_| None).unwrap().is_none());
     }
 

@@ -243,6 +243,17 @@ async fn requests_prove_who_sent_them_and_errors_do_not_tell() {
 }
 
 #[tokio::test]
+async fn credentials_go_to_their_own_url_alone() {
+    let (first, of_first) = scripted(vec![refused(500, 50001)]).await;
+    let (second, of_second) = scripted(Vec::new()).await;
+    let urls = format!("{first},{}", second.replace("http://", "http://bob:pw@"));
+    client(options(&urls)).by_id(1).await.unwrap();
+    let sent = |script: &Script| script.requests.lock().unwrap()[0].1.get(header::AUTHORIZATION).cloned();
+    assert_eq!(sent(&of_first), None);
+    assert_eq!(sent(&of_second).unwrap(), "Basic Ym9iOnB3");
+}
+
+#[tokio::test]
 async fn an_answer_nested_without_end_is_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
