@@ -44,7 +44,7 @@ pub struct Connection {
     pub alias: Option<String>,
     /// The files that hold its rows, if they are read in its place: then it is not asked.
     pub files: Option<Arc<FileRows>>,
-    pairs: BTreeMap<String, String>,
+    pub(super) pairs: BTreeMap<String, String>,
     event_time: EventTimeOptions,
     max_letters: Option<f64>,
     /// How long a registry that does not answer is waited for; `None` for ever.

@@ -4,6 +4,7 @@
 //! and sources connected. So a mistake is told before anything has been read or written.
 
 mod connect;
+mod exposed;
 mod look;
 mod places;
 mod sample;
@@ -136,6 +137,7 @@ impl Checked {
         for source in &pipeline.sources {
             let mut connection = Connection::of(&pipeline, source, wait)?;
             connection.repin = repin(&connection.name);
+            warnings.extend(connection.warnings(source));
             let reader = connection.reader(&checkpoint, &clock).await?;
             let columns = source_columns(&connection.name, &reader).map_err(EngineError::from)?;
             let left_out = left_out(&connection.name, &reader).map_err(EngineError::from)?;

@@ -137,6 +137,11 @@ impl Places {
         self.at(Diagnostic::new("unknown-topic", span, message, "this topic").with_help(help))
     }
 
+    /// Where the value of `option` stands, if it is given in the file.
+    pub fn value_of(&self, option: &str) -> Option<Span> {
+        self.find(option).map(|placed| placed.value).filter(|span| *span != COMMAND_LINE)
+    }
+
     /// That what the option `key` refers to is not there.
     pub fn unset(&self, key: &str, reference: Reference<'_>, why: &str) -> anyhow::Error {
         let span = self.find(key).map_or(COMMAND_LINE, |option| option.value);

@@ -270,6 +270,22 @@ impl KafkaOptions {
         Ok(out)
     }
 
+    /// The brokers' hosts, of other machines, to which a password or token goes as it is, so that it can be read on the way: over SASL
+    /// without TLS, by a mechanism that sends it.
+    #[must_use]
+    pub fn exposed(&self) -> Vec<String> {
+        let is = |names: &[&str], values: &[&str]| {
+            let given = names.iter().find_map(|name| self.properties.get(*name));
+            given.is_some_and(|given| values.iter().any(|value| given.trim().eq_ignore_ascii_case(value)))
+        };
+        let plain = is(&["security.protocol"], &["sasl_plaintext"]);
+        let sends = is(&["sasl.mechanism", "sasl.mechanisms"], &["PLAIN", "OAUTHBEARER"]);
+        match &self.brokers {
+            Some(brokers) if plain && sends => properties::hosts_away(brokers),
+            _ => Vec::new(),
+        }
+    }
+
     /// The consumer group that lag tools see: `kafka.group.id`, or `<groupIdPrefix>-<pipeline>`.
     #[must_use]
     pub fn group_id(&self, pipeline: &str) -> String {

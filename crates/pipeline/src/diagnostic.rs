@@ -214,10 +214,14 @@ impl Diagnostics {
         }
     }
 
-    /// What is wrong on the command line: there is no text to show.
+    /// What is said of the command line: there is no text to show.
     fn render_without_place(&self, d: &Diagnostic, color: bool, out: &mut String) {
-        let (red, green, plain) = if color { ("\u{1b}[31m", "\u{1b}[38;5;115m", "\u{1b}[0m") } else { ("", "", "") };
-        out.push_str(&format!("{red}error[{}]:{plain} {}\n", d.code, told(&d.message)));
+        let (kind, of_kind) = match d.severity {
+            Severity::Error => ("error", "\u{1b}[31m"),
+            Severity::Warning => ("warning", "\u{1b}[33m"),
+        };
+        let (main, green, plain) = if color { (of_kind, "\u{1b}[38;5;115m", "\u{1b}[0m") } else { ("", "", "") };
+        out.push_str(&format!("{main}{kind}[{}]:{plain} {}\n", d.code, told(&d.message)));
         for (what, text) in [("Help", &d.help), ("Note", &d.note)] {
             if let Some(text) = text {
                 out.push_str(&format!("  {green}{what}{plain}: {}\n", told(text)));

@@ -6,6 +6,7 @@ use std::path::Path;
 use sluicebox_core::durable::open_regular;
 use sluicebox_core::nearest::nearest;
 use sluicebox_core::pem::{self, Holds, Unfit};
+use sluicebox_core::secret::is_loopback;
 
 use super::KAFKA_PREFIX;
 use crate::error::{Result, SourceError};
@@ -169,10 +170,7 @@ pub fn check_brokers(text: &str) -> std::result::Result<(), String> {
             }
             None => address,
         };
-        let (host, port) = match rest.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
-            Some((host, port)) => (host, port.strip_prefix(':')),
-            None => rest.rsplit_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
-        };
+        let (host, port) = host_and_port(rest);
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || "/@?#".contains(c)) {
             return Err(format!("'{address}' has no host"));
         }
@@ -181,6 +179,22 @@ pub fn check_brokers(text: &str) -> std::result::Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn host_and_port(address: &str) -> (&str, Option<&str>) {
+    match address.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+        Some((host, port)) => (host, port.strip_prefix(':')),
+        None => address.rsplit_once(':').map_or((address, None), |(host, port)| (host, Some(port))),
+    }
+}
+
+/// The hosts of `brokers` that are other machines.
+pub(super) fn hosts_away(brokers: &str) -> Vec<String> {
+    let host = |address: &str| {
+        let address = address.trim();
+        host_and_port(address.split_once("://").map_or(address, |(_, rest)| rest)).0.to_owned()
+    };
+    brokers.split(',').map(host).filter(|host| !is_loopback(host)).collect()
 }
 
 /// Every property that a consumer of librdkafka 2.12 takes as text.

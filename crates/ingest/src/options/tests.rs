@@ -83,6 +83,26 @@ fn errors_say_which_option_what_was_given_and_what_is_accepted() {
 }
 
 #[test]
+fn that_a_password_may_be_read_on_the_way_is_known() {
+    let exposed = |protocol: &str, mechanism: (&str, &str), brokers: &str| {
+        let security = [("kafka.security.protocol", protocol), mechanism, ("kafka.bootstrap.servers", brokers)];
+        options(&[&[("subscribe", "a")][..], &security].concat()).unwrap().exposed()
+    };
+    let plain = ("kafka.sasl.mechanism", "PLAIN");
+    let away = "SASL_PLAINTEXT://b:9092, 127.0.0.1:9092,[::1]:9092,c";
+    assert_eq!(exposed("SASL_PLAINTEXT", plain, away), ["b", "c"]);
+    assert_eq!(exposed("sasl_plaintext", ("kafka.sasl.mechanisms", "oauthbearer"), "b:1"), ["b"]);
+    for safe in [
+        exposed("SASL_SSL", plain, "b:1"),
+        exposed("SASL_PLAINTEXT", ("kafka.sasl.mechanism", "SCRAM-SHA-512"), "b:1"),
+        exposed("SASL_PLAINTEXT", plain, "localhost:1"),
+        exposed("PLAINTEXT", plain, "b:1"),
+    ] {
+        assert!(safe.is_empty(), "{safe:?}");
+    }
+}
+
+#[test]
 fn topics_are_selected_by_name_partition_and_pattern() {
     let topics =
         BTreeMap::from([("a".to_owned(), 2), ("ab".to_owned(), 1), ("b".to_owned(), 1), ("__x_a".to_owned(), 1)]);
