@@ -11,4 +11,5 @@ mod hostile;
 mod letters;
 mod places;
 mod refused;
+mod secrets;
 mod told;
