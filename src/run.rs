@@ -91,7 +91,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         return Err(Usage(format!("--repin {unknown}: there is no such source; there are {}", known.join(", "))).into());
     }
     // Signals are caught before anything is written, so that the first Ctrl-C always ends cleanly.
-    let stop = stop_watch();
+    let stop = stop_watch("stopping once a batch in progress is done; once more to stop at once");
     let mut full_refresh = args.full_refresh.iter().any(|t| t == ALL);
     let mut request = request(&args)?;
     // It is there before the first look at a broker, which may be one that does not answer.
@@ -275,14 +275,14 @@ fn trigger(text: &str) -> anyhow::Result<Trigger> {
     })
 }
 
-/// Turns true at the first Ctrl-C, SIGTERM or SIGHUP; the second ends the process. From the return of this call on neither ends the
-/// process by itself.
-pub fn stop_watch() -> watch::Receiver<bool> {
+/// Turns true at the first Ctrl-C, SIGTERM or SIGHUP, which is answered with `stopping`; the second ends the process. From the
+/// return of this call on neither ends the process by itself.
+pub fn stop_watch(stopping: &'static str) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     let mut signals = StopSignals::catch();
     tokio::spawn(async move {
         signals.next().await;
-        say!("stopping once a batch in progress is done; once more to stop at once");
+        say!("{stopping}");
         if sender.send(true).is_err() {
             return;
         }

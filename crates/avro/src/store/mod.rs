@@ -1,4 +1,4 @@
-//! The embedded registry: a folder that any number of processes may use at once, and a server over it.
+//! The embedded registry: a folder that any number of processes may use at once, and its API over HTTP.
 //!
 //! The registry is a sequence of changes, one file each, `<number>.json`, numbered from 1 without gaps. A change is
 //! decided against the state after all changes before it, and its file is created if absent: of two processes that
@@ -42,7 +42,7 @@ pub use compat::Incompatibility;
 pub use error::StoreError;
 pub use level::Level;
 pub use named::{NewSchema, Registered, VersionName};
-pub use rest::{router, serve};
+pub use rest::{failure, router};
 
 /// The embedded registry.
 #[derive(Debug)]

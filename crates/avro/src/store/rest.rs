@@ -12,26 +12,19 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use crate::framing::{Guid, SchemaKey};
 use crate::registry::Reference;
 use crate::store::turns::{Served, in_turn};
 use crate::store::{NewSchema, Registered, RegistryStore, SchemaOfKey, StoreError, VersionName};
 
-/// Serves `store` on `listener` until `shutdown` is done; requests under way are answered first.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    store: Arc<RegistryStore>,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router(store)).with_graceful_shutdown(shutdown).await
+/// A refusal in the form of the API, with the status as its code.
+pub fn failure(status: StatusCode, message: &str) -> Response {
+    let name = status.canonical_reason().unwrap_or_default();
+    Failure::new(status, status.as_u16().into(), format!("HTTP {} {name}: {message}", status.as_u16())).into_response()
 }
 
-/// The REST API over `store`.
+/// The REST API over `store`. What else a server asks of requests is not this one's to know.
 pub fn router(store: Arc<RegistryStore>) -> Router {
     Router::new()
         .route("/", get(|| async { Reply(json!({})) }))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use sluicebox_core::SystemClock;
-use tokio::net::TcpListener;
+use sluicebox_serve::Rule;
 
 use super::*;
 use crate::{HttpOptions, HttpRegistry};
@@ -279,17 +279,17 @@ struct Server {
     http: reqwest::Client,
     _dir: tempfile::TempDir,
     stop: tokio::sync::oneshot::Sender<()>,
-    done: tokio::task::JoinHandle<std::io::Result<()>>,
+    done: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
     async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(RegistryStore::open(dir.path()).unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = sluicebox_serve::Server::open("127.0.0.1:0", Rule::new(failure)).await.unwrap();
+        let url = format!("http://{}", server.address());
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let done = tokio::spawn(serve(listener, store, async move { stopped.await.unwrap_or_default() }));
+        let done = tokio::spawn(server.run(router(store), async move { stopped.await.unwrap_or_default() }));
         Self { url, http: reqwest::Client::new(), _dir: dir, stop, done }
     }
 
@@ -343,7 +343,7 @@ async fn the_rest_api_answers_confluent_s_clients() {
     assert_eq!((status, &raw["name"]), (200, &json!("E")));
     server.stop.send(()).unwrap();
     drop(server.http);
-    server.done.await.unwrap().unwrap();
+    server.done.await.unwrap();
 }
 
 #[tokio::test]
@@ -359,7 +359,8 @@ async fn the_rest_api_refuses_with_confluent_s_codes() {
         ("GET", "/schemas/guids/00000000-0000-0000-0000-000000000000", None, 404, 40403),
         ("GET", "/config/s", None, 404, 40408),
         ("GET", "/no/such/call", None, 404, 404),
-        ("PUT", "/subjects", None, 405, 405),
+        ("PUT", "/subjects", Some(json!({})), 405, 405),
+        ("POST", "/subjects/s/versions", None, 415, 415),
         ("POST", "/subjects/none", schema(ID), 404, 40401),
         ("POST", "/subjects/s", schema(WITH_DEFAULT), 404, 40403),
         ("POST", "/subjects/s/versions", schema(WITHOUT_DEFAULT), 409, 409),
