@@ -9,6 +9,8 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /usr/local/bin/sluicebox /usr/local/bin/sluicebox
+COPY LICENSE /usr/share/doc/sluicebox/LICENSE
+COPY THIRD_PARTY.md /usr/share/doc/sluicebox/THIRD_PARTY.md
 COPY sql /sluicebox/sql
 # Tables and checkpoints are made below the working directory.
 WORKDIR /sluicebox

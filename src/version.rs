@@ -9,11 +9,26 @@ use crate::out;
 
 /// What was built, with what
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sluicebox version --json | jq -r .datafusion")]
+#[command(
+    after_help = "Examples:\n  sluicebox version --json | jq -r .datafusion\n  sluicebox version --licences | less"
+)]
 pub struct VersionArgs {
     /// As JSON, for programs
     #[arg(long)]
     json: bool,
+    /// The software of others in this binary, with its licences
+    #[arg(long, alias = "licenses", conflicts_with = "json")]
+    licences: bool,
+}
+
+/// Whose software this is built of; `scripts/third_party.py` writes it.
+const THIRD_PARTY: &str = include_str!("../THIRD_PARTY.md");
+
+/// The version of OpenSSL that was built in: its crate has it behind its own, `300.6.1+3.6.3`.
+fn openssl() -> &'static str {
+    let mut lines = include_str!("../Cargo.lock").lines().skip_while(|line| *line != r#"name = "openssl-src""#);
+    let version = lines.nth(1).and_then(|line| line.strip_suffix('"')?.rsplit_once('+'));
+    version.map_or("unknown", |(_, version)| version)
 }
 
 fn parts() -> Vec<(&'static str, String)> {
@@ -26,6 +41,7 @@ fn parts() -> Vec<(&'static str, String)> {
         ("datafusion", datafusion::DATAFUSION_VERSION.to_owned()),
         ("arrow", arrow::ARROW_VERSION.to_owned()),
         ("librdkafka", sluicebox_ingest::librdkafka_version()),
+        ("openssl", openssl().to_owned()),
         ("features", if features.is_empty() { "none".to_owned() } else { features.join(", ") }),
         ("target", format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)),
     ]
@@ -40,6 +56,9 @@ pub static LONG: LazyLock<String> = LazyLock::new(|| {
 
 /// Prints it.
 pub fn version(args: &VersionArgs) -> anyhow::Result<()> {
+    if args.licences {
+        return Ok(out::print(THIRD_PARTY)?);
+    }
     if args.json {
         let map: Map<String, Value> = parts().into_iter().map(|(name, v)| (name.to_owned(), Value::from(v))).collect();
         return Ok(out::json(&(serde_json::to_string_pretty(&map)? + "\n"))?);

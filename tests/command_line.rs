@@ -50,13 +50,38 @@ fn version_says_with_what_it_was_built() {
     let dir = tempfile::tempdir().unwrap();
     let (status, out, _) = run(&mut sluicebox(dir.path(), &["version"]));
     assert_eq!(status, Some(0));
-    for what in ["sluicebox ", "datafusion ", "arrow ", "librdkafka "] {
+    for what in ["sluicebox ", "datafusion ", "arrow ", "librdkafka ", "openssl "] {
         assert!(out.contains(what), "{out}");
     }
+    assert!(out.lines().any(|line| line.starts_with("openssl ") && line.split('.').count() == 3), "{out}");
     assert_eq!(run(&mut sluicebox(dir.path(), &["--version"])).1, out, "both say the same");
     let (_, json, _) = run(&mut sluicebox(dir.path(), &["version", "--json"]));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert!(json["datafusion"].as_str().is_some_and(|version| version.contains('.')), "{json}");
+}
+
+/// That none is missing is compared by scripts/supply.sh, which has the sources of the crates.
+#[test]
+fn licences_of_others_are_printed_of_the_versions_that_are_built() {
+    let dir = tempfile::tempdir().unwrap();
+    let (status, out, err) = run(&mut sluicebox(dir.path(), &["version", "--licences"]));
+    assert_eq!((status, err.as_str()), (Some(0), ""));
+    for what in ["librdkafka", "OpenSSL", "jemalloc", "Zstandard", "END OF TERMS AND CONDITIONS"] {
+        assert!(out.contains(what), "{what}");
+    }
+    let lock = include_str!("../Cargo.lock");
+    let rows =
+        out.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | ")).filter(|row| row.1.contains(" | "));
+    let crates: Vec<(&str, &str)> =
+        rows.map(|(name, rest)| (name, rest.split(" | ").next().unwrap())).skip(1).collect();
+    assert!(crates.len() > 300, "{}", crates.len());
+    for (name, version) in crates {
+        let locked = format!("name = \"{name}\"\nversion = \"{version}\"\n");
+        assert!(
+            lock.contains(&locked),
+            "{name} {version}: write THIRD_PARTY.md anew, by scripts/third_party.py --write"
+        );
+    }
 }
 
 #[test]
