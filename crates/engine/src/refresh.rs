@@ -12,7 +12,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use sluicebox_core::durable;
+use sluicebox_core::durable::{self, Own};
 use sluicebox_core::fault::What;
 use sluicebox_lake::{compact, owner};
 
@@ -48,7 +48,7 @@ pub(crate) fn run(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Log
         return Err(error);
     }
     for folder in RECORDS {
-        durable::remove_tree(What::Refresh, &root.join(folder))?;
+        Own::given(root).remove_tree(What::Refresh, folder)?;
         durable::sync_dir(What::Refresh, root)?;
     }
     for folder in &record.locations {
@@ -129,7 +129,7 @@ fn record(config: &Config, outputs: &Outputs) -> Result<(Refresh, bool), EngineE
 }
 
 fn remove_record(root: &Path) -> Result<(), EngineError> {
-    durable::remove(What::Refresh, &root.join("refresh"))?;
+    Own::given(root).remove(What::Refresh, "refresh")?;
     Ok(durable::sync_dir(What::Refresh, root)?)
 }
 

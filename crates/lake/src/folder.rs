@@ -4,7 +4,7 @@ use std::fs::DirEntry;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::{self, DurableFile, FileError};
+use sluicebox_core::durable::{self, DurableFile, FileError, Own};
 use sluicebox_core::fault::What;
 
 use crate::error::{LakeError, Result};
@@ -15,20 +15,23 @@ use crate::{layout, owner};
 /// at every start, since a folder that is found may be the work of a killed run that nobody made durable.
 ///
 /// # Errors
-/// When the folder cannot be made, is read-only, or its filesystem cannot publish.
+/// When the folder cannot be made, is read-only, its filesystem cannot publish, or the staging folder is a link.
 pub fn prepare(location: &Path) -> Result<()> {
     if !location.is_absolute() {
         return Err(LakeError::NotAbsolute { location: location.to_path_buf() });
     }
     owner::forget(location)?;
+    // What is staged is removed again: behind a link it would be done to what is another's.
+    Own::given(location).folder(layout::STAGING).map_err(|e| not_writable(location, e))?;
     let staging = location.join(layout::STAGING);
     durable::create_dir_durable(What::Table, &staging).map_err(|e| not_writable(location, e))?;
     let target = durable::temporary_name(&location.join("trial"));
     let staged = staging.join(target.file_name().unwrap_or_default());
     DurableFile::create_new(What::Table, &staged).map_err(|e| not_writable(location, e))?;
     let linked = durable::link(What::Table, &staged, &target);
-    for path in [&staged, &target] {
-        durable::tidy(What::Table, path)?;
+    // Of this process alone: no other makes such names.
+    for folder in [staging.as_path(), location] {
+        Own::given(folder).tidy(What::Table, target.file_name().unwrap_or_default())?;
     }
     linked.map_err(|e| cannot_publish(location, e))?;
     durable::sync_dir(What::Table, location)?;
@@ -55,11 +58,12 @@ pub fn existing(location: &Path) -> Result<&Path> {
 /// When it is read-only, or its filesystem cannot publish.
 pub fn try_out(folder: &Path) -> Result<()> {
     let trial = durable::temporary_name(&folder.join("trial"));
+    let name = trial.file_name().unwrap_or_default();
     durable::make_dir(What::Table, &trial).map_err(|e| not_writable(folder, e))?;
     let (staged, target) = (trial.join("staged"), trial.join("target"));
     let tried =
         DurableFile::create_new(What::Table, &staged).and_then(|_| durable::link(What::Table, &staged, &target));
-    durable::remove_tree(What::Table, &trial)?;
+    Own::given(folder).remove_tree(What::Table, name)?;
     tried.map_err(|e| cannot_publish(folder, e))
 }
 
@@ -99,16 +103,18 @@ fn not_writable(location: &Path, error: FileError) -> LakeError {
 /// # Errors
 /// When a folder cannot be listed or something in it not removed.
 pub fn sweep(location: &Path, epoch: u64) -> Result<()> {
-    let staging = location.join(layout::STAGING);
-    for entry in durable::list(What::Sweep, &staging)? {
-        let name = entry.file_name();
-        let older = name.to_str().and_then(layout::epoch_of).is_some_and(|of| of < epoch);
-        if older {
-            durable::remove_tree(What::Sweep, &entry.path())?;
+    let own = Own::given(location);
+    if let Some(staging) = own.folder(layout::STAGING)? {
+        for entry in staging.list(What::Sweep)? {
+            let name = entry.file_name();
+            let older = name.to_str().and_then(layout::epoch_of).is_some_and(|of| of < epoch);
+            if older && is_folder(&entry)? {
+                staging.remove_tree(What::Sweep, &name)?;
+            }
         }
+        durable::sweep_temporaries(What::Sweep, &staging)?;
     }
-    durable::sweep_temporaries(What::Sweep, &staging)?;
-    durable::sweep_temporaries(What::Sweep, location)?;
+    durable::sweep_temporaries(What::Sweep, &own)?;
     owner::move_out(location)?;
     sweep_marks(location)?;
     Ok(())
@@ -122,10 +128,11 @@ fn sweep_marks(location: &Path) -> Result<()> {
         return Ok(());
     }
     let name = name.to_string_lossy();
-    for entry in durable::list(What::Sweep, parent)? {
+    let beside = Own::given(parent);
+    for entry in beside.list(What::Sweep)? {
         let found = entry.file_name().to_string_lossy().into_owned();
         if found.starts_with(durable::TEMPORARY_PREFIX) && found.ends_with(&format!("-{name}")) {
-            durable::tidy(What::Sweep, &entry.path())?;
+            beside.tidy(What::Sweep, entry.file_name())?;
         }
     }
     Ok(())

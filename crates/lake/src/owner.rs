@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sluicebox_core::durable::{self, Created, FileError, is_no_file, open_regular};
+use sluicebox_core::durable::{self, Created, FileError, Own, is_no_file, open_regular};
 use sluicebox_core::fault::What;
 use sluicebox_core::sealed::{self, Broken};
 
@@ -87,7 +87,7 @@ pub fn move_out(location: &Path) -> Result<()> {
         }
     }
     sync_around(location)?;
-    durable::tidy(What::Owner, &old)?;
+    Own::given(location).tidy(What::Owner, MARK)?;
     Ok(durable::sync_dir(What::Owner, location)?)
 }
 
@@ -109,8 +109,11 @@ fn sync_around(location: &Path) -> Result<(), FileError> {
 /// When it cannot be removed.
 pub(crate) fn forget(location: &Path) -> Result<(), FileError> {
     let mark = mark(location);
-    if !location.exists() && mark.is_file() {
-        durable::tidy(What::Owner, &mark)?;
+    if location.exists() || !mark.is_file() {
+        return Ok(());
+    }
+    if let (Some(beside), Some(name)) = (mark.parent(), mark.file_name()) {
+        Own::given(beside).tidy(What::Owner, name)?;
         sync_around(location)?;
     }
     Ok(())
@@ -316,7 +319,7 @@ pub fn replace(location: &Path, owner: &Owner) -> Result<()> {
         Err(error) => return Err(error.into()),
         // The mark beside counts; that of an older version would be another's word.
         Ok(()) if mark(location) != inside(location) && inside(location).is_file() => {
-            durable::tidy(What::Owner, &inside(location))?;
+            Own::given(location).tidy(What::Owner, MARK)?;
             durable::sync_dir(What::Owner, location)?;
         }
         Ok(()) => {}
@@ -357,16 +360,20 @@ pub fn clear(location: &Path) -> Result<()> {
     let mut files = Vec::new();
     collect(location, location, &mut files)?;
     // The folder of staged files stays, so that a folder that was cleared is not taken for one that somebody emptied.
-    for entry in durable::list(What::Clear, &location.join(layout::STAGING))? {
-        if is_folder(&entry)? {
-            durable::remove_tree(What::Clear, &entry.path())?;
-        } else {
-            durable::remove(What::Clear, &entry.path())?;
+    let own = Own::given(location);
+    if let Some(staging) = own.folder(layout::STAGING)? {
+        for entry in staging.list(What::Clear)? {
+            if is_folder(&entry)? {
+                staging.remove_tree(What::Clear, entry.file_name())?;
+            } else {
+                staging.remove(What::Clear, entry.file_name())?;
+            }
         }
     }
+    let below = |path: &Path| path.strip_prefix(location).unwrap_or(path).to_path_buf();
     let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
     for file in files {
-        durable::remove(What::Clear, &file)?;
+        own.remove(What::Clear, below(&file))?;
         folders.extend(file.ancestors().skip(1).take_while(|f| f.starts_with(location)).map(Path::to_path_buf));
     }
     if location.is_dir() {
@@ -376,7 +383,7 @@ pub fn clear(location: &Path) -> Result<()> {
     for folder in folders.iter().rev() {
         durable::sync_dir(What::Clear, folder)?;
         if folder != location && durable::list(What::Clear, folder)?.is_empty() {
-            durable::remove_dir(What::Clear, folder)?;
+            own.remove_dir(What::Clear, below(folder))?;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::{self, FileError};
+use sluicebox_core::durable::{self, FileError, Own};
 use sluicebox_core::fault::What;
 
 use crate::error::{LakeError, Result};
@@ -127,7 +127,7 @@ impl Publisher {
         self.known = folders;
         for (location, file) in files_of(manifest) {
             // The final name is durable.
-            durable::remove(What::Publish, &location.join(&file.staged))?;
+            Own::given(location).remove(What::Publish, &file.staged)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use sluicebox_core::durable::{self, FileError};
+use sluicebox_core::durable::{self, FileError, Own};
 use sluicebox_core::fault::What;
 use sluicebox_core::sealed::{self, Broken};
 
@@ -27,7 +27,7 @@ impl SchemaCache {
     /// When the folder cannot be swept.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, AvroError> {
         let dir = dir.into();
-        durable::sweep_temporaries(What::Schema, &dir)?;
+        durable::sweep_temporaries(What::Schema, &Own::given(&dir))?;
         Ok(Self { dir })
     }
 

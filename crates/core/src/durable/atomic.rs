@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{DurableFile, FileError, link, list, make_dir, parent_of, rename, sync_dir, tidy};
+use super::steps::tidy;
+use super::{DurableFile, FileError, Own, link, make_dir, parent_of, rename, sync_dir};
 use crate::fault::What;
 
 /// What became of a create-if-absent.
@@ -141,29 +142,43 @@ fn replace_named<E: From<FileError>>(
 ///
 /// # Errors
 /// When the folder cannot be listed or a file not removed.
-pub fn sweep_temporaries(what: What, dir: &Path) -> Result<(), FileError> {
-    for entry in list(what, dir)? {
-        if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
-            tidy(what, &entry.path())?;
-        }
-    }
-    Ok(())
+pub fn sweep_temporaries(what: What, dir: &Own) -> Result<(), FileError> {
+    sweep(what, dir, |_| true)
 }
 
 /// Removes the temporary files in `dir` of writers before `writer`; see [`create_if_absent_unless`].
 ///
 /// # Errors
 /// When the folder cannot be listed or a file not removed.
-pub fn sweep_temporaries_before(what: What, dir: &Path, writer: u64) -> Result<(), FileError> {
-    for entry in list(what, dir)? {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let of =
-            name.strip_prefix(TEMPORARY_PREFIX).and_then(|n| n.strip_prefix(WRITER)?.split_once('-')?.0.parse().ok());
-        if of.is_some_and(|of: u64| of < writer) {
-            tidy(what, &entry.path())?;
+pub fn sweep_temporaries_before(what: What, dir: &Own, writer: u64) -> Result<(), FileError> {
+    sweep(what, dir, |of| (1..writer).contains(&of))
+}
+
+/// Removes the temporary files whose writer is `wanted`.
+fn sweep(what: What, dir: &Own, wanted: impl Fn(u64) -> bool) -> Result<(), FileError> {
+    for entry in dir.list(what)? {
+        let name = entry.file_name();
+        let swept = name.to_str().and_then(writer_of).is_some_and(&wanted);
+        // A folder or a link is none of ours, whatever its name.
+        if swept && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            dir.tidy(what, &name)?;
         }
     }
     Ok(())
+}
+
+/// The writer in the name of a temporary file, 0 when it has none: writers count from 1. `None` for a name that neither
+/// [`temporary_name`] nor [`create_if_absent_unless`] makes.
+fn writer_of(name: &str) -> Option<u64> {
+    let name = name.strip_prefix(TEMPORARY_PREFIX)?;
+    let (writer, name) = match name.strip_prefix(WRITER) {
+        Some(rest) => rest.split_once('-')?,
+        None => ("0", name),
+    };
+    let (run, rest) = name.split_once('-')?;
+    let (number, _) = rest.split_once('-')?;
+    let numbered = u64::from_str_radix(run, 16).is_ok() && number.parse::<u64>().is_ok();
+    writer.parse().ok().filter(|_| numbered)
 }
 
 fn write_synced(what: What, path: &Path, content: &[u8]) -> Result<(), FileError> {

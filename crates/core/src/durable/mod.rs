@@ -3,13 +3,15 @@
 //! Each call says [`What`](crate::fault::What) it is for, and each of its steps is an effect with a name
 //! ([`crate::fault`]), so that a crash, a failure or a power loss can be tried before, half-way and after it. Those of
 //! [`create_if_absent`], [`replace`] and [`create_dir_durable`] on which exactly-once rests are durable when they return,
-//! and none shows unfinished content; the others do one step each, and say so.
+//! and none shows unfinished content; the others do one step each, and say so. What is removed goes through a door of its
+//! own, [`Own`].
 //!
 //! What is opened by its name is a file: a FIFO, a socket, a device or a folder of that name is told, and never opened
 //! ([`open_regular`]).
 
 mod atomic;
 mod file;
+mod own;
 mod regular;
 mod steps;
 #[cfg(test)]
@@ -27,10 +29,10 @@ pub use atomic::{
     replace_unless, sweep_temporaries, sweep_temporaries_before, temporary_name,
 };
 pub use file::{DurableFile, FoundFile, sync_file};
+pub use own::Own;
 pub use regular::{is_no_file, open_regular, read_given, read_given_text, read_regular};
 pub use steps::{
-    exchange, exchange_while_listed, link, list, make_dir, read, reading, remove, remove_dir, remove_tree, rename,
-    rename_dir, sync_dir, sync_dirs, tidy,
+    exchange, exchange_while_listed, link, list, make_dir, read, reading, rename, rename_dir, sync_dir, sync_dirs,
 };
 
 /// The bytes that this user may still write to the filesystem of `folder`.

@@ -109,7 +109,7 @@ pub fn rename_dir(what: What, from: &Path, to: &Path) -> Result<bool, FileError>
 ///
 /// # Errors
 /// When it cannot be removed.
-pub fn remove(what: What, path: &Path) -> Result<bool, FileError> {
+pub(super) fn remove(what: What, path: &Path) -> Result<bool, FileError> {
     unlink(Point { what, effect: Effect::Remove }, path)
 }
 
@@ -117,7 +117,7 @@ pub fn remove(what: What, path: &Path) -> Result<bool, FileError> {
 ///
 /// # Errors
 /// When it cannot be removed.
-pub fn tidy(what: What, path: &Path) -> Result<bool, FileError> {
+pub(super) fn tidy(what: What, path: &Path) -> Result<bool, FileError> {
     unlink(Point { what, effect: Effect::Tidy }, path)
 }
 
@@ -133,7 +133,7 @@ fn unlink(point: Point, path: &Path) -> Result<bool, FileError> {
 ///
 /// # Errors
 /// When it is not empty or cannot be removed.
-pub fn remove_dir(what: What, dir: &Path) -> Result<bool, FileError> {
+pub(super) fn remove_dir(what: What, dir: &Path) -> Result<bool, FileError> {
     match around(Point { what, effect: Effect::RemoveFolder }, dir, None, || fs::remove_dir(dir)) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -141,12 +141,12 @@ pub fn remove_dir(what: What, dir: &Path) -> Result<bool, FileError> {
     }
 }
 
-/// Removes the folder `dir` with all that is in it, not following links; false if there is none. What somebody else
+/// Removes the folder `dir` with all that is in it, not following links in it; false if there is none. What somebody else
 /// removes meanwhile is gone as well.
 ///
 /// # Errors
 /// When something cannot be listed or removed.
-pub fn remove_tree(what: What, dir: &Path) -> Result<bool, FileError> {
+pub(super) fn remove_tree(what: What, dir: &Path) -> Result<bool, FileError> {
     for entry in list(what, dir)? {
         let path = entry.path();
         if entry.file_type().map_err(|e| FileError::new("look at", &path, e))?.is_dir() {

@@ -26,11 +26,20 @@ fn a_limit_of_the_system_is_told_with_what_raises_it() {
 #[test]
 fn a_sweep_removes_temporaries_only() {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join(".tmp-1-0-x"), "torn").unwrap();
-    fs::write(dir.path().join("x"), "whole").unwrap();
-    sweep_temporaries(What::Commit, dir.path()).unwrap();
-    assert!(dir.path().join("x").exists());
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    let others = ["x", ".tmp-notes", ".tmp-writer-1-0-x", ".tmp-writer3-x", ".tmp-g-0-x"];
+    let temporaries = [".tmp-1-0-x", ".tmp-writer2-1-0-x", ".tmp-writer3-0a1b2c3d4e5f6071-12-x"];
+    for name in others.iter().chain(&temporaries) {
+        fs::write(dir.path().join(name), "").unwrap();
+    }
+    std::os::unix::fs::symlink("x", dir.path().join(".tmp-2-0-x")).unwrap();
+    let left = || fs::read_dir(dir.path()).unwrap().count();
+    let own = Own::given(dir.path());
+    sweep_temporaries_before(What::Commit, &own, 3).unwrap();
+    assert_eq!(left(), others.len() + 3, "that of writer 2 alone is gone");
+    assert!(!dir.path().join(".tmp-writer2-1-0-x").exists());
+    sweep_temporaries(What::Commit, &own).unwrap();
+    assert_eq!(left(), others.len() + 1, "a link is none of ours");
+    assert!(others.iter().all(|name| dir.path().join(name).exists()));
 }
 
 /// Asked before, it may be passed while it makes the file, which the later one then does not find.
@@ -107,16 +116,68 @@ fn a_file_is_named_when_it_is_whole_and_read_at_any_place_after_its_name_is_gone
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
+/// A folder `own` and beside it a `victim`, each with a file in it.
+fn own_and_victim() -> (tempfile::TempDir, Own) {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["own/a/b/y", "victim/sub/x"] {
+        fs::create_dir_all(dir.path().join(file).parent().unwrap()).unwrap();
+        fs::write(dir.path().join(file), "").unwrap();
+    }
+    let own = Own::given(dir.path().join("own"));
+    (dir, own)
+}
+
 #[test]
 fn a_tree_is_removed_whole_and_links_in_it_are_not_followed() {
-    let dir = tempfile::tempdir().unwrap();
-    let (inside, outside) = (dir.path().join("a/b"), dir.path().join("kept"));
-    create_dir_durable(What::Sweep, &inside).unwrap();
-    fs::create_dir(&outside).unwrap();
-    fs::write(outside.join("x"), "").unwrap();
-    fs::write(inside.join("y"), "").unwrap();
-    std::os::unix::fs::symlink(&outside, inside.join("link")).unwrap();
-    assert!(remove_tree(What::Sweep, &dir.path().join("a")).unwrap());
-    assert!(!remove_tree(What::Sweep, &dir.path().join("a")).unwrap());
-    assert!(outside.join("x").exists());
+    let (dir, own) = own_and_victim();
+    std::os::unix::fs::symlink(dir.path().join("victim"), own.path().join("a/b/link")).unwrap();
+    assert!(own.remove_tree(What::Sweep, "a").unwrap());
+    assert!(!own.remove_tree(What::Sweep, "a").unwrap());
+    assert!(dir.path().join("victim/sub/x").exists());
+}
+
+#[test]
+fn a_link_at_the_root_or_on_the_way_stops_every_removal_and_a_link_itself_is_removed_as_such() {
+    let (dir, own) = own_and_victim();
+    let (victim, link) = (dir.path().join("victim"), own.path().join("a/link"));
+    std::os::unix::fs::symlink(&victim, &link).unwrap();
+    let refused = [
+        own.remove_tree(What::Sweep, "a/link"),
+        own.remove_tree(What::Sweep, "a/link/sub"),
+        own.remove(What::Sweep, "a/link/sub/x"),
+        own.tidy(What::Sweep, "a/link/sub/x"),
+        own.remove_dir(What::Sweep, "a/link/sub"),
+        own.folder("a/link").map(|_| true),
+        own.folder("a/link/sub").map(|_| true),
+    ];
+    for refused in refused {
+        let said = refused.unwrap_err().to_string();
+        let words = ["cannot empty", "own/a/link: it is a link to", "victim", "remove the link"];
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    }
+    assert!(victim.join("sub/x").exists());
+    // The folder that was given may be a link.
+    let given = Own::given(&link);
+    assert!(given.remove(What::Sweep, "sub/x").unwrap());
+    assert!(own.remove(What::Sweep, "a/link").unwrap());
+    assert!(victim.is_dir() && !link.exists());
+}
+
+#[test]
+fn what_is_removed_is_named_below_the_folder_and_what_is_not_there_is_gone() {
+    let (dir, own) = own_and_victim();
+    let victim = dir.path().join("victim/sub/x");
+    for name in ["../victim/sub/x", "a/../../victim/sub/x", victim.to_str().unwrap(), "", ".", "..", "/"] {
+        for refused in [own.remove(What::Sweep, name), own.remove_tree(What::Sweep, name)] {
+            let said = refused.unwrap_err().to_string();
+            assert!(said.contains("it is no name of anything in"), "{name}: {said}");
+        }
+        assert!(own.folder(name).is_err(), "{name}");
+    }
+    assert!(victim.exists());
+    assert_eq!(own.folder("a/b").unwrap(), Some(Own::given(own.path().join("a/b"))));
+    assert_eq!(own.folder("a/none/b").unwrap(), None);
+    assert!(!own.remove(What::Sweep, "none/y").unwrap() && !own.remove_dir(What::Sweep, "none").unwrap());
+    assert!(own.remove_tree(What::Sweep, "a/b/y").unwrap_err().to_string().contains("it is no folder"));
+    assert!(own.remove(What::Sweep, "a/b/y").unwrap() && own.remove_dir(What::Sweep, "a/b").unwrap());
 }

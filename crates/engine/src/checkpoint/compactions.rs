@@ -1,9 +1,9 @@
 //! `compactions/<n>`: which partition folders were exchanged.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::{self, Created};
+use sluicebox_core::durable::{self, Created, Own};
 use sluicebox_core::fault::What;
 
 use super::records::Compaction;
@@ -67,7 +67,7 @@ impl Checkpoint {
     /// When a file cannot be removed.
     pub fn forget_compactions(&self, numbers: &[u64]) -> Result<(), CheckpointError> {
         for number in numbers {
-            durable::remove(What::Compaction, &self.compaction_path(*number))?;
+            Own::given(&self.root).remove(What::Compaction, Path::new(FOLDER).join(number.to_string()))?;
         }
         if !numbers.is_empty() {
             durable::sync_dir(What::Compaction, &self.root.join(FOLDER))?;

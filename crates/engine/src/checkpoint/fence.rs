@@ -13,7 +13,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use sluicebox_core::durable::{self, Created};
+use sluicebox_core::durable::{self, Created, Own};
 use sluicebox_core::fault::What;
 
 use super::{Checkpoint, CheckpointError, envelope};
@@ -55,13 +55,15 @@ impl Checkpoint {
         replaced.or_else(|error| self.refuse_later_epochs(epoch).and(Err(error)))
     }
 
-    /// Takes from earlier runs what they were about to name: none of them makes or replaces a record after this.
+    /// Takes from earlier runs what they were about to name: none of them makes or replaces a record after this. In a folder that is
+    /// a link too, for there they would make it; no name but that of a record's writer is removed.
     pub(super) fn fence(&self, epoch: u64) -> Result<(), CheckpointError> {
         for name in ["", "pipelines", "offsets", "commits", "compactions"] {
-            durable::sweep_temporaries_before(What::Checkpoint, &self.root.join(name), epoch)?;
+            durable::sweep_temporaries_before(What::Checkpoint, &Own::given(self.root.join(name)), epoch)?;
         }
-        for source in self.folders(What::Checkpoint, "sources")? {
-            durable::sweep_temporaries_before(What::Checkpoint, &self.root.join("sources").join(source), epoch)?;
+        let sources = durable::list(What::Checkpoint, &self.root.join("sources"))?;
+        for source in sources.into_iter().filter(|entry| entry.path().is_dir()) {
+            durable::sweep_temporaries_before(What::Checkpoint, &Own::given(source.path()), epoch)?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 
 use std::fs::{File, TryLockError};
 
-use sluicebox_core::durable::{self, Created, DurableFile, FileError};
+use sluicebox_core::durable::{Created, DurableFile, FileError};
 use sluicebox_core::fault::What;
 
 use super::records::Epoch;
@@ -137,10 +137,10 @@ impl Checkpoint {
     /// When a file cannot be removed.
     pub fn forget_epochs(&self, own: u64) -> Result<(), CheckpointError> {
         let living = self.living_epochs(own)?;
+        let Some(folder) = self.removable("epochs")? else { return Ok(()) };
         for epoch in self.ids(What::Epoch, "epochs")? {
             if epoch < own && !living.contains(&epoch) {
-                let path = self.root.join("epochs").join(epoch.to_string());
-                durable::remove(What::Epoch, &path)?;
+                folder.remove(What::Epoch, epoch.to_string())?;
             }
         }
         Ok(())

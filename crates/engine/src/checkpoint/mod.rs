@@ -17,7 +17,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::{self, Created, FileError, is_no_file};
+use sluicebox_core::durable::{self, Created, FileError, Own, is_no_file};
 use sluicebox_core::fault::What;
 use sluicebox_core::sealed::{Broken, NEWEST, VERSION};
 use sluicebox_core::{Blame, Blamed};
@@ -203,12 +203,21 @@ impl Checkpoint {
     /// # Errors
     /// When a folder cannot be listed or a file not removed.
     pub fn sweep_temporaries(&self) -> Result<(), CheckpointError> {
-        for name in ["", "epochs", "pipelines", "offsets", "commits", "compactions"] {
-            durable::sweep_temporaries(What::Checkpoint, &self.root.join(name))?;
+        durable::sweep_temporaries(What::Checkpoint, &Own::given(&self.root))?;
+        for name in ["epochs", "pipelines", "offsets", "commits", "compactions"] {
+            if let Some(folder) = self.removable(name)? {
+                durable::sweep_temporaries(What::Checkpoint, &folder)?;
+            }
         }
         for name in ["sources", "state"] {
-            for entry in durable::list(What::Checkpoint, &self.root.join(name))? {
-                durable::sweep_temporaries(What::Checkpoint, &entry.path())?;
+            let Some(folder) = self.removable(name)? else { continue };
+            for entry in folder.list(What::Checkpoint)? {
+                // Links in it, and files, are none of ours.
+                if entry.file_type().is_ok_and(|kind| kind.is_dir())
+                    && let Some(inner) = folder.folder(entry.file_name())?
+                {
+                    durable::sweep_temporaries(What::Checkpoint, &inner)?;
+                }
             }
         }
         Ok(())

@@ -4,8 +4,9 @@
 //! it, and only after the commit that stopped naming it is durable, which holds because this runs after a commit.
 
 use std::collections::BTreeSet;
+use std::sync::Once;
 
-use sluicebox_core::durable;
+use sluicebox_core::durable::Own;
 use sluicebox_core::fault::What;
 
 use super::records::Commit;
@@ -38,11 +39,33 @@ impl Checkpoint {
             self.remove_state_but(&named, newest)?;
         }
         for folder in ["offsets", "commits"] {
+            let Some(own) = self.removable(folder)? else { continue };
             for id in self.ids(What::Purge, folder)?.into_iter().filter(|id| *id < keep) {
-                durable::remove(What::Purge, &self.root.join(folder).join(id.to_string()))?;
+                own.remove(What::Purge, id.to_string())?;
             }
         }
         Ok(())
+    }
+
+    /// The folder `name` of the checkpoint, for removing what is over in it; `None` if there is none. Nor is there when it is
+    /// a link: it serves as a folder, but behind a link nothing is removed, and the first one that is met is told.
+    ///
+    /// # Errors
+    /// When it cannot be looked at, or is no folder.
+    pub(super) fn removable(&self, name: &str) -> Result<Option<Own>, CheckpointError> {
+        static TOLD: Once = Once::new();
+        let path = self.root.join(name);
+        if path.is_symlink() {
+            TOLD.call_once(|| {
+                tracing::warn!(
+                    "{} is a link: what is over in it stays, since nothing behind a link is deleted. To have the checkpoint \
+                     elsewhere, link its own folder, not one in it",
+                    path.display()
+                );
+            });
+            return Ok(None);
+        }
+        Ok(Own::given(&self.root).folder(name)?)
     }
 
     /// The state files that the commits from `keep` on name. `None` when one of those commits is damaged: nothing depends
@@ -71,32 +94,34 @@ impl Checkpoint {
     /// # Errors
     /// When a folder cannot be listed or removed.
     pub fn forget_backfills(&self) -> Result<(), CheckpointError> {
-        for source in self.folders(What::Sweep, "sources")? {
+        let Some(sources) = self.removable("sources")? else { return Ok(()) };
+        for source in folders(What::Sweep, &sources)? {
             if crate::change::original(&source).is_some() {
-                durable::remove_tree(What::Sweep, &self.root.join("sources").join(source))?;
+                sources.remove_tree(What::Sweep, source)?;
             }
         }
         Ok(())
     }
 
-    /// The names of the folders in `folder`.
-    pub(super) fn folders(&self, what: What, folder: &str) -> Result<Vec<String>, CheckpointError> {
-        let entries = durable::list(what, &self.root.join(folder))?.into_iter().filter(|e| e.path().is_dir());
-        Ok(entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect())
-    }
-
     fn remove_state_but(&self, named: &BTreeSet<String>, newest: &Commit) -> Result<(), CheckpointError> {
-        for operator in self.folders(What::Purge, "state")? {
-            let dir = self.root.join("state").join(&operator);
-            for entry in durable::list(What::Purge, &dir)? {
+        let Some(state) = self.removable("state")? else { return Ok(()) };
+        for operator in folders(What::Purge, &state)? {
+            let Some(dir) = state.folder(&operator)? else { continue };
+            for entry in dir.list(What::Purge)? {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if is_over(&name, newest.batch_id) && !named.contains(&format!("state/{operator}/{name}")) {
-                    durable::remove(What::Purge, &entry.path())?;
+                    dir.remove(What::Purge, entry.file_name())?;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// The names of the folders in `folder`; a link is none.
+fn folders(what: What, folder: &Own) -> Result<Vec<String>, CheckpointError> {
+    let entries = folder.list(what)?.into_iter().filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir()));
+    Ok(entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect())
 }
 
 #[cfg(test)]

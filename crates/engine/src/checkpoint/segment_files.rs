@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::buffer::Buffer;
-use sluicebox_core::durable::{self, Checksum, Created, DurableFile, FileError, FoundFile};
+use sluicebox_core::durable::{self, Checksum, Created, DurableFile, FileError, FoundFile, Own};
 use sluicebox_core::fault::What;
 use sluicebox_operators::{Segment, SegmentContent, SegmentFile};
 
@@ -34,8 +34,15 @@ pub struct StagedSegment {
 
 impl Drop for StagedSegment {
     fn drop(&mut self) {
+        tidy(&self.temporary);
+    }
+}
+
+/// Removes the `temporary` file, which this process has made itself: wherever its folder leads to, no other is meant.
+fn tidy(temporary: &Path) {
+    if let (Some(folder), Some(name)) = (temporary.parent(), temporary.file_name()) {
         // What stays behind is swept at the next start.
-        let _ = durable::tidy(What::Segment, &self.temporary);
+        let _ = Own::given(folder).tidy(What::Segment, name);
     }
 }
 
@@ -93,7 +100,7 @@ impl Checkpoint {
         let temporary = durable::temporary_name(&dir.join("segment"));
         let staged = fill(&temporary, content, stop);
         if !matches!(staged, Ok(Some(_))) {
-            let _ = durable::tidy(What::Segment, &temporary);
+            tidy(&temporary);
         }
         staged
     }

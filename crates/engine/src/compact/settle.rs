@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use sluicebox_core::durable;
-use sluicebox_core::fault::What;
 use sluicebox_lake::compact::{self, Staging};
 
 use super::decide::{Settled, settled};
@@ -21,13 +19,14 @@ pub(crate) fn settle(
 ) -> Result<(), EngineError> {
     if let Some(number) = checkpoint.compaction_numbers()?.last().copied() {
         let record = checkpoint.compaction(number)?;
-        let partition = Path::new(&record.location).join(&record.folder);
-        let taken = compact::take(Path::new(&record.staging), number, epoch, &partition)?;
+        let location = Path::new(&record.location);
+        let partition = location.join(&record.folder);
+        let taken = compact::take(&Staging::of(location, query_id, epoch)?, number, &partition)?;
         match settled(&record, &compact::names_in(&partition)?) {
             Settled::Done => {
                 checkpoint.forget_compactions(&record.replaces)?;
                 if record.outputs.is_empty() {
-                    remove_if_empty(&partition);
+                    remove_if_empty(location, &record.folder);
                 }
             }
             Settled::NotDone => checkpoint.forget_compactions(&[number])?,
@@ -43,8 +42,8 @@ pub(crate) fn settle(
 }
 
 /// Removes the folder of a partition that was retired. Later rows may be in it, which make it again.
-pub(super) fn remove_if_empty(partition: &Path) {
-    if let Err(error) = durable::remove_dir(What::Swap, partition) {
-        tracing::debug!(folder = %partition.display(), %error, "a partition's folder stays");
+pub(super) fn remove_if_empty(location: &Path, folder: &str) {
+    if let Err(error) = compact::remove_partition(location, folder) {
+        tracing::debug!(folder, %error, "a partition's folder stays");
     }
 }

@@ -159,7 +159,7 @@ impl Table<'_> {
         compact::swap(&staged, &partition)?;
         self.checkpoint.forget_compactions(&record.replaces)?;
         if record.outputs.is_empty() {
-            remove_if_empty(&partition);
+            remove_if_empty(self.table.location(), &record.folder);
         }
         Ok(Some(Exchanged { record, old: staged }))
     }

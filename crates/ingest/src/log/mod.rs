@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sluicebox_core::Clock;
-use sluicebox_core::durable::{self, DurableFile, FileError};
+use sluicebox_core::durable::{self, DurableFile, FileError, Own};
 use sluicebox_core::fault::What;
 
 use crate::error::{Result, SourceError};
@@ -162,12 +162,13 @@ impl EmbeddedLog {
     pub fn delete_topic(&self, topic: &str) -> Result<()> {
         let _lock = self.lock()?;
         self.existing(topic)?;
-        let dir = self.topic_dir(topic);
-        let path = dir.join(TOPIC_FILE);
-        // Without this file there is no topic, so a crash below leaves none.
-        durable::remove(What::Topic, &path)?;
-        durable::sync_dir(What::Topic, &dir)?;
-        durable::remove_tree(What::Topic, &dir)?;
+        let root = Own::given(&self.inner.root);
+        if let Some(dir) = root.folder(topic)? {
+            // Without this file there is no topic, so a crash below leaves none.
+            dir.remove(What::Topic, TOPIC_FILE)?;
+            durable::sync_dir(What::Topic, dir.path())?;
+        }
+        root.remove_tree(What::Topic, topic)?;
         self.writers().retain(|(t, _), _| t != topic);
         Ok(durable::sync_dir(What::Topic, &self.inner.root)?)
     }

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{self, Compression, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
-use sluicebox_core::durable::{self, DurableFile, FileError};
+use sluicebox_core::durable::{self, DurableFile, FileError, Own};
 use sluicebox_core::fault::What;
 
 use super::meta::{LOCK_FILE, TopicMeta};
@@ -190,8 +190,9 @@ impl Writer {
             if !(too_large || too_old) {
                 break;
             }
-            let path = segment::path(&self.dir, *base);
-            durable::remove(What::Log, &path)?;
+            if let Some(name) = segment::path(&self.dir, *base).file_name() {
+                Own::given(&self.dir).remove(What::Log, name)?;
+            }
             held -= size;
         }
         Ok(durable::sync_dir(What::Log, &self.dir)?)

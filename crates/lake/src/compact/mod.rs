@@ -26,5 +26,5 @@ mod write;
 
 pub use look::{Folder, Part, folders, names_in};
 pub use plan::{Facts, Piece, files_after, is_small, plan};
-pub use swap::{Staging, remove, swap, take, try_exchange};
+pub use swap::{Staging, remove, remove_partition, swap, take, try_exchange};
 pub use write::{FileSum, Input};

@@ -1,13 +1,12 @@
 //! The folder beside the table, and the exchange.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::{self, FileError};
+use sluicebox_core::durable::{self, FileError, Own};
 use sluicebox_core::fault::What;
 
 use crate::error::{LakeError, Result};
-use crate::folder::real_path;
+use crate::folder::{is_folder, real_path};
 use crate::layout;
 
 /// What the folders beside tables start with.
@@ -16,6 +15,10 @@ const BESIDE: &str = ".sluicebox-";
 /// Where a run keeps the folders that it exchanges with those of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staging {
+    /// The folder beside which it lies: the one around the table.
+    around: PathBuf,
+    /// Its name in there.
+    name: String,
     root: PathBuf,
     epoch: u64,
 }
@@ -28,8 +31,9 @@ impl Staging {
     /// When a folder above the table cannot be read.
     pub fn of(location: &Path, query_id: &str, epoch: u64) -> Result<Self> {
         let real = real_path(location)?;
-        let parent = real.parent().unwrap_or(&real);
-        Ok(Self { root: parent.join(format!("{BESIDE}{}", layout::query_of(query_id))), epoch })
+        let around = real.parent().unwrap_or(&real).to_owned();
+        let name = format!("{BESIDE}{}", layout::query_of(query_id));
+        Ok(Self { root: around.join(&name), around, name, epoch })
     }
 
     /// The folder of all runs of the query.
@@ -48,14 +52,28 @@ impl Staging {
         self.root.join(self.epoch.to_string())
     }
 
+    /// The name of the folder of this run, from the folder around the table.
+    fn own_name(&self) -> PathBuf {
+        Path::new(&self.name).join(self.epoch.to_string())
+    }
+
+    /// The folder of all runs of the query, for removing in it; `None` if it is not there.
+    ///
+    /// # Errors
+    /// When it is a link or no folder.
+    pub fn removable(&self) -> Result<Option<Own>> {
+        Ok(Own::given(&self.around).folder(&self.name)?)
+    }
+
     /// Makes the folder of compaction `number`, empty: what an earlier try of this run left there goes. Its name is durable.
     ///
     /// # Errors
-    /// When a folder cannot be made.
+    /// When a folder cannot be made, or one of them is a link.
     pub fn make(&self, number: u64) -> Result<PathBuf> {
+        self.removable()?;
         durable::create_dir_durable(What::Swap, &self.own())?;
         let folder = self.folder(number);
-        durable::remove_tree(What::Swap, &folder)?;
+        Own::given(&self.around).remove_tree(What::Swap, self.own_name().join(number.to_string()))?;
         durable::make_dir(What::Swap, &folder)?;
         durable::sync_dir(What::Swap, &self.own())?;
         Ok(folder)
@@ -66,10 +84,12 @@ impl Staging {
     /// # Errors
     /// When something cannot be removed.
     pub fn sweep(&self) -> Result<()> {
-        for entry in durable::list(What::Swap, &self.root)? {
-            let epoch = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
-            if epoch.is_some_and(|epoch| epoch < self.epoch) {
-                durable::remove_tree(What::Swap, &entry.path())?;
+        let own = self.removable()?.unwrap_or_else(|| Own::given(&self.root));
+        for entry in own.list(What::Swap)? {
+            let name = entry.file_name();
+            let older = name.to_str().and_then(|name| name.parse::<u64>().ok()).is_some_and(|of| of < self.epoch);
+            if older && is_folder(&entry)? {
+                own.remove_tree(What::Swap, &name)?;
             }
         }
         self.tidy();
@@ -78,8 +98,9 @@ impl Staging {
 
     /// Removes the folders of this run and of all runs, where they are empty.
     pub fn tidy(&self) {
-        for folder in [&self.own(), &self.root] {
-            if durable::remove_dir(What::Swap, folder).is_err() {
+        let around = Own::given(&self.around);
+        for folder in [self.own_name().as_path(), Path::new(&self.name)] {
+            if around.remove_dir(What::Swap, folder).is_err() {
                 return;
             }
         }
@@ -93,15 +114,15 @@ impl Staging {
 /// [`LakeError::CannotExchange`] when they cannot.
 pub fn try_exchange(location: &Path, staging: &Staging) -> Result<bool> {
     // Not in the folder that batches stage in: who makes that one makes it durable, before anything in it is committed.
-    let inside = location.join(layout::STAGING).join(layout::trial_folder(staging.epoch));
+    let trial = Path::new(layout::STAGING).join(layout::trial_folder(staging.epoch));
+    staging.removable()?;
     durable::create_dir_durable(What::Swap, &staging.own())?;
-    let beside = staging.own().join("trial");
+    let (inside, beside) = (location.join(&trial), staging.own().join("trial"));
     durable::make_dir(What::Swap, &inside)?;
     durable::make_dir(What::Swap, &beside)?;
     let tried = durable::exchange_while_listed(What::Swap, &inside, &beside);
-    for folder in [&inside, &beside] {
-        durable::remove_dir(What::Swap, folder)?;
-    }
+    Own::given(location).remove_dir(What::Swap, &trial)?;
+    Own::given(&staging.around).remove_dir(What::Swap, staging.own_name().join("trial"))?;
     tried.map_err(|e| cannot(location, &staging.root, e))
 }
 
@@ -132,24 +153,29 @@ fn sync_around(folder: &Path) -> Result<()> {
     Ok(durable::sync_dir(What::Swap, folder.parent().unwrap_or(folder))?)
 }
 
-/// Takes the folder of compaction `number` below `root`, whichever run made it, for the run of `epoch`: under its new name no
-/// earlier run knows it. Gives the new name, if there is such a folder. All that was done to it and to the partition folder
-/// is durable then.
+/// Takes the folder of compaction `number` beside the table, whichever run made it, for the run of `staging`: under its new
+/// name no earlier run knows it. Gives the new name, if there is such a folder. All that was done to it and to the partition
+/// folder is durable then.
 ///
 /// # Errors
-/// When a folder cannot be listed, renamed or synced.
-pub fn take(root: &Path, number: u64, epoch: u64, partition: &Path) -> Result<Option<PathBuf>> {
+/// When a folder cannot be listed, renamed or synced, or one beside the table is a link.
+pub fn take(staging: &Staging, number: u64, partition: &Path) -> Result<Option<PathBuf>> {
+    let own = staging.removable()?.unwrap_or_else(|| Own::given(&staging.root));
     let name = number.to_string();
-    let own = root.join(epoch.to_string());
     // A run that took it and was killed has left it under its own epoch.
-    let epochs =
-        durable::list(What::Swap, root)?.into_iter().filter_map(|e| e.file_name().to_str()?.parse::<u64>().ok());
-    let found = epochs.filter(|of| root.join(of.to_string()).join(&name).is_dir()).max();
+    let mut found: Option<u64> = None;
+    for entry in own.list(What::Swap)? {
+        let Some(of) = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok()) else { continue };
+        if is_folder(&entry)? && own.folder(Path::new(&of.to_string()).join(&name))?.is_some() {
+            found = found.max(Some(of));
+        }
+    }
     let mut taken = None;
     if let Some(of) = found {
-        let (from, to) = (root.join(of.to_string()).join(&name), own.join(&name));
-        durable::create_dir_durable(What::Swap, &own)?;
-        if of == epoch || durable::rename_dir(What::Swap, &from, &to)? {
+        let (from, to) = (staging.root.join(of.to_string()).join(&name), staging.folder(number));
+        durable::create_dir_durable(What::Swap, &staging.own())?;
+        own.folder(staging.epoch.to_string())?;
+        if of == staging.epoch || durable::rename_dir(What::Swap, &from, &to)? {
             sync_around(&from)?;
             sync_around(&to)?;
             taken = Some(to);
@@ -161,13 +187,22 @@ pub fn take(root: &Path, number: u64, epoch: u64, partition: &Path) -> Result<Op
     Ok(taken)
 }
 
-/// Removes a folder that was exchanged, with the files in it; nothing is left to do if it is not there.
+/// Removes the folder of a compaction, as [`Staging::folder`] names it, with the files in it; nothing is left to do if it is not
+/// there.
 ///
 /// # Errors
-/// When something cannot be removed.
+/// When something cannot be removed, or the folder or one around it beside the table is a link.
 pub fn remove(folder: &Path) -> Result<()> {
-    match durable::remove_tree(What::Swap, folder) {
-        Err(e) if e.source.kind() != io::ErrorKind::NotFound => Err(e.into()),
-        _ => Ok(()),
-    }
+    // `.sluicebox-<query>/<epoch>/<compaction>`.
+    let around = folder.ancestors().nth(3).unwrap_or(Path::new("/"));
+    Own::given(around).remove_tree(What::Swap, folder.strip_prefix(around).unwrap_or(folder))?;
+    Ok(())
+}
+
+/// Removes the partition `folder` below `location` if nothing is in it; false if there is none.
+///
+/// # Errors
+/// When it is not empty, cannot be removed, or a folder on the way to it is a link.
+pub fn remove_partition(location: &Path, folder: &str) -> Result<bool> {
+    Ok(Own::given(location).remove_dir(What::Swap, folder)?)
 }

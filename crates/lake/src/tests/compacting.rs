@@ -150,15 +150,60 @@ fn a_folder_that_was_taken_cannot_be_exchanged_by_the_run_that_made_it() {
     let names = names_in(&partition).unwrap();
     let staged = stalled.make(9).unwrap();
     fs::write(staged.join("x.parquet"), "new").unwrap();
-    let taken = take(stalled.root(), 9, later, &partition).unwrap().unwrap();
+    let run_of = |epoch| Staging::of(table.location(), QUERY, epoch).unwrap();
+    let taken = take(&run_of(later), 9, &partition).unwrap().unwrap();
     assert_eq!(names_in(&taken).unwrap().len(), 1);
     assert!(matches!(swap(&staged, &partition), Err(LakeError::File(_))));
     assert_eq!(names_in(&partition).unwrap(), names);
     // A run that is killed then leaves it under its own epoch, where the next finds it.
-    assert_eq!(take(stalled.root(), 9, 6, &partition).unwrap(), Some(stalled.root().join("6/9")));
-    assert_eq!(take(stalled.root(), 8, 6, &partition).unwrap(), None);
+    assert_eq!(take(&run_of(6), 9, &partition).unwrap(), Some(stalled.root().join("6/9")));
+    assert_eq!(take(&run_of(6), 8, &partition).unwrap(), None);
     Staging::of(table.location(), QUERY, 7).unwrap().sweep().unwrap();
     assert!(!stalled.root().exists());
+}
+
+#[test]
+fn a_link_in_the_place_of_a_folder_beside_the_table_is_refused_and_its_target_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = filled(&dir.path().join("t"), 1);
+    let partition = table.location().join("day=1970-01-01");
+    let staging = Staging::of(table.location(), QUERY, 7).unwrap();
+    // As its folders are named: older than the run, the run's own, and one of a compaction.
+    let victim = dir.path().join("victim");
+    for file in ["3/9/x", "7/9/x", "9/x", "x"] {
+        fs::create_dir_all(victim.join(file).parent().unwrap()).unwrap();
+        fs::write(victim.join(file), "").unwrap();
+    }
+    let before = walk(&victim);
+    let root = staging.root().to_owned();
+    for (link, to) in [
+        (root.clone(), victim.clone()),
+        (root.join("7"), victim.join("7")),
+        (root.join("7/9"), victim.join("7/9")),
+        (root.join("3"), victim.join("3")),
+        (root.join("3/9"), victim.join("3/9")),
+    ] {
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(&to, &link).unwrap();
+        let of_this_run = !link.starts_with(root.join("3"));
+        let told = [
+            staging.make(9).map(drop),
+            take(&staging, 9, &partition).map(drop),
+            remove(&root.join(if of_this_run { "7/9" } else { "3/9" })),
+            staging.sweep(),
+        ];
+        for error in told.iter().filter_map(|told| told.as_ref().err()) {
+            assert!(error.to_string().contains("is a link to"), "{error}");
+        }
+        assert!(told[2].is_err() && (told[0].is_err() || !of_this_run), "{}: {told:?}", link.display());
+        staging.tidy();
+        assert_eq!(walk(&victim), before, "{}", link.display());
+        let _ = fs::remove_file(&link);
+        let _ = fs::remove_dir_all(&root);
+        staging.make(9).unwrap();
+        remove(&staging.folder(9)).unwrap();
+        staging.tidy();
+    }
 }
 
 #[test]
