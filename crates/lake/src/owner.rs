@@ -6,7 +6,6 @@
 //! path order; at every other start [`claim`] alone. For a full refresh it makes a record of it durable, calls [`clear`]
 //! and then [`replace`] on every table.
 
-use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,6 +18,12 @@ use sluicebox_core::sealed::{self, Broken};
 use crate::error::{LakeError, Result};
 use crate::folder::{is_folder, real_path};
 use crate::layout;
+
+mod clear;
+mod decide;
+
+pub use clear::clear;
+pub use decide::{Claim, Observed, decide_claim, decide_unowned};
 
 /// How the mark's name ends: it lies beside the folder, `.<folder>_sluicebox_owner`, since readers that take a folder as a table
 /// stumble over whatever in it is no Parquet file, hidden or not (polars does). Older versions put it into the folder, under this
@@ -164,61 +169,6 @@ impl std::fmt::Display for Owner {
     }
 }
 
-/// What was seen of a folder before a claim.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observed {
-    /// Who the mark names.
-    pub owner: Option<Owner>,
-    /// A file in the folder that readers would see, if there is one.
-    pub example: Option<PathBuf>,
-}
-
-/// What a claim has to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claim {
-    /// Set the mark.
-    Mark,
-    /// Nothing: the folder is ours.
-    Ours,
-}
-
-/// Decides whether a run of `pipeline` that starts without a checkpoint may go on.
-///
-/// # Errors
-/// When the folder has an owner or files.
-pub fn decide_unowned(location: &Path, seen: &Observed, pipeline: &str) -> Result<()> {
-    let location = location.to_path_buf();
-    match (&seen.owner, &seen.example) {
-        (Some(found), _) if found.pipeline != pipeline => {
-            Err(LakeError::OwnedByAnother { location, found: Box::new(found.clone()), pipeline: pipeline.to_owned() })
-        }
-        (Some(found), _) => Err(LakeError::OwnedButNoCheckpoint { location, found: Box::new(found.clone()) }),
-        (None, Some(example)) => Err(LakeError::FilesButNoCheckpoint { location, example: example.clone() }),
-        (None, None) => Ok(()),
-    }
-}
-
-/// Decides what a claim by `wanted` has to do.
-///
-/// # Errors
-/// When the folder belongs to somebody else, or has files and no mark.
-pub fn decide_claim(location: &Path, seen: &Observed, wanted: &Owner) -> Result<Claim> {
-    match (&seen.owner, &seen.example) {
-        (Some(found), _) if found.is_same(wanted) => Ok(Claim::Ours),
-        (Some(found), _) => Err(LakeError::NotOwner {
-            location: location.to_path_buf(),
-            found: Box::new(found.clone()),
-            wanted: Box::new(wanted.clone()),
-        }),
-        (None, Some(example)) => Err(LakeError::FilesButNoOwner {
-            location: location.to_path_buf(),
-            example: example.clone(),
-            mark: mark(location),
-        }),
-        (None, None) => Ok(Claim::Mark),
-    }
-}
-
 /// Looks at the folder. One that is not there has neither owner nor files.
 ///
 /// # Errors
@@ -350,45 +300,6 @@ pub fn read(location: &Path) -> Result<Option<Owner>> {
     })
 }
 
-/// Deletes what the table holds, staged files first, then table files, and syncs every folder it deleted from. The mark,
-/// other hidden names, and files that no pipeline wrote stay. Only for a full refresh by the owner, when no other process
-/// of the query lives; killed in between, it is called again. A folder that is not there is clear.
-///
-/// # Errors
-/// When a table of its own lies inside (nothing is deleted then), or something cannot be removed.
-pub fn clear(location: &Path) -> Result<()> {
-    let mut files = Vec::new();
-    collect(location, location, &mut files)?;
-    // The folder of staged files stays, so that a folder that was cleared is not taken for one that somebody emptied.
-    let own = Own::given(location);
-    if let Some(staging) = own.folder(layout::STAGING)? {
-        for entry in staging.list(What::Clear)? {
-            if is_folder(&entry)? {
-                staging.remove_tree(What::Clear, entry.file_name())?;
-            } else {
-                staging.remove(What::Clear, entry.file_name())?;
-            }
-        }
-    }
-    let below = |path: &Path| path.strip_prefix(location).unwrap_or(path).to_path_buf();
-    let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
-    for file in files {
-        own.remove(What::Clear, below(&file))?;
-        folders.extend(file.ancestors().skip(1).take_while(|f| f.starts_with(location)).map(Path::to_path_buf));
-    }
-    if location.is_dir() {
-        folders.insert(location.to_path_buf());
-    }
-    // Empty partition folders may go too, but need not: a folder that still holds a hidden file stays.
-    for folder in folders.iter().rev() {
-        durable::sync_dir(What::Clear, folder)?;
-        if folder != location && durable::list(What::Clear, folder)?.is_empty() {
-            own.remove_dir(What::Clear, below(folder))?;
-        }
-    }
-    Ok(())
-}
-
 fn encode(location: &Path, owner: &Owner) -> Result<Vec<u8>> {
     Ok(sealed::seal(owner).map_err(|e| FileError::new("encode", mark(location), io::Error::other(e)))?)
 }
@@ -410,25 +321,6 @@ fn visible_file(location: &Path, folder: &Path) -> Result<Option<PathBuf>> {
         }
     }
     Ok(None)
-}
-
-/// All files below `folder` that some pipeline published there, by their names. Others are not ours to delete.
-fn collect(location: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in durable::list(What::Clear, folder)? {
-        if layout::is_hidden(&entry.file_name().to_string_lossy()) {
-            continue;
-        }
-        if is_folder(&entry)? {
-            if !is_of_another(location, &entry.path())? {
-                collect(location, &entry.path(), files)?;
-            }
-        } else if layout::batch_of(&entry.path()).is_some() {
-            files.push(entry.path());
-        } else {
-            tracing::warn!("{} was not written by Sluicebox and stays: move it away", entry.path().display());
-        }
-    }
-    Ok(())
 }
 
 /// Whether `folder`, which lies in `outer`, has an owner of its own and may have one there.
