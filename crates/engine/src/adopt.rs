@@ -12,6 +12,7 @@ use crate::change::{self, Adoption, Decision, PipelineRecord, Stage, fill_ends, 
 use crate::checkpoint::records::{Commit, Metadata, Position, SourceStart};
 use crate::checkpoint::{Checkpoint, RunLock};
 use crate::config::{Config, RowsOf, SourceBinding};
+use crate::named::{self, Named};
 use crate::outputs::{self, OutputFolder, Outputs};
 
 /// The pipeline of a run.
@@ -37,9 +38,18 @@ pub(crate) fn warn_of_retired(checkpoint: &Checkpoint, tables: &[&str]) -> Resul
     Ok(())
 }
 
-/// Publishes `commit`, the newest one, again; what a refresh that was begun deletes is left out, and what a compaction has
-/// put into other files since it was published.
-pub(crate) fn publish(checkpoint: &Checkpoint, commit: &Commit) -> Result<(), EngineError> {
+/// Publishes `commit`, the newest one of the query `query_id`, again; what a refresh that was begun deletes is left out, and
+/// what a compaction has put into other files since it was published.
+pub(crate) fn publish(
+    checkpoint: &Checkpoint,
+    outputs: &Outputs,
+    query_id: &str,
+    commit: &Commit,
+) -> Result<(), EngineError> {
+    let record = format!("commits/{}", commit.batch_id);
+    for output in &commit.files {
+        named::refuse_strange(checkpoint, &record, Path::new(&output.location), outputs, query_id)?;
+    }
     let newest = checkpoint.newest_pipeline()?.filter(|r| r.number > commit.pipeline);
     let mut files: Vec<_> = match newest {
         Some(record) => commit.files.iter().filter(|f| !record.cleared(&f.output)).cloned().collect(),
@@ -97,11 +107,7 @@ pub(crate) fn adopt(
     let committed = last.as_ref().map_or(0, |c| c.pipeline);
     if record.number > committed && !record.clears.is_empty() {
         refuse_beside(config, lock)?;
-        for folder in record.clears.values().flatten() {
-            owner::clear(Path::new(folder))?;
-            // The place for staged files went too.
-            sluicebox_lake::prepare(Path::new(folder))?;
-        }
+        clear(checkpoint, outputs, &metadata.id, &record)?;
     }
     let mut filled = BTreeMap::new();
     if let Some(last) = last {
@@ -183,6 +189,32 @@ fn claim_cleared(
             let mark = outputs.owner(&folder, &metadata.id, metadata.generation, config.checkpoint.root());
             owner::claim(&folder.location, &mark)?;
         }
+    }
+    Ok(())
+}
+
+/// Empties the folders of the tables that `record` clears. All of them are looked at before the first is touched.
+fn clear(
+    checkpoint: &Checkpoint,
+    outputs: &Outputs,
+    query_id: &str,
+    record: &PipelineRecord,
+) -> Result<(), EngineError> {
+    let mut ours = Vec::new();
+    for location in record.clears.values().flatten().map(Path::new) {
+        match named::whose(location, outputs, query_id)? {
+            Named::Ours => ours.push(location),
+            Named::Absent | Named::Empty => {}
+            Named::Strange => {
+                return Err(named::strange(checkpoint, &format!("pipelines/{}", record.number), location));
+            }
+        }
+    }
+    ours.iter().try_for_each(|location| owner::check_clear(location, &[query_id]))?;
+    for location in ours {
+        owner::clear(location, &[query_id])?;
+        // The place for staged files went too.
+        sluicebox_lake::prepare(location)?;
     }
     Ok(())
 }

@@ -113,9 +113,10 @@ fn lake(error: &LakeError) -> &'static str {
         LakeError::ForeignFile { .. } => "foreign-file",
         LakeError::LostFile { .. } | LakeError::FolderGone { .. } => "lost-folder",
         LakeError::LongPartitionValue { .. } => "partition-values",
-        LakeError::NotOwner { .. } | LakeError::OwnedByAnother { .. } | LakeError::OwnedButNoCheckpoint { .. } => {
-            "folder-owned"
-        }
+        LakeError::NotOwner { .. }
+        | LakeError::NotToClear { .. }
+        | LakeError::OwnedByAnother { .. }
+        | LakeError::OwnedButNoCheckpoint { .. } => "folder-owned",
         LakeError::FilesButNoCheckpoint { .. } | LakeError::FilesButNoOwner { .. } | LakeError::DamagedOwner { .. } => {
             "folder-not-empty"
         }

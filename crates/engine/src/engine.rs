@@ -147,7 +147,7 @@ impl Engine {
         refuse_later_records(last.as_ref(), replay.as_ref(), lock.epoch.epoch)?;
         repin(&config, replay.as_ref(), lock.epoch.epoch)?;
         if let (Recovery::Publish { .. }, Some(commit)) = (recovery, &last) {
-            adopt::publish(&checkpoint, commit)?;
+            adopt::publish(&checkpoint, &outputs, &metadata.id, commit)?;
         }
         // What cannot be read stops the run before the SQL is adopted.
         config.sources.iter().try_for_each(|s| config.checkpoint.source_start(&s.name).map(drop))?;

@@ -37,6 +37,7 @@ pub mod graph;
 mod journal;
 mod leave;
 mod letters;
+mod named;
 pub mod outputs;
 mod preflight;
 mod presence;

@@ -1,31 +1,36 @@
 //! A full refresh: the pipeline's tables and records are deleted, and its next generation begins.
 //!
 //! ```text
-//! nobody else lives ─> refresh durable ─> nobody else has come ─> records gone ─> tables cleared
+//! nobody else lives ─> all that goes is ours ─> refresh durable ─> nobody else has come ─> records gone ─> tables cleared
 //!    ─> metadata and marks of the new generation ─> refresh removed
 //! ```
 //!
 //! Killed anywhere after its own record is durable, the next start goes on with it, whatever it was asked for. The records
 //! go before the tables: should somebody remove `refresh` by hand half-way, a start finds files that no record knows, or
-//! records with gaps, and stops.
+//! records with gaps, and stops. What stands in the way is found before anything is deleted, also by a start that goes on.
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sluicebox_core::durable::{self, Own};
 use sluicebox_core::fault::What;
-use sluicebox_lake::{compact, owner};
+use sluicebox_lake::{LakeError, compact, owner};
 
 use crate::EngineError;
 use crate::checkpoint::records::{Metadata, Refresh};
 use crate::checkpoint::{CheckpointError, RunLock};
 use crate::config::Config;
 use crate::engine::Logs;
+use crate::named::{self, Named};
 use crate::outputs::Outputs;
 
 /// The folders of the checkpoint that a refresh empties. The plans go before the commits: a commit without its plan is
 /// refused.
 const RECORDS: [&str; 6] = ["offsets", "commits", "compactions", "state", "sources", "pipelines"];
+
+/// The name of its own record in the checkpoint.
+const RECORD: &str = "refresh";
 
 /// Whether the run has a refresh to do or to finish.
 pub(crate) fn is_due(config: &Config) -> Result<bool, EngineError> {
@@ -40,6 +45,14 @@ pub(crate) fn run(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Log
     // Held to the end: a run of a copied checkpoint, which the locks of this one do not know, writes to no table meanwhile.
     let held = hold_all(outputs)?;
     let (record, new) = record(config, outputs)?;
+    let cleared = check_all(config, outputs, &record, lock.epoch.epoch)?;
+    if new {
+        // One that is damaged, or that does not name all, is there still.
+        if root.join(RECORD).exists() {
+            remove_record(root)?;
+        }
+        checkpoint.write_refresh(&record)?;
+    }
     // A run that passed the lock with --take-over either sees the record and is refused, or is seen here.
     if let Err(error) = refuse_others(config, lock) {
         if new {
@@ -51,9 +64,11 @@ pub(crate) fn run(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Log
         Own::given(root).remove_tree(What::Refresh, folder)?;
         durable::sync_dir(What::Refresh, root)?;
     }
-    for folder in &record.locations {
-        owner::clear(Path::new(folder))?;
-        compact::Staging::of(Path::new(folder), &record.id, lock.epoch.epoch)?.sweep()?;
+    for folder in &cleared {
+        owner::clear(folder, &record.queries())?;
+        for query in record.queries() {
+            compact::Staging::of(folder, query, lock.epoch.epoch)?.sweep()?;
+        }
     }
     checkpoint.prepare()?;
     checkpoint.replace_metadata(&Metadata {
@@ -64,16 +79,60 @@ pub(crate) fn run(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Log
         plan_partitions: 1,
         logs: logs.clone(),
     })?;
+    let named = locations(&record);
     // One of an older place is empty now, and keeps its mark: who put it there looks for it.
     for folder in outputs.folders().into_iter().chain(outputs.older()) {
         // A folder that the text names only since the refresh was begun is claimed like any other, and may be another's.
-        if record.locations.contains(&folder.location.display().to_string()) {
+        if named.contains(&folder.location) {
             sluicebox_lake::prepare(&folder.location)?;
             owner::replace(&folder.location, &outputs.owner(&folder, &record.id, record.generation, root))?;
         }
     }
     drop(held);
     remove_record(root)
+}
+
+/// Looks at all that the refresh would delete, before it deletes anything; gives the folders of tables that it has to clear.
+fn check_all(config: &Config, outputs: &Outputs, record: &Refresh, epoch: u64) -> Result<Vec<PathBuf>, EngineError> {
+    let root = Own::given(config.checkpoint.root());
+    for folder in RECORDS {
+        root.folder(folder)?;
+    }
+    let mut cleared = Vec::new();
+    for location in locations(record) {
+        match named::whose(&location, outputs, &record.id)? {
+            Named::Ours => {}
+            Named::Absent | Named::Empty => continue,
+            Named::Strange => return Err(strange(config, &location)),
+        }
+        match owner::check_clear(&location, &record.queries()) {
+            // It has been given another LOCATION since the refresh was begun, maybe for this.
+            Err(error @ LakeError::Nested { .. }) if !outputs.folders().iter().any(|f| f.location == location) => {
+                tracing::warn!("{} is not cleared, since no output is there any more: {error}", location.display());
+                continue;
+            }
+            checked => checked?,
+        }
+        for query in record.queries() {
+            compact::Staging::of(&location, query, epoch)?.removable()?;
+        }
+        cleared.push(location);
+    }
+    Ok(cleared)
+}
+
+fn locations(record: &Refresh) -> BTreeSet<PathBuf> {
+    record.locations.iter().map(PathBuf::from).collect()
+}
+
+fn strange(config: &Config, location: &Path) -> EngineError {
+    let why = format!("it names {}, which has no mark of this pipeline", location.display());
+    damaged(config, &why).into()
+}
+
+fn damaged(config: &Config, why: &str) -> CheckpointError {
+    let why = format!("{why}. If nobody asked for a full refresh, remove the file");
+    CheckpointError::Damaged { path: config.checkpoint.root().join(RECORD), why }
 }
 
 /// Stops a refresh beside another run, or one that a later run has passed.
@@ -94,18 +153,12 @@ fn hold_all(outputs: &Outputs) -> Result<Vec<File>, EngineError> {
     Ok(held)
 }
 
-/// The record of the refresh that was begun, or a new one, durable; and whether it is new.
+/// The record of the refresh that was begun, or that of a new one, which is still to be written; and whether it is new.
 ///
 /// Whoever asks for a full refresh gives up what the checkpoint says: a damaged record or damaged metadata do not keep it
 /// from starting, they count as lost.
 fn record(config: &Config, outputs: &Outputs) -> Result<(Refresh, bool), EngineError> {
     let checkpoint = &config.checkpoint;
-    match checkpoint.refresh() {
-        Ok(Some(record)) => return Ok((record, false)),
-        Ok(None) => {}
-        Err(CheckpointError::Damaged { .. }) if config.full_refresh => remove_record(checkpoint.root())?,
-        Err(error) => return Err(error.into()),
-    }
     let old = match checkpoint.metadata() {
         Err(CheckpointError::Damaged { .. }) => None,
         other => other?,
@@ -118,30 +171,64 @@ fn record(config: &Config, outputs: &Outputs) -> Result<(Refresh, bool), EngineE
             found: name.clone(),
         });
     }
-    let record = Refresh {
-        id: old.as_ref().map_or_else(|| uuid::Uuid::new_v4().to_string(), |m| m.id.clone()),
-        generation: old.map_or(1, |m| m.generation + 1),
-        locations: outputs.folders().iter().chain(&outputs.older()).map(|f| f.location.display().to_string()).collect(),
+    let begun = match begun(config, outputs, old.as_ref()) {
+        Err(EngineError::Checkpoint(CheckpointError::Damaged { .. })) if config.full_refresh => None,
+        begun => begun?,
     };
-    refuse_foreign(outputs, &record.id)?;
-    checkpoint.write_refresh(&record)?;
+    if let Some(begun) = begun {
+        return Ok((begun, false));
+    }
+    let id = old.as_ref().map_or_else(|| uuid::Uuid::new_v4().to_string(), |m| m.id.clone());
+    let record = Refresh {
+        generation: old.map_or(1, |m| m.generation.saturating_add(1)),
+        locations: outputs.folders().iter().chain(&outputs.older()).map(|f| f.location.display().to_string()).collect(),
+        taken: refuse_foreign(outputs, &id)?.into_iter().collect(),
+        id,
+    };
     Ok((record, true))
 }
 
+/// The record of the refresh that was begun, if one was. Somebody may have changed it, or put another's there.
+fn begun(config: &Config, outputs: &Outputs, metadata: Option<&Metadata>) -> Result<Option<Refresh>, EngineError> {
+    let Some(record) = config.checkpoint.refresh()? else { return Ok(None) };
+    if let Some(Metadata { id, generation, .. }) = metadata {
+        if record.id != *id {
+            return Err(
+                damaged(config, &format!("it is of the query {}, and the checkpoint of {id}", record.id)).into()
+            );
+        }
+        // The metadata are replaced half-way.
+        if ![*generation, generation.saturating_add(1)].contains(&record.generation) {
+            let begins = record.generation;
+            let why = format!("it begins generation {begins}, and the checkpoint is of generation {generation}");
+            return Err(damaged(config, &why).into());
+        }
+    }
+    for location in locations(&record) {
+        if named::whose(&location, outputs, &record.id)? == Named::Strange {
+            return Err(strange(config, &location));
+        }
+    }
+    Ok(Some(record))
+}
+
 fn remove_record(root: &Path) -> Result<(), EngineError> {
-    Own::given(root).remove(What::Refresh, "refresh")?;
+    Own::given(root).remove(What::Refresh, RECORD)?;
     Ok(durable::sync_dir(What::Refresh, root)?)
 }
 
-/// A refresh deletes only what is this pipeline's, by query or by name: folders without an owner must be empty.
-pub(crate) fn refuse_foreign(outputs: &Outputs, query_id: &str) -> Result<(), EngineError> {
-    for folder in outputs.folders() {
+/// A refresh deletes only what is this pipeline's, by query or by name: folders without an owner must be empty. Gives the
+/// queries of this name that are not `query_id`.
+pub(crate) fn refuse_foreign(outputs: &Outputs, query_id: &str) -> Result<BTreeSet<String>, EngineError> {
+    let mut taken = BTreeSet::new();
+    for folder in outputs.folders().into_iter().chain(outputs.older()) {
         match owner::read(&folder.location)? {
+            Some(owner) if owner.query_id == query_id => {}
             // A checkpoint that was lost leaves tables of this pipeline under another query's id.
-            Some(owner) if owner.query_id == query_id || owner.pipeline == outputs.pipeline() => {}
+            Some(owner) if owner.pipeline == outputs.pipeline() => drop(taken.insert(owner.query_id)),
             Some(_) => owner::check_unowned(&folder.location, outputs.pipeline())?,
             None => owner::check_unmarked(&folder.location)?,
         }
     }
-    Ok(())
+    Ok(taken)
 }

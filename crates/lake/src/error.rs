@@ -174,6 +174,18 @@ pub enum LakeError {
         /// Who asked.
         wanted: Box<Owner>,
     },
+    /// A folder whose files a refresh would delete, and that belongs to another query.
+    #[error(
+        "{} belongs to {found}, so nothing in it is deleted; choose another {}, or remove the folder if nobody needs it",
+        location.display(),
+        chosen_by(found)
+    )]
+    NotToClear {
+        /// The table's folder.
+        location: PathBuf,
+        /// Who the mark names.
+        found: Box<Owner>,
+    },
     /// A folder that has an owner although the run starts without a checkpoint.
     #[error(
         "{} belongs to {found}, but this run has no checkpoint to resume from; point --checkpoint at {}, or choose \
@@ -326,6 +338,7 @@ impl Blamed for LakeError {
             Self::Column { .. }
             | Self::LongPartitionValue { .. }
             | Self::NotOwner { .. }
+            | Self::NotToClear { .. }
             | Self::OwnedButNoCheckpoint { .. }
             | Self::OwnedByAnother { .. }
             | Self::FilesButNoCheckpoint { .. }

@@ -22,7 +22,7 @@ use crate::layout;
 mod clear;
 mod decide;
 
-pub use clear::clear;
+pub use clear::{check_clear, clear};
 pub use decide::{Claim, Observed, decide_claim, decide_unowned};
 
 /// How the mark's name ends: it lies beside the folder, `.<folder>_sluicebox_owner`, since readers that take a folder as a table

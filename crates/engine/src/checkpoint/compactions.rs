@@ -7,7 +7,7 @@ use sluicebox_core::durable::{self, Created, Own};
 use sluicebox_core::fault::What;
 
 use super::records::Compaction;
-use super::{Checkpoint, CheckpointError, taken};
+use super::{Checkpoint, CheckpointError, judge, taken};
 
 const FOLDER: &str = "compactions";
 
@@ -41,6 +41,7 @@ impl Checkpoint {
     pub fn compaction(&self, number: u64) -> Result<Compaction, CheckpointError> {
         let mut found: Compaction = self.required(What::Compaction, &format!("{FOLDER}/{number}"))?;
         self.of_its_name(FOLDER, number, found.number)?;
+        judge::compaction(&found).map_err(|why| self.damaged(FOLDER, number, why))?;
         found.location = self.location_of(&found.location);
         found.staging = self.location_of(&found.staging);
         Ok(found)

@@ -51,7 +51,10 @@ impl Checkpoint {
             return Err(self.held()?);
         }
         loop {
-            let next = self.highest_epoch()? + 1;
+            let Some(next) = self.highest_epoch()?.checked_add(1) else {
+                let why = "the newest plan or commit is of the highest epoch that there can be".to_owned();
+                return Err(CheckpointError::Damaged { path: self.root.clone(), why });
+            };
             let epoch = Epoch {
                 epoch: next,
                 run_id: run_id.to_owned(),

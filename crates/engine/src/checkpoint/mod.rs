@@ -25,6 +25,7 @@ mod compactions;
 pub mod envelope;
 mod error;
 mod fence;
+mod judge;
 mod lock;
 mod place;
 mod purge;
@@ -204,6 +205,7 @@ impl Checkpoint {
     pub fn commit(&self, id: u64) -> Result<Commit, CheckpointError> {
         let mut found: Commit = self.required(What::Commit, &format!("commits/{id}"))?;
         self.of_its_name("commits", id, found.batch_id)?;
+        judge::commit(&found).map_err(|why| self.damaged("commits", id, why))?;
         for output in &mut found.files {
             output.location = self.location_of(&output.location);
         }
@@ -215,8 +217,11 @@ impl Checkpoint {
         if name == batch {
             return Ok(());
         }
-        let path = self.root.join(folder).join(name.to_string());
-        Err(CheckpointError::Damaged { path, why: format!("it is the record of number {batch}") })
+        Err(self.damaged(folder, name, format!("it is the record of number {batch}")))
+    }
+
+    fn damaged(&self, folder: &str, name: u64, why: String) -> CheckpointError {
+        CheckpointError::Damaged { path: self.root.join(folder).join(name.to_string()), why }
     }
 
     pub(crate) fn required<T: serde::de::DeserializeOwned>(
@@ -339,7 +344,8 @@ pub(crate) fn taken(path: PathBuf, ours: u64, theirs: u64) -> CheckpointError {
     }
 }
 
-/// The id in the name of a record. A name that parses to it and is another, as `+7` and `007`, is none of ours.
+/// The id in the name of a record. A name that parses to it and is another, as `+7` and `007`, is none of ours; nor is the
+/// highest number, which has no next one.
 fn id_of(name: &str) -> Option<u64> {
-    name.parse().ok().filter(|id: &u64| id.to_string() == name)
+    name.parse().ok().filter(|id: &u64| id.to_string() == name && *id < u64::MAX)
 }

@@ -204,6 +204,17 @@ pub struct Refresh {
     pub generation: u64,
     /// The folders whose files it deletes: absolute here, see `place` for how the file names them.
     pub locations: Vec<String>,
+    /// The ids of queries of this pipeline whose checkpoints are lost: what is theirs of `locations` is deleted too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<String>,
+}
+
+impl Refresh {
+    /// The ids of all queries whose folders it clears.
+    #[must_use]
+    pub fn queries(&self) -> Vec<&str> {
+        [&self.id].into_iter().chain(&self.taken).map(String::as_str).collect()
+    }
 }
 
 /// `compactions/<n>`: the folder of a partition that was exchanged for one with other files, or for none. Durable before the

@@ -139,8 +139,13 @@ fn metadata(config: &Config) -> Result<Metadata, EngineError> {
     Ok(metadata)
 }
 
-/// The newest commit, published. `None` before the first.
-fn published(checkpoint: &Checkpoint, recovery: Recovery) -> Result<Option<Commit>, EngineError> {
+/// The newest commit of the query `query_id`, published. `None` before the first.
+fn published(
+    checkpoint: &Checkpoint,
+    outputs: &Outputs,
+    query_id: &str,
+    recovery: Recovery,
+) -> Result<Option<Commit>, EngineError> {
     let last = match recovery.committed() {
         None => return Ok(None),
         Some(id) => checkpoint.commit(id)?,
@@ -150,7 +155,7 @@ fn published(checkpoint: &Checkpoint, recovery: Recovery) -> Result<Option<Commi
         return Err(EngineError::RunFirst("a change of the SQL waits for its first batch".to_owned()));
     }
     if matches!(recovery, Recovery::Publish { .. }) {
-        adopt::publish(checkpoint, &last)?;
+        adopt::publish(checkpoint, outputs, query_id, &last)?;
     }
     Ok(Some(last))
 }
@@ -202,7 +207,8 @@ impl Run<'_> {
         let _held = self.outputs.claim(&self.metadata.id, self.metadata.generation, checkpoint.root(), false)?;
         settle(checkpoint, self.outputs, &self.metadata.id, epoch)?;
         presence::refuse_newer_files(checkpoint, self.outputs, recovery.committed())?;
-        let Some(newest) = published(checkpoint, recovery)? else { return Ok(()) };
+        let newest = published(checkpoint, self.outputs, &self.metadata.id, recovery)?;
+        let Some(newest) = newest else { return Ok(()) };
         let mut old = Vec::new();
         for (name, table, policy) in self.tables(tell) {
             let of = Table {

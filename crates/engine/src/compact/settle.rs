@@ -7,6 +7,7 @@ use sluicebox_lake::compact::{self, Staging};
 use super::decide::{Settled, settled};
 use crate::EngineError;
 use crate::checkpoint::Checkpoint;
+use crate::named;
 use crate::outputs::Outputs;
 
 /// Finds out whether the newest compaction was done, and removes its record if it was not; then removes what earlier runs
@@ -20,6 +21,7 @@ pub(crate) fn settle(
     if let Some(number) = checkpoint.compaction_numbers()?.last().copied() {
         let record = checkpoint.compaction(number)?;
         let location = Path::new(&record.location);
+        named::refuse_strange(checkpoint, &format!("compactions/{number}"), location, outputs, query_id)?;
         let partition = location.join(&record.folder);
         let taken = compact::take(&Staging::of(location, query_id, epoch)?, number, &partition)?;
         match settled(&record, &compact::names_in(&partition)?) {

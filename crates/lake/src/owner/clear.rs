@@ -6,20 +6,29 @@ use std::path::{Path, PathBuf};
 use sluicebox_core::durable::{self, Own};
 use sluicebox_core::fault::What;
 
-use super::is_of_another;
-use crate::error::Result;
+use super::{is_of_another, mark, read, visible_file};
+use crate::error::{LakeError, Result};
 use crate::folder::is_folder;
 use crate::layout;
 
-/// Deletes what the table holds, staged files first, then table files, and syncs every folder it deleted from. The mark,
-/// other hidden names, and files that no pipeline wrote stay. Only for a full refresh by the owner, when no other process
-/// of the query lives; killed in between, it is called again. A folder that is not there is clear.
+/// Makes sure that [`clear`] will be taken. Nothing is changed.
 ///
 /// # Errors
-/// When a table of its own lies inside (nothing is deleted then), or something cannot be removed.
-pub fn clear(location: &Path) -> Result<()> {
-    let mut files = Vec::new();
-    collect(location, location, &mut files)?;
+/// As [`clear`].
+pub fn check_clear(location: &Path, queries: &[&str]) -> Result<()> {
+    found(location, queries).map(drop)
+}
+
+/// Deletes what the table of one of `queries` holds, staged files first, then table files, and syncs every folder it deleted
+/// from. The mark, other hidden names, and files that no pipeline wrote stay. Only for a full refresh by the owner, when no
+/// other process of the query lives; killed in between, it is called again. A folder that is not there is clear, and so is
+/// one without a mark in which readers see nothing.
+///
+/// # Errors
+/// When the mark names another query, or there are files and no mark, or a table of its own lies inside, or the staging folder
+/// is a link: nothing is deleted then. When something cannot be removed.
+pub fn clear(location: &Path, queries: &[&str]) -> Result<()> {
+    let Some(files) = found(location, queries)? else { return Ok(()) };
     // The folder of staged files stays, so that a folder that was cleared is not taken for one that somebody emptied.
     let own = Own::given(location);
     if let Some(staging) = own.folder(layout::STAGING)? {
@@ -48,6 +57,28 @@ pub fn clear(location: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The files that [`clear`] deletes, but staged ones; `None` when there is nothing of any query.
+fn found(location: &Path, queries: &[&str]) -> Result<Option<Vec<PathBuf>>> {
+    if !location.is_dir() {
+        return Ok(None);
+    }
+    match read(location)? {
+        Some(owner) if queries.contains(&owner.query_id.as_str()) => {}
+        Some(owner) => {
+            return Err(LakeError::NotToClear { location: location.to_path_buf(), found: Box::new(owner) });
+        }
+        None => {
+            let Some(example) = visible_file(location, location)? else { return Ok(None) };
+            let mark = mark(location);
+            return Err(LakeError::FilesButNoOwner { location: location.to_path_buf(), example, mark });
+        }
+    }
+    Own::given(location).folder(layout::STAGING)?;
+    let mut files = Vec::new();
+    collect(location, location, &mut files)?;
+    Ok(Some(files))
 }
 
 /// All files below `folder` that some pipeline published there, by their names. Others are not ours to delete.
