@@ -219,7 +219,8 @@ async fn run_stage(
     let Some(loaded) = unless_stopped(stop, Loaded::connect(checked, &change.stage)).await else { return Ok(false) };
     let mut loaded = loaded?;
     let stage = change.stage.clone();
-    show.opening(&loaded, &change);
+    let finishes = !full_refresh && loaded.checkpoint.refresh().map_err(EngineError::from)?.is_some();
+    show.opening(&loaded, &change, finishes);
     let feeder = if live { loaded.start_sample(stop) } else { None };
     let trigger = trigger.or(loaded.trigger).filter(|_| live).unwrap_or(Trigger::Default);
     let parquet = loaded.parquet_options();

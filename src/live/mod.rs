@@ -56,11 +56,15 @@ impl Show {
     }
 
     /// Before the run: what is read, what is written, and whether it is made up; and what a change of the SQL brings.
-    pub fn opening(self, loaded: &Loaded, change: &Prepared) {
+    /// `finishes` says that an earlier start has begun a full refresh, which this one finishes.
+    pub fn opening(self, loaded: &Loaded, change: &Prepared, finishes: bool) {
         if !self.talks() {
             return;
         }
         say!("pipeline {} ({})", loaded.graph.pipeline.name, loaded.graph.pipeline.file);
+        if finishes {
+            say!("  first the full refresh that was begun is finished: all tables are computed again");
+        }
         if let (Decision::Adopt(..), Some(changes)) = (&change.decision, &change.changes) {
             for change in changes.changes.iter().filter(|c| c.verdict != Verdict::Unchanged) {
                 screen::tell(&change.to_string());

@@ -113,7 +113,9 @@ fn lake(error: &LakeError) -> &'static str {
         LakeError::ForeignFile { .. } => "foreign-file",
         LakeError::LostFile { .. } | LakeError::FolderGone { .. } => "lost-folder",
         LakeError::LongPartitionValue { .. } => "partition-values",
+        LakeError::LinkedPartition { .. } => "linked-folder",
         LakeError::NotOwner { .. }
+        | LakeError::OtherGeneration { .. }
         | LakeError::NotToClear { .. }
         | LakeError::OwnedByAnother { .. }
         | LakeError::OwnedButNoCheckpoint { .. } => "folder-owned",

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use sluicebox_lake::{contents, contents_after, owner};
+use sluicebox_lake::{LakeError, contents, contents_after, owner};
 
 use crate::EngineError;
 use crate::checkpoint::{Checkpoint, CheckpointError};
@@ -16,7 +16,8 @@ use crate::outputs::{OutputFolder, Outputs};
 /// How many foreign files are named one by one.
 const NAMED: usize = 3;
 
-/// Stops a run whose folders hold files of batches after `committed`, and warns of files that no run wrote.
+/// Stops a run whose folders hold files of batches after `committed` or links in the place of partitions, and warns of files
+/// that no run wrote.
 pub(crate) fn refuse_newer_files(
     checkpoint: &Checkpoint,
     outputs: &Outputs,
@@ -27,6 +28,9 @@ pub(crate) fn refuse_newer_files(
             true => contents(&folder.location)?,
             false => contents_after(&folder.location, committed)?,
         };
+        if let Some(link) = seen.links.first() {
+            return Err(LakeError::linked(link).into());
+        }
         if let Some((batch, file)) = seen.newest
             && committed.is_none_or(|newest| batch > newest)
         {

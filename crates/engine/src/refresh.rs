@@ -46,16 +46,17 @@ pub(crate) fn run(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Log
     let held = hold_all(outputs)?;
     let (record, new) = record(config, outputs)?;
     let cleared = check_all(config, outputs, &record, lock.epoch.epoch)?;
+    // One that is damaged, or that does not name all, may be there still.
+    let replaces = new && root.join(RECORD).exists();
+    if replaces {
+        remove_record(root)?;
+    }
     if new {
-        // One that is damaged, or that does not name all, is there still.
-        if root.join(RECORD).exists() {
-            remove_record(root)?;
-        }
         checkpoint.write_refresh(&record)?;
     }
     // A run that passed the lock with --take-over either sees the record and is refused, or is seen here.
     if let Err(error) = refuse_others(config, lock) {
-        if new {
+        if new && !replaces {
             remove_record(root)?;
         }
         return Err(error);
@@ -175,17 +176,28 @@ fn record(config: &Config, outputs: &Outputs) -> Result<(Refresh, bool), EngineE
         Err(EngineError::Checkpoint(CheckpointError::Damaged { .. })) if config.full_refresh => None,
         begun => begun?,
     };
-    if let Some(begun) = begun {
-        return Ok((begun, false));
-    }
-    let id = old.as_ref().map_or_else(|| uuid::Uuid::new_v4().to_string(), |m| m.id.clone());
-    let record = Refresh {
-        generation: old.map_or(1, |m| m.generation.saturating_add(1)),
-        locations: outputs.folders().iter().chain(&outputs.older()).map(|f| f.location.display().to_string()).collect(),
-        taken: refuse_foreign(outputs, &id)?.into_iter().collect(),
-        id,
+    let mut record = match (begun, old) {
+        (Some(begun), old) => {
+            let Some(error) = missed(&begun, outputs, checkpoint.root())? else { return Ok((begun, false)) };
+            if !config.full_refresh {
+                return Err(error.into());
+            }
+            // What it was to delete is deleted too, whatever the text names now.
+            let next = old.map_or(1, |metadata| metadata.generation.saturating_add(1));
+            Refresh { generation: begun.generation.max(next), ..begun }
+        }
+        (None, Some(Metadata { id, generation, .. })) => first(id, generation.saturating_add(1)),
+        (None, None) => first(uuid::Uuid::new_v4().to_string(), 1),
     };
+    record.taken.extend(refuse_foreign(outputs, &record.id)?);
+    let named = outputs.folders().into_iter().chain(outputs.older());
+    record.locations.extend(named.map(|folder| folder.location.display().to_string()));
     Ok((record, true))
+}
+
+/// A record that names no folders yet.
+fn first(id: String, generation: u64) -> Refresh {
+    Refresh { id, generation, locations: Vec::new(), taken: Vec::new() }
 }
 
 /// The record of the refresh that was begun, if one was. Somebody may have changed it, or put another's there.
@@ -210,6 +222,21 @@ fn begun(config: &Config, outputs: &Outputs, metadata: Option<&Metadata>) -> Res
         }
     }
     Ok(Some(record))
+}
+
+/// Why the tables would not agree after the refresh of `record`: the text names a folder now of which it knows nothing, and
+/// which an earlier generation has written.
+fn missed(record: &Refresh, outputs: &Outputs, root: &Path) -> Result<Option<LakeError>, EngineError> {
+    let named = locations(record);
+    for folder in outputs.folders().into_iter().filter(|folder| !named.contains(&folder.location)) {
+        let Some(found) = owner::read(&folder.location)? else { continue };
+        if found.query_id == record.id && found.generation != record.generation {
+            let wanted = Box::new(outputs.owner(&folder, &record.id, record.generation, root));
+            let (location, found) = (folder.location, Box::new(found));
+            return Ok(Some(LakeError::OtherGeneration { location, found, wanted }));
+        }
+    }
+    Ok(None)
 }
 
 fn remove_record(root: &Path) -> Result<(), EngineError> {

@@ -6,7 +6,7 @@ use sluicebox_core::durable;
 use sluicebox_core::fault::What;
 
 use crate::error::Result;
-use crate::folder::is_folder;
+use crate::folder::{is_folder, is_linked_partition};
 use crate::layout;
 
 /// What [`contents`] saw.
@@ -16,10 +16,12 @@ pub struct Contents {
     pub newest: Option<(u64, PathBuf)>,
     /// Files that readers see and no run published, in the order of paths.
     pub foreign: Vec<PathBuf>,
+    /// Links in the place of partition folders, in the order of paths: some readers follow them, a run does not.
+    pub links: Vec<PathBuf>,
 }
 
-/// Looks at the names of all files below `location` that readers would see. A link to a folder is not followed, and
-/// counts as a foreign file. A folder that is not there holds nothing.
+/// Looks at the names of all files below `location` that readers would see. A link to a folder is not followed: where no
+/// partition has its name it counts as a foreign file. A folder that is not there holds nothing.
 ///
 /// # Errors
 /// When a folder cannot be listed.
@@ -45,6 +47,7 @@ pub fn contents_after(location: &Path, committed: Option<u64>) -> Result<Content
 impl Contents {
     fn add(&mut self, path: PathBuf) {
         match layout::batch_of(&path) {
+            None if is_linked_partition(&path) => self.links.push(path),
             None => self.foreign.push(path),
             Some(batch) if self.newest.as_ref().is_none_or(|(newest, _)| batch > *newest) => {
                 self.newest = Some((batch, path));
@@ -95,5 +98,21 @@ mod tests {
         assert_eq!(contents_after(dir.path(), Some(9)).unwrap(), Contents::default());
         assert_eq!(contents_after(dir.path(), None).unwrap(), contents(dir.path()).unwrap());
         assert_eq!(contents(dir.path()).unwrap().foreign.len(), 3);
+    }
+
+    #[test]
+    fn a_link_with_the_name_of_a_partition_is_told_from_a_foreign_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (table, elsewhere) = (dir.path().join("t"), dir.path().join("k=1"));
+        fs::create_dir_all(table.join("k=2")).unwrap();
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        let links = [("k=1", "../k=1"), ("k=2/d=1", "/nowhere"), ("linked", "../k=1"), ("k=3.txt", "../file")];
+        for (name, to) in links {
+            std::os::unix::fs::symlink(to, table.join(name)).unwrap();
+        }
+        let seen = contents(&table).unwrap();
+        assert_eq!(seen.links, [table.join("k=1"), table.join("k=2/d=1")]);
+        assert_eq!(seen.foreign, [table.join("k=3.txt"), table.join("linked")]);
     }
 }

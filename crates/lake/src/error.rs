@@ -1,6 +1,6 @@
 //! What can go wrong with a table's folder, and what to do about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
@@ -159,7 +159,7 @@ pub enum LakeError {
         /// Size and checksum in the manifest.
         committed: String,
     },
-    /// A folder that belongs to another pipeline, or to another generation of this one.
+    /// A folder that belongs to another query.
     #[error(
         "{} belongs to {found}, and this run is {wanted}; choose another {}, run the pipeline that owns it, or \
          remove the folder if nobody needs it",
@@ -317,6 +317,39 @@ pub enum LakeError {
         /// What is wrong.
         why: String,
     },
+    /// A link in the place of a partition's folder.
+    #[error(
+        "{} is a link to {}: partitions must lie in the table's folder, or readers, compaction and a full refresh each see \
+         something else. Put the folder itself there (rm {}; mv {} {}), or remove the link if its rows are not wanted, and run \
+         again",
+        path.display(),
+        target.display(),
+        path.display(),
+        target.display(),
+        path.display()
+    )]
+    LinkedPartition {
+        /// The link.
+        path: PathBuf,
+        /// What it leads to.
+        target: PathBuf,
+    },
+    /// A folder of another generation of this pipeline.
+    #[error(
+        "{} belongs to generation {} of this pipeline, and its checkpoint is at {}: {}",
+        location.display(),
+        found.generation,
+        wanted.generation,
+        since(found, wanted)
+    )]
+    OtherGeneration {
+        /// The table's folder.
+        location: PathBuf,
+        /// Who the mark names.
+        found: Box<Owner>,
+        /// Who asked.
+        wanted: Box<Owner>,
+    },
     /// A table inside another table's folder.
     #[error(
         "{} lies inside {}, which is a table of its own: readers of the outer one would see both; choose another LOCATION",
@@ -331,6 +364,16 @@ pub enum LakeError {
     },
 }
 
+impl LakeError {
+    /// The error of the link `path` in the place of a partition's folder.
+    #[must_use]
+    pub fn linked(path: &Path) -> Self {
+        let to = path.read_link().unwrap_or_default();
+        let target = path.parent().unwrap_or(path).join(to);
+        Self::LinkedPartition { path: path.to_owned(), target }
+    }
+}
+
 impl Blamed for LakeError {
     fn blame(&self) -> Blame {
         match self {
@@ -339,6 +382,7 @@ impl Blamed for LakeError {
             | Self::LongPartitionValue { .. }
             | Self::NotOwner { .. }
             | Self::NotToClear { .. }
+            | Self::OtherGeneration { .. }
             | Self::OwnedButNoCheckpoint { .. }
             | Self::OwnedByAnother { .. }
             | Self::FilesButNoCheckpoint { .. }
@@ -358,6 +402,7 @@ impl Blamed for LakeError {
             | Self::CannotExchange { .. }
             | Self::TornLists { .. }
             | Self::DamagedInput { .. }
+            | Self::LinkedPartition { .. }
             | Self::DamagedOwner { .. } => Blame::Outside,
         }
     }
@@ -366,6 +411,16 @@ impl Blamed for LakeError {
 /// What of a pipeline chooses a folder: a source has no LOCATION, and neither has what stands beside a table.
 fn chosen_by(owner: &Owner) -> &'static str {
     if owner.is_beside() { "'pipeline.name'" } else { "LOCATION" }
+}
+
+/// How a folder came to another generation than its checkpoint, and what to do.
+fn since(found: &Owner, wanted: &Owner) -> &'static str {
+    if found.generation < wanted.generation {
+        "a full refresh was begun with another text. Run `--full-refresh` once more, which computes all tables again"
+    } else {
+        "it is a copy from before a full refresh. Put the newest one there, or run `--full-refresh`, which deletes this \
+         pipeline's tables first"
+    }
 }
 
 /// What to do about an error of the file below the Parquet writer.

@@ -154,6 +154,13 @@ pub fn real_path(location: &Path) -> Result<PathBuf> {
     Ok(location.to_path_buf())
 }
 
+/// Whether a link that leads to no file has the place of a partition's folder. Its rows would be seen by some readers and
+/// not by others, and neither be compacted nor deleted.
+pub(crate) fn is_linked_partition(path: &Path) -> bool {
+    let named = path.file_name().is_some_and(|name| name.to_string_lossy().contains('='));
+    named && path.is_symlink() && !path.is_file()
+}
+
 /// Whether the entry is a folder, not following links: a link to a folder is none of ours.
 pub(crate) fn is_folder(entry: &DirEntry) -> Result<bool, FileError> {
     entry.file_type().map(|t| t.is_dir()).map_err(|e| FileError::new("read", entry.path(), e))

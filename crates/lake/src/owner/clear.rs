@@ -8,7 +8,7 @@ use sluicebox_core::fault::What;
 
 use super::{is_of_another, mark, read, visible_file};
 use crate::error::{LakeError, Result};
-use crate::folder::is_folder;
+use crate::folder::{is_folder, is_linked_partition};
 use crate::layout;
 
 /// Makes sure that [`clear`] will be taken. Nothing is changed.
@@ -26,9 +26,12 @@ pub fn check_clear(location: &Path, queries: &[&str]) -> Result<()> {
 ///
 /// # Errors
 /// When the mark names another query, or there are files and no mark, or a table of its own lies inside, or the staging folder
-/// is a link: nothing is deleted then. When something cannot be removed.
+/// or a partition's is a link: nothing is deleted then. When something cannot be removed.
 pub fn clear(location: &Path, queries: &[&str]) -> Result<()> {
-    let Some(files) = found(location, queries)? else { return Ok(()) };
+    let Some(Found { files, foreign }) = found(location, queries)? else { return Ok(()) };
+    for path in foreign {
+        tracing::warn!("{} was not written by Sluicebox and stays: move it away", path.display());
+    }
     // The folder of staged files stays, so that a folder that was cleared is not taken for one that somebody emptied.
     let own = Own::given(location);
     if let Some(staging) = own.folder(layout::STAGING)? {
@@ -59,8 +62,17 @@ pub fn clear(location: &Path, queries: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The files that [`clear`] deletes, but staged ones; `None` when there is nothing of any query.
-fn found(location: &Path, queries: &[&str]) -> Result<Option<Vec<PathBuf>>> {
+/// What lies in a folder that is to be cleared, but staged files.
+#[derive(Default)]
+struct Found {
+    /// Those that some pipeline published there, by their names.
+    files: Vec<PathBuf>,
+    /// Those that are not ours to delete.
+    foreign: Vec<PathBuf>,
+}
+
+/// What [`clear`] finds; `None` when there is nothing of any query.
+fn found(location: &Path, queries: &[&str]) -> Result<Option<Found>> {
     if !location.is_dir() {
         return Ok(None);
     }
@@ -76,25 +88,27 @@ fn found(location: &Path, queries: &[&str]) -> Result<Option<Vec<PathBuf>>> {
         }
     }
     Own::given(location).folder(layout::STAGING)?;
-    let mut files = Vec::new();
-    collect(location, location, &mut files)?;
-    Ok(Some(files))
+    let mut found = Found::default();
+    collect(location, location, &mut found)?;
+    Ok(Some(found))
 }
 
-/// All files below `folder` that some pipeline published there, by their names. Others are not ours to delete.
-fn collect(location: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+/// Adds all files below `folder`.
+fn collect(location: &Path, folder: &Path, found: &mut Found) -> Result<()> {
     for entry in durable::list(What::Clear, folder)? {
         if layout::is_hidden(&entry.file_name().to_string_lossy()) {
             continue;
         }
         if is_folder(&entry)? {
             if !is_of_another(location, &entry.path())? {
-                collect(location, &entry.path(), files)?;
+                collect(location, &entry.path(), found)?;
             }
+        } else if is_linked_partition(&entry.path()) {
+            return Err(LakeError::linked(&entry.path()));
         } else if layout::batch_of(&entry.path()).is_some() {
-            files.push(entry.path());
+            found.files.push(entry.path());
         } else {
-            tracing::warn!("{} was not written by Sluicebox and stays: move it away", entry.path().display());
+            found.foreign.push(entry.path());
         }
     }
     Ok(())

@@ -46,6 +46,11 @@ pub fn decide_unowned(location: &Path, seen: &Observed, pipeline: &str) -> Resul
 pub fn decide_claim(location: &Path, seen: &Observed, wanted: &Owner) -> Result<Claim> {
     match (&seen.owner, &seen.example) {
         (Some(found), _) if found.is_same(wanted) => Ok(Claim::Ours),
+        (Some(found), _) if found.query_id == wanted.query_id => Err(LakeError::OtherGeneration {
+            location: location.to_path_buf(),
+            found: Box::new(found.clone()),
+            wanted: Box::new(wanted.clone()),
+        }),
         (Some(found), _) => Err(LakeError::NotOwner {
             location: location.to_path_buf(),
             found: Box::new(found.clone()),

@@ -45,10 +45,15 @@ fn another_query_or_generation_is_refused_with_the_ways_out() {
     let dir = tempfile::tempdir().unwrap();
     prepare(dir.path()).unwrap();
     owner::claim(dir.path(), &me(2)).unwrap();
-    for other in [me(1), me(3), Owner { query_id: "another".to_owned(), ..me(2) }] {
-        let error = owner::claim(dir.path(), &other).unwrap_err();
-        assert!(matches!(error, LakeError::NotOwner { .. }), "{error}");
-        assert!(error.to_string().contains("choose another LOCATION"), "{error}");
+    let another = Owner { query_id: "another".to_owned(), ..me(2) };
+    let error = owner::claim(dir.path(), &another).unwrap_err();
+    assert!(matches!(error, LakeError::NotOwner { .. }), "{error}");
+    assert!(error.to_string().contains("choose another LOCATION"), "{error}");
+    for (wanted, way_on) in [(me(3), "Run `--full-refresh` once more"), (me(1), "Put the newest one there")] {
+        let error = owner::claim(dir.path(), &wanted).unwrap_err();
+        assert!(matches!(error, LakeError::OtherGeneration { .. }), "{error}");
+        assert!(error.to_string().contains("generation 2 of this pipeline"), "{error}");
+        assert!(error.to_string().contains(way_on), "{error}");
     }
     let error = owner::check_unowned(dir.path(), "revenue_5m").unwrap_err();
     assert!(matches!(error, LakeError::OwnedButNoCheckpoint { .. }), "{error}");
@@ -207,7 +212,7 @@ fn a_full_refresh_deletes_all_but_hidden_names_and_may_be_repeated() {
     owner::replace(dir.path(), &me(2)).unwrap();
     prepare(dir.path()).unwrap();
     owner::claim(dir.path(), &me(2)).unwrap();
-    assert!(matches!(owner::claim(dir.path(), &me(1)), Err(LakeError::NotOwner { .. })));
+    assert!(matches!(owner::claim(dir.path(), &me(1)), Err(LakeError::OtherGeneration { .. })));
     owner::clear(&dir.path().join("not there"), &[super::QUERY]).unwrap();
 }
 

@@ -7,7 +7,9 @@ use sluicebox_core::Blamed;
 
 use super::{glob, key, rows, table, walk};
 use crate::publish::{Name, observe};
-use crate::{Check, Facts, LakeError, Refusal, Seen, StagedFile, Step, TableFormat, decide, prepare, publish, sweep};
+use crate::{
+    Check, Facts, LakeError, Publisher, Refusal, Seen, StagedFile, Step, TableFormat, decide, prepare, publish, sweep,
+};
 
 fn staged(location: &Path, batch: u64, epoch: u64) -> Vec<StagedFile> {
     let values: Vec<(Option<&str>, Option<i32>)> = (0..20).map(|i| (Some("r"), Some(i % 4))).collect();
@@ -219,6 +221,41 @@ fn a_manifest_cannot_name_files_outside_its_folder() {
         let file = StagedFile { staged, target, ..good.clone() };
         assert!(matches!(publish(dir.path(), &[file], Check::Size), Err(LakeError::ManifestPath { .. })));
     }
+}
+
+#[test]
+fn nothing_is_published_behind_a_link_in_the_place_of_a_partition() {
+    let dir = tempfile::tempdir().unwrap();
+    let (location, victim) = (dir.path().join("t"), dir.path().join("victim"));
+    let files = staged(&location, 1, 1);
+    let partition = location.join(Path::new(&files[2].target).parent().unwrap());
+    fs::create_dir(&victim).unwrap();
+    let mut publisher = Publisher::default();
+    for target in [&victim, &dir.path().join("nowhere")] {
+        std::os::unix::fs::symlink(target, &partition).unwrap();
+        let error = publisher.publish(&[(location.as_path(), files.as_slice())], Check::Size).unwrap_err();
+        assert!(matches!(&error, LakeError::LinkedPartition { path, .. } if *path == partition), "{error}");
+        let way_on = format!("rm {0}; mv {1} {0}", partition.display(), target.display());
+        assert!(error.to_string().contains(&way_on), "{error}");
+        assert!(walk(&victim).is_empty() && glob(&location).is_empty());
+        fs::remove_file(&partition).unwrap();
+    }
+    publisher.publish(&[(location.as_path(), files.as_slice())], Check::Size).unwrap();
+    assert_eq!(glob(&location).len(), 4);
+    // One that comes between two batches.
+    let more = staged(&location, 2, 1);
+    fs::rename(&partition, victim.join("moved")).unwrap();
+    std::os::unix::fs::symlink(victim.join("moved"), &partition).unwrap();
+    let before = walk(&victim);
+    assert!(matches!(
+        publisher.publish(&[(location.as_path(), more.as_slice())], Check::Size),
+        Err(LakeError::LinkedPartition { .. })
+    ));
+    assert_eq!(walk(&victim), before);
+    fs::remove_file(&partition).unwrap();
+    fs::rename(victim.join("moved"), &partition).unwrap();
+    publisher.publish(&[(location.as_path(), more.as_slice())], Check::Content).unwrap();
+    assert_eq!(glob(&location).len(), 8);
 }
 
 #[test]
