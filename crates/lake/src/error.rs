@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
-use sluicebox_core::blame::{Blame, Blamed};
-use sluicebox_core::durable::{FileError, way_out};
+use sluicebox_core::durable::FileError;
 use sluicebox_core::sealed::Broken;
 use thiserror::Error;
 
 use crate::owner::Owner;
+
+mod blame;
+mod words;
+
+use words::{chosen_by, parquet_way_out, since};
 
 /// What the calls of this crate return.
 pub type Result<T, E = LakeError> = std::result::Result<T, E>;
@@ -371,62 +375,5 @@ impl LakeError {
         let to = path.read_link().unwrap_or_default();
         let target = path.parent().unwrap_or(path).join(to);
         Self::LinkedPartition { path: path.to_owned(), target }
-    }
-}
-
-impl Blamed for LakeError {
-    fn blame(&self) -> Blame {
-        match self {
-            Self::Arrow(_) | Self::Rows { .. } | Self::NotAbsolute { .. } | Self::ManifestPath { .. } => Blame::Us,
-            Self::Column { .. }
-            | Self::LongPartitionValue { .. }
-            | Self::NotOwner { .. }
-            | Self::NotToClear { .. }
-            | Self::OtherGeneration { .. }
-            | Self::OwnedButNoCheckpoint { .. }
-            | Self::OwnedByAnother { .. }
-            | Self::FilesButNoCheckpoint { .. }
-            | Self::FilesButNoOwner { .. }
-            | Self::NewerOwner { .. }
-            | Self::Nested { .. } => Blame::User,
-            Self::File(_)
-            | Self::HeldFolder { .. }
-            | Self::Parquet { .. }
-            | Self::Unreadable { .. }
-            | Self::NotWritable { .. }
-            | Self::FolderGone { .. }
-            | Self::CannotPublish { .. }
-            | Self::ForeignFile { .. }
-            | Self::LostFile { .. }
-            | Self::DamagedStagedFile { .. }
-            | Self::CannotExchange { .. }
-            | Self::TornLists { .. }
-            | Self::DamagedInput { .. }
-            | Self::LinkedPartition { .. }
-            | Self::DamagedOwner { .. } => Blame::Outside,
-        }
-    }
-}
-
-/// What of a pipeline chooses a folder: a source has no LOCATION, and neither has what stands beside a table.
-fn chosen_by(owner: &Owner) -> &'static str {
-    if owner.is_beside() { "'pipeline.name'" } else { "LOCATION" }
-}
-
-/// How a folder came to another generation than its checkpoint, and what to do.
-fn since(found: &Owner, wanted: &Owner) -> &'static str {
-    if found.generation < wanted.generation {
-        "a full refresh was begun with another text. Run `--full-refresh` once more, which computes all tables again"
-    } else {
-        "it is a copy from before a full refresh. Put the newest one there, or run `--full-refresh`, which deletes this \
-         pipeline's tables first"
-    }
-}
-
-/// What to do about an error of the file below the Parquet writer.
-fn parquet_way_out(error: &ParquetError) -> &'static str {
-    match error {
-        ParquetError::External(inner) => inner.downcast_ref().map_or("", way_out),
-        _ => "",
     }
 }

@@ -1,0 +1,39 @@
+//! Whose fault it is.
+
+use sluicebox_core::blame::{Blame, Blamed};
+
+use super::LakeError;
+
+impl Blamed for LakeError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Arrow(_) | Self::Rows { .. } | Self::NotAbsolute { .. } | Self::ManifestPath { .. } => Blame::Us,
+            Self::Column { .. }
+            | Self::LongPartitionValue { .. }
+            | Self::NotOwner { .. }
+            | Self::NotToClear { .. }
+            | Self::OtherGeneration { .. }
+            | Self::OwnedButNoCheckpoint { .. }
+            | Self::OwnedByAnother { .. }
+            | Self::FilesButNoCheckpoint { .. }
+            | Self::FilesButNoOwner { .. }
+            | Self::NewerOwner { .. }
+            | Self::Nested { .. } => Blame::User,
+            Self::File(_)
+            | Self::HeldFolder { .. }
+            | Self::Parquet { .. }
+            | Self::Unreadable { .. }
+            | Self::NotWritable { .. }
+            | Self::FolderGone { .. }
+            | Self::CannotPublish { .. }
+            | Self::ForeignFile { .. }
+            | Self::LostFile { .. }
+            | Self::DamagedStagedFile { .. }
+            | Self::CannotExchange { .. }
+            | Self::TornLists { .. }
+            | Self::DamagedInput { .. }
+            | Self::LinkedPartition { .. }
+            | Self::DamagedOwner { .. } => Blame::Outside,
+        }
+    }
+}
