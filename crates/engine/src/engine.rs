@@ -1,7 +1,6 @@
 //! Opening a pipeline: lock, identity, ownership, state; then it stands where its last run left it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::sync::Arc;
 
 use sluicebox_core::PartitionId;
@@ -23,7 +22,7 @@ use crate::goal::Goal;
 use crate::graph::{ClauseSettings, Runner};
 use crate::journal::Journal;
 use crate::letters::Letters;
-use crate::outputs::Outputs;
+use crate::outputs::{Held, Outputs};
 use crate::preflight::{self, Learned};
 use crate::read::Ahead;
 use crate::report::Identity;
@@ -36,7 +35,7 @@ pub struct Engine {
     pub(crate) config: Config,
     pub(crate) lock: RunLock,
     /// The marks of the output folders, locked: so that a run of a copied checkpoint is refused.
-    _held: Vec<File>,
+    _held: Held,
     pub(crate) metadata: Metadata,
     pub(crate) outputs: Outputs,
     pub(crate) publisher: Publisher,
@@ -130,9 +129,11 @@ impl Engine {
         };
         check_identity(&config, &metadata, &logs)?;
         presence::refuse_lost_folders(&checkpoint, &outputs, &config.change.anew())?;
-        let held = outputs.claim(&metadata.id, metadata.generation, checkpoint.root(), config.take_over)?;
+        let mut held = outputs.claim(&metadata.id, metadata.generation, checkpoint.root(), config.take_over)?;
         compact::settle(&checkpoint, &outputs, &metadata.id, lock.epoch.epoch)?;
         presence::refuse_newer_files(&checkpoint, &outputs, recovery.committed())?;
+        // Not that of a copy, which is refused for being older than its tables.
+        outputs.tell_place(&mut held, &metadata.id, metadata.generation, checkpoint.root())?;
         for (source, log) in &logs {
             topics::check_and_pin(&checkpoint, &metadata, change::original(source).unwrap_or(source), log)?;
         }

@@ -17,6 +17,7 @@ use sluicebox_pipeline::graph::Graph;
 use tokio::sync::mpsc;
 
 use crate::EngineError;
+use crate::checkpoint::hostname;
 use crate::checkpoint::records::OutputFiles;
 
 /// The partition column of everything beside the tables.
@@ -30,6 +31,9 @@ pub struct Outputs {
     pipeline: String,
     sources: Vec<String>,
 }
+
+/// Folders with their marks, which are locked as long as the files are open.
+pub type Held = Vec<(PathBuf, File)>;
 
 /// A folder with the name under which commits and messages know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -288,8 +292,8 @@ impl Outputs {
         generation: u64,
         checkpoint: &Path,
         take_over: bool,
-    ) -> Result<Vec<File>, EngineError> {
-        let mut held = Vec::new();
+    ) -> Result<Held, EngineError> {
+        let mut held = Held::new();
         // A start that one of the folders refuses leaves nothing in the others.
         for folder in self.folders() {
             owner::check_claim(&folder.location, &self.owner(&folder, query_id, generation, checkpoint))?;
@@ -302,7 +306,7 @@ impl Outputs {
             sluicebox_lake::prepare(&folder.location)?;
             owner::claim(&folder.location, &self.owner(&folder, query_id, generation, checkpoint))?;
             match owner::hold(&folder.location) {
-                Ok(mark) => held.extend(mark),
+                Ok(mark) => held.extend(mark.map(|mark| (folder.location, mark))),
                 Err(LakeError::HeldFolder { .. }) if take_over => {}
                 Err(error) => return Err(error.into()),
             }
@@ -319,7 +323,34 @@ impl Outputs {
             pipeline: self.pipeline.clone(),
             table: folder.output.strip_prefix("table ").unwrap_or(&folder.output).to_owned(),
             checkpoint: checkpoint.display().to_string(),
+            host: hostname(),
         }
+    }
+
+    /// Lets the marks say where the checkpoint is now: it may have been moved since they were made. Only those that this run
+    /// holds; the new one is held before the old one is let go.
+    ///
+    /// # Errors
+    /// When a mark cannot be read or replaced, or another run was faster to hold the new one.
+    pub fn tell_place(
+        &self,
+        held: &mut [(PathBuf, File)],
+        query_id: &str,
+        generation: u64,
+        checkpoint: &Path,
+    ) -> Result<(), EngineError> {
+        for folder in self.folders() {
+            let wanted = self.owner(&folder, query_id, generation, checkpoint);
+            let Some((_, mark)) = held.iter_mut().find(|(location, _)| *location == folder.location) else { continue };
+            let found = owner::read(&folder.location)?;
+            if found.is_some_and(|found| found.is_same(&wanted) && !found.is_at(&wanted)) {
+                owner::replace(&folder.location, &wanted)?;
+                if let Some(new) = owner::hold(&folder.location)? {
+                    *mark = new;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -3,11 +3,13 @@
 //! A mark beside the folder names its owner: the query and its generation, which grows with every full refresh. A run that
 //! is not the owner, or finds files that its checkpoint does not know, stops before it writes anything. At a first start
 //! the engine calls [`check_unowned`] on every table, makes its metadata durable, then calls [`claim`] on every table in
-//! path order; at every other start [`claim`] alone. For a full refresh it makes a record of it durable, calls [`clear`]
+//! path order; at every other start [`claim`] alone. The mark says where the query's checkpoint is, so that a pipeline of the
+//! same name can tell one that lives from one that is lost. For a full refresh it makes a record of it durable, calls [`clear`]
 //! and then [`replace`] on every table.
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -135,19 +137,26 @@ pub struct Owner {
     pub pipeline: String,
     /// The table's name, for messages.
     pub table: String,
-    /// The checkpoint's folder, for messages.
+    /// The checkpoint's folder, absolute: where the query is looked for by a pipeline of the same name.
     pub checkpoint: String,
+    /// The name of the machine that wrote the mark; empty in marks of versions that did not say it.
+    #[serde(default)]
+    pub host: String,
 }
 
 impl Owner {
-    /// Whether both name the same query in the same generation. The rest is for messages: a checkpoint may be moved.
+    /// Whether both name the same query in the same generation, wherever its checkpoint is: it may be moved.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.query_id == other.query_id && self.generation == other.generation
     }
-}
 
-impl Owner {
+    /// Whether both say the same of where the checkpoint is.
+    #[must_use]
+    pub fn is_at(&self, other: &Self) -> bool {
+        self.checkpoint == other.checkpoint && self.host == other.host
+    }
+
     /// Whether the folder holds what stands beside the tables: dead letters, late or quarantined rows. Earlier versions put
     /// them where the folders of a pipeline of that name are now, so that others' may lie in it.
     #[must_use]
@@ -210,16 +219,35 @@ pub fn check_unmarked(location: &Path) -> Result<()> {
 /// # Errors
 /// [`LakeError::HeldFolder`] when another run holds it, or the mark cannot be opened.
 pub fn hold(location: &Path) -> Result<Option<File>> {
-    let Some(path) = found(location) else { return Ok(None) };
-    let file = match open_regular(&path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(FileError::new("open", path, e).into()),
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(LakeError::HeldFolder { location: location.to_path_buf(), mark: path }),
-        Err(TryLockError::Error(e)) => Err(FileError::new("lock", path, e).into()),
+    loop {
+        let Some(path) = found(location) else { return Ok(None) };
+        let file = match open_regular(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(FileError::new("open", path, e).into()),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(LakeError::HeldFolder { location: location.to_path_buf(), mark: path });
+            }
+            Err(TryLockError::Error(e)) => return Err(FileError::new("lock", path, e).into()),
+        }
+        // Whoever replaced the mark meanwhile holds the new one, or is about to.
+        if is_still(&file, &path)? {
+            return Ok(Some(file));
+        }
+    }
+}
+
+/// Whether `path` is the name of the open `file`.
+fn is_still(file: &File, path: &Path) -> Result<bool, FileError> {
+    let looked = |e| FileError::new("look at", path, e);
+    let open = file.metadata().map_err(looked)?;
+    match path.metadata() {
+        Ok(named) => Ok((open.dev(), open.ino()) == (named.dev(), named.ino())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(looked(e)),
     }
 }
 
@@ -258,7 +286,8 @@ pub fn claim(location: &Path, owner: &Owner) -> Result<()> {
     }
 }
 
-/// Makes `owner` the owner of the folder whoever was it before: for a full refresh, after [`clear`].
+/// Makes `owner` the owner of the folder whoever was it before: for a full refresh, after [`clear`]; and for an owner whose
+/// checkpoint was moved. The mark is another file then: who holds the old one has to [`hold`] it anew.
 ///
 /// # Errors
 /// When the mark cannot be replaced.

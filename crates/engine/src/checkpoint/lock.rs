@@ -150,6 +150,7 @@ impl Checkpoint {
     }
 }
 
-fn hostname() -> String {
+/// The name of this machine.
+pub(crate) fn hostname() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "unknown".to_owned(), |s| s.trim().to_owned())
 }

@@ -36,6 +36,7 @@ mod state_files;
 
 pub use error::CheckpointError;
 pub use lock::RunLock;
+pub(crate) use lock::hostname;
 pub use purge::keep_from;
 pub(crate) use segment_files::StagedSegment;
 pub use state_files::StateKind;

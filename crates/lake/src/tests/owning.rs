@@ -16,6 +16,7 @@ fn me(generation: u64) -> Owner {
         pipeline: "revenue_5m".to_owned(),
         table: "bronze_sales".to_owned(),
         checkpoint: "/c/revenue_5m".to_owned(),
+        host: "here".to_owned(),
     }
 }
 
@@ -162,6 +163,43 @@ fn a_mark_lies_beside_its_folder_and_that_of_an_older_version_moves_there_under_
     let link = dir.path().join("link");
     symlink(&location, &link).unwrap();
     assert_eq!(owner::read(&link).unwrap(), Some(me(1)), "by whatever name the folder is reached");
+}
+
+#[test]
+fn a_mark_that_is_replaced_has_one_holder_at_most() {
+    let dir = tempfile::tempdir().unwrap();
+    let location = dir.path().join("sales");
+    prepare(&location).unwrap();
+    owner::claim(&location, &me(1)).unwrap();
+    let first = owner::hold(&location).unwrap().unwrap();
+    // Another run has opened the mark, and is about to lock it.
+    let waiting = fs::File::open(mark(&location)).unwrap();
+    let moved = Owner { checkpoint: "/elsewhere".to_owned(), ..me(1) };
+    owner::replace(&location, &moved).unwrap();
+    let second = owner::hold(&location).unwrap().unwrap();
+    drop(first);
+    waiting.try_lock().unwrap();
+    assert!(matches!(owner::hold(&location), Err(LakeError::HeldFolder { .. })), "it is the new one that counts");
+    drop(second);
+    assert!(owner::hold(&location).unwrap().is_some());
+    assert_eq!(owner::read(&location).unwrap(), Some(moved));
+}
+
+#[test]
+fn a_mark_of_a_version_that_did_not_say_its_machine_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let location = dir.path().join("sales");
+    prepare(&location).unwrap();
+    owner::claim(&location, &me(1)).unwrap();
+    let whole = fs::read_to_string(mark(&location)).unwrap();
+    let (_, body) = whole.split_once('\n').unwrap();
+    let old = body.replace(",\n  \"host\": \"here\"", "");
+    assert_ne!(old, body);
+    let sealed = format!("v1 {}\n{old}", sluicebox_core::durable::checksum(old.as_bytes()));
+    fs::write(mark(&location), sealed).unwrap();
+    let found = owner::read(&location).unwrap().unwrap();
+    assert_eq!(found, Owner { host: String::new(), ..me(1) });
+    assert!(found.is_same(&me(1)) && !found.is_at(&me(1)));
 }
 
 #[test]
