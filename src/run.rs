@@ -45,6 +45,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "TABLE,...", num_args = 0..=1, require_equals = true, default_missing_value = ALL,
           value_delimiter = ',')]
     full_refresh: Vec<String>,
+    /// With --full-refresh: delete what a pipeline of this name wrote under a checkpoint that is lost, too
+    #[arg(long, requires = "full_refresh")]
+    take_tables: bool,
     /// Keep the rows of these tables and forget what their operators remember
     #[arg(long, value_name = "TABLE,...", require_equals = true, value_delimiter = ',')]
     reset_state: Vec<String>,
@@ -109,7 +112,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         refuse_unknown_tables(&request, &checked)?;
         let change = prepared(&checked, full_refresh, request)?;
         let stage = change.stage.clone();
-        let asked = Asked { trigger, full_refresh, wait };
+        let asked = Asked { trigger, full_refresh, take_tables: full_refresh && args.take_tables, wait };
         let done = Box::pin(run_stage(&args, asked, checked, change, &stop, (show, observer.as_mut()))).await?;
         if !done || stage == Stage::Live {
             return Ok(());
@@ -125,6 +128,12 @@ fn request(args: &RunArgs) -> anyhow::Result<Request> {
         return Err(
             Usage("--full-refresh without tables computes all of them again: leave the others out".to_owned()).into()
         );
+    }
+    if args.take_tables && !all {
+        return Err(Usage(
+            "--take-tables goes with --full-refresh without tables, which deletes all of them".to_owned(),
+        )
+        .into());
     }
     let mut backfill = BTreeMap::new();
     for text in &args.backfill {
@@ -183,11 +192,12 @@ fn refuse_unknown_tables(request: &Request, checked: &Checked) -> anyhow::Result
 struct Asked {
     trigger: Option<Trigger>,
     full_refresh: bool,
+    take_tables: bool,
     wait: Option<Duration>,
 }
 
 /// A first start is refused before anything is filled, connected or written.
-fn look_first(checked: &Checked, full_refresh: bool) -> anyhow::Result<()> {
+fn look_first(checked: &Checked, asked: Asked) -> anyhow::Result<()> {
     if checked.checkpoint.is_new().map_err(EngineError::from)? {
         let working_dir = std::env::current_dir()?;
         let (data_dir, parquet) = (working_dir.join("data"), parquet_options_of(&checked.graph));
@@ -196,7 +206,7 @@ fn look_first(checked: &Checked, full_refresh: bool) -> anyhow::Result<()> {
             (working_dir.as_path(), data_dir.as_path()),
             &parquet,
             &checked.checkpoint,
-            full_refresh,
+            (asked.full_refresh, asked.take_tables),
         )
         .map_err(|error| checked.at_location(error))?;
     }
@@ -212,9 +222,9 @@ async fn run_stage(
     stop: &watch::Receiver<bool>,
     (show, observer): (Show, &mut dyn Observer),
 ) -> anyhow::Result<bool> {
-    let Asked { trigger, full_refresh, wait } = asked;
+    let Asked { trigger, full_refresh, take_tables, wait } = asked;
     let live = change.stage == Stage::Live;
-    look_first(&checked, full_refresh)?;
+    look_first(&checked, asked)?;
     let options = checked.options();
     let Some(loaded) = unless_stopped(stop, Loaded::connect(checked, &change.stage)).await else { return Ok(false) };
     let mut loaded = loaded?;
@@ -242,6 +252,7 @@ async fn run_stage(
         give_up_after: wait,
         take_over: args.take_over,
         full_refresh,
+        take_tables,
         // What fills a table reads a source of its own, which is pinned anew.
         repin: if matches!(change.stage, Stage::Fill { .. }) { Vec::new() } else { args.repin.clone() },
         change,

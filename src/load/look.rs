@@ -78,7 +78,8 @@ impl Checked {
         let data_dir = working_dir.join("data");
         let parquet = parquet_options_of(&self.graph);
         let folders = (working_dir.as_path(), data_dir.as_path());
-        check_folders(&self.graph, folders, &parquet, &self.checkpoint, false).map_err(|error| self.at_location(error))
+        let checked = check_folders(&self.graph, folders, &parquet, &self.checkpoint, (false, false));
+        checked.map_err(|error| self.at_location(error))
     }
 
     /// Where a source would begin or go on.

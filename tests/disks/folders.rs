@@ -282,12 +282,15 @@ fn a_mark_that_was_removed_can_be_copied_from_a_neighbour() {
 }
 
 #[test]
-fn a_checkpoint_that_is_deleted_under_its_tables_is_told_and_a_refresh_is_the_way_out() {
+fn a_checkpoint_that_is_deleted_under_its_tables_is_told_and_a_refresh_that_takes_them_is_the_way_out() {
     let scene = scene();
     std::fs::remove_dir_all(scene.job.path().join("checkpoints")).unwrap();
-    stops(&scene, 2, &[], &["data/", "no checkpoint to resume from", "--full-refresh", CHECKPOINT]);
-    scene.assert_nothing_else("no checkpoint");
-    let output = scene.run(&["--full-refresh"]);
+    for more in [&[] as &[&str], &["--full-refresh"]] {
+        stops(&scene, 2, more, &["data/", "which is not there", "--full-refresh --take-tables", CHECKPOINT]);
+        scene.assert_nothing_else("no checkpoint");
+        assert!(!scene.job.path().join(CHECKPOINT).exists(), "{more:?}");
+    }
+    let output = scene.run(&["--full-refresh", "--take-tables"]);
     assert!(output.status.success(), "{}", said(&output, "refresh"));
     scene.assert_anew("after the refresh");
     scene.job.ok(&["checkpoint", "verify", CHECKPOINT]);

@@ -249,6 +249,7 @@ impl Job {
             give_up_after: None,
             take_over: false,
             full_refresh: false,
+            take_tables: false,
             repin: Vec::new(),
         }
     }

@@ -1,10 +1,11 @@
 //! Two runs, two pipelines, two checkpoints on what one alone may have.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 
-use crate::support::{Workspace, assert_same, text};
+use crate::support::{Workspace, assert_same, files_below, mark_of, text};
 use crate::{CHECKPOINT, GOLD, run};
 
 /// A run that goes on until it is killed, when it has committed a batch.
@@ -115,6 +116,144 @@ fn two_pipelines_on_one_location_nested_or_by_links_are_refused() {
     }
     job.ok(&["run", &first, "--trigger", "available-now"]);
     job.ok(&["checkpoint", "verify", "checkpoints/first"]);
+}
+
+/// What lies below `folder`, hidden files too.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    files_below(folder).into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
+
+const TWIN: [&str; 4] = ["run", "twin.sql", "--trigger", "available-now"];
+
+/// A project with the pipeline `twin`, whose table is in `location`.
+fn twin(location: &Path) -> Workspace {
+    let job = Workspace::new();
+    job.produce(300, 1);
+    copier(&job, "twin", "bronze_twin", location.to_str().unwrap());
+    job
+}
+
+#[test]
+fn two_projects_with_a_pipeline_of_one_name_never_delete_each_others_rows() {
+    let shared = tempfile::tempdir().unwrap();
+    let location = shared.path().join("t");
+    let (first, second) = (twin(&location), twin(&location));
+    first.ok(&TWIN);
+    let before = contents(shared.path());
+    let home = first.path().join("checkpoints/twin");
+    let refused = |more: &[&str]| {
+        let said = second.fails(2, &[&TWIN[..], more].concat());
+        let words =
+            ["error[folder-owned]", "another pipeline of the same name", "choose another LOCATION", "--checkpoint"];
+        assert!(words.iter().all(|word| said.contains(word)), "{more:?}: {said}");
+        assert!(said.contains(home.to_str().unwrap()) && said.contains("does not delete its rows"), "{more:?}: {said}");
+        assert_eq!(contents(shared.path()), before, "{more:?}");
+    };
+    for more in [&[] as &[&str], &["--full-refresh"], &["--full-refresh", "--take-tables"]] {
+        refused(more);
+        assert!(!second.path().join("checkpoints").exists(), "{more:?}: it was its first start");
+    }
+    // One that has a checkpoint of its own, too.
+    copier(&second, "twin", "bronze_twin", "data/own");
+    second.ok(&TWIN);
+    copier(&second, "twin", "bronze_twin", location.to_str().unwrap());
+    for more in [&["--full-refresh"] as &[&str], &["--full-refresh", "--take-tables"]] {
+        refused(more);
+        assert!(!second.path().join("checkpoints/twin/refresh").exists(), "{more:?}: a refresh was begun");
+    }
+    first.produce(100, 2);
+    first.ok(&TWIN);
+    first.ok(&["checkpoint", "verify", "checkpoints/twin"]);
+}
+
+#[test]
+fn a_checkpoint_that_is_damaged_or_not_there_is_told_and_only_a_lost_one_is_taken() {
+    let shared = tempfile::tempdir().unwrap();
+    let location = shared.path().join("t");
+    let (first, second) = (twin(&location), twin(&location));
+    first.ok(&TWIN);
+    let before = contents(shared.path());
+    let (home, aside) = (first.path().join("checkpoints/twin"), first.path().join("aside"));
+    let metadata = std::fs::read(home.join("metadata")).unwrap();
+    std::fs::write(home.join("metadata"), "torn").unwrap();
+    let take = [&TWIN[..], &["--full-refresh", "--take-tables"]].concat();
+    let said = second.fails(2, &take);
+    assert!(said.contains("something is damaged or cannot be read"), "{said}");
+    std::fs::write(home.join("metadata"), metadata).unwrap();
+    // It was moved, or it is lost: nobody here can tell.
+    std::fs::rename(&home, &aside).unwrap();
+    for more in [&[] as &[&str], &["--full-refresh"]] {
+        let said = second.fails(2, &[&TWIN[..], more].concat());
+        let words = ["which is not there", "Point --checkpoint at where it is now", "--full-refresh --take-tables"];
+        assert!(words.iter().all(|word| said.contains(word)), "{more:?}: {said}");
+        assert_eq!(contents(shared.path()), before, "{more:?}");
+    }
+    // The first way on.
+    std::fs::rename(&aside, &home).unwrap();
+    first.ok(&TWIN);
+    // The second; the mark then names who took it.
+    std::fs::remove_dir_all(&home).unwrap();
+    second.ok(&take);
+    second.ok(&["checkpoint", "verify", "checkpoints/twin"]);
+    let said = first.fails(2, &[&TWIN[..], &["--full-refresh", "--take-tables"]].concat());
+    assert!(said.contains(second.path().join("checkpoints/twin").to_str().unwrap()), "{said}");
+    // The word is for all tables.
+    let said = second.fails(2, &[&TWIN[..], &["--take-tables"]].concat());
+    assert!(said.contains("--full-refresh"), "{said}");
+    let said = second.fails(2, &[&TWIN[..], &["--full-refresh=bronze_twin", "--take-tables"]].concat());
+    assert!(said.contains("--take-tables goes with --full-refresh without tables"), "{said}");
+}
+
+/// As of two containers that both say `/app/checkpoints/p`.
+#[test]
+fn a_checkpoint_of_the_same_path_is_not_the_same_checkpoint() {
+    let shared = tempfile::tempdir().unwrap();
+    let location = shared.path().join("t");
+    let job = twin(&location);
+    job.ok(&TWIN);
+    let before = contents(shared.path());
+    let (home, aside) = (job.path().join("checkpoints/twin"), job.path().join("aside"));
+    std::fs::rename(&home, &aside).unwrap();
+    copier(&job, "twin", "bronze_twin", "elsewhere/t");
+    job.ok(&[&TWIN[..], &["--full-refresh", "--take-tables"]].concat());
+    copier(&job, "twin", "bronze_twin", location.to_str().unwrap());
+    let said = job.fails(2, &[&TWIN[..], &["--full-refresh"]].concat());
+    assert!(said.contains("which is not there") && said.contains("--take-tables"), "{said}");
+    assert_eq!(contents(shared.path()), before);
+    job.ok(&[&TWIN[..], &["--full-refresh", "--take-tables"]].concat());
+    job.ok(&["checkpoint", "verify", "checkpoints/twin"]);
+}
+
+#[test]
+fn a_project_that_was_moved_is_found_by_its_marks_where_it_is_now() {
+    let (old, new) = (twin(Path::new("data/t")), Workspace::new());
+    old.ok(&TWIN);
+    for name in ["data", "checkpoints", "twin.sql"] {
+        std::fs::rename(old.path().join(name), new.path().join(name)).unwrap();
+    }
+    let mark = mark_of(&new.path().join("data/t"));
+    let says = |job: &Workspace| {
+        let place = format!("\"{}\"", job.path().join("checkpoints/twin").display());
+        std::fs::read_to_string(&mark).unwrap().contains(&place)
+    };
+    assert!(says(&old));
+    new.ok(&TWIN);
+    assert!(says(&new) && !says(&old));
+    // What lay beside it while it was replaced is gone after the next batch.
+    new.produce(50, 2);
+    new.ok(&TWIN);
+    let left: Vec<PathBuf> =
+        files_below(&new.path().join("data")).into_iter().filter(|path| is_temporary(path)).collect();
+    assert!(left.is_empty(), "{left:?}");
+    // A pipeline of its name elsewhere is told where it is.
+    let other = twin(&new.path().join("data/t"));
+    let said = other.fails(2, &TWIN);
+    assert!(said.contains(new.path().join("checkpoints/twin").to_str().unwrap()), "{said}");
+    new.ok(&["checkpoint", "verify", "checkpoints/twin"]);
+}
+
+fn is_temporary(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".tmp-"))
 }
 
 #[test]

@@ -145,7 +145,8 @@ fn record(
     let shape = config.change.shape.clone();
     let folders = |table: &String| {
         let own = shape.tables.get(table).map(|t| t.location.clone());
-        let beside = outputs.beside(table).into_iter().map(|folder| folder.location.display().to_string());
+        let beside =
+            outputs.beside(table, &metadata.id).into_iter().map(|folder| folder.location.display().to_string());
         (table.clone(), own.into_iter().chain(beside).collect())
     };
     let known = logs.iter().map(|(source, log)| (original(source).unwrap_or(source).to_owned(), log.clone()));
@@ -180,7 +181,7 @@ fn claim_cleared(
     record: &PipelineRecord,
 ) -> Result<(), EngineError> {
     for (table, folders) in &record.clears {
-        let beside = outputs.beside(table);
+        let beside = outputs.beside(table, &metadata.id);
         for location in folders.iter().map(PathBuf::from) {
             let known = beside.iter().find(|folder| folder.location == location);
             let output = known.map_or_else(|| format!("table {table}"), |folder| folder.output.clone());
@@ -202,7 +203,7 @@ fn clear(
 ) -> Result<(), EngineError> {
     let mut ours = Vec::new();
     for location in record.clears.values().flatten().map(Path::new) {
-        match named::whose(location, outputs, query_id)? {
+        match named::whose(location, outputs, query_id, &[])? {
             Named::Ours => ours.push(location),
             Named::Absent | Named::Empty => {}
             Named::Strange => {

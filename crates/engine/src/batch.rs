@@ -260,7 +260,8 @@ impl Engine {
             return Ok(());
         }
         let (epoch, checkpoint) = (self.lock.epoch.epoch, self.config.checkpoint.clone());
-        let folders: Vec<_> = self.outputs.folders().into_iter().chain(self.outputs.older()).collect();
+        let folders: Vec<_> =
+            self.outputs.folders().into_iter().chain(self.outputs.older(&[&self.metadata.id])).collect();
         let live = self.is_live();
         let sweep = tokio::task::spawn_blocking(move || {
             for folder in folders {

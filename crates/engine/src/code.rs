@@ -118,7 +118,8 @@ fn lake(error: &LakeError) -> &'static str {
         | LakeError::OtherGeneration { .. }
         | LakeError::NotToClear { .. }
         | LakeError::OwnedByAnother { .. }
-        | LakeError::OwnedButNoCheckpoint { .. } => "folder-owned",
+        | LakeError::OwnedByLiving { .. }
+        | LakeError::OwnedByLost { .. } => "folder-owned",
         LakeError::FilesButNoCheckpoint { .. } | LakeError::FilesButNoOwner { .. } | LakeError::DamagedOwner { .. } => {
             "folder-not-empty"
         }

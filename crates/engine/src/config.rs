@@ -101,6 +101,8 @@ pub struct Config {
     pub repin: Vec<String>,
     /// Whether to delete the tables and start from the beginning.
     pub full_refresh: bool,
+    /// Whether a full refresh deletes what pipelines of this name wrote under checkpoints that are lost, too.
+    pub take_tables: bool,
     /// What the run does with its pipeline, and the part of it that `graph` and `sources` are.
     pub change: crate::change::Prepared,
 }

@@ -8,7 +8,7 @@ use sluicebox_core::durable;
 use sluicebox_core::fault::What;
 use sluicebox_core::station::{self, AllSpent};
 use sluicebox_ingest::Bounds;
-use sluicebox_lake::{Publisher, owner};
+use sluicebox_lake::{Owner, Publisher, owner};
 
 use crate::EngineError;
 use crate::adopt::{self, Adopted};
@@ -27,7 +27,7 @@ use crate::preflight::{self, Learned};
 use crate::read::Ahead;
 use crate::report::Identity;
 use crate::segments::Segments;
-use crate::{compact, presence, refresh, state_writer, topics};
+use crate::{compact, named, presence, refresh, state_writer, topics};
 
 /// A pipeline that holds its checkpoint and is ready to run.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ impl Engine {
         presence::refuse_lost_folders(&checkpoint, &outputs, &config.change.anew())?;
         let mut held = outputs.claim(&metadata.id, metadata.generation, checkpoint.root(), config.take_over)?;
         compact::settle(&checkpoint, &outputs, &metadata.id, lock.epoch.epoch)?;
-        presence::refuse_newer_files(&checkpoint, &outputs, recovery.committed())?;
+        presence::refuse_newer_files(&checkpoint, &outputs, &metadata.id, recovery.committed())?;
         // Not that of a copy, which is refused for being older than its tables.
         outputs.tell_place(&mut held, &metadata.id, metadata.generation, checkpoint.root())?;
         for (source, log) in &logs {
@@ -248,7 +248,8 @@ pub(crate) async fn identities(sources: &mut [SourceBinding]) -> Result<Logs, En
 /// The metadata of a first start. Tables that hold files, or are another's, stop it before anything is written.
 fn first_metadata(config: &Config, outputs: &Outputs, logs: Logs, epoch: u64) -> Result<Metadata, EngineError> {
     for folder in outputs.folders() {
-        owner::check_unowned(&folder.location, outputs.pipeline())?;
+        let home = |owner: &Owner| named::home(owner, config.checkpoint.root());
+        owner::check_unowned(&folder.location, outputs.pipeline(), home)?;
     }
     let metadata = Metadata {
         id: uuid::Uuid::new_v4().to_string(),

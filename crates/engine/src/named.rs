@@ -1,13 +1,13 @@
-//! Whose the folders are that records of the checkpoint name. A record that was changed by hand must not lead a run to what
-//! is another's.
+//! Whose the folders are that records of the checkpoint name, and where the checkpoint is that a folder's mark names. Neither
+//! a record that was changed by hand nor a pipeline of the same name leads a run to what is another's.
 
 use std::path::Path;
 
-use sluicebox_lake::owner::{self, Observed};
+use sluicebox_lake::owner::{self, Home, Observed};
 use sluicebox_lake::{LakeError, Owner};
 
 use crate::EngineError;
-use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::checkpoint::{Checkpoint, CheckpointError, hostname};
 use crate::outputs::Outputs;
 
 /// A folder that a record names.
@@ -23,9 +23,16 @@ pub(crate) enum Named {
     Strange,
 }
 
-/// Looks whose the folder `location` is, for the query `query_id`.
-pub(crate) fn whose(location: &Path, outputs: &Outputs, query_id: &str) -> Result<Named, EngineError> {
-    if outputs.folders().iter().chain(&outputs.older()).any(|folder| folder.location == location) {
+/// Looks whose the folder `location` is, for the query `query_id`; of `taken` queries what lies where this pipeline writes is
+/// its own too.
+pub(crate) fn whose(
+    location: &Path,
+    outputs: &Outputs,
+    query_id: &str,
+    taken: &[String],
+) -> Result<Named, EngineError> {
+    let queries: Vec<&str> = taken.iter().map(String::as_str).chain([query_id]).collect();
+    if outputs.folders().iter().chain(&outputs.older(&queries)).any(|folder| folder.location == location) {
         return Ok(Named::Ours);
     }
     if location.symlink_metadata().is_err() {
@@ -34,12 +41,29 @@ pub(crate) fn whose(location: &Path, outputs: &Outputs, query_id: &str) -> Resul
     if !location.is_dir() {
         return Ok(Named::Strange);
     }
-    Ok(match owner::observe(location) {
-        Ok(Observed { owner: Some(Owner { query_id: found, .. }), .. }) if found == query_id => Named::Ours,
-        Ok(Observed { owner: None, example: None }) => Named::Empty,
-        Ok(_) | Err(LakeError::Nested { .. }) => Named::Strange,
-        Err(error) => return Err(error.into()),
-    })
+    if let Some(owner) = owner::read(location)? {
+        return Ok(if owner.query_id == query_id { Named::Ours } else { Named::Strange });
+    }
+    match owner::observe(location) {
+        Ok(Observed { example: None, .. }) => Ok(Named::Empty),
+        Ok(_) | Err(LakeError::Nested { .. }) => Ok(Named::Strange),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Looks at the checkpoint that the mark `found` names, for a run whose own is in `root`. That its own has the same path tells
+/// nothing: two containers may both say `/app/checkpoints/p`.
+pub(crate) fn home(found: &Owner, root: &Path) -> Home {
+    let there = Checkpoint::new(&found.checkpoint);
+    let lost = if found.host.is_empty() || found.host == hostname() { Home::Lost } else { Home::Elsewhere };
+    match there.metadata() {
+        Ok(Some(metadata)) if metadata.id == found.query_id => Home::Living,
+        Ok(Some(_)) => lost,
+        // What this run's own has lost, nobody else has.
+        _ if there.root() == root => lost,
+        Ok(None) if there.is_new().unwrap_or(false) => lost,
+        Ok(None) | Err(_) => Home::Unclear,
+    }
 }
 
 /// The error of the record `record`, a path below the checkpoint, that names the folder `location`.
@@ -56,9 +80,58 @@ pub(crate) fn refuse_strange(
     outputs: &Outputs,
     query_id: &str,
 ) -> Result<(), EngineError> {
-    match whose(location, outputs, query_id)? {
+    match whose(location, outputs, query_id, &[])? {
         // In what is not there nothing is made.
         Named::Ours | Named::Absent => Ok(()),
         Named::Empty | Named::Strange => Err(strange(checkpoint, record, location)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use super::*;
+    use crate::checkpoint::records::Metadata;
+
+    #[test]
+    fn a_checkpoint_that_a_mark_names_lives_or_is_lost_or_cannot_be_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (own, there) = (dir.path().join("own"), Checkpoint::new(dir.path().join("there")));
+        let seen = |host: &str, root: &Path| {
+            let owner = Owner {
+                query_id: "q".to_owned(),
+                generation: 1,
+                pipeline: "p".to_owned(),
+                table: "t".to_owned(),
+                checkpoint: there.root().display().to_string(),
+                host: host.to_owned(),
+            };
+            home(&owner, root)
+        };
+        let of = |id: &str| {
+            let (id, pipeline) = (id.to_owned(), "p".to_owned());
+            let metadata =
+                Metadata { id, generation: 1, pipeline, created_micros: 0, plan_partitions: 1, logs: BTreeMap::new() };
+            there.replace_metadata(&metadata).unwrap();
+        };
+        assert_eq!(seen("", &own), Home::Lost, "nothing is there");
+        assert_eq!(seen(&hostname(), &own), Home::Lost);
+        assert_eq!(seen("another machine", &own), Home::Elsewhere);
+        there.prepare().unwrap();
+        assert_eq!(seen("", &own), Home::Lost, "no run has begun there");
+        of("q");
+        assert_eq!(seen("another machine", &own), Home::Living);
+        of("other");
+        assert_eq!(seen("", &own), Home::Lost, "another query is there");
+        assert_eq!(seen("", there.root()), Home::Lost, "the same path in another container");
+        fs::write(there.root().join("metadata"), "torn").unwrap();
+        assert_eq!(seen("", &own), Home::Unclear);
+        assert_eq!(seen("", there.root()), Home::Lost, "what the run's own has lost");
+        fs::remove_file(there.root().join("metadata")).unwrap();
+        fs::write(there.root().join("offsets/0"), "").unwrap();
+        assert_eq!(seen("", &own), Home::Unclear, "records without metadata");
     }
 }

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use sluicebox_core::provenance;
 use sluicebox_core::station::{self, Station};
 use sluicebox_core::stored::stored_rows;
-use sluicebox_lake::{BatchKey, Check, ParquetOptions, ParquetTable, Publisher, StagedFile, TableFormat, owner};
+use sluicebox_lake::{BatchKey, Check, Owner, ParquetOptions, ParquetTable, Publisher, StagedFile, TableFormat, owner};
 use sluicebox_pipeline::graph::Graph;
 use tokio::sync::mpsc;
 
@@ -153,35 +153,39 @@ impl Outputs {
         self.side(format!("dead letters {source}"), &["dead_letters", &self.pipeline, source])
     }
 
-    /// The folders of a table's late and quarantined rows, those of an older place too.
+    /// The folders of a table's late and quarantined rows, those of the query in an older place too.
     #[must_use]
-    pub fn beside(&self, table: &str) -> Vec<OutputFolder> {
-        let new = [self.late(table), self.quarantine(table)];
-        let older = ["late", "quarantine"].map(|kind| {
-            let folder = self.side(format!("{kind} {table}"), &[kind, table]);
-            self.is_own(&folder).then_some(folder)
-        });
-        new.into_iter().chain(older.into_iter().flatten()).collect()
+    pub fn beside(&self, table: &str, query_id: &str) -> Vec<OutputFolder> {
+        let older = ["late", "quarantine"].map(|kind| self.side(format!("{kind} {table}"), &[kind, table]));
+        let older = older.into_iter().filter(|folder| self.marked(folder).is_some_and(|o| o.query_id == query_id));
+        [self.late(table), self.quarantine(table)].into_iter().chain(older).collect()
     }
 
     /// Where versions before the folders had the pipeline's name in their path put what stands beside the tables, as far as
-    /// those folders are there and this pipeline's, in the order of paths. Nothing new is written to them.
+    /// those folders are there and of `queries`, in the order of paths. Nothing new is written to them.
     #[must_use]
-    pub fn older(&self) -> Vec<OutputFolder> {
+    pub fn older(&self, queries: &[&str]) -> Vec<OutputFolder> {
+        let marked = self.older_marked().into_iter();
+        marked.filter(|(_, owner)| queries.contains(&owner.query_id.as_str())).map(|(folder, _)| folder).collect()
+    }
+
+    /// The folders in such places whose marks name a pipeline of this name and that output, in the order of paths.
+    pub(crate) fn older_marked(&self) -> Vec<(OutputFolder, Owner)> {
         let of_table = |name: &String| [("quarantine", "quarantine", name.clone()), ("late", "late", name.clone())];
         let letters = self.sources.iter().map(|name| ("dead letters", "dead_letters", name.clone()));
         let all = self.tables.keys().flat_map(of_table).chain(letters);
-        let mut found: Vec<OutputFolder> =
-            all.map(|(kind, dir, name)| self.side(format!("{kind} {name}"), &[dir, &name])).collect();
-        found.retain(|folder| self.is_own(folder));
-        found.sort_by(|a, b| a.location.cmp(&b.location));
+        let folders = all.map(|(kind, dir, name)| self.side(format!("{kind} {name}"), &[dir, &name]));
+        let mut found: Vec<(OutputFolder, Owner)> =
+            folders.filter_map(|folder| self.marked(&folder).map(|owner| (folder, owner))).collect();
+        found.sort_by(|(a, _), (b, _)| a.location.cmp(&b.location));
         found
     }
 
-    /// Whether the folder's mark names this pipeline and that output. A mark that cannot be read names nobody.
-    fn is_own(&self, folder: &OutputFolder) -> bool {
-        matches!(owner::read(&folder.location), Ok(Some(owner))
-            if owner.pipeline == self.pipeline && owner.table == folder.output)
+    /// The owner of a folder in an older place, if its mark names a pipeline of this name and that output. A mark that cannot
+    /// be read names nobody.
+    fn marked(&self, folder: &OutputFolder) -> Option<Owner> {
+        let owner = owner::read(&folder.location).ok().flatten()?;
+        (owner.pipeline == self.pipeline && owner.table == folder.output).then_some(owner)
     }
 
     fn reports(&self) -> OutputFolder {

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sluicebox_core::durable::{self, FileError};
-use sluicebox_lake::{ParquetOptions, owner};
+use sluicebox_lake::{Owner, ParquetOptions, owner};
 use sluicebox_pipeline::graph::Graph;
 
 use crate::EngineError;
@@ -15,6 +15,7 @@ use crate::change;
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::engine::{Logs, identities, new_runner};
+use crate::named;
 use crate::outputs::Outputs;
 use crate::refresh;
 
@@ -38,7 +39,8 @@ pub(crate) struct Learned {
 }
 
 /// Makes sure that the folders of a pipeline are its own or nobody's, that files can be published in them, and that no two
-/// are the same, and that a first start has the room to make its records. Nothing is left behind. Gives the filesystems that they are on.
+/// are the same, and that a first start has the room to make its records: one that is asked for a full refresh, and for it to take
+/// the tables of lost checkpoints, or not. Nothing is left behind. Gives the filesystems that they are on.
 ///
 /// # Errors
 /// What a start would be refused with.
@@ -47,18 +49,19 @@ pub fn check_folders(
     (working_dir, data_dir): (&Path, &Path),
     parquet: &BTreeMap<String, ParquetOptions>,
     checkpoint: &Checkpoint,
-    full_refresh: bool,
+    (full_refresh, take_tables): (bool, bool),
 ) -> Result<Vec<Room>, EngineError> {
     let outputs = Outputs::try_new(graph, working_dir, data_dir, parquet)?;
     outputs.refuse_shared()?;
     let is_new = checkpoint.is_new()?;
     let mut there: Vec<PathBuf> = vec![sluicebox_lake::existing(checkpoint.root())?.to_owned()];
     if is_new && full_refresh {
-        refresh::refuse_foreign(&outputs, "")?;
+        refresh::refuse_foreign(&outputs, "", checkpoint.root(), take_tables)?;
     }
     for folder in outputs.folders() {
         if is_new && !full_refresh {
-            owner::check_unowned(&folder.location, outputs.pipeline())?;
+            let home = |owner: &Owner| named::home(owner, checkpoint.root());
+            owner::check_unowned(&folder.location, outputs.pipeline(), home)?;
         }
         there.push(sluicebox_lake::existing(&folder.location)?.to_owned());
     }
@@ -102,7 +105,8 @@ pub(crate) async fn first_start(config: &mut Config) -> Result<Option<Learned>, 
         return Ok(None);
     }
     let folders = (config.working_dir.as_path(), config.data_dir.as_path());
-    check_folders(&config.graph, folders, &config.parquet, &config.checkpoint, config.full_refresh)?;
+    let asked = (config.full_refresh, config.take_tables);
+    check_folders(&config.graph, folders, &config.parquet, &config.checkpoint, asked)?;
     new_runner(config)?;
     let logs = identities(&mut config.sources).await?;
     let mut begins = BTreeMap::new();

@@ -17,13 +17,14 @@ use crate::outputs::{OutputFolder, Outputs};
 const NAMED: usize = 3;
 
 /// Stops a run whose folders hold files of batches after `committed` or links in the place of partitions, and warns of files
-/// that no run wrote.
+/// that no run wrote; `query_id` is the run's.
 pub(crate) fn refuse_newer_files(
     checkpoint: &Checkpoint,
     outputs: &Outputs,
+    query_id: &str,
     committed: Option<u64>,
 ) -> Result<(), EngineError> {
-    for folder in outputs.folders().into_iter().chain(outputs.older()) {
+    for folder in outputs.folders().into_iter().chain(outputs.older(&[query_id])) {
         let seen = match folder.output.starts_with("table ") {
             true => contents(&folder.location)?,
             false => contents_after(&folder.location, committed)?,

@@ -15,11 +15,12 @@ use std::path::{Path, PathBuf};
 
 use sluicebox_core::durable::{self, Own};
 use sluicebox_core::fault::What;
-use sluicebox_lake::{LakeError, compact, owner};
+use sluicebox_lake::owner::{self, Home};
+use sluicebox_lake::{LakeError, Owner, compact};
 
 use crate::EngineError;
 use crate::checkpoint::records::{Metadata, Refresh};
-use crate::checkpoint::{CheckpointError, RunLock};
+use crate::checkpoint::{CheckpointError, RunLock, hostname};
 use crate::config::Config;
 use crate::engine::Logs;
 use crate::named::{self, Named};
@@ -82,7 +83,7 @@ pub(crate) fn run(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Log
     })?;
     let named = locations(&record);
     // One of an older place is empty now, and keeps its mark: who put it there looks for it.
-    for folder in outputs.folders().into_iter().chain(outputs.older()) {
+    for folder in outputs.folders().into_iter().chain(outputs.older(&record.queries())) {
         // A folder that the text names only since the refresh was begun is claimed like any other, and may be another's.
         if named.contains(&folder.location) {
             sluicebox_lake::prepare(&folder.location)?;
@@ -101,8 +102,8 @@ fn check_all(config: &Config, outputs: &Outputs, record: &Refresh, epoch: u64) -
     }
     let mut cleared = Vec::new();
     for location in locations(record) {
-        match named::whose(&location, outputs, &record.id)? {
-            Named::Ours => {}
+        match named::whose(&location, outputs, &record.id, &record.taken)? {
+            Named::Ours => refuse_living(&location, record, config.checkpoint.root())?,
             Named::Absent | Named::Empty => continue,
             Named::Strange => return Err(strange(config, &location)),
         }
@@ -187,10 +188,13 @@ fn record(config: &Config, outputs: &Outputs) -> Result<(Refresh, bool), EngineE
             Refresh { generation: begun.generation.max(next), ..begun }
         }
         (None, Some(Metadata { id, generation, .. })) => first(id, generation.saturating_add(1)),
-        (None, None) => first(uuid::Uuid::new_v4().to_string(), 1),
+        (None, None) => match of_marks(config, outputs)? {
+            Some((id, generation)) => first(id, generation.saturating_add(1)),
+            None => first(uuid::Uuid::new_v4().to_string(), 1),
+        },
     };
-    record.taken.extend(refuse_foreign(outputs, &record.id)?);
-    let named = outputs.folders().into_iter().chain(outputs.older());
+    record.taken.extend(refuse_foreign(outputs, &record.id, checkpoint.root(), config.take_tables)?);
+    let named = outputs.folders().into_iter().chain(outputs.older(&record.queries()));
     record.locations.extend(named.map(|folder| folder.location.display().to_string()));
     Ok((record, true))
 }
@@ -198,6 +202,28 @@ fn record(config: &Config, outputs: &Outputs) -> Result<(Refresh, bool), EngineE
 /// A record that names no folders yet.
 fn first(id: String, generation: u64) -> Refresh {
     Refresh { id, generation, locations: Vec::new(), taken: Vec::new() }
+}
+
+/// The query and the newest generation that the marks of the tables name, for a checkpoint that is there and has lost its
+/// metadata. Only when all name one query of this very checkpoint.
+fn of_marks(config: &Config, outputs: &Outputs) -> Result<Option<(String, u64)>, EngineError> {
+    let root = config.checkpoint.root();
+    let seen = config.checkpoint.observe()?;
+    if !seen.metadata && seen.offsets.is_none() && seen.commit.is_none() && !root.join(RECORD).exists() {
+        return Ok(None);
+    }
+    let mut found: Option<(String, u64)> = None;
+    for folder in outputs.folders() {
+        let Some(owner) = owner::read(&folder.location)? else { continue };
+        let here =
+            owner.checkpoint == root.display().to_string() && (owner.host.is_empty() || owner.host == hostname());
+        let before = found.take().unwrap_or_else(|| (owner.query_id.clone(), 0));
+        if !here || owner.pipeline != outputs.pipeline() || owner.query_id != before.0 {
+            return Ok(None);
+        }
+        found = Some((before.0, before.1.max(owner.generation)));
+    }
+    Ok(found)
 }
 
 /// The record of the refresh that was begun, if one was. Somebody may have changed it, or put another's there.
@@ -217,7 +243,7 @@ fn begun(config: &Config, outputs: &Outputs, metadata: Option<&Metadata>) -> Res
         }
     }
     for location in locations(&record) {
-        if named::whose(&location, outputs, &record.id)? == Named::Strange {
+        if named::whose(&location, outputs, &record.id, &record.taken)? == Named::Strange {
             return Err(strange(config, &location));
         }
     }
@@ -244,18 +270,43 @@ fn remove_record(root: &Path) -> Result<(), EngineError> {
     Ok(durable::sync_dir(What::Refresh, root)?)
 }
 
-/// A refresh deletes only what is this pipeline's, by query or by name: folders without an owner must be empty. Gives the
-/// queries of this name that are not `query_id`.
-pub(crate) fn refuse_foreign(outputs: &Outputs, query_id: &str) -> Result<BTreeSet<String>, EngineError> {
+/// A refresh deletes only what is this query's: folders without an owner must be empty, and what is of another query of this
+/// pipeline's name is left to it while its checkpoint lives. One that was lost leaves tables under its id: with `take` they are
+/// deleted too. Gives the ids of such queries.
+pub(crate) fn refuse_foreign(
+    outputs: &Outputs,
+    query_id: &str,
+    root: &Path,
+    take: bool,
+) -> Result<BTreeSet<String>, EngineError> {
     let mut taken = BTreeSet::new();
-    for folder in outputs.folders().into_iter().chain(outputs.older()) {
+    for folder in outputs.folders() {
         match owner::read(&folder.location)? {
             Some(owner) if owner.query_id == query_id => {}
-            // A checkpoint that was lost leaves tables of this pipeline under another query's id.
-            Some(owner) if owner.pipeline == outputs.pipeline() => drop(taken.insert(owner.query_id)),
-            Some(_) => owner::check_unowned(&folder.location, outputs.pipeline())?,
+            Some(owner) if owner.pipeline == outputs.pipeline() => {
+                owner::decide_foreign(&folder.location, &owner, named::home(&owner, root), take)?;
+                taken.insert(owner.query_id);
+            }
+            Some(_) => {
+                let home = |owner: &Owner| named::home(owner, root);
+                owner::check_unowned(&folder.location, outputs.pipeline(), home)?;
+            }
             None => owner::check_unmarked(&folder.location)?,
         }
     }
+    // In an older place another's may lie: nothing is written there.
+    for (_, owner) in outputs.older_marked().into_iter().filter(|(_, owner)| take && owner.query_id != query_id) {
+        if matches!(named::home(&owner, root), Home::Lost | Home::Elsewhere) {
+            taken.insert(owner.query_id);
+        }
+    }
     Ok(taken)
+}
+
+/// Stops before the folder of a query is cleared that the refresh has taken for lost, and that lives.
+fn refuse_living(location: &Path, record: &Refresh, root: &Path) -> Result<(), EngineError> {
+    match owner::read(location)?.filter(|owner| record.taken.contains(&owner.query_id)) {
+        Some(owner) => Ok(owner::decide_foreign(location, &owner, named::home(&owner, root), true)?),
+        None => Ok(()),
+    }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with a table's folder, and what to do about it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
@@ -8,12 +8,12 @@ use sluicebox_core::durable::FileError;
 use sluicebox_core::sealed::Broken;
 use thiserror::Error;
 
-use crate::owner::Owner;
+use crate::owner::{Home, Owner};
 
 mod blame;
 mod words;
 
-use words::{chosen_by, parquet_way_out, since};
+use words::{chosen_by, parquet_way_out, since, whose_checkpoint};
 
 /// What the calls of this crate return.
 pub type Result<T, E = LakeError> = std::result::Result<T, E>;
@@ -190,19 +190,42 @@ pub enum LakeError {
         /// Who the mark names.
         found: Box<Owner>,
     },
-    /// A folder that has an owner although the run starts without a checkpoint.
+    /// A folder of another query of the same pipeline name, whose checkpoint is there.
     #[error(
-        "{} belongs to {found}, but this run has no checkpoint to resume from; point --checkpoint at {}, or choose \
-         another {}, or rebuild with --full-refresh",
+        "{} belongs to pipeline {} of the checkpoint {}, {}; choose another {}, or run that one with --checkpoint {}. A full \
+         refresh does not delete its rows",
         location.display(),
+        found.pipeline,
         found.checkpoint,
-        chosen_by(found)
+        whose_checkpoint(found, *home),
+        chosen_by(found),
+        found.checkpoint
     )]
-    OwnedButNoCheckpoint {
+    OwnedByLiving {
         /// The table's folder.
         location: PathBuf,
         /// Who the mark names.
         found: Box<Owner>,
+        /// What was seen of its checkpoint.
+        home: Home,
+    },
+    /// A folder of another query of the same pipeline name, whose checkpoint is not there.
+    #[error(
+        "{} belongs to pipeline {} of the checkpoint {}, {}. Point --checkpoint at where it is now, or choose another {}; or, if \
+         it is lost, delete its rows and begin anew with `--full-refresh --take-tables`",
+        location.display(),
+        found.pipeline,
+        found.checkpoint,
+        whose_checkpoint(found, *home),
+        chosen_by(found)
+    )]
+    OwnedByLost {
+        /// The table's folder.
+        location: PathBuf,
+        /// Who the mark names.
+        found: Box<Owner>,
+        /// What was seen of its checkpoint.
+        home: Home,
     },
     /// A folder that another pipeline owns, met by a run that starts without a checkpoint.
     #[error(
@@ -366,14 +389,4 @@ pub enum LakeError {
         /// The outer table's folder.
         outer: PathBuf,
     },
-}
-
-impl LakeError {
-    /// The error of the link `path` in the place of a partition's folder.
-    #[must_use]
-    pub fn linked(path: &Path) -> Self {
-        let to = path.read_link().unwrap_or_default();
-        let target = path.parent().unwrap_or(path).join(to);
-        Self::LinkedPartition { path: path.to_owned(), target }
-    }
 }

@@ -25,7 +25,7 @@ mod clear;
 mod decide;
 
 pub use clear::{check_clear, clear};
-pub use decide::{Claim, Observed, decide_claim, decide_unowned};
+pub use decide::{Claim, Home, Observed, decide_claim, decide_foreign, decide_unowned};
 
 /// How the mark's name ends: it lies beside the folder, `.<folder>_sluicebox_owner`, since readers that take a folder as a table
 /// stumble over whatever in it is no Parquet file, hidden or not (polars does). Older versions put it into the folder, under this
@@ -192,12 +192,15 @@ pub fn observe(location: &Path) -> Result<Observed> {
     Ok(Observed { owner: read(location)?, example: visible_file(location, location)? })
 }
 
-/// For a start without a checkpoint, before metadata are written: stops if the folder has an owner or files.
+/// For a start without a checkpoint, before metadata are written: stops if the folder has an owner or files. `home` looks at
+/// the checkpoint that a mark names.
 ///
 /// # Errors
 /// When it has, with the ways out; or when the folder cannot be read.
-pub fn check_unowned(location: &Path, pipeline: &str) -> Result<()> {
-    decide_unowned(location, &observe(location)?, pipeline)
+pub fn check_unowned(location: &Path, pipeline: &str, home: impl Fn(&Owner) -> Home) -> Result<()> {
+    let seen = observe(location)?;
+    let home = seen.owner.as_ref().map_or(Home::Lost, home);
+    decide_unowned(location, &seen, pipeline, home)
 }
 
 /// For a full refresh, which deletes nothing of which nobody knows whose it is: stops if the folder has files and no mark.

@@ -206,7 +206,7 @@ impl Run<'_> {
         presence::refuse_lost_folders(checkpoint, self.outputs, &BTreeSet::new())?;
         let _held = self.outputs.claim(&self.metadata.id, self.metadata.generation, checkpoint.root(), false)?;
         settle(checkpoint, self.outputs, &self.metadata.id, epoch)?;
-        presence::refuse_newer_files(checkpoint, self.outputs, recovery.committed())?;
+        presence::refuse_newer_files(checkpoint, self.outputs, &self.metadata.id, recovery.committed())?;
         let newest = published(checkpoint, self.outputs, &self.metadata.id, recovery)?;
         let Some(newest) = newest else { return Ok(()) };
         let mut old = Vec::new();

@@ -13,7 +13,8 @@ impl Blamed for LakeError {
             | Self::NotOwner { .. }
             | Self::NotToClear { .. }
             | Self::OtherGeneration { .. }
-            | Self::OwnedButNoCheckpoint { .. }
+            | Self::OwnedByLiving { .. }
+            | Self::OwnedByLost { .. }
             | Self::OwnedByAnother { .. }
             | Self::FilesButNoCheckpoint { .. }
             | Self::FilesButNoOwner { .. }

@@ -1,13 +1,40 @@
 //! Words of messages that depend on what was found.
 
+use std::path::Path;
+
 use parquet::errors::ParquetError;
 use sluicebox_core::durable::way_out;
 
-use crate::owner::Owner;
+use super::LakeError;
+use crate::owner::{Home, Owner};
+
+impl LakeError {
+    /// The error of the link `path` in the place of a partition's folder.
+    #[must_use]
+    pub fn linked(path: &Path) -> Self {
+        let to = path.read_link().unwrap_or_default();
+        let target = path.parent().unwrap_or(path).join(to);
+        Self::LinkedPartition { path: path.to_owned(), target }
+    }
+}
 
 /// What of a pipeline chooses a folder: a source has no LOCATION, and neither has what stands beside a table.
 pub(super) fn chosen_by(owner: &Owner) -> &'static str {
     if owner.is_beside() { "'pipeline.name'" } else { "LOCATION" }
+}
+
+/// What was seen of the checkpoint that a mark names.
+pub(super) fn whose_checkpoint(found: &Owner, home: Home) -> String {
+    match home {
+        Home::Living => "which is there and is another pipeline of the same name".to_owned(),
+        Home::Unclear => {
+            "where something is damaged or cannot be read, and which may be another pipeline of the same name: remove \
+                          that folder if nobody needs it"
+                .to_owned()
+        }
+        Home::Lost => "which is not there".to_owned(),
+        Home::Elsewhere => format!("which is not here, but may be on the machine {}", found.host),
+    }
 }
 
 /// How a folder came to another generation than its checkpoint, and what to do.

@@ -23,19 +23,50 @@ pub enum Claim {
     Ours,
 }
 
-/// Decides whether a run of `pipeline` that starts without a checkpoint may go on.
+/// What was seen of the checkpoint that a mark names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// It is there, and of the mark's query.
+    Living,
+    /// Something is there that is damaged or cannot be read: it may be the query's.
+    Unclear,
+    /// Nothing of the query is there.
+    Lost,
+    /// Nothing of the query is there, and the mark was written on another machine.
+    Elsewhere,
+}
+
+/// Decides whether a run of `pipeline` that starts without a checkpoint may go on. `home` is what was seen of the owner's
+/// checkpoint, if there is an owner.
 ///
 /// # Errors
 /// When the folder has an owner or files.
-pub fn decide_unowned(location: &Path, seen: &Observed, pipeline: &str) -> Result<()> {
-    let location = location.to_path_buf();
+pub fn decide_unowned(location: &Path, seen: &Observed, pipeline: &str, home: Home) -> Result<()> {
     match (&seen.owner, &seen.example) {
-        (Some(found), _) if found.pipeline != pipeline => {
-            Err(LakeError::OwnedByAnother { location, found: Box::new(found.clone()), pipeline: pipeline.to_owned() })
+        (Some(found), _) if found.pipeline != pipeline => Err(LakeError::OwnedByAnother {
+            location: location.to_path_buf(),
+            found: Box::new(found.clone()),
+            pipeline: pipeline.to_owned(),
+        }),
+        (Some(found), _) => decide_foreign(location, found, home, false),
+        (None, Some(example)) => {
+            Err(LakeError::FilesButNoCheckpoint { location: location.to_path_buf(), example: example.clone() })
         }
-        (Some(found), _) => Err(LakeError::OwnedButNoCheckpoint { location, found: Box::new(found.clone()) }),
-        (None, Some(example)) => Err(LakeError::FilesButNoCheckpoint { location, example: example.clone() }),
         (None, None) => Ok(()),
+    }
+}
+
+/// Decides whether a full refresh may delete what is of another query whose pipeline has the same name: a name is not an
+/// identity. `take` is whether it was told to take what belongs to checkpoints that are lost.
+///
+/// # Errors
+/// When the query's checkpoint lives, or may, or the refresh was not told.
+pub fn decide_foreign(location: &Path, found: &Owner, home: Home, take: bool) -> Result<()> {
+    let (location, found) = (location.to_path_buf(), Box::new(found.clone()));
+    match home {
+        Home::Living | Home::Unclear => Err(LakeError::OwnedByLiving { location, found, home }),
+        Home::Lost | Home::Elsewhere if take => Ok(()),
+        Home::Lost | Home::Elsewhere => Err(LakeError::OwnedByLost { location, found, home }),
     }
 }
 

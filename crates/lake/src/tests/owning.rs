@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use super::{glob, key, rows, table, walk};
-use crate::owner::{self, MARK, mark};
+use crate::owner::{self, Home, MARK, Observed, mark};
 use crate::{Check, LakeError, Owner, TableFormat, list_tables, prepare, sweep};
 
 fn me(generation: u64) -> Owner {
@@ -20,6 +20,11 @@ fn me(generation: u64) -> Owner {
     }
 }
 
+/// [`owner::check_unowned`] where the checkpoint of every mark is lost.
+fn check_unowned(location: &Path, pipeline: &str) -> crate::Result<()> {
+    owner::check_unowned(location, pipeline, |_| Home::Lost)
+}
+
 fn write_one(location: &Path) {
     let table = table(location, &["day"]);
     let files = table.stage(&key(1, 1), &[rows(0, &[(None, Some(1)), (None, None)])]).unwrap();
@@ -30,9 +35,9 @@ fn write_one(location: &Path) {
 fn an_empty_folder_is_claimed_once_and_found_again() {
     let dir = tempfile::tempdir().unwrap();
     let location = dir.path().join("t");
-    owner::check_unowned(&location, "revenue_5m").unwrap();
+    check_unowned(&location, "revenue_5m").unwrap();
     prepare(&location).unwrap();
-    owner::check_unowned(&location, "revenue_5m").unwrap();
+    check_unowned(&location, "revenue_5m").unwrap();
     owner::claim(&location, &me(1)).unwrap();
     write_one(&location);
     owner::claim(&location, &me(1)).unwrap();
@@ -56,16 +61,44 @@ fn another_query_or_generation_is_refused_with_the_ways_out() {
         assert!(error.to_string().contains("generation 2 of this pipeline"), "{error}");
         assert!(error.to_string().contains(way_on), "{error}");
     }
-    let error = owner::check_unowned(dir.path(), "revenue_5m").unwrap_err();
-    assert!(matches!(error, LakeError::OwnedButNoCheckpoint { .. }), "{error}");
-    assert!(error.to_string().contains("point --checkpoint at /c/revenue_5m"), "{error}");
+}
+
+#[test]
+fn what_belongs_to_another_query_of_the_same_name_is_taken_only_when_it_is_lost_and_somebody_says_so() {
+    let location = Path::new("/shared/t");
+    let another = Owner { query_id: "another".to_owned(), ..me(2) };
+    let refused =
+        |found: &Owner, home, take| owner::decide_foreign(location, found, home, take).map_err(|e| e.to_string());
+    let living = "/shared/t belongs to pipeline revenue_5m of the checkpoint /c/revenue_5m, which is there and is another \
+                  pipeline of the same name; choose another LOCATION, or run that one with --checkpoint /c/revenue_5m. A \
+                  full refresh does not delete its rows";
+    for take in [false, true] {
+        assert_eq!(refused(&another, Home::Living, take).unwrap_err(), living);
+        assert!(refused(&another, Home::Unclear, take).unwrap_err().contains("damaged or cannot be read"));
+    }
+    let lost = "/shared/t belongs to pipeline revenue_5m of the checkpoint /c/revenue_5m, which is not there. Point \
+                --checkpoint at where it is now, or choose another LOCATION; or, if it is lost, delete its rows and begin \
+                anew with `--full-refresh --take-tables`";
+    assert_eq!(refused(&another, Home::Lost, false).unwrap_err(), lost);
+    assert!(refused(&another, Home::Elsewhere, false).unwrap_err().contains("may be on the machine here"));
+    assert_eq!(refused(&another, Home::Lost, true), Ok(()));
+    assert_eq!(refused(&another, Home::Elsewhere, true), Ok(()));
+
+    // A plain run never takes anything, and another name is nobody's twin.
+    let seen = |owner| Observed { owner, example: None };
+    let unowned = |owner, home| owner::decide_unowned(location, &seen(owner), "revenue_5m", home);
+    assert!(matches!(unowned(Some(another.clone()), Home::Living), Err(LakeError::OwnedByLiving { .. })));
+    assert!(matches!(unowned(Some(another.clone()), Home::Lost), Err(LakeError::OwnedByLost { .. })));
+    let other = Owner { pipeline: "other".to_owned(), ..another };
+    assert!(matches!(unowned(Some(other), Home::Lost), Err(LakeError::OwnedByAnother { .. })));
+    assert!(unowned(None, Home::Living).is_ok());
 }
 
 #[test]
 fn files_without_checkpoint_or_mark_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     write_one(dir.path());
-    let error = owner::check_unowned(dir.path(), "revenue_5m").unwrap_err();
+    let error = check_unowned(dir.path(), "revenue_5m").unwrap_err();
     assert!(matches!(error, LakeError::FilesButNoCheckpoint { .. }), "{error}");
     let error = owner::claim(dir.path(), &me(1)).unwrap_err();
     assert!(matches!(error, LakeError::FilesButNoOwner { .. }), "{error}");
@@ -78,7 +111,7 @@ fn hidden_files_are_nobodys() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join(".gitkeep"), "").unwrap();
     prepare(dir.path()).unwrap();
-    owner::check_unowned(dir.path(), "revenue_5m").unwrap();
+    check_unowned(dir.path(), "revenue_5m").unwrap();
     owner::claim(dir.path(), &me(1)).unwrap();
 }
 
@@ -210,7 +243,7 @@ fn a_folder_that_was_removed_takes_its_mark_with_it() {
     owner::claim(&location, &me(1)).unwrap();
     write_one(&location);
     fs::remove_dir_all(&location).unwrap();
-    owner::check_unowned(&location, "another").unwrap();
+    check_unowned(&location, "another").unwrap();
     prepare(&location).unwrap();
     let another = Owner { query_id: "another".to_owned(), ..me(1) };
     owner::claim(&location, &another).unwrap();
@@ -231,7 +264,7 @@ fn a_table_inside_a_table_is_refused_from_both_sides() {
 
     let deeper = inner.join("x");
     prepare(&deeper).unwrap();
-    assert!(matches!(owner::check_unowned(&deeper, "revenue_5m"), Err(LakeError::Nested { .. })));
+    assert!(matches!(check_unowned(&deeper, "revenue_5m"), Err(LakeError::Nested { .. })));
 }
 
 #[test]
@@ -369,8 +402,8 @@ fn what_has_no_location_of_its_own_is_not_told_to_choose_another() {
     prepare(dir.path()).unwrap();
     owner::claim(dir.path(), &beside("sales", "dead letters sales")).unwrap();
     let told = [
-        owner::check_unowned(dir.path(), "sales").unwrap_err(),
-        owner::check_unowned(dir.path(), "other").unwrap_err(),
+        check_unowned(dir.path(), "sales").unwrap_err(),
+        check_unowned(dir.path(), "other").unwrap_err(),
         owner::claim(dir.path(), &Owner { query_id: "x".to_owned(), ..beside("sales", "dead letters sales") })
             .unwrap_err(),
     ];
