@@ -15,7 +15,7 @@ const FOLDER: &str = "checkpoints/revenue_5m/compactions";
 
 /// A project whose tables have several files a partition, and whose newest commit has files of some table whatever the clock says:
 /// the last batch of a run, which has no events, closes some of so short windows.
-fn job() -> Workspace {
+pub fn job() -> Workspace {
     let job = Workspace::new();
     let text = std::fs::read_to_string(job.path().join(GOLD)).unwrap();
     let short = text.replace("window(event_time, INTERVAL '5 minutes')", "window(event_time, INTERVAL '1 second')");

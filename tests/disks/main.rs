@@ -7,6 +7,8 @@
 //!   and old checkpoints.
 //! - `fifos`: FIFOs among published files, in the place of a mark and of a pipeline.
 //! - `limits`: few open files, short files, few threads.
+//! - `links`: links in the place of folders in which a run deletes, full refreshes that failed half-way.
+//! - `records`: records of the checkpoint that somebody edited and sealed again.
 //! - `clock`: the machine's clock goes backwards (with the feature `faults`).
 //! - `effects`: a full disk, a broken one, a read-only one, at every effect of a batch (with the feature `faults`).
 //!
@@ -25,7 +27,9 @@ mod fifos;
 mod folders;
 mod kinds;
 mod limits;
+mod links;
 mod matrix;
+mod records;
 mod scene;
 
 /// The pipeline of the README.
