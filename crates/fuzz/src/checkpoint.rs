@@ -3,7 +3,7 @@
 //! Input: a byte that says which file, and with its highest bit that the rest is to be sealed; then the file.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use sluicebox_avro::{PinnedSchema, RegistryStore, SchemaCache, SchemaKey};
 use sluicebox_core::SystemClock;
@@ -64,8 +64,17 @@ pub(crate) fn run(mut input: &[u8]) {
             }
         }
         11 => drop(envelope::unwrap::<Commit>(path, &content)),
+        12 => in_place("compactions/1", &content),
+        13 => in_place("pipelines/1", &content),
+        14 => in_place("refresh", &content),
         _ => drop(envelope::unwrap::<Offsets>(path, &content)),
     }
+}
+
+/// Whether `name` leads nowhere but down.
+fn is_plain(name: &str) -> bool {
+    let name = Path::new(name);
+    name.components().count() > 0 && name.components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// One file of a checkpoint, with the others right: as a restart and `checkpoint verify` read it.
@@ -76,10 +85,20 @@ fn in_place(name: &str, content: &[u8]) {
     }
     put(dir.path(), name, content);
     let checkpoint = Checkpoint::new(dir.path());
+    drop((checkpoint.pipeline(1), checkpoint.refresh()));
+    if let Ok(compaction) = checkpoint.compaction(1) {
+        assert!(is_plain(&compaction.folder), "{}", compaction.folder);
+    }
     if let Ok(verdict) = verify(&checkpoint, &SystemClock::new()) {
         assert!(!verdict.to_string().is_empty());
     }
     if let Ok(commit) = checkpoint.commit(0) {
+        let files = commit.files.iter().flat_map(|output| &output.files);
+        let names = files.flat_map(|file| [&file.target, &file.staged]);
+        let state = commit.state.values().flat_map(|state| state.files().map(|file| &file.path));
+        for name in names.chain(state) {
+            assert!(is_plain(name), "{name}");
+        }
         for segment in commit.state.values().flat_map(|state| &state.segments) {
             drop(checkpoint.open_segment(segment));
         }

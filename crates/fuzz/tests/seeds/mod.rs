@@ -115,7 +115,7 @@ fn log() -> Seeds {
 }
 
 fn checkpoint() -> Seeds {
-    let bodies: [(u8, &str, &str); 11] = [
+    let bodies: [(u8, &str, &str); 13] = [
         (
             0,
             "metadata",
@@ -147,6 +147,12 @@ fn checkpoint() -> Seeds {
         (8, "owner", r#"{"query_id":"q","generation":1,"pipeline":"p","table":"t","checkpoint":"c"}"#),
         (9, "schema", r#"{"schema":"\"int\"","references":[]}"#),
         (10, "change", r#"{"change":"register","subject":"s","version":1,"id":1,"schema":"\"int\"","references":[]}"#),
+        (
+            12,
+            "compaction",
+            r#"{"number":1,"epoch":1,"after":0,"pipeline":1,"at_micros":0,"why":"compact","output":"table t","location":"../../data/t","folder":"d=1","staging":"../../data/.sluicebox-q","inputs":["a 1 2 c"],"outputs":["b 1 2 c"],"batches":"0:1","replaces":[]}"#,
+        ),
+        (14, "refresh-in-place", r#"{"id":"q","generation":2,"locations":["../../data/t","/x"],"taken":["r"]}"#),
     ];
     let mut seeds: Seeds = bodies
         .iter()
