@@ -65,13 +65,14 @@ fn a_writer_that_was_passed_replaces_nothing_and_leaves_nothing() {
     let path = dir.path().join("reader");
     fs::write(&path, "old").unwrap();
     let replace = |check: &dyn Fn() -> Result<(), FileError>| replace_unless(What::Source, &path, b"new", 3, check);
+    let own = Own::given(dir.path());
     let passed = replace(&|| Err(FileError::new("look", &path, io::Error::other("passed")))).unwrap_err();
     assert_eq!(passed.operation, "look");
     // It has looked, and then a later one takes what it was about to name.
-    let swept = replace(&|| sweep_temporaries_before(What::Source, dir.path(), 4)).unwrap_err();
+    let swept = replace(&|| sweep_temporaries_before(What::Source, &own, 4)).unwrap_err();
     assert_eq!((swept.operation, swept.source.kind()), ("rename", io::ErrorKind::NotFound));
     assert_eq!(fs::read(&path).unwrap(), b"old");
-    replace(&|| sweep_temporaries_before(What::Source, dir.path(), 3)).unwrap();
+    replace(&|| sweep_temporaries_before(What::Source, &own, 3)).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"new", "its own number is not an earlier one");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
