@@ -199,7 +199,7 @@ async fn under_way(server: &Running, tried: &Tried) -> TcpStream {
     let mut client = server.connect().await;
     let head = tried.write_head(&format!("Expect: 100-continue\r\nContent-Length: {}\r\n", tried.post.1.len()));
     client.write_all(head.as_bytes()).await.unwrap();
-    let mut heard = vec![0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    let mut heard = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
     within("ask for the body", client.read_exact(&mut heard)).await.unwrap();
     assert_eq!(status(&String::from_utf8_lossy(&heard)), 100);
     client
