@@ -12,6 +12,7 @@ use indexmap::IndexSet;
 use crate::decode::leaf::leaf;
 use crate::decode::program::{FieldStep, Items, Op, Record, Symbols, What};
 use crate::schema::{AvroSchema, Defaults, Field, Kind, Logical, Node, NodeId};
+use crate::told::{cut, listed};
 
 /// Work that resolving one schema may take, about a tenth of a second of it: a name that is compared counts one.
 const MOST_WORK: usize = 5_000_000;
