@@ -5,7 +5,6 @@ mod location;
 
 use std::collections::BTreeMap;
 
-use datafusion::sql::sqlparser::tokenizer::Token;
 use sluicebox_core::provenance::PREFIX;
 
 use super::Context;
