@@ -153,7 +153,7 @@ fn what_is_no_file_in_the_place_of_a_mark_is_named_and_the_folder_is_not_taken_f
             let refused = [
                 owner::claim(&location, &me(1)).unwrap_err(),
                 owner::check_claim(&location, &me(1)).unwrap_err(),
-                owner::check_unowned(&location, "revenue_5m").unwrap_err(),
+                check_unowned(&location, "revenue_5m").unwrap_err(),
                 owner::read(&location).unwrap_err(),
             ];
             for error in refused {
