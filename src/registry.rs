@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use sluicebox_avro::store::{RegistryStore, failure, router};
+use sluicebox_core::durable::read_given_text;
 use sluicebox_serve::{Rule, ServeError, Server, Token};
 
 use crate::failure::Usage;
@@ -72,8 +73,7 @@ fn token(file: Option<&Path>) -> anyhow::Result<Option<Token>> {
     let (text, place) = match file {
         Some(path) => {
             let place = format!("--token-file {}", path.display());
-            let text =
-                std::fs::read_to_string(path).map_err(|error| Usage(format!("{place} cannot be read: {error}")))?;
+            let text = read_given_text(path).map_err(|error| Usage(format!("{place} cannot be read: {error}")))?;
             (text, place)
         }
         None => match std::env::var(TOKEN).ok().filter(|text| !text.trim().is_empty()) {
