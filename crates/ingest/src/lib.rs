@@ -20,6 +20,7 @@
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
 
+mod batch;
 mod buffer;
 mod chunk;
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod log;
 mod options;
 pub mod positions;
 mod source;
+mod unpack;
 
 pub use error::{Result, SourceError};
 pub use kafka::KafkaSource;

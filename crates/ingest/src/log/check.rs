@@ -1,7 +1,8 @@
 //! What the bytes of a segment hold, without a log around them: for tools, and for tests that make up bytes.
 
-use super::batch::{self, BatchHeader};
 use crc32c::crc32c;
+
+use crate::batch::{self, BatchHeader};
 
 /// What [`check_segment`] found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

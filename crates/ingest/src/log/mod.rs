@@ -14,7 +14,6 @@
 //! syncs what it reads before it hands it out. Segments are deleted whole, oldest first; the log start is the first
 //! segment's name.
 
-mod batch;
 mod check;
 mod meta;
 mod reader;
@@ -22,7 +21,6 @@ mod segment;
 mod source;
 #[cfg(test)]
 mod tests;
-mod unpack;
 mod writer;
 
 use std::collections::BTreeMap;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::batch;
 use super::segment::{self, At, Segment, Tail};
+use crate::batch;
 use crate::buffer::Fill;
 use crate::error::{Result, SourceError};
 use crate::source::Bounds;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sluicebox_core::durable::{self, FileError, open_regular};
 use sluicebox_core::fault::What;
 
-use super::batch::{self, BatchHeader};
+use crate::batch::{self, BatchHeader};
 use crate::error::{Result, SourceError};
 
 const EXTENSION: &str = ".log";

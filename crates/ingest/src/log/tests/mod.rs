@@ -1,5 +1,4 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-mod batches;
 mod files;
 
 use sluicebox_core::ManualClock;

@@ -1,4 +1,5 @@
 //! The batch reader against `kafka-protocol`, which shares no code with it.
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
@@ -8,8 +9,8 @@ use kafka_protocol::records::{
 };
 use proptest::prelude::*;
 
-use super::super::batch::{self, BatchHeader};
 use crate::Record;
+use crate::batch::{self, BatchHeader};
 
 const BASE: i64 = 1_000_000;
 

@@ -3,10 +3,13 @@
 //! `kafka-protocol` writes the batches, and reads them in tests to check this reader. Reading here keeps headers with
 //! equal keys, which its map of headers cannot, and hands keys and values to the columns without a copy between.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::Buf;
 use crc32c::crc32c;
 
-use super::unpack::{MOST_UNPACKED, unpack};
+use crate::unpack::{MOST_UNPACKED, unpack};
 
 /// Bytes from a batch's start to its first record.
 pub(crate) const HEADER: usize = 61;

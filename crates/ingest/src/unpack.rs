@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::batch::Reason;
+use crate::batch::Reason;
 
 /// What the records of one batch may become, in bytes: as much as the largest value that is decoded.
 pub(crate) const MOST_UNPACKED: usize = 256 << 20;
