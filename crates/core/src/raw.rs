@@ -30,6 +30,13 @@ pub mod column {
     pub const HEADERS: usize = 4;
 }
 
+/// The header that says that an event was too large to be taken whole: the first 64 KiB of its key and of its value are there, and no
+/// header but this one and [`CUT_KEY_HEADER`]. Its value is the length of the event's value: eight bytes, the highest first; -1 for
+/// a tombstone.
+pub const CUT_HEADER: &str = "__sluicebox_cut";
+/// The same of the event's key, beside [`CUT_HEADER`]; -1 for an event without one.
+pub const CUT_KEY_HEADER: &str = "__sluicebox_cut_key";
+
 /// The fields of one header.
 #[must_use]
 pub fn header_fields() -> Fields {

@@ -1,4 +1,5 @@
-//! Kafka's record batch, version 2, read straight from bytes without allocating for a record.
+//! Kafka's record batch, version 2, read straight from bytes without allocating for a record. What walks over its records is
+//! [`Records`](crate::records::Records).
 //!
 //! `kafka-protocol` writes the batches, and reads them in tests to check this reader. Reading here keeps headers with
 //! equal keys, which its map of headers cannot, and hands keys and values to the columns without a copy between.
@@ -6,10 +7,10 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use bytes::Buf;
 use crc32c::crc32c;
-
-use crate::unpack::{MOST_UNPACKED, unpack};
 
 /// Bytes from a batch's start to its first record.
 pub(crate) const HEADER: usize = 61;
@@ -98,6 +99,18 @@ impl BatchHeader {
     pub(crate) fn is_control(&self) -> bool {
         self.attributes & CONTROL != 0
     }
+
+    /// How the records are packed, if they are.
+    pub(crate) fn compression(&self) -> Option<u16> {
+        Some(self.attributes & COMPRESSION).filter(|how| *how != 0)
+    }
+
+    /// Offset and time of a record, by how far they are from the batch's.
+    pub(crate) fn place(&self, timestamp: i64, offset: i64) -> Option<(i64, Option<i64>)> {
+        let timestamp = self.base_timestamp.checked_add(timestamp)?;
+        let timestamp = if self.attributes & LOG_APPEND_TIME == 0 { timestamp } else { self.max_timestamp };
+        Some((self.base_offset.checked_add(offset)?, (timestamp >= 0).then_some(timestamp)))
+    }
 }
 
 /// Whether the checksum of the whole batch `bytes` is right.
@@ -106,57 +119,39 @@ pub(crate) fn is_intact(bytes: &[u8]) -> bool {
     stored.get_u32() == crc32c(&bytes[CRC_FROM..])
 }
 
-/// Hands each record of the whole, intact batch `bytes` to `each`, in order.
-pub(crate) fn for_each(header: &BatchHeader, bytes: &[u8], each: &mut dyn FnMut(RecordView<'_>)) -> Result<(), Reason> {
-    if header.is_control() {
-        return Ok(());
-    }
-    let body = &bytes[HEADER..header.size];
-    match header.attributes & COMPRESSION {
-        0 => records_of(header, body, each),
-        how => records_of(header, &unpack(how, body, MOST_UNPACKED)?, each),
-    }
-}
-
-fn records_of(header: &BatchHeader, mut bytes: &[u8], each: &mut dyn FnMut(RecordView<'_>)) -> Result<(), Reason> {
-    let mut next = header.base_offset;
-    for index in 0..header.count {
-        let size = varint(&mut bytes).and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= bytes.len());
-        let record = size.and_then(|size| record(header, &bytes[..size]).inspect(|_| bytes = &bytes[size..]));
-        let Some(record) = record else {
-            return Err(format!("record {index} of the batch at offset {} is cut short", header.base_offset));
-        };
-        if record.offset < next || record.offset >= header.next_offset {
-            let (base, end, offset) = (header.base_offset, header.next_offset, record.offset);
-            return Err(format!("record {index} of the batch from offset {base} to before {end} has offset {offset}"));
-        }
-        next = record.offset + 1;
-        each(record);
-    }
-    Ok(())
-}
-
-fn record<'a>(header: &BatchHeader, mut b: &'a [u8]) -> Option<RecordView<'a>> {
+/// What `bytes`, which are one record without its length, say.
+pub(crate) fn record<'a>(header: &BatchHeader, mut b: &'a [u8]) -> Option<RecordView<'a>> {
     let _attributes = take(&mut b, 1)?;
-    let timestamp = header.base_timestamp.checked_add(varint(&mut b)?)?;
-    let offset = header.base_offset.checked_add(varint(&mut b)?)?;
-    let timestamp = if header.attributes & LOG_APPEND_TIME == 0 { timestamp } else { header.max_timestamp };
+    let (timestamp, offset) = (varint(&mut b)?, varint(&mut b)?);
+    let (offset, timestamp_ms) = header.place(timestamp, offset)?;
     let key = field(&mut b)?;
     let value = field(&mut b)?;
     let count = usize::try_from(varint(&mut b)?).ok()?;
     let headers = HeadersView { left: count, bytes: b };
     // Read once to check, so that reading them again cannot fail.
     let whole = headers.count() == count;
-    let timestamp_ms = (timestamp >= 0).then_some(timestamp);
     whole.then_some(RecordView { offset, timestamp_ms, key, value, headers })
 }
 
+impl<'a> HeadersView<'a> {
+    /// `count` headers, which are in `bytes` as in a record.
+    pub(crate) fn new(count: usize, bytes: &'a [u8]) -> Self {
+        Self { left: count, bytes }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.left
+    }
+}
+
 impl<'a> Iterator for HeadersView<'a> {
-    type Item = (&'a str, Option<&'a [u8]>);
+    /// The key, with replacement characters where it is not UTF-8, and the value.
+    type Item = (Cow<'a, str>, Option<&'a [u8]>);
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let key = std::str::from_utf8(field(&mut self.bytes)??).ok()?;
+        let key = String::from_utf8_lossy(field(&mut self.bytes)??);
         Some((key, field(&mut self.bytes)?))
     }
 }
@@ -176,7 +171,7 @@ fn take<'a>(b: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {
 }
 
 /// A zigzag variable-length integer.
-fn varint(b: &mut &[u8]) -> Option<i64> {
+pub(crate) fn varint(b: &mut &[u8]) -> Option<i64> {
     let mut value = 0_u64;
     for (i, byte) in b.iter().enumerate().take(10) {
         value |= u64::from(byte & 0x7f) << (7 * i);

@@ -18,6 +18,8 @@ use crate::source::{CHUNK_BYTES, CHUNK_EVENTS};
 
 /// Bytes that an event costs beside its own: its fixed-width columns. Keeps a flood of empty events under the budget too.
 const FIXED_BYTES: u64 = 24;
+/// The same of a header: where its key and its value end.
+const FIXED_BYTES_OF_HEADER: u64 = 8;
 
 type HeadersBuilder = ListBuilder<StructBuilder>;
 
@@ -77,13 +79,13 @@ impl OpenChunk {
     }
 
     /// Adds an event; offsets must ascend. Returns the bytes it counts for.
-    pub(crate) fn push<'h>(
+    pub(crate) fn push<'h, K: AsRef<str>>(
         &mut self,
         offset: i64,
         timestamp_ms: Option<i64>,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>,
+        headers: impl Iterator<Item = (K, Option<&'h [u8]>)>,
     ) -> u64 {
         if self.offsets.is_empty() && self.value_hint > 0 {
             self.values = BinaryBuilder::with_capacity(CHUNK_EVENTS.min(self.value_hint), self.value_hint);
@@ -99,7 +101,7 @@ impl OpenChunk {
         bytes
     }
 
-    fn push_headers<'h>(&mut self, headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>) -> u64 {
+    fn push_headers<'h, K: AsRef<str>>(&mut self, headers: impl Iterator<Item = (K, Option<&'h [u8]>)>) -> u64 {
         let mut headers = headers.peekable();
         if headers.peek().is_none() {
             if let Some(builder) = &mut self.headers {
@@ -118,7 +120,8 @@ impl OpenChunk {
         let mut bytes = 0;
         let items = builder.values();
         for (key, value) in headers {
-            bytes += key.len() as u64;
+            let key = key.as_ref();
+            bytes += FIXED_BYTES_OF_HEADER + key.len() as u64;
             if let Some(keys) = items.field_builder::<StringBuilder>(0) {
                 keys.append_value(key);
             }
@@ -206,6 +209,7 @@ pub(crate) fn bytes_of(batch: &RecordBatch) -> u64 {
     let span = |offsets: &[i32]| u64::try_from(offsets[offsets.len() - 1] - offsets[0]).unwrap_or(0);
     let binary = |array: &BinaryArray| span(array.value_offsets());
     FIXED_BYTES * batch.num_rows() as u64
+        + FIXED_BYTES_OF_HEADER * items.len() as u64
         + binary(batch.column(column::KEY).as_binary())
         + binary(batch.column(column::VALUE).as_binary())
         + span(header_keys.value_offsets())

@@ -30,6 +30,7 @@ mod kafka;
 mod log;
 mod options;
 pub mod positions;
+mod records;
 mod source;
 mod unpack;
 

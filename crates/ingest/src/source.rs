@@ -69,7 +69,8 @@ pub struct Taken {
     /// The events, sorted by partition, then offset; a partition's events come in one or several pieces of at most
     /// [`CHUNK_EVENTS`] rows. Partitions without an event have none.
     pub events: Vec<RawEvents>,
-    /// Ranges that the log no longer holds, sorted; only with `failOnDataLoss` = `false`.
+    /// Ranges that the log no longer holds, sorted, which there are only with `failOnDataLoss` = `false`; and those that it holds and
+    /// that cannot be read, whatever that says.
     pub lost: Vec<LostRange>,
     /// Offsets inside the ranges that hold no event and were never one for a reader (transaction markers, aborted
     /// transactions, compaction). Only partitions that have some.
@@ -113,7 +114,7 @@ impl fmt::Debug for Proof {
     }
 }
 
-/// Offsets that were to be read and are gone.
+/// Offsets that were to be read and cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostRange {
     /// The partition.
@@ -131,15 +132,18 @@ pub enum LossReason {
     Deleted,
     /// Their topic is gone.
     TopicGone,
+    /// They are in the log, in a record batch that cannot be unpacked or whose records are none.
+    Unreadable,
 }
 
 impl LossReason {
-    /// The word in reports: `deleted` or `topic_gone`.
+    /// The word in reports: `deleted`, `topic_gone` or `unreadable`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deleted => "deleted",
             Self::TopicGone => "topic_gone",
+            Self::Unreadable => "unreadable",
         }
     }
 }

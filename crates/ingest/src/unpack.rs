@@ -1,73 +1,120 @@
-//! Unpacking the records of a compressed batch, with an end: a few bytes can be packed so that they become gigabytes.
+//! Unpacking the records of a compressed batch piece by piece: a few bytes can be packed so that they become gigabytes.
 
-use std::io::Read;
+use std::io::{self, Cursor, Read};
 
 use crate::batch::Reason;
 
-/// What the records of one batch may become, in bytes: as much as the largest value that is decoded.
-pub(crate) const MOST_UNPACKED: usize = 256 << 20;
+/// What has to be unpacked at one go may become so many bytes. What comes in pieces holds no more than 8 MiB at a time.
+const MOST_AT_ONCE: usize = 16 << 20;
+
+/// The longest distance, as a power of two, over which zstd may refer back while it unpacks in pieces: it keeps as much. The format
+/// asks readers for no more, and writers do not pass it below their "ultra" levels.
+const ZSTD_WINDOW: u32 = 23;
 
 /// What snappy's blocks from Java begin with; each block then has its length before it.
 const XERIAL: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
 /// Bytes of the versions that follow it.
 const XERIAL_VERSIONS: usize = 8;
 
-/// The records in `body`, which are packed by Kafka's compression `how`, if they are at most `most` bytes.
-pub(crate) fn unpack(how: u16, body: &[u8], most: usize) -> Result<Vec<u8>, Reason> {
-    let unreadable = |e: std::io::Error| format!("compressed records that cannot be unpacked ({e})");
-    match how {
-        1 => read(flate2::read::GzDecoder::new(body), most),
-        2 => snappy(body, most),
-        3 => {
-            let mut decoder = lz4::Decoder::new(body).map_err(unreadable)?;
-            let out = read(&mut decoder, most)?;
-            // It takes the end of the bytes for that of the frame, and tells the difference only when asked.
-            decoder.finish().1.map_err(unreadable)?;
-            Ok(out)
-        }
-        4 => read(zstd::stream::read::Decoder::with_buffer(body).map_err(unreadable)?, most),
-        other => Err(format!("compression {other}, which Kafka does not have")),
-    }
-}
-
-fn too_much(most: usize) -> Reason {
-    format!("compressed records of more than {most} bytes")
-}
-
-fn read(from: impl Read, most: usize) -> Result<Vec<u8>, Reason> {
-    let mut out = Vec::new();
-    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    from.take(limit).read_to_end(&mut out).map_err(|e| format!("compressed records that cannot be unpacked ({e})"))?;
-    if out.len() > most { Err(too_much(most)) } else { Ok(out) }
-}
-
-/// A single block, or Java's blocks.
-fn snappy(body: &[u8], most: usize) -> Result<Vec<u8>, Reason> {
-    let mut out = Vec::new();
-    let Some(framed) = body.strip_prefix(&XERIAL) else {
-        snappy_block(body, most, &mut out)?;
-        return Ok(out);
+/// Unpacks what is in `bytes` from byte `from` on, packed by Kafka's compression `how`.
+pub(crate) fn open(how: u16, bytes: Vec<u8>, from: usize) -> Result<Box<dyn Read + Send>, Reason> {
+    let opened = match how {
+        1 => Ok(boxed(flate2::bufread::GzDecoder::new(behind(bytes, from)))),
+        2 => Blocks::of(bytes, from).map(boxed),
+        3 => lz4::Decoder::new(behind(bytes, from)).map(boxed),
+        4 => zstd(bytes, from),
+        other => return Err(format!("compression {other}, which Kafka does not have")),
     };
-    let mut rest = framed.get(XERIAL_VERSIONS..).ok_or("snappy blocks without their versions")?;
-    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
-        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        let (block, behind) = behind.split_at_checked(length).ok_or("a snappy block that is cut short")?;
-        snappy_block(block, most, &mut out)?;
-        rest = behind;
-    }
-    if rest.is_empty() { Ok(out) } else { Err("a snappy block that is cut short".to_owned()) }
+    opened.map_err(|e| unreadable(&e))
 }
 
-fn snappy_block(block: &[u8], most: usize, out: &mut Vec<u8>) -> Result<(), Reason> {
-    let unreadable = |e: snap::Error| format!("compressed records that cannot be unpacked ({e})");
-    // The length that the block claims is believed only as far as there is room for it, and 64 bytes never come of fewer
-    // than three.
-    let claimed = snap::raw::decompress_len(block).map_err(unreadable)?;
-    if claimed > most - out.len() || claimed > block.len().saturating_mul(64) {
-        return Err(too_much(most));
+fn boxed(reader: impl Read + Send + 'static) -> Box<dyn Read + Send> {
+    Box::new(reader)
+}
+
+/// What is in `bytes` from byte `from` on.
+fn behind(bytes: Vec<u8>, from: usize) -> Cursor<Vec<u8>> {
+    let mut cursor = Cursor::new(bytes);
+    cursor.set_position(from as u64);
+    cursor
+}
+
+/// What an error of what [`open`] gave means.
+pub(crate) fn unreadable(error: &io::Error) -> Reason {
+    format!("compressed records that cannot be unpacked ({error})")
+}
+
+/// Unpacks in pieces if that takes little memory, else at once if that gives little.
+fn zstd(bytes: Vec<u8>, from: usize) -> io::Result<Box<dyn Read + Send>> {
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(behind(bytes, from))?;
+    decoder.window_log_max(ZSTD_WINDOW)?;
+    // The first byte tells whether that is enough.
+    let mut first = Vec::new();
+    let began = decoder.by_ref().take(1).read_to_end(&mut first);
+    if began.is_ok() {
+        return Ok(boxed(Cursor::new(first).chain(decoder)));
     }
-    out.extend_from_slice(&snap::raw::Decoder::new().decompress_vec(block).map_err(unreadable)?);
-    Ok(())
+    let bytes = decoder.finish().into_inner();
+    let mut out = zstd::bulk::decompress(bytes.get(from..).unwrap_or_default(), MOST_AT_ONCE)?;
+    out.shrink_to_fit();
+    Ok(boxed(Cursor::new(out)))
+}
+
+/// Snappy's blocks: a single one, or Java's.
+struct Blocks {
+    bytes: Vec<u8>,
+    /// Where the next block begins.
+    at: usize,
+    has_lengths: bool,
+    /// What the last block became.
+    out: Cursor<Vec<u8>>,
+}
+
+impl Blocks {
+    fn of(bytes: Vec<u8>, from: usize) -> io::Result<Self> {
+        let body = bytes.get(from..).unwrap_or_default();
+        let has_lengths = body.starts_with(&XERIAL);
+        let at = if has_lengths { from + XERIAL.len() + XERIAL_VERSIONS } else { from };
+        if at > bytes.len() {
+            return Err(io::Error::other("snappy blocks without their versions"));
+        }
+        Ok(Self { bytes, at, has_lengths, out: Cursor::default() })
+    }
+
+    /// The next block as it is packed.
+    fn block(&mut self) -> Option<&[u8]> {
+        let mut rest = self.bytes.get(self.at..)?;
+        if self.has_lengths {
+            let (length, behind) = rest.split_first_chunk::<4>()?;
+            rest = behind.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+            self.at += length.len();
+        }
+        self.at += rest.len();
+        Some(rest)
+    }
+
+    fn advance(&mut self) -> io::Result<()> {
+        let block = self.block().ok_or_else(|| io::Error::other("a snappy block that is cut short"))?;
+        // The length that a block claims is not believed: 64 bytes never come of fewer than three.
+        let claimed = snap::raw::decompress_len(block).map_err(io::Error::other)?;
+        if claimed > MOST_AT_ONCE || claimed > block.len().saturating_mul(64) {
+            return Err(io::Error::other(format!("a snappy block that claims {claimed} bytes")));
+        }
+        self.out = Cursor::new(snap::raw::Decoder::new().decompress_vec(block).map_err(io::Error::other)?);
+        Ok(())
+    }
+}
+
+impl Read for Blocks {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let given = self.out.read(into)?;
+            if given > 0 || into.is_empty() || self.at == self.bytes.len() {
+                return Ok(given);
+            }
+            self.advance()?;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -78,19 +125,6 @@ mod tests {
     use super::*;
 
     const MIB: usize = 1 << 20;
-
-    /// A frame of `blocks` blocks, four bytes each, each of 128 KiB zeros.
-    fn zstd_bomb(blocks: usize) -> Vec<u8> {
-        // Magic, a frame with a window of 128 KiB and no content size.
-        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
-        for block in 1..=blocks {
-            // Last block, type 1 (one byte again and again), size.
-            let header = u32::from(block == blocks) | 1 << 1 | (128 << 10) << 3;
-            frame.extend_from_slice(&header.to_le_bytes()[..3]);
-            frame.push(0);
-        }
-        frame
-    }
 
     fn packed(how: u16, content: &[u8]) -> Vec<u8> {
         match how {
@@ -109,43 +143,58 @@ mod tests {
         }
     }
 
+    /// Unpacks `body`, which stands behind three other bytes.
+    fn unpack(how: u16, body: &[u8]) -> Result<Vec<u8>, Reason> {
+        let mut out = Vec::new();
+        let mut opened = open(how, [&b"abc"[..], body].concat(), 3)?;
+        opened.read_to_end(&mut out).map_err(|e| unreadable(&e))?;
+        Ok(out)
+    }
+
     #[test]
-    fn what_fits_is_unpacked_and_what_does_not_is_refused() {
+    fn what_was_packed_is_unpacked() {
         let content: Vec<u8> = (0..MIB).map(|i| (i % 251) as u8).collect();
         for how in 1..=4 {
             let body = packed(how, &content);
-            assert_eq!(unpack(how, &body, MIB).unwrap(), content, "compression {how}");
-            assert!(unpack(how, &body, MIB - 1).unwrap_err().contains("more than"), "compression {how}");
-            assert!(unpack(how, &body[..body.len() / 2], MIB).is_err(), "compression {how}");
+            assert_eq!(unpack(how, &body).unwrap(), content, "compression {how}");
+            let part = unpack(how, &body[..body.len() / 2]).unwrap_or_default();
+            assert!(part.len() < content.len(), "compression {how}: a part is not taken for the whole");
+            assert_ne!(unpack(how, &[7; 40]), Ok(content.clone()), "compression {how}");
         }
-        assert!(unpack(5, &content, MIB).unwrap_err().contains("compression 5"));
+        assert!(unpack(5, &content).unwrap_err().contains("compression 5"));
     }
 
-    /// Without the limit these 256 KiB become 8 GiB of memory.
+    /// As the highest levels of zstd write it: whoever unpacks it in pieces has to keep 16 MiB, whatever there is.
     #[test]
-    fn a_small_batch_does_not_become_much_memory() {
-        let bomb = zstd_bomb(1 << 16);
-        assert!(bomb.len() < 1 << 19);
-        assert_eq!(unpack(4, &zstd_bomb(8), MIB).unwrap(), vec![0; MIB], "it is a frame");
-        assert!(unpack(4, &bomb, MIB).unwrap_err().contains("more than 1048576 bytes"));
+    fn a_zstd_frame_with_a_large_window_is_unpacked_when_it_is_small() {
+        let written = |content: &[u8]| {
+            let mut encoder = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.window_log(24).unwrap();
+            encoder.write_all(content).unwrap();
+            encoder.finish().unwrap()
+        };
+        let small = vec![7; MIB];
+        assert_eq!(unpack(4, &written(&small)).unwrap(), small);
+        assert!(unpack(4, &written(&vec![7; MOST_AT_ONCE + 1])).is_err());
     }
 
     #[test]
     fn a_snappy_block_is_not_believed_what_it_claims() {
-        // A length of 4 GiB - 1, and nothing behind it.
-        let claims = [0xff, 0xff, 0xff, 0xff, 0x0f];
-        assert!(unpack(2, &claims, MOST_UNPACKED).is_err());
-        // 255 MiB, which would fit.
-        assert!(unpack(2, &[0x80, 0x80, 0x80, 0x7f, 0, 0], MOST_UNPACKED).is_err());
-        let mut framed = XERIAL.to_vec();
-        framed.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 1]);
-        for part in [&b"hello "[..], b"snappy"] {
+        // A length of 4 GiB - 1, and nothing behind it; then of 15 MiB, which would be let in.
+        assert!(unpack(2, &[0xff, 0xff, 0xff, 0xff, 0x0f]).unwrap_err().contains("claims 4294967295 bytes"));
+        assert!(unpack(2, &[0x80, 0x80, 0xc0, 0x07, 0, 0]).unwrap_err().contains("claims 15728640 bytes"));
+        // 20 MiB, for which there are bytes enough.
+        let large = [vec![0x80, 0x80, 0x80, 0x0a], vec![0; MIB]].concat();
+        assert!(unpack(2, &large).unwrap_err().contains("claims 20971520 bytes"));
+
+        let mut framed = [&XERIAL[..], &[0, 0, 0, 1, 0, 0, 0, 1][..]].concat();
+        for part in [&b"hello "[..], b"", b"snappy"] {
             let block = packed(2, part);
             framed.extend_from_slice(&u32::try_from(block.len()).unwrap().to_be_bytes());
             framed.extend_from_slice(&block);
         }
-        assert_eq!(unpack(2, &framed, MIB).unwrap(), b"hello snappy");
-        assert!(unpack(2, &framed[..framed.len() - 1], MIB).is_err());
-        assert!(unpack(2, &framed, 8).is_err(), "the limit is over all blocks");
+        assert_eq!(unpack(2, &framed).unwrap(), b"hello snappy");
+        assert!(unpack(2, &framed[..framed.len() - 1]).is_err());
+        assert!(unpack(2, &framed[..10]).unwrap_err().contains("versions"));
     }
 }

@@ -5,17 +5,17 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{
-    self, Compression, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
+    Compression, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
 };
 use proptest::prelude::*;
 
-use crate::Record;
 use crate::batch::{self, BatchHeader};
+use crate::{Record, records};
 
 const BASE: i64 = 1_000_000;
 
 fn encode(recs: &[Record], compression: Compression, control: bool) -> BytesMut {
-    let of = |(i, r): (usize, &Record)| records::Record {
+    let of = |(i, r): (usize, &Record)| kafka_protocol::records::Record {
         transactional: control,
         control,
         delete_horizon: false,
@@ -47,9 +47,9 @@ fn read(bytes: &[u8]) -> Result<Vec<(i64, Record)>, String> {
         return Err("not intact".to_owned());
     }
     let mut out = Vec::new();
-    batch::for_each(&header, &bytes[..header.size], &mut |r| {
+    records::for_each(&header, &bytes[..header.size], &mut |r| {
         let owned = |b: Option<&[u8]>| b.map(Bytes::copy_from_slice);
-        let headers = r.headers.map(|(k, v)| (k.to_owned(), owned(v))).collect();
+        let headers = r.headers.map(|(k, v)| (k.into_owned(), owned(v))).collect();
         out.push((
             r.offset,
             Record { timestamp_ms: r.timestamp_ms, key: owned(r.key), value: owned(r.value), headers },
@@ -123,15 +123,17 @@ fn markers_of_the_log_itself_are_no_events() {
 }
 
 #[test]
-fn headers_with_equal_keys_are_all_read() {
-    // Two headers of one letter: change the second's key to the first's.
+fn headers_with_equal_keys_and_with_keys_of_any_bytes_are_all_read() {
+    // Two headers of one letter: change the second's key to the first's, and to what is no UTF-8.
     let headers = vec![("a".to_owned(), Some(Bytes::from_static(b"1"))), ("b".to_owned(), None)];
     let bytes = encode(&[Record { headers, ..Record::default() }], Compression::None, false);
     let mut bytes = bytes.to_vec();
     let at = bytes.iter().rposition(|b| *b == b'b').unwrap();
-    bytes[at] = b'a';
-    let sum = crc32c::crc32c(&bytes[21..]).to_be_bytes();
-    bytes[17..21].copy_from_slice(&sum);
-    let keys: Vec<String> = read(&bytes).unwrap()[0].1.headers.iter().map(|(k, _)| k.clone()).collect();
-    assert_eq!(keys, ["a", "a"]);
+    for (byte, read_as) in [(b'a', "a"), (0xff, "\u{fffd}")] {
+        bytes[at] = byte;
+        let sum = crc32c::crc32c(&bytes[21..]).to_be_bytes();
+        bytes[17..21].copy_from_slice(&sum);
+        let keys: Vec<String> = read(&bytes).unwrap()[0].1.headers.iter().map(|(k, _)| k.clone()).collect();
+        assert_eq!(keys, ["a", read_as]);
+    }
 }

@@ -327,7 +327,7 @@ impl Feed {
         let room =
             if partition.proven < partition.demand { u64::MAX } else { self.shared.budget().room(partition.bytes) };
         let before = (partition.proven, partition.log_end);
-        let mut fill = Fill { partition: &mut partition, source: &self.id.source, added: 0, room };
+        let mut fill = Fill { partition: &mut partition, id: &self.id, added: 0, room };
         let result = run(&mut fill);
         let added = fill.added;
         partition.bytes += added;

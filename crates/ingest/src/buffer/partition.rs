@@ -29,12 +29,14 @@ pub(super) struct Partition {
     pub(super) failed: Option<SourceError>,
     /// Whether the topic is gone, so that nothing can be fetched any more: what is asked for is lost.
     pub(super) gone: bool,
+    /// Whether it was told that something of it cannot be read.
+    pub(super) told: bool,
 }
 
 /// Access to a partition's columns for a run of events.
 pub(crate) struct Fill<'a> {
     pub(super) partition: &'a mut Partition,
-    pub(super) source: &'a str,
+    pub(super) id: &'a PartitionId,
     pub(super) added: u64,
     pub(super) room: u64,
 }
@@ -53,14 +55,15 @@ impl Partition {
             bytes: 0,
             failed: None,
             gone: false,
+            told: false,
         }
     }
 
     /// Forgets what is buffered and begins again at `position`.
     pub(super) fn seek(&mut self, shared: &Shared, position: i64) {
         shared.total.fetch_sub(self.bytes, Ordering::Relaxed);
-        let (generation, log_end, gone) = (self.generation + 1, self.log_end, self.gone);
-        *self = Self { generation, log_end, gone, ..Self::at(position) };
+        let (generation, log_end, gone, told) = (self.generation + 1, self.log_end, self.gone, self.told);
+        *self = Self { generation, log_end, gone, told, ..Self::at(position) };
     }
 
     /// Notes that the offsets up to `to` are gone.
@@ -155,13 +158,13 @@ impl Fill<'_> {
     }
 
     /// Adds an event. One that is here already (a log hands out whole batches) is passed over.
-    pub(crate) fn push<'h>(
+    pub(crate) fn push<'h, K: AsRef<str>>(
         &mut self,
         offset: i64,
         timestamp_ms: Option<i64>,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>,
+        headers: impl Iterator<Item = (K, Option<&'h [u8]>)>,
     ) {
         if offset < self.partition.proven {
             return;
@@ -169,7 +172,7 @@ impl Fill<'_> {
         self.added += self.partition.open.push(offset, timestamp_ms, key, value, headers);
         self.partition.proven = offset + 1;
         if self.partition.open.is_full()
-            && let Err(error) = self.partition.seal(self.source)
+            && let Err(error) = self.partition.seal(&self.id.source)
         {
             self.partition.failed = Some(error);
         }
@@ -178,6 +181,26 @@ impl Fill<'_> {
     /// Notes that every offset below `offset` was seen.
     pub(crate) fn prove(&mut self, offset: i64) {
         self.partition.proven = self.partition.proven.max(offset);
+    }
+
+    /// Notes that the offsets up to `to` are there and cannot be read, for `reason`. A partition is told of once: each range is in the
+    /// reports, and whoever makes one such batch makes many.
+    pub(crate) fn unreadable(&mut self, to: i64, reason: &str) {
+        let (id, from) = (self.id, self.partition.proven);
+        if from >= to {
+            return;
+        }
+        if std::mem::replace(&mut self.partition.told, true) {
+            tracing::debug!("offsets {from}..{to} of {id} cannot be read: {reason}");
+        } else {
+            tracing::warn!(
+                "source {}: offsets {from}..{to} of {id} are a record batch, or the rest of one, that cannot be read, and are lost: \
+                 {reason}. The reports' `lost` names them, and others of this partition that follow. To have the events, let their \
+                 producer send them again, in smaller batches or uncompressed",
+                id.source
+            );
+        }
+        self.lose(to, LossReason::Unreadable);
     }
 
     /// Notes that the offsets up to `to` are gone from the log.

@@ -11,7 +11,7 @@ fn id(partition: i32) -> PartitionId {
 }
 
 fn push(fill: &mut Fill<'_>, offset: i64, bytes: usize) {
-    fill.push(offset, None, None, Some(&vec![0; bytes]), std::iter::empty());
+    fill.push(offset, None, None, Some(&vec![0; bytes]), std::iter::empty::<(&str, _)>());
 }
 
 /// What a source does to a partition.

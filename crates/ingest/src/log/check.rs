@@ -3,6 +3,7 @@
 use crc32c::crc32c;
 
 use crate::batch::{self, BatchHeader};
+use crate::records;
 
 /// What [`check_segment`] found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub fn check_segment(bytes: &[u8]) -> Result<SegmentSummary, String> {
         if header.base_offset < found.next_offset {
             break;
         }
-        batch::for_each(&header, whole, &mut |_| found.events += 1)?;
+        records::for_each(&header, whole, &mut |_| found.events += 1)?;
         found.batches += 1;
         found.bytes += header.size as u64;
         found.next_offset = header.next_offset;

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use super::segment::{self, At, Segment, Tail};
-use crate::batch;
+use crate::batch::BatchHeader;
 use crate::buffer::Fill;
 use crate::error::{Result, SourceError};
+use crate::records::Records;
 use crate::source::Bounds;
 
 /// Batches read in one run, so that the lock on the columns is given back now and then.
@@ -39,6 +40,8 @@ struct Cursor {
     next: i64,
     /// Length of the file as last seen and synced.
     len: u64,
+    /// What is left of the batch at `byte`, if some of it was handed out.
+    open: Option<Records>,
 }
 
 impl Reader {
@@ -91,7 +94,7 @@ impl Reader {
         };
         let len = segment.len()?;
         segment.sync()?;
-        let mut cursor = Cursor { segment, byte: 0, next: base, len };
+        let mut cursor = Cursor { segment, byte: 0, next: base, len, open: None };
         while let Ok(At::Batch(header)) = cursor.segment.at(cursor.byte, len)? {
             if header.next_offset > offset {
                 return Ok(Ok(Some(cursor)));
@@ -123,7 +126,7 @@ impl Reader {
                 }
                 let len = segment.len()?;
                 segment.sync()?;
-                *cursor = Cursor { segment, byte: 0, next: cursor.next, len };
+                *cursor = Cursor { segment, byte: 0, next: cursor.next, len, open: None };
                 Ok(true)
             }
             None => {
@@ -139,8 +142,12 @@ impl Reader {
 }
 
 impl Cursor {
-    /// Hands one batch to `fill`; false when none is readable.
+    /// Hands one batch to `fill`, or as much of it as there is room for; false when none is there.
     fn step(&mut self, fill: &mut Fill<'_>) -> Result<bool> {
+        if self.open.is_some() {
+            self.hand_over(fill);
+            return Ok(true);
+        }
         let found = match self.segment.at(self.byte, self.len)? {
             Ok(At::End) => {
                 if !self.refresh()? {
@@ -155,20 +162,48 @@ impl Cursor {
             return Ok(false);
         };
         let Some(bytes) = self.segment.intact(self.byte, &header, self.len)? else {
-            return self.unreadable(header.size);
+            return self.torn(header.size);
         };
-        let mut push = |r: batch::RecordView<'_>| fill.push(r.offset, r.timestamp_ms, r.key, r.value, r.headers);
-        if let Err(reason) = batch::for_each(&header, bytes, &mut push) {
-            return Err(self.segment.damaged(self.byte, reason));
+        // Before it there is nothing more.
+        fill.prove(header.base_offset);
+        match Records::new(header, bytes.to_vec()) {
+            Ok(records) => {
+                self.open = Some(records);
+                self.hand_over(fill);
+            }
+            Err(reason) => self.pass(&header, fill, Some(&reason)),
         }
-        fill.prove(header.next_offset);
-        self.byte += header.size as u64;
-        self.next = header.next_offset;
         Ok(true)
     }
 
+    /// Hands over what is left of a batch, while there is room.
+    fn hand_over(&mut self, fill: &mut Fill<'_>) {
+        let Some(mut records) = self.open.take() else { return };
+        let header = *records.header();
+        while fill.has_room() {
+            match records.next() {
+                Ok(Some(r)) => fill.push(r.offset, r.timestamp_ms, r.key, r.value, r.headers),
+                Ok(None) => return self.pass(&header, fill, None),
+                // Its checksum fits: so it was written.
+                Err(reason) => return self.pass(&header, fill, Some(&reason)),
+            }
+        }
+        records.rest();
+        self.open = Some(records);
+    }
+
+    /// Goes on behind a batch, the rest of which cannot be read if there is a reason.
+    fn pass(&mut self, header: &BatchHeader, fill: &mut Fill<'_>, unreadable: Option<&str>) {
+        match unreadable {
+            Some(reason) => fill.unreadable(header.next_offset, reason),
+            None => fill.prove(header.next_offset),
+        }
+        self.byte += header.size as u64;
+        self.next = header.next_offset;
+    }
+
     /// A batch whose checksum does not fit: being written, or torn, unless others stand behind it.
-    fn unreadable(&mut self, size: usize) -> Result<bool> {
+    fn torn(&mut self, size: usize) -> Result<bool> {
         self.segment.forget();
         let behind = self.byte + size as u64;
         if let Ok(At::Batch(next)) = self.segment.at(behind, self.len)?

@@ -145,7 +145,7 @@ pub struct LostReport {
     pub from: i64,
     /// The offset after the last one that is lost.
     pub to: i64,
-    /// What took them: `deleted` (by retention or by hand), `topic_gone`.
+    /// What took them: `deleted` (by retention or by hand), `topic_gone`, `unreadable` (a batch that cannot be unpacked).
     pub reason: String,
 }
 
