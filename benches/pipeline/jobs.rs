@@ -115,8 +115,9 @@ pub fn poll_all(poller: &Poller, total: u64) -> anyhow::Result<u64> {
         for queue in &queues {
             found += queue.poll(1024, |polled| match polled {
                 Polled::Message(_) => events += 1,
-                Polled::End { .. } => {}
-                Polled::Failed(error) => failed = Some(error),
+                // Batches are not asked for.
+                Polled::Batch { .. } | Polled::End { .. } => {}
+                Polled::Failed { error, .. } => failed = Some(error),
             });
         }
         if found == 0 {

@@ -1,8 +1,10 @@
 //! What librdkafka offers only through its C interface: the ids of topics, which tell a topic from another of the same name
-//! that took its place, and a partition's events many at a time.
+//! that took its place, and a partition's events many at a time. And what it does not offer: record batches as they came, not
+//! unpacked.
 //!
-//! **Owns** [`topic_ids`], [`Queue`], and all `unsafe` code of the workspace. rdkafka has no safe calls for these; the
-//! reasons, and what was weighed against it, are in `docs/decisions/`.
+//! **Owns** [`topic_ids`], [`Queue`], and all `unsafe` code of the workspace: `batches.c`, which takes the place of a function of
+//! librdkafka, and calls for which rdkafka has no safe ones. The reasons, and what was weighed against it, are in
+//! `docs/decisions/`.
 //!
 //! **May not know** anything but the client that it is handed.
 //!
@@ -11,6 +13,7 @@
 //!
 //! **A crash** leaves nothing behind.
 
+mod batches;
 mod message;
 mod owned;
 mod queue;

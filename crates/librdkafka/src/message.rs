@@ -10,6 +10,8 @@ use rdkafka::bindings as rd;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 
+use crate::batches::is_batch;
+
 /// An event, for as long as it is lent.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
@@ -22,13 +24,26 @@ pub struct Message<'a> {
 pub enum Polled<'a> {
     /// An event.
     Message(Message<'a>),
+    /// A record batch as it came, where batches are asked for: its header and its records, packed as they are. Only what is older than
+    /// record batches (Kafka before 0.11) comes as messages there.
+    Batch {
+        /// The offset that it begins with, which may lie before the one that was asked for.
+        offset: i64,
+        /// All of it: the 61 bytes of the header at least.
+        bytes: &'a [u8],
+    },
     /// The partition's end: every event before `offset` that is not left out by the log was handed over.
     End {
         /// The offset that the next event will have, or one before it.
         offset: i64,
     },
     /// Something is wrong with the partition.
-    Failed(KafkaError),
+    Failed {
+        /// What it is.
+        error: KafkaError,
+        /// Where it was met; of messages that were packed together, the offset of the last.
+        offset: i64,
+    },
 }
 
 /// A header: its key, with replacement characters where it is not UTF-8, and its value if it has one.
@@ -40,20 +55,27 @@ pub type Header<'a> = (Cow<'a, str>, Option<&'a [u8]>);
 /// It points to a message that a consumer handed out, and that lives for `'a`.
 pub(crate) unsafe fn polled<'a>(pointer: NonNull<rd::rd_kafka_message_t>) -> Polled<'a> {
     let message = Message { pointer, lent: PhantomData };
+    let offset = message.offset();
     match RDKafkaErrorCode::from(message.raw().err) {
+        RDKafkaErrorCode::NoError if is_batch(message.raw()) => {
+            Polled::Batch { offset, bytes: message.value().unwrap_or_default() }
+        }
         RDKafkaErrorCode::NoError => Polled::Message(message),
-        RDKafkaErrorCode::PartitionEOF => Polled::End { offset: message.offset() },
-        code => Polled::Failed(KafkaError::MessageConsumption(code)),
+        RDKafkaErrorCode::PartitionEOF => Polled::End { offset },
+        code => Polled::Failed { error: KafkaError::MessageConsumption(code), offset },
+    }
+}
+
+impl<'a> Polled<'a> {
+    /// What rdkafka lends.
+    #[must_use]
+    pub fn of(message: &'a BorrowedMessage<'_>) -> Option<Self> {
+        // SAFETY: it is a consumer's, and is lent for 'a.
+        NonNull::new(message.ptr()).map(|pointer| unsafe { polled(pointer) })
     }
 }
 
 impl<'a> Message<'a> {
-    /// A message that rdkafka lends.
-    #[must_use]
-    pub fn of(message: &'a BorrowedMessage<'_>) -> Option<Self> {
-        NonNull::new(message.ptr()).map(|pointer| Self { pointer, lent: PhantomData })
-    }
-
     fn raw(&self) -> &'a rd::rd_kafka_message_t {
         // SAFETY: the message lives for 'a, and nobody writes to it: the fields are librdkafka's public ones.
         unsafe { self.pointer.as_ref() }

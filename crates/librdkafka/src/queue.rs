@@ -10,6 +10,7 @@ use rdkafka::bindings as rd;
 use rdkafka::consumer::base_consumer::{BaseConsumer, PartitionQueue};
 use rdkafka::consumer::{Consumer, ConsumerContext};
 
+use crate::batches;
 use crate::message::{Polled, polled};
 use crate::owned::Owned;
 
@@ -43,6 +44,18 @@ impl<C: ConsumerContext> Queue<C> {
             unsafe { rd::rd_kafka_queue_get_partition(client.client().native_ptr(), name.as_ptr(), partition) };
         let native = Native(Owned::new(native, rd::rd_kafka_queue_destroy)?);
         Some(Self { native, split })
+    }
+
+    /// As [`split`](Self::split), but that record batches come as they are, as [`Polled::Batch`]: so they do of this partition as long
+    /// as the client lives.
+    pub fn split_batches(
+        client: &Arc<BaseConsumer<C>>,
+        topic: &str,
+        partition: i32,
+        nonempty: impl Fn() + Send + Sync + 'static,
+    ) -> Option<Self> {
+        let name = CString::new(topic).ok()?;
+        batches::take(client, &name, partition).then(|| Self::split(client, topic, partition, nonempty)).flatten()
     }
 
     /// Hands what the queue has, `most` at most, to `take`, in its order. Returns how many that were: fewer than `most`

@@ -127,10 +127,8 @@ impl Fetcher {
                     let (topic, partition) = (message.topic(), message.partition());
                     let owner =
                         self.queues.iter().find(|q| q.feed.id().topic == topic && q.feed.id().partition == partition);
-                    if let Some(queue) = owner {
-                        queue
-                            .feed
-                            .fill(queue.generation, |fill| Message::of(&message).map(|message| push(fill, message)));
+                    if let (Some(queue), Some(Polled::Message(message))) = (owner, Polled::of(&message)) {
+                        queue.feed.fill(queue.generation, |fill| push(fill, message));
                     }
                 }
                 Err(KafkaError::MessageConsumptionFatal(code)) => {
@@ -392,7 +390,9 @@ fn take(fill: &mut Fill<'_>, queue: &Queue<Context>, most: usize, floor: i64, ty
                 fill.prove(offset.max(floor));
                 run.at_end = true;
             }
-            Polled::Failed(error) => run.errors.push(error),
+            // Batches are not asked for.
+            Polled::Batch { .. } => {}
+            Polled::Failed { error, .. } => run.errors.push(error),
         });
         if run.events > before {
             *typical = ((room - fill.room().min(room)) / (run.events - before)).max(1);
