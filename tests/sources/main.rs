@@ -12,4 +12,5 @@ mod letters;
 mod places;
 mod refused;
 mod secrets;
+mod swollen;
 mod told;

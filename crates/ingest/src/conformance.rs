@@ -11,12 +11,15 @@ use bytes::Bytes;
 use sluicebox_core::raw::{RawEvents, column};
 use sluicebox_core::{OffsetRange, PartitionId};
 
+use crate::records::made::{self, Written};
 use crate::{LossReason, LostRange, Record, Source, Taken};
 
 /// A log to which the suite can write, and sources over it.
 pub(crate) trait Bench {
     fn create(&mut self, topic: &str, partitions: i32);
     fn append(&mut self, topic: &str, partition: i32, records: Vec<Record>);
+    /// Appends a record batch as it is, but for its offset.
+    fn append_batch(&mut self, topic: &str, partition: i32, batch: Vec<u8>);
     fn source(&self, options: &[(&str, &str)], prefetch_bytes: u64) -> Box<dyn Source>;
 }
 
@@ -136,6 +139,7 @@ pub(crate) async fn all(bench: &mut dyn Bench) {
     starting_offsets_in_each_form(bench).await;
     new_data_wakes(bench).await;
     memory_is_bounded(bench).await;
+    batches_that_cannot_be_read_cost_themselves(bench).await;
     many_partitions_and_selection(bench).await;
     mistakes_are_reported(bench).await;
 }
@@ -277,6 +281,53 @@ async fn memory_is_bounded(bench: &mut dyn Bench) {
     let whole = ranges(&[("memory", 1, 0, EVENTS)]);
     let taken = soon("a range larger than the budget", source.take(&whole)).await.unwrap();
     assert_eq!(events_of(&taken, &id("memory", 1)).len() as i64, EVENTS);
+}
+
+async fn batches_that_cannot_be_read_cost_themselves(bench: &mut dyn Bench) {
+    const LARGE: usize = 20_000_000;
+    let packed = |how, count, records: &[Written]| made::batch(0, how, count, &made::pack(how, &made::body(records)));
+    bench.create("packed", 1);
+    bench.append("packed", 0, numbered(0..3));
+    // Offsets 3 to 8: nothing that was ever packed. 9 to 13: two records, and then no more.
+    bench.append_batch("packed", 0, made::batch(0, 4, 5, b"no zstd"));
+    bench.append("packed", 0, numbered(8..9));
+    bench.append_batch("packed", 0, packed(1, 4, &[Written::of(1, 2, 0), Written::of(1, 3, 0)]));
+    // A value that is too large, between two that are not, in some kilobytes.
+    let large = Written::of(2, LARGE, 1);
+    bench.append_batch("packed", 0, packed(4, 3, &[Written::of(1, 4, 0), large.clone(), Written::of(1, 5, 0)]));
+    bench.append("packed", 0, numbered(16..17));
+
+    // `failOnDataLoss` is on: what is there and cannot be read is no loss of the log's.
+    let mut source = bench.source(&[("subscribe", "packed"), ("startingOffsets", "earliest")], PREFETCH);
+    started(source.as_mut()).await;
+    let unreadable = |from, to| LostRange {
+        partition: id("packed", 0),
+        range: OffsetRange::new(from, to),
+        reason: LossReason::Unreadable,
+    };
+    // The whole, the same again, and in pieces that begin and end in the middle of batches.
+    for (from, to, wanted, lost) in [
+        (0, 17, &[0, 1, 2, 8, 9, 10, 13, 14, 15, 16][..], vec![unreadable(3, 8), unreadable(11, 13)]),
+        (0, 17, &[0, 1, 2, 8, 9, 10, 13, 14, 15, 16], vec![unreadable(3, 8), unreadable(11, 13)]),
+        (4, 12, &[8, 9, 10], vec![unreadable(4, 8), unreadable(11, 12)]),
+        (12, 14, &[13], vec![unreadable(12, 13)]),
+        (14, 15, &[14], vec![]),
+        (14, 17, &[14, 15, 16], vec![]),
+    ] {
+        let taken = soon("what can be read", source.take(&ranges(&[("packed", 0, from, to)]))).await.unwrap();
+        let events = events_of(&taken, &id("packed", 0));
+        assert_eq!(events.iter().map(|event| event.offset).collect::<Vec<_>>(), wanted, "{from}..{to}");
+        assert_eq!(taken.lost, lost, "{from}..{to}");
+        assert!(taken.gap_offsets.is_empty(), "{from}..{to}");
+        if let Some(event) = events.iter().find(|event| event.offset == 14) {
+            let cut = large.cut(64 << 10);
+            assert_eq!(event.record.key.as_deref(), cut.key.as_deref());
+            assert!(event.record.value.as_deref() == cut.value.as_deref(), "the head of the value");
+            let headers =
+                event.record.headers.iter().map(|(key, value)| (key.clone(), value.as_ref().map(|v| v.to_vec())));
+            assert_eq!(headers.collect::<Vec<_>>(), cut.headers);
+        }
+    }
 }
 
 async fn many_partitions_and_selection(bench: &mut dyn Bench) {

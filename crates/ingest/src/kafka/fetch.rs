@@ -1,16 +1,18 @@
 //! The thread that fetches: one librdkafka consumer, one queue a partition, polled in turn while there is room.
 //!
 //! A partition whose share of the buffer is full is simply not polled; librdkafka then stops fetching it when its own
-//! small queue is full. That queue holds a whole record batch at least, unpacked to an object an event, so partitions that
-//! are far behind are assigned to librdkafka a few at a time, in turn: see [`seats`](super::seats). Those at their ends are
-//! assigned all the time, and wait for no other.
+//! small queue is full. That queue holds a whole record batch at least, so partitions that are far behind are assigned to
+//! librdkafka a few at a time, in turn: see [`seats`](super::seats). Those at their ends are assigned all the time, and wait
+//! for no other.
+//!
+//! Batches come as the broker sent them, and are unpacked here as there is room: see [`waiting`](super::waiting).
 //!
 //! **How the end is known.** librdkafka reports a partition's end ("EOF") with its offset, past transaction markers and
 //! whatever else the log keeps to itself. Beside that there is the moment of assignment: an end reported after it lies at or
 //! past every end that was known before it. So when the known end stays ahead of what was seen though the end was reported,
 //! the partition is assigned anew and the next report settles it.
 //!
-//! Events are taken many at a time: a poll for one costs as much as all that is done with it here.
+//! Batches are taken many at a time: some hold one event, and a poll for one costs as much as all that is done with it here.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -21,19 +23,18 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sluicebox_core::station::{self, Station};
-use sluicebox_core::{Clock, OffsetRange, SystemClock};
-use sluicebox_librdkafka::{Header, Message, Polled, Queue};
+use sluicebox_core::{Clock, OffsetRange, PartitionId, SystemClock};
+use sluicebox_librdkafka::{Polled, Queue};
 
 use super::client::{self, Client, Context, Outage, PATIENCE};
 use super::seats::{self, Guest};
-use crate::buffer::{Feed, Fill, Stopping, Want};
+use super::waiting::Waiting;
+use crate::buffer::{Feed, Stopping, Want};
 use crate::error::{SourceError, is_passing, is_unlisted};
 use crate::source::LossReason;
 
-/// Messages taken in one run, so that the lock on the columns is given back now and then.
-const RUN: usize = 1024;
-/// What an event is taken to count for before one has come.
-const TYPICAL: u64 = 4096;
+/// Events taken in one run, so that the lock on the columns is given back now and then.
+const RUN: u64 = 1024;
 /// The longest rest: events wake the thread earlier.
 const REST: Duration = Duration::from_millis(50);
 /// How long a known end may stay ahead of a reported one before the partition is assigned anew.
@@ -77,19 +78,8 @@ pub(crate) struct FedQueue {
     given_at: Duration,
     /// Whether librdkafka had nothing of it for long.
     silent: bool,
-    /// What one of the last events counted for.
-    typical: u64,
-}
-
-/// What a run over a queue found.
-#[derive(Default)]
-struct Run {
-    events: u64,
-    /// Whether nothing was left.
-    empty: bool,
-    /// Whether the last thing was the partition's end.
-    at_end: bool,
-    errors: Vec<KafkaError>,
+    /// What was taken from the queue, and there was no room for.
+    waiting: Waiting,
 }
 
 impl Fetcher {
@@ -125,10 +115,10 @@ impl Fetcher {
                 Ok(message) => {
                     more = true;
                     let (topic, partition) = (message.topic(), message.partition());
-                    let owner =
-                        self.queues.iter().find(|q| q.feed.id().topic == topic && q.feed.id().partition == partition);
-                    if let (Some(queue), Some(Polled::Message(message))) = (owner, Polled::of(&message)) {
-                        queue.feed.fill(queue.generation, |fill| push(fill, message));
+                    let is_owner = |id: &PartitionId| id.topic == topic && id.partition == partition;
+                    let owner = self.queues.iter_mut().find(|q| q.queue.is_some() && is_owner(q.feed.id()));
+                    if let (Some(queue), Some(found)) = (owner, Polled::of(&message)) {
+                        queue.waiting.push(found);
                     }
                 }
                 Err(KafkaError::MessageConsumptionFatal(code)) => {
@@ -179,8 +169,8 @@ impl Fetcher {
         // One whose turn is over is emptied at one go: till the next look librdkafka would have fetched more.
         let over = self.wanted && queue.given >= TURN;
         let most = if over { 16 * RUN } else { RUN };
-        let (floor, typical) = (queue.floor, &mut queue.typical);
-        let Some(ran) = queue.feed.fill(want.generation, |fill| take(fill, polled, most, floor, typical)) else {
+        let (floor, waiting) = (queue.floor, &mut queue.waiting);
+        let Some(ran) = queue.feed.fill(want.generation, |fill| waiting.take(polled, fill, most, floor)) else {
             return true;
         };
         if ran.events > 0 || ran.at_end {
@@ -193,14 +183,14 @@ impl Fetcher {
             (queue.given_at, queue.silent) = (self.clock.monotonic(), false);
         }
         if !ran.errors.is_empty() {
-            ran.errors.into_iter().for_each(|error| self.failed(queue, error));
+            ran.errors.into_iter().for_each(|(error, offset)| self.failed(queue, error, offset));
             return true;
         }
         if ran.empty {
             return self.drained(queue, ran.events) || ran.at_end;
         }
-        if over && queue.given >= LONGEST_TURN {
-            // It was never found empty.
+        // It was never found empty. In the middle of a batch it stays: all of it before would have to be unpacked again.
+        if over && queue.given >= LONGEST_TURN && !queue.waiting.is_amid() {
             self.unassign(queue);
         }
         true
@@ -249,6 +239,7 @@ impl Fetcher {
     fn try_unassign(&self, queue: &mut FedQueue) -> KafkaResult<()> {
         // The old queue takes its callback along, so it goes before a new one comes.
         let Some(old) = queue.queue.take() else { return Ok(()) };
+        queue.waiting = Waiting::default();
         let id = queue.feed.id();
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition(&id.topic, id.partition);
@@ -269,18 +260,24 @@ impl Fetcher {
             ready.store(true, Ordering::Release);
             thread.unpark();
         };
-        let split = Queue::split(&self.client, &id.topic, id.partition, nonempty);
+        let split = Queue::split_batches(&self.client, &id.topic, id.partition, nonempty);
         queue.queue = Some(split.ok_or_else(|| KafkaError::Subscription(format!("no queue for {id}")))?);
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition_offset(&id.topic, id.partition, Offset::Offset(want.next))?;
         self.client.incremental_assign(&list)
     }
 
-    /// Decides what an error of one partition means.
-    fn failed(&self, queue: &mut FedQueue, error: KafkaError) {
+    /// Decides what an error of one partition means, which was met at `offset`.
+    fn failed(&self, queue: &mut FedQueue, error: KafkaError, offset: i64) {
         use RDKafkaErrorCode as C;
         match error.rdkafka_error_code() {
             Some(C::AutoOffsetReset | C::OffsetOutOfRange) => self.out_of_range(queue),
+            // Of messages older than batches, which librdkafka unpacks, and does not go on behind: the offset is that of the last.
+            Some(C::BadCompression) if offset >= queue.feed.want().next => {
+                queue.feed.fill(queue.generation, |fill| fill.unreadable(offset + 1, &error.to_string()));
+                let want = queue.feed.want();
+                self.assign(queue, want);
+            }
             _ if is_unlisted(&error) => self.unlisted(queue),
             // librdkafka goes on by itself.
             _ if is_passing(&error) => tracing::debug!(target: "librdkafka", "{}: {error}", queue.feed.id()),
@@ -352,7 +349,7 @@ impl FedQueue {
             given: 0,
             given_at: Duration::ZERO,
             silent: false,
-            typical: TYPICAL,
+            waiting: Waiting::default(),
         }
     }
 
@@ -365,46 +362,4 @@ impl FedQueue {
             urgent: want.next < want.demand,
         }
     }
-}
-
-/// Takes events of `queue` while there is room, some `most` of them. `floor` is an end that is known to be behind every end
-/// that is reported. `typical` is what an event counts for.
-fn take(fill: &mut Fill<'_>, queue: &Queue<Context>, most: usize, floor: i64, typical: &mut u64) -> Run {
-    let mut run = Run::default();
-    let mut polled = 0;
-    while polled < most && !run.empty {
-        // What is taken is kept, so no more is than there should be room for.
-        let fitting = fill.room().div_ceil(*typical);
-        if fitting == 0 {
-            break;
-        }
-        let asked = usize::try_from(fitting).unwrap_or(RUN).min(RUN);
-        let (room, before) = (fill.room(), run.events);
-        let count = queue.poll(asked, |found| match found {
-            Polled::Message(message) => {
-                push(fill, message);
-                run.events += 1;
-                run.at_end = false;
-            }
-            Polled::End { offset } => {
-                fill.prove(offset.max(floor));
-                run.at_end = true;
-            }
-            // Batches are not asked for.
-            Polled::Batch { .. } => {}
-            Polled::Failed { error, .. } => run.errors.push(error),
-        });
-        if run.events > before {
-            *typical = ((room - fill.room().min(room)) / (run.events - before)).max(1);
-        }
-        polled += count;
-        run.empty = count < asked;
-    }
-    run
-}
-
-fn push(fill: &mut Fill<'_>, message: Message<'_>) {
-    let headers: Vec<Header<'_>> = message.headers();
-    let headers = headers.iter().map(|(key, value)| (&**key, *value));
-    fill.push(message.offset(), message.timestamp_ms(), message.key(), message.value(), headers);
 }

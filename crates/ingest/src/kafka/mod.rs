@@ -9,6 +9,7 @@ mod fetch;
 mod seats;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;

@@ -1,10 +1,9 @@
 //! Which partitions librdkafka fetches, as a pure function.
 //!
-//! librdkafka asks for every partition that is assigned to it, and unpacks each record batch of an answer to the last
-//! event before it hands out the first: some 400 bytes an event beside the event, in each partition a record batch at
-//! least, however little is taken from it. Were all partitions of a wide topic assigned, a backlog would need memory by
-//! their number. So those that are far behind share a few **seats**, in turn; the others need none, since what can be
-//! waiting of them is little.
+//! librdkafka asks for every partition that is assigned to it, and keeps what came: in each partition a record batch at
+//! least, however little is taken from it, and one that is half unpacked is kept beside. Were all partitions of a wide topic
+//! assigned, a backlog would need memory by their number. So those that are far behind share a few **seats**, in turn; the
+//! others need none, since what can be waiting of them is little.
 
 /// How many partitions that are far behind are assigned at once. Enough that some answer while others are asked, on a
 /// topic whose brokers are several, too.

@@ -3,6 +3,8 @@ mod cluster;
 mod troubles;
 mod wide;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -77,9 +79,42 @@ impl Bench for KafkaBench {
         self.producer.flush(Duration::from_secs(30)).unwrap();
     }
 
+    fn append_batch(&mut self, topic: &str, partition: i32, batch: Vec<u8>) {
+        produce(&self.brokers, topic, partition, &batch);
+    }
+
     fn source(&self, pairs: &[(&str, &str)], prefetch_bytes: u64) -> Box<dyn Source> {
         Box::new(KafkaSource::new("s", options(&self.brokers, pairs), "p", prefetch_bytes).unwrap())
     }
+}
+
+/// Hands a record batch to the broker that takes it, by a request of our own: no client writes whatever it is told to.
+pub(super) fn produce(brokers: &str, topic: &str, partition: i32, batch: &[u8]) {
+    let mut request = Vec::new();
+    // Produce, version 3, number 7, no client's name, no transaction, as the leader has it, within a second.
+    for number in [0_i16, 3, 0, 7, -1, -1, 1, 0, 1_000] {
+        request.extend(number.to_be_bytes());
+    }
+    // One topic, one partition.
+    request.extend(1_i32.to_be_bytes());
+    request.extend(i16::try_from(topic.len()).unwrap().to_be_bytes());
+    request.extend(topic.as_bytes());
+    for number in [1, partition, i32::try_from(batch.len()).unwrap()] {
+        request.extend(number.to_be_bytes());
+    }
+    request.extend(batch);
+    let taken = brokers.split(',').any(|broker| {
+        let mut stream = TcpStream::connect(broker).unwrap();
+        stream.write_all(&u32::try_from(request.len()).unwrap().to_be_bytes()).unwrap();
+        stream.write_all(&request).unwrap();
+        let mut size = [0; 4];
+        stream.read_exact(&mut size).unwrap();
+        let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+        stream.read_exact(&mut answer).unwrap();
+        // Behind the number, the counts and names of topics and partitions there is the error.
+        answer[4 + 4 + 2 + topic.len() + 4 + 4..].starts_with(&[0, 0])
+    });
+    assert!(taken, "no broker takes it");
 }
 
 #[tokio::test]

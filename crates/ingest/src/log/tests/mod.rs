@@ -1,6 +1,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod files;
 
+use std::fs::OpenOptions;
+use std::io::Write;
+
 use sluicebox_core::ManualClock;
 use tempfile::TempDir;
 
@@ -36,6 +39,15 @@ impl Bench for LogBench {
 
     fn append(&mut self, topic: &str, partition: i32, records: Vec<Record>) {
         self.log.append(topic, partition, &records).unwrap();
+    }
+
+    fn append_batch(&mut self, topic: &str, partition: i32, mut batch: Vec<u8>) {
+        let end = self.log.bounds(topic, partition).unwrap().latest;
+        batch[..8].copy_from_slice(&end.to_be_bytes());
+        let dir = self.log.partition_dir(topic, partition);
+        let last = segment::list(&dir).unwrap().last().copied().unwrap_or(end);
+        let mut file = OpenOptions::new().create(true).append(true).open(segment::path(&dir, last)).unwrap();
+        file.write_all(&batch).unwrap();
     }
 
     fn source(&self, pairs: &[(&str, &str)], prefetch_bytes: u64) -> Box<dyn Source> {
