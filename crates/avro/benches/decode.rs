@@ -104,6 +104,7 @@ fn measure(name: &str, schema: &str, ids: &[i32], body: impl Fn(i64) -> Vec<u8>)
     let events = RawEvents {
         partition: PartitionId::new("bench", "bench", 0),
         events: RecordBatch::try_new(raw_schema(), columns).unwrap(),
+        large: Vec::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let writers = runtime.block_on(decoder.prepare(std::slice::from_ref(&events))).unwrap();

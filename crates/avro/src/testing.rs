@@ -180,6 +180,7 @@ pub(crate) fn raw_with_headers(partition: i32, values: &[Option<Vec<u8>>], heade
     RawEvents {
         partition: PartitionId::new("events", "topic", partition),
         events: RecordBatch::try_new(raw_schema(), columns).unwrap(),
+        large: Vec::new(),
     }
 }
 

@@ -7,6 +7,18 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
 use crate::offsets::PartitionId;
 
+/// Bytes of key, value and headers that an event may have. Of one that has more, only a part is taken: see [`Large`].
+pub const LONGEST_EVENT: usize = 16 << 20;
+
+/// Bytes of a key or value that are kept of an event which cannot become a row.
+pub const HEAD: usize = 64 << 10;
+
+/// The first [`HEAD`] bytes of `bytes`, or all.
+#[must_use]
+pub fn head(bytes: &[u8]) -> &[u8] {
+    bytes.get(..HEAD).unwrap_or(bytes)
+}
+
 /// Events of one partition, in offset order, as they came.
 #[derive(Debug, Clone)]
 pub struct RawEvents {
@@ -14,6 +26,20 @@ pub struct RawEvents {
     pub partition: PartitionId,
     /// Columns of [`raw_schema`].
     pub events: RecordBatch,
+    /// Those that were not taken whole, in offset order.
+    pub large: Vec<Large>,
+}
+
+/// An event that was too large to be taken. Its [`head`]s are in the columns of key and value, its headers where they have no more than
+/// [`HEAD`] bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Large {
+    /// Its offset.
+    pub offset: i64,
+    /// Bytes of its key; 0 if it has none.
+    pub key: u64,
+    /// Bytes of its value; 0 if it has none.
+    pub value: u64,
 }
 
 /// Position of the columns of [`raw_schema`].

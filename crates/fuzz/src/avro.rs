@@ -65,7 +65,7 @@ fn decode(reader: &str, writer: &str, values: &[Option<Vec<u8>>]) -> Option<(usi
         new_null_array(schema.field(column::HEADERS).data_type(), values.len()),
     ];
     let events = RecordBatch::try_new(schema, columns).unwrap();
-    let raw = RawEvents { partition: PartitionId::new("s", "t", 0), events };
+    let raw = RawEvents { partition: PartitionId::new("s", "t", 0), events, large: Vec::new() };
     let writers = wait(decoder.prepare(std::slice::from_ref(&raw))).unwrap();
     let decoded = decoder.decode(&writers, std::slice::from_ref(&raw), &[0]).unwrap();
     let rows: usize = decoded.rows.iter().map(RecordBatch::num_rows).sum();

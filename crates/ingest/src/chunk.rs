@@ -12,7 +12,9 @@ use arrow::array::{
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::error::ArrowError;
-use sluicebox_core::raw::{column, header_fields, header_item, raw_schema};
+use sluicebox_core::raw::{
+    CUT_HEADER, CUT_KEY_HEADER, HEAD, LONGEST_EVENT, Large, column, head, header_fields, header_item, raw_schema,
+};
 
 use crate::source::{CHUNK_BYTES, CHUNK_EVENTS};
 
@@ -32,6 +34,7 @@ pub(crate) struct OpenChunk {
     values: BinaryBuilder,
     /// Made at the first event with headers; most topics have none.
     headers: Option<HeadersBuilder>,
+    large: Vec<Large>,
     bytes: u64,
     next: i64,
     value_hint: usize,
@@ -44,6 +47,8 @@ pub(crate) struct Sealed {
     /// The offset after the last event's.
     pub(crate) next: i64,
     pub(crate) bytes: u64,
+    /// The events that were not taken whole.
+    pub(crate) large: Vec<Large>,
 }
 
 impl OpenChunk {
@@ -55,6 +60,7 @@ impl OpenChunk {
             keys: BinaryBuilder::with_capacity(0, 0),
             values: BinaryBuilder::with_capacity(0, 0),
             headers: None,
+            large: Vec::new(),
             bytes: 0,
             next: 0,
             value_hint: 0,
@@ -78,15 +84,26 @@ impl OpenChunk {
         self.next
     }
 
-    /// Adds an event; offsets must ascend. Returns the bytes it counts for.
+    /// Adds an event, or what is taken of it if it is too large or says by its headers that it was; offsets must ascend. Returns the
+    /// bytes that this counts for.
     pub(crate) fn push<'h, K: AsRef<str>>(
         &mut self,
         offset: i64,
         timestamp_ms: Option<i64>,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        headers: impl Iterator<Item = (K, Option<&'h [u8]>)>,
+        mut key: Option<&[u8]>,
+        mut value: Option<&[u8]>,
+        headers: impl Iterator<Item = (K, Option<&'h [u8]>)> + Clone,
     ) -> u64 {
+        let (of_headers, [cut_value, cut_key]) = look(headers.clone());
+        let is_large = cut_value.is_some() || length(key) + length(value) + of_headers > LONGEST_EVENT;
+        if is_large {
+            let of = |cut: Option<u64>, here| cut.unwrap_or(length(here) as u64);
+            self.large.push(Large { offset, key: of(cut_key, key), value: of(cut_value, value) });
+            (key, value) = (key.map(head), value.map(head));
+        }
+        let most = if is_large && of_headers > HEAD { 0 } else { usize::MAX };
+        let says = |name: &str| name == CUT_HEADER || name == CUT_KEY_HEADER;
+        let headers = headers.filter(|(name, _)| !is_large || !says(name.as_ref())).take(most);
         if self.offsets.is_empty() && self.value_hint > 0 {
             self.values = BinaryBuilder::with_capacity(CHUNK_EVENTS.min(self.value_hint), self.value_hint);
         }
@@ -137,8 +154,9 @@ impl OpenChunk {
     /// Finishes the chunk and begins the next.
     pub(crate) fn seal(&mut self) -> Result<Sealed, ArrowError> {
         let rows = self.offsets.len();
-        // A topic that trickles must not hold a full chunk's memory for every event.
-        self.value_hint = if self.is_full() { self.values.values_slice().len() } else { 0 };
+        // A topic that trickles must not hold a full chunk's memory for every event, nor one large event's for every chunk.
+        let most = usize::try_from(2 * CHUNK_BYTES).unwrap_or(usize::MAX);
+        self.value_hint = if self.is_full() { self.values.values_slice().len().min(most) } else { 0 };
         // The budget counts bytes that are there, not those that there is room for.
         let (mut keys, mut values) = (self.keys.finish(), self.values.finish());
         keys.shrink_to_fit();
@@ -164,8 +182,29 @@ impl OpenChunk {
                 headers,
             ],
         )?;
-        Ok(Sealed { events, next: self.next, bytes: std::mem::take(&mut self.bytes) })
+        let (bytes, large) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.large));
+        Ok(Sealed { events, next: self.next, bytes, large })
     }
+}
+
+/// Bytes of some headers, and the lengths of value and key of which they say that only the heads are there. A producer that sets such
+/// headers makes its own event a dead letter.
+fn look<'h, K: AsRef<str>>(headers: impl Iterator<Item = (K, Option<&'h [u8]>)>) -> (usize, [Option<u64>; 2]) {
+    let (mut bytes, mut cut) = (0, [None; 2]);
+    for (name, value) in headers {
+        bytes += name.as_ref().len() + length(value);
+        for (of, cut) in [CUT_HEADER, CUT_KEY_HEADER].iter().zip(&mut cut) {
+            if name.as_ref() == *of {
+                let told = value.and_then(|value| value.try_into().ok()).map(i64::from_be_bytes);
+                *cut = told.map(|told| u64::try_from(told).unwrap_or(0));
+            }
+        }
+    }
+    (bytes, cut)
+}
+
+fn length(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(0, <[u8]>::len)
 }
 
 fn append(builder: &mut BinaryBuilder, bytes: Option<&[u8]>) -> u64 {
@@ -195,8 +234,10 @@ impl Sealed {
         let next = offsets[at - 1] + 1;
         let (head, tail) = (self.events.slice(0, at), self.events.slice(at, self.events.num_rows() - at));
         let head_bytes = bytes_of(&head);
-        let tail = Self { events: tail, next: self.next, bytes: self.bytes.saturating_sub(head_bytes) };
-        (Some(Self { events: head, next, bytes: head_bytes }), Some(tail))
+        let (before, after): (Vec<Large>, Vec<Large>) =
+            self.large.iter().copied().partition(|large| large.offset < offset);
+        let tail = Self { events: tail, next: self.next, bytes: self.bytes.saturating_sub(head_bytes), large: after };
+        (Some(Self { events: head, next, bytes: head_bytes, large: before }), Some(tail))
     }
 }
 

@@ -12,7 +12,7 @@ mod tests;
 use std::fmt;
 use std::io::Read;
 
-use sluicebox_core::raw::{CUT_HEADER, CUT_KEY_HEADER};
+use sluicebox_core::raw::{CUT_HEADER, CUT_KEY_HEADER, HEAD, LONGEST_EVENT};
 
 use crate::batch::{self, BatchHeader, HEADER, HeadersView, MAX_BATCH, Reason, RecordView};
 use crate::unpack;
@@ -38,9 +38,9 @@ const LIMITS: Limits = Limits {
     // As much as the largest batch that is not packed.
     unpacked: MAX_BATCH as u64,
     records: 1 << 20,
-    record: 16 << 20,
+    record: LONGEST_EVENT,
     headers: 1 << 16,
-    head: 64 << 10,
+    head: HEAD,
 };
 
 /// The records of a batch that were not handed out yet.

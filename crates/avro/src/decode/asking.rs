@@ -50,7 +50,7 @@ impl Unasked {
     }
 }
 
-/// Adds to `keys` how many of `events` name each schema.
+/// Adds to `keys` how many of `events` name each schema, but for those that were not taken whole.
 pub(super) fn count_keys(events: &Events<'_>, keys: &mut HashMap<SchemaKey, u64>) {
     let mut add = |same: Option<(SchemaKey, u64)>| {
         if let Some((key, count)) = same {
@@ -60,7 +60,8 @@ pub(super) fn count_keys(events: &Events<'_>, keys: &mut HashMap<SchemaKey, u64>
     // Events that follow each other mostly name the same.
     let mut same: Option<(SchemaKey, u64)> = None;
     for row in 0..events.len() {
-        let framed = events.value(row).map(|value| unframe(value, events.schema_header(row)));
+        let value = events.value(row).filter(|_| events.large(row).is_none());
+        let framed = value.map(|value| unframe(value, events.schema_header(row)));
         let Some(Ok(framed)) = framed else { continue };
         match same {
             Some((key, count)) if key == framed.key => same = Some((key, count + 1)),

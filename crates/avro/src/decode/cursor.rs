@@ -1,5 +1,7 @@
 //! Reading Avro's binary form from a body, with every bound checked.
 
+use sluicebox_core::raw::LONGEST_EVENT;
+
 use crate::class::ErrorClass;
 use crate::decode::fault::{Fault, Step};
 
@@ -17,9 +19,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 256 MiB, 4 million values, 65,536 empty items, 256 levels.
+    /// What of an event is taken whole, a million values, 65,536 empty items, 256 levels.
     fn default() -> Self {
-        Self { bytes: 256 << 20, values: 1 << 22, empty_items: 1 << 16, depth: 256 }
+        Self { bytes: LONGEST_EVENT, values: 1 << 20, empty_items: 1 << 16, depth: 256 }
     }
 }
 

@@ -103,6 +103,10 @@ impl Writers {
                 run.tombstone();
                 continue;
             };
+            if let Some(large) = events.large(row) {
+                run.large(row, unframe(value, events.schema_header(row)).ok().map(|framed| framed.key), large);
+                continue;
+            }
             let framed = match unframe(value, events.schema_header(row)) {
                 Ok(framed) => framed,
                 Err(error) => {

@@ -10,7 +10,7 @@ use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use sluicebox_core::provenance;
-use sluicebox_core::raw::{RawEvents, column, header_item};
+use sluicebox_core::raw::{Large, RawEvents, column, header_item};
 
 use crate::class::ErrorClass;
 use crate::error::AvroError;
@@ -188,6 +188,16 @@ impl<'a> Events<'a> {
     /// The event's offset.
     pub(crate) fn offset(&self, row: usize) -> i64 {
         self.offsets.value(row)
+    }
+
+    /// What the event was, if it was too large to be taken whole.
+    #[inline]
+    pub(crate) fn large(&self, row: usize) -> Option<&'a Large> {
+        let large = &self.raw.large;
+        if large.is_empty() {
+            return None;
+        }
+        large.binary_search_by_key(&self.offset(row), |large| large.offset).ok().map(|at| &large[at])
     }
 }
 

@@ -10,6 +10,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::{concat, concat_batches};
 use arrow::datatypes::{DataType, Fields, Int32Type, SchemaRef};
 use arrow::error::ArrowError;
+use sluicebox_core::raw::{LONGEST_EVENT, Large};
 
 use crate::class::ErrorClass;
 use crate::decode::column::{Column, Values, finish_struct};
@@ -156,6 +157,16 @@ impl<'a> Run<'a> {
     ) {
         self.uses[slot].dead_letters += 1;
         self.foreign_letter(events, row, id_of(key), (ErrorClass::UnknownSchemaId, problem), foreign);
+    }
+
+    /// Notes that the event at `row`, which names the schema `key` if that can be read, was too large to be taken whole.
+    pub(super) fn large(&mut self, row: usize, key: Option<SchemaKey>, large: &Large) {
+        let Large { key: of_key, value, .. } = large;
+        let message = format!(
+            "its value has {value} bytes and its key {of_key}: with the headers these are more than the {LONGEST_EVENT} of an event \
+             that is taken, or the headers are more than 65,536; of each the head is here"
+        );
+        self.dead_letter(row, key.and_then(id_of), ErrorClass::TooLarge, message);
     }
 
     /// What dead letters looked like so far.

@@ -121,7 +121,7 @@ impl Partition {
                 events += head.events.num_rows() as u64;
                 self.bytes -= head.bytes;
                 shared.total.fetch_sub(head.bytes, Ordering::Relaxed);
-                taken.events.push(RawEvents { partition: id.clone(), events: head.events });
+                taken.events.push(RawEvents { partition: id.clone(), events: head.events, large: head.large });
             }
             if let Some(tail) = tail {
                 self.sealed.push_front(tail);
@@ -157,14 +157,15 @@ impl Fill<'_> {
         self.partition.proven
     }
 
-    /// Adds an event. One that is here already (a log hands out whole batches) is passed over.
+    /// Adds an event, or what is taken of one that is too large. One that is here already (a log hands out whole batches) is
+    /// passed over.
     pub(crate) fn push<'h, K: AsRef<str>>(
         &mut self,
         offset: i64,
         timestamp_ms: Option<i64>,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: impl Iterator<Item = (K, Option<&'h [u8]>)>,
+        headers: impl Iterator<Item = (K, Option<&'h [u8]>)> + Clone,
     ) {
         if offset < self.partition.proven {
             return;

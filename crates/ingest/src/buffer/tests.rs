@@ -1,5 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+use arrow::array::{Array, AsArray, BinaryArray};
 use proptest::prelude::*;
+use sluicebox_core::raw::{CUT_HEADER, CUT_KEY_HEADER, HEAD, LONGEST_EVENT, Large, column};
 
 use super::plan::{Budget, extend_to_proven, gap_offsets, is_complete, lost_in};
 use super::*;
@@ -77,7 +79,6 @@ fn check(model: &mut Model, range: OffsetRange, taken: &Taken) {
         .events
         .iter()
         .flat_map(|e| {
-            use arrow::array::AsArray;
             let column = e.events.column(0).as_primitive::<arrow::datatypes::Int64Type>();
             column.values().to_vec()
         })
@@ -255,4 +256,46 @@ fn bytes_of_a_slice_are_those_it_was_counted_with() {
             assert_eq!(bytes_of(&tail.events), tail.bytes);
         }
     }
+}
+
+type Header<'a> = (&'a str, Option<&'a [u8]>);
+
+#[test]
+fn of_an_event_that_is_too_large_the_heads_are_taken_and_their_lengths() {
+    let mut open = OpenChunk::new();
+    let mut push = |offset, key: &[u8], value: &[u8], headers: &[Header<'_>]| {
+        open.push(offset, None, Some(key), Some(value), headers.iter().copied())
+    };
+    let value = vec![7; LONGEST_EVENT - 2];
+    let long_key = vec![8; HEAD + 1];
+    // As many bytes as an event may have, and one more.
+    push(1, b"k", &value, &[("h", None)]);
+    assert_eq!(push(2, b"kk", &value, &[("h", None)]), 24 + 2 + HEAD as u64 + 8 + 1);
+    // Of which somebody else kept the heads, and headers that nobody needs to keep.
+    let (told, none) = (5_000_i64.to_be_bytes(), (-1_i64).to_be_bytes());
+    let marks = [(CUT_HEADER, Some(&told[..])), (CUT_KEY_HEADER, Some(&none[..])), ("h", Some(&b"v"[..]))];
+    push(4, &long_key, &[1; 10], &marks);
+    push(6, b"k", &value, &[("h", Some(&long_key[..]))]);
+    // It says nothing.
+    push(8, b"k", b"v", &[(CUT_HEADER, Some(&b"?"[..]))]);
+    let sealed = open.seal().unwrap();
+    let large = |offset, key: usize, value: usize| Large { offset, key: key as u64, value: value as u64 };
+    let expected = [large(2, 2, value.len()), large(4, 0, 5_000), large(6, 1, value.len())];
+    assert_eq!(sealed.large, expected);
+    assert_eq!(sealed.bytes, bytes_of(&sealed.events), "what is not taken counts for nothing");
+    let lengths = |column: usize| {
+        let array: &BinaryArray = sealed.events.column(column).as_binary();
+        array.iter().map(|bytes| bytes.map_or(0, <[u8]>::len)).collect::<Vec<_>>()
+    };
+    assert_eq!(lengths(column::KEY), [1, 2, HEAD, 1, 1]);
+    assert_eq!(lengths(column::VALUE), [value.len(), HEAD, 10, HEAD, 1]);
+    let headers = sealed.events.column(column::HEADERS).as_list::<i32>();
+    let names = |row| {
+        let entries = headers.value(row);
+        entries.as_struct().column(0).as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!([names(0), names(1), names(2), names(4)], [["h"], ["h"], ["h"], [CUT_HEADER]]);
+    assert!(headers.is_null(3), "headers of more than a head's bytes");
+    let (before, after) = sealed.cut(4);
+    assert_eq!((before.unwrap().large, after.unwrap().large), (expected[..1].to_vec(), expected[1..].to_vec()));
 }

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int32Type;
 use serde_json::json;
+use sluicebox_core::raw::Large;
 
 use crate::framing::frame;
-use crate::testing::{Body, Fixture, letters, rows};
+use crate::testing::{Body, Fixture, letters, raw, rows};
 
 const EVENT: &str = r#"{"type":"record","name":"E","fields":[
     {"name":"id","type":"long"},{"name":"name","type":"string"},{"name":"amount","type":"double"}]}"#;
@@ -290,6 +293,25 @@ fn framing_that_cannot_be_read_is_a_dead_letter() {
     let classes: Vec<String> = letters(&decoded).into_iter().map(|(_, class)| class).collect();
     assert_eq!(classes, ["INCOMPLETE_HEADER", "INCOMPLETE_HEADER", "INVALID_MAGIC_BYTE"]);
     assert_eq!(decoded.tombstones, 1);
+}
+
+#[test]
+fn an_event_that_was_not_taken_whole_is_a_letter_whatever_its_head_says() {
+    let fixture = Fixture::new(EVENT, &[(1, EVENT)]);
+    let mut events =
+        raw(0, &[Some(frame(1, &event(1, "a"))), Some(frame(1, &event(2, "b"))), Some(frame(9, &[])), None]);
+    let large = |offset, value| Large { offset, key: 8, value };
+    events.large = vec![large(102, 20 << 20), large(104, 17 << 20), large(106, 0)];
+    let writers = fixture.prepare(std::slice::from_ref(&events)).unwrap();
+    assert_eq!(*fixture.registry.asked.lock().unwrap(), [1], "for its schema nobody needs to be asked");
+    let decoded = fixture.decoder.decode(&writers, std::slice::from_ref(&events), &[0]).unwrap();
+    assert_eq!(rows(&decoded).len(), 1);
+    assert_eq!(decoded.tombstones, 1);
+    assert_eq!(letters(&decoded), [(102, "TOO_LARGE".to_owned()), (104, "TOO_LARGE".to_owned())]);
+    let ids = decoded.dead_letters.column(7).as_primitive::<Int32Type>();
+    assert_eq!(ids.values(), &[1, 9]);
+    let message = decoded.dead_letters.column(9).as_string::<i32>().value(0);
+    assert!(message.contains("20971520 bytes"), "{message}");
 }
 
 #[test]
