@@ -1,4 +1,4 @@
-//! A batch of raw events as its columns, and the columns that a source row and a dead letter take from it.
+//! A batch of raw events as its columns, and the columns that a source row takes from it.
 
 use std::sync::Arc;
 
@@ -12,7 +12,6 @@ use arrow::error::ArrowError;
 use sluicebox_core::provenance;
 use sluicebox_core::raw::{Large, RawEvents, column, header_item};
 
-use crate::class::ErrorClass;
 use crate::error::AvroError;
 use crate::foreign::APICURIO_HEADERS;
 use crate::framing::VALUE_SCHEMA_ID_HEADER;
@@ -31,42 +30,17 @@ pub(crate) fn metadata_fields() -> Vec<FieldRef> {
     ]
 }
 
-fn timestamp() -> DataType {
+pub(super) fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-fn headers() -> DataType {
+pub(super) fn headers() -> DataType {
     DataType::List(Arc::new(header_item()))
-}
-
-/// The schema of dead letters:
-///
-/// | column | |
-/// |---|---|
-/// | `topic`, `partition`, `offset` | where the event is |
-/// | `timestamp`, `key`, `value`, `headers` | the event as it came; `timestamp` in microseconds, NULL if it has none |
-/// | `schema_id` | the id it names; NULL if its framing cannot be read, or names a GUID |
-/// | `error_class` | the text of an [`ErrorClass`] |
-/// | `message` | what is wrong with it, for people |
-#[must_use]
-pub fn dead_letter_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("topic", DataType::Utf8, false),
-        Field::new("partition", DataType::Int32, false),
-        Field::new("offset", DataType::Int64, false),
-        Field::new("timestamp", timestamp(), true),
-        Field::new("key", DataType::Binary, true),
-        Field::new("value", DataType::Binary, true),
-        Field::new("headers", headers(), true),
-        Field::new("schema_id", DataType::Int32, true),
-        Field::new("error_class", DataType::Utf8, false),
-        Field::new("message", DataType::Utf8, false),
-    ]))
 }
 
 /// One partition's raw events.
 pub(crate) struct Events<'a> {
-    raw: &'a RawEvents,
+    pub(super) raw: &'a RawEvents,
     /// The number of their partition in the batch.
     part: i32,
     offsets: &'a Int64Array,
@@ -158,27 +132,6 @@ impl<'a> Events<'a> {
         ])
     }
 
-    /// The batch of dead letters.
-    pub(crate) fn dead_letters(&self, letters: &[DeadLetter]) -> Result<RecordBatch, ArrowError> {
-        let rows: Vec<usize> = letters.iter().map(|letter| letter.row).collect();
-        let pick = Pick::of(&rows);
-        let events = &self.raw.events;
-        let places = [(self.place(), rows.len())];
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(topics(&places)),
-            numbers(&places, |place| place.partition),
-            pick.from(events.column(column::OFFSET))?,
-            cast(&pick.from(events.column(column::TIMESTAMP))?, &timestamp())?,
-            pick.from(events.column(column::KEY))?,
-            pick.from(events.column(column::VALUE))?,
-            pick.from(events.column(column::HEADERS))?,
-            Arc::new(letters.iter().map(|letter| letter.schema_id).collect::<Int32Array>()),
-            Arc::new(StringArray::from_iter_values(letters.iter().map(|letter| letter.class.as_str()))),
-            Arc::new(StringArray::from_iter_values(letters.iter().map(|letter| &letter.message))),
-        ];
-        RecordBatch::try_new(dead_letter_schema(), columns)
-    }
-
     /// Where the events are.
     pub(crate) fn place(&self) -> Place<'a> {
         let partition = &self.raw.partition;
@@ -205,7 +158,7 @@ impl<'a> Events<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
     topic: &'a str,
-    partition: i32,
+    pub(super) partition: i32,
     part: i32,
 }
 
@@ -234,7 +187,7 @@ pub(crate) fn source_rows(
     RecordBatch::try_new(Arc::clone(schema), value)
 }
 
-fn topics(places: &[(Place<'_>, usize)]) -> StringArray {
+pub(super) fn topics(places: &[(Place<'_>, usize)]) -> StringArray {
     let rows = places.iter().map(|(_, count)| count).sum();
     let bytes = places.iter().map(|(place, count)| place.topic.len() * count).sum();
     let mut topics = StringBuilder::with_capacity(rows, bytes);
@@ -244,22 +197,13 @@ fn topics(places: &[(Place<'_>, usize)]) -> StringArray {
     topics.finish()
 }
 
-fn numbers(places: &[(Place<'_>, usize)], number: impl Fn(&Place<'_>) -> i32) -> ArrayRef {
+pub(super) fn numbers(places: &[(Place<'_>, usize)], number: impl Fn(&Place<'_>) -> i32) -> ArrayRef {
     let numbers = places.iter().flat_map(|(place, count)| std::iter::repeat_n(number(place), *count));
     Arc::new(Int32Array::from_iter_values(numbers))
 }
 
-/// An event that could not become a row.
-#[derive(Debug)]
-pub(crate) struct DeadLetter {
-    pub(crate) row: usize,
-    pub(crate) schema_id: Option<i32>,
-    pub(crate) class: ErrorClass,
-    pub(crate) message: String,
-}
-
 /// Some rows of a batch, in order.
-enum Pick {
+pub(super) enum Pick {
     /// All rows from one to another: no copy.
     Run {
         from: usize,
@@ -269,7 +213,7 @@ enum Pick {
 }
 
 impl Pick {
-    fn of(rows: &[usize]) -> Self {
+    pub(super) fn of(rows: &[usize]) -> Self {
         match (rows.first(), rows.last()) {
             (Some(first), Some(last)) if last - first + 1 == rows.len() => Self::Run { from: *first, len: rows.len() },
             (None, _) => Self::Run { from: 0, len: 0 },
@@ -277,7 +221,7 @@ impl Pick {
         }
     }
 
-    fn from(&self, array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    pub(super) fn from(&self, array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         match self {
             Self::Run { from, len } => Ok(array.slice(*from, *len)),
             Self::Rows(rows) => take(array, rows, None),

@@ -10,6 +10,7 @@ mod decoder;
 mod events;
 mod fault;
 mod leaf;
+mod letters;
 mod number;
 mod portions;
 mod probe;
@@ -25,7 +26,7 @@ mod walk;
 
 pub use cursor::Limits;
 pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaUse, Writers};
-pub use events::dead_letter_schema;
+pub use letters::dead_letter_schema;
 pub use portions::portions;
 pub(crate) use probe::Probe;
 pub use reader::{ignored_fields, left_out, source_columns};
