@@ -5,7 +5,7 @@
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use serde_json::json;
-use sluicebox_core::raw::column;
+use sluicebox_core::raw::{HEAD, Large, column};
 
 use crate::framing::frame;
 use crate::testing::{Body, Fixture, MapRegistry, pinned, raw, raw_with_headers, rows};
@@ -73,10 +73,34 @@ fn a_dead_letter_is_the_event_as_it_came() {
     let ids = letters.column(7).as_primitive::<Int32Type>();
     assert!(ids.is_null(0));
     assert_eq!(ids.value(1), 7);
+    let lengths = |column: usize| letters.column(column).as_primitive::<Int64Type>().iter().collect::<Vec<_>>();
+    assert_eq!((lengths(10), lengths(11)), (vec![Some(2), Some(6)], vec![None, Some(8)]));
     let message = letters.column(9).as_string::<i32>().value(1);
     assert_eq!(message, "field id: a number does not end (at byte 0 of the body)");
     let counts: Vec<_> = decoded.by_class.into_iter().collect();
     assert_eq!(counts, [(ErrorClass::InvalidMagicByte, 1), (ErrorClass::Truncated, 1)]);
+}
+
+#[test]
+fn a_letter_keeps_the_heads_of_what_is_long_and_tells_its_length() {
+    let fixture = Fixture::new(SCHEMA, &[(7, SCHEMA)]);
+    let long = vec![9; HEAD + 1];
+    // With the name as many bytes as are kept, and one more.
+    let headers = [vec![("h", Some(&long[..HEAD - 1]))], vec![("h", Some(&long[..HEAD]))]];
+    let values = [Some(long[..HEAD].to_vec()), Some(long.clone()), good(7, 1), Some(vec![9, 9])];
+    let mut events = raw_with_headers(0, &values, &headers);
+    events.large = vec![Large { offset: 106, key: 0, value: 90_000_000 }];
+    let writers = fixture.prepare(std::slice::from_ref(&events)).unwrap();
+    let decoded = fixture.decoder.decode(&writers, std::slice::from_ref(&events), &[0]).unwrap();
+    let letters = &decoded.dead_letters;
+    let lengths = |column: usize| letters.column(column).as_primitive::<Int64Type>().iter().collect::<Vec<_>>();
+    let whole = [HEAD, HEAD + 1, 90_000_000].map(|length| i64::try_from(length).ok());
+    assert_eq!((lengths(10), lengths(11)), (whole.to_vec(), vec![Some(8), None, None]));
+    let here: Vec<usize> = letters.column(5).as_binary::<i32>().iter().flatten().map(<[u8]>::len).collect();
+    assert_eq!(here, [HEAD, HEAD, 2]);
+    let lists = letters.column(6).as_list::<i32>();
+    assert_eq!((lists.is_null(0), lists.is_null(1)), (false, true));
+    assert_eq!(lists.value(0).as_struct().column(1).as_binary::<i32>().value(0).len(), HEAD - 1);
 }
 
 #[test]
