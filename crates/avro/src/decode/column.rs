@@ -2,6 +2,7 @@
 //! no trace.
 
 mod finish;
+mod size;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{ArrowNativeType, DataType, i256};
 use arrow::error::ArrowError;
 pub(crate) use finish::finish_struct;
+pub(crate) use size::{Room, width};
 
 /// A column of any type that a reader schema can have.
 #[derive(Debug)]
@@ -72,7 +74,7 @@ impl<T: ArrowNativeType> Values<T> {
         &mut self,
         data_type: &DataType,
     ) -> Result<ArrayRef, ArrowError> {
-        let values = take_vec(&mut self.values);
+        let values = std::mem::take(&mut self.values);
         let array = PrimitiveArray::<P>::try_new(ScalarBuffer::from(values), self.nulls.finish())?;
         Ok(Arc::new(array.with_data_type(data_type.clone())))
     }
@@ -87,11 +89,15 @@ pub(crate) struct VarBytes {
 }
 
 impl VarBytes {
-    fn new(rows: usize) -> Self {
-        Self { values: Vec::with_capacity(rows * 16), offsets: first_offset(rows), nulls: NullBufferBuilder::new(rows) }
+    fn new(Room { rows, text }: Room) -> Self {
+        Self {
+            values: Vec::with_capacity(rows * text),
+            offsets: first_offset(rows),
+            nulls: NullBufferBuilder::new(rows),
+        }
     }
 
-    /// Appends `value`; `false` if the column is full, which only a chunk of over 2 GiB can be.
+    /// Appends `value`; `false` if the column is full, which only rows of over 2 GiB can make it.
     #[inline]
     #[must_use]
     pub(crate) fn push(&mut self, value: &[u8]) -> bool {
@@ -120,7 +126,7 @@ impl VarBytes {
 
     fn finish(&mut self, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
         let offsets = take_offsets(&mut self.offsets);
-        let mut values = take_vec(&mut self.values);
+        let mut values = std::mem::take(&mut self.values);
         // It grew by doubling, and is held for as long as its batch.
         values.shrink_to_fit();
         let values = Buffer::from_vec(values);
@@ -183,11 +189,12 @@ impl Struct {
 }
 
 impl Column {
-    /// An empty column of `data_type` with room for `rows` rows.
+    /// An empty column of `data_type` with that room.
     ///
     /// # Errors
     /// For a type that no reader schema has.
-    pub(crate) fn new(data_type: &DataType, rows: usize) -> Result<Self, ArrowError> {
+    pub(crate) fn new(data_type: &DataType, room: Room) -> Result<Self, ArrowError> {
+        let rows = room.rows;
         let nulls = NullBufferBuilder::new(rows);
         Ok(match data_type {
             DataType::Null => Self::Null(0),
@@ -198,13 +205,13 @@ impl Column {
             DataType::Float64 => Self::Float64(Values::new(rows)),
             DataType::Decimal128(..) => Self::Decimal128(Values::new(rows)),
             DataType::Decimal256(..) => Self::Decimal256(Values::new(rows)),
-            DataType::Utf8 | DataType::Binary => Self::Bytes(VarBytes::new(rows)),
+            DataType::Utf8 | DataType::Binary => Self::Bytes(VarBytes::new(room)),
             DataType::FixedSizeBinary(size) => {
                 let size = usize::try_from(*size).unwrap_or_default();
                 Self::Fixed { size, values: Vec::with_capacity(size * rows), nulls }
             }
             DataType::List(item) => Self::List(Box::new(List {
-                items: Self::new(item.data_type(), rows)?,
+                items: Self::new(item.data_type(), room)?,
                 offsets: first_offset(rows),
                 nulls,
             })),
@@ -212,14 +219,14 @@ impl Column {
                 let DataType::Struct(fields) = entries.data_type() else { return Err(unknown(data_type)) };
                 let [_, value] = &fields[..] else { return Err(unknown(data_type)) };
                 Self::Map(Box::new(Map {
-                    keys: VarBytes::new(rows),
-                    values: Self::new(value.data_type(), rows)?,
+                    keys: VarBytes::new(room),
+                    values: Self::new(value.data_type(), room)?,
                     offsets: first_offset(rows),
                     nulls,
                 }))
             }
             DataType::Struct(fields) => Self::Struct(Struct {
-                children: fields.iter().map(|f| Self::new(f.data_type(), rows)).collect::<Result<_, _>>()?,
+                children: fields.iter().map(|f| Self::new(f.data_type(), room)).collect::<Result<_, _>>()?,
                 nulls,
             }),
             other => return Err(unknown(other)),
@@ -340,13 +347,6 @@ fn last(offsets: &[i32]) -> usize {
     offsets.last().and_then(|end| usize::try_from(*end).ok()).unwrap_or_default()
 }
 
-/// The content of `values`, which is left empty with room for as much again.
-fn take_vec<T>(values: &mut Vec<T>) -> Vec<T> {
-    let next = Vec::with_capacity(values.len());
-    std::mem::replace(values, next)
-}
-
 fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
-    let next = first_offset(offsets.len());
-    OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(offsets, next)))
+    OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(offsets, first_offset(0))))
 }

@@ -25,6 +25,9 @@ impl Default for Limits {
     }
 }
 
+/// So many bytes that are not in the body count as a value.
+pub(crate) const WORTH: usize = 32;
+
 /// A position in a body, with what is left of the event's limits.
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Fields, SchemaRef};
+use arrow::datatypes::{DataType, Fields, SchemaRef};
 use futures::future::try_join_all;
 use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_core::raw::RawEvents;
@@ -13,11 +13,12 @@ use crate::bounded::Bounded;
 use crate::class::ErrorClass;
 use crate::decode::Probe;
 use crate::decode::asking::{FETCHES, MOST_UNKNOWN, Unasked, count_keys, in_order};
+use crate::decode::column::width;
 use crate::decode::cursor::Limits;
 use crate::decode::events::{Events, source_schema};
 use crate::decode::program::Program;
 use crate::decode::reader::reader_parts;
-use crate::decode::run::{Run, Seen, Target};
+use crate::decode::run::{ROW_BYTES, Run, Seen, Target};
 use crate::error::AvroError;
 use crate::foreign::{self, Foreign};
 use crate::framing::{SchemaKey, unframe};
@@ -57,6 +58,8 @@ pub struct Decoder {
     reader: AvroSchema,
     schema: SchemaRef,
     value: Fields,
+    /// Bytes that a row takes at least.
+    row: usize,
     /// The reader's fields that have no column.
     left_out: HashSet<String>,
     registry: Arc<dyn Registry>,
@@ -90,15 +93,22 @@ pub struct Writers {
 }
 
 impl Writers {
-    /// Decodes `events` into `run`. `last` is the schema that the event before named, with its place in the counts.
+    /// Decodes `events` into `run`, as far as its rows take less than `budget` bytes; how many of them. `last` is the schema that
+    /// the event before named, with its place in the counts.
     fn decode_chunk<'w, 'e>(
         &'w self,
         events: &Events<'e>,
         run: &mut Run<'e>,
         last: &mut Option<(SchemaKey, &'w Writer, usize)>,
-    ) -> Result<(), AvroError> {
+        budget: usize,
+    ) -> Result<usize, AvroError> {
         let columns = |source| AvroError::Columns { partition: events.partition(), source };
+        let mut taken = events.len();
         for row in 0..events.len() {
+            if run.has(budget) {
+                taken = row;
+                break;
+            }
             let Some(value) = events.value(row) else {
                 run.tombstone();
                 continue;
@@ -132,13 +142,18 @@ impl Writers {
             }
             run.event(events, row, key, writer, slot, framed.body).map_err(columns)?;
         }
-        run.end_chunk(events).map_err(columns)
+        run.end_chunk(events).map_err(columns)?;
+        Ok(taken)
     }
 }
 
 /// What became of events.
 #[derive(Debug, Clone)]
 pub struct Decoded {
+    /// How many of the events these are, from the first on.
+    pub taken: usize,
+    /// Bytes that the rows take in memory, about; keys and headers, which are parts of the raw events, and dead letters apart.
+    pub bytes: usize,
     /// Source rows in the order of the events, in batches of [`Decoder::schema`], none empty.
     pub rows: Vec<RecordBatch>,
     /// One row per event that could not become one, in the order of the events; see [`dead_letter_schema`](crate::dead_letter_schema).
@@ -186,6 +201,7 @@ impl Decoder {
             pinned,
             reader,
             schema,
+            row: width(&DataType::Struct(value.clone())) + ROW_BYTES,
             value,
             left_out,
             registry,
@@ -254,12 +270,33 @@ impl Decoder {
         Ok(found)
     }
 
+    /// Bytes that a row takes at least, whatever its event is.
+    #[must_use]
+    pub fn least_row(&self) -> usize {
+        self.row
+    }
+
     /// Decodes events of a batch, in their order; `parts[i]` is the number of the partition of `raw[i]` in the batch. CPU work
     /// only; threads may share the decoder.
     ///
     /// # Errors
     /// When `writers` was not prepared from these events, or on a mistake in the decoder itself: no event fails a batch.
     pub fn decode(&self, writers: &Writers, raw: &[RawEvents], parts: &[i32]) -> Result<Decoded, AvroError> {
+        self.decode_within(writers, raw, parts, usize::MAX)
+    }
+
+    /// As [`Decoder::decode`], until rows take `budget` bytes: [`Decoded::taken`] says how many events that are. It is one at least,
+    /// and the last one may pass the budget.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn decode_within(
+        &self,
+        writers: &Writers,
+        raw: &[RawEvents],
+        parts: &[i32],
+        budget: usize,
+    ) -> Result<Decoded, AvroError> {
         let events = |(raw, part): (_, &i32)| Events::new(raw, *part);
         let chunks = raw.iter().zip(parts).map(events).collect::<Result<Vec<_>, _>>()?;
         // A batch that cannot be made is told by the first partition that may be in it.
@@ -274,12 +311,16 @@ impl Decoder {
             include_headers: self.options.include_headers,
         };
         let mut run = Run::new(target, &chunks).map_err(columns)?;
-        let mut last = None;
+        let (mut last, mut taken) = (None, 0);
         for events in &chunks {
-            writers.decode_chunk(events, &mut run, &mut last)?;
+            let here = writers.decode_chunk(events, &mut run, &mut last, budget.max(1))?;
+            taken += here;
+            if here < events.len() {
+                break;
+            }
         }
         self.tell(run.foreign());
-        run.finish().map_err(columns)
+        run.finish(taken).map_err(columns)
     }
 
     /// Tells the user, once for each, what events look like that something else wrote.

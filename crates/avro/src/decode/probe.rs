@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Fields};
 
-use crate::decode::column::Column;
+use crate::decode::column::{Column, Room};
 use crate::decode::cursor::Limits;
 use crate::decode::program::Program;
 use crate::decode::walk;
 use crate::schema::AvroSchema;
+
+/// Bytes that are set aside for what is read.
+const MOST_ROOM: usize = 1 << 20;
 
 /// Reads a value as if it had been written with the reader schema.
 #[derive(Debug)]
@@ -27,7 +30,11 @@ impl Probe {
 
     /// Whether all of `value`, and no more, is a value of the schema.
     pub(crate) fn reads(&self, value: &[u8]) -> bool {
-        let (Some(program), Ok(mut column)) = (&self.program, Column::new(&self.value, 1)) else { return false };
+        let (Some(program), Ok(mut column)) =
+            (&self.program, Column::new(&self.value, Room::of(&self.value, 1, MOST_ROOM)))
+        else {
+            return false;
+        };
         !value.is_empty() && walk::decode(program, value, &mut column, &self.limits).is_ok()
     }
 }

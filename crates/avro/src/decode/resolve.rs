@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexSet;
 
+use crate::decode::cursor::WORTH;
 use crate::decode::leaf::leaf;
 use crate::decode::program::{FieldStep, Items, Op, Record, Symbols, What};
 use crate::schema::{AvroSchema, Defaults, Field, Kind, Logical, Node, NodeId};
@@ -308,11 +309,13 @@ fn rank(writer: &Node, reader: &Node) -> Option<u8> {
     }
 }
 
-/// Columns, nested ones included, that a value of the reader's node appends to. The reader schema is not recursive.
+/// Columns, nested ones included, that a value of the reader's node appends to; of long bytes as many as they are worth. The reader
+/// schema is not recursive.
 fn width(reader: &AvroSchema, id: NodeId) -> usize {
     match &reader.node(id).kind {
         Kind::Record { fields, .. } => 1 + fields.iter().map(|f| width(reader, f.node)).sum::<usize>(),
         Kind::Union(branches) => branches.iter().map(|b| width(reader, *b)).sum(),
+        Kind::Fixed { size, .. } => 1 + size / WORTH,
         // Their items are counted when they come.
         _ => 1,
     }

@@ -13,8 +13,8 @@ use arrow::error::ArrowError;
 use sluicebox_core::raw::{LONGEST_EVENT, Large};
 
 use crate::class::ErrorClass;
-use crate::decode::column::{Column, Values, finish_struct};
-use crate::decode::cursor::Limits;
+use crate::decode::column::{Column, Room, Values, finish_struct, width};
+use crate::decode::cursor::{Limits, WORTH};
 use crate::decode::decoder::{Decoded, SchemaUse, Writer};
 use crate::decode::events::{Events, METADATA, Place, source_rows};
 use crate::decode::letters::{DeadLetter, dead_letter_schema};
@@ -24,9 +24,14 @@ use crate::framing::SchemaKey;
 
 /// Rows of a batch at most.
 pub(super) const BATCH_ROWS: usize = 32 * 1024;
-/// A batch ends early when its bodies have this many bytes, or its arrays and maps this many values.
-const BATCH_BYTES: usize = 32 << 20;
-const BATCH_VALUES: usize = 1 << 20;
+/// A batch ends early when its rows take so many bytes, and no more are set aside for it.
+const BATCH_BYTES: usize = 64 << 20;
+
+/// What a row takes beside the value's columns and the name of its topic.
+pub(super) const ROW_BYTES: usize = 48;
+/// What is guessed of a value that is charged for; and how many bytes are guessed at most before the columns are measured.
+const VALUE_BYTES: usize = WORTH;
+const MOST_GUESSED: usize = 1 << 20;
 
 /// What rows are decoded into.
 #[derive(Debug, Clone, Copy)]
@@ -52,8 +57,7 @@ pub(super) struct Run<'a> {
     metadata: Vec<[ArrayRef; METADATA]>,
     places: Vec<(Place<'a>, usize)>,
     rows: Vec<usize>,
-    bytes: usize,
-    values: usize,
+    bytes: Bytes,
     batches: Vec<RecordBatch>,
     /// Dead letters of the chunk that is read, and of those before.
     letters: Vec<DeadLetter>,
@@ -64,6 +68,19 @@ pub(super) struct Run<'a> {
     /// Where each schema is in `uses`.
     slots: HashMap<SchemaKey, usize>,
     foreign: BTreeMap<Foreign, Seen>,
+}
+
+/// What rows take in memory.
+struct Bytes {
+    /// A row, at least.
+    row: usize,
+    /// The batches that were made.
+    made: usize,
+    /// The rows since, as they were last measured, and of these what stands beside the value's columns.
+    held: usize,
+    beside: usize,
+    /// What the rows since then are guessed to have added.
+    guessed: usize,
 }
 
 /// Dead letters that look alike.
@@ -79,18 +96,17 @@ impl<'a> Run<'a> {
     /// The beginning of a run over `chunks`.
     pub(super) fn new(target: Target<'a>, chunks: &[Events<'a>]) -> Result<Self, ArrowError> {
         let data_type = DataType::Struct(target.value.clone());
-        let room = chunks.iter().map(Events::len).sum::<usize>().min(BATCH_ROWS);
+        let rows = chunks.iter().map(Events::len).sum::<usize>().min(BATCH_ROWS);
         Ok(Self {
             target,
-            root: Column::new(&data_type, room)?,
+            root: Column::new(&data_type, Room::of(&data_type, rows, BATCH_BYTES))?,
+            bytes: Bytes { row: width(&data_type) + ROW_BYTES, made: 0, held: 0, beside: 0, guessed: 0 },
             data_type,
             count: 0,
-            ids: Values::new(room),
+            ids: Values::new(rows),
             metadata: Vec::with_capacity(chunks.len()),
             places: Vec::with_capacity(chunks.len()),
             rows: Vec::with_capacity(chunks.first().map_or(0, Events::len)),
-            bytes: 0,
-            values: 0,
             batches: Vec::new(),
             letters: Vec::new(),
             dead_letters: Vec::new(),
@@ -203,9 +219,13 @@ impl<'a> Run<'a> {
                     Some(id) => self.ids.push(id),
                     None => self.ids.push_null(),
                 }
-                self.bytes += body.len();
-                self.values += values;
-                if self.count >= BATCH_ROWS || self.bytes >= BATCH_BYTES || self.values >= BATCH_VALUES {
+                let topic = events.raw.partition.topic.len();
+                self.bytes.beside += ROW_BYTES + topic;
+                self.bytes.guessed += self.bytes.row + topic + body.len() + VALUE_BYTES * values;
+                if self.bytes.guessed >= MOST_GUESSED {
+                    self.measure();
+                }
+                if self.count >= BATCH_ROWS || self.bytes.held >= BATCH_BYTES {
                     self.end_rows(events)?;
                     self.flush()?;
                 }
@@ -217,6 +237,22 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the rows take `budget` bytes.
+    #[inline]
+    pub(super) fn has(&mut self, budget: usize) -> bool {
+        let Bytes { made, held, guessed, .. } = self.bytes;
+        if made + held + guessed < budget {
+            return false;
+        }
+        self.measure();
+        self.bytes.made + self.bytes.held >= budget
+    }
+
+    fn measure(&mut self) {
+        self.bytes.held = self.root.bytes() + self.bytes.beside;
+        self.bytes.guessed = 0;
     }
 
     /// Ends `events`, the chunk that is read.
@@ -241,7 +277,9 @@ impl<'a> Run<'a> {
 
     /// Makes a batch of the rows.
     fn flush(&mut self) -> Result<(), ArrowError> {
-        (self.bytes, self.values) = (0, 0);
+        self.measure();
+        self.bytes.made += std::mem::take(&mut self.bytes.held);
+        self.bytes.beside = 0;
         let Column::Struct(root) = &mut self.root else { return Ok(()) };
         let (_, value, _) = finish_struct(root, &self.data_type)?.into_parts();
         let ids = self.ids.finish::<Int32Type>(&DataType::Int32)?;
@@ -253,13 +291,15 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// What became of all events.
-    pub(super) fn finish(mut self) -> Result<Decoded, ArrowError> {
+    /// What became of the first `taken` events.
+    pub(super) fn finish(mut self, taken: usize) -> Result<Decoded, ArrowError> {
         if self.count > 0 {
             self.flush()?;
         }
         self.uses.sort_by_key(|u| u.key);
         Ok(Decoded {
+            taken,
+            bytes: self.bytes.made,
             rows: self.batches,
             dead_letters: concat_batches(&dead_letter_schema(), &self.dead_letters)?,
             tombstones: self.tombstones,

@@ -23,7 +23,9 @@ use std::sync::Arc;
 use arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, FieldRef, Fields, TimeUnit,
 };
+use sluicebox_core::raw::LONGEST_EVENT;
 
+use crate::decode::column::width;
 use crate::schema::{AvroSchema, Kind, Logical, NodeId, SchemaError, Unit};
 
 /// Columns, nested ones included, that a reader schema may have.
@@ -68,7 +70,8 @@ pub struct LeftOut {
 pub(crate) fn value_fields(schema: &AvroSchema) -> Result<(Fields, Vec<LeftOut>), SchemaError> {
     let mut shaper = Shaper { schema, open: Vec::new(), columns: 0 };
     let Kind::Record { name, fields } = &schema.node(schema.root()).kind else {
-        return Ok((Fields::from(vec![shaper.field(VALUE_COLUMN, schema.root(), VALUE_COLUMN)?]), Vec::new()));
+        let column = shaper.field(VALUE_COLUMN, schema.root(), VALUE_COLUMN)?;
+        return Ok((no_wider_than_an_event(vec![column], VALUE_COLUMN)?, Vec::new()));
     };
     let (mut columns, mut left_out) = (Vec::with_capacity(fields.len()), Vec::new());
     let mut first = None;
@@ -88,8 +91,22 @@ pub(crate) fn value_fields(schema: &AvroSchema) -> Result<(Fields, Vec<LeftOut>)
     }
     match first {
         Some(error) if columns.is_empty() => Err(error),
-        _ => Ok((columns.into(), left_out)),
+        _ => Ok((no_wider_than_an_event(columns, name.short())?, left_out)),
     }
+}
+
+/// `columns`, unless a row of them takes more than an event may have, whatever is in it.
+fn no_wider_than_an_event(columns: Vec<FieldRef>, path: &str) -> Result<Fields, SchemaError> {
+    let columns = Fields::from(columns);
+    let width = width(&DataType::Struct(columns.clone()));
+    if width <= LONGEST_EVENT {
+        return Ok(columns);
+    }
+    let problem = format!(
+        "a row of it takes {width} bytes, be it all NULL, and {LONGEST_EVENT} are the most: its types 'fixed' are too large; pin a \
+         reader schema without them with 'value.schema.version'"
+    );
+    Err(SchemaError::new(path, problem))
 }
 
 struct Shaper<'a> {

@@ -2,7 +2,7 @@
 
 use crate::class::ErrorClass;
 use crate::decode::column::{Column, Struct};
-use crate::decode::cursor::{Cursor, Limits};
+use crate::decode::cursor::{Cursor, Limits, WORTH};
 use crate::decode::fault::{Fault, Step};
 use crate::decode::program::{Items, Op, Program, Record, Scale, What};
 use crate::decode::skip::skip;
@@ -182,7 +182,11 @@ fn other(op: &Op, column: &mut Column, cursor: &mut Cursor<'_>) -> Step {
         }
         (Op::Enum(symbols), Column::Bytes(c)) => {
             match &symbols[cursor.index(symbols.len(), ErrorClass::InvalidEnum, "enum symbol")?] {
-                Ok(text) => return room(c.push(text.as_bytes()), cursor),
+                Ok(text) => {
+                    // A number stands for them in the body.
+                    cursor.charge(text.len() / WORTH)?;
+                    return room(c.push(text.as_bytes()), cursor);
+                }
                 Err(problem) => return Err(cursor.fault(ErrorClass::Unresolvable, &**problem)),
             }
         }

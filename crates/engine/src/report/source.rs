@@ -143,6 +143,8 @@ mod tests {
     fn decoded(ids: impl Iterator<Item = i32>) -> Decoded {
         let of = |id| SchemaUse { key: SchemaKey::Id(id), rows: 0, dead_letters: 1, ignored_fields: Vec::new() };
         Decoded {
+            taken: 0,
+            bytes: 0,
             rows: Vec::new(),
             dead_letters: RecordBatch::new_empty(dead_letter_schema()),
             tombstones: 0,

@@ -12,7 +12,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use sluicebox_core::stored::unique_keys;
 
-use super::{Column, Map, Struct, take_offsets, take_vec, unknown};
+use super::{Column, Map, Struct, take_offsets, unknown};
 
 impl Column {
     /// The rows as an array of `data_type`, with which the column was made. The column is empty then.
@@ -42,7 +42,7 @@ impl Column {
             Self::Bytes(c) => c.finish(data_type)?,
             Self::Fixed { size, values, nulls } => Arc::new(FixedSizeBinaryArray::try_new(
                 i32::try_from(*size).unwrap_or_default(),
-                Buffer::from_vec(take_vec(values)),
+                Buffer::from_vec(std::mem::take(values)),
                 nulls.finish(),
             )?),
             Self::List(c) => {

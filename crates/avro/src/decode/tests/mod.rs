@@ -1,6 +1,7 @@
 //! Tests of decoding: what each type becomes, what resolution does, what each trap is refused with, and properties over
 //! random schemas and bytes.
 
+mod budget;
 mod linear;
 mod properties;
 mod random;

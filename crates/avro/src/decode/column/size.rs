@@ -1,0 +1,88 @@
+//! How much memory the rows of columns take.
+
+use arrow::array::NullBufferBuilder;
+use arrow::datatypes::{ArrowNativeType, DataType};
+
+use super::{Column, Values, VarBytes};
+
+/// Bytes that are set aside for a text before it is known how long texts are.
+const TEXT: usize = 16;
+
+/// Bytes of an end in a column of texts, bytes, lists or maps.
+const END: usize = 4;
+
+/// Bytes that a row of `data_type` takes at least, whatever is in it: NULL, an empty text, a list without items.
+pub(crate) fn width(data_type: &DataType) -> usize {
+    row(data_type, 0, false)
+}
+
+/// What a column sets aside before it has a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(super) rows: usize,
+    /// Bytes of a text.
+    pub(super) text: usize,
+}
+
+impl Room {
+    /// Room for `rows` rows of `data_type`, or for as many as have `most` bytes. It is for their texts too if there is so much.
+    pub(crate) fn of(data_type: &DataType, rows: usize, most: usize) -> Self {
+        if rows.saturating_mul(row(data_type, TEXT, true)) <= most {
+            return Self { rows, text: TEXT };
+        }
+        Self { rows: rows.min(most / row(data_type, 0, true).max(1)), text: 0 }
+    }
+}
+
+/// Bytes of a row of which each text has `text`, and each list and map an item or none.
+fn row(data_type: &DataType, text: usize, with_item: bool) -> usize {
+    let item = |of: &DataType| END + if with_item { row(of, text, with_item) } else { 0 };
+    match data_type {
+        DataType::Null => 0,
+        DataType::Boolean => 1,
+        DataType::Utf8 | DataType::Binary => END + text,
+        DataType::FixedSizeBinary(size) => usize::try_from(*size).unwrap_or_default(),
+        DataType::List(of) => item(of.data_type()),
+        DataType::Map(entries, _) => item(entries.data_type()),
+        DataType::Struct(fields) => fields.iter().map(|field| row(field.data_type(), text, with_item)).sum(),
+        other => other.primitive_width().unwrap_or_default(),
+    }
+}
+
+impl Column {
+    /// Bytes that its rows take. It costs as much as there are columns in it, however many rows they have.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Null(_) => 0,
+            Self::Boolean { nulls, .. } => 2 * bits(nulls),
+            Self::Int32(c) => c.bytes(),
+            Self::Int64(c) => c.bytes(),
+            Self::Float32(c) => c.bytes(),
+            Self::Float64(c) => c.bytes(),
+            Self::Decimal128(c) => c.bytes(),
+            Self::Decimal256(c) => c.bytes(),
+            Self::Bytes(c) => c.bytes(),
+            Self::Fixed { values, nulls, .. } => values.len() + bits(nulls),
+            Self::List(c) => c.items.bytes() + END * c.offsets.len() + bits(&c.nulls),
+            Self::Map(c) => c.keys.bytes() + c.values.bytes() + END * c.offsets.len() + bits(&c.nulls),
+            Self::Struct(c) => c.children.iter().map(Self::bytes).sum::<usize>() + bits(&c.nulls),
+        }
+    }
+}
+
+impl<T: ArrowNativeType> Values<T> {
+    fn bytes(&self) -> usize {
+        size_of_val(self.values.as_slice()) + bits(&self.nulls)
+    }
+}
+
+impl VarBytes {
+    fn bytes(&self) -> usize {
+        self.values.len() + END * self.offsets.len() + bits(&self.nulls)
+    }
+}
+
+/// Bytes of a bit a row.
+fn bits(nulls: &NullBufferBuilder) -> usize {
+    nulls.len().div_ceil(8)
+}
