@@ -39,6 +39,7 @@ mod leave;
 mod letters;
 mod named;
 pub mod outputs;
+mod planned;
 mod preflight;
 mod presence;
 pub mod progress;

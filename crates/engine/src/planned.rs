@@ -1,0 +1,122 @@
+//! A batch from its plan on: the plan is made durable, the batch is run, and what it did is told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sluicebox_core::shown::cut;
+use sluicebox_core::station::{self, Station};
+use tokio::sync::watch;
+
+use crate::EngineError;
+use crate::batch::BatchOutcome;
+use crate::checkpoint::records::{Offsets, PlannedRange, Position};
+use crate::engine::Engine;
+use crate::journal;
+use crate::run::Observer;
+
+impl Engine {
+    /// Makes a batch of `ranges` durable, runs it, and tells of it.
+    pub(crate) async fn plan_and_run(
+        &mut self,
+        ranges: Vec<PlannedRange>,
+        finishing: bool,
+        stop: &watch::Receiver<bool>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), EngineError> {
+        let offsets = Offsets {
+            batch_id: self.next_batch,
+            epoch: self.lock.epoch.epoch,
+            clock_micros: self.config.clock.now_micros(),
+            finishing,
+            watermarks: self.watermarks(),
+            ranges,
+            // The end of a backfill is where the living pipeline stands: nobody has to be told.
+            run_end: self.run_end.as_ref().filter(|_| self.is_live()).map(|ends| {
+                ends.iter().map(|(p, offset)| Position { partition: p.clone(), offset: *offset }).collect()
+            }),
+            sql_hash: self.identity.sql_hash.clone(),
+        };
+        journal::planned(&offsets);
+        let started = self.config.clock.monotonic();
+        station::spend(Station::Commit, || self.config.checkpoint.write_offsets(&offsets))?;
+        let wal = self.config.clock.monotonic().saturating_sub(started);
+        self.observed_batch(offsets, started, wal, stop, observer).await?;
+        Ok(())
+    }
+
+    /// Runs the batch of `offsets`, which is durable, and tells of it; false when the run is to stop and the batch was left.
+    pub(crate) async fn one_batch(
+        &mut self,
+        offsets: Offsets,
+        stop: &watch::Receiver<bool>,
+        observer: &mut dyn Observer,
+    ) -> Result<bool, EngineError> {
+        let started = self.config.clock.monotonic();
+        self.observed_batch(offsets, started, Duration::ZERO, stop, observer).await
+    }
+
+    /// Runs a batch and tells of it; false when the run is to stop and the batch was left.
+    async fn observed_batch(
+        &mut self,
+        offsets: Offsets,
+        started: Duration,
+        wal: Duration,
+        stop: &watch::Receiver<bool>,
+        observer: &mut dyn Observer,
+    ) -> Result<bool, EngineError> {
+        let previous = self.progress.last_start.replace(started);
+        let batch_id = offsets.batch_id;
+        let Some(mut outcome) = self.run_batch(offsets, stop).await? else {
+            tracing::warn!("batch {batch_id} waits for the log or the registry and is left; the next start runs it");
+            return Ok(false);
+        };
+        let ended = self.config.clock.monotonic();
+        outcome.durations.insert("walCommit", wal);
+        outcome.durations.insert("triggerExecution", ended.saturating_sub(started));
+        let spent = station::spent();
+        outcome.spent = spent.since(&std::mem::replace(&mut self.spent, spent));
+        self.count(&outcome);
+        self.journal.committed(&outcome, ended);
+        journal::detail(&outcome);
+        self.told.tell(&outcome);
+        self.letters.count(&outcome.sources);
+        for (source, schema, field) in self.letters.new_fields(&outcome.sources) {
+            let field = cut(&field);
+            tracing::warn!(
+                "source {source}: events of schema {schema} have the field `{field}`, which the reader schema lacks: no table has it; \
+                 `--repin {source}` adopts the latest schema"
+            );
+        }
+        let progress = crate::report::progress(&self.identity, &outcome, previous.map(|p| started.saturating_sub(p)));
+        let status = self.status();
+        observer.batch(&progress, &status);
+        Ok(true)
+    }
+
+    fn count(&mut self, outcome: &BatchOutcome) {
+        let totals = &mut self.progress;
+        totals.batches += 1;
+        for source in &outcome.sources {
+            totals.events += source.read;
+            totals.tombstones += source.tombstones;
+            // What fills a table reads again what others have written already.
+            if self.outputs.writes(&source.source) {
+                totals.dead_letters += source.dead_letters();
+            }
+            totals.lost_offsets += source.lost_offsets(None);
+        }
+        for table in &outcome.tables {
+            crate::report::add(totals.tables.entry(table.table.clone()).or_default(), &table.fates);
+        }
+        totals.backlog =
+            outcome.offsets.ranges.iter().map(|r| u64::try_from(r.log_end - r.range.to).unwrap_or(0)).sum();
+    }
+
+    /// The watermarks in force, also those of a part of the pipeline that does not run.
+    fn watermarks(&self) -> BTreeMap<String, Option<i64>> {
+        let last = self.last.iter().flat_map(|commit| &commit.watermarks);
+        let mut watermarks: BTreeMap<String, Option<i64>> = last.map(|(id, w)| (id.clone(), w.watermark)).collect();
+        watermarks.extend(self.runner.watermarks());
+        watermarks
+    }
+}
