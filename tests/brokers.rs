@@ -267,17 +267,37 @@ fn report(job: &Path, batch: u64) -> serde_json::Value {
 fn one_ctrl_c_ends_a_batch_that_waits_and_the_next_start_runs_it() {
     let mut bench = Bench::new();
     bench.produce(0..100);
-    // Planned, and then the registry keeps it waiting for schemas.
+    // The registry keeps it waiting for schemas: so it is not known yet how much of it is a batch.
     bench.registry.make([Trouble::OfSchemas(503); 1_000]);
     let mut run = bench.start(&[]);
-    wait("a plan", &mut run, &bench, || bench.checkpoint("offsets/0"));
+    wait("a question", &mut run, &bench, || bench.said().contains("waiting for the schema registry"));
     let asked = bench.registry.questions();
     wait("another question", &mut run, &bench, || bench.registry.questions() > asked);
     interrupt(run, &bench);
-    assert!(bench.said().contains("batch 0 waits"), "{}", bench.said());
-    assert!(!bench.checkpoint("commits/0"));
-    // Replayed, and now the broker gives no events, though it answers all else.
+    assert!(
+        bench.said().contains("batch 0 waits") && bench.said().contains("before it is planned"),
+        "{}",
+        bench.said()
+    );
+    assert!(!bench.checkpoint("offsets/0"));
     bench.registry.troubles.lock().unwrap().clear();
+    let (code, _, said) = bench.run(&[]);
+    assert_eq!(code, 0, "{said}");
+    bench.check_rows(&bench.events);
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn one_ctrl_c_ends_a_planned_batch_that_waits_and_the_next_start_runs_it_as_planned() {
+    let mut bench = Bench::new();
+    bench.produce(0..100);
+    let mut killed = bench.command(&["--trigger", "available-now"]);
+    let killed = killed.env("SLUICEBOX_CRASH_AT", "commit.link:before:1").output().unwrap();
+    assert_eq!(killed.status.code(), None, "{}", support::told(&killed));
+    assert!(bench.checkpoint("offsets/0") && !bench.checkpoint("commits/0"));
+    let plan = || std::fs::read(bench.job.path().join("cp/offsets/0")).unwrap();
+    let planned = plan();
+    // The broker gives no events, though it answers all else.
     let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
     bench.cluster.request_errors(RDKafkaApiKey::Fetch, &[error; 10_000]);
     let mut run = bench.start(&[]);
@@ -285,6 +305,7 @@ fn one_ctrl_c_ends_a_batch_that_waits_and_the_next_start_runs_it() {
     interrupt(run, &bench);
     assert!(bench.said().contains("batch 0 waits"), "{}", bench.said());
     assert!(!bench.checkpoint("commits/0") && !bench.checkpoint("offsets/1"));
+    assert_eq!(plan(), planned);
     bench.cluster.clear_request_errors(RDKafkaApiKey::Fetch);
     let (code, _, said) = bench.run(&[]);
     assert_eq!(code, 0, "{said}");

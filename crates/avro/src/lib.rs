@@ -33,7 +33,7 @@ mod told;
 pub use class::ErrorClass;
 pub use decode::{
     Decoded, Decoder, DecoderOptions, LeftOut, Limits, SchemaUse, Writers, dead_letter_schema, ignored_fields,
-    left_out, portions, source_columns,
+    left_out, portions, source_columns, weight,
 };
 pub use error::AvroError;
 pub use framing::{Guid, SchemaKey};

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Fields, Int64Type, Schema, SchemaRef, TimeUnit};
 
 use crate::offsets::PartitionId;
 
@@ -28,6 +28,28 @@ pub struct RawEvents {
     pub events: RecordBatch,
     /// Those that were not taken whole, in offset order.
     pub large: Vec<Large>,
+}
+
+impl RawEvents {
+    /// The offset of the first event, if there is one.
+    #[must_use]
+    pub fn first_offset(&self) -> Option<i64> {
+        let offsets = self.events.columns().get(column::OFFSET)?.as_primitive_opt::<Int64Type>()?;
+        offsets.values().first().copied()
+    }
+
+    /// The first `count` events, and those behind them. No event is copied.
+    #[must_use]
+    pub fn split_at(self, count: usize) -> (Self, Self) {
+        let rows = self.events.num_rows();
+        let count = count.min(rows);
+        let head = Self { events: self.events.slice(0, count), large: Vec::new(), partition: self.partition.clone() };
+        let tail =
+            Self { events: self.events.slice(count, rows - count), large: Vec::new(), partition: self.partition };
+        let first = tail.first_offset().unwrap_or(i64::MAX);
+        let (before, behind) = self.large.into_iter().partition(|large| large.offset < first);
+        (Self { large: before, ..head }, Self { large: behind, ..tail })
+    }
 }
 
 /// An event that was too large to be taken. Its [`head`]s are in the columns of key and value, its headers where they have no more than

@@ -1,7 +1,7 @@
 //! One batch: from its durable plan to its published files.
 //!
 //! ```text
-//! offsets/<id> durable ─> read ─> tables ─> stage, while the tables below compute ─> state ─> report
+//! read ─> offsets/<id> durable ─> tables ─> stage, while the tables below compute ─> state ─> report
 //!    ─> the log has proven the events to be its own ─> commits/<id> durable ─> publish ─> tell the log
 //! ```
 //!
@@ -52,27 +52,23 @@ pub struct BatchOutcome {
 }
 
 impl Engine {
-    /// Runs the batch of `offsets`, which is durable; `None` when the run is to stop and the log or the registry keeps the
-    /// batch waiting: then nothing has happened, and the next start runs it. On an error the operators' state is undefined:
-    /// the run must end.
+    /// Runs the batch of `offsets`, which is durable and of which `read` was read; `None` when the run is to stop and the log keeps
+    /// the batch waiting: then nothing has happened, and the next start runs it. On an error the operators' state is
+    /// undefined: the run must end.
     pub(crate) async fn run_batch(
         &mut self,
         offsets: Offsets,
+        read: Read,
         stop: &watch::Receiver<bool>,
     ) -> Result<Option<BatchOutcome>, EngineError> {
         let clock = Arc::clone(&self.config.clock);
-        let mut durations = BTreeMap::new();
+        let Read { reports: sources, rows, dead_letters, proofs, mut durations, .. } = read;
         let mut mark = clock.monotonic();
         let mut lap = |name: &'static str| {
             let now = clock.monotonic();
             durations.insert(name, now.saturating_sub(mark));
             mark = now;
         };
-        let Some(reading) = unless_left(stop, self.read(&offsets.ranges)).await else { return Ok(None) };
-        let reading = reading?;
-        lap("getBatch");
-        let Some(read) = unless_left(stop, reading).await else { return Ok(None) };
-        let Read { reports: sources, rows, dead_letters, proofs } = read?;
         self.letters.judge(
             offsets.batch_id,
             |name: &str| self.config.sources.iter().find(|s| s.name == name).and_then(|s| s.max_letters),
@@ -83,7 +79,6 @@ impl Engine {
         for (source, rows) in dead_letters.into_iter().filter(|(source, _)| self.outputs.writes(source)) {
             self.stager(&offsets, &mut staging).start(self.outputs.dead_letter_job(&source, rows));
         }
-        lap("decode");
         let partitions: Vec<PartitionId> = offsets.ranges.iter().map(|r| r.partition.clone()).collect();
         let input = BatchInput {
             clock_micros: offsets.clock_micros,

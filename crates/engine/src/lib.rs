@@ -29,6 +29,7 @@ pub mod checkpoint;
 mod code;
 pub mod compact;
 pub mod config;
+mod decoding;
 pub mod engine;
 mod error;
 mod fill;

@@ -1,4 +1,4 @@
-//! A batch from its plan on: the plan is made durable, the batch is run, and what it did is told.
+//! A batch: it is read, what was read is planned and the plan made durable, the batch is run, and what it did is told.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,26 +10,39 @@ use tokio::sync::watch;
 use crate::EngineError;
 use crate::batch::BatchOutcome;
 use crate::checkpoint::records::{Offsets, PlannedRange, Position};
+use crate::decoding;
 use crate::engine::Engine;
 use crate::journal;
+use crate::read::Read;
 use crate::run::Observer;
 
 impl Engine {
-    /// Makes a batch of `ranges` durable, runs it, and tells of it.
+    /// Reads `ranges`, makes a batch durable of them or of the part that its rows have room for, runs it, and tells of it.
     pub(crate) async fn plan_and_run(
         &mut self,
-        ranges: Vec<PlannedRange>,
+        ranges: &[PlannedRange],
         finishing: bool,
         stop: &watch::Receiver<bool>,
         observer: &mut dyn Observer,
     ) -> Result<(), EngineError> {
+        let started = self.config.clock.monotonic();
+        let budget = decoding::budget(self.config.batch_bytes);
+        let Some(mut read) = self.read(ranges, budget, stop).await? else {
+            let id = self.next_batch;
+            tracing::warn!(
+                "batch {id} waits for the log or the registry and is left before it is planned; the next start reads from where \
+                 the one before ended"
+            );
+            return Ok(());
+        };
+        self.ahead = read.rest.take();
         let offsets = Offsets {
             batch_id: self.next_batch,
             epoch: self.lock.epoch.epoch,
             clock_micros: self.config.clock.now_micros(),
             finishing,
             watermarks: self.watermarks(),
-            ranges,
+            ranges: std::mem::take(&mut read.ranges),
             // The end of a backfill is where the living pipeline stands: nobody has to be told.
             run_end: self.run_end.as_ref().filter(|_| self.is_live()).map(|ends| {
                 ends.iter().map(|(p, offset)| Position { partition: p.clone(), offset: *offset }).collect()
@@ -37,14 +50,15 @@ impl Engine {
             sql_hash: self.identity.sql_hash.clone(),
         };
         journal::planned(&offsets);
-        let started = self.config.clock.monotonic();
+        let read_all = self.config.clock.monotonic();
         station::spend(Station::Commit, || self.config.checkpoint.write_offsets(&offsets))?;
-        let wal = self.config.clock.monotonic().saturating_sub(started);
-        self.observed_batch(offsets, started, wal, stop, observer).await?;
+        read.durations.insert("walCommit", self.config.clock.monotonic().saturating_sub(read_all));
+        self.observed_batch(offsets, read, started, stop, observer).await?;
         Ok(())
     }
 
-    /// Runs the batch of `offsets`, which is durable, and tells of it; false when the run is to stop and the batch was left.
+    /// Reads the batch of `offsets`, which is durable, whole, whatever its rows take; runs it, and tells of it. False when the run is
+    /// to stop and the batch was left.
     pub(crate) async fn one_batch(
         &mut self,
         offsets: Offsets,
@@ -52,26 +66,30 @@ impl Engine {
         observer: &mut dyn Observer,
     ) -> Result<bool, EngineError> {
         let started = self.config.clock.monotonic();
-        self.observed_batch(offsets, started, Duration::ZERO, stop, observer).await
+        let Some(mut read) = self.read(&offsets.ranges, usize::MAX, stop).await? else {
+            left(offsets.batch_id);
+            return Ok(false);
+        };
+        read.durations.insert("walCommit", Duration::ZERO);
+        self.observed_batch(offsets, read, started, stop, observer).await
     }
 
     /// Runs a batch and tells of it; false when the run is to stop and the batch was left.
     async fn observed_batch(
         &mut self,
         offsets: Offsets,
+        read: Read,
         started: Duration,
-        wal: Duration,
         stop: &watch::Receiver<bool>,
         observer: &mut dyn Observer,
     ) -> Result<bool, EngineError> {
         let previous = self.progress.last_start.replace(started);
         let batch_id = offsets.batch_id;
-        let Some(mut outcome) = self.run_batch(offsets, stop).await? else {
-            tracing::warn!("batch {batch_id} waits for the log or the registry and is left; the next start runs it");
+        let Some(mut outcome) = self.run_batch(offsets, read, stop).await? else {
+            left(batch_id);
             return Ok(false);
         };
         let ended = self.config.clock.monotonic();
-        outcome.durations.insert("walCommit", wal);
         outcome.durations.insert("triggerExecution", ended.saturating_sub(started));
         let spent = station::spent();
         outcome.spent = spent.since(&std::mem::replace(&mut self.spent, spent));
@@ -119,4 +137,9 @@ impl Engine {
         watermarks.extend(self.runner.watermarks());
         watermarks
     }
+}
+
+/// Tells that the planned batch `id` was left.
+fn left(id: u64) {
+    tracing::warn!("batch {id} waits for the log or the registry and is left; the next start runs it");
 }

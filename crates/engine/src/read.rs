@@ -1,33 +1,38 @@
 //! Reading a batch: its events are taken from the sources and decoded.
 //!
-//! That has no effect on anything durable, so it need not wait for the batch before: while that one's files are staged,
-//! committed and published, what the next one will read is decoded already ([`Engine::look_ahead`]). Only a batch that is
-//! cut by a limit ([`Admission::full`](crate::admit::Admission::full)) is read ahead: another would miss what comes in meanwhile.
+//! That has no effect on anything durable, so it comes before the plan: what is planned is what was decoded, which may be less than
+//! was taken ([`decoding`]). The rest is kept, and is what the next batch reads.
+//!
+//! Nor need it wait for the batch before: while that one's files are staged, committed and published, what the next one will
+//! read is decoded already ([`Engine::look_ahead`]). Only a batch that is cut by a limit
+//! ([`Admission::full`](crate::admit::Admission::full)) is read ahead: another would miss what comes in meanwhile.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZero;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sluicebox_avro::{Decoded, Writers, portions};
 use sluicebox_core::fault::{self, Effect, Phase, What};
-use sluicebox_core::raw::RawEvents;
-use sluicebox_core::station::{self, Station};
 use sluicebox_core::{OffsetRange, PartitionId};
 use sluicebox_ingest::{Proof, Taken};
+use tokio::sync::watch;
 
 use crate::EngineError;
 use crate::checkpoint::records::PlannedRange;
 use crate::config::RowsOf;
-use crate::engine::{Engine, SharedDecoder};
+use crate::decoding;
+use crate::engine::Engine;
+use crate::leave::unless_left;
 use crate::report::SourceReport;
 
 /// What the sources gave to a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Read {
+    /// What was read: what was asked for, or the first part of it.
+    pub ranges: Vec<PlannedRange>,
     /// One a source.
     pub reports: Vec<SourceReport>,
     /// Rows by source, or by the table whose rows were read back, in the order of (partition, offset).
@@ -36,14 +41,18 @@ pub(crate) struct Read {
     pub dead_letters: Vec<(String, Vec<RecordBatch>)>,
     /// Of the events: must hold before the batch is committed.
     pub proofs: Vec<Proof>,
+    /// Time by step.
+    pub durations: BTreeMap<&'static str, Duration>,
+    /// What was taken beyond `ranges`.
+    pub rest: Option<Ahead>,
 }
 
 /// A batch that is being decoded.
 type Reading = BoxFuture<'static, Result<Read, EngineError>>;
 
-/// The next batch, read ahead.
+/// The next batch, as far as it is known before its plan.
 pub(crate) struct Ahead {
-    /// What it reads, before that is durable.
+    /// What it reads, or a part of it.
     pub ranges: Vec<PlannedRange>,
     reading: Reading,
 }
@@ -55,22 +64,43 @@ impl fmt::Debug for Ahead {
 }
 
 impl Engine {
-    /// What the batch of `ranges` reads: what was read ahead, if that is it.
-    pub(crate) async fn read(&mut self, ranges: &[PlannedRange]) -> Result<Reading, EngineError> {
+    /// Reads the batch of `ranges`, as far as its rows fit `budget` bytes; `None` when the run is to stop and the log or the registry
+    /// keeps it waiting.
+    pub(crate) async fn read(
+        &mut self,
+        ranges: &[PlannedRange],
+        budget: usize,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Option<Read>, EngineError> {
+        let clock = Arc::clone(&self.config.clock);
+        let began = clock.monotonic();
+        let Some(reading) = unless_left(stop, self.begin_or_go_on(ranges, budget)).await else { return Ok(None) };
+        let (reading, taken) = (reading?, clock.monotonic());
+        let Some(read) = unless_left(stop, reading).await else { return Ok(None) };
+        let mut read = read?;
+        read.durations.insert("getBatch", taken.saturating_sub(began));
+        read.durations.insert("decode", clock.monotonic().saturating_sub(taken));
+        Ok(Some(read))
+    }
+
+    /// Begins to read the batch of `ranges`, unless that is what was begun already.
+    async fn begin_or_go_on(&mut self, ranges: &[PlannedRange], budget: usize) -> Result<Reading, EngineError> {
         match self.ahead.take() {
             Some(ahead) if ahead.ranges == ranges => Ok(ahead.reading),
-            _ => self.begin_reading(ranges).await,
+            _ => self.begin_reading(ranges, budget).await,
         }
     }
 
-    /// Begins to read the batch after the one that is computed now, if there is enough for a full one.
+    /// Begins to read the batch after the one that is computed now, if there is enough for a full one. What was left over by this one
+    /// waits: with its rows there would be twice the budget of such rows.
     pub(crate) async fn look_ahead(&mut self) -> Result<(), EngineError> {
         if !self.looks_ahead || self.ahead.is_some() {
             return Ok(());
         }
         let admission = self.admission(self.next_batch + 1).await?;
         if admission.full && !admission.is_empty() {
-            let mut reading = self.begin_reading(&admission.ranges).await?;
+            let budget = decoding::budget(self.config.batch_bytes);
+            let mut reading = self.begin_reading(&admission.ranges, budget).await?;
             // Once it has been polled, other threads are at work on it.
             if let Some(read) = (&mut reading).now_or_never() {
                 reading = std::future::ready(read).boxed();
@@ -80,17 +110,12 @@ impl Engine {
         Ok(())
     }
 
-    async fn begin_reading(&mut self, ranges: &[PlannedRange]) -> Result<Reading, EngineError> {
-        let partitions: Arc<[PartitionId]> = ranges.iter().map(|r| r.partition.clone()).collect();
+    async fn begin_reading(&mut self, ranges: &[PlannedRange], budget: usize) -> Result<Reading, EngineError> {
         let mut parts = Vec::with_capacity(self.config.sources.len());
         let mut proofs = Vec::new();
         for binding in &mut self.config.sources {
-            let own: BTreeMap<PartitionId, OffsetRange> = ranges
-                .iter()
-                .filter(|r| r.partition.source == binding.name && !r.range.is_empty())
-                .map(|r| (r.partition.clone(), r.range))
-                .collect();
-            let taken = if own.is_empty() {
+            let own = ranges_of(&binding.name, ranges);
+            let mut taken = if own.is_empty() {
                 Taken::default()
             } else {
                 fault::reach(What::Events, Effect::Fetch, Phase::Before);
@@ -98,91 +123,101 @@ impl Engine {
                 fault::reach(What::Events, Effect::Fetch, Phase::After);
                 taken
             };
-            let report = SourceReport::new(&binding.name, ranges, &taken);
-            proofs.push(taken.proof);
-            parts.push(Part { report, rows: binding.rows.clone(), events: taken.events, ranges: own });
+            proofs.push(std::mem::take(&mut taken.proof));
+            parts.push(Part { source: binding.name.clone(), rows: binding.rows.clone(), taken });
         }
-        parts.sort_by(|a, b| a.report.source.cmp(&b.report.source));
-        Ok(rows_of(parts, partitions, proofs).boxed())
+        parts.sort_by(|a, b| a.source.cmp(&b.source));
+        Ok(reading(parts, ranges.to_vec(), proofs, budget))
     }
 }
 
 /// What a batch takes of one source.
 struct Part {
-    report: SourceReport,
+    source: String,
     rows: RowsOf,
-    events: Vec<RawEvents>,
-    ranges: BTreeMap<PartitionId, OffsetRange>,
+    taken: Taken,
 }
 
-async fn rows_of(parts: Vec<Part>, partitions: Arc<[PartitionId]>, proofs: Vec<Proof>) -> Result<Read, EngineError> {
+/// The ranges of `source` that hold something.
+fn ranges_of(source: &str, ranges: &[PlannedRange]) -> BTreeMap<PartitionId, OffsetRange> {
+    let own = ranges.iter().filter(|r| r.partition.source == source && !r.range.is_empty());
+    own.map(|r| (r.partition.clone(), r.range)).collect()
+}
+
+/// As [`rows_of`], which gives such a future itself.
+fn reading(parts: Vec<Part>, ranges: Vec<PlannedRange>, proofs: Vec<Proof>, budget: usize) -> Reading {
+    rows_of(parts, ranges, proofs, budget).boxed()
+}
+
+/// The rows of `parts`, as far as they fit `budget` bytes.
+async fn rows_of(
+    parts: Vec<Part>,
+    ranges: Vec<PlannedRange>,
+    proofs: Vec<Proof>,
+    budget: usize,
+) -> Result<Read, EngineError> {
+    let partitions: Arc<[PartitionId]> = ranges.iter().map(|r| r.partition.clone()).collect();
     let mut read = Read { proofs, ..Read::default() };
-    for Part { mut report, rows, events, ranges } in parts {
-        match rows {
+    let (mut left, mut rest, mut ends) = (budget, Vec::with_capacity(parts.len()), BTreeMap::new());
+    for Part { source, rows, mut taken } in parts {
+        let mut report = SourceReport::new(&source, &ranges, &taken);
+        let mut over = Taken::default();
+        match &rows {
             RowsOf::Events(decoder) => {
-                let (rows, dead_letters) = decode(&mut report, &decoder, events, &partitions).await?;
-                read.rows.entry(report.source.clone()).or_default().extend(rows);
-                if !dead_letters.is_empty() {
-                    read.dead_letters.push((report.source.clone(), dead_letters));
+                let events = std::mem::take(&mut taken.events);
+                let done = decoding::decode(&mut report, decoder, events, &partitions, &mut left).await?;
+                read.rows.entry(source.clone()).or_default().extend(done.rows);
+                if !done.dead_letters.is_empty() {
+                    read.dead_letters.push((source.clone(), done.dead_letters));
                 }
+                over = report.give_back(done.rest);
+                ends.extend(
+                    over.events.iter().rev().filter_map(|raw| Some((raw.partition.clone(), raw.first_offset()?))),
+                );
             }
             RowsOf::Files(files) => {
-                let (all, wanted) = (Arc::clone(&partitions), ranges.clone());
+                let (files, all, wanted) = (Arc::clone(files), Arc::clone(&partitions), ranges_of(&source, &ranges));
+                let own = wanted.clone();
                 let tables = tokio::task::spawn_blocking(move || files.read(&wanted, &all)).await??;
-                report.add_read_back(&partitions, &ranges, tables.values().flatten())?;
+                report.add_read_back(&partitions, &own, tables.values().flatten())?;
                 read.rows.extend(tables);
             }
         }
         read.reports.push(report);
+        rest.push(Part { source, rows, taken: over });
     }
+    let (ranges, behind) = cut(ranges, &ends);
+    read.ranges = ranges;
+    // What proves the events of this batch proves these: they were taken together.
+    read.rest = (!ends.is_empty())
+        .then(|| Ahead { reading: reading(rest, behind.clone(), Vec::new(), budget), ranges: behind });
     Ok(read)
 }
 
-/// Rows and dead letters of `events`.
-async fn decode(
-    report: &mut SourceReport,
-    decoder: &SharedDecoder,
-    events: Vec<RawEvents>,
-    partitions: &[PartitionId],
-) -> Result<(Vec<RecordBatch>, Vec<RecordBatch>), EngineError> {
-    let writers = Arc::new(decoder.prepare(&events).await?);
-    let (mut rows, mut dead_letters) = (Vec::new(), Vec::new());
-    for part in decode_all(decoder, &writers, events, partitions).await? {
-        report.add(&part);
-        rows.extend(part.rows);
-        if part.dead_letters.num_rows() > 0 {
-            dead_letters.push(part.dead_letters);
-        }
+/// The ranges before `ends`, and what is behind them; of a partition that has none, all is before.
+fn cut(mut ranges: Vec<PlannedRange>, ends: &BTreeMap<PartitionId, i64>) -> (Vec<PlannedRange>, Vec<PlannedRange>) {
+    let mut behind = ranges.clone();
+    for (before, behind) in ranges.iter_mut().zip(&mut behind) {
+        let end = ends.get(&before.partition).copied().unwrap_or(before.range.to);
+        (before.range.to, behind.range.from) = (end, end);
     }
-    Ok((rows, dead_letters))
+    (ranges, behind)
 }
 
-/// Decodes `events` on as many threads as there are cores; the results stand in the events' order.
-async fn decode_all(
-    decoder: &SharedDecoder,
-    writers: &Arc<Writers>,
-    events: Vec<RawEvents>,
-    partitions: &[PartitionId],
-) -> Result<Vec<Decoded>, EngineError> {
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let portions = portions(events, threads);
-    let mut tasks = Vec::with_capacity(portions.len());
-    for portion in portions {
-        let number = |RawEvents { partition, .. }: &RawEvents| {
-            let at = partitions.binary_search(partition);
-            let part =
-                at.map_err(|_| EngineError::Bug(format!("events of {partition}, which the batch does not read")))?;
-            i32::try_from(part).map_err(|_| EngineError::Bug("too many partitions".to_owned()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_is_cut_and_the_one_behind_it_are_what_was_to_be_read() {
+        let planned = |partition, from, to| PlannedRange {
+            partition: PartitionId::new("s", "t", partition),
+            range: OffsetRange::new(from, to),
+            log_end: 90,
         };
-        let parts = portion.iter().map(number).collect::<Result<Vec<_>, _>>()?;
-        let (decoder, writers) = (Arc::clone(decoder), Arc::clone(writers));
-        tasks.push(tokio::task::spawn_blocking(move || {
-            station::spend(Station::Decode, || decoder.decode(&writers, &portion, &parts))
-        }));
+        let ends = BTreeMap::from([(PartitionId::new("s", "t", 1), 7)]);
+        let (before, behind) = cut(vec![planned(0, 3, 9), planned(1, 4, 12), planned(2, 6, 6)], &ends);
+        assert_eq!(before, [planned(0, 3, 9), planned(1, 4, 7), planned(2, 6, 6)]);
+        assert_eq!(behind, [planned(0, 9, 9), planned(1, 7, 12), planned(2, 6, 6)]);
     }
-    let mut decoded = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        decoded.push(task.await??);
-    }
-    Ok(decoded)
 }

@@ -1,4 +1,4 @@
-//! The loop: wait for data, plan a batch, make the plan durable, run it, tell how it went.
+//! The loop: wait for data, decide what to read, read it, make the plan durable, run the batch, tell how it went.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -139,16 +139,18 @@ impl Engine {
             match self.next().await? {
                 Next::Run(admission) => {
                     self.goal.begin(self.config.clock.monotonic(), self.interval(), &admission.ranges);
-                    let more = admission.limited || self.goal.is_left_by(&admission.ranges);
-                    self.plan_and_run(admission.ranges, false, &stop, observer).await?;
+                    self.plan_and_run(&admission.ranges, false, &stop, observer).await?;
                     self.start_purge(&mut purge).await?;
+                    // It may have read less than it was to.
+                    let ran = self.last_offsets.as_ref().map_or(&[][..], |offsets| offsets.ranges.as_slice());
+                    let more = admission.limited || self.goal.is_left_by(ran);
                     if !more && self.run_end.is_none() {
                         self.pause(&mut stop).await;
                     }
                 }
                 Next::Finish => {
                     let ranges = self.idle_ranges().await?;
-                    self.plan_and_run(ranges, true, &stop, observer).await?;
+                    self.plan_and_run(&ranges, true, &stop, observer).await?;
                 }
                 Next::Wait => {
                     self.refuse_stalled(&mut waits_since)?;

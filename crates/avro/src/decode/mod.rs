@@ -27,7 +27,7 @@ mod walk;
 pub use cursor::Limits;
 pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaUse, Writers};
 pub use letters::dead_letter_schema;
-pub use portions::portions;
+pub use portions::{portions, weight};
 pub(crate) use probe::Probe;
 pub use reader::{ignored_fields, left_out, source_columns};
 pub use shape::LeftOut;

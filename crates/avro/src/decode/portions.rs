@@ -1,11 +1,14 @@
 //! Cutting a batch's events into what one thread decodes at a time.
 
-use sluicebox_core::raw::RawEvents;
+use arrow::array::AsArray;
+use sluicebox_core::raw::{RawEvents, column};
 
 use crate::decode::run::BATCH_ROWS;
 
 /// Events that are worth a thread of their own.
 const FEWEST: usize = 8 * 1024;
+/// What an event without a value weighs, in bytes.
+const EVENT: usize = 24;
 
 /// `events`, a batch's in their order, as portions for [`Decoder::decode`](crate::Decoder::decode): neighbouring chunks, as
 /// many as make a good batch of rows, and few enough that `threads` threads have work.
@@ -29,6 +32,17 @@ pub fn portions(events: Vec<RawEvents>, threads: usize) -> Vec<Vec<RawEvents>> {
         }
     }
     portions
+}
+
+/// About the bytes of the values of `events`, with something for each: what it costs to decode some of them beside others.
+#[must_use]
+pub fn weight(events: &[RawEvents]) -> usize {
+    let of = |raw: &RawEvents| {
+        let ends = raw.events.column(column::VALUE).as_binary_opt::<i32>().map(|values| values.value_offsets());
+        let bytes = ends.and_then(|ends| Some(ends.last()? - ends.first()?)).unwrap_or_default();
+        EVENT * raw.events.num_rows() + usize::try_from(bytes).unwrap_or_default()
+    };
+    events.iter().map(of).sum()
 }
 
 #[cfg(test)]
@@ -59,6 +73,14 @@ mod tests {
         assert_eq!(sizes(&chunks, 4), [(0, 16_384); 4]);
         // But not for so many that each has next to none.
         assert_eq!(sizes(&chunks, 64), [(0, 8192); 8]);
+    }
+
+    #[test]
+    fn what_events_weigh_is_the_bytes_of_their_values_also_of_a_part_of_a_chunk() {
+        let events = raw(0, &[Some(vec![1; 100]), None, Some(vec![1; 7])]);
+        assert_eq!(weight(&[events.clone(), events.clone()]), 2 * (107 + 3 * EVENT));
+        let (head, tail) = events.split_at(1);
+        assert_eq!((weight(&[head]), weight(&[tail]), weight(&[])), (100 + EVENT, 7 + 2 * EVENT, 0));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
 use sluicebox_avro::{Decoded, ErrorClass, SchemaKey, SchemaUse};
 use sluicebox_core::provenance::{OFFSET, PART};
+use sluicebox_core::raw::RawEvents;
 use sluicebox_core::{OffsetRange, PartitionId};
 use sluicebox_ingest::{LostRange, Taken};
 
@@ -80,6 +81,40 @@ impl SourceReport {
         }
     }
 
+    /// Takes `events`, the last ones of each of their partitions, out of what the source gave to this batch, before they were
+    /// decoded; gives them with what lies among them, as the source gives it to a batch.
+    pub(crate) fn give_back(&mut self, events: Vec<RawEvents>) -> Taken {
+        let mut behind: BTreeMap<PartitionId, (i64, u64)> = BTreeMap::new();
+        for raw in &events {
+            let Some(first) = raw.first_offset() else { continue };
+            behind.entry(raw.partition.clone()).or_insert((first, 0)).1 += raw.events.num_rows() as u64;
+        }
+        let is_before = |lost: &LostRange| behind.get(&lost.partition).is_none_or(|(end, _)| lost.range.from < *end);
+        let (before, lost) = std::mem::take(&mut self.lost).into_iter().partition(is_before);
+        self.lost = before;
+        let mut rest = Taken { events, lost, ..Taken::default() };
+        let mut ranges = std::mem::take(&mut self.ranges);
+        for planned in &mut ranges {
+            let partition = &planned.partition;
+            let Some((end, count)) = behind.get(partition) else { continue };
+            planned.range.to = *end;
+            self.read -= count;
+            let records = self.records.remove(partition).unwrap_or(0).saturating_sub(*count);
+            let gaps = planned.range.len().saturating_sub(records + self.lost_offsets(Some(partition)));
+            let all = self.gap_offsets.remove(partition).unwrap_or(0);
+            for (gaps, of) in [(gaps, &mut self.gap_offsets), (all.saturating_sub(gaps), &mut rest.gap_offsets)] {
+                if gaps > 0 {
+                    of.insert(partition.clone(), gaps);
+                }
+            }
+            if records > 0 {
+                self.records.insert(partition.clone(), records);
+            }
+        }
+        self.ranges = ranges;
+        rest
+    }
+
     /// Counts what was read back from files: each offset of `ranges` of which there is a row, in one table or in several, is
     /// an event that was read and became a row, the others are gaps.
     ///
@@ -137,8 +172,10 @@ impl SourceReport {
 mod tests {
     use sluicebox_avro::dead_letter_schema;
     use sluicebox_core::{Clock, SystemClock};
+    use sluicebox_ingest::LossReason;
 
     use super::*;
+    use crate::decoding::tests::events;
 
     fn decoded(ids: impl Iterator<Item = i32>) -> Decoded {
         let of = |id| SchemaUse { key: SchemaKey::Id(id), rows: 0, dead_letters: 1, ignored_fields: Vec::new() };
@@ -151,6 +188,52 @@ mod tests {
             by_class: BTreeMap::new(),
             schemas: ids.map(of).collect(),
         }
+    }
+
+    #[test]
+    fn what_is_given_back_is_told_by_the_batch_that_gets_it_and_each_ledger_balances() {
+        let [first, second] = [0, 1].map(|n| PartitionId::new("s", "t", n));
+        let planned = |partition: &PartitionId, from, to| PlannedRange {
+            partition: partition.clone(),
+            range: OffsetRange::new(from, to),
+            log_end: 50,
+        };
+        let lost = |from, to| LostRange {
+            partition: first.clone(),
+            range: OffsetRange::new(from, to),
+            reason: LossReason::Deleted,
+        };
+        let taken = Taken {
+            events: vec![
+                events(&first, &[10, 12, 14], b"v"),
+                events(&first, &[20, 22], b"v"),
+                events(&second, &[3], b"v"),
+            ],
+            lost: vec![lost(15, 18), lost(24, 26)],
+            gap_offsets: BTreeMap::from([(first.clone(), 10), (second.clone(), 4)]),
+            ..Taken::default()
+        };
+        let balances = |report: &SourceReport| {
+            report.ranges.iter().all(|planned| {
+                let of = |map: &BTreeMap<PartitionId, u64>| map.get(&planned.partition).copied().unwrap_or(0);
+                let lost = report.lost_offsets(Some(&planned.partition));
+                planned.range.len() == of(&report.records) + of(&report.gap_offsets) + lost
+            })
+        };
+        let mut report = SourceReport::new("s", &[planned(&first, 10, 30), planned(&second, 0, 5)], &taken);
+        assert!(balances(&report));
+        let rest = report.give_back(vec![events(&first, &[20, 22], b"v")]);
+        assert!(balances(&report), "{report:?}");
+        assert_eq!(report.ranges, [planned(&first, 10, 20), planned(&second, 0, 5)]);
+        assert_eq!((report.read, report.lost.len()), (4, 1));
+        let next = SourceReport::new("s", &[planned(&first, 20, 30), planned(&second, 5, 5)], &rest);
+        assert!(balances(&next), "{next:?}");
+        assert_eq!((next.read, next.lost.len()), (2, 1));
+        // All of a partition: what comes before the first event stays.
+        let rest = report.give_back(vec![events(&first, &[12, 14], b"v"), events(&second, &[3], b"v")]);
+        assert!(balances(&report), "{report:?}");
+        assert_eq!(report.ranges, [planned(&first, 10, 12), planned(&second, 0, 3)]);
+        assert_eq!((report.read, report.records.len(), rest.lost.len()), (1, 1, 1));
     }
 
     /// Noise names as many ids as there are events: what compares each with all takes half a minute here.
