@@ -8,9 +8,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use sluicebox_core::stored::last_of_each_key;
 
 use crate::TableFormat;
@@ -45,7 +45,7 @@ pub struct ParquetOptions {
 pub enum ParquetVersion {
     /// Plain values where dictionaries grow too large: for readers older than those of [`ParquetVersion::V2`].
     V1,
-    /// Differences instead of plain values: faster to write, and smaller. DuckDB, DataFusion, Arrow, Trino, Spark
+    /// Differences instead of plain values, unless there are hundreds of columns: faster to write, and smaller. DuckDB, DataFusion, Arrow, Trino, Spark
     /// from 3.3 read it.
     V2,
 }
@@ -104,6 +104,19 @@ pub struct ParquetTable {
 /// gain nothing from a dictionary, are found out early.
 const DICTIONARY_BYTES: usize = 64 * 1024;
 
+/// Above so many columns, nested ones included, values are written as they are where a dictionary does not do. For differences a column
+/// sets two megabytes aside before it has a value.
+const WIDE: usize = 256;
+
+/// Above so many there are no dictionaries: 80 KiB a column.
+const VERY_WIDE: usize = 1024;
+
+/// `properties` for a file of so many `columns`: what these take before they have a value is little beside their rows.
+fn lean(properties: WriterPropertiesBuilder, columns: usize) -> WriterPropertiesBuilder {
+    let properties = if columns > WIDE { properties.set_encoding(Encoding::PLAIN) } else { properties };
+    if columns > VERY_WIDE { properties.set_dictionary_enabled(false) } else { properties }
+}
+
 /// Who wrote a file. Of the format that readers parse (`<application> version <version>`), without a time or a machine.
 const CREATED_BY: &str = concat!("sluicebox version ", env!("CARGO_PKG_VERSION"));
 
@@ -137,7 +150,8 @@ impl ParquetTable {
         let properties = options.writer_properties().map_err(|e| refuse("(all)", e.to_string()))?;
         let in_path: Vec<&Field> = partitioning.names().filter_map(|name| schema.field_with_name(name).ok()).collect();
         let told = view::told(&in_path).map(|pair| vec![pair]);
-        let properties = properties.into_builder().set_key_value_metadata(told).build();
+        let columns = file_schema.flattened_fields().len();
+        let properties = lean(properties.into_builder().set_key_value_metadata(told), columns).build();
         for field in file_schema.fields() {
             can_write(field, &properties).map_err(|e| {
                 refuse(field.name(), format!("type {} has no Parquet form ({e}); cast it", field.data_type()))

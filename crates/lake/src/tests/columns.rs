@@ -9,7 +9,9 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use parquet::basic::Encoding;
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::schema::types::ColumnPath;
 use proptest::prelude::*;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -155,4 +157,19 @@ fn nothing_is_lost_in_between() {
     let wanted = concat_batches(&all.schema(), &batches).unwrap();
     assert_eq!(found.columns(), wanted.columns());
     assert_eq!(found.column(0).len(), 20_000);
+}
+
+/// A writer of 3,000 columns set six gigabytes aside before it had a row.
+#[test]
+fn what_columns_set_aside_does_not_grow_with_their_number() {
+    for (count, encoding, has_dictionary) in
+        [(256, None, true), (257, Some(Encoding::PLAIN), true), (1025, Some(Encoding::PLAIN), false)]
+    {
+        let fields: Vec<Field> = (0..count).map(|n| Field::new(format!("c{n}"), DataType::Utf8, true)).collect();
+        let schema = Arc::new(Schema::new(fields));
+        let table = ParquetTable::try_new("/nowhere", schema, Vec::new(), ParquetOptions::default()).unwrap();
+        let column = ColumnPath::from("c7");
+        assert_eq!(table.properties.encoding(&column), encoding, "{count} columns");
+        assert_eq!(table.properties.dictionary_enabled(&column), has_dictionary, "{count} columns");
+    }
 }
