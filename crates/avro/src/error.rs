@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use arrow::error::ArrowError;
 use sluicebox_core::durable::FileError;
 use sluicebox_core::sealed::Broken;
-use sluicebox_core::{Blame, Blamed, Retry};
+use sluicebox_core::{Blame, Blamed, Retry, columns};
 use thiserror::Error;
 
 use crate::framing::SchemaKey;
@@ -75,8 +75,8 @@ pub enum AvroError {
         /// The schema.
         key: SchemaKey,
     },
-    /// Columns do not fit together: a mistake in the decoder.
-    #[error("{partition}: decoded columns do not fit together ({source}); please report this")]
+    /// Columns cannot be made of what was decoded.
+    #[error("{partition}: decoded columns cannot be put together: {}", columns::in_words(source))]
     Columns {
         /// Topic and partition.
         partition: String,
@@ -100,7 +100,8 @@ impl Blamed for AvroError {
             Self::ReaderSchema { .. } | Self::NameTaken { .. } | Self::Newer { .. } => Blame::User,
             Self::Damaged { .. } => Blame::Outside,
             Self::File(e) => e.blame(),
-            Self::NotPrepared { .. } | Self::Columns { .. } | Self::RawSchema { .. } => Blame::Us,
+            Self::Columns { source, .. } => columns::blame_of(source),
+            Self::NotPrepared { .. } | Self::RawSchema { .. } => Blame::Us,
         }
     }
 

@@ -15,6 +15,7 @@
 pub mod blame;
 pub mod chosen;
 pub mod clock;
+pub mod columns;
 pub mod digits;
 pub mod durable;
 pub mod fate;

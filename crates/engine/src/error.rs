@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sluicebox_avro::AvroError;
+use sluicebox_core::columns;
 use sluicebox_core::digits::rows as counted;
 use sluicebox_core::durable::FileError;
 use sluicebox_core::{Blame, Blamed};
@@ -55,7 +56,7 @@ pub enum EngineError {
     #[error("what is told of a row cannot be read: {0}")]
     Json(#[from] serde_json::Error),
     /// Columns that do not fit.
-    #[error("columns do not fit: {0}")]
+    #[error("columns do not fit: {}", columns::in_words(.0))]
     Arrow(#[from] arrow::error::ArrowError),
     /// An expectation with FAIL UPDATE stopped the run.
     #[error(
@@ -368,7 +369,8 @@ impl Blamed for EngineError {
             | Self::FailRow { .. } => Blame::Outside,
             // Memory, most likely.
             Self::Query { .. } | Self::DataFusion(_) => Blame::Outside,
-            Self::Arrow(_) | Self::Json(_) | Self::Task(_) | Self::Bug(_) => Blame::Us,
+            Self::Arrow(error) => columns::blame_of(error),
+            Self::Json(_) | Self::Task(_) | Self::Bug(_) => Blame::Us,
         }
     }
 }

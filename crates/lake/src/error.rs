@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
+use sluicebox_core::columns;
 use sluicebox_core::durable::FileError;
 use sluicebox_core::sealed::Broken;
 use thiserror::Error;
@@ -42,7 +43,7 @@ pub enum LakeError {
         source: ParquetError,
     },
     /// Rows could not be sorted into partitions.
-    #[error("cannot split rows by partition value: {0}")]
+    #[error("cannot put rows into the files of their partitions: {}", columns::in_words(.0))]
     Arrow(#[from] ArrowError),
     /// Rows that do not have the table's columns.
     #[error("rows for {} do not have the table's columns: {reason}", location.display())]

@@ -3,7 +3,7 @@
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
-use sluicebox_core::{Blame, Blamed, PartitionId};
+use sluicebox_core::{Blame, Blamed, PartitionId, columns};
 use sluicebox_pipeline::bind::in_words;
 use thiserror::Error;
 
@@ -106,7 +106,7 @@ pub enum Error {
         source: Box<DataFusionError>,
     },
     /// Arrow failed.
-    #[error("cannot {doing}: {source}")]
+    #[error("cannot {doing}: {}", columns::in_words(source))]
     Arrow {
         /// What was being done.
         doing: &'static str,
@@ -144,7 +144,8 @@ impl Blamed for Error {
                 Blame::User
             }
             Self::Segment { .. } | Self::SegmentWrite { .. } => Blame::Outside,
-            Self::OutOfOrder { .. } | Self::Input { .. } | Self::ClosedWindow { .. } | Self::Arrow { .. } => Blame::Us,
+            Self::OutOfOrder { .. } | Self::Input { .. } | Self::ClosedWindow { .. } => Blame::Us,
+            Self::Arrow { source, .. } => columns::blame_of(source),
             Self::DataFusion { source, .. } => match source.find_root() {
                 DataFusionError::Internal(_) => Blame::Us,
                 DataFusionError::ResourcesExhausted(_) | DataFusionError::IoError(_) => Blame::Outside,

@@ -1,13 +1,15 @@
 //! Whose fault it is.
 
 use sluicebox_core::blame::{Blame, Blamed};
+use sluicebox_core::columns;
 
 use super::LakeError;
 
 impl Blamed for LakeError {
     fn blame(&self) -> Blame {
         match self {
-            Self::Arrow(_) | Self::Rows { .. } | Self::NotAbsolute { .. } | Self::ManifestPath { .. } => Blame::Us,
+            Self::Arrow(error) => columns::blame_of(error),
+            Self::Rows { .. } | Self::NotAbsolute { .. } | Self::ManifestPath { .. } => Blame::Us,
             Self::Column { .. }
             | Self::LongPartitionValue { .. }
             | Self::NotOwner { .. }
