@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Fields, SchemaRef};
 use futures::future::try_join_all;
 use sluicebox_core::fault::{self, Effect, Phase, What};
@@ -15,6 +14,7 @@ use crate::decode::Probe;
 use crate::decode::asking::{FETCHES, MOST_UNKNOWN, Unasked, count_keys, in_order};
 use crate::decode::column::width;
 use crate::decode::cursor::Limits;
+use crate::decode::decoded::Decoded;
 use crate::decode::events::{Events, source_schema};
 use crate::decode::program::Program;
 use crate::decode::reader::reader_parts;
@@ -145,38 +145,6 @@ impl Writers {
         run.end_chunk(events).map_err(columns)?;
         Ok(taken)
     }
-}
-
-/// What became of events.
-#[derive(Debug, Clone)]
-pub struct Decoded {
-    /// How many of the events these are, from the first on.
-    pub taken: usize,
-    /// Bytes that the rows take in memory, about; keys and headers, which are parts of the raw events, and dead letters apart.
-    pub bytes: usize,
-    /// Source rows in the order of the events, in batches of [`Decoder::schema`], none empty.
-    pub rows: Vec<RecordBatch>,
-    /// One row per event that could not become one, in the order of the events; see [`dead_letter_schema`](crate::dead_letter_schema).
-    pub dead_letters: RecordBatch,
-    /// Events without a value.
-    pub tombstones: u64,
-    /// Dead letters by class; classes without any are not there.
-    pub by_class: BTreeMap<ErrorClass, u64>,
-    /// The schemas that the events name.
-    pub schemas: Vec<SchemaUse>,
-}
-
-/// How many events named one schema.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SchemaUse {
-    /// The schema.
-    pub key: SchemaKey,
-    /// Events that became rows.
-    pub rows: u64,
-    /// Events that became dead letters.
-    pub dead_letters: u64,
-    /// The writer's fields that the reader lacks, as paths such as `customer.address[].zip`.
-    pub ignored_fields: Vec<String>,
 }
 
 impl Decoder {

@@ -6,6 +6,7 @@
 mod asking;
 mod column;
 mod cursor;
+mod decoded;
 mod decoder;
 mod events;
 mod fault;
@@ -25,7 +26,8 @@ mod tests;
 mod walk;
 
 pub use cursor::Limits;
-pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaUse, Writers};
+pub use decoded::{Decoded, SchemaUse};
+pub use decoder::{Decoder, DecoderOptions, Writers};
 pub use letters::dead_letter_schema;
 pub use portions::{portions, weight};
 pub(crate) use probe::Probe;
