@@ -86,3 +86,32 @@ impl VarBytes {
 fn bits(nulls: &NullBufferBuilder) -> usize {
     nulls.len().div_ceil(8)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{Field, Fields};
+
+    use super::*;
+
+    fn record(count: usize, of: &DataType) -> DataType {
+        let field = |n| Field::new(format!("c{n}"), of.clone(), true);
+        DataType::Struct((0..count).map(field).collect::<Fields>())
+    }
+
+    #[test]
+    fn wide_rows_get_as_much_room_as_narrow_ones_and_not_more_by_each_column() {
+        const MOST: usize = 64 << 20;
+        assert_eq!(Room::of(&record(10, &DataType::Utf8), 32_768, MOST), Room { rows: 32_768, text: TEXT });
+        let wide = record(3_000, &DataType::Utf8);
+        let room = Room::of(&wide, 32_768, MOST);
+        assert_eq!(room, Room { rows: MOST / 12_000, text: 0 });
+        assert_eq!(width(&wide), 12_000);
+        // What is in lists has room too, and may take none.
+        let lists = DataType::List(Arc::new(Field::new_list_field(record(1_000, &DataType::Int64), true)));
+        assert_eq!((width(&lists), Room::of(&lists, 32_768, MOST).rows), (4, MOST / 8_004));
+        // Of a row that alone takes more there is no room.
+        assert_eq!(Room::of(&DataType::FixedSizeBinary(1 << 24), 5, 1 << 20).rows, 0);
+    }
+}
