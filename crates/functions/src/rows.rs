@@ -272,7 +272,8 @@ impl ScalarUDFImpl for Function {
                 ColumnarValue::Array(array) => (Arc::clone(array), false),
                 ColumnarValue::Scalar(value) => (value.to_array_of_size(1)?, rows != 1),
             };
-            arguments.push(Argument { array: kernel::run(&array, to, false)?, one });
+            let constant = matches!(value, ColumnarValue::Scalar(_));
+            arguments.push(Argument { array: kernel::run(&array, to, false)?, one, constant });
         }
         let nulls = if self.strict { nulls(&arguments, rows) } else { None };
         let call = Call { arguments, rows, nulls, gives: args.return_field.data_type().clone() };

@@ -304,7 +304,7 @@ fn str_to_map(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Arr
     let values = text(&args[0])?;
     let between = args.get(1).map(text).transpose()?;
     let within = args.get(2).map(text).transpose()?;
-    let (mut entries_by, mut pair_by) = (Last::default(), Last::default());
+    let (mut entries_by, mut pair_by) = (Last::new(false), Last::new(false));
     let mut keys = arrow::array::StringBuilder::new();
     let mut parts = arrow::array::StringBuilder::new();
     let mut lengths = Vec::with_capacity(rows);

@@ -27,6 +27,8 @@ pub(crate) struct Argument {
     pub(super) array: ArrayRef,
     /// Whether the array holds one value, that of all rows.
     pub(super) one: bool,
+    /// Whether it is the same for all rows, however many there are.
+    pub(super) constant: bool,
 }
 
 /// What a function is called with.
@@ -106,6 +108,11 @@ impl Call {
     /// An argument's array, which holds one value or as many as there are rows.
     pub(crate) fn array(&self, at: usize) -> Result<&ArrayRef> {
         self.arguments.get(at).map_or_else(wrong, |a| Ok(&a.array))
+    }
+
+    /// Whether an argument is written in the query, and comes from no row.
+    pub(crate) fn is_constant(&self, at: usize) -> bool {
+        self.arguments.get(at).is_some_and(|a| a.constant)
     }
 
     /// An argument's value for a row.

@@ -72,7 +72,7 @@ fn check(constants: &[Option<&ScalarValue>]) -> Result<()> {
 /// What `with` gives for each row whose arguments are not NULL and its pattern, which is read once for all rows that have it.
 fn each<T>(call: &Call, mut with: impl FnMut(usize, &Pattern) -> Result<T>) -> Result<Vec<Option<T>>> {
     let patterns = call.text(1)?;
-    let mut last = Last::default();
+    let mut last = Last::new(call.is_constant(1));
     call.rows(|row| {
         let pattern = last.pattern(patterns.at(row)).or_else(row_error)?;
         with(row, pattern).map(Some)

@@ -8,7 +8,10 @@ mod escape;
 
 use std::collections::HashMap;
 
-use regex::{Captures, Regex};
+use regex::{Captures, Regex, RegexBuilder};
+
+/// So many bytes may a pattern take that comes from a row: a text is looked through in time by its length times that of its pattern.
+const LARGEST_OF_ROWS: usize = 1 << 20;
 
 /// A pattern that is ready.
 pub(crate) struct Pattern {
@@ -26,20 +29,26 @@ pub(crate) struct Pattern {
 }
 
 /// The pattern that was used last, which most rows share.
-#[derive(Default)]
 pub(crate) struct Last {
     known: Option<(String, Pattern)>,
+    constant: bool,
 }
 
 impl Last {
+    /// For patterns that are written in the query, if `constant`, else that come from rows.
+    pub(crate) fn new(constant: bool) -> Self {
+        Self { known: None, constant }
+    }
+
     /// The pattern `text`, read anew where it is not the last one.
     ///
     /// # Errors
-    /// As of [`Pattern::parse`].
+    /// As of [`Pattern::parse`]; of one from a row also if it takes more than a mebibyte.
     pub(crate) fn pattern(&mut self, text: &str) -> Result<&Pattern, String> {
         let known = match self.known.take() {
             Some(known) if known.0 == text => known,
-            _ => (text.to_owned(), Pattern::parse(text)?),
+            _ if self.constant => (text.to_owned(), Pattern::parse(text)?),
+            _ => (text.to_owned(), Pattern::of_size(text, Some(LARGEST_OF_ROWS))?),
         };
         Ok(&self.known.insert(known).1)
     }
@@ -63,9 +72,18 @@ impl Pattern {
     /// # Errors
     /// Why there is none, in a sentence.
     pub(crate) fn parse(pattern: &str) -> Result<Self, String> {
+        Self::of_size(pattern, None)
+    }
+
+    /// The same of a pattern that takes so many `bytes` at most, those that the engine allows if none are given.
+    fn of_size(pattern: &str, bytes: Option<usize>) -> Result<Self, String> {
         let mut rewriter = Rewriter { rest: pattern, groups: vec![0], ..Rewriter::default() };
         let rewritten = rewriter.all().and_then(|()| {
-            Regex::new(&rewriter.out).map_err(|e| {
+            let mut builder = RegexBuilder::new(&rewriter.out);
+            if let Some(bytes) = bytes {
+                builder.size_limit(bytes);
+            }
+            builder.build().map_err(|e| {
                 let words = e.to_string();
                 words.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
             })
@@ -343,9 +361,19 @@ mod tests {
         assert!(Pattern::parse(&("(".repeat(1_000_000) + &")".repeat(1_000_000))).is_err());
     }
 
+    /// A text is looked through in time by its length times the size of the pattern: who sends both shall not have hours.
+    #[test]
+    fn a_large_pattern_may_stand_in_the_query_and_not_in_a_row() {
+        let large = r"\p{L}{60}";
+        assert!(Last::new(true).pattern(large).is_ok());
+        let refused = Last::new(false).pattern(large).err().unwrap_or_default();
+        assert!(refused.contains("not a valid or supported regular expression"), "{refused}");
+        assert!(Last::new(false).pattern("[a-z]{500}").is_ok());
+    }
+
     #[test]
     fn the_last_pattern_is_kept_until_another_comes() {
-        let mut last = Last::default();
+        let mut last = Last::new(true);
         for (pattern, text, parts) in
             [(",", "a,b,", vec!["a", "b", ""]), (",", "", vec![""]), ("", "aé", vec!["a", "é"]), ("[", "a", vec![])]
         {
