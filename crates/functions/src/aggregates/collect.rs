@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BinaryArray};
 use arrow::compute::{cast, concat, filter, is_not_null};
 use arrow::datatypes::DataType;
 use arrow::row::OwnedRow;
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::{Accumulator, AggregateUDF};
 
 use super::function::{Given, Parts, aggregate, list_value, lists};
@@ -144,6 +144,14 @@ fn texts(types: &[DataType]) -> Result<Vec<DataType>> {
     }
 }
 
+/// Nothing, if a column of Arrow's can hold `bytes`: it would panic.
+fn held(bytes: usize) -> Result<()> {
+    if i32::try_from(bytes).is_err() {
+        return Err(DataFusionError::ResourcesExhausted(format!("listagg makes a text of {bytes} bytes")));
+    }
+    Ok(())
+}
+
 /// Texts, or binary values, and what stands between them.
 #[derive(Debug)]
 struct Joined {
@@ -183,6 +191,7 @@ impl Joined {
 
     /// Bytes as a value of the type that is joined.
     fn typed(&self, parts: &[Vec<u8>]) -> Result<ArrayRef> {
+        held(parts.iter().map(Vec::len).sum())?;
         let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(parts));
         if self.binary { Ok(bytes) } else { Ok(cast(&bytes, &DataType::Utf8)?) }
     }
@@ -207,6 +216,8 @@ impl Accumulator for Joined {
         if self.parts.is_empty() {
             return Ok(if self.binary { ScalarValue::Binary(None) } else { ScalarValue::Utf8(None) });
         }
+        let between = self.between.len().saturating_mul(self.parts.len() - 1);
+        held(self.parts.iter().map(Vec::len).sum::<usize>().saturating_add(between))?;
         ScalarValue::try_from_array(&self.typed(&[self.parts.join(self.between.as_slice())])?, 0)
     }
 
