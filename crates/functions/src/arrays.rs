@@ -10,7 +10,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::error::{impl_by_name, named};
-use crate::rows::fits;
+use crate::rows::together;
 
 /// The types of the arguments, as the function wants them.
 type Coerce = fn(&[DataType]) -> Result<Vec<DataType>>;
@@ -99,7 +99,7 @@ fn repeated(argument: &ColumnarValue, rows: usize) -> Result<ArrayRef> {
             ScalarValue::Binary(Some(bytes)) => bytes.len(),
             _ => 0,
         };
-        fits(0, bytes.saturating_mul(rows))?;
+        together(bytes.saturating_mul(rows))?;
     }
     argument.to_array(rows)
 }

@@ -21,7 +21,7 @@ use crate::error::{impl_by_name, named};
 pub(crate) use crate::error::{plan_error, row_error};
 
 use self::call::{Argument, nulls};
-pub(crate) use self::call::{Call, fits, short};
+pub(crate) use self::call::{Call, fits, short, together};
 
 /// `TIMESTAMP`: microseconds in UTC.
 pub(crate) fn timestamp() -> DataType {

@@ -17,7 +17,8 @@ use super::types::{
 use crate::arrays::Arrays;
 use crate::casts::kernel;
 use crate::error::{plan_error, row_error};
-use crate::rows::fits;
+use crate::rows::{fits, together};
+use crate::size;
 use crate::values::Kind;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -28,7 +29,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         Arrays::of("array_insert", list_place_new, first, array_insert),
         Arrays::of("array_remove", list_and_old, first, array_remove),
         Arrays::of("array_compact", one_list, first, array_compact),
-        Arrays::of("array_repeat", value_and_count, |t, _| Ok(list_of(&t[0])), array_repeat),
+        Arrays::named("array_repeat", &["list_repeat"], value_and_count, |t, _| Ok(list_of(&t[0])), array_repeat),
         Arrays::of("slice", list_start_length, first, slice),
         Arrays::of("flatten", lists_in_list, inner, flatten),
         Arrays::of("array_join", list_and_texts, |_, _| Ok(DataType::Utf8), array_join),
@@ -239,6 +240,7 @@ fn array_compact(args: &[ArrayRef], _: usize, returned: &DataType) -> Result<Arr
 
 fn array_repeat(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<ArrayRef> {
     let mut taken = Taken::new(rows);
+    let mut bytes = 0_usize;
     for (at, count) in whole(&args[1])?.into_iter().enumerate() {
         let Some(count) = count else {
             taken.null();
@@ -247,6 +249,9 @@ fn array_repeat(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<A
         if count > MAX_ASKED {
             return row_error(format!("array_repeat asks for {count} elements, more than {MAX_ASKED}"));
         }
+        let times = usize::try_from(count).unwrap_or(0);
+        bytes = bytes.saturating_add(size::row(&args[0], at).saturating_mul(times));
+        together(bytes)?;
         (0..count).for_each(|_| taken.push(Some(at)));
         taken.end()?;
     }

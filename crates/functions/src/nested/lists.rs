@@ -12,10 +12,10 @@ use datafusion::common::{DataFusionError, Result};
 use super::types::{as_type, element_of, list_of};
 use crate::error::{plan_error, row_error};
 
-/// So many elements may the lists have that one call makes.
-const MAX_ELEMENTS: usize = 100_000_000;
+/// So many elements may the lists have that one call makes. The engine computes fewer rows at a time where they would be more.
+const MAX_ELEMENTS: usize = 16_000_000;
 /// So many elements may one list have that a number in a row asks for.
-pub(crate) const MAX_ASKED: i64 = 10_000_000;
+pub(crate) const MAX_ASKED: i64 = 1_000_000;
 
 /// An argument that is a list.
 pub(crate) struct Lists {
@@ -115,7 +115,7 @@ impl Taken {
 /// If these are too many. The engine then computes fewer rows at a time.
 pub(crate) fn bounded(elements: usize) -> Result<()> {
     if elements > MAX_ELEMENTS {
-        return row_error(format!("the arrays of one batch would have more than {MAX_ELEMENTS} elements in total"));
+        return row_error(format!("its arrays would have more than {MAX_ELEMENTS} elements in total"));
     }
     Ok(())
 }

@@ -73,21 +73,36 @@ where
     }
 }
 
-/// So many bytes may all texts have that one call makes: Arrow's columns of text hold little more.
-const MAX_TEXT: usize = 1 << 30;
+/// So many bytes may all values have that one call makes. The engine computes fewer rows at a time where they would be more.
+const MAX_BYTES: usize = 128 << 20;
 
-/// A value that a function makes longer than this is refused, before the machine's memory is full; in bytes.
-pub(crate) const LONGEST: usize = 1 << 28;
+/// So many bytes may one value have that a function makes. What becomes of a row depends on that row, so this is no share of anything.
+pub(crate) const LONGEST: usize = 16 << 20;
 
-/// Nothing, if to `before` bytes of a column `more` may be added.
+/// Nothing, if to the `before` bytes that a call has made a value of `more` bytes may be added.
+///
+/// # Errors
+/// If that value is too long, as [`short`] says, or all of them together are.
 pub(crate) fn fits(before: usize, more: usize) -> Result<()> {
-    if before.saturating_add(more) > MAX_TEXT {
-        return super::row_error(format!("the texts of one batch would have more than {MAX_TEXT} bytes in total"));
+    short(more)?;
+    together(before.saturating_add(more))
+}
+
+/// Nothing, if all values that a call makes may have `bytes`.
+///
+/// # Errors
+/// If these are too many. The engine then computes fewer rows at a time.
+pub(crate) fn together(bytes: usize) -> Result<()> {
+    if bytes > MAX_BYTES {
+        return super::row_error(format!("its values would have more than {MAX_BYTES} bytes in total"));
     }
     Ok(())
 }
 
 /// Nothing, if a value may be `bytes` long.
+///
+/// # Errors
+/// If it is too long.
 pub(crate) fn short(bytes: usize) -> Result<()> {
     if bytes > LONGEST {
         return super::row_error(format!("a text of more than {LONGEST} bytes would be made"));

@@ -4,7 +4,7 @@ use arrow::array::ArrayRef;
 use datafusion::common::{Result, ScalarValue};
 
 use super::pattern::{Found, Last, Pattern};
-use crate::rows::{Call, Function, Gives, constant_text, fits, function, plan_error, row_error, short};
+use crate::rows::{Call, Function, Gives, constant_text, function, plan_error, row_error, short, together};
 use crate::values::Kind::{Int, Text};
 
 /// Pieces of a replacement that `regexp_replace` puts into one text, which take a second; a piece may be empty.
@@ -218,7 +218,7 @@ fn replace(call: &Call) -> Result<ArrayRef> {
         }
         out.push_str(&text[last..]);
         all += out.len();
-        fits(0, all)?;
+        together(all)?;
         Ok(out)
     })?;
     call.texts(|row| Ok(replaced[row].as_deref()))

@@ -77,6 +77,28 @@ fn texts_are_compared_character_by_character_up_to_a_length() {
     assert_eq!(near, ScalarValue::Int32(Some(99_998)));
 }
 
+/// What is made of a row is bounded by itself, so that no neighbour decides what becomes of it.
+#[test]
+fn no_value_is_made_longer_than_a_row_may_make_one() {
+    const MOST: i32 = 16 << 20;
+    let number = |n: i32| ScalarValue::Int32(Some(n));
+    let long = text("a".repeat(1 << 20));
+    for (name, args) in [
+        ("repeat", vec![text("a"), number(MOST + 1)]),
+        ("space", vec![number(MOST + 1)]),
+        ("lpad", vec![text(""), number(MOST + 1), text("x")]),
+        ("rpad", vec![ScalarValue::Binary(Some(vec![1])), number(MOST + 1)]),
+        ("replace", vec![long.clone(), text("a"), text("x".repeat(17))]),
+        ("regexp_replace", vec![long.clone(), text("a"), text("x".repeat(17))]),
+        ("concat_ws", std::iter::once(text("")).chain(std::iter::repeat_n(long.clone(), 17)).collect()),
+        ("hex", vec![text("a".repeat(9 << 20))]),
+    ] {
+        let problem = call(name, &args).map(|_| "made").unwrap_err().to_string();
+        assert!(problem.contains("more than 16777216 bytes"), "{name}: {problem}");
+    }
+    assert!(call("repeat", &[text("a"), number(MOST)]).is_ok());
+}
+
 #[test]
 fn a_replacement_of_many_pieces_is_put_in_up_to_a_limit() {
     let replaced = |length: usize, pieces: usize| {
