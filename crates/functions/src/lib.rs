@@ -25,6 +25,7 @@ mod refused;
 mod rows;
 pub mod size;
 pub mod text;
+mod theirs;
 pub mod time;
 pub mod types;
 mod values;
@@ -37,6 +38,7 @@ use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, ColumnarValue, HigherOrderUDF, ScalarFunctionArgs, ScalarUDF};
 
 pub use self::refused::{Refusal, refused, refused_names};
+pub use self::theirs::functions as theirs;
 
 /// All scalar functions of this crate.
 #[must_use]

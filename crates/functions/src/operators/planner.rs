@@ -174,7 +174,8 @@ fn operator(raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBi
                     return plan_err!("`{op}` does not take {}; it compares arrays", types::article(&of));
                 }
             }
-            return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+            let (whole, part) = if op == B::AtArrow { (left, right) } else { (right, left) };
+            crate::theirs::array_has_all().call(vec![whole, part])
         }
         B::StringConcat => text::concat(&left, &right, schema)?,
         _ => return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right })),

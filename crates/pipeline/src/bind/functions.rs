@@ -28,8 +28,8 @@ const REMOVED: [&str; 3] =
 
 /// The session for everything that a pipeline plans and runs.
 ///
-/// - The functions of DataFusion, then those of datafusion-spark under names that are free, then those of
-///   [`sluicebox_functions`], `window`, `window_time`, and the functions of [`Clock`]: the later shadow the earlier, so that Spark's
+/// - The functions of DataFusion, some of them within limits ([`sluicebox_functions::theirs()`]), then those of datafusion-spark
+///   under names that are free, then those of [`sluicebox_functions`], `window`, `window_time`, and the functions of [`Clock`]: the later shadow the earlier, so that Spark's
 ///   names mean what they mean in Spark and nothing reads the wall clock.
 /// - `TIMESTAMP` is in microseconds and UTC, as in Spark; text is `Utf8`.
 /// - Operators, literals and casts are planned as Spark does, see [`sluicebox_functions::operators::planner`].
@@ -60,6 +60,7 @@ pub fn session_state(target_partitions: usize) -> SessionState {
         .map(|clock| Arc::new(ScalarUDF::from(ClockFunction::new(clock))));
     builder.aggregate_functions().get_or_insert_default().extend(sluicebox_functions::aggregate());
     let functions = builder.scalar_functions().get_or_insert_default();
+    functions.extend(sluicebox_functions::theirs());
     functions.extend(sluicebox_functions::scalar());
     functions.extend(ours);
     functions.extend(crate::window::functions());

@@ -1,6 +1,8 @@
 //! What the session has, so that an upgrade that changes it is seen.
 
+use arrow::array::AsArray;
 use datafusion::logical_expr::Volatility;
+use datafusion::prelude::SessionContext;
 
 use super::*;
 use crate::bind::session_state;
@@ -44,4 +46,33 @@ fn datafusion_wins_over_spark() {
         assert!(!Arc::ptr_eq(used, function) && used.as_ref() != function.as_ref(), "{}", function.name());
     }
     assert!(both > 10);
+}
+
+/// By whatever name they are called.
+#[test]
+fn functions_of_datafusion_that_grow_by_data_are_those_within_limits() {
+    let state = session_state(1);
+    let made_by =
+        |name: &str| state.scalar_functions().get(name).map(|f| format!("{:?}", f.inner())).unwrap_or_default();
+    for function in sluicebox_functions::theirs() {
+        let name = function.name();
+        for called in std::iter::once(name).chain(function.aliases().iter().map(String::as_str)) {
+            let made_by = made_by(called);
+            let spark = ["instr", "position", "arrays_overlap"].contains(&called);
+            assert_eq!(made_by.starts_with("Theirs"), !spark, "{called}: {made_by}");
+        }
+    }
+    assert!(made_by("list_repeat").starts_with("Arrays"), "{}", made_by("list_repeat"));
+}
+
+/// DataFusion's planner does not ask for the function by its name.
+#[tokio::test]
+async fn operators_between_arrays_are_that_function_too() {
+    let context = SessionContext::new_with_state(session_state(1));
+    for condition in ["make_array(1, 2) @> make_array(2)", "make_array(2) <@ make_array(1, 2)"] {
+        let frame = context.sql(&format!("SELECT {condition} AS c")).await.unwrap();
+        assert!(format!("{:?}", frame.logical_plan().expressions()).contains("Theirs"), "{condition}");
+        let rows = frame.collect().await.unwrap();
+        assert!(rows[0].column(0).as_boolean().value(0), "{condition}");
+    }
 }
