@@ -26,6 +26,7 @@ mod late;
 pub mod leaf;
 pub mod options;
 pub mod parse;
+pub mod room;
 pub mod settings;
 mod sql;
 pub mod values;

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::logical_expr::{
@@ -40,6 +43,26 @@ const REMOVED: [&str; 3] =
 /// - Rows keep their order: one partition unless `target_partitions` says otherwise, and no repartitioning of inputs.
 #[must_use]
 pub fn session_state(target_partitions: usize) -> SessionState {
+    builder(target_partitions).build()
+}
+
+/// The same, in which aggregates and sorts hold `memory` bytes together at most, and what a query makes of a batch is bounded by as many
+/// ([`Room`](crate::room::Room)). What they would hold more goes to temporary files if it `spills`; else, and where that is of no help, it
+/// is an error ([`is_full`](crate::room::is_full)). States of streams may not spill: groups come out of files in another order.
+///
+/// # Errors
+/// When there is no folder for temporary files.
+pub fn session_state_within(target_partitions: usize, memory: u64, spills: bool) -> Result<SessionState> {
+    let files = if spills { DiskManagerMode::OsTmpDirectory } else { DiskManagerMode::Disabled };
+    let pool = GreedyMemoryPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(files))
+        .build_arc()?;
+    Ok(builder(target_partitions).with_runtime_env(runtime).build())
+}
+
+fn builder(target_partitions: usize) -> SessionStateBuilder {
     let mut analyzer = Analyzer::new();
     analyzer.add_function_rewrite(Arc::new(IntervalAsDuration));
     analyzer.add_function_rewrite(Arc::new(WholeAsDecimal));
@@ -67,7 +90,7 @@ pub fn session_state(target_partitions: usize) -> SessionState {
     builder.higher_order_functions().get_or_insert_default().extend(sluicebox_functions::higher_order());
     let planners = builder.expr_planners().get_or_insert_default();
     planners.splice(0..0, sluicebox_functions::planners());
-    builder.build()
+    builder
 }
 
 fn session_config(target_partitions: usize) -> SessionConfig {

@@ -75,7 +75,7 @@ pub use self::describe::{
     ClauseDescription, ColumnDescription, Description, ExpectationDescription, FlowDescription, SourceDescription,
     StateDescription, TableDescription, WarningDescription, WatermarkDescription,
 };
-pub use self::functions::session_state;
+pub use self::functions::{session_state, session_state_within};
 pub use self::plan::query_mistake;
 pub use self::stateful::with_computed;
 pub use self::table::age_column;
