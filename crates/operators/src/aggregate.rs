@@ -19,7 +19,8 @@
 //! (window start, keys), ascending, NULL first.
 //!
 //! **Memory.** What is small is done at once. A pane of many rows is reduced, and a window of many closed, as a merge of
-//! streams in the order of (pane, keys), which takes the memory of a few batches a run. When the state is too large for its
+//! streams in the order of (pane, keys), which takes the memory of a few batches a run; so is what the session's memory pool has no
+//! room for at once. Only a group that alone is larger than the pool is an error. When the state is too large for its
 //! share of memory, `fold` stores all runs in memory in a segment, each pane's as one, together with as many of its stored
 //! ones as are not larger; from then on they are read from there, when their window closes or a later fold takes them up.
 //!
@@ -169,10 +170,9 @@ impl WindowAggregate {
         for start in self.runs.windows_due(&self.panes, self.closed, watermark) {
             runs::add_levels(&mut levels, self.runs.range(start..self.panes.end(start)), Some(start));
         }
-        let runs = || levels.iter().flatten().map(|piece| &piece.run);
-        let stored = runs().any(|run| run.segment().is_some());
-        let closed = if !stored && runs().map(Run::rows).sum::<usize>() <= self.rows_at_once {
-            Closed::Rows(self.finish(&levels).await?)
+        let finished = if self.is_small(&levels) { unless_too_large(self.finish(&levels).await)? } else { None };
+        let closed = if let Some(rows) = finished {
+            Closed::Rows(rows)
         } else {
             let (output, panes, id) = (Arc::clone(&self.output), self.panes, self.id.clone());
             let groups = self.plans.finish_stream(levels)?;
@@ -183,6 +183,12 @@ impl WindowAggregate {
         self.runs.drop_closed(&self.panes, watermark);
         self.closed = Some(watermark);
         Ok(closed)
+    }
+
+    /// Whether `levels` are in memory and few.
+    fn is_small(&self, levels: &[Level]) -> bool {
+        let runs = || levels.iter().flatten().map(|piece| &piece.run);
+        runs().all(|run| run.segment().is_none()) && runs().map(Run::rows).sum::<usize>() <= self.rows_at_once
     }
 
     /// The rows of the windows that `levels` make up, of which there are few.
@@ -223,10 +229,10 @@ impl WindowAggregate {
                 size += runs.iter().map(Run::rows).sum::<usize>();
                 runs::add_levels(&mut levels, runs.iter(), None);
             }
-            let reduced = if size <= self.rows_at_once {
-                self.reduce_few(&levels).await?
-            } else {
-                self.reduce_many(levels).await?
+            let few = if size <= self.rows_at_once { unless_too_large(self.reduce_few(&levels).await)? } else { None };
+            let reduced = match few {
+                Some(reduced) => reduced,
+                None => self.reduce_many(levels).await?,
             };
             for (pane, rows) in reduced {
                 self.runs.put(pane, Run::in_memory(rows));
@@ -375,6 +381,14 @@ impl State for WindowAggregate {
 
     fn rows(&self) -> u64 {
         self.runs.rows()
+    }
+}
+
+/// What was done at once; `None` if there is no memory for all groups at once, so that they are to be merged as streams.
+fn unless_too_large<T>(done: Result<T>) -> Result<Option<T>> {
+    match done {
+        Err(error) if error.is_out_of_memory() => Ok(None),
+        done => done.map(Some),
     }
 }
 

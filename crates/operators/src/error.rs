@@ -5,6 +5,7 @@ use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use sluicebox_core::{Blame, Blamed, PartitionId, columns};
 use sluicebox_pipeline::bind::in_words;
+use sluicebox_pipeline::room::is_full;
 use thiserror::Error;
 
 /// The result of this crate's functions.
@@ -116,6 +117,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is about memory that the query may not have: the pool of the session has no more.
+    #[must_use]
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::DataFusion { source, .. } if is_full(source))
+    }
+
     /// For `map_err`: an Arrow error that happened while `doing`.
     pub(crate) fn arrow(doing: &'static str) -> impl Fn(ArrowError) -> Self {
         move |source| Self::Arrow { doing, source }

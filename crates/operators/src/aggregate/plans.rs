@@ -21,11 +21,13 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortRequirement, create_physical_expr};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
 use datafusion::physical_plan::{ExecutionPlan, collect};
+use futures::TryStreamExt;
 use sluicebox_core::provenance;
 use sluicebox_pipeline::bind::with_computed;
 use sluicebox_pipeline::equal;
 use sluicebox_pipeline::graph::AggregateNode;
 
+use super::run::Run;
 use super::{run, sort};
 use crate::error::{Error, Result};
 
@@ -194,9 +196,22 @@ impl Plans {
         let (state, unique) = self.sorted(&state)?;
         // Under memory pressure Partial gives what it has and starts again.
         match state {
-            Some(state) if !unique => self.reduce(&[state]).await,
+            Some(state) if !unique => self.reduce_sorted(&state).await.map(Some),
             state => Ok(state),
         }
+    }
+
+    /// State rows in their order, of which some may be of one (pane, group), to state rows, each once: as a stream, since what
+    /// gave them had no memory for all groups at once.
+    async fn reduce_sorted(&self, state: &RecordBatch) -> Result<RecordBatch> {
+        let (rows, few) = (state.num_rows(), self.streaming.session_config().batch_size());
+        let part = |at: usize| state.slice(at, few.min(rows - at));
+        let run = Run::in_memory((0..rows).step_by(few).map(part).collect());
+        let reduced = self.reduce_stream(vec![vec![Piece { run, window: None }]])?;
+        let reduced: Vec<RecordBatch> =
+            reduced.try_collect().await.map_err(Error::datafusion(&self.operator, "reduce state"))?;
+        let reduced = reduced.iter().map(|batch| self.positional(batch)).collect::<Result<Vec<_>>>()?;
+        concat_batches(&self.state, &reduced).map_err(Error::arrow("put state rows together"))
     }
 
     /// Runs, in the order in which they are to be merged, to one run: each (pane, group) once, in their order.

@@ -22,6 +22,9 @@ pub(super) struct Said {
 
 /// The words of an error.
 pub(super) fn of(error: &DataFusionError) -> Said {
+    if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) {
+        return Said::new("out-of-memory", "it takes more memory at once than 'query.memory' allows");
+    }
     text(&error.diagnostic().map_or_else(|| plain(error), |d| d.message.clone()))
 }
 

@@ -66,10 +66,9 @@ impl Plans {
             self.named.fields().iter().take(self.group.expr().len()).map(|f| f.name().clone()).collect();
         let order = LexOrdering::new(keys.iter().enumerate().map(by));
         let order = order.ok_or_else(|| DataFusionError::Internal("an aggregate without a pane".into()))?;
-        let schema = &self.named;
-        let level = |pieces| -> Arc<dyn PartitionStream> {
-            Arc::new(LevelStream { schema: Arc::clone(schema), pieces, rows: self.batch_rows })
-        };
+        let (schema, rows) = (&self.named, self.streaming.session_config().batch_size());
+        let level =
+            |pieces| -> Arc<dyn PartitionStream> { Arc::new(LevelStream { schema: Arc::clone(schema), pieces, rows }) };
         let levels: Vec<Arc<dyn PartitionStream>> = levels.into_iter().map(level).collect();
         let leaf = StreamingTableExec::try_new(Arc::clone(schema), levels, None, [order.clone()], false, None)?;
         // Of equal rows, those of the first level come first: not so with its round robin.

@@ -2,6 +2,7 @@
 //! that hold it, less the windows that end after the final watermark. Rows stand in the order that the operator promises
 //! to aggregates without ORDER BY: panes in time order, rows of a pane as they came.
 
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 
 use super::*;
@@ -275,6 +276,30 @@ fn memory_pressure_does_not_leave_groups_twice() {
     let runtime = RuntimeEnvBuilder::new().with_memory_limit(400_000, 1.0).build_arc().unwrap();
     let config = SessionConfig::new().with_target_partitions(1).with_batch_size(512);
     is_unmoved(&SessionContext::new_with_config_rt(config, runtime));
+}
+
+/// Where nothing goes to files, what there is no memory for at once is merged as streams.
+#[test]
+fn memory_pressure_without_temporary_files_stops_no_close() {
+    let files = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    let runtime = RuntimeEnvBuilder::new().with_memory_limit(600_000, 1.0).with_disk_manager_builder(files);
+    let config = SessionConfig::new().with_target_partitions(1).with_batch_size(512);
+    is_unmoved(&SessionContext::new_with_config_rt(config, runtime.build_arc().unwrap()));
+}
+
+/// One group that is larger than all the memory there is stops the run, by its name.
+#[test]
+fn a_group_larger_than_the_memory_is_told() {
+    let files = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    let runtime = RuntimeEnvBuilder::new().with_memory_limit(200_000, 1.0).with_disk_manager_builder(files);
+    let config = SessionConfig::new().with_target_partitions(1);
+    let session = SessionContext::new_with_config_rt(config, runtime.build_arc().unwrap());
+    let node = node(&[], "array_agg(i ORDER BY i)", tumbling(1_000));
+    let mut operator = WindowAggregate::try_new(&node, &session.state()).unwrap();
+    let events: Vec<_> = (0..100_000).map(|at| (at % 1_000, 1, at)).collect();
+    let error = block_on(operator.process(&[unplaced(&events)])).unwrap_err();
+    assert!(error.is_out_of_memory(), "{error}");
+    assert!(error.to_string().contains("more memory at once than 'query.memory' allows"), "{error}");
 }
 
 pub(super) fn window() -> impl Strategy<Value = Window> {
