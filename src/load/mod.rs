@@ -330,7 +330,7 @@ impl Loaded {
         let trigger = trigger_of(&graph.pipeline);
         Ok(Self {
             graph,
-            session: bind::functions::session_state(1),
+            session: bind::session_state_within(1, settings.query_memory, false).map_err(EngineError::from)?,
             sources,
             settings,
             trigger,

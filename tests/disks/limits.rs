@@ -4,25 +4,11 @@
 //! Limits are set by `prlimit` (util-linux). Those of processes do not count for root: they are tried as another user, which only
 //! root can become. Where that cannot be done the tests fail and say so.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::GOLD;
 use crate::scene::{Scene, said};
-use crate::support::{ended, text};
-
-/// `command` as `around` starts it.
-fn within(around: &[&str], command: &Command) -> Command {
-    let mut outer = Command::new(around[0]);
-    outer.args(&around[1..]).arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
-    outer.current_dir(command.get_current_dir().unwrap());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => outer.env(name, value),
-            None => outer.env_remove(name),
-        };
-    }
-    outer
-}
+use crate::support::{ended, text, within};
 
 /// Fails with what is lacking for the tests, if `around` cannot start a process.
 fn check_means(around: &[&str], why: &str) {

@@ -9,7 +9,7 @@ use sluicebox_core::SystemClock;
 use sluicebox_ingest::{EmbeddedLog, Record, TopicOptions};
 use sluicebox_testkit::avro::{bytes, long};
 
-use crate::support::Workspace;
+use crate::support::{Workspace, within};
 
 const SCHEMA: &str = r#"{"type": "record", "name": "E", "fields": [
     {"name": "id", "type": "long"},
@@ -93,11 +93,25 @@ impl Topic {
         said
     }
 
+    /// As [`Topic::run`], with so much address space; set by `prlimit` (util-linux).
+    pub fn run_in(&self, kibibytes: u64, sql: &str, more: &[&str]) -> String {
+        let around = ["prlimit".to_owned(), format!("--as={}", kibibytes * 1024)];
+        let output = within(&around.each_ref().map(String::as_str), &self.command(sql, more)).output().unwrap();
+        let said = crate::support::text(&output.stderr);
+        assert!(output.status.success(), "{sql}: {}\n{said}", output.status);
+        self.job.ok(&["checkpoint", "verify", "checkpoints/p"]);
+        said
+    }
+
     fn output(&self, sql: &str, more: &[&str]) -> std::process::Output {
+        self.command(sql, more).output().unwrap()
+    }
+
+    fn command(&self, sql: &str, more: &[&str]) -> std::process::Command {
         self.job.write("p.sql", &format!("{SOURCE}{sql}"));
         let mut args = vec!["run", "p.sql", "--trigger", "available-now"];
         args.extend(more);
-        self.job.run(&args)
+        self.job.command(&args)
     }
 
     /// A number of a table, over all batches.

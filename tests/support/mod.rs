@@ -154,6 +154,20 @@ pub fn ended(command: &mut Command, what: &str) -> Output {
     output.unwrap()
 }
 
+/// `command` as `around`, such as `prlimit --nofile=64`, starts it.
+pub fn within(around: &[&str], command: &Command) -> Command {
+    let mut outer = Command::new(around[0]);
+    outer.args(&around[1..]).arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    outer.current_dir(command.get_current_dir().unwrap());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
+}
+
 /// Makes a FIFO, which whoever opens it waits for until somebody opens its other end.
 pub fn make_fifo(at: &Path) {
     let made = Command::new("mkfifo").arg(at).status();

@@ -20,6 +20,8 @@ impl EngineError {
             Self::Source(e) => source(e),
             Self::Avro(e) => avro(e),
             Self::Lake(e) => lake(e),
+            Self::OutOfMemory { .. } => "out-of-memory",
+            Self::Operator(e) if e.is_out_of_memory() => "out-of-memory",
             Self::Quality(QualityError::Condition { .. }) | Self::Query { .. } | Self::DataFusion(_) => "query-failed",
             Self::File(_) => "file",
             Self::FailUpdate { .. } => "fail-update",

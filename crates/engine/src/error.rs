@@ -11,6 +11,7 @@ use sluicebox_core::{Blame, Blamed};
 use sluicebox_ingest::SourceError;
 use sluicebox_lake::LakeError;
 use sluicebox_pipeline::bind::in_words;
+use sluicebox_pipeline::room::is_full;
 use sluicebox_quality::QualityError;
 use thiserror::Error;
 
@@ -48,6 +49,18 @@ pub enum EngineError {
         table: String,
         /// What DataFusion said.
         source: datafusion::error::DataFusionError,
+    },
+    /// A table's query holds more at once than it may.
+    #[error(
+        "table `{table}`: {why}. Nothing of the batch was written. Ways on: allow its queries more, as in SET 'query.memory' = \
+         '1 GiB'; or let this one hold less, by smaller windows or more keys, or without an aggregate that keeps every value, \
+         such as collect_list, listagg or percentile; and run again: the batch is tried again"
+    )]
+    OutOfMemory {
+        /// The table.
+        table: String,
+        /// What takes too much.
+        why: String,
     },
     /// A plan cannot be made or run.
     #[error("a query failed: {}", in_words(.0))]
@@ -332,6 +345,12 @@ impl EngineError {
     #[must_use]
     pub(crate) fn of_table(self, table: &str) -> Self {
         match self {
+            Self::DataFusion(source) if is_full(&source) => {
+                Self::OutOfMemory { table: table.to_owned(), why: in_words(&source) }
+            }
+            Self::Operator(error) if error.is_out_of_memory() => {
+                Self::OutOfMemory { table: table.to_owned(), why: error.to_string() }
+            }
             Self::DataFusion(source) => Self::Query { table: table.to_owned(), source },
             other => other,
         }
@@ -366,7 +385,8 @@ impl Blamed for EngineError {
             | Self::TooManyLetters { .. }
             | Self::Stalled { .. }
             | Self::FailUpdate { .. }
-            | Self::FailRow { .. } => Blame::Outside,
+            | Self::FailRow { .. }
+            | Self::OutOfMemory { .. } => Blame::Outside,
             // Memory, most likely.
             Self::Query { .. } | Self::DataFusion(_) => Blame::Outside,
             Self::Arrow(error) => columns::blame_of(error),

@@ -52,6 +52,12 @@ pub const SETTINGS: &[KeyDef] = &[
         "About so much memory for what the tables remember, shared equally by their operators with state; what is more is kept on disk.",
     ),
     key(
+        "query.memory",
+        ValueType::Size(1 << 20),
+        "`128 MiB`",
+        "So much memory may the query of a table take at once for what its aggregates hold, and so much what it makes of a batch beyond its rows.",
+    ),
+    key(
         "dq.samples",
         ValueType::Int(0, 10_000),
         "`10`",
@@ -167,6 +173,8 @@ pub struct Settings {
     pub batch_bytes: u64,
     /// `memory.limit`.
     pub memory_limit: u64,
+    /// `query.memory`, in bytes.
+    pub query_memory: u64,
     /// `dq.samples`.
     pub dq_samples: u32,
 }
@@ -182,6 +190,7 @@ impl Settings {
             trigger: get("trigger").and_then(values::trigger).unwrap_or(Trigger::Every(1_000_000)),
             batch_bytes: get("batch.bytes").and_then(values::size).unwrap_or(16 << 20),
             memory_limit: get("memory.limit").and_then(values::size).unwrap_or(64 << 20),
+            query_memory: get("query.memory").and_then(values::size).unwrap_or(128 << 20),
             dq_samples: number("dq.samples", 10),
         }
     }

@@ -21,6 +21,7 @@ use sluicebox_pipeline::bind::checked::checked_plan;
 use sluicebox_pipeline::bind::clock::bind_clock;
 use sluicebox_pipeline::graph::OnError;
 use sluicebox_pipeline::leaf::collect_in_order;
+use sluicebox_pipeline::room::{self, Room};
 use sluicebox_quality::{Errors, Quarantine, RowError};
 
 use super::BatchInput;
@@ -148,9 +149,10 @@ impl FlowContext<'_> {
         plan: &mut RunPlan,
         inputs: Vec<Vec<RecordBatch>>,
     ) -> Result<Vec<RecordBatch>, EngineError> {
-        let mut rows_in = 0;
+        let (mut rows_in, mut uncounted) = (0, 0);
         for ((leaf, _), rows) in plan.inputs.iter().zip(&inputs) {
             rows_in += count(rows);
+            uncounted += room::free(rows);
             leaf.set(rows.clone())?;
         }
         if rows_in == 0 {
@@ -159,6 +161,7 @@ impl FlowContext<'_> {
         }
         let clock = plan.uses_clock.then_some(self.input.clock_micros);
         let physical = station::timed(Station::Plan, physical_plan(self.session, &plan.plan, clock)).await?;
+        let physical = room::watched(physical, &Arc::new(Room::of(self.session)), uncounted)?;
         let context = self.session.task_ctx();
         let (rows, left_out) =
             match station::timed(Station::Query, collect_in_order(Arc::clone(&physical), &context)).await {
@@ -195,7 +198,8 @@ impl FlowContext<'_> {
         let physical = physical_plan(self.session, &plan.plan, clock).await?;
         let context = self.session.task_ctx();
         let nulls = self.on_error == OnError::Null;
-        let computed = station::timed(Station::Query, guard::compute(&physical, &context, nulls)).await;
+        let room = Room::of(self.session);
+        let computed = station::timed(Station::Query, guard::compute(&physical, &context, nulls, room)).await;
         // What it says of the whole is about the plan, as DataFusion runs it.
         let computed = computed.map_err(|_| error)?;
         for guard::Rows { batch, errors } in &computed.told {

@@ -231,6 +231,12 @@ pub fn query_mistake(text: &str, span: Span, error: &DataFusionError, functions:
         let help = over.or_else(|| near_function(name, functions.iter().map(String::as_str)));
         return unknown_function(name, diagnostic.span, help);
     }
+    if diagnostic.code == "out-of-memory" {
+        diagnostic.message = "this takes more memory at once than a query may have".to_owned();
+        let help =
+            "ask for less at once: with WHERE, by more groups, or without what keeps every value, such as array_agg";
+        return diagnostic.with_help(help);
+    }
     diagnostic.message = without_settings(&diagnostic.message);
     diagnostic.help = diagnostic.help.filter(|help| !help.contains(SETTING));
     diagnostic.note = diagnostic.note.filter(|note| !note.contains(SETTING));

@@ -101,7 +101,7 @@ impl Chain {
             let judged = BooleanBuffer::collect_bool(count, |row| !faults.has(row));
             let read = narrow.read(&batch)?;
             let meant = if faults.is_empty() { read } else { filter_record_batch(&read, &mask(judged.clone()))? };
-            let Values { values, failed } = narrow.evaluate(&meant)?;
+            let Values { values, failed } = narrow.evaluate(&meant, None)?;
             let holds = truths(&values);
             let places: Vec<usize> = judged.set_indices().collect();
             for (at, why) in failed {
@@ -126,7 +126,7 @@ impl Chain {
             }
             let narrow = Narrow::new(expr, &batch.schema())?;
             let read = narrow.read(&batch)?;
-            let Values { values, failed } = narrow.evaluate(&read)?;
+            let Values { values, failed } = narrow.evaluate(&read, Some(&aside.room))?;
             for (row, why) in failed {
                 if !faults.has(row) {
                     faults.add(row, &row_error(Some(field.name()), expr, &read, row, why, false)?)?;
@@ -178,7 +178,7 @@ fn row_error(
 }
 
 /// `read` with the names that people know its columns by.
-fn as_written(read: &RecordBatch) -> Result<RecordBatch> {
+pub(super) fn as_written(read: &RecordBatch) -> Result<RecordBatch> {
     let schema = read.schema();
     let fields: Vec<Field> =
         schema.fields().iter().map(|f| f.as_ref().clone().with_name(sql::written(f.name()))).collect();

@@ -10,6 +10,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
+use sluicebox_functions::size;
+use sluicebox_pipeline::room::{FREE, Room, TIMES};
 use sluicebox_quality::reason;
 
 use super::{Result, batch_of, may_be_rows};
@@ -51,11 +53,12 @@ impl Narrow {
         Ok(batch_of(&schema, columns, rows.num_rows())?)
     }
 
-    /// The expression on `rows`, which [`Narrow::read`] gave.
+    /// The expression on `rows`, which [`Narrow::read`] gave. If its values are kept, a row whose value there is no `room` for
+    /// fails; one of about the size of what it is computed of always fits.
     ///
     /// # Errors
     /// What is not the fault of a row: memory, and what fails on no rows too.
-    pub fn evaluate(&self, rows: &RecordBatch) -> Result<Values> {
+    pub fn evaluate(&self, rows: &RecordBatch, room: Option<&Room>) -> Result<Values> {
         let count = rows.num_rows();
         if self.columns.is_empty() && count > 1 {
             return self.constant(&rows.slice(0, 1), count);
@@ -66,21 +69,28 @@ impl Narrow {
         let mut nulls = 0;
         let mut rest = vec![(0, count)];
         while let Some((start, len)) = rest.pop() {
-            match self.whole(&rows.slice(start, len)) {
-                Ok(values) => {
+            let part = rows.slice(start, len);
+            let error = match self.whole(&part) {
+                Ok(values) if room.is_none_or(|room| room.take(growth(&values, &part))) => {
                     self.append_nulls(&mut pieces, &mut nulls);
                     pieces.push(values);
+                    continue;
                 }
-                Err(error) if len <= 1 => {
-                    self.refuse_other(error, rows).map(|why| failed.push((start, why)))?;
-                    nulls += len;
-                }
-                Err(_) => {
-                    let half = len / 2;
-                    rest.push((start + half, len - half));
-                    rest.push((start, half));
-                }
+                Ok(_) => None,
+                Err(error) => Some(error),
+            };
+            if len > 1 {
+                let half = len / 2;
+                rest.push((start + half, len - half));
+                rest.push((start, half));
+                continue;
             }
+            let why = match error {
+                Some(error) => self.refuse_other(error, rows)?,
+                None => room.map(|room| room.why().to_string()).unwrap_or_default(),
+            };
+            failed.push((start, why));
+            nulls += len;
         }
         self.append_nulls(&mut pieces, &mut nulls);
         let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
@@ -90,7 +100,7 @@ impl Narrow {
 
     /// The same of an expression that reads no column: all rows fail, or none.
     fn constant(&self, row: &RecordBatch, count: usize) -> Result<Values> {
-        let one = self.evaluate(row)?;
+        let one = self.evaluate(row, None)?;
         match one.failed.into_iter().next() {
             Some((_, why)) => {
                 let values = new_null_array(&self.data_type, count);
@@ -127,4 +137,10 @@ impl Narrow {
         let of_all = suspicious && !self.columns.is_empty() && self.whole(&rows.slice(0, 0)).is_err();
         if of_all || !may_be_rows(&error) { Err(error) } else { Ok(reason(&error)) }
     }
+}
+
+/// What `values` take that is counted, of those that were computed of `rows`.
+fn growth(values: &ArrayRef, rows: &RecordBatch) -> usize {
+    let read: usize = rows.columns().iter().map(|column| size::of(column)).sum();
+    size::of(values).saturating_sub(FREE * rows.num_rows()).saturating_sub(TIMES * read)
 }

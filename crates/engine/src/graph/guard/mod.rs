@@ -6,7 +6,8 @@
 //! in place of what could not be computed, and are let through every condition, so that they come out and can be told of.
 //! Where they are to go on with that NULL, they are told of apart, and conditions judge them like any other row.
 //! So a batch without such rows costs nothing more, and what becomes of a row depends on that row alone, wherever batches
-//! were cut.
+//! were cut. There is one exception: what all values of a batch may take beyond the rows that they are computed of is bounded
+//! ([`room`](sluicebox_pipeline::room)), and when that is used up, a row that grows further cannot be computed.
 //!
 //! Projections and filters between two other nodes are put together first ([`chain`]): a condition and an output column
 //! are evaluated as if they were written over the rows below, each condition on the rows that the ones before it let
@@ -41,6 +42,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::future::BoxFuture;
 use sluicebox_core::provenance::ERROR;
 use sluicebox_pipeline::leaf::collect_in_order;
+use sluicebox_pipeline::room::Room;
 use sluicebox_quality::RowError;
 
 type Result<T> = std::result::Result<T, DataFusionError>;
@@ -97,7 +99,7 @@ pub(super) struct Computed {
 }
 
 /// What `plan` makes of its rows, row by row. The leaves of the plan hold them. `nulls` says whether a row goes on with NULL for
-/// what cannot be computed.
+/// what cannot be computed. A row that becomes more than is left of `room` cannot be computed.
 ///
 /// # Errors
 /// What is not the fault of a row.
@@ -105,8 +107,9 @@ pub(super) async fn compute(
     plan: &Arc<dyn ExecutionPlan>,
     context: &Arc<TaskContext>,
     nulls: bool,
+    room: Room,
 ) -> Result<Computed> {
-    let aside = Aside { nulls, ..Aside::default() };
+    let aside = Aside { nulls, room, told: Mutex::default(), filtered: AtomicU64::default() };
     let rows = walk(plan, context, &aside).await?;
     let told = aside.told.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Computed { rows, told, filtered: aside.filtered.into_inner() })
@@ -126,9 +129,10 @@ pub(super) fn left_out(plan: &Arc<dyn ExecutionPlan>) -> u64 {
 }
 
 /// What does not come out with the rows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Aside {
     nulls: bool,
+    room: Room,
     told: Mutex<Vec<Rows>>,
     filtered: AtomicU64,
 }
@@ -186,7 +190,7 @@ fn walk<'a>(
         }
         if let Some(unnest) = plan.downcast_ref::<UnnestExec>() {
             let rows = walk(unnest.input(), context, aside).await?;
-            return unnest::run(unnest, rows, context).await;
+            return unnest::run(unnest, rows, context, aside).await;
         }
         if !plan.children().is_empty() && plan.output_partitioning().partition_count() > 0 {
             return Err(DataFusionError::Internal(format!("rows of {} cannot be told apart", plan.name())));

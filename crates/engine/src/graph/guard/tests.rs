@@ -35,7 +35,7 @@ async fn plan(sql: &str, rows: RecordBatch) -> (Arc<dyn ExecutionPlan>, Arc<Task
 
 async fn computed(sql: &str, rows: RecordBatch) -> Vec<Rows> {
     let (plan, context) = plan(sql, rows).await;
-    compute(&plan, &context, false).await.unwrap().rows
+    compute(&plan, &context, false, Room::new(usize::MAX)).await.unwrap().rows
 }
 
 /// The rows that are computed, as text, and the numbers (the first column) of those that are not.
@@ -158,7 +158,7 @@ async fn many_rows_that_all_fail() {
         let (plan, context) = plan(sql, rows(&values)).await;
         let clock = sluicebox_core::SystemClock::new();
         let started = sluicebox_core::Clock::monotonic(&clock);
-        let parts = compute(&plan, &context, false).await.unwrap().rows;
+        let parts = compute(&plan, &context, false, Room::new(usize::MAX)).await.unwrap().rows;
         let took = sluicebox_core::Clock::monotonic(&clock) - started;
         println!("{sql}: {took:?}");
         assert_eq!(
@@ -166,4 +166,67 @@ async fn many_rows_that_all_fail() {
             1 << 13
         );
     }
+}
+
+/// What is told of the rows of `sql` that cannot be computed, with their numbers.
+async fn told(sql: &str, all: RecordBatch, room: usize) -> Vec<(i64, RowError)> {
+    let (plan, context) = plan(sql, all).await;
+    let parts = compute(&plan, &context, false, Room::new(room)).await.unwrap().rows;
+    let of = |part: &Rows| -> Vec<(i64, RowError)> {
+        let numbers = part.batch.column(0).as_primitive::<Int64Type>();
+        let errors = part.errors.as_ref().map(|errors| read(errors).unwrap()).unwrap_or_default();
+        errors.into_iter().map(|(row, error)| (numbers.value(row), error)).collect()
+    };
+    parts.iter().flat_map(of).collect()
+}
+
+/// The first ones fit, and what is about as large as what it is computed of always does.
+#[tokio::test]
+async fn a_row_that_grows_further_than_there_is_room_for_cannot_be_computed() {
+    let all = rows(&vec![(Some(1), Some("x"), vec![]); 1_000]);
+    let sql = "SELECT i, lpad(b, 100000) AS c, upper(b) AS d, a + 1 AS e FROM t";
+    let failed = told(sql, all.clone(), 1 << 20).await;
+    assert_eq!(failed.iter().map(|(row, _)| *row).collect::<Vec<_>>(), (10..1_000).collect::<Vec<_>>());
+    for (_, error) in &failed {
+        assert_eq!((error.column.as_deref(), error.expression.as_str()), (Some("c"), "lpad(b, 100000)"));
+        assert!(error.message.contains("there is no room for it"), "{}", error.message);
+    }
+    assert!(told(sql, all, 1 << 30).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_row_that_becomes_more_rows_than_there_is_room_for_cannot_be_computed() {
+    let long = "x".repeat(10_000);
+    let of = |elements: usize| (Some(1), Some(long.as_str()), vec![Some(1); elements]);
+    let mut values = vec![of(1_000); 20];
+    values[3] = of(10_000);
+    let failed = told("SELECT i, b, unnest(l) AS e FROM t", rows(&values), 64 << 20).await;
+    assert_eq!(failed.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [vec![3], (7..20).collect()].concat());
+    assert!(failed[0].1.message.contains("those of one row may take"), "{}", failed[0].1.message);
+    assert!(failed[1].1.message.contains("there is no room for it"), "{}", failed[1].1.message);
+    assert!(failed[0].1.expression.starts_with("unnest("), "{}", failed[0].1.expression);
+    assert!(failed[0].1.value.len() < 1_000 && failed[0].1.value.contains("xxx"), "{}", failed[0].1.value);
+    // Where NULL stands for what cannot be computed, their lists are NULL, and they are told of.
+    let (plan, context) = plan("SELECT i, b, unnest(l) AS e FROM t", rows(&values)).await;
+    let found = compute(&plan, &context, true, Room::new(64 << 20)).await.unwrap();
+    assert!(found.rows.iter().all(|part| part.errors.is_none()));
+    let elements = found.rows.iter().map(|part| part.batch.num_rows() - part.batch.column(2).null_count());
+    assert_eq!(elements.sum::<usize>(), 6_000);
+    assert_eq!(found.told.iter().map(|part| part.batch.num_rows()).sum::<usize>(), 14);
+}
+
+/// An array of what cannot be NULL has no place for one: its first element stands for it.
+#[tokio::test]
+async fn a_row_that_cannot_be_computed_comes_out_once_whatever_its_lists_may_hold() {
+    let all = rows(&[(Some(0), None, vec![Some(1), Some(2), Some(3)]), (Some(1), None, vec![Some(4), Some(5)])]);
+    let list: &ListArray = all.column(3).as_list();
+    let item = Arc::new(Field::new("item", DataType::Int64, false));
+    let strict = ListArray::try_new(item, list.offsets().clone(), Arc::clone(list.values()), None).unwrap();
+    let mut columns = all.columns().to_vec();
+    columns[3] = Arc::new(strict);
+    let names = ["i", "a", "b", "l"].map(str::to_owned);
+    let all = RecordBatch::try_from_iter(names.iter().zip(columns)).unwrap();
+    let parts = computed("SELECT i, 10 / a AS c, unnest(l) AS e FROM t", all).await;
+    let count: usize = parts.iter().map(|part| part.batch.num_rows()).sum();
+    assert_eq!((told_apart(&parts).1, count), (vec![Some(0)], 3));
 }
