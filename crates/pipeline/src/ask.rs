@@ -21,7 +21,7 @@ use crate::ast::Span;
 use crate::bind;
 use crate::diagnostic::{Diagnostic, Diagnostics, byte_span, nearest};
 use crate::parse::lex::{Tok, span_of, tokenize};
-use crate::parse::query::parse_all;
+use crate::parse::query::{parse_all, too_long};
 
 /// What a statement asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct Asked {
 /// The statements of `text`, which stands in `file`, apart.
 ///
 /// # Errors
-/// When a quote or comment is not closed, a statement is none that reads, or there is none.
+/// When a quote or comment is not closed, a statement is none that reads, or too long for any engine, or there is none.
 pub fn statements(file: &str, text: &str) -> Result<Vec<Asked>, Diagnostics> {
     let wrong = |found: Vec<Diagnostic>| Diagnostics::new(file, text, found);
     let (tokens, mistake) = tokenize(text);
@@ -68,7 +68,8 @@ pub fn statements(file: &str, text: &str) -> Result<Vec<Asked>, Diagnostics> {
     let parts = tokens.split(|t| t.is_token(&Token::SemiColon)).filter(|part| !part.is_empty());
     let (mut asked, mut mistakes) = (Vec::new(), Vec::new());
     for part in parts {
-        match kind(text, part) {
+        let long = too_long(part).map_or(Ok(()), |long| Err(Box::new(long)));
+        match long.and_then(|()| kind(text, part)) {
             Ok(kind) => asked.push(Asked { kind, span: span_of(part), tokens: part.to_vec() }),
             Err(mistake) => mistakes.push(*mistake),
         }
@@ -451,6 +452,20 @@ mod tests {
             let said = said(text);
             assert!(said.contains("refused") || said.contains("should stand here"), "{text}: {said}");
         }
+    }
+
+    /// Whatever engine is to have it: some go on for ever, others have no stack for it.
+    #[test]
+    fn what_is_too_long_is_refused_before_an_engine_sees_it() {
+        for text in [
+            format!("SELECT 1{}", " + 1".repeat(20_000)),
+            format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(20_000)),
+            format!("EXPLAIN SELECT 1 WHERE true{}", " OR false".repeat(20_000)),
+        ] {
+            let said = statements("q", &text).map(|_| "taken").unwrap_err().to_string();
+            assert!(said.contains("more than 2000 operators"), "{said}");
+        }
+        assert!(statements("q", &format!("SELECT 1 IN (1{})", ", 1".repeat(20_000))).is_ok());
     }
 
     #[test]

@@ -155,7 +155,7 @@ pub(crate) fn parse_all<T>(
 const MAX_OPERATORS: usize = 2_000;
 
 /// A query or condition with too many operators for the stack.
-fn too_long(toks: &[Tok]) -> Option<Diagnostic> {
+pub(crate) fn too_long(toks: &[Tok]) -> Option<Diagnostic> {
     let plain = |t: &Token| {
         matches!(
             t,
