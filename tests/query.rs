@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use support::{HOSTILE, Workspace, assert_is_text, files_below, text};
+use support::{HOSTILE, Workspace, assert_is_text, ended, files_below, text, within};
 
 #[cfg(feature = "duckdb")]
 const ENGINES: [&str; 2] = ["datafusion", "duckdb"];
@@ -318,6 +318,36 @@ fn every_mistake_has_a_way_on() {
         assert!(said.contains("error[unknown-function]: there is no function `nosuch`"), "{engine}: {said}");
         assert!(said.contains("query:1:18"), "{engine}: {said}");
     }
+}
+
+/// Whatever it asks for, a query ends, and says in what it is too much.
+#[test]
+fn what_is_too_long_or_holds_too_much_is_told() {
+    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
+    let ask = |engine: &str, sql: &str| {
+        job.write("ask.sql", sql);
+        let query = job.command(&["query", "--engine", engine, "--format", "csv", "-f", "ask.sql"]);
+        // Of addresses, in bytes; by util-linux.
+        let output = ended(&mut within(&["prlimit", "--as=2048000000"], &query), sql.get(..60).unwrap_or(sql));
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{engine}: {said}");
+        assert!(said.contains("Help: "), "{engine}: {said}");
+        said
+    };
+    let all = "SELECT length(string_agg(repeat(a.event_id, 200), ',')) FROM bronze.b AS a, bronze.b AS b";
+    for engine in ENGINES {
+        for more in [" + 1", " UNION ALL SELECT 1", " OR true"] {
+            let said = ask(engine, &format!("SELECT 1{}", more.repeat(20_000)));
+            assert!(said.contains("error[too-long]"), "{engine}: {said}");
+        }
+        let said = ask(engine, all);
+        assert!(said.contains("error[out-of-memory]"), "{engine}: {said}");
+    }
+    // Of one row, as in a pipeline.
+    let one = "SELECT event_id, repeat(event_id, 100) AS s FROM bronze.b LIMIT 1";
+    let many = format!("SELECT unnest(range(0, 900000 + length(event_id))) AS x, s FROM ({one}) AS b");
+    let said = ask("datafusion", &format!("SELECT min(s), sum(x) FROM ({many}) AS t"));
+    assert!(said.contains("those of one row may take"), "{said}");
 }
 
 #[test]

@@ -14,8 +14,8 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
@@ -24,7 +24,8 @@ use object_store::path::Path as StorePath;
 use sluicebox_core::{Clock, SystemClock};
 use sluicebox_lake::view::View;
 use sluicebox_pipeline::ask::{self, Asked};
-use sluicebox_pipeline::bind::bind_clock;
+use sluicebox_pipeline::bind::{bind_clock, session_state_within};
+use sluicebox_pipeline::room::pieced;
 
 use super::Stdout;
 use super::tables::{self, Tables};
@@ -58,7 +59,8 @@ pub async fn run(tables: &Tables, text: &Text, asked: &Asked, printer: &mut Stdo
     let plan = bind_clock(plan, SystemClock::new().now_micros()).map_err(said)?;
     let frame = context.execute_logical_plan(plan).await.map_err(said)?;
     let schema = Arc::new(frame.schema().as_arrow().clone());
-    let mut stream = frame.execute_stream().await.map_err(said)?;
+    let plan = frame.create_physical_plan().await.and_then(pieced).map_err(said)?;
+    let mut stream = execute_stream(plan, Arc::new(frame.task_ctx())).map_err(said)?;
     let mut any = false;
     while let Some(batch) = stream.next().await {
         any = true;
@@ -72,9 +74,13 @@ pub async fn run(tables: &Tables, text: &Text, asked: &Asked, printer: &mut Stdo
     Ok(())
 }
 
-/// A session whose tables are looked at when they are named. Its clock is put in by [`bind_clock`].
+/// A session whose tables are looked at when they are named. Its clock is put in by [`bind_clock`]. What sorts and groups do not hold in
+/// [`MEMORY`](super::MEMORY) is in temporary files.
 fn session(tables: &Tables) -> anyhow::Result<SessionContext> {
-    let context = SessionContext::new_with_state(sluicebox_pipeline::bind::functions::session_state(2));
+    let mut state = session_state_within(2, super::MEMORY, true)?;
+    // A call of a function makes so much and no more, of however many rows it is for; nobody asks again for fewer here.
+    state.config_mut().options_mut().execution.batch_size = 1024;
+    let context = SessionContext::new_with_state(state);
     let catalog = Arc::new(MemoryCatalogProvider::new());
     for layer in tables.layers() {
         let schema = Layer { name: layer.to_owned(), tables: tables.clone() };

@@ -8,12 +8,12 @@
 //! setting changed.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
-use duckdb::Connection;
+use duckdb::{Connection, InterruptHandle};
 use serde_json::Value;
 use sluicebox_lake::TableFolder;
 use sluicebox_lake::view::View;
@@ -28,10 +28,54 @@ use super::{Format, Stdout};
 /// A row of the query; a column of this name would be taken for it.
 const ROW: &str = "__sb_row";
 
+/// A query that DuckDB runs, on a thread of its own: dropped, it stops.
+#[derive(Default)]
+pub struct Running(Connected);
+
+/// The connection that a query runs on, once there is one.
+type Connected = Arc<Mutex<Run>>;
+
+/// How far a query has come.
+#[derive(Default)]
+pub struct Run {
+    connection: Option<Arc<InterruptHandle>>,
+    stopped: bool,
+}
+
+impl Running {
+    /// Where the query puts its connection.
+    pub fn connected(&self) -> Connected {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut run = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        run.stopped = true;
+        // Of a query that has come to its end this stops nothing.
+        if let Some(connection) = run.connection.take() {
+            connection.interrupt();
+        }
+    }
+}
+
 /// Gives the rows of the statement `asked` of `text` to `printer`, every column as text; for [`Format::Json`] one column with an object a
-/// row.
-pub fn run(tables: &Tables, text: &Text, asked: &Asked, format: Format, printer: &mut Stdout) -> anyhow::Result<()> {
+/// row. It can be stopped once it is `connected`.
+pub fn run(
+    tables: &Tables,
+    text: &Text,
+    asked: &Asked,
+    format: Format,
+    printer: &mut Stdout,
+    connected: &Mutex<Run>,
+) -> anyhow::Result<()> {
     let connection = Connection::open_in_memory().context("cannot start DuckDB")?;
+    {
+        let mut run = connected.lock().unwrap_or_else(PoisonError::into_inner);
+        anyhow::ensure!(!run.stopped, "the query was stopped");
+        run.connection = Some(connection.interrupt_handle());
+    }
     let sql = text.sql.get(asked.span.start..asked.span.end).unwrap_or_default();
     prepare(&connection, tables, text, asked)?;
     let wrapped = match (&asked.kind, format) {
@@ -56,6 +100,11 @@ pub fn run(tables: &Tables, text: &Text, asked: &Asked, format: Format, printer:
 /// Makes views of the tables that `asked` names, and lets no other file be opened.
 fn prepare(connection: &Connection, tables: &Tables, text: &Text, asked: &Asked) -> anyhow::Result<()> {
     connection.execute_batch("SET TimeZone = 'UTC'").context("cannot set DuckDB's time zone")?;
+    // What is more goes to files beside those of other programs, which are removed at the end.
+    let files = std::env::temp_dir().join(format!("sluicebox-query-{}", std::process::id()));
+    let (memory, files) = (super::MEMORY >> 20, files.display().to_string().replace('\'', "''"));
+    let limits = format!("SET memory_limit = '{memory}MiB'; SET temp_directory = '{files}'");
+    connection.execute_batch(&limits).context("cannot limit DuckDB's memory")?;
     let sql = text.sql.get(asked.span.start..asked.span.end).unwrap_or_default();
     let select = match asked.kind {
         Kind::Explain => explained(sql),
@@ -233,8 +282,14 @@ struct Told {
     help: String,
 }
 
+/// The way on where there is not enough memory.
+const LESS: &str =
+    "ask for less at once: with WHERE, by more groups, or without what keeps every value, such as array_agg";
+
 /// What wordings of DuckDB mean: a code, and the way on.
-const WORDINGS: [(&str, &str, &str); 11] = [
+const WORDINGS: [(&str, &str, &str); 13] = [
+    ("failed to allocate", "out-of-memory", LESS),
+    ("could not allocate", "out-of-memory", LESS),
     ("must appear in the GROUP BY clause", "not-grouped", "add the column to GROUP BY, or aggregate it, as in max(x)"),
     ("clause cannot contain aggregates", "aggregate", "write the condition after HAVING"),
     ("cannot contain window functions", "aggregate", "compute it in a subquery, and ask for it outside"),
@@ -476,6 +531,12 @@ mod tests {
                 "HAVING",
             ),
             ("Catalog Error: Type with name FOO does not exist!", "unknown-type", "there is no type `FOO`", "BIGINT"),
+            (
+                "Out of Memory Error: failed to allocate data of size 1.0 GiB (1.5 GiB/512.0 MiB used)",
+                "out-of-memory",
+                "failed to allocate data of size 1.0 GiB (1.5 GiB/512.0 MiB used)",
+                "ask for less at once",
+            ),
             ("Binder Error: Something else", "query", "something else", "DESCRIBE"),
         ] {
             let told = told(said);

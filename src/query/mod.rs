@@ -30,6 +30,9 @@ use show::Printer;
 use tables::Tables;
 use text::{Gone, Text};
 
+/// Bytes that an engine holds of a query at most, but for what it puts into temporary files.
+const MEMORY: u64 = 512 << 20;
+
 /// The printer of rows.
 type Stdout = Printer<std::io::Stdout>;
 
@@ -187,9 +190,12 @@ async fn computed(
         Engine::Duckdb => {
             let lines = format == Format::Json && asked.kind == Kind::Rows;
             let (tables, text, asked) = (tables.clone(), text.clone(), asked.clone());
+            // Stops DuckDB when this is given up, as Ctrl-C at the prompt does.
+            let running = duckdb::Running::default();
+            let connected = running.connected();
             let run = move || {
                 let mut printer = Printer::stdout(format, lines).of_plan(asked.kind == Kind::Explain);
-                let computed = duckdb::run(&tables, &text, &asked, format, &mut printer);
+                let computed = duckdb::run(&tables, &text, &asked, format, &mut printer, &connected);
                 (printer, computed)
             };
             Ok(tokio::task::spawn_blocking(run).await?)

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use console::Term;
 use sluicebox_pipeline::ask;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::edit::{self, Line};
 use super::tables::Tables;
@@ -17,12 +19,14 @@ const KEPT: usize = 1000;
 
 const HELP: &str = "\
 A statement ends with `;` and may have several lines. SHOW TABLES lists the tables, DESCRIBE <layer>.<table> their columns.
-Arrows go through earlier lines; Ctrl-C leaves a statement, Ctrl-D or `exit` the prompt.";
+Arrows go through earlier lines; Ctrl-C leaves a statement or stops what it does, Ctrl-D or `exit` leave the prompt.";
 
 /// Asks for statements until there are no more.
 pub async fn run(data: &Path, format: Format, engine: Engine) -> anyhow::Result<()> {
     let term = Term::stdout();
     let mut history = History::load();
+    // From here on Ctrl-C ends statements, and not the process.
+    drop(signal(SignalKind::interrupt())?);
     term.write_line("help; for help, exit; to leave")?;
     let mut sql = String::new();
     loop {
@@ -54,15 +58,39 @@ pub async fn run(data: &Path, format: Format, engine: Engine) -> anyhow::Result<
             }
             _ if ask::is_whole(&sql) => {
                 let text = Text { file: "query".to_owned(), sql: std::mem::take(&mut sql) };
-                if !text.sql.trim().is_empty()
-                    && let Err(error) = all(data, &text, format, engine).await
-                {
-                    failure::report(&error);
+                if text.sql.trim().is_empty() {
+                    continue;
+                }
+                match unless_interrupted(all(data, &text, format, engine)).await? {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => {
+                        failure::report(&error);
+                    }
+                    None => term.write_line("stopped")?,
                 }
             }
             _ => {}
         }
     }
+}
+
+/// What `work` gives; `None` if Ctrl-C stops it. Where it does not give way, a second Ctrl-C ends the process.
+async fn unless_interrupted<T>(work: impl Future<Output = T>) -> std::io::Result<Option<T>> {
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let (stop, stopped) = oneshot::channel();
+    let watch = tokio::spawn(async move {
+        interrupts.recv().await;
+        // What was done meanwhile waits for it no more.
+        let _ = stop.send(());
+        interrupts.recv().await;
+        std::process::exit(130);
+    });
+    let done = tokio::select! {
+        done = work => Some(done),
+        Ok(()) = stopped => None,
+    };
+    watch.abort();
+    Ok(done)
 }
 
 /// Runs the statements of `text`. Tables that came since the last time are seen.

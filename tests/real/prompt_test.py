@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`sluicebox query` on a terminal: a prompt, statements of several lines, what fits the width, earlier lines, mistakes drawn.
+"""`sluicebox query` on a terminal: a prompt, statements of several lines, what fits the width, earlier lines, mistakes drawn, Ctrl-C.
 
     prompt_test.py --binary BINARY
 """
@@ -78,6 +78,23 @@ def main():
         assert rows and all(len(line) <= WIDTH for line in rows), shown
         assert "…" in shown, shown
 
+        # What would run for hours is stopped, and the prompt goes on.
+        terminal.type("SELECT sum(n % 7) FROM\r")
+        terminal.until("        -> ")
+        terminal.type("generate_series(1, 999999999999) AS t(n);\r")
+        terminal.until("")
+        for _ in range(30):
+            # One that comes before the statement has begun is for nothing.
+            terminal.type("\x03")
+            try:
+                shown = terminal.until("sluicebox> ", seconds=3)
+                break
+            except AssertionError as error:
+                assert "it ended" not in str(error), error
+        assert "stopped" in shown, shown
+        terminal.type("SELECT 41 + 1;\r")
+        assert "| 42 " in terminal.until("sluicebox> ")
+
         terminal.type("SELECT 1 FROM bronze.c;\r")
         shown = terminal.until("sluicebox> ")
         assert "did you mean bronze.b?" in shown and "unknown-table" in shown, shown
@@ -104,7 +121,7 @@ def main():
         terminal.type("exit\r")
         _, status = os.waitpid(terminal.pid, 0)
         assert os.waitstatus_to_exitcode(status) == 0, status
-    print("the prompt answers, cuts what is too wide, and keeps its lines")
+    print("the prompt answers, stops, cuts what is too wide, and keeps its lines")
 
 
 if __name__ == "__main__":
