@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use sluicebox_engine::change::{self, Backfill, Decision, Prepared, Request, Stage};
-use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger, check_folders};
+use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger, check_folders, state_writer};
 use sluicebox_pipeline::diagnostic::nearest;
 use sluicebox_pipeline::values;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -245,6 +245,7 @@ async fn run_stage(
         trigger: if live { trigger } else { Trigger::AvailableNow },
         batch_bytes: loaded.settings.batch_bytes,
         memory_limit: loaded.settings.memory_limit,
+        state_deltas: state_writer::DELTAS,
         samples: usize::try_from(loaded.settings.dq_samples).unwrap_or(10),
         parquet,
         policies,

@@ -193,7 +193,7 @@ impl Job {
     fn new(runner: Runner, memory_limit: u64, checkpoint: &Checkpoint) -> Self {
         Self {
             runner,
-            segments: Segments::new(memory_limit),
+            segments: Segments::new(memory_limit, state_writer::DELTAS),
             checkpoint: checkpoint.clone(),
             clock: SystemClock::new(),
             states: BTreeMap::new(),

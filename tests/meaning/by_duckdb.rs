@@ -107,6 +107,7 @@ fn every_table_is_what_a_query_by_hand_gives_in_duckdb() {
                 max_offsets: Some(37 + 40 * seed),
                 batch_bytes: 1 << 20,
                 memory_limit: 1 << 10,
+                state_deltas: 2,
                 threads: 1,
                 cancels: vec![30],
             };

@@ -13,6 +13,7 @@ use sluicebox_engine::change::Prepared;
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::checkpoint::records::Commit;
 use sluicebox_engine::progress::{Progress, Status};
+use sluicebox_engine::state_writer::DELTAS;
 use sluicebox_engine::{
     ClauseSettings, Config, Engine, EngineError, Observer, RowsOf, SourceBinding, Starting, Trigger,
 };
@@ -37,6 +38,8 @@ pub struct Cut {
     pub batch_bytes: u64,
     /// `memory.limit`: with little, state is folded into segments in each batch.
     pub memory_limit: u64,
+    /// After so many deltas state is folded, or written whole: with few, a restart reads what the engine has written so.
+    pub state_deltas: usize,
     /// Worker threads; 1 is the thread of the test itself.
     pub threads: usize,
     /// After how often the run has been woken up it is dropped where it stands, and started again.
@@ -49,11 +52,13 @@ pub fn cut() -> impl Strategy<Value = Cut> {
     let bytes = prop_oneof![3 => Just(16u64 << 20), 1 => 200u64..3000];
     let cancels = prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(1u32..90, 1..3)];
     let limit = prop::sample::select(vec![256u64 << 20, 10 << 10, 1 << 10]);
-    (offsets, bytes, limit, prop::sample::select(vec![1usize, 4]), cancels).prop_map(
-        |(max_offsets, batch_bytes, memory_limit, threads, cancels)| Cut {
+    let deltas = prop::sample::select(vec![DELTAS, 1, 2, 5]);
+    (offsets, bytes, limit, deltas, prop::sample::select(vec![1usize, 4]), cancels).prop_map(
+        |(max_offsets, batch_bytes, memory_limit, state_deltas, threads, cancels)| Cut {
             max_offsets,
             batch_bytes,
             memory_limit,
+            state_deltas,
             threads,
             cancels,
         },
@@ -242,6 +247,7 @@ impl Job {
             trigger,
             batch_bytes: cut.batch_bytes,
             memory_limit: cut.memory_limit,
+            state_deltas: cut.state_deltas,
             samples: 3,
             parquet: BTreeMap::new(),
             policies: BTreeMap::new(),

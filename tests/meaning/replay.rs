@@ -21,6 +21,7 @@ pub fn check(job: &Job, sql: &str, cut: &Cut) {
         threads: 5 - cut.threads,
         batch_bytes: cut.batch_bytes + 1000,
         memory_limit: if cut.memory_limit > 1 << 20 { 1 << 10 } else { 256 << 20 },
+        state_deltas: if cut.state_deltas > 1 { 1 } else { 3 },
         max_offsets: None,
         cancels: Vec::new(),
     };

@@ -85,6 +85,9 @@ pub struct Config {
     pub batch_bytes: u64,
     /// `memory.limit`: bytes of memory for the state of all operators.
     pub memory_limit: u64,
+    /// After so many deltas of an operator what it holds is folded into a segment, or written whole:
+    /// [`DELTAS`](crate::state_writer::DELTAS), fewer where a test is to restart from what was written so.
+    pub state_deltas: usize,
     /// The most rows of an expectation that a batch keeps as samples.
     pub samples: usize,
     /// How the files of each table are written, by table.

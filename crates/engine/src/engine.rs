@@ -180,7 +180,7 @@ impl Engine {
             adopted,
             begins,
             letters: Letters::default(),
-            segments: Segments::new(config.memory_limit),
+            segments: Segments::new(config.memory_limit, config.state_deltas),
             config,
             lock,
             _held: held,

@@ -17,7 +17,6 @@ use crate::EngineError;
 use crate::checkpoint::records::OperatorState;
 use crate::checkpoint::{Checkpoint, StagedSegment};
 use crate::graph::Runner;
-use crate::state_writer::DELTAS;
 
 /// So many segments of an operator are too many to look into: its batches wait for the merge that is under way.
 const SEGMENTS: usize = 64;
@@ -43,6 +42,8 @@ enum Replaced {
 #[derive(Debug)]
 pub struct Segments {
     limit: usize,
+    /// So many deltas of an operator start a fold.
+    deltas: usize,
     /// By operator; a fold and a merge may go on side by side.
     folds: BTreeMap<String, Job>,
     merges: BTreeMap<String, Job>,
@@ -82,17 +83,17 @@ enum Due {
     Nothing,
 }
 
-/// Decides the next step of an operator whose share of the budget is `share`.
-fn due(share: usize, held: &Held) -> Due {
+/// Decides the next step of an operator whose share of the budget is `share`, and which is folded after `most` deltas.
+fn due(share: usize, most: usize, held: &Held) -> Due {
     // While it is folded it is there twice; and a hash table takes thrice as much for a moment when it grows.
     let pressed = held.memory.saturating_add(held.foldable) > share / 4 * 3;
     // A fold that frees next to nothing would only make small files: filters and indexes stay in memory.
     let worth = held.foldable > 0 && held.foldable >= share / 16;
     if pressed && !held.evicted {
         Due::Evict
-    } else if !held.folding && !held.asked && (held.deltas >= DELTAS || (pressed && worth)) {
+    } else if !held.folding && !held.asked && (held.deltas >= most || (pressed && worth)) {
         Due::Fold
-    } else if held.folding && (held.memory > share || held.deltas >= 2 * DELTAS) {
+    } else if held.folding && (held.memory > share || held.deltas >= 2 * most) {
         Due::AwaitFold
     } else if held.merging && held.segments >= SEGMENTS {
         Due::AwaitMerge
@@ -113,16 +114,23 @@ struct Batch<'a> {
 }
 
 impl Segments {
-    /// None, under a budget of `limit` bytes of memory for all state.
+    /// None, under a budget of `limit` bytes of memory for all state; an operator is folded after so many `deltas`, at least
+    /// one.
     #[must_use]
-    pub fn new(limit: u64) -> Self {
+    pub fn new(limit: u64, deltas: usize) -> Self {
         Self {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            deltas: deltas.max(1),
             folds: BTreeMap::new(),
             merges: BTreeMap::new(),
             stop: Arc::default(),
             warned: false,
         }
+    }
+
+    /// After so many deltas an operator is folded, or written whole.
+    pub(crate) fn deltas(&self) -> usize {
+        self.deltas
     }
 
     /// Adopts what is written, and starts what is due, after the deltas of the batch `key` have been put into `states`.
@@ -163,7 +171,7 @@ impl Segments {
     ) -> Result<(), EngineError> {
         let (mut asked, mut evicted) = (false, false);
         loop {
-            match due(share, &self.held(runner, batch, id, (asked, evicted))?) {
+            match due(share, self.deltas, &self.held(runner, batch, id, (asked, evicted))?) {
                 Due::Evict => {
                     runner.operator_mut(id)?.evict();
                     evicted = true;
@@ -299,9 +307,15 @@ async fn adopt(runner: &mut Runner, batch: &mut Batch<'_>, id: &str, job: Job) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state_writer::DELTAS;
 
     fn held(memory: usize, foldable: usize) -> Held {
         Held { memory, foldable, ..Held::default() }
+    }
+
+    /// What is due in a run.
+    fn due(share: usize, held: &Held) -> Due {
+        super::due(share, DELTAS, held)
     }
 
     #[test]

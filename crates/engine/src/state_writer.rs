@@ -15,7 +15,7 @@ use crate::checkpoint::{Checkpoint, StateKind};
 use crate::graph::{OperatorChange, Runner};
 use crate::segments::Segments;
 
-/// After so many deltas the state is folded into a segment, or written whole.
+/// After so many deltas a run folds the state of an operator into a segment, or writes it whole.
 pub const DELTAS: usize = 100;
 
 /// Writes what the batch `(batch id, epoch)` changed in each operator, and names in `states` what a restart needs: the files
@@ -35,7 +35,7 @@ pub async fn write(
     for change in changes {
         let state = states.entry(change.id.clone()).or_default();
         state.fingerprint.clone_from(&change.fingerprint);
-        let whole = state.deltas.len() >= DELTAS && !runner.operator_mut(&change.id)?.has_segments();
+        let whole = state.deltas.len() >= segments.deltas() && !runner.operator_mut(&change.id)?.has_segments();
         let snapshot = if whole { Some(runner.snapshot(&change.id)?) } else { None };
         let started = clock.monotonic();
         write_one(checkpoint, batch, change, snapshot, state)?;
