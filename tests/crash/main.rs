@@ -22,6 +22,7 @@ mod scenarios;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;
+mod worlds;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;

@@ -1,16 +1,10 @@
 //! What is crashed.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use sluicebox_avro::store::{NewSchema, RegistryStore};
-use sluicebox_core::SystemClock;
-use sluicebox_ingest::{EmbeddedLog, Record};
-use sluicebox_testkit::sales::SALES_SCHEMA;
 
 use crate::case::same;
 use crate::world::{Ended, Outcome, Program, World};
+use crate::worlds::{Worlds, produce, run, without_reports};
 
 /// The points of an exchange of partition folders.
 const SWAPS: &[&str] = &["swap.", "compaction."];
@@ -117,31 +111,6 @@ impl Scenario {
     }
 }
 
-fn run(sql: &str, more: &[&str]) -> Program {
-    Program::sluicebox(&[&["run", sql, "--trigger", "available-now", "--progress", "none"], more].concat())
-}
-
-/// Appends events of every kind to the topic.
-fn produce(world: &World, events: u32, seed: u32) {
-    let (events, seed) = (events.to_string(), seed.to_string());
-    let rates = ["--late", "0.04", "--duplicate", "0.05", "--invalid", "0.05", "--malformed", "0.02"];
-    world.ok(&Program::sluicebox(
-        &[&["produce", "sales", "--events", &events, "--seed", &seed], rates.as_slice()].concat(),
-    ));
-    // The reader schema is a later version than that of the events, which is then fetched by its id.
-    let newer = SALES_SCHEMA.replacen(
-        "\"fields\": [",
-        "\"fields\": [{\"name\": \"shop\", \"type\": [\"null\", \"string\"], \"default\": null},",
-        1,
-    );
-    assert_ne!(newer, SALES_SCHEMA);
-    let registry = RegistryStore::open(world.path().join("data/.log/registry")).unwrap();
-    assert_eq!(registry.register("sales.events.v1-value", &NewSchema::new(newer)).unwrap().version, 2);
-    let log = EmbeddedLog::open(world.path().join("data/.log"), Arc::new(SystemClock::new())).unwrap();
-    let tombstone = Record { timestamp_ms: Some(1_800_000_000_000), ..Record::default() };
-    log.append("sales.events.v1", 1, &[tombstone.clone(), tombstone]).unwrap();
-}
-
 /// The points of a run that finds its checkpoint held, and ends.
 pub fn held(calm: &Scenario) -> BTreeMap<String, u64> {
     let world = World::copy_of(&calm.before);
@@ -157,65 +126,6 @@ pub fn held(calm: &Scenario) -> BTreeMap<String, u64> {
     let (ended, said) = world.run(&calm.again, None);
     assert_eq!(ended, Ended::Code(1), "{said}");
     world.points()
-}
-
-/// What scenarios begin with. Each is made when the first of them asks for it, so that one case need not wait for all.
-#[derive(Default)]
-struct Worlds {
-    log: OnceCell<World>,
-    other: OnceCell<World>,
-    more: OnceCell<World>,
-    many: OnceCell<World>,
-    anew: OnceCell<Outcome>,
-}
-
-impl Worlds {
-    /// A topic that nothing has read.
-    fn log(&self) -> &World {
-        self.log.get_or_init(|| {
-            let log = World::new();
-            produce(&log, 450, 4);
-            log
-        })
-    }
-
-    /// All of it read, in other batches than those of the pipeline's own options.
-    fn other(&self) -> &World {
-        self.other.get_or_init(|| {
-            let other = World::copy_of(self.log());
-            other.ok(&run("pipeline.sql", &["--set", "sales_events.maxOffsetsPerTrigger=90"]));
-            other
-        })
-    }
-
-    /// The same, and more events since.
-    fn more(&self) -> &World {
-        self.more.get_or_init(|| {
-            let more = World::copy_of(self.other());
-            produce(&more, 200, 5);
-            more
-        })
-    }
-
-    /// Tables to be compacted: large files, then small ones.
-    fn many(&self) -> &World {
-        self.many.get_or_init(|| {
-            let many = World::copy_of(self.log());
-            many.ok(&run("compact.sql", &[]));
-            produce(&many, 160, 7);
-            many.ok(&run("compact.sql", &["--set", "sales_events.maxOffsetsPerTrigger=40"]));
-            many
-        })
-    }
-
-    /// The tables of a pipeline that had the changed SQL from the start.
-    fn anew(&self) -> &Outcome {
-        self.anew.get_or_init(|| {
-            let anew = World::copy_of(self.log());
-            anew.ok(&run("changed.sql", &[]));
-            without_reports(anew.tables().unwrap())
-        })
-    }
 }
 
 /// A scenario by its name.
@@ -414,11 +324,6 @@ fn changed(name: &'static str, from: &str, worlds: &Worlds) -> Scenario {
     scenario.replaces = Some("gold/5m");
     scenario.sample = 14;
     scenario
-}
-
-fn without_reports(mut outcome: Outcome) -> Outcome {
-    outcome.retain(|name, _| !name.starts_with("reports of ") && !name.starts_with("dq/"));
-    outcome
 }
 
 /// A scenario without late rows would prove nothing about them.
