@@ -138,6 +138,7 @@ const ALL: &[Named] = &[
     ("refresh", refresh),
     ("repin", repin),
     ("purge", purge),
+    ("snapshot", snapshot),
     ("failing", failing),
     ("changed", |worlds| changed("changed", "topic", worlds)),
     ("filled", |worlds| changed("filled", "files", worlds)),
@@ -240,6 +241,30 @@ fn purge(worlds: &Worlds) -> Scenario {
     let purge = run("pipeline.sql", &small);
     // So many batches that segments are merged, too.
     Scenario::new("purge", old, purge.clone(), purge).focus(&["purge.", "segment."])
+}
+
+/// State that is written whole, to which budgets that fold in every batch never let it come: the run is killed shortly before, so
+/// that the program goes on from deltas, writes snapshots, and is started again from those.
+fn snapshot(worlds: &Worlds) -> Scenario {
+    let roomy = |offsets: u32| {
+        let of = |source: &str| format!("{source}.maxOffsetsPerTrigger={offsets}");
+        let (one, other) = (of("sales_events"), of("again"));
+        run("pipeline.sql", &["--set", "memory.limit=256 MiB", "--set", &one, "--set", &other])
+    };
+    let killed = World::copy_of(worlds.log());
+    let (ended, said) = killed.run(&roomy(3), Some("commit.link:after:96"));
+    assert_eq!(ended, Ended::Crashed, "{said}");
+    assert!(!killed.has_snapshot(), "what is written whole is to be written by the program");
+    let (before, program) = (World::copy_of(&killed), roomy(10));
+    let calm = World::copy_of(&before);
+    calm.ok(&program);
+    assert!(calm.has_snapshot(), "nothing was written whole");
+    let mut snapshot =
+        Scenario::new("snapshot", before, program.clone(), program).focus(&["state.", "commit.", "purge."]);
+    // Wherever state was meanwhile, the same comes out.
+    same(&worlds.other().outcome().unwrap(), &snapshot.outcome).unwrap();
+    snapshot.sample = 20;
+    snapshot
 }
 
 fn failing(worlds: &Worlds) -> Scenario {

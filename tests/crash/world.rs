@@ -72,6 +72,7 @@ impl World {
         let world = Self { dir: folder() };
         copy(other.path(), world.path());
         world.forget_journal();
+        let _ = std::fs::remove_file(world.path().join(POINTS));
         world
     }
 
@@ -204,6 +205,13 @@ impl World {
 
     fn checkpoint(&self) -> Checkpoint {
         Checkpoint::new(self.path().join("checkpoints/crash"))
+    }
+
+    /// Whether the newest commit names state that was written whole.
+    pub fn has_snapshot(&self) -> bool {
+        let checkpoint = self.checkpoint();
+        let newest = checkpoint.observe().unwrap().commit.unwrap();
+        checkpoint.commit(newest).unwrap().state.values().any(|state| state.snapshot.is_some())
     }
 
     /// Whether the plan of a batch is there.
