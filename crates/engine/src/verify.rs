@@ -10,6 +10,7 @@
 //! | the ledger balances, and counts what the files hold | yes | yes, by the files' footers |
 //! | no file is there that nobody named | yes | by name and number of rows |
 //! | state files are there, with length and checksum | yes | |
+//! | state files follow from each other, and windows took rows in when their reports say so | yes | |
 //! | compacted files are there, with length and checksum, and hold as many rows as those that they replaced | yes | yes |
 //! | every folder's mark names this query and generation | yes | yes |
 
@@ -17,6 +18,7 @@ mod compactions;
 mod files;
 mod ledger;
 mod records;
+mod state;
 
 use std::fmt;
 use std::time::Duration;
@@ -191,7 +193,8 @@ pub fn verify(checkpoint: &Checkpoint, clock: &dyn Clock) -> Result<Verdict, Eng
     let records = records::Records::read(checkpoint, newest, &mut verdict)?;
     records::check_chain(checkpoint, &records, &mut verdict);
     let found = files::check(checkpoint, &summary.metadata, &records, &mut verdict)?;
-    ledger::check(checkpoint, newest, &records, &found, &mut verdict);
+    let absorbed = ledger::check(checkpoint, newest, &records, &found, &mut verdict);
+    state::check(checkpoint, &records, &absorbed, &mut verdict);
     records::check_state(checkpoint, &records, &mut verdict)?;
     verdict.took = clock.monotonic().saturating_sub(started);
     Ok(verdict)

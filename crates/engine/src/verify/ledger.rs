@@ -16,8 +16,18 @@ use crate::change;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::records::Commit;
 
-/// Checks every report from batch 0 to the newest.
-pub(super) fn check(checkpoint: &Checkpoint, newest: &Commit, records: &Records, found: &Found, verdict: &mut Verdict) {
+/// The rows that went into windows, by batch and table, of batches with records.
+pub(super) type Absorbed = BTreeMap<(u64, String), u64>;
+
+/// Checks every report from batch 0 to the newest. Gives what they say of windows.
+pub(super) fn check(
+    checkpoint: &Checkpoint,
+    newest: &Commit,
+    records: &Records,
+    found: &Found,
+    verdict: &mut Verdict,
+) -> Absorbed {
+    let mut absorbed = Absorbed::new();
     let paths = paths(records, found);
     let mut ends: BTreeMap<PartitionId, i64> = BTreeMap::new();
     let mut missing = Vec::new();
@@ -40,6 +50,9 @@ pub(super) fn check(checkpoint: &Checkpoint, newest: &Commit, records: &Records,
         if batch == 0 {
             ends = starts(checkpoint, &report);
         }
+        if records.commits.contains_key(&batch) {
+            absorbed.extend(report.tables.iter().map(|of| ((batch, of.table.clone()), of.fates.absorbed)));
+        }
         check_ranges(&report, &mut ends, verdict);
         check_balance(&report, verdict);
         check_rows(&report, records, found, verdict);
@@ -53,6 +66,7 @@ pub(super) fn check(checkpoint: &Checkpoint, newest: &Commit, records: &Records,
     if whole {
         check_ends(newest, &ends, verdict);
     }
+    absorbed
 }
 
 /// The report of each batch: as its commit names it, or as it was found.
