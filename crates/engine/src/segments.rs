@@ -225,8 +225,7 @@ impl Segments {
         let work = runner.operator_mut(id)?.fold()?;
         let Some(state) = batch.states.get_mut(id) else { return Ok(()) };
         let Some(work) = work else {
-            state.deltas.clear();
-            state.snapshot = None;
+            state.fold(state.deltas.len(), None);
             return Ok(());
         };
         let job = self.start(batch.checkpoint, id, work, Replaced::Deltas(state.deltas.len()));
@@ -288,15 +287,11 @@ async fn adopt(runner: &mut Runner, batch: &mut Batch<'_>, id: &str, job: Job) -
     };
     let replaces = match job.replaces {
         Replaced::Deltas(deltas) => {
-            state.deltas.drain(..deltas.min(state.deltas.len()));
-            state.snapshot = None;
-            state.segments.extend(record);
+            state.fold(deltas, record);
             Vec::new()
         }
         Replaced::Segments(names) => {
-            let at = state.segments.iter().position(|s| names.contains(&s.file.path)).unwrap_or(state.segments.len());
-            state.segments.retain(|s| !names.contains(&s.file.path));
-            state.segments.splice(at..at, record);
+            state.merge(&names, record);
             names
         }
     };

@@ -143,6 +143,23 @@ impl OperatorState {
     pub fn files(&self) -> impl Iterator<Item = &StateFile> {
         self.segments.iter().map(|s| &s.file).chain(&self.snapshot).chain(&self.deltas)
     }
+
+    /// Names `folded` for the snapshot and the first `deltas`, which went into it; with none, nothing of them must be remembered.
+    /// It is newer than all segments that are there.
+    pub fn fold(&mut self, deltas: usize, folded: Option<SegmentRecord>) {
+        self.deltas.drain(..deltas.min(self.deltas.len()));
+        self.snapshot = None;
+        self.segments.extend(folded);
+    }
+
+    /// Names `merged` for the segments of the paths `replaces`, neighbours in age, and in their place: what was folded while they
+    /// were merged is newer. With none, nothing of them must be remembered.
+    pub fn merge(&mut self, replaces: &[String], merged: Option<SegmentRecord>) {
+        let is_old = |segment: &SegmentRecord| replaces.contains(&segment.file.path);
+        let at = self.segments.iter().position(is_old).unwrap_or(self.segments.len());
+        self.segments.retain(|segment| !is_old(segment));
+        self.segments.splice(at..at, merged);
+    }
 }
 
 /// A segment: data, of which parts are read when they are needed, and behind it the tail, which is read at the start.
@@ -289,5 +306,42 @@ impl TryFrom<String> for BatchRows {
         let pairs = text.split(' ').filter(|p| !p.is_empty());
         let rows = pairs.map(|p| pair(p).ok_or_else(|| format!("`{p}` is not `<batch>:<rows>`")));
         Ok(Self(rows.collect::<Result<_, _>>()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str) -> StateFile {
+        StateFile { path: name.to_owned(), bytes: 1, checksum: String::new() }
+    }
+
+    fn segment(name: &str) -> SegmentRecord {
+        SegmentRecord { file: file(name), rows: 1, tail_bytes: 1, tail_checksum: String::new() }
+    }
+
+    fn names(state: &OperatorState) -> String {
+        state.files().map(|file| file.path.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_is_merged_stays_older_than_what_was_folded_meanwhile() {
+        let mut state = OperatorState {
+            segments: ["s0", "s1", "s2"].map(segment).into(),
+            snapshot: Some(file("whole")),
+            deltas: ["d3", "d4", "d5"].map(file).into(),
+            ..OperatorState::default()
+        };
+        let merged = ["s1", "s2"].map(str::to_owned);
+        // A delta that came while it was folded stays.
+        state.fold(2, Some(segment("s4")));
+        assert_eq!(names(&state), "s0 s1 s2 s4 d5");
+        state.merge(&merged, Some(segment("m")));
+        assert_eq!(names(&state), "s0 m s4 d5");
+        state.merge(&["m".to_owned()], None);
+        assert_eq!(names(&state), "s0 s4 d5");
+        state.fold(9, None);
+        assert_eq!(names(&state), "s0 s4");
     }
 }
