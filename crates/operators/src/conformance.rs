@@ -110,7 +110,8 @@ struct Disk {
 }
 
 impl Disk {
-    /// After a batch. Bits of `chores`: 0 adopts what is under way, 1 folds, 2 merges, 3 adopts that at once, 4 evicts.
+    /// After a batch. Bits of `chores`: 0 adopts what is under way, 1 folds, 2 merges, 3 adopts that at once, 4 evicts, 5 adopts a
+    /// fold alone, while a merge that was begun before may still be under way.
     fn settle(&mut self, operator: &mut impl Operator, chores: u8) {
         let chore = |bit: u8| chores & (1 << bit) != 0;
         self.release(operator);
@@ -129,6 +130,9 @@ impl Disk {
         if chore(3) || self.fold.as_ref().map(|(work, _)| work).into_iter().chain(&self.merge).any(|work| work.wait) {
             self.adopt(operator);
         }
+        if chore(5) {
+            self.adopt_fold(operator);
+        }
         if chore(4) {
             operator.evict();
         }
@@ -140,13 +144,17 @@ impl Disk {
         self.segments.retain(|segment| !gone.iter().any(|name| name == segment.file.name()));
     }
 
-    fn adopt(&mut self, operator: &mut impl Operator) {
+    fn adopt_fold(&mut self, operator: &mut impl Operator) {
         if let Some((work, deltas)) = self.fold.take() {
             let segment = self.write(work.content);
             self.deltas.drain(..deltas);
             self.segments.extend(segment.clone());
             operator.adopt(segment, &[]).unwrap_or_else(|e| unreachable!("adopt: {e}"));
         }
+    }
+
+    fn adopt(&mut self, operator: &mut impl Operator) {
+        self.adopt_fold(operator);
         if let Some(work) = self.merge.take() {
             let segment = self.write(work.content);
             let is_old = |segment: &Segment| work.replaces.iter().any(|name| name == segment.file.name());

@@ -295,6 +295,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_folded_while_older_ones_were_merged_stays_newer() {
+        let mut levels = Levels::default();
+        // The same keys each time, kept again later.
+        let fold = |levels: &mut Levels, round: i64| {
+            let (segment, memory) = folded(&format!("s{round}"), (0..2_000).map(|n| (n, round)));
+            levels.push("op", segment, Some(memory)).unwrap();
+        };
+        (0..4).for_each(|round| fold(&mut levels, round));
+        let work = levels.merge("op", FOREVER).unwrap();
+        (4..6).for_each(|round| fold(&mut levels, round));
+        levels.replace("op", &work.replaces, stored("m", work.content)).unwrap();
+        let keys: Vec<u128> = (0..2_000).map(key).collect();
+        for _ in 0..2 {
+            assert_eq!(look_up(&levels, &keys), vec![Some(5); keys.len()]);
+            levels.evict();
+        }
+        assert_eq!(levels.release(Lifetime::new(Some(0)), Some(9)), ["m", "s4", "s5"]);
+    }
+
+    #[test]
     fn a_merge_leaves_out_what_is_forgotten_and_a_segment_that_is_over_goes() {
         let mut levels = Levels::default();
         for n in 0..FAN as u64 {

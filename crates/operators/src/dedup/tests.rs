@@ -287,6 +287,33 @@ proptest! {
     }
 }
 
+/// Few keys that are kept again and again, beside a partition that brings one early event and no more: W stands there, so that no
+/// segment is given up, and a key is in several.
+fn kept_again() -> impl Strategy<Value = Topic> {
+    prop::collection::vec((0i64..3, 0u8..3), 24..60).prop_map(|events| {
+        let event = |seconds: i64, key| testing::Event { time: Some(seconds * SECOND), key, value: 1 };
+        let places = (0i64..).zip(events);
+        vec![vec![event(0, 5)], places.map(|(at, (jitter, key))| event(at * 4 + jitter, key)).collect()]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_newest_time_of_a_key_counts_whatever_was_merged_meanwhile(
+        topic in kept_again(),
+        takes in prop::collection::vec(1usize..5, 8..16),
+        // Each batch is folded, and a merge goes on for some of them.
+        chores in prop::collection::vec(prop_oneof![2 => Just(0b10_0110u8), 1 => Just(0b10_0010), 1 => any::<u8>()], 1..9),
+    ) {
+        let cuts: Vec<Cut> =
+            takes.into_iter().map(|take| Cut { take: vec![1, take, 0], chunk: 4, finishing: false }).collect();
+        let (batches, _) = scenario(&topic, &cuts);
+        block_on(conforms_on_disk(|| dedup(Some(DELAY)), &batches, &chores));
+    }
+}
+
 #[test]
 fn memory_goes_when_keys_are_on_disk_and_copies_are_still_found() {
     let mut operator = dedup(None);
