@@ -133,7 +133,7 @@ const CLAUSE: &str = "FROM STREAM d WATERMARK ts DELAY OF INTERVAL '5 minutes'";
 #[test]
 fn twins_are_one_key_of_distinct_and_the_form_is_written() {
     let on = "CREATE STREAMING TABLE t LOCATION 'data/tables/t' AS SELECT DISTINCT ON (v) v, k FROM STREAM d;";
-    let text = "SELECT CAST(v AS VARCHAR), k FROM t";
+    let text = "SELECT lower(CAST(v AS VARCHAR)), k FROM t";
     assert_eq!(answers(on, &twins(), text), [",x", "0.0,x", "5.0,x", "7.0,last", "nan,x"]);
     for column in ["v", "addr", "vs", "m", "named_struct('x', vs)"] {
         let all = format!(
@@ -154,7 +154,7 @@ fn twins_are_one_group() {
         // NULL is in `v` alone.
         let mut expected = ["0.0,3", "5.0,1", "nan,2", if column == "v" { ",2" } else { "1.0,2" }];
         expected.sort_unstable();
-        assert_eq!(answers(&sql, &twins(), "SELECT CAST(g AS VARCHAR), c FROM t"), expected, "{column}");
+        assert_eq!(answers(&sql, &twins(), "SELECT lower(CAST(g AS VARCHAR)), c FROM t"), expected, "{column}");
     }
     for column in ["addr", "vs", "m", "k, vs"] {
         let sql = format!(
@@ -176,7 +176,8 @@ fn aggregates_and_conditions_take_twins_for_one_value() {
          {CLAUSE} WHERE v IS NOT NULL AND v >= -0.0 AND addr = addr GROUP BY window(ts, INTERVAL '10 minutes')
          HAVING max(v) = CAST('NaN' AS DOUBLE) AND min(v) = -0.0;"
     );
-    let text = "SELECT d, CAST(least AS VARCHAR), most, low, c, zeros, listed, above, CAST(s AS VARCHAR), lists, structs FROM t";
+    let text = "SELECT d, CAST(least AS VARCHAR), lower(CAST(most AS VARCHAR)), low, c, zeros, listed, above, CAST(s AS VARCHAR), lists,
+                structs FROM t";
     assert_eq!(answers(&sql, &twins(), text), ["3,0.0,nan,0.0,6,3,5,2,0.0,3,3"]);
 }
 
@@ -212,15 +213,11 @@ fn a_column_of_the_input_comes_before_names_of_the_query() {
         ("-max(n) AS n", " HAVING max(n) > 2", "SELECT n FROM t = -3"),
         ("-max(n) AS n", " HAVING n < -2", "SELECT n FROM t = -3"),
         ("upper(w) AS w, count(*) AS c", ", w HAVING w > 'a'", "SELECT w FROM t = B C"),
-        (
-            "sum(CAST(n AS DOUBLE)) AS a, sum(n) AS b",
-            "",
-            "SELECT typeof(a), a, typeof(b), b FROM t = DOUBLE,3.0,BIGINT,3 DOUBLE,3.0,BIGINT,3",
-        ),
+        ("sum(CAST(n AS DOUBLE)) AS a, sum(n) AS b", "", "SELECT a, b FROM t = 3.0,3 3.0,3"),
         (
             "max(CAST(n AS STRING)) AS a, max(n) AS b",
             "",
-            "SELECT typeof(a), typeof(b) FROM t = VARCHAR,BIGINT VARCHAR,BIGINT",
+            "SELECT a, a < '10', b, b < '10' FROM t = 2,false,2,true 3,false,3,true",
         ),
         (
             "CAST(n AS DOUBLE) AS a, n AS b, count(*) AS c",

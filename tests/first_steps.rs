@@ -74,8 +74,8 @@ fn a_variable_in_a_query_is_its_value() {
     assert_eq!(place.value("SELECT count(*) FROM tables.t WHERE region = 'EU'"), 0);
     assert!(place.value("SELECT count(*) FROM tables.t") > 0);
     assert_eq!(place.rows("SELECT DISTINCT y FROM tables.t"), ["${other}"]);
-    let x = place.value(&format!("SELECT count(*) FROM tables.t WHERE x <> '{}'", odd.replace('\'', "''")));
-    assert_eq!(x, 0);
+    // As CSV has it: engines read backslashes in a literal differently.
+    assert_eq!(place.rows("SELECT DISTINCT x FROM tables.t"), [format!("\"{}\"", odd.replace('"', "\"\""))]);
     // Another value is another SQL: of the query, and of an expectation, whose text stands in no plan.
     let (_, said) = run(&["plan", "p.sql"], "EU", "none");
     assert!(said.contains("nothing has changed"), "{said}");

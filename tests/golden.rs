@@ -24,13 +24,13 @@ const TABLES: [(&str, &str); 8] = [
     ("silver.accounts", "SELECT account_id, region, plan_tier FROM silver.accounts"),
     (
         "gold.revenue",
-        "SELECT CAST(date_part('epoch', window_start) AS BIGINT), CAST(date_part('epoch', window_end) AS BIGINT), region, \
+        "SELECT CAST(extract(epoch FROM window_start) AS BIGINT), CAST(extract(epoch FROM window_end) AS BIGINT), region, \
          plan_tier, CAST(revenue AS VARCHAR), event_count FROM gold.revenue",
     ),
     (
         "gold.hops",
-        "SELECT CAST(date_part('epoch', window_start) AS BIGINT), product, CAST(least AS VARCHAR), CAST(most AS VARCHAR), \
-         CAST(quantity * 3600 AS BIGINT) FROM gold.hops",
+        "SELECT CAST(extract(epoch FROM window_start) AS BIGINT), product, CAST(least AS VARCHAR), CAST(most AS VARCHAR), \
+         CAST(round(quantity * 3600) AS BIGINT) FROM gold.hops",
     ),
     ("late.silver_sales", "SELECT _partition, _offset, event_id, _late FROM late.silver_sales"),
     (

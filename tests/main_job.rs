@@ -29,8 +29,8 @@ const LATE: &str = "
 /// Gold as a batch query over silver, windows that the final watermark has closed.
 const GOLD: &str = "
     SELECT w AS window_start, w + 300 AS window_end, region, plan_tier, sum(amount) AS revenue, count(*) AS event_count
-    FROM (SELECT floor(date_part('epoch', event_time) / 300) * 300 AS w, * FROM silver.sales) AS binned
-    WHERE w + 300 <= (SELECT max(date_part('epoch', event_time)) - 600 FROM bronze.sales)
+    FROM (SELECT floor(extract(epoch FROM event_time) / 300) * 300 AS w, * FROM silver.sales) AS binned
+    WHERE w + 300 <= (SELECT max(extract(epoch FROM event_time)) - 600 FROM bronze.sales)
     GROUP BY w, region, plan_tier";
 
 #[test]
@@ -45,7 +45,7 @@ fn every_table_equals_a_batch_query_over_what_was_read() {
     assert_eq!(job.rows(LATE), job.rows("SELECT _partition, _offset FROM late.silver_sales"), "late rows");
     let columns = "event_id, event_time, region, plan_tier, amount, _partition, _offset";
     assert_eq!(job.rows(SILVER), job.rows(&format!("SELECT {columns} FROM silver.sales")), "silver");
-    let columns = "floor(date_part('epoch', window_start)), floor(date_part('epoch', window_end)), region, plan_tier, \
+    let columns = "floor(extract(epoch FROM window_start)), floor(extract(epoch FROM window_end)), region, plan_tier, \
                    revenue, event_count";
     let gold = job.rows(&format!("SELECT {columns} FROM gold.revenue_5m"));
     assert!(gold.len() > 200, "{} gold rows", gold.len());
