@@ -231,23 +231,37 @@ fn tables_whose_columns_grew_are_one_table() {
     let job =
         project("CREATE STREAMING TABLE bronze_b AS SELECT event_id, named_struct('a', quantity) AS st FROM STREAM s;");
     produce(&job, 100);
-    // A column that cannot be NULL, before the others, and a struct with one more member.
+    // Columns that cannot be NULL, before the others, and nested ones behind them.
     job.write(
         "p.sql",
         &format!(
             "{SOURCE}CREATE STREAMING TABLE bronze_b AS
-               SELECT region, 1 AS one, event_id, named_struct('a', quantity) AS st FROM STREAM s;"
+               SELECT region, 1 AS one, event_id, named_struct('a', quantity) AS st, named_struct('b', quantity) AS pair,
+                      make_array(quantity) AS list FROM STREAM s;"
         ),
     );
     job.ok(&["run", "p.sql", "--trigger", "available-now"]);
     let plan: serde_json::Value = serde_json::from_str(&job.ok(&["plan", "p.sql", "--json"])).unwrap();
     let columns: Vec<&str> =
         plan["tables"][0]["columns"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
-    assert_eq!(columns, ["event_id", "st", "region", "one"], "what comes later stands at the end");
+    assert_eq!(columns, ["event_id", "st", "region", "one", "pair", "list"], "what comes later stands at the end");
+    let can_be_null = |name: &str| {
+        let columns = plan["tables"][0]["columns"].as_array().unwrap();
+        columns.iter().find(|column| column["name"] == name).unwrap()["nullable"] == true
+    };
+    assert!(!can_be_null("region") && !can_be_null("one"), "{plan:#}");
     for engine in ENGINES {
         let counts = "SELECT count(*), count(region), count(one), count(st['a']) FROM bronze.b";
         assert_eq!(one(&job, engine, counts), "500,100,100,500", "{engine}");
-        assert_eq!(one(&job, engine, "SELECT count(*) FROM bronze.b WHERE one IS NULL"), "400", "{engine}");
+        for column in ["one", "region", "pair", "pair['b']", "list"] {
+            let older = format!("SELECT count(*) FROM bronze.b WHERE {column} IS NULL");
+            assert_eq!(one(&job, engine, &older), "400", "{engine}: {column}");
+        }
+        for format in ["csv", "json", "table"] {
+            let all =
+                ["query", "--engine", engine, "--format", format, "SELECT * FROM bronze.b ORDER BY one, event_id"];
+            assert!(job.ok(&all).lines().count() >= 500, "{engine}: {format}");
+        }
         let described = rows(&job, engine, "DESCRIBE bronze.b");
         let names: Vec<&str> = described.iter().map(|l| l.split(',').next().unwrap()).collect();
         assert_eq!(names, columns, "{engine}");
