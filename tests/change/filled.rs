@@ -126,6 +126,37 @@ FROM STREAM bronze_sales;";
 }
 
 #[test]
+fn files_that_are_older_than_a_column_that_cannot_be_null_fill_nothing() {
+    let logs = Logs::new(47);
+    let some = |columns: &str| {
+        let place = "_topic, _partition, _offset FROM STREAM bronze_sales;";
+        format!("{}\nCREATE STREAMING TABLE silver_some AS SELECT event_id, {columns}{place}", base(&logs.first))
+    };
+    let job = logs.started(&some(""));
+    let text = some("1 AS one, ");
+    job.write(SQL, &text);
+    logs.go_on(&job);
+    run(&job, &[]);
+    let count = |of: &str| job.value(&format!("SELECT count({of}) FROM silver.some"));
+    let (all, whole) = (count("*"), count("one"));
+    assert!(0 < whole && whole < all, "{whole} of {all}");
+
+    job.write(
+        SQL,
+        &format!("{text}\nCREATE STREAMING TABLE gold_new AS SELECT event_id, one FROM STREAM silver_some;"),
+    );
+    let before = everything(&job);
+    let ways = verdict(&job, "gold_new")["ways"].to_string();
+    assert!(ways.contains("gold_new=none") && !ways.contains("=files"), "{ways}");
+    let said = job.fails(2, &["run", SQL, "--trigger", "available-now", "--backfill=gold_new=files"]);
+    let why = "silver_some has rows that are older than its column one, which cannot be NULL. Write gold_new=topic";
+    assert!(said.contains(why), "{said}");
+    assert_eq!(before, everything(&job));
+    run(&job, &["--backfill=gold_new=topic"]);
+    assert_eq!(job.value("SELECT count(one) FROM gold.new"), all);
+}
+
+#[test]
 fn files_that_do_not_tell_the_order_of_rows_fill_nothing() {
     let logs = Logs::new(43);
     let bare = "

@@ -107,7 +107,10 @@ fn column(
             from_text("", field.data_type(), rows).map_err(|e| refuse(e.to_string()))
         }
         _ if field.is_nullable() => Ok(new_null_array(field.data_type(), rows)),
-        _ => Err(refuse("the file does not have it, and it may not be NULL".to_owned())),
+        _ => Err(refuse(
+            "the file is older than it, and it may not be NULL: make from the topic what is to be made of these rows"
+                .to_owned(),
+        )),
     }
 }
 

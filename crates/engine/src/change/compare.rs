@@ -125,6 +125,9 @@ pub struct Facts {
     pub unread: BTreeSet<String>,
     /// What tables have retired; nobody looks where no table begins anew.
     pub retired: BTreeMap<String, Retired>,
+    /// The columns of tables that may not be NULL, and that some of their rows, older than they, have none of; nobody looks where no
+    /// table begins anew.
+    pub lacking: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Compares. The ways on are left out.

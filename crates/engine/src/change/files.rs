@@ -1,10 +1,12 @@
-//! Whether a table's rows can be read back from its files in the order that they had. Pure.
+//! Whether a table's rows can be read back from its files in the order that they had, and with all columns. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluicebox_pipeline::graph::{Graph, Node, Table};
 
 use super::canonical;
+use super::record::PipelineRecord;
+use super::shape::Shape;
 
 /// The columns of a source row that say where the event stood.
 pub(crate) const PLACE: [&str; 3] = ["_topic", "_partition", "_offset"];
@@ -17,6 +19,27 @@ pub fn readable(graph: &Graph) -> BTreeMap<String, Result<String, String>> {
     for table in &graph.tables {
         let source = source_of(table, &sources, &found);
         found.insert(table.name.clone(), source);
+    }
+    found
+}
+
+/// For each table of `new` the columns that may not be NULL, and that some of its rows have none of or may have NULL in: those that
+/// came under one of `records`, oldest first, where the column was not there or not so. Tables without such columns are not there.
+#[must_use]
+pub(super) fn lacking(records: &[PipelineRecord], new: &Shape) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for record in records {
+        for (table, now) in &new.tables {
+            // The rows before were deleted when it was adopted.
+            if record.clears.contains_key(table) {
+                found.remove(table);
+            }
+            let Some(was) = record.shape.tables.get(table) else { continue };
+            let there: BTreeSet<&str> = was.columns.iter().filter(|c| !c.nullable).map(|c| c.name.as_str()).collect();
+            for column in now.columns.iter().filter(|c| !c.nullable && !there.contains(c.name.as_str())) {
+                found.entry(table.clone()).or_default().insert(column.name.clone());
+            }
+        }
     }
     found
 }

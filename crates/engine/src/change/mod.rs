@@ -7,7 +7,7 @@
 //! record     `pipelines/<n>`: text and shape under which batches ran        created if absent, never changed
 //! observe    what a checkpoint says, read without touching it
 //! subgraph   the part of a graph that fills tables anew, beside the rest    pure
-//! files      whose rows can be read back in their order instead             pure
+//! files      whose rows can be read back instead, in their order and whole  pure
 //! retired    which of them are there no more, by the checkpoint's records
 //! ```
 //!

@@ -12,11 +12,12 @@ use sluicebox_lake::owner;
 use sluicebox_pipeline::graph::Graph;
 
 use super::compare::{Change, Changes, Facts, Kind, Subject, Verdict, compare};
+use super::files::lacking;
 use super::record::PipelineRecord;
 use super::retired::retired;
 use super::shape::{FORMAT, Shape};
 use super::subgraph::{original, prefix};
-use super::ways::{Adoption, Request, resolve};
+use super::ways::{Adoption, Backfill, Request, resolve};
 use crate::EngineError;
 use crate::checkpoint::records::{Commit, Offsets};
 use crate::checkpoint::recovery::{Observed, decide};
@@ -108,6 +109,12 @@ impl Seen {
 
     fn committed_number(&self) -> u64 {
         self.last.as_ref().map_or(0, |c| c.pipeline)
+    }
+
+    /// The pipelines under which batches may have been committed, oldest first.
+    fn committed(&self, checkpoint: &Checkpoint) -> Result<Vec<PipelineRecord>, CheckpointError> {
+        let numbers = checkpoint.pipeline_numbers()?.into_iter().filter(|number| *number <= self.committed_number());
+        numbers.map(|number| checkpoint.pipeline(number)).collect()
     }
 
     fn next_batch(&self) -> u64 {
@@ -212,16 +219,16 @@ fn looked(
         ));
     };
     let old = old_shape(checkpoint, &seen, &shape, text)?;
+    let anew = shape.tables.keys().any(|table| !old.tables.contains_key(table))
+        || request.backfill.values().any(|from| *from == Backfill::Files);
     let facts = Facts {
         committed: seen.last.is_some(),
         from_batch: seen.next_batch(),
         occupied: occupied(&old, &shape, &seen.cleared())?,
         unfinished: seen.unfinished(),
         unread: unread(checkpoint, &seen, &old)?,
-        retired: match shape.tables.keys().all(|table| old.tables.contains_key(table)) {
-            true => BTreeMap::new(),
-            false => retired(checkpoint)?,
-        },
+        retired: if anew { retired(checkpoint)? } else { BTreeMap::new() },
+        lacking: if anew { lacking(&seen.committed(checkpoint)?, &shape) } else { BTreeMap::new() },
     };
     let same = seen.newest.as_ref().filter(|r| r.text == text && r.shape == shape && request.is_plain());
     let mut changes = compare(&old, &shape, &facts);

@@ -264,6 +264,44 @@ fn what_was_retired_is_said_where_a_table_is_filled_from_files() {
 }
 
 #[test]
+fn a_table_with_rows_from_before_a_column_that_cannot_be_null_fills_none_from_its_files() {
+    let bronze =
+        |columns: &str| format!("{SOURCE}CREATE STREAMING TABLE bronze AS SELECT {columns} FROM STREAM orders;");
+    let record = |columns: &str, cleared: bool| PipelineRecord {
+        number: 1,
+        epoch: 1,
+        adopted_micros: 0,
+        file: String::new(),
+        text: String::new(),
+        shape: shape(&bronze(columns)),
+        logs: BTreeMap::new(),
+        forgets: BTreeSet::new(),
+        backfills: BTreeSet::new(),
+        from_files: false,
+        clears: if cleared { BTreeMap::from([("bronze".to_owned(), Vec::new())]) } else { BTreeMap::new() },
+    };
+    // A column that came, and one that could be NULL before.
+    let now = "id, 1 AS one, 'x' AS country";
+    let lacking = |records: &[PipelineRecord]| files::lacking(records, &shape(&bronze(now)));
+    let of_bronze = |columns: &[&str]| BTreeMap::from([("bronze".to_owned(), set(columns))]);
+    let second = "id, 1 AS one, country";
+    assert_eq!(lacking(&[record("id", false), record(second, false)]), of_bronze(&["country", "one"]));
+    assert_eq!(lacking(&[record("id", false), record(second, true)]), of_bronze(&["country"]));
+    assert_eq!(lacking(&[record(second, false), record(now, true)]), BTreeMap::new());
+
+    let more = bronze(now) + "CREATE STREAMING TABLE gold AS SELECT id FROM STREAM bronze;";
+    let facts = Facts { lacking: of_bronze(&["country", "one"]), ..facts() };
+    let mut asked = request(&[], &[]);
+    asked.readable.insert("bronze".to_owned(), Ok("orders".to_owned()));
+    let text = changes(&bronze(now), &more, &asked, &facts).0.to_string();
+    assert!(text.contains("--backfill=gold=none") && !text.contains("=files"), "{text}");
+    asked.backfill.insert("gold".to_owned(), Backfill::Files);
+    let problems = changes(&bronze(now), &more, &asked, &facts).1.unwrap_err().join("\n");
+    let why = "bronze has rows that are older than its columns country and one, which cannot be NULL. Write gold=topic";
+    assert!(problems.contains(why), "{problems}");
+}
+
+#[test]
 fn names_that_are_none_are_told() {
     let mut asked = request(&["nothing"], &["nobody"]);
     asked.backfill.insert("gold".to_owned(), Backfill::None);

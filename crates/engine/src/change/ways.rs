@@ -102,7 +102,7 @@ pub fn resolve(
         true => anew.iter().filter(missed).filter(wanted).cloned().collect(),
         false => BTreeSet::new(),
     };
-    let files = Files { old, new, request, filled: &backfills, anew: &anew };
+    let files = Files { old, new, request, facts, filled: &backfills, anew: &anew };
     let from_files = backfills.iter().any(|t| request.backfill.get(t) == Some(&Backfill::Files));
     if from_files {
         problems.extend(files.problems());
@@ -120,6 +120,7 @@ struct Files<'a> {
     old: &'a Shape,
     new: &'a Shape,
     request: &'a Request,
+    facts: &'a Facts,
     /// The tables that are filled.
     filled: &'a BTreeSet<String>,
     /// Those and the ones that begin without rows.
@@ -144,7 +145,17 @@ impl Files<'_> {
                 return Err(format!("{upstream}, which it reads, begins without rows"));
             }
             match self.request.readable.get(upstream) {
-                Some(Ok(_)) => above.push(upstream),
+                Some(Ok(_)) => {
+                    if let Some(columns) = self.facts.lacking.get(upstream) {
+                        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+                        let (what, columns) =
+                            (if columns.len() == 1 { "column" } else { "columns" }, columns.join(" and "));
+                        return Err(format!(
+                            "{upstream} has rows that are older than its {what} {columns}, which cannot be NULL"
+                        ));
+                    }
+                    above.push(upstream);
+                }
                 Some(Err(why)) => return Err(why.clone()),
                 None => return Err(format!("nothing is known of the files of {upstream}")),
             }
