@@ -26,7 +26,7 @@ use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_core::SystemClock;
 use sluicebox_ingest::{EmbeddedLog, Record, TopicOptions};
 
-use support::Workspace;
+use support::{Workspace, within};
 
 /// Kilobytes of addresses.
 const ADDRESSES: u64 = 2_000_000;
@@ -80,16 +80,8 @@ impl Bench {
 
     /// Lets it run with few addresses; it must come to its end, and keep below [`MEMORY`]. Gives how many batches there were.
     fn run(&self, more: &[&str]) -> usize {
-        let inner = self.command(more);
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -v {ADDRESSES} && exec \"$@\""), "sh"]).arg(inner.get_program());
-        command.args(inner.get_args()).current_dir(self.job.path()).stdin(Stdio::null());
-        for (name, value) in inner.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        let limit = format!("ulimit -v {ADDRESSES} && exec \"$@\"");
+        let mut command = within(&["sh", "-c", &limit, "sh"], &self.command(more));
         let said = std::fs::File::create(self.job.path().join("said")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(said).spawn().unwrap();
         let (mut peak, mut batches) = (0, 0);

@@ -2,12 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
 
 use sluicebox_ingest::seal_batch;
 
 use crate::bench::{Bench, zigzag};
-use crate::support::{ended, files_below, text};
+use crate::support::{ended, files_below, text, within};
 
 /// The address space that a run may have, in bytes.
 const ADDRESSES: u64 = 2_000_000_000;
@@ -74,16 +73,8 @@ fn produce(bench: &Bench, batch: &[u8]) {
 /// Reads what is there, in little address space; gives what was said.
 fn reads(bench: &Bench) -> String {
     let run = bench.command(&["run", "p.sql", "--trigger", "available-now"]);
-    let mut within = Command::new("prlimit");
-    within.arg(format!("--as={ADDRESSES}")).arg(run.get_program()).args(run.get_args());
-    within.current_dir(run.get_current_dir().unwrap());
-    for (name, value) in run.get_envs() {
-        match value {
-            Some(value) => within.env(name, value),
-            None => within.env_remove(name),
-        };
-    }
-    let output = ended(&mut within, "a run below `prlimit` (of util-linux)");
+    let mut limited = within(&["prlimit", &format!("--as={ADDRESSES}")], &run);
+    let output = ended(&mut limited, "a run below `prlimit` (of util-linux)");
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
     said
