@@ -162,13 +162,14 @@ fn records_that_do_not_follow_from_each_other_are_named() {
 
 #[test]
 fn state_that_no_batch_has_left_so_is_named() {
+    type Change = fn(&mut OperatorState);
     const WINDOW: &str = "gold_revenue_5m.aggregate.0";
     let job = Workspace::new();
     job.produce(3_000, 6);
     job.run_to_end(&["--set", "sales_events.maxOffsetsPerTrigger=500"]);
     let at = |path: &str| job.path().join(REVENUE).join(path);
     // Of each batch so far there is a delta.
-    let cases: [(fn(&mut OperatorState), &[&str]); 7] = [
+    let cases: [(Change, &[&str]); 7] = [
         (|state| drop(state.deltas.remove(1)), &["batch 4", WINDOW, "does not name", "000000001-1.delta.arrow"]),
         (|state| drop(state.deltas.remove(0)), &["batch 4", WINDOW, "no more, and no segment that it was folded into"]),
         (|state| drop(state.deltas.pop()), &["batch 4", "names no delta of the batch, which by its report put"]),

@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, Session, TableProvider};
+use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -79,7 +80,7 @@ pub async fn run(tables: &Tables, text: &Text, asked: &Asked, printer: &mut Stdo
 fn session(tables: &Tables) -> anyhow::Result<SessionContext> {
     let mut state = session_state_within(2, super::MEMORY, true)?;
     // A call of a function makes so much and no more, of however many rows it is for; nobody asks again for fewer here.
-    state.config_mut().options_mut().execution.batch_size = 1024;
+    state.config_mut().options_mut().execution.batch_size = ConfigNonZeroUsize::try_new(1024)?;
     let context = SessionContext::new_with_state(state);
     let catalog = Arc::new(MemoryCatalogProvider::new());
     for layer in tables.layers() {
