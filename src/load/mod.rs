@@ -137,6 +137,7 @@ impl Checked {
         for source in &pipeline.sources {
             let mut connection = Connection::of(&pipeline, source, wait)?;
             connection.repin = repin(&connection.name);
+            connection.places.begun = checkpoint.source_start(&connection.name).is_ok_and(|start| start.is_some());
             warnings.extend(connection.warnings(source));
             let reader = connection.reader(&checkpoint, &clock).await?;
             let columns = source_columns(&connection.name, &reader).map_err(EngineError::from)?;
@@ -188,9 +189,7 @@ impl Checked {
 
     /// Where the options of its sources stand.
     pub fn options(&self) -> Options {
-        let begun = |name: &str| self.checkpoint.source_start(name).is_ok_and(|start| start.is_some());
-        let of = |c: &Connection| (c.name.clone(), c.places.clone().begun(begun(&c.name)));
-        Options(self.connections.iter().map(of).collect())
+        Options(self.connections.iter().map(|c| (c.name.clone(), c.places.clone())).collect())
     }
 
     /// What of the pipeline matters to its checkpoint.

@@ -27,8 +27,8 @@ pub struct Places {
     file: String,
     text: Arc<str>,
     options: Vec<Placed>,
-    /// Whether an earlier run has read the source.
-    begun: bool,
+    /// Whether an earlier run has read the source: what is missing then was there.
+    pub begun: bool,
 }
 
 /// An option and its places.
@@ -57,11 +57,6 @@ impl Places {
             false => starred(&pipeline.text, hidden).into(),
         };
         Self { file: pipeline.file.clone(), text, options, begun: false }
-    }
-
-    /// The same of a source that an earlier run has read, if `begun`: what is missing then was there.
-    pub fn begun(self, begun: bool) -> Self {
-        Self { begun, ..self }
     }
 
     /// Keeps that the value of `key` stands for `meant`.
@@ -218,16 +213,16 @@ mod tests {
 
     #[test]
     fn of_many_topics_that_are_none_of_them_like_it_the_first_are_named() {
-        let places = Places { file: "p.sql".to_owned(), text: "".into(), options: Vec::new(), begun: false };
+        let of = |begun| Places { file: "p.sql".to_owned(), text: "".into(), options: Vec::new(), begun };
         let said = |topics: usize| {
             let known: Vec<String> = (0..topics).map(|n| format!("t{n:02}")).collect();
-            places.unknown_topic("sales.events", "the log", &known).render(false)
+            of(false).unknown_topic("sales.events", "the log", &known).render(false)
         };
         let ten = "there are: t00, t01, t02, t03, t04, t05, t06, t07, t08, t09";
         assert!(said(12).contains(&format!("{ten} and 2 more; correct the option")), "{}", said(12));
         assert!(said(10).contains(&format!("{ten}; correct the option")), "{}", said(10));
         assert!(said(0).contains("it has no topics"), "{}", said(0));
-        let gone = places.begun(true).unknown_topic("sales.events", "the log", &[]).render(false);
+        let gone = of(true).unknown_topic("sales.events", "the log", &[]).render(false);
         assert!(gone.contains("restore it"), "{gone}");
     }
 }
