@@ -45,6 +45,8 @@ struct Effort {
     all: bool,
     /// Only the cases whose description holds this.
     only: Option<String>,
+    /// Only the k-th of n parts of the cases with one crash, as (k, n), for what takes longer than there is time at once.
+    part: (usize, usize),
 }
 
 impl Effort {
@@ -55,7 +57,23 @@ impl Effort {
             rounds: number("SLUICEBOX_CRASH_SEEDS").unwrap_or(1),
             all: std::env::var_os("SLUICEBOX_CRASH_ALL").is_some(),
             only: std::env::var("SLUICEBOX_CRASH_ONLY").ok(),
+            part: std::env::var("SLUICEBOX_CRASH_PART").ok().map_or((1, 1), |part| {
+                let (nth, parts) = part.split_once('/').unwrap();
+                (nth.parse().unwrap(), parts.parse().unwrap())
+            }),
         }
+    }
+
+    /// Those of `cases` that belong to the part. A seed puts them into one order, so that the parts together are all.
+    fn part_of(&self, cases: Vec<Case>) -> Vec<Case> {
+        let (nth, parts) = self.part;
+        assert!((1..=parts).contains(&nth), "SLUICEBOX_CRASH_PART={nth}/{parts}");
+        cases.into_iter().skip(nth - 1).step_by(parts).collect()
+    }
+
+    /// Whether all that is reached is looked at together.
+    fn whole(&self) -> bool {
+        self.only.is_none() && self.part.1 == 1
     }
 
     fn wants(&self, case: &Case) -> bool {
@@ -92,7 +110,7 @@ fn stopped_at_every_effect_everything_comes_out_as_undisturbed() {
     let named = effort.only.as_deref().and_then(|only| Case::parse(only, &scenarios));
     let single: Vec<Case> = match named {
         Some(case) => vec![case],
-        None => (0..effort.rounds).flat_map(|_| singles(&scenarios, &effort, &mut rng)).collect(),
+        None => effort.part_of((0..effort.rounds).flat_map(|_| singles(&scenarios, &effort, &mut rng)).collect()),
     };
     let tried = single.len();
     run_all(&single, &scenarios, &effort, &found);
@@ -117,7 +135,7 @@ fn stopped_at_every_effect_everything_comes_out_as_undisturbed() {
         failures.len(),
         failures[..failures.len().min(5)].join("\n")
     );
-    if effort.only.is_none() {
+    if effort.whole() {
         all_points_are_reached(&found.reached.into_inner().unwrap());
     }
 }
@@ -180,7 +198,12 @@ fn run_all(cases: &[Case], scenarios: &[Scenario], effort: &Effort, found: &Foun
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                loop {
+                    let nth = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(case) = cases.get(nth) else { break };
+                    if nth > 0 && nth.is_multiple_of(500) {
+                        let _ = writeln!(std::io::stderr(), "{nth} of {} cases", cases.len());
+                    }
                     if effort.wants(case) {
                         try_one(case, scenarios, found);
                     }
