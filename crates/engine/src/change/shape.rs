@@ -92,8 +92,11 @@ pub struct ColumnShape {
 /// An expectation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectationShape {
-    /// The condition, white space made one.
+    /// The condition, white space made one, with references as they were written.
     pub condition: String,
+    /// Checksum of the condition with the values of its references; empty where it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub values: String,
     /// `warn`, `drop`, `quarantine` or `fail`.
     pub action: String,
 }
@@ -253,10 +256,12 @@ fn table_shape(
         r#type: c.r#type.clone(),
         nullable: c.nullable,
     });
-    let expectations = words
-        .expectations
-        .iter()
-        .map(|e| (e.name.clone(), ExpectationShape { condition: e.condition.clone(), action: e.action.to_owned() }));
+    let expectations = words.expectations.iter().zip(&table.expectations).map(|(e, meant)| {
+        let meant: Vec<&str> = meant.text.split_whitespace().collect();
+        let meant = meant.join(" ");
+        let values = if meant == e.condition { String::new() } else { checksum(meant.as_bytes()) };
+        (e.name.clone(), ExpectationShape { condition: e.condition.clone(), values, action: e.action.to_owned() })
+    });
     let clauses = words.watermark.iter().flat_map(|w| &w.clauses).filter(|c| c.here).map(|c| {
         let shape = ClauseShape { upstream: c.upstream.clone(), column: c.column.clone(), delay: c.delay.clone() };
         (c.id.clone(), shape)

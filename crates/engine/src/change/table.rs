@@ -323,8 +323,11 @@ fn settings(old: &TableShape, new: &TableShape, facts: &Facts, found: &mut Vec<D
     for name in old.expectations.keys().chain(new.expectations.keys()).collect::<BTreeSet<_>>() {
         let what = match (old.expectations.get(name), new.expectations.get(name)) {
             (Some(a), Some(b)) if a == b => continue,
-            (Some(a), Some(b)) if a.condition == b.condition => {
+            (Some(a), Some(b)) if a.condition == b.condition && a.values == b.values => {
                 format!("expectation {name}: {} is {}", a.action, b.action)
+            }
+            (Some(a), Some(b)) if a.condition == b.condition => {
+                format!("expectation {name}: a variable in `{}` has another value", b.condition)
             }
             (Some(a), Some(b)) => format!("expectation {name}: `{}` is `{}`", a.condition, b.condition),
             (None, _) => format!("expectation {name} is new"),
