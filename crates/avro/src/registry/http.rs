@@ -297,7 +297,7 @@ impl HttpRegistry {
         let answer = self
             .schemas
             .get(&key, || async {
-                let answer: Answer = self.ask(&what, &path).await?;
+                let answer = self.answer_for(key, &what, &path).await?;
                 Ok(Arc::new(self.complete(&what, answer).await?))
             })
             .await;
@@ -305,6 +305,22 @@ impl HttpRegistry {
             self.remember_unknown(key);
         }
         answer
+    }
+
+    /// What the registry says of `key`. One that has no GUIDs answers as a URL does that leads to no registry: it is one if it knows of an
+    /// id, and then the GUID is unknown. Else whoever writes a GUID into an event could stop every run that reads it.
+    async fn answer_for(&self, key: SchemaKey, what: &str, path: &str) -> Result<Answer, RegistryError> {
+        let answer: Result<Answer, RegistryError> = self.ask(what, path).await;
+        if !matches!((key, &answer), (SchemaKey::Guid(_), Err(RegistryError::Refused { status: 404, .. }))) {
+            return answer;
+        }
+        // No schema has it.
+        match self.ask::<Answer>("schema id 0", "/schemas/ids/0").await {
+            Ok(_) | Err(RegistryError::NotFound { .. }) => {
+                Err(RegistryError::NotFound { what: what.to_owned(), registry: self.options.urls.join(", ") })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn still_unknown(&self, key: SchemaKey) -> bool {

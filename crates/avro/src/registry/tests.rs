@@ -116,6 +116,25 @@ async fn a_wrong_url_is_no_unknown_schema() {
     assert!(matches!(client.by_id(1).await, Err(RegistryError::Malformed { .. })));
 }
 
+/// As a registry answers for which a GUID is a path that is not there, with a body and without.
+#[tokio::test]
+async fn a_guid_is_unknown_to_a_registry_that_has_none() {
+    let without = [Scripted(404, json!(""), None), refused(404, 404)];
+    let guid = crate::framing::Guid([7; 16]);
+    for answer in without {
+        let (url, script) = scripted(vec![answer.clone(), refused(404, 40403)]).await;
+        let known = client(options(&url));
+        for _ in 0..2 {
+            assert!(matches!(known.by_guid(guid).await, Err(RegistryError::NotFound { .. })));
+        }
+        assert_eq!(script.paths(), [format!("/schemas/guids/{guid}"), "/schemas/ids/0".to_owned()]);
+        // Where nothing is known of ids either there is no registry.
+        let (url, _) = scripted(vec![answer.clone(), answer]).await;
+        let wrong = client(options(&url));
+        assert!(matches!(wrong.by_guid(guid).await, Err(RegistryError::Refused { status: 404, .. })));
+    }
+}
+
 #[tokio::test]
 async fn an_unknown_id_is_believed_for_a_while_only() {
     let (url, script) = scripted(vec![refused(404, 40403)]).await;
