@@ -12,26 +12,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rand::Rng;
-use reqwest::{Response, StatusCode, header};
-use serde::Deserialize;
+use reqwest::{StatusCode, header};
 use serde::de::DeserializeOwned;
 use sluicebox_core::shown::{cut, cut_to};
 use sluicebox_core::{Clock, waiting};
 
 use crate::framing::{Guid, SchemaKey};
-use crate::registry::client::{client, innermost};
+use crate::registry::answer::{
+    Answer, LONGEST_ANSWER, LONGEST_NAME, Outcome, again, avro_only, body, refusal, retry_after, sent_down,
+};
+use crate::registry::client::client;
 use crate::registry::flight::Flights;
 use crate::registry::references::ReferenceWalk;
-use crate::registry::{Auth, HttpOptions, PinnedSchema, Reference, Registry, RegistryError, SchemaText};
+use crate::registry::{Auth, HttpOptions, PinnedSchema, Registry, RegistryError, SchemaText};
 
 /// A registry's Retry-After is obeyed up to this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
-/// No answer is longer: what is, is no schema, and must not fill memory.
-const LONGEST_ANSWER: usize = 16 << 20;
-/// Characters that are told of a subject that the registry names. None is longer that is made of a topic.
-const LONGEST_NAME: usize = 300;
-/// Characters that are told of the type of a schema, which is one word.
-const LONGEST_TYPE: usize = 60;
 /// Unknown keys remembered at most; beyond it all are forgotten, which costs requests and nothing else.
 const MOST_UNKNOWN: usize = 10_000;
 
@@ -54,46 +50,6 @@ impl fmt::Debug for HttpRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpRegistry").field("options", &self.options).finish_non_exhaustive()
     }
-}
-
-/// What the registry says of a schema. `id` and `version` are there only when a version was asked for.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer {
-    schema: String,
-    /// Left out for AVRO.
-    schema_type: Option<String>,
-    #[serde(default)]
-    references: Option<Vec<Reference>>,
-    version: Option<i32>,
-    id: Option<i32>,
-}
-
-impl Answer {
-    /// How long its texts are.
-    fn bytes(&self) -> usize {
-        let references = self.references.iter().flatten();
-        self.schema.len() + references.map(|r| size_of::<Reference>() + r.name.len() + r.subject.len()).sum::<usize>()
-    }
-}
-
-#[derive(Debug, Deserialize)]
-struct Refusal {
-    error_code: i64,
-    #[serde(default)]
-    message: String,
-}
-
-/// What became of one request.
-enum Outcome<T> {
-    Answered(T),
-    Final(RegistryError),
-    /// Worth trying again, no sooner than after the pause that the registry asked for.
-    Again {
-        why: String,
-        source: Option<reqwest::Error>,
-        pause: Option<Duration>,
-    },
 }
 
 impl HttpRegistry {
@@ -375,75 +331,6 @@ impl Registry for HttpRegistry {
 }
 
 const ACCEPT: &str = "application/vnd.schemaregistry.v1+json, application/json";
-
-fn again<T>(registry: &str, error: reqwest::Error) -> Outcome<T> {
-    let error = error.without_url();
-    // A certificate says what it likes.
-    let reason = cut(&innermost(&error));
-    let help = match reason.contains("UnknownIssuer") {
-        true => ": install ca-certificates, or name who signed it in 'schema.registry.ssl.ca.location'",
-        false => "",
-    };
-    Outcome::Again { why: format!("{registry}: {reason}{help}"), source: Some(error), pause: None }
-}
-
-/// The body of an answer; `None` when it is longer than [`LONGEST_ANSWER`].
-async fn body(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await? {
-        if body.len() + piece.len() > LONGEST_ANSWER {
-            return Ok(None);
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(Some(body))
-}
-
-/// The pause that the registry asks for, when it gives it in seconds.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
-/// That a registry over TLS sends on to where there is none, which was not followed.
-fn sent_down(registry: &str, response: &Response) -> Option<RegistryError> {
-    let to = response.headers().get(header::LOCATION).filter(|_| response.status().is_redirection())?;
-    let to = reqwest::Url::parse(to.to_str().ok()?).ok().filter(|to| to.scheme() == "http")?;
-    let port = to.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let to = cut_to(&format!("http://{}{port}", to.host_str().unwrap_or_default()), LONGEST_NAME);
-    Some(RegistryError::SentDown { registry: registry.to_owned(), to })
-}
-
-fn refusal(what: &str, registry: &str, status: StatusCode, body: &[u8]) -> RegistryError {
-    let (what, registry, code) = (what.to_owned(), registry.to_owned(), status.as_u16());
-    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-        return RegistryError::Denied { what, registry, status: code };
-    }
-    match serde_json::from_slice::<Refusal>(body) {
-        // A bare 404 is a wrong URL, not an unknown schema: it must stop the run, not cost every event.
-        Ok(refusal) if status == StatusCode::NOT_FOUND && refusal.error_code != 404 => {
-            RegistryError::NotFound { what, registry }
-        }
-        Ok(refusal) => {
-            let message = cut(&refusal.message);
-            RegistryError::Refused { what, registry, status: code, code: refusal.error_code, message }
-        }
-        Err(_) => RegistryError::Refused {
-            what,
-            registry,
-            status: code,
-            code: i64::from(code),
-            message: "the answer is not a schema registry's; check 'schema.registry.url'".to_owned(),
-        },
-    }
-}
-
-fn avro_only(what: &str, answer: Answer) -> Result<Answer, RegistryError> {
-    match answer.schema_type.as_deref() {
-        None | Some("AVRO") => Ok(answer),
-        Some(other) => Err(RegistryError::NotAvro { what: what.to_owned(), schema_type: cut_to(other, LONGEST_TYPE) }),
-    }
-}
 
 fn encoded(subject: &str) -> String {
     percent_encoding::utf8_percent_encode(subject, percent_encoding::NON_ALPHANUMERIC).to_string()

@@ -1,6 +1,7 @@
 //! What a Schema Registry is asked for, whoever answers: a server over HTTP ([`http`]) or the embedded registry
 //! ([`crate::store`]).
 
+mod answer;
 pub mod cache;
 mod client;
 mod flight;
