@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # Runs the tests with a real Kafka broker, a real registry and clients of other makers.
 #
-#   scripts/test-real.sh BINARY [readers|prompt|registry|embedded|contract|live|outage|soak]...      default: all of them
+#   scripts/test-real.sh BINARY [readers|prompt|registry|embedded|contract|live|outage|hostile|soak]...      default: all of them
 #
-# `soak` needs sluicebox-soak beside BINARY, where the tests' build puts it.
+# `hostile` attacks for a minute; tests/real/hostile_test.py --seconds 3600 does for an hour. `soak` needs sluicebox-soak beside BINARY, where the tests' build puts it.
 #
 # BINARY is the built sluicebox. The servers are started and taken down again, unless the environment names some
 # (KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL).
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-BINARY=${1:?usage: scripts/test-real.sh BINARY [readers|prompt|registry|embedded|contract|live|outage|soak]...}
+BINARY=${1:?usage: scripts/test-real.sh BINARY [readers|prompt|registry|embedded|contract|live|outage|hostile|soak]...}
 [ -x "$BINARY" ] || { echo "test-real.sh: $BINARY is no program; build it first: cargo build" >&2; exit 2; }
 shift
-[ $# -gt 0 ] || set -- readers prompt registry embedded contract live outage soak
+[ $# -gt 0 ] || set -- readers prompt registry embedded contract live outage hostile soak
 PYTHON=$("$HERE/python-env.sh")
 REAL=$HERE/../tests/real
 
