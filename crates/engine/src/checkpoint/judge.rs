@@ -7,7 +7,10 @@ use sluicebox_lake::layout;
 
 use super::records::{Commit, Compaction, OperatorState};
 
-/// Finds the first name in `commit` that no run writes.
+/// No run counts more rows or bytes in a file, or rows of a batch. So those of all files can be added up.
+const MOST: u64 = 1 << 48;
+
+/// Finds the first name or count in `commit` that no run writes.
 ///
 /// # Errors
 /// What is wrong with it, to follow the record's name.
@@ -20,22 +23,33 @@ pub(super) fn commit(commit: &Commit) -> Result<(), String> {
             return Err(format!("it names {:?}, which is no path of a staged file", file.staged));
         }
     }
-    match commit.state.values().flat_map(OperatorState::files).find(|file| !is_state(&file.path)) {
-        Some(file) => Err(format!("it names {:?}, which is no path of a state file", file.path)),
+    let state = commit.state.values();
+    if let Some(file) = state.clone().flat_map(OperatorState::files).find(|file| !is_state(&file.path)) {
+        return Err(format!("it names {:?}, which is no path of a state file", file.path));
+    }
+    let files = commit.files.iter().flat_map(|output| &output.files).flat_map(|file| [file.rows, file.bytes]);
+    let segments = state.clone().flat_map(|of| &of.segments).flat_map(|segment| [segment.rows, segment.tail_bytes]);
+    counts(files.chain(segments).chain(state.flat_map(OperatorState::files).map(|file| file.bytes)))
+}
+
+fn counts(mut numbers: impl Iterator<Item = u64>) -> Result<(), String> {
+    match numbers.find(|number| *number > MOST) {
+        Some(number) => Err(format!("it counts {number} rows or bytes, which no run has written")),
         None => Ok(()),
     }
 }
 
-/// Finds out whether the folder in `compaction` is that of a partition.
+/// Finds out whether the folder in `compaction` is that of a partition, and its counts are some.
 ///
 /// # Errors
 /// What is wrong with it, to follow the record's name.
 pub(super) fn compaction(compaction: &Compaction) -> Result<(), String> {
     let folder = &compaction.folder;
-    if layout::is_target(folder) && folder.split('/').all(|part| part.contains('=')) {
-        return Ok(());
+    if !layout::is_target(folder) || !folder.split('/').all(|part| part.contains('=')) {
+        return Err(format!("it names {folder:?}, which is no folder of a partition"));
     }
-    Err(format!("it names {folder:?}, which is no folder of a partition"))
+    let files = compaction.inputs.iter().chain(&compaction.outputs).flat_map(|file| [file.rows, file.bytes]);
+    counts(files.chain(compaction.batches.0.values().copied()))
 }
 
 /// Whether `path` is `state/<operator>/<name>`.
@@ -48,7 +62,13 @@ fn is_state(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_state;
+    use super::{MOST, counts, is_state};
+
+    #[test]
+    fn counts_can_be_added_up() {
+        assert_eq!(counts([0, MOST].into_iter()), Ok(()));
+        assert!(counts([1, MOST + 1].into_iter()).is_err_and(|why| why.contains("281474976710657")));
+    }
 
     #[test]
     fn a_state_file_lies_in_the_folder_of_an_operator() {
