@@ -1,17 +1,22 @@
-//! Every sealed file, of any content: as it is, or with first line and checksum made right.
+//! Every sealed file, of any content: as it is, or with first line and checksum made right. What is taken says the same when it is
+//! written again, and who refuses a file names it.
 //!
 //! Input: a byte that says which file, and with its highest bit that the rest is to be sealed; then the file.
 
+use std::fmt::Debug;
 use std::fs;
 use std::path::{Component, Path};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sluicebox_avro::{PinnedSchema, RegistryStore, SchemaCache, SchemaKey};
 use sluicebox_core::SystemClock;
 use sluicebox_core::durable::checksum;
-use sluicebox_engine::checkpoint::records::{Commit, Epoch, Metadata, Offsets, Refresh, SourceStart};
-use sluicebox_engine::checkpoint::{Checkpoint, envelope};
+use sluicebox_core::sealed::seal;
+use sluicebox_engine::checkpoint::records::{Commit, Compaction, Epoch, Metadata, Offsets, Refresh, SourceStart};
+use sluicebox_engine::checkpoint::{Checkpoint, CheckpointError, envelope};
 use sluicebox_engine::verify::verify;
-use sluicebox_lake::owner;
+use sluicebox_lake::{Owner, owner};
 
 use crate::input::{array, folder};
 
@@ -33,41 +38,96 @@ fn put(root: &Path, name: &str, content: &[u8]) {
     fs::write(path, content).unwrap();
 }
 
+/// A record as it is read.
+fn record<T: Serialize + DeserializeOwned + PartialEq + Debug>(content: &[u8]) {
+    let path = Path::new("folder/of a record");
+    let read = |content: &[u8]| envelope::unwrap::<T>(path, content);
+    match read(content) {
+        Ok(value) => assert_eq!(read(&seal(&value).unwrap()).unwrap(), value, "what is read is what was written"),
+        Err(error) => names(&error, path),
+    }
+}
+
+fn names(error: &dyn std::error::Error, path: &Path) {
+    let (said, path) = (error.to_string(), path.display().to_string());
+    assert!(said.contains(&path), "{path} is not named: {said}");
+}
+
+/// The mark of a folder, inside it as an earlier version made it, or beside it. It is believed or refused, and stays.
+fn mark(content: &[u8], is_beside: bool) {
+    let dir = folder();
+    let table = dir.path().join("t");
+    fs::create_dir(&table).unwrap();
+    let path = if is_beside { owner::mark(&table) } else { table.join(owner::MARK) };
+    fs::write(&path, content).unwrap();
+    let ours = Owner {
+        query_id: "q".into(),
+        generation: 1,
+        pipeline: "p".into(),
+        table: "t".into(),
+        checkpoint: "c".into(),
+        host: String::new(),
+    };
+    let taken = owner::claim(&table, &ours).is_ok();
+    assert_eq!(fs::read(&path).unwrap(), content, "nobody writes over a mark");
+    match owner::read(&table) {
+        Ok(found) => {
+            let found = found.unwrap();
+            assert_eq!(taken, found.is_same(&ours), "whose folder it is: {found}");
+            fs::write(&path, seal(&found).unwrap()).unwrap();
+            assert_eq!(owner::read(&table).unwrap(), Some(found), "what is read is what was written");
+        }
+        Err(error) => {
+            assert!(!taken);
+            names(&error, &path);
+        }
+    }
+}
+
+/// The schema of an id, as the checkpoint keeps it.
+fn schema(content: &[u8]) {
+    let dir = folder();
+    let path = dir.path().join("id-1.json");
+    fs::write(&path, content).unwrap();
+    let key = SchemaKey::Id(1);
+    match SchemaCache::open(dir.path()).unwrap().get(key) {
+        Ok(text) => {
+            let (again, text) = (SchemaCache::at(dir.path().join("again")), text.unwrap());
+            again.put(key, &text).unwrap();
+            assert_eq!(again.get(key).unwrap(), Some(text), "what is read is what was written");
+        }
+        Err(error) => names(&error, &path),
+    }
+}
+
 pub(crate) fn run(mut input: &[u8]) {
     let [what] = array(&mut input);
     let content = if what & 0x80 == 0 { input.to_vec() } else { sealed(input) };
-    let path = Path::new("f");
     match what & 0x0f {
-        0 => drop(envelope::unwrap::<Metadata>(path, &content)),
-        1 => drop(envelope::unwrap::<Epoch>(path, &content)),
-        2 => drop(envelope::unwrap::<SourceStart>(path, &content)),
-        3 => drop(envelope::unwrap::<Refresh>(path, &content)),
-        4 => drop(envelope::unwrap::<PinnedSchema>(path, &content)),
+        0 => record::<Metadata>(&content),
+        1 => record::<Epoch>(&content),
+        2 => record::<SourceStart>(&content),
+        3 => record::<Refresh>(&content),
+        4 => record::<PinnedSchema>(&content),
         5 => in_place("metadata", &content),
         6 => in_place("offsets/0", &content),
         7 => in_place("commits/0", &content),
-        8 => {
-            let dir = folder();
-            put(dir.path(), owner::MARK, &content);
-            drop(owner::read(dir.path()));
-        }
-        9 => {
-            let dir = folder();
-            put(dir.path(), "id-1.json", &content);
-            drop(SchemaCache::open(dir.path()).unwrap().get(SchemaKey::Id(1)));
-        }
+        8 => mark(&content, what & 0x40 != 0),
+        9 => schema(&content),
         10 => {
             let dir = folder();
             put(dir.path(), "0000000001.json", &content);
-            if let Ok(store) = RegistryStore::open(dir.path()) {
-                drop((store.all(true), store.subjects(false), store.global_level()));
+            match RegistryStore::open(dir.path()) {
+                Ok(store) => drop((store.all(true), store.subjects(false), store.global_level())),
+                Err(error) => names(&error, Path::new("0000000001.json")),
             }
         }
-        11 => drop(envelope::unwrap::<Commit>(path, &content)),
+        11 => record::<Commit>(&content),
         12 => in_place("compactions/1", &content),
         13 => in_place("pipelines/1", &content),
         14 => in_place("refresh", &content),
-        _ => drop(envelope::unwrap::<Offsets>(path, &content)),
+        _ if what & 0x40 == 0 => record::<Offsets>(&content),
+        _ => record::<Compaction>(&content),
     }
 }
 
@@ -85,7 +145,18 @@ fn in_place(name: &str, content: &[u8]) {
     }
     put(dir.path(), name, content);
     let checkpoint = Checkpoint::new(dir.path());
-    drop((checkpoint.pipeline(1), checkpoint.refresh()));
+    // Whoever reads the record that is tried names it; the others are right, or missing.
+    let path = dir.path().join(name);
+    let refused = |read: Result<(), CheckpointError>| match read {
+        Err(CheckpointError::Missing { .. }) | Ok(()) => {}
+        Err(error) => names(&error, &path),
+    };
+    refused(checkpoint.metadata().map(drop));
+    refused(checkpoint.offsets(0).map(drop));
+    refused(checkpoint.commit(0).map(drop));
+    refused(checkpoint.pipeline(1).map(drop));
+    refused(checkpoint.refresh().map(drop));
+    refused(checkpoint.compaction(1).map(drop));
     if let Ok(compaction) = checkpoint.compaction(1) {
         assert!(is_plain(&compaction.folder), "{}", compaction.folder);
     }

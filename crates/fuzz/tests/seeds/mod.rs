@@ -115,7 +115,7 @@ fn log() -> Seeds {
 }
 
 fn checkpoint() -> Seeds {
-    let bodies: [(u8, &str, &str); 13] = [
+    let bodies: [(u8, &str, &str); 16] = [
         (
             0,
             "metadata",
@@ -151,6 +151,21 @@ fn checkpoint() -> Seeds {
             12,
             "compaction",
             r#"{"number":1,"epoch":1,"after":0,"pipeline":1,"at_micros":0,"why":"compact","output":"table t","location":"../../data/t","folder":"d=1","staging":"../../data/.sluicebox-q","inputs":["a 1 2 c"],"outputs":["b 1 2 c"],"batches":"0:1","replaces":[]}"#,
+        ),
+        (
+            0x4f,
+            "compaction-alone",
+            r#"{"number":1,"epoch":1,"after":0,"pipeline":1,"at_micros":0,"why":"retain","output":"table t","location":"x","folder":"d=1","staging":"y","inputs":["a 1 2 c"],"outputs":[],"batches":"0:1 7:9","replaces":[3]}"#,
+        ),
+        (
+            0x48,
+            "owner-beside",
+            r#"{"query_id":"q","generation":1,"pipeline":"p","table":"t","checkpoint":"c","host":"h"}"#,
+        ),
+        (
+            11,
+            "commit-alone",
+            r#"{"batch_id":0,"epoch":1,"files":[],"positions":[],"watermarks":{},"schemas":{},"state":{"o":{"fingerprint":"f","snapshot":null,"deltas":[],"segments":[{"path":"state/o/x","bytes":9,"checksum":"c","rows":1,"tail_bytes":2,"tail_checksum":"d"}]}},"pipeline":2,"pending":["t"],"totals":{"since":0,"events":1,"dead_letters":0,"tables":{}}}"#,
         ),
         (14, "refresh-in-place", r#"{"id":"q","generation":2,"locations":["../../data/t","/x"],"taken":["r"]}"#),
     ];
