@@ -5,14 +5,18 @@
 //! searches further, led by the coverage of Sluicebox's own crates.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a fuzz target that stops has found something")]
 
+mod answers;
 mod avro;
 mod checkpoint;
 mod input;
 mod log;
 mod options;
+mod packed;
 mod registry;
 mod sql;
 mod state;
+
+pub use packed::pack;
 
 /// What one input is given to.
 #[derive(Debug, Clone, Copy)]
@@ -26,13 +30,15 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "avro", longest: 4096, run: avro::run },
     Target { name: "schema", longest: 4096, run: avro::schema },
     Target { name: "log", longest: 4096, run: log::run },
+    Target { name: "packed", longest: 2048, run: packed::run },
     Target { name: "checkpoint", longest: 4096, run: checkpoint::run },
     Target { name: "state", longest: 8192, run: state::run },
     Target { name: "sql", longest: 4096, run: sql::run },
     Target { name: "options", longest: 512, run: options::run },
     Target { name: "registry", longest: 4096, run: registry::run },
+    Target { name: "answers", longest: 4096, run: answers::run },
 ];

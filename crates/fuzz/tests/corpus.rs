@@ -1,6 +1,6 @@
 //! Every target over its corpus, and over changed copies of it.
 //!
-//! A change is a function of a seed. `SLUICEBOX_FUZZ_ROUNDS` says how many copies a target gets (default 400), and
+//! An input may take ten seconds and two gigabytes, as in `scripts/fuzz.sh`. A change is a function of a seed. `SLUICEBOX_FUZZ_ROUNDS` says how many copies a target gets (default 400), and
 //! `SLUICEBOX_FUZZ_SEED` where they begin, so that other runs try others. An input that stops a target is kept in its
 //! corpus and its name printed.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
@@ -10,10 +10,17 @@ mod seeds;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use sluicebox_core::{Clock, SystemClock};
 use sluicebox_fuzz::{TARGETS, Target};
+
+/// How long an input may take.
+const LONGEST: Duration = Duration::from_secs(10);
+/// Kilobytes that this process may have had, with all targets.
+const MEMORY: u64 = 2 << 20;
 
 fn corpus(target: &Target) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name)
@@ -64,25 +71,42 @@ fn changed(rng: &mut SmallRng, inputs: &[(PathBuf, Vec<u8>)], longest: usize) ->
     bytes
 }
 
-fn survives(target: &Target, input: &[u8], name: &str) {
+/// What is wrong with what the target does with `input`, if something is.
+fn wrong(target: &Target, input: &[u8]) -> Option<String> {
+    let clock = SystemClock::new();
     if catch_unwind(AssertUnwindSafe(|| (target.run)(input))).is_err() {
-        panic!("{} does not survive {name}", target.name);
+        return Some(format!("{} does not survive", target.name));
     }
+    let took = clock.monotonic();
+    if took > LONGEST {
+        return Some(format!("{} takes {took:?} for", target.name));
+    }
+    let memory = memory();
+    (memory > MEMORY).then(|| format!("{memory} kB of memory were taken when {} had taken", target.name))
+}
+
+/// Kilobytes of memory that this process has had at its most; 0 where the system does not tell.
+fn memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0)
 }
 
 fn holds(name: &str) {
     let target = TARGETS.into_iter().find(|t| t.name == name).unwrap();
     let inputs = inputs(&target);
     for (path, input) in &inputs {
-        survives(&target, input, &path.display().to_string());
+        if let Some(wrong) = wrong(&target, input) {
+            panic!("{wrong} {}", path.display());
+        }
     }
     let (first, rounds) = (number("SLUICEBOX_FUZZ_SEED", 0), number("SLUICEBOX_FUZZ_ROUNDS", 400));
     for seed in first..first + rounds {
         let input = changed(&mut SmallRng::seed_from_u64(seed), &inputs, target.longest);
-        if catch_unwind(AssertUnwindSafe(|| (target.run)(&input))).is_err() {
+        if let Some(wrong) = wrong(&target, &input) {
             let path = corpus(&target).join(format!("found-{seed}"));
             fs::write(&path, &input).unwrap();
-            panic!("{name} does not survive seed {seed}, kept as {}", path.display());
+            panic!("{wrong} seed {seed}, kept as {}", path.display());
         }
     }
 }
@@ -100,6 +124,11 @@ fn schema() {
 #[test]
 fn log() {
     holds("log");
+}
+
+#[test]
+fn packed() {
+    holds("packed");
 }
 
 #[test]
@@ -125,6 +154,11 @@ fn options() {
 #[test]
 fn registry() {
     holds("registry");
+}
+
+#[test]
+fn answers() {
+    holds("answers");
 }
 
 /// Writes the inputs that a search begins with: right ones of every kind.

@@ -1,10 +1,14 @@
 //! Right inputs of every kind, which a search begins with.
 
+mod answers;
+mod packed;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sluicebox_core::ManualClock;
+use sluicebox_fuzz::pack;
 use sluicebox_ingest::{EmbeddedLog, Record, TopicOptions};
 
 type Seeds = Vec<(String, Vec<u8>)>;
@@ -31,10 +35,12 @@ pub fn of(target: &str) -> Seeds {
             all.map(|(name, text)| (name.to_owned(), format!("{text}\n{EVOLVED}").into_bytes())).into()
         }
         "log" => log(),
+        "packed" => packed::seeds(),
         "checkpoint" => checkpoint(),
         "state" => state(),
         "sql" => sql(),
         "options" => options(),
+        "answers" => answers::seeds(),
         _ => registry(),
     }
 }
@@ -91,23 +97,8 @@ fn log() -> Seeds {
         ("both".into(), moded(3, &one)),
     ];
     // The same records, packed: the attributes say how.
-    for (how, name) in [(1, "gzip"), (2, "snappy"), (3, "lz4"), (4, "zstd")] {
-        let records = &one[61..];
-        let packed = match how {
-            4 => zstd::stream::encode_all(records, 1).unwrap(),
-            2 => snap::raw::Encoder::new().compress_vec(records).unwrap(),
-            3 => {
-                let mut encoder = lz4::EncoderBuilder::new().build(Vec::new()).unwrap();
-                std::io::Write::write_all(&mut encoder, records).unwrap();
-                encoder.finish().0
-            }
-            _ => {
-                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-                std::io::Write::write_all(&mut encoder, records).unwrap();
-                encoder.finish().unwrap()
-            }
-        };
-        let mut batch = [&one[..61], &packed[..]].concat();
+    for (how, name) in packed::HOWS {
+        let mut batch = [&one[..61], &pack(how, &one[61..])[..]].concat();
         batch[22] = how;
         seeds.push((name.into(), moded(1, &batch)));
     }
