@@ -13,18 +13,22 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 
-fn call(name: &str, args: &[ScalarValue]) -> Result<ScalarValue> {
+/// The function `name` of one row.
+fn invoked(name: &str, args: Vec<ColumnarValue>) -> Result<ColumnarValue> {
     let function = super::functions().into_iter().find(|f| f.name() == name).unwrap();
-    let types: Vec<DataType> = args.iter().map(ScalarValue::data_type).collect();
+    let types: Vec<DataType> = args.iter().map(ColumnarValue::data_type).collect();
     let field = |of: &DataType| Arc::new(Field::new("x", of.clone(), true));
-    let given = ScalarFunctionArgs {
-        args: args.iter().cloned().map(ColumnarValue::Scalar).collect(),
+    function.invoke_with_args(ScalarFunctionArgs {
+        args,
         arg_fields: types.iter().map(field).collect(),
         number_rows: 1,
         return_field: field(&function.return_type(&types).unwrap()),
         config_options: Arc::default(),
-    };
-    match function.invoke_with_args(given)? {
+    })
+}
+
+fn call(name: &str, args: &[ScalarValue]) -> Result<ScalarValue> {
+    match invoked(name, args.iter().cloned().map(ColumnarValue::Scalar).collect())? {
         ColumnarValue::Scalar(value) => Ok(value),
         ColumnarValue::Array(_) => unreachable!("of constants a constant"),
     }
@@ -107,6 +111,27 @@ fn a_replacement_of_many_pieces_is_put_in_up_to_a_limit() {
     assert_eq!(replaced(1_000, 1_000).unwrap(), text(""));
     let problem = replaced(100_000, 10_000).unwrap_err().to_string();
     assert!(problem.contains("takes too long"), "{problem}");
+}
+
+/// Who sends both a text and a pattern has less room for the pattern than who writes it into the query.
+#[test]
+fn each_function_knows_the_patterns_of_rows_from_those_of_the_query() {
+    for (name, more) in [
+        ("rlike", None),
+        ("regexp_extract", None),
+        ("regexp_extract_all", None),
+        ("regexp_replace", Some(text("x"))),
+        ("regexp_count", None),
+        ("regexp_instr", None),
+        ("regexp_substr", None),
+        ("split", None),
+    ] {
+        let args: Vec<ScalarValue> = [text("a"), text(r"\p{L}{60}")].into_iter().chain(more).collect();
+        assert!(call(name, &args).is_ok(), "{name}");
+        let of_a_row = args.iter().map(|value| ColumnarValue::Array(value.to_array().unwrap())).collect();
+        let problem = invoked(name, of_a_row).map(|_| "looked through").unwrap_err().to_string();
+        assert!(problem.contains("not a valid or supported regular expression"), "{name}: {problem}");
+    }
 }
 
 #[test]
