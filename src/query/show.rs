@@ -110,6 +110,7 @@ impl<W: Write> Printer<W> {
     }
 
     /// The most rows that are of any use, if not all are.
+    #[cfg(feature = "duckdb")]
     pub fn most_rows(&self) -> Option<usize> {
         matches!(self.form, Form::Fitted { .. }).then_some(MOST_COUNTED)
     }
