@@ -1,6 +1,8 @@
 -- What tests/real/hostile_test.py attacks: a table of the events as they are, and tables that make much of a number or a text that stands
--- in an event. Limits of memory are the defaults.
+-- in an event.
 SET 'pipeline.name' = 'hostile';
+-- For each of three tables; what one call makes comes on top, 128 MiB at most.
+SET 'query.memory' = '32 MiB';
 
 CREATE TABLE events USING kafka OPTIONS (
   'subscribe' = 'hostile', 'value.format' = 'avro', 'startingOffsets' = 'earliest', 'includeHeaders' = 'true');

@@ -372,7 +372,7 @@ def main():
     parser.add_argument("--seed", type=int, default=int(time.time()) % 1_000_000)
     parser.add_argument("--folder", help="kept; default: a temporary one, removed when all is well")
     parser.add_argument("--only", default="", help="these attacks, with commas between")
-    parser.add_argument("--memory", type=int, default=600, help="megabytes that the run may have in all")
+    parser.add_argument("--memory", type=int, default=900, help="megabytes that the run may have in all")
     parser.add_argument("--addresses", type=int, default=2_000_000, help="kilobytes of addresses that it may have")
     parser.add_argument("--set", action="append", default=[], help="a setting of the pipeline")
     options = parser.parse_args()
