@@ -82,7 +82,7 @@ impl<'a> Resolver<'a> {
 
     fn value(&mut self, w: NodeId, r: NodeId) -> Result<Op, String> {
         let (writer, reader) = (self.writer.node(w), self.reader.node(r));
-        self.spend(OPERATION + aliases(reader))?;
+        self.spend(OPERATION + reader.aliases())?;
         match (&writer.kind, &reader.kind) {
             (Kind::Union(branches), _) => self.each_branch(branches, r),
             (_, Kind::Union(branches)) => self.best_branch(w, branches),
@@ -157,7 +157,7 @@ impl<'a> Resolver<'a> {
     /// Into the first branch that fits best: its own type and name, its own type, a promotion.
     fn best_branch(&mut self, w: NodeId, branches: &[NodeId]) -> Result<Op, String> {
         let writer = self.writer.node(w);
-        let work: usize = branches.iter().map(|b| 1 + aliases(self.reader.node(*b))).sum();
+        let work: usize = branches.iter().map(|b| 1 + self.reader.node(*b).aliases()).sum();
         self.spend(work)?;
         // The rank of each that may do, and the number of its member, which branches other than null have.
         let mut candidates: Vec<(u8, NodeId, Option<usize>)> = Vec::new();
@@ -288,11 +288,6 @@ fn sources(writer: &[Field], reader: &[Field]) -> Vec<Option<usize>> {
         }
     }
     sources
-}
-
-/// How many names beside its own a node may be compared by.
-fn aliases(node: &Node) -> usize {
-    node.name().map_or(0, |name| name.aliases.len())
 }
 
 /// How well a reader's branch suits a writer's value, less is better; `None` if not at all.

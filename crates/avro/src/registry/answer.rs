@@ -33,7 +33,7 @@ impl Answer {
     /// How long its texts are.
     pub(super) fn bytes(&self) -> usize {
         let references = self.references.iter().flatten();
-        self.schema.len() + references.map(|r| size_of::<Reference>() + r.name.len() + r.subject.len()).sum::<usize>()
+        self.schema.len() + references.map(Reference::bytes).sum::<usize>()
     }
 }
 

@@ -111,6 +111,7 @@ mod tests {
         assert!(flights.locked().under_way.is_empty());
         assert_eq!(flights.get(&1, || async { Ok::<_, &str>(7) }).await, Ok(7));
     }
+
     #[tokio::test]
     async fn answers_that_fill_memory_are_asked_for_again() {
         let asked = AtomicU32::new(0);

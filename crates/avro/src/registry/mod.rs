@@ -39,6 +39,13 @@ pub struct Reference {
     pub version: i32,
 }
 
+impl Reference {
+    /// The bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.name.len() + self.subject.len()
+    }
+}
+
 /// A referenced schema with its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReferencedText {

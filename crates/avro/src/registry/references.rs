@@ -33,8 +33,7 @@ impl ReferenceWalk {
     }
 
     fn enter(&mut self, references: Vec<Reference>) {
-        let bytes = |r: &Reference| size_of::<Reference>() + r.name.len() + r.subject.len();
-        self.bytes += references.iter().map(bytes).sum::<usize>();
+        self.bytes += references.iter().map(Reference::bytes).sum::<usize>();
         self.stack.extend(references.into_iter().rev().map(Step::Enter));
     }
 
@@ -98,6 +97,7 @@ mod tests {
         let order: Vec<String> = walk.finish().into_iter().map(|r| r.reference.subject).collect();
         assert_eq!(order, ["c", "b", "a"]);
     }
+
     #[test]
     fn texts_that_are_too_long_together_are_refused() {
         let mut walk = ReferenceWalk::new((0..20).map(|n| reference(&n.to_string())).collect());

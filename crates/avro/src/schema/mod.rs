@@ -217,6 +217,11 @@ impl Node {
         }
     }
 
+    /// How many names beside its own a node may be compared by.
+    pub(crate) fn aliases(&self) -> usize {
+        self.name().map_or(0, |name| name.aliases.len())
+    }
+
     /// The type's name in messages and, for unions, in column names.
     pub(crate) fn type_name(&self) -> &str {
         match &self.kind {

@@ -163,7 +163,7 @@ impl Check<'_> {
         self.order.push((r, w));
         self.pairs += 1;
         self.exhausted |= self.pairs > MOST_PAIRS;
-        if !self.spend(PAIR + aliases(self.reader.node(r))) {
+        if !self.spend(PAIR + self.reader.node(r).aliases()) {
             return;
         }
         if self.depth >= DEEPEST {
@@ -238,7 +238,7 @@ impl Check<'_> {
     /// Some branch must read the writer's value.
     fn reader_union(&mut self, branches: &[NodeId], w: NodeId) {
         for branch in branches {
-            if !self.spend(1 + aliases(self.reader.node(*branch))) {
+            if !self.spend(1 + self.reader.node(*branch).aliases()) {
                 return;
             }
             if may_read(self.reader.node(*branch), self.writer.node(w)) && self.attempt(*branch, w) {
@@ -316,11 +316,6 @@ impl Check<'_> {
             self.add("MISSING_ENUM_SYMBOLS", description);
         }
     }
-}
-
-/// How many names beside its own a node may be compared by.
-fn aliases(node: &Node) -> usize {
-    node.name().map_or(0, |name| name.aliases.len())
 }
 
 /// Whether the branch `reader` of a union may read the value `writer`, by their kinds and names: most branches of a large union do not.

@@ -7,11 +7,10 @@ use crate::schema::AvroSchema;
 use crate::store::compat::{MOST_FOUND, Work, too_complex};
 use crate::store::error::StoreError;
 use crate::store::level::Level;
+use crate::told::cut;
 
 /// With so many versions that a schema may not follow no more are looked at.
 const MOST_VERSIONS: usize = 10;
-/// Characters of an earlier schema in an answer.
-const LONGEST_SCHEMA: usize = 1_000;
 /// So many bytes of an earlier schema count as much as a name that is compared: it is parsed for the judgement.
 const BYTES: usize = 4;
 
@@ -63,7 +62,7 @@ pub(crate) fn judge(
             details.push(format!("{{more: 'only the first {MOST_FOUND} problems are told'}}"));
         }
         details.push(format!("{{oldSchemaVersion: {number}}}"));
-        details.push(format!("{{oldSchema: '{}'}}", beginning(&text.schema)));
+        details.push(format!("{{oldSchema: '{}'}}", cut(text.schema.as_str())));
         details.push(format!("{{compatibility: '{level}'}}"));
         told += 1;
         let left = basis.versions.len() - at - 1;
@@ -73,11 +72,4 @@ pub(crate) fn judge(
         }
     }
     Ok(details)
-}
-
-fn beginning(schema: &str) -> String {
-    match schema.char_indices().nth(LONGEST_SCHEMA) {
-        Some((at, _)) => format!("{}...", &schema[..at]),
-        None => schema.to_owned(),
-    }
 }
