@@ -1,8 +1,17 @@
-//! Columns that Arrow cannot make: why, in words, and whose fault it is.
+//! The columns of a batch by their names, and those that Arrow cannot make: why, in words, and whose fault it is.
 
+use std::collections::HashMap;
+
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::error::ArrowError;
 
 use crate::blame::Blame;
+
+/// The columns of `rows` by their names. A schema is searched from its beginning for each name, which takes long for thousands of them.
+#[must_use]
+pub fn by_name(rows: &RecordBatch) -> HashMap<&str, &ArrayRef> {
+    rows.schema_ref().fields().iter().map(|field| field.name().as_str()).zip(rows.columns()).collect()
+}
 
 /// Whose fault `error` is. Columns that do not fit each other are a mistake of Sluicebox, one that is too long is not.
 #[must_use]

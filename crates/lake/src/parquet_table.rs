@@ -1,16 +1,16 @@
 //! Tables of Parquet files in hive folders.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use sluicebox_core::columns::by_name;
 use sluicebox_core::stored::last_of_each_key;
 
 use crate::TableFormat;
@@ -181,8 +181,7 @@ impl ParquetTable {
                 if have != want {
                     return Err(mismatch(format!("{have} columns where {want} are expected")));
                 }
-                let names = batch.schema_ref().fields().iter().map(|field| field.name().as_str());
-                let by_name: HashMap<&str, &ArrayRef> = names.zip(batch.columns()).collect();
+                let by_name = by_name(batch);
                 let mut columns = Vec::with_capacity(want);
                 for field in self.schema.fields() {
                     let column = by_name.get(field.name().as_str()).copied();

@@ -1,6 +1,6 @@
 //! Rows of a table, read back from its published files: for tables that are made of what an older one already holds.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
+use sluicebox_core::columns::by_name;
 use sluicebox_core::durable::{FileError, open_regular};
 use sluicebox_core::stored::stored;
 
@@ -51,8 +52,7 @@ pub fn read_back(location: &Path, file: &Path, schema: &SchemaRef) -> Result<Vec
     let mut rows = Vec::new();
     for batch in builder.with_projection(mask).build().map_err(unreadable)? {
         let batch = batch.map_err(|e| unreadable(e.into()))?;
-        let names = batch.schema_ref().fields().iter().map(|field| field.name().as_str());
-        let by_name: HashMap<&str, &ArrayRef> = names.zip(batch.columns()).collect();
+        let by_name = by_name(&batch);
         let count = batch.num_rows();
         let columns = schema.fields().iter().map(|field| {
             let found = by_name.get(field.name().as_str()).copied();

@@ -1,6 +1,5 @@
 //! The leaves of a plan: tables with a slot that holds the rows of one batch.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -15,6 +14,7 @@ use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::TryStreamExt;
+use sluicebox_core::columns::by_name;
 
 use crate::graph::PlanNode;
 
@@ -57,8 +57,7 @@ impl LeafTable {
         if Arc::ptr_eq(batch.schema_ref(), &self.schema) {
             return Ok(batch);
         }
-        let names = batch.schema_ref().fields().iter().map(|f| f.name().as_str());
-        let by_name: HashMap<&str, &ArrayRef> = names.zip(batch.columns()).collect();
+        let by_name = by_name(&batch);
         let columns = self
             .schema
             .fields()

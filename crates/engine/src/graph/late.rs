@@ -11,6 +11,7 @@ use arrow::array::{
 use arrow::compute::{filter, filter_record_batch, interleave_record_batch};
 use arrow::datatypes::{Int32Type, Int64Type, SchemaRef, UInt8Type};
 use sluicebox_core::PartitionId;
+use sluicebox_core::columns::by_name;
 use sluicebox_core::provenance::{LATE, Lateness, OFFSET, PART, place_fields};
 use sluicebox_pipeline::graph::LateColumns;
 
@@ -152,8 +153,7 @@ fn shaped(
     let reasons = reasons(rows)?;
     let places = places(rows, parts)?;
     let schema: SchemaRef = Arc::clone(columns.schema());
-    let names = rows.schema_ref().fields().iter().map(|field| field.name().as_str());
-    let by_name: HashMap<&str, &ArrayRef> = names.zip(rows.columns()).collect();
+    let by_name = by_name(rows);
     let column = |name: &String, of: &arrow::datatypes::DataType| -> ArrayRef {
         if name == LateColumns::REASON {
             return Arc::clone(&reasons);
