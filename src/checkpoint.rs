@@ -65,7 +65,7 @@ pub fn checkpoint(command: &CheckpointCommand) -> anyhow::Result<()> {
 /// Prints what was found, for programs if `json`.
 fn print(json: bool, found: &(impl Serialize + Display)) -> anyhow::Result<()> {
     match json {
-        true => Ok(out::json(&(serde_json::to_string_pretty(found)? + "\n"))?),
+        true => out::pretty(found),
         false => Ok(out::print(&found.to_string())?),
     }
 }

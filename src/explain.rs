@@ -55,7 +55,7 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     let pages = pages();
     let Some(asked) = &args.code else {
         if args.json {
-            return Ok(out::json(&(serde_json::to_string_pretty(&pages)? + "\n"))?);
+            return out::pretty(&pages);
         }
         let width = pages.iter().map(|page| page.code.len()).max().unwrap_or(0);
         let list: String = pages.iter().map(|page| format!("{:width$}  {}\n", page.code, page.summary)).collect();
@@ -71,7 +71,7 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
         return Err(Usage(format!("there is no code `{code}`{near}")).into());
     };
     if args.json {
-        return Ok(out::json(&(serde_json::to_string_pretty(page)? + "\n"))?);
+        return out::pretty(page);
     }
     Ok(out::print(&format!("{}\n\n{}\n", page.code, plain(page.text)))?)
 }

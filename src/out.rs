@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 
+use serde::Serialize;
 use sluicebox_core::shown::{in_json, shown_lines};
 
 /// Prints a page for people. What it holds of others is text.
@@ -12,6 +13,11 @@ pub fn print(text: &str) -> std::io::Result<()> {
 /// Prints JSON: the same values, whatever a terminal would make of their characters.
 pub fn json(text: &str) -> std::io::Result<()> {
     write_with(|out| out.write_all(in_json(text).as_bytes()))
+}
+
+/// Prints `value` as JSON that people can read too.
+pub fn pretty(value: &impl Serialize) -> anyhow::Result<()> {
+    Ok(json(&(serde_json::to_string_pretty(value)? + "\n"))?)
 }
 
 /// Lets `write` write to stdout.

@@ -67,7 +67,7 @@ pub async fn plan(args: PlanArgs) -> anyhow::Result<()> {
     failure::warn(&checked.graph);
     // What stands in the way of a run is told after what the pipeline is.
     match args.json {
-        true => out::json(&(serde_json::to_string_pretty(&plan)? + "\n"))?,
+        true => out::pretty(&plan)?,
         false => out::print(&plan.to_string())?,
     }
     looked

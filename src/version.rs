@@ -61,7 +61,7 @@ pub fn version(args: &VersionArgs) -> anyhow::Result<()> {
     }
     if args.json {
         let map: Map<String, Value> = parts().into_iter().map(|(name, v)| (name.to_owned(), Value::from(v))).collect();
-        return Ok(out::json(&(serde_json::to_string_pretty(&map)? + "\n"))?);
+        return out::pretty(&map);
     }
     Ok(out::print(&format!("sluicebox {}\n", *LONG))?)
 }
