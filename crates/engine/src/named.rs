@@ -51,11 +51,16 @@ pub(crate) fn whose(
     }
 }
 
+/// Whether this machine wrote the mark `found`. One that names none is taken for its own.
+pub(crate) fn is_here(found: &Owner) -> bool {
+    found.host.is_empty() || found.host == hostname()
+}
+
 /// Looks at the checkpoint that the mark `found` names, for a run whose own is in `root`. That its own has the same path tells
 /// nothing: two containers may both say `/app/checkpoints/p`.
 pub(crate) fn home(found: &Owner, root: &Path) -> Home {
     let there = Checkpoint::new(&found.checkpoint);
-    let lost = if found.host.is_empty() || found.host == hostname() { Home::Lost } else { Home::Elsewhere };
+    let lost = if is_here(found) { Home::Lost } else { Home::Elsewhere };
     match there.metadata() {
         Ok(Some(metadata)) if metadata.id == found.query_id => Home::Living,
         Ok(Some(_)) => lost,

@@ -20,7 +20,7 @@ use sluicebox_lake::{LakeError, Owner, compact};
 
 use crate::EngineError;
 use crate::checkpoint::records::{Metadata, Refresh};
-use crate::checkpoint::{CheckpointError, RunLock, hostname};
+use crate::checkpoint::{CheckpointError, RunLock};
 use crate::config::Config;
 use crate::engine::Logs;
 use crate::named::{self, Named};
@@ -215,8 +215,7 @@ fn of_marks(config: &Config, outputs: &Outputs) -> Result<Option<(String, u64)>,
     let mut found: Option<(String, u64)> = None;
     for folder in outputs.folders() {
         let Some(owner) = owner::read(&folder.location)? else { continue };
-        let here =
-            owner.checkpoint == root.display().to_string() && (owner.host.is_empty() || owner.host == hostname());
+        let here = owner.checkpoint == root.display().to_string() && named::is_here(&owner);
         let before = found.take().unwrap_or_else(|| (owner.query_id.clone(), 0));
         if !here || owner.pipeline != outputs.pipeline() || owner.query_id != before.0 {
             return Ok(None);
