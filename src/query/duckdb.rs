@@ -19,6 +19,7 @@ use sluicebox_lake::TableFolder;
 use sluicebox_lake::view::View;
 use sluicebox_pipeline::ask::{Asked, Kind, TableName};
 use sluicebox_pipeline::ast::Span;
+use sluicebox_pipeline::bind::ASK_FOR_LESS;
 use sluicebox_pipeline::diagnostic::{Diagnostic, nearest};
 
 use super::tables::{self, Tables};
@@ -282,14 +283,10 @@ struct Told {
     help: String,
 }
 
-/// The way on where there is not enough memory.
-const LESS: &str =
-    "ask for less at once: with WHERE, by more groups, or without what keeps every value, such as array_agg";
-
 /// What wordings of DuckDB mean: a code, and the way on.
 const WORDINGS: [(&str, &str, &str); 13] = [
-    ("failed to allocate", "out-of-memory", LESS),
-    ("could not allocate", "out-of-memory", LESS),
+    ("failed to allocate", "out-of-memory", ASK_FOR_LESS),
+    ("could not allocate", "out-of-memory", ASK_FOR_LESS),
     ("must appear in the GROUP BY clause", "not-grouped", "add the column to GROUP BY, or aggregate it, as in max(x)"),
     ("clause cannot contain aggregates", "aggregate", "write the condition after HAVING"),
     ("cannot contain window functions", "aggregate", "compute it in a subquery, and ask for it outside"),

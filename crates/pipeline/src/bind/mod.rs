@@ -76,7 +76,7 @@ pub use self::describe::{
     StateDescription, TableDescription, WarningDescription, WatermarkDescription,
 };
 pub use self::functions::{session_state, session_state_within};
-pub use self::plan::query_mistake;
+pub use self::plan::{ASK_FOR_LESS, query_mistake};
 pub use self::stateful::with_computed;
 pub use self::table::age_column;
 pub(crate) use self::table::unstorable;

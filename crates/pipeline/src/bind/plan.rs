@@ -218,6 +218,10 @@ pub(super) fn diagnose_query(
     diagnostic
 }
 
+/// The way on where a query over tables needs more memory than it may have.
+pub const ASK_FOR_LESS: &str =
+    "ask for less at once: with WHERE, by more groups, or without what keeps every value, such as array_agg";
+
 /// A diagnostic for an error of DataFusion in a query over tables, which stands at `span` of `text`; `functions` are those that
 /// there are.
 #[must_use]
@@ -233,9 +237,7 @@ pub fn query_mistake(text: &str, span: Span, error: &DataFusionError, functions:
     }
     if diagnostic.code == "out-of-memory" {
         diagnostic.message = "this takes more memory at once than a query may have".to_owned();
-        let help =
-            "ask for less at once: with WHERE, by more groups, or without what keeps every value, such as array_agg";
-        return diagnostic.with_help(help);
+        return diagnostic.with_help(ASK_FOR_LESS);
     }
     diagnostic.message = without_settings(&diagnostic.message);
     diagnostic.help = diagnostic.help.filter(|help| !help.contains(SETTING));
