@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sluicebox_avro::registry::LONGEST_NAME;
 use sluicebox_avro::store::RegistryStore;
 use sluicebox_avro::{AvroError, Decoder, DecoderOptions, HttpOptions, HttpRegistry, PinnedSchema, Registry};
 use sluicebox_avro::{RegistryError, SchemaCache, SchemaText};
@@ -27,8 +28,6 @@ use crate::failure::Usage;
 
 /// Subjects that are named when the one that is looked for is not there.
 const SUBJECTS_NAMED: usize = 5;
-/// Characters that are told of each. None is longer that is made of a topic.
-const LONGEST_SUBJECT: usize = 300;
 
 /// How a source is reached. Nothing is asked or opened to make one.
 pub struct Connection {
@@ -182,7 +181,7 @@ impl Connection {
                 let known = registry.subjects().await.unwrap_or_default();
                 let topic = subject.strip_suffix("-value").unwrap_or(&subject);
                 let like = nearest_few(topic, known.iter().map(String::as_str), SUBJECTS_NAMED);
-                let like = like.into_iter().map(|name| cut_to(name, LONGEST_SUBJECT)).collect();
+                let like = like.into_iter().map(|name| cut_to(name, LONGEST_NAME)).collect();
                 RegistryError::NoSubject { subject, registry: name, like, total: known.len() }
             }
             Err(error) => error,

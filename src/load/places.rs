@@ -7,7 +7,7 @@ use sluicebox_core::nearest::nearest_few;
 use sluicebox_core::secret::Secret;
 use sluicebox_core::shown::cut_to;
 use sluicebox_engine::EngineError;
-use sluicebox_ingest::{KAFKA_PREFIX, SourceError, is_property};
+use sluicebox_ingest::{KAFKA_PREFIX, LONGEST_TOPIC, SourceError, is_property};
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, Span, Spanned};
 use sluicebox_pipeline::diagnostic::{COMMAND_LINE, Diagnostic, Diagnostics};
 use sluicebox_pipeline::parse::starred;
@@ -15,8 +15,6 @@ use sluicebox_pipeline::values::Reference;
 
 /// Topics that are named when none is like the one that is looked for.
 const TOPICS_NAMED: usize = 10;
-/// Characters that are told of each: Kafka takes no longer name, and a broker may say one.
-const LONGEST_TOPIC: usize = 249;
 
 /// A value is no shorter that is looked for in what is said: one would be found in half of all words.
 const SHORTEST: usize = 3;

@@ -176,23 +176,24 @@ pub enum SourceError {
     },
 }
 
+/// Characters of the longest name of a topic that Kafka takes. A broker may say a longer one.
+pub const LONGEST_TOPIC: usize = 249;
+
 /// What else there is: those that are like the one asked for, or else some.
 fn other_topics(topic: &str, known: &[String]) -> String {
     const SHOWN: usize = 10;
     const LIKE: usize = 3;
-    /// Kafka takes no longer name; a broker may say one.
-    const LONGEST: usize = 249;
     if known.is_empty() {
         return ", which has no topics: create it, or check that these are the right brokers".to_owned();
     }
     let like = nearest_few(topic, known.iter().map(String::as_str), LIKE);
     if !like.is_empty() {
-        let like: Vec<String> = like.iter().map(|name| format!("'{}'", cut_to(name, LONGEST))).collect();
+        let like: Vec<String> = like.iter().map(|name| format!("'{}'", cut_to(name, LONGEST_TOPIC))).collect();
         return format!("; did you mean {}? Correct the option, or create the topic", like.join(" or "));
     }
     let more = known.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let shown = known.iter().take(SHOWN).map(|name| cut_to(name, LONGEST)).collect::<Vec<_>>().join(", ");
+    let shown = known.iter().take(SHOWN).map(|name| cut_to(name, LONGEST_TOPIC)).collect::<Vec<_>>().join(", ");
     format!(" (there are: {shown}{more}); create it, or correct the option")
 }
 

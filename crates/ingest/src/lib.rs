@@ -34,7 +34,7 @@ mod records;
 mod source;
 mod unpack;
 
-pub use error::{Result, SourceError};
+pub use error::{LONGEST_TOPIC, Result, SourceError};
 pub use kafka::KafkaSource;
 pub use log::{
     EmbeddedLog, Fsync, LogSource, Record, SegmentSummary, TopicMeta, TopicOptions, check_segment, seal_batch,

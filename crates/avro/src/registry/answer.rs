@@ -12,7 +12,7 @@ use crate::registry::{Reference, RegistryError};
 /// No answer is longer: what is, is no schema, and must not fill memory.
 pub(super) const LONGEST_ANSWER: usize = 16 << 20;
 /// Characters that are told of a subject that the registry names. None is longer that is made of a topic.
-pub(super) const LONGEST_NAME: usize = 300;
+pub const LONGEST_NAME: usize = 300;
 /// Characters that are told of the type of a schema, which is one word.
 const LONGEST_TYPE: usize = 60;
 

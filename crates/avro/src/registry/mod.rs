@@ -25,6 +25,7 @@ use thiserror::Error;
 use crate::error::AvroError;
 use crate::framing::{Guid, SchemaKey};
 
+pub use answer::LONGEST_NAME;
 pub use http::HttpRegistry;
 pub use options::{Auth, HttpOptions};
 

@@ -33,7 +33,7 @@ use sluicebox_core::Clock;
 use sluicebox_core::durable::{self, DurableFile, FileError, Own};
 use sluicebox_core::fault::What;
 
-use crate::error::{Result, SourceError};
+use crate::error::{LONGEST_TOPIC, Result, SourceError};
 use crate::source::Bounds;
 pub use check::{SegmentSummary, check_segment, seal_batch};
 use meta::{LOCK_FILE, LOG_FILE, LogMeta, TOPIC_FILE};
@@ -277,12 +277,12 @@ impl EmbeddedLog {
 /// Kafka's own rule, which also keeps names safe as folders.
 fn check_name(topic: &str) -> Result<()> {
     let legal = topic.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    if legal && (1..=249).contains(&topic.len()) && topic != "." && topic != ".." {
+    if legal && (1..=LONGEST_TOPIC).contains(&topic.len()) && topic != "." && topic != ".." {
         return Ok(());
     }
     Err(wrong(
         topic,
-        "a topic's name has 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', and is not '.' or '..'".to_owned(),
+        format!("a topic's name has 1 to {LONGEST_TOPIC} of a-z, A-Z, 0-9, '.', '_' and '-', and is not '.' or '..'"),
     ))
 }
 
