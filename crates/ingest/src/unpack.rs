@@ -123,25 +123,9 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::records::made::pack;
 
     const MIB: usize = 1 << 20;
-
-    fn packed(how: u16, content: &[u8]) -> Vec<u8> {
-        match how {
-            1 => {
-                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-                encoder.write_all(content).unwrap();
-                encoder.finish().unwrap()
-            }
-            2 => snap::raw::Encoder::new().compress_vec(content).unwrap(),
-            3 => {
-                let mut encoder = lz4::EncoderBuilder::new().build(Vec::new()).unwrap();
-                encoder.write_all(content).unwrap();
-                encoder.finish().0
-            }
-            _ => zstd::stream::encode_all(content, 1).unwrap(),
-        }
-    }
 
     /// Unpacks `body`, which stands behind three other bytes.
     fn unpack(how: u16, body: &[u8]) -> Result<Vec<u8>, Reason> {
@@ -155,7 +139,7 @@ mod tests {
     fn what_was_packed_is_unpacked() {
         let content: Vec<u8> = (0..MIB).map(|i| (i % 251) as u8).collect();
         for how in 1..=4 {
-            let body = packed(how, &content);
+            let body = pack(how, &content);
             assert_eq!(unpack(how, &body).unwrap(), content, "compression {how}");
             let part = unpack(how, &body[..body.len() / 2]).unwrap_or_default();
             assert!(part.len() < content.len(), "compression {how}: a part is not taken for the whole");
@@ -189,7 +173,7 @@ mod tests {
 
         let mut framed = [&XERIAL[..], &[0, 0, 0, 1, 0, 0, 0, 1][..]].concat();
         for part in [&b"hello "[..], b"", b"snappy"] {
-            let block = packed(2, part);
+            let block = pack(2, part);
             framed.extend_from_slice(&u32::try_from(block.len()).unwrap().to_be_bytes());
             framed.extend_from_slice(&block);
         }
