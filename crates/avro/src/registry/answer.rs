@@ -7,6 +7,7 @@ use serde::Deserialize;
 use sluicebox_core::shown::{cut, cut_to};
 
 use crate::registry::client::innermost;
+use crate::registry::options::CA_FILE;
 use crate::registry::{Reference, RegistryError};
 
 /// No answer is longer: what is, is no schema, and must not fill memory.
@@ -62,8 +63,8 @@ pub(super) fn again<T>(registry: &str, error: reqwest::Error) -> Outcome<T> {
     // A certificate says what it likes.
     let reason = cut(&innermost(&error));
     let help = match reason.contains("UnknownIssuer") {
-        true => ": install ca-certificates, or name who signed it in 'schema.registry.ssl.ca.location'",
-        false => "",
+        true => format!(": install ca-certificates, or name who signed it in '{CA_FILE}'"),
+        false => String::new(),
     };
     Outcome::Again { why: format!("{registry}: {reason}{help}"), source: Some(error), pause: None }
 }

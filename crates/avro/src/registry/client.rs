@@ -5,6 +5,7 @@ use reqwest::redirect::Policy;
 use sluicebox_core::durable::read_given;
 use sluicebox_core::pem::{self, Holds};
 
+use crate::registry::options::{CA_FILE, IDENTITY_FILE, URL};
 use crate::registry::{HttpOptions, RegistryError};
 
 /// A client as `options` want it. Sends nothing yet.
@@ -20,20 +21,18 @@ pub(super) fn client(options: &HttpOptions) -> Result<reqwest::Client, RegistryE
         }))
         .user_agent(concat!("sluicebox/", env!("CARGO_PKG_VERSION")));
     if let Some(path) = &options.ca_file {
-        let option = "schema.registry.ssl.ca.location";
-        let authorities = read_pem(option, path, Holds::Certificates, reqwest::Certificate::from_pem_bundle)?;
+        let authorities = read_pem(CA_FILE, path, Holds::Certificates, reqwest::Certificate::from_pem_bundle)?;
         builder = authorities.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);
     }
     if let Some(path) = &options.identity_file {
-        let option = "schema.registry.ssl.identity.location";
-        builder = builder.identity(read_pem(option, path, Holds::Identity, reqwest::Identity::from_pem)?);
+        builder = builder.identity(read_pem(IDENTITY_FILE, path, Holds::Identity, reqwest::Identity::from_pem)?);
     }
     builder.build().map_err(|e| {
         // What is in a certificate is looked at here, and the error names no file.
         let option = match (&options.ca_file, &options.identity_file) {
-            (Some(_), _) => "schema.registry.ssl.ca.location",
-            (None, Some(_)) => "schema.registry.ssl.identity.location",
-            (None, None) => "schema.registry.url",
+            (Some(_), _) => CA_FILE,
+            (None, Some(_)) => IDENTITY_FILE,
+            (None, None) => URL,
         };
         RegistryError::Option {
             option: option.to_owned(),

@@ -125,8 +125,8 @@ impl HttpOptions {
             (None, None) => Auth::None,
         };
         built.give(&auth)?;
-        built.ca_file = options.get("schema.registry.ssl.ca.location").map(PathBuf::from);
-        built.identity_file = options.get("schema.registry.ssl.identity.location").map(PathBuf::from);
+        built.ca_file = options.get(CA_FILE).map(PathBuf::from);
+        built.identity_file = options.get(IDENTITY_FILE).map(PathBuf::from);
         Ok(Some(built))
     }
 
@@ -171,7 +171,9 @@ fn is_here(url: &str) -> bool {
     reqwest::Url::parse(url).is_ok_and(|url| url.host_str().is_some_and(is_loopback))
 }
 
-const URL: &str = "schema.registry.url";
+pub(super) const URL: &str = "schema.registry.url";
+pub(super) const CA_FILE: &str = "schema.registry.ssl.ca.location";
+pub(super) const IDENTITY_FILE: &str = "schema.registry.ssl.identity.location";
 const USER_INFO: &str = "schema.registry.basic.auth.user.info";
 const TOKEN: &str = "schema.registry.bearer.auth.token";
 
