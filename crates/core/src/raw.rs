@@ -10,6 +10,9 @@ use crate::offsets::PartitionId;
 /// Bytes of key, value and headers that an event may have. Of one that has more, only a part is taken: see [`Large`].
 pub const LONGEST_EVENT: usize = 16 << 20;
 
+/// Headers that an event may have. Of one that has more, only a part is taken too.
+pub const MOST_HEADERS: usize = 1 << 16;
+
 /// Bytes of a key or value that are kept of an event which cannot become a row.
 pub const HEAD: usize = 64 << 10;
 

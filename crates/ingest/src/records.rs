@@ -12,7 +12,7 @@ mod tests;
 use std::fmt;
 use std::io::Read;
 
-use sluicebox_core::raw::{CUT_HEADER, CUT_KEY_HEADER, HEAD, LONGEST_EVENT};
+use sluicebox_core::raw::{CUT_HEADER, CUT_KEY_HEADER, HEAD, LONGEST_EVENT, MOST_HEADERS};
 
 use crate::batch::{self, BatchHeader, HEADER, HeadersView, MAX_BATCH, Reason, RecordView};
 use crate::unpack;
@@ -39,7 +39,7 @@ const LIMITS: Limits = Limits {
     unpacked: MAX_BATCH as u64,
     records: 1 << 20,
     record: LONGEST_EVENT,
-    headers: 1 << 16,
+    headers: MOST_HEADERS,
     head: HEAD,
 };
 

@@ -19,7 +19,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// What of an event is taken whole, a million values, 65,536 empty items, 256 levels.
+    /// The bytes that an event may have, 1,048,576 values, 65,536 empty items, 256 levels.
     fn default() -> Self {
         Self { bytes: LONGEST_EVENT, values: 1 << 20, empty_items: 1 << 16, depth: 256 }
     }

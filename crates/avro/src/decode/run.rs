@@ -10,7 +10,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::{concat, concat_batches};
 use arrow::datatypes::{DataType, Fields, Int32Type, SchemaRef};
 use arrow::error::ArrowError;
-use sluicebox_core::raw::{LONGEST_EVENT, Large};
+use sluicebox_core::raw::{LONGEST_EVENT, Large, MOST_HEADERS};
 
 use crate::class::ErrorClass;
 use crate::decode::column::{Column, Room, Values, finish_struct, width};
@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
         let Large { key: of_key, value, .. } = large;
         let message = format!(
             "its value has {value} bytes and its key {of_key}: with the headers these are more than the {LONGEST_EVENT} of an event \
-             that is taken, or the headers are more than 65,536; of each the head is here"
+             that is taken, or the headers are more than {MOST_HEADERS}; of each the head is here"
         );
         self.dead_letter(row, key.and_then(id_of), ErrorClass::TooLarge, message);
     }

@@ -3,6 +3,8 @@
 
 use std::io::Write;
 
+use sluicebox_core::raw::{CUT_HEADER, CUT_KEY_HEADER};
+
 use crate::batch::{HEADER, RecordView};
 use crate::seal_batch;
 
@@ -51,10 +53,8 @@ impl Written {
         let size =
             |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(-1, |bytes| bytes.len() as i64).to_be_bytes().to_vec();
         let short = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| bytes[..bytes.len().min(head)].to_vec());
-        let headers = vec![
-            ("__sluicebox_cut".to_owned(), Some(size(&self.value))),
-            ("__sluicebox_cut_key".to_owned(), Some(size(&self.key))),
-        ];
+        let headers =
+            vec![(CUT_HEADER.to_owned(), Some(size(&self.value))), (CUT_KEY_HEADER.to_owned(), Some(size(&self.key)))];
         Self { key: short(&self.key), value: short(&self.value), headers }
     }
 
