@@ -108,7 +108,8 @@ fn column(
         }
         _ if field.is_nullable() => Ok(new_null_array(field.data_type(), rows)),
         _ => Err(refuse(
-            "the file is older than it, and it may not be NULL: make from the topic what is to be made of these rows"
+            "the file was written before there was this column, which may not be NULL; compute from the topic what is \
+             to be made of these rows"
                 .to_owned(),
         )),
     }

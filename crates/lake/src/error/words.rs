@@ -29,7 +29,7 @@ pub(super) fn whose_checkpoint(found: &Owner, home: Home) -> String {
         Home::Living => "which is there and is another pipeline of the same name".to_owned(),
         Home::Unclear => {
             "where something is damaged or cannot be read, and which may be another pipeline of the same name: remove \
-                          that folder if nobody needs it"
+             that folder if nobody needs it"
                 .to_owned()
         }
         Home::Lost => "which is not there".to_owned(),
