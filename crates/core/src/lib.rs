@@ -2,10 +2,11 @@
 //!
 //! **Owns** the words that cross crate borders: partitions and offset ranges ([`offsets`]), raw events ([`raw`]),
 //! the hidden columns that carry provenance and event time ([`provenance`]), fates ([`fate`]), rows that are meant of
-//! others ([`chosen`]), a batch's columns ([`columns`]), whose fault an error is ([`blame`]), the clock ([`clock`]), where time goes ([`station`]), what is waited
-//! for ([`waiting`]), work on threads that the system may not have ([`threads`]), names that are alike ([`nearest`]), large numbers
-//! ([`digits`]), text of others on its way to people ([`mod@shown`]), which options hold a secret ([`secret`]), whether a file is PEM
-//! ([`pem`]), the file operations on which exactly-once rests ([`durable`], [`fault`]), and how small files are wrapped ([`sealed`]).
+//! others ([`chosen`]), a batch's columns ([`columns`]), whose fault an error is ([`blame`]), the clock ([`clock`]),
+//! where time goes ([`station`]), what is waited for ([`waiting`]), work on threads that the system may not have
+//! ([`threads`]), names that are alike ([`nearest`]), large numbers ([`digits`]), text of others on its way to people
+//! ([`mod@shown`]), which options hold a secret ([`secret`]), whether a file is PEM ([`pem`]), the file operations on
+//! which exactly-once rests ([`durable`], [`fault`]), and how small files are wrapped ([`sealed`]).
 //!
 //! **May not know** Kafka, Avro, SQL, Parquet or DataFusion.
 //!

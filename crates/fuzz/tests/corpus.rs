@@ -1,8 +1,8 @@
 //! Every target over its corpus, and over changed copies of it.
 //!
-//! An input may take ten seconds and two gigabytes, as in `scripts/fuzz.sh`. A change is a function of a seed. `SLUICEBOX_FUZZ_ROUNDS` says how many copies a target gets (default 400), and
-//! `SLUICEBOX_FUZZ_SEED` where they begin, so that other runs try others. An input that stops a target is kept in its
-//! corpus and its name printed.
+//! An input may take ten seconds and two gigabytes, as in `scripts/fuzz.sh`. A change is a function of a seed.
+//! `SLUICEBOX_FUZZ_ROUNDS` says how many copies a target gets (default 400), and `SLUICEBOX_FUZZ_SEED` where they begin,
+//! so that other runs try others. An input that stops a target is kept in its corpus and its name printed.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
 mod seeds;

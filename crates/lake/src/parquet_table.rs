@@ -45,8 +45,8 @@ pub struct ParquetOptions {
 pub enum ParquetVersion {
     /// Plain values where dictionaries grow too large: for readers older than those of [`ParquetVersion::V2`].
     V1,
-    /// Differences instead of plain values, unless there are hundreds of columns: faster to write, and smaller. DuckDB, DataFusion, Arrow, Trino, Spark
-    /// from 3.3 read it.
+    /// Differences instead of plain values, unless there are hundreds of columns: faster to write, and smaller. DuckDB,
+    /// DataFusion, Arrow, Trino and Spark from 3.3 read it.
     V2,
 }
 

@@ -59,7 +59,8 @@ pub fn ignored_fields(name: &str, pinned: &PinnedSchema, writer: &SchemaText) ->
     Ok(program.and_then(Result::ok).map(|program| program.ignored).unwrap_or_default())
 }
 
-/// What [`Decoder::schema`](crate::Decoder::schema) of source `name` would be with the reader schema `pinned`; for planning without a registry.
+/// What [`Decoder::schema`](crate::Decoder::schema) of source `name` would be with the reader schema `pinned`; for
+/// planning without a registry.
 ///
 /// # Errors
 /// As [`Decoder::new`](crate::Decoder::new).

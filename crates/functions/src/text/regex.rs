@@ -27,9 +27,10 @@ pub(super) fn functions() -> Vec<Function> {
             match constants.get(3).copied().flatten() {
                 Some(ScalarValue::Int32(Some(n))) if *n < 1 => plan_error("regexp_replace counts from 1"),
                 Some(ScalarValue::Int64(Some(n))) if *n < 1 => plan_error("regexp_replace counts from 1"),
-                Some(ScalarValue::Utf8(Some(_))) => {
-                    plan_error("argument 4 of regexp_replace is the place to begin at; all matches are replaced, without the flag 'g', and flags stand in the pattern: '(?i)a'")
-                }
+                Some(ScalarValue::Utf8(Some(_))) => plan_error(
+                    "argument 4 of regexp_replace is the place to begin at; all matches are replaced, without the \
+                         flag 'g', and flags stand in the pattern: '(?i)a'",
+                ),
                 _ => Ok(()),
             }
         }),

@@ -31,9 +31,10 @@ const REMOVED: [&str; 3] =
 
 /// The session for everything that a pipeline plans and runs.
 ///
-/// - The functions of DataFusion, some of them within limits ([`sluicebox_functions::theirs()`]), then those of datafusion-spark
-///   under names that are free, then those of [`sluicebox_functions`], `window`, `window_time`, and the functions of [`Clock`]: the later shadow the earlier, so that Spark's
-///   names mean what they mean in Spark and nothing reads the wall clock.
+/// - The functions of DataFusion, some of them within limits ([`sluicebox_functions::theirs()`]), then those of
+///   datafusion-spark under names that are free, then those of [`sluicebox_functions`], `window`, `window_time`, and the
+///   functions of [`Clock`]: the later shadow the earlier, so that Spark's names mean what they mean in Spark and nothing
+///   reads the wall clock.
 /// - `TIMESTAMP` is in microseconds and UTC, as in Spark; text is `Utf8`.
 /// - Operators, literals and casts are planned as Spark does, see [`sluicebox_functions::operators::planner`].
 /// - A time difference compared with an interval is compared as a duration.
