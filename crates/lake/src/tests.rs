@@ -1,6 +1,7 @@
 //! Tests of the promises of this crate against a real filesystem.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
+mod clearing;
 mod columns;
 mod compacting;
 mod conformance;

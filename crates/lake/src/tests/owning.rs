@@ -1,4 +1,4 @@
-//! Ownership, full refresh and the list of tables.
+//! Ownership, and the list of tables.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +9,7 @@ use super::{glob, key, rows, table, walk};
 use crate::owner::{self, Home, MARK, Observed, mark};
 use crate::{Check, LakeError, Owner, TableFormat, list_tables, prepare, sweep};
 
-fn me(generation: u64) -> Owner {
+pub(super) fn me(generation: u64) -> Owner {
     Owner {
         query_id: super::QUERY.to_owned(),
         generation,
@@ -25,7 +25,7 @@ fn check_unowned(location: &Path, pipeline: &str) -> crate::Result<()> {
     owner::check_unowned(location, pipeline, |_| Home::Lost)
 }
 
-fn write_one(location: &Path) {
+pub(super) fn write_one(location: &Path) {
     let table = table(location, &["day"]);
     let files = table.stage(&key(1, 1), &[rows(0, &[(None, Some(1)), (None, None)])]).unwrap();
     table.publish(&files, Check::Size).unwrap();
@@ -265,68 +265,6 @@ fn a_table_inside_a_table_is_refused_from_both_sides() {
     let deeper = inner.join("x");
     prepare(&deeper).unwrap();
     assert!(matches!(check_unowned(&deeper, "revenue_5m"), Err(LakeError::Nested { .. })));
-}
-
-#[test]
-fn a_full_refresh_deletes_all_but_hidden_names_and_may_be_repeated() {
-    let dir = tempfile::tempdir().unwrap();
-    prepare(dir.path()).unwrap();
-    owner::claim(dir.path(), &me(1)).unwrap();
-    fs::write(dir.path().join(".gitkeep"), "").unwrap();
-    write_one(dir.path());
-    table(dir.path(), &["day"]).stage(&key(2, 1), &[rows(0, &[(None, None)])]).unwrap();
-    fs::write(dir.path().join("day=1970-01-02/_note"), "").unwrap();
-    owner::clear(dir.path(), &[super::QUERY]).unwrap();
-    owner::clear(dir.path(), &[super::QUERY]).unwrap();
-    let left: Vec<_> = walk(dir.path()).iter().map(|p| p.strip_prefix(dir.path()).unwrap().to_path_buf()).collect();
-    assert_eq!(left, [Path::new(".gitkeep"), Path::new("day=1970-01-02/_note")]);
-    owner::replace(dir.path(), &me(2)).unwrap();
-    prepare(dir.path()).unwrap();
-    owner::claim(dir.path(), &me(2)).unwrap();
-    assert!(matches!(owner::claim(dir.path(), &me(1)), Err(LakeError::OtherGeneration { .. })));
-    owner::clear(&dir.path().join("not there"), &[super::QUERY]).unwrap();
-}
-
-#[test]
-fn nothing_is_deleted_of_another_query_of_nobody_or_behind_a_link() {
-    let dir = tempfile::tempdir().unwrap();
-    let (ours, victim) = (dir.path().join("ours"), dir.path().join("victim"));
-    prepare(&ours).unwrap();
-    owner::claim(&ours, &me(1)).unwrap();
-    write_one(&ours);
-    let before = walk(&ours);
-    let refused = owner::clear(&ours, &["another"]).unwrap_err();
-    assert!(matches!(refused, LakeError::NotToClear { .. }), "{refused}");
-    assert!(refused.to_string().contains("choose another LOCATION"), "{refused}");
-    let whole = fs::read(mark(&ours)).unwrap();
-    fs::remove_file(mark(&ours)).unwrap();
-    assert!(matches!(owner::clear(&ours, &[super::QUERY]), Err(LakeError::FilesButNoOwner { .. })));
-    fs::write(mark(&ours), whole).unwrap();
-    assert_eq!(walk(&ours), before);
-
-    fs::create_dir_all(victim.join("7")).unwrap();
-    fs::write(victim.join("7/f"), "").unwrap();
-    fs::remove_dir_all(ours.join("_staging")).unwrap();
-    std::os::unix::fs::symlink(&victim, ours.join("_staging")).unwrap();
-    let refused = [
-        owner::check_clear(&ours, &[super::QUERY]),
-        owner::clear(&ours, &[super::QUERY]),
-        sweep(&ours, 9),
-        prepare(&ours),
-    ];
-    for refused in refused {
-        let said = refused.unwrap_err().to_string();
-        assert!(said.contains("_staging: it is a link to") && said.contains("remove the link"), "{said}");
-    }
-    assert!(victim.join("7/f").exists());
-    assert_eq!(glob(&ours).len(), 2, "the rows are there");
-    fs::remove_file(ours.join("_staging")).unwrap();
-    // Links in the folder are removed as such.
-    prepare(&ours).unwrap();
-    std::os::unix::fs::symlink(&victim, ours.join("_staging/7")).unwrap();
-    sweep(&ours, 9).unwrap();
-    owner::clear(&ours, &["another", super::QUERY]).unwrap();
-    assert!(victim.join("7/f").exists() && glob(&ours).is_empty());
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::conformance::{Batch, conforms};
 use crate::testing::{self, Cut, Event, SECOND, Seen};
 
 mod oracle;
+mod pressure;
 mod rules;
 mod stored;
 
