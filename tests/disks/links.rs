@@ -10,8 +10,8 @@ use rand::seq::IndexedRandom;
 use serde_json::json;
 
 use crate::matrix::record_of;
-use crate::scene::{Scene, contents, said, seal};
-use crate::support::Workspace;
+use crate::scene::{Scene, said, seal};
+use crate::support::{Workspace, contents};
 use crate::{GOLD, everything, seed};
 
 const CHECKPOINT: &str = "checkpoints/revenue_5m";

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::compactions;
 use crate::matrix::record_of;
-use crate::scene::{Scene, contents, said, seal};
+use crate::scene::{Scene, said, seal};
+use crate::support::contents;
 use crate::{GOLD, everything, seed};
 
 const CHECKPOINT: &str = "checkpoints/revenue_5m";

@@ -10,7 +10,7 @@ use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_testkit::sales::SALES_SCHEMA;
 
 use crate::GOLD;
-use crate::support::{Workspace, ended, files_below, text};
+use crate::support::{Workspace, ended, text};
 
 /// Files by path below the project.
 pub type Files = BTreeMap<PathBuf, Vec<u8>>;
@@ -181,11 +181,6 @@ fn walk(root: &Path, below: &Path, files: &mut Files, folders: &mut BTreeSet<Pat
 /// A record of the checkpoint with this content.
 pub fn seal(record: &serde_json::Value) -> Vec<u8> {
     sluicebox_core::sealed::seal(record).unwrap()
-}
-
-/// What lies below `folder`, links followed.
-pub fn contents(folder: &Path) -> Files {
-    files_below(folder).into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
 /// What a run said on stderr; fails when it panicked or blames itself.

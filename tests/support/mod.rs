@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 #![expect(dead_code, reason = "each test file uses a part of it")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -216,6 +217,11 @@ pub fn text(bytes: &[u8]) -> String {
 /// Every file below `dir`, sorted; none when it is not there. What goes meanwhile is passed over.
 pub fn files_below(dir: &Path) -> Vec<PathBuf> {
     walk(dir, &|_| true)
+}
+
+/// Every file below `dir` with its content, hidden ones too; links are followed.
+pub fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    files_below(dir).into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
 /// The files below `dir` that readers see: neither they nor a folder on the way has a name that begins with `_` or `.`.

@@ -1,11 +1,10 @@
 //! Two runs, two pipelines, two checkpoints on what one alone may have.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 
-use crate::support::{Workspace, assert_same, files_below, mark_of, text};
+use crate::support::{Workspace, assert_same, contents, files_below, mark_of, text};
 use crate::{CHECKPOINT, GOLD, run};
 
 /// A run that goes on until it is killed, when it has committed a batch.
@@ -116,11 +115,6 @@ fn two_pipelines_on_one_location_nested_or_by_links_are_refused() {
     }
     job.ok(&["run", &first, "--trigger", "available-now"]);
     job.ok(&["checkpoint", "verify", "checkpoints/first"]);
-}
-
-/// What lies below `folder`, hidden files too.
-fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    files_below(folder).into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
 const TWIN: [&str; 4] = ["run", "twin.sql", "--trigger", "available-now"];
