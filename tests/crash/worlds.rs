@@ -3,11 +3,10 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_core::SystemClock;
 use sluicebox_ingest::{EmbeddedLog, Record};
-use sluicebox_testkit::sales::SALES_SCHEMA;
 
+use crate::support::register_newer;
 use crate::world::{Outcome, Program, World};
 
 /// What scenarios begin with. Each is made when the first of them asks for it, so that one case need not wait for all.
@@ -81,15 +80,7 @@ pub fn produce(world: &World, events: u32, seed: u32) {
     world.ok(&Program::sluicebox(
         &[&["produce", "sales", "--events", &events, "--seed", &seed], rates.as_slice()].concat(),
     ));
-    // The reader schema is a later version than that of the events, which is then fetched by its id.
-    let newer = SALES_SCHEMA.replacen(
-        "\"fields\": [",
-        "\"fields\": [{\"name\": \"shop\", \"type\": [\"null\", \"string\"], \"default\": null},",
-        1,
-    );
-    assert_ne!(newer, SALES_SCHEMA);
-    let registry = RegistryStore::open(world.path().join("data/.log/registry")).unwrap();
-    assert_eq!(registry.register("sales.events.v1-value", &NewSchema::new(newer)).unwrap().version, 2);
+    register_newer(world.path());
     let log = EmbeddedLog::open(world.path().join("data/.log"), Arc::new(SystemClock::new())).unwrap();
     let tombstone = Record { timestamp_ms: Some(1_800_000_000_000), ..Record::default() };
     log.append("sales.events.v1", 1, &[tombstone.clone(), tombstone]).unwrap();

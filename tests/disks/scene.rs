@@ -6,11 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use sluicebox_avro::store::{NewSchema, RegistryStore};
-use sluicebox_testkit::sales::SALES_SCHEMA;
-
 use crate::GOLD;
-use crate::support::{Workspace, ended, text};
+use crate::support::{Workspace, ended, register_newer, text};
 
 /// Files by path below the project.
 pub type Files = BTreeMap<PathBuf, Vec<u8>>;
@@ -41,13 +38,7 @@ impl Scene {
     pub fn with_old_schema(first: u64, more: u64, cut: u32) -> Self {
         let job = Workspace::new();
         job.produce(first, 4);
-        let newer = SALES_SCHEMA.replacen(
-            "\"fields\": [",
-            "\"fields\": [{\"name\": \"shop\", \"type\": [\"null\", \"string\"], \"default\": null},",
-            1,
-        );
-        let registry = RegistryStore::open(job.path().join("data/.log/registry")).unwrap();
-        assert_eq!(registry.register("sales.events.v1-value", &NewSchema::new(newer)).unwrap().version, 2);
+        register_newer(job.path());
         run_ok(&job, cut, &[]);
         job.produce(more, 5);
         Self::of(job)

@@ -8,7 +8,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_core::shown::acts;
+use sluicebox_testkit::sales::SALES_SCHEMA;
 
 /// The tables of `sql/gold_revenue.sql` and what stands beside them, each with the columns that a result is compared by.
 pub const TABLES: [(&str, &str); 6] = [
@@ -212,6 +214,15 @@ pub fn told(output: &Output) -> String {
 
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Registers a schema with one field more than the sales have, in the project at `root`. A source then has it as its reader
+/// schema, and fetches theirs by its id.
+pub fn register_newer(root: &Path) {
+    let shop = "\"fields\": [{\"name\": \"shop\", \"type\": [\"null\", \"string\"], \"default\": null},";
+    let newer = SALES_SCHEMA.replacen("\"fields\": [", shop, 1);
+    let registry = RegistryStore::open(root.join("data/.log/registry")).unwrap();
+    assert_eq!(registry.register("sales.events.v1-value", &NewSchema::new(newer)).unwrap().version, 2);
 }
 
 /// Every file below `dir`, sorted; none when it is not there. What goes meanwhile is passed over.

@@ -7,10 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use sluicebox_avro::store::{NewSchema, RegistryStore};
-use sluicebox_testkit::sales::SALES_SCHEMA;
 
-use crate::support::{Workspace, assert_same, text, visible_files};
+use crate::support::{Workspace, assert_same, register_newer, text, visible_files};
 use crate::{CHECKPOINT, GOLD, effects, everything, run, seed};
 
 /// Whether the process stands still, as SIGSTOP leaves it.
@@ -179,14 +177,6 @@ fn a_refresh_that_was_passed_before_it_began_deletes_nothing() {
     }
 }
 
-/// Registers a schema with one field more than the events have.
-fn register_newer(job: &Workspace) {
-    let shop = "\"fields\": [{\"name\": \"shop\", \"type\": [\"null\", \"string\"], \"default\": null},";
-    let newer = SALES_SCHEMA.replacen("\"fields\": [", shop, 1);
-    let registry = RegistryStore::open(job.path().join("data/.log/registry")).unwrap();
-    assert_eq!(registry.register("sales.events.v1-value", &NewSchema::new(newer)).unwrap().version, 2);
-}
-
 #[test]
 fn a_repin_that_was_passed_pins_nothing() {
     let repins = ["--repin", "sales_events"];
@@ -194,7 +184,7 @@ fn a_repin_that_was_passed_pins_nothing() {
         let job = Workspace::new();
         job.produce(300, 4);
         assert!(run(&job, 250, &[]).output().unwrap().status.success());
-        register_newer(&job);
+        register_newer(job.path());
         let source = job.path().join(CHECKPOINT).join("sources/sales_events");
         let pinned = std::fs::read(source.join("reader")).unwrap();
         let first = stopped_at(run(&job, 250, &repins), at);
