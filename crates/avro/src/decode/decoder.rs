@@ -25,7 +25,7 @@ use crate::framing::{SchemaKey, unframe};
 use crate::registry::cache::SchemaCache;
 use crate::registry::{PinnedSchema, Registry, RegistryError, SchemaText};
 use crate::schema::{AvroSchema, SchemaError};
-use crate::told::cut;
+use crate::told::beginning;
 
 /// Schemas of writers that are kept ready, and bytes of their texts, of which what is kept takes several times as many. The cache has the
 /// others.
@@ -371,5 +371,5 @@ fn writer(text: &SchemaText, reader: &AvroSchema, pinned: &PinnedSchema, left_ou
 }
 
 fn refused(class: ErrorClass, message: &impl ToString) -> Arc<Writer> {
-    Arc::new(Writer::Refused { class, message: cut(message.to_string()) })
+    Arc::new(Writer::Refused { class, message: beginning(message.to_string()) })
 }

@@ -13,7 +13,7 @@ use crate::decode::cursor::WORTH;
 use crate::decode::leaf::leaf;
 use crate::decode::program::{FieldStep, Items, Op, Record, Symbols, What};
 use crate::schema::{AvroSchema, Defaults, Field, Kind, Logical, Node, NodeId};
-use crate::told::{cut, listed};
+use crate::told::{beginning, listed};
 
 /// Work that resolving one schema may take, about a tenth of a second of it: a name that is compared counts one.
 const MOST_WORK: usize = 5_000_000;
@@ -136,7 +136,7 @@ impl<'a> Resolver<'a> {
         for branch in branches {
             ops.push(self.value(*branch, r).unwrap_or_else(|problem| {
                 self.path.truncate(here);
-                let problem = cut(problem);
+                let problem = beginning(problem);
                 let op = Op::Unresolvable(problem.as_str().into());
                 first_problem.get_or_insert(problem);
                 op

@@ -7,7 +7,7 @@ use crate::schema::AvroSchema;
 use crate::store::compat::{MOST_FOUND, Work, too_complex};
 use crate::store::error::StoreError;
 use crate::store::level::Level;
-use crate::told::cut;
+use crate::told::beginning;
 
 /// With so many versions that a schema may not follow no more are looked at.
 const MOST_VERSIONS: usize = 10;
@@ -62,7 +62,7 @@ pub(crate) fn judge(
             details.push(format!("{{more: 'only the first {MOST_FOUND} problems are told'}}"));
         }
         details.push(format!("{{oldSchemaVersion: {number}}}"));
-        details.push(format!("{{oldSchema: '{}'}}", cut(text.schema.as_str())));
+        details.push(format!("{{oldSchema: '{}'}}", beginning(text.schema.as_str())));
         details.push(format!("{{compatibility: '{level}'}}"));
         told += 1;
         let left = basis.versions.len() - at - 1;
