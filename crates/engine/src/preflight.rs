@@ -38,9 +38,10 @@ pub(crate) struct Learned {
     pub begins: BTreeMap<String, Begin>,
 }
 
-/// Makes sure that the folders of a pipeline are its own or nobody's, that files can be published in them, and that no two
-/// are the same, and that a first start has the room to make its records: one that is asked for a full refresh, and for it to take
-/// the tables of lost checkpoints, or not. Nothing is left behind. Gives the filesystems that they are on.
+/// Makes sure that the folders of a pipeline are its own or nobody's, that no two are the same, that files can be published
+/// in them, and that a first start has the room to make its records. `full_refresh` says that the start is asked for one,
+/// `take_tables` that it may take the tables of lost checkpoints. Nothing is left behind. Gives the filesystems that the
+/// folders are on.
 ///
 /// # Errors
 /// What a start would be refused with.
