@@ -21,6 +21,7 @@ use sluicebox_pipeline::ask::{Asked, Kind, TableName};
 use sluicebox_pipeline::ast::Span;
 use sluicebox_pipeline::bind::ASK_FOR_LESS;
 use sluicebox_pipeline::diagnostic::{Diagnostic, nearest};
+use tempfile::TempDir;
 
 use super::tables::{self, Tables};
 use super::text::{Gone, Text};
@@ -78,7 +79,7 @@ pub fn run(
         run.connection = Some(connection.interrupt_handle());
     }
     let sql = text.sql.get(asked.span.start..asked.span.end).unwrap_or_default();
-    prepare(&connection, tables, text, asked)?;
+    let _files = prepare(&connection, tables, text, asked)?;
     let wrapped = match (&asked.kind, format) {
         (Kind::Explain, _) => sql.to_owned(),
         (_, Format::Json) => format!("SELECT to_json({ROW})::VARCHAR AS json FROM ({sql}\n) AS {ROW}"),
@@ -98,13 +99,17 @@ pub fn run(
     })
 }
 
-/// Makes views of the tables that `asked` names, and lets no other file be opened.
-fn prepare(connection: &Connection, tables: &Tables, text: &Text, asked: &Asked) -> anyhow::Result<()> {
+/// Makes views of the tables that `asked` names, and lets no other file be opened. Gives the folder of what memory does not hold, which is
+/// removed when it is dropped.
+fn prepare(connection: &Connection, tables: &Tables, text: &Text, asked: &Asked) -> anyhow::Result<TempDir> {
     connection.execute_batch("SET TimeZone = 'UTC'").context("cannot set DuckDB's time zone")?;
-    // What is more goes to files beside those of other programs, which are removed at the end.
-    let files = std::env::temp_dir().join(format!("sluicebox-query-{}", std::process::id()));
-    let (memory, files) = (super::MEMORY >> 20, files.display().to_string().replace('\'', "''"));
-    let limits = format!("SET memory_limit = '{memory}MiB'; SET temp_directory = '{files}'");
+    // Under a name that nobody can guess, and for this user alone: other users may write to the folder around it.
+    let files = tempfile::Builder::new()
+        .prefix("sluicebox-query-")
+        .tempdir()
+        .context("cannot make a folder for temporary files")?;
+    let (memory, path) = (super::MEMORY >> 20, files.path().display().to_string().replace('\'', "''"));
+    let limits = format!("SET memory_limit = '{memory}MiB'; SET temp_directory = '{path}'");
     connection.execute_batch(&limits).context("cannot limit DuckDB's memory")?;
     let sql = text.sql.get(asked.span.start..asked.span.end).unwrap_or_default();
     let select = match asked.kind {
@@ -129,7 +134,8 @@ fn prepare(connection: &Connection, tables: &Tables, text: &Text, asked: &Asked)
     if !unknown.is_empty() {
         return Err(text.wrong(unknown).into());
     }
-    shut(connection, &allowed)
+    shut(connection, &allowed)?;
+    Ok(files)
 }
 
 /// What EXPLAIN stands before.
