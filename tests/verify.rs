@@ -49,10 +49,14 @@ fn remove(path: &Path) {
     std::fs::remove_file(path).unwrap();
 }
 
+fn record<T: serde::de::DeserializeOwned>(path: &Path) -> T {
+    envelope::unwrap(path, &std::fs::read(path).unwrap()).unwrap()
+}
+
 /// Changes a record of the checkpoint and seals it again, as only a bug or a liar would.
 fn edit<T: serde::de::DeserializeOwned + serde::Serialize>(change: impl FnOnce(&mut T)) -> impl FnOnce(&Path) {
     move |path| {
-        let mut record: T = envelope::unwrap(path, &std::fs::read(path).unwrap()).unwrap();
+        let mut record: T = record(path);
         change(&mut record);
         std::fs::write(path, envelope::wrap(&record).unwrap()).unwrap();
     }
@@ -120,6 +124,35 @@ fn changed_missing_and_foreign_files_of_tables_are_named() {
         std::fs::write(path, report.to_string()).unwrap();
     };
     with_damage(&job, REVENUE, &report, lie, &["report.json", "does not balance", "its report counts"]);
+    // Counts that no run has written: their sums are longer than the counts.
+    for (count, said) in [
+        ("/tables/1/fates/written", "does not balance"),
+        ("/tables/1/fates/late", "does not balance"),
+        ("/sources/0/rows", "the ledger of source sales_events does not balance"),
+        ("/sources/0/tombstones", "the ledger of source sales_events does not balance"),
+        ("/sources/0/dead_letters_by_class/edited", "the ledger of source sales_events does not balance"),
+    ] {
+        let most = |path: &Path| {
+            let mut report: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+            let (within, field) = count.rsplit_once('/').unwrap();
+            report.pointer_mut(within).unwrap()[field] = u64::MAX.into();
+            std::fs::write(path, report.to_string()).unwrap();
+        };
+        with_damage(&job, REVENUE, &report, most, &[said]);
+    }
+    let far = |path: &Path| {
+        let mut report: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let ranges = report["sources"][0]["input"]["sales.events.v1"].as_object_mut().unwrap();
+        let range = ranges.values_mut().next().unwrap();
+        for (field, to) in [("start", i64::MIN), ("end", i64::MAX)] {
+            range[field] = to.into();
+        }
+        for field in ["records", "gap_offsets", "lost_offsets"] {
+            range[field] = u64::MAX.into();
+        }
+        std::fs::write(path, report.to_string()).unwrap();
+    };
+    with_damage(&job, REVENUE, &report, far, &["which do not add up"]);
     assert!(verdict(&job, REVENUE).unwrap().problems.is_empty(), "all is as it was");
 }
 
@@ -145,6 +178,26 @@ fn records_that_do_not_follow_from_each_other_are_named() {
     with_damage(&job, REVENUE, &at("offsets/3"), dropped, &["batch 3", "silver_sales.0 is planned as None"]);
     let forgotten = edit(|commit: &mut Commit| commit.files.retain(|output| output.output != "table bronze_sales"));
     with_damage(&job, REVENUE, &at("commits/3"), forgotten, &["whose commit does not name it", "holds 0 rows"]);
+
+    // The newest records, under a number so high that nobody can count up to it.
+    let (newest, far) = ((0..).take_while(|n| at(&format!("commits/{n}")).exists()).last().unwrap(), 1 << 47);
+    let mut plan: Offsets = record(&at(&format!("offsets/{newest}")));
+    plan.batch_id = far;
+    std::fs::write(at(&format!("offsets/{far}")), envelope::wrap(&plan).unwrap()).unwrap();
+    let mut commit: Commit = record(&at(&format!("commits/{newest}")));
+    commit.batch_id = far;
+    std::fs::write(at(&format!("commits/{far}")), envelope::wrap(&commit).unwrap()).unwrap();
+    let said = verdict(&job, REVENUE).unwrap();
+    assert!(said.problems.iter().any(|p| p.contains(&format!("commits/{} is missing", far - 1))), "{said}");
+    let gone = format!("to {}: their reports are gone", far - 100);
+    assert!(said.unproved.iter().any(|u| u.contains(&gone)), "{said}");
+    remove(&at(&format!("offsets/{far}")));
+    remove(&at(&format!("commits/{far}")));
+    for folder in ["epochs", "pipelines", "offsets", "commits", "compactions"] {
+        let path = at(folder).join(u64::MAX.to_string());
+        let said = ["18446744073709551615", "a number that no run gives a record"];
+        with_damage(&job, REVENUE, &path, |path| std::fs::write(path, "").unwrap(), &said);
+    }
 
     let state = files(&at("state"), ".arrow");
     let segments = files(&at("state"), ".segment");

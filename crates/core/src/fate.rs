@@ -64,6 +64,29 @@ pub struct Fates {
     pub rows_out: u64,
 }
 
+impl Fates {
+    /// Names and counts of all fates, in the order of the struct.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64); 14] {
+        [
+            ("rows_in", self.rows_in),
+            ("written", self.written),
+            ("duplicate", self.duplicate),
+            ("duplicate_in", self.duplicate_in),
+            ("late", self.late),
+            ("late_clause", self.late_clause),
+            ("quarantined", self.quarantined),
+            ("quarantined_in", self.quarantined_in),
+            ("dropped", self.dropped),
+            ("filtered", self.filtered),
+            ("filtered_in", self.filtered_in),
+            ("filtered_null_event_time", self.filtered_null_event_time),
+            ("absorbed", self.absorbed),
+            ("rows_out", self.rows_out),
+        ]
+    }
+}
+
 /// Which of the equations of invariant 1 a table's fates must satisfy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -106,15 +129,16 @@ impl Ledger {
     #[must_use]
     pub fn balances(self, fates: &Fates) -> bool {
         let f = fates;
-        let kept = f.written + f.quarantined + f.dropped;
+        let kept = sum([f.written, f.quarantined, f.dropped]);
         match self {
-            Self::Rows => f.rows_in == kept + f.duplicate + f.late + f.filtered,
+            Self::Rows => sum([f.rows_in]) == kept + sum([f.duplicate, f.late, f.filtered]),
             Self::Aggregate => {
-                f.rows_in == f.absorbed + f.late + f.filtered + f.quarantined_in
-                    && f.rows_out + f.quarantined_in == kept
+                sum([f.rows_in]) == sum([f.absorbed, f.late, f.filtered, f.quarantined_in])
+                    && sum([f.rows_out, f.quarantined_in]) == kept
             }
             Self::OutOnly => {
-                f.rows_out + f.quarantined_in + f.duplicate_in + f.filtered_in == kept + f.duplicate + f.filtered
+                sum([f.rows_out, f.quarantined_in, f.duplicate_in, f.filtered_in])
+                    == kept + sum([f.duplicate, f.filtered])
             }
         }
     }
@@ -128,7 +152,34 @@ impl Ledger {
         }
         let (_, old) = OLD.into_iter().find(|(text, _)| *text == equation)?;
         // It had no word for what a last DISTINCT takes out, and counted what one on the way took out.
-        let out = fates.rows_out == fates.written + fates.quarantined + fates.dropped;
+        let out = sum([fates.rows_out]) == sum([fates.written, fates.quarantined, fates.dropped]);
         Some(if old == Self::OutOnly { out } else { old.balances(fates) })
+    }
+}
+
+/// The sum of `counts`, whatever they are: those of a report that somebody edited are checked too.
+pub fn sum(counts: impl IntoIterator<Item = u64>) -> u128 {
+    counts.into_iter().map(u128::from).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fates, Ledger, OLD};
+
+    /// The lowest 64 bits of both sides are the same: neither a sum that wraps nor one that stops the process will do.
+    #[test]
+    fn counts_that_no_run_has_written_do_not_balance() {
+        let most = u64::MAX;
+        let rows = Fates { rows_in: 0, written: most, late: 1, ..Fates::default() };
+        let aggregate = Fates { rows_in: 0, absorbed: most, late: 1, ..Fates::default() };
+        let out = Fates { rows_out: 0, written: most, dropped: 1, ..Fates::default() };
+        for (ledger, fates) in [(Ledger::Rows, rows), (Ledger::Aggregate, aggregate), (Ledger::OutOnly, out)] {
+            assert!(!ledger.balances(&fates), "{}", ledger.equation());
+        }
+        for (equation, _) in OLD {
+            assert_eq!(Ledger::holds(equation, &Fates { rows_in: 0, absorbed: most, late: 1, ..out }), Some(false));
+        }
+        let both = Fates { rows_in: most, written: most, ..Fates::default() };
+        assert!(Ledger::Rows.balances(&both));
     }
 }

@@ -107,6 +107,9 @@ impl Engine {
         let checkpoint = config.checkpoint.clone();
         if lock.exclusive() {
             checkpoint.sweep_temporaries()?;
+            for path in checkpoint.strange_numbers()? {
+                tracing::warn!("{} is passed over: no run gives a record such a number", path.display());
+            }
         }
         let outputs = Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.parquet)?;
         outputs.refuse_shared()?;

@@ -180,6 +180,12 @@ pub fn verify(checkpoint: &Checkpoint, clock: &dyn Clock) -> Result<Verdict, Eng
     for epoch in checkpoint.living_epochs(0)? {
         verdict.notes.push(format!("the run of epoch {epoch} goes on: what it does meanwhile may look wrong"));
     }
+    for path in checkpoint.strange_numbers()? {
+        verdict.problems.push(format!(
+            "{} has a number that no run gives a record: somebody else put it there, and runs pass it over",
+            path.display()
+        ));
+    }
     if checkpoint.refresh()?.is_some() {
         verdict
             .problems

@@ -113,7 +113,7 @@ impl BatchReport {
                 dataset: format!("table {}", table.table),
                 batch_id: self.batch_id,
                 equation: table.ledger.equation.clone(),
-                numbers: fates(&table.fates).map(|(name, n)| format!("{name} {n}")).join(", "),
+                numbers: table.fates.named().map(|(name, n)| format!("{name} {n}")).join(", "),
             });
         }
         Ok(())
@@ -242,26 +242,6 @@ pub(crate) fn action_name(action: Action) -> &'static str {
 #[expect(clippy::cast_precision_loss, reason = "counts of one batch are far below 2^53")]
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
-
-/// Names and counts of all fates, in the order of the struct.
-pub(crate) fn fates(fates: &Fates) -> [(&'static str, u64); 14] {
-    [
-        ("rows_in", fates.rows_in),
-        ("written", fates.written),
-        ("duplicate", fates.duplicate),
-        ("duplicate_in", fates.duplicate_in),
-        ("late", fates.late),
-        ("late_clause", fates.late_clause),
-        ("quarantined", fates.quarantined),
-        ("quarantined_in", fates.quarantined_in),
-        ("dropped", fates.dropped),
-        ("filtered", fates.filtered),
-        ("filtered_in", fates.filtered_in),
-        ("filtered_null_event_time", fates.filtered_null_event_time),
-        ("absorbed", fates.absorbed),
-        ("rows_out", fates.rows_out),
-    ]
 }
 
 /// Least and greatest event time of `rows`, in microseconds, from their hidden column; `None` without one.

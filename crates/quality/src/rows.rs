@@ -8,7 +8,7 @@ use sluicebox_core::PartitionId;
 
 use crate::error::Result;
 use crate::judge::Sample;
-use crate::report::{BatchReport, Status, TableCounts, action_name, fates};
+use crate::report::{BatchReport, Status, TableCounts, action_name};
 
 fn time() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
@@ -296,7 +296,7 @@ impl BatchReport {
         for table in &self.tables {
             let status = ledger_status(table.ledger.ok);
             let subject = Subject { kind: "table", dataset: &table.table, name: None, status };
-            metrics.counts(subject, fates(&table.fates));
+            metrics.counts(subject, table.fates.named());
             metrics.counts(subject, [("future_event_time", table.future_event_time)]);
             let Some(freshness) = table.freshness else { continue };
             for (metric, time) in [

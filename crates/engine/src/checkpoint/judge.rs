@@ -5,10 +5,13 @@ use std::path::{Component, Path};
 
 use sluicebox_lake::layout;
 
-use super::records::{Commit, Compaction, OperatorState};
+use super::records::{Commit, Compaction, OperatorState, Totals};
 
-/// No run counts more rows or bytes in a file, or rows of a batch. So those of all files can be added up.
-const MOST: u64 = 1 << 48;
+/// No run counts more rows or bytes in a file, or rows of a batch, nor gives a record a higher number. So those of all files can
+/// be added up, and every number has one after it.
+pub(super) const MOST: u64 = 1 << 48;
+/// Nor do all runs count more together. So the counts of a batch can be added.
+const MOST_OF_ALL: u64 = 1 << 60;
 
 /// Finds the first name or count in `commit` that no run writes.
 ///
@@ -29,12 +32,19 @@ pub(super) fn commit(commit: &Commit) -> Result<(), String> {
     }
     let files = commit.files.iter().flat_map(|output| &output.files).flat_map(|file| [file.rows, file.bytes]);
     let segments = state.clone().flat_map(|of| &of.segments).flat_map(|segment| [segment.rows, segment.tail_bytes]);
-    counts(files.chain(segments).chain(state.flat_map(OperatorState::files).map(|file| file.bytes)))
+    counts(files.chain(segments).chain(state.flat_map(OperatorState::files).map(|file| file.bytes)), MOST)?;
+    commit.totals.as_ref().map_or(Ok(()), totals)
 }
 
-fn counts(mut numbers: impl Iterator<Item = u64>) -> Result<(), String> {
-    match numbers.find(|number| *number > MOST) {
-        Some(number) => Err(format!("it counts {number} rows or bytes, which no run has written")),
+fn totals(totals: &Totals) -> Result<(), String> {
+    counts([totals.events, totals.dead_letters].into_iter(), MOST_OF_ALL)?;
+    let fates = totals.tables.values().flat_map(|fates| fates.named().map(|(_, count)| count));
+    counts(fates, MOST_OF_ALL)
+}
+
+fn counts(mut numbers: impl Iterator<Item = u64>, most: u64) -> Result<(), String> {
+    match numbers.find(|number| *number > most) {
+        Some(number) => Err(format!("it counts {number} rows, bytes or events, which no run has done")),
         None => Ok(()),
     }
 }
@@ -49,7 +59,7 @@ pub(super) fn compaction(compaction: &Compaction) -> Result<(), String> {
         return Err(format!("it names {folder:?}, which is no folder of a partition"));
     }
     let files = compaction.inputs.iter().chain(&compaction.outputs).flat_map(|file| [file.rows, file.bytes]);
-    counts(files.chain(compaction.batches.0.values().copied()))
+    counts(files.chain(compaction.batches.0.values().copied()), MOST)
 }
 
 /// Whether `path` is `state/<operator>/<name>`.
@@ -62,12 +72,29 @@ fn is_state(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, counts, is_state};
+    use std::collections::BTreeMap;
+
+    use sluicebox_core::Fates;
+
+    use super::{MOST, MOST_OF_ALL, Totals, counts, is_state, totals};
 
     #[test]
     fn counts_can_be_added_up() {
-        assert_eq!(counts([0, MOST].into_iter()), Ok(()));
-        assert!(counts([1, MOST + 1].into_iter()).is_err_and(|why| why.contains("281474976710657")));
+        assert_eq!(counts([0, MOST].into_iter(), MOST), Ok(()));
+        assert!(counts([1, MOST + 1].into_iter(), MOST).is_err_and(|why| why.contains("281474976710657")));
+    }
+
+    #[test]
+    fn what_all_batches_did_can_be_counted_on() {
+        let of = |fates: Fates| Totals { tables: BTreeMap::from([("t".to_owned(), fates)]), ..Totals::default() };
+        assert_eq!(totals(&of(Fates { written: MOST_OF_ALL, ..Fates::default() })), Ok(()));
+        for edited in [
+            Totals { events: u64::MAX, ..Totals::default() },
+            Totals { dead_letters: u64::MAX, ..Totals::default() },
+            of(Fates { rows_out: u64::MAX, ..Fates::default() }),
+        ] {
+            assert!(totals(&edited).is_err_and(|why| why.contains("18446744073709551615")), "{edited:?}");
+        }
     }
 
     #[test]

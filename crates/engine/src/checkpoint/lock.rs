@@ -9,7 +9,7 @@ use sluicebox_core::durable::{Created, DurableFile, FileError};
 use sluicebox_core::fault::What;
 
 use super::records::Epoch;
-use super::{Checkpoint, CheckpointError, envelope};
+use super::{Checkpoint, CheckpointError, envelope, judge};
 
 /// A run's hold on a checkpoint. Dropping it, or the end of the process, lets go.
 #[derive(Debug)]
@@ -51,8 +51,8 @@ impl Checkpoint {
             return Err(self.held()?);
         }
         loop {
-            let Some(next) = self.highest_epoch()?.checked_add(1) else {
-                let why = "the newest plan or commit is of the highest epoch that there can be".to_owned();
+            let Some(next) = self.highest_epoch()?.checked_add(1).filter(|next| *next <= judge::MOST) else {
+                let why = "the newest epoch, plan or commit is of the highest epoch that there can be".to_owned();
                 return Err(CheckpointError::Damaged { path: self.root.clone(), why });
             };
             let epoch = Epoch {

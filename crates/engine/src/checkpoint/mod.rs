@@ -27,6 +27,7 @@ mod error;
 mod fence;
 mod judge;
 mod lock;
+mod numbers;
 mod place;
 mod purge;
 pub mod records;
@@ -41,6 +42,7 @@ pub use purge::keep_from;
 pub(crate) use segment_files::StagedSegment;
 pub use state_files::StateKind;
 
+use numbers::NUMBERED;
 use records::{Commit, Metadata, Offsets, Refresh, SourceStart};
 use recovery::Observed;
 
@@ -101,7 +103,7 @@ impl Checkpoint {
     /// When a folder cannot be listed or a file not removed.
     pub fn sweep_temporaries(&self) -> Result<(), CheckpointError> {
         durable::sweep_temporaries(What::Checkpoint, &Own::given(&self.root))?;
-        for name in ["epochs", "pipelines", "offsets", "commits", "compactions"] {
+        for name in NUMBERED {
             if let Some(folder) = self.removable(name)? {
                 durable::sweep_temporaries(What::Checkpoint, &folder)?;
             }
@@ -140,12 +142,6 @@ impl Checkpoint {
     pub fn is_new(&self) -> Result<bool, CheckpointError> {
         let seen = self.observe()?;
         Ok(!seen.metadata && seen.offsets.is_none() && seen.commit.is_none() && self.refresh()?.is_none())
-    }
-
-    /// The ids of the records in `folder`, in no order.
-    pub(crate) fn ids(&self, what: What, folder: &str) -> Result<Vec<u64>, CheckpointError> {
-        let entries = durable::list(what, &self.root.join(folder))?;
-        Ok(entries.iter().filter_map(|entry| id_of(&entry.file_name().to_string_lossy())).collect())
     }
 
     /// The ids of all commits, ascending.
@@ -343,10 +339,4 @@ pub(crate) fn taken(path: PathBuf, ours: u64, theirs: u64) -> CheckpointError {
     } else {
         CheckpointError::Intruder { path, ours, theirs }
     }
-}
-
-/// The id in the name of a record. A name that parses to it and is another, as `+7` and `007`, is none of ours; nor is the
-/// highest number, which has no next one.
-fn id_of(name: &str) -> Option<u64> {
-    name.parse().ok().filter(|id: &u64| id.to_string() == name && *id < u64::MAX)
 }

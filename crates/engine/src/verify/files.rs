@@ -232,7 +232,11 @@ fn count_older(path: &Path, output: &str, batch: u64, file: &FoundFile, found: &
         return;
     }
     match rows_in(path) {
-        Ok(rows) => *found.rows.entry((output.to_owned(), batch)).or_default() += rows,
+        // A footer may count what nobody wrote.
+        Ok(rows) => {
+            let all = found.rows.entry((output.to_owned(), batch)).or_default();
+            *all = all.saturating_add(rows);
+        }
         Err(e) => verdict.problems.push(e.to_string()),
     }
 }

@@ -2,11 +2,12 @@
 //! offsets, which go on from report to report without a gap.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sluicebox_core::PartitionId;
 use sluicebox_core::durable::read_regular;
-use sluicebox_core::fate::Ledger;
+use sluicebox_core::fate::{Ledger, sum};
 use sluicebox_quality::BatchReport;
 
 use super::Verdict;
@@ -30,16 +31,17 @@ pub(super) fn check(
     let mut absorbed = Absorbed::new();
     let paths = paths(records, found);
     let mut ends: BTreeMap<PartitionId, i64> = BTreeMap::new();
-    let mut missing = Vec::new();
+    let mut missing = Missing::default();
     let mut whole = true;
-    for batch in 0..=newest.batch_id {
-        let Some(path) = paths.get(&batch) else {
-            // Of a batch with records the commit names a report, and that it is gone has been said.
-            missing.extend((!records.has(batch)).then_some(batch));
+    // From one that is there to the next, for whoever edits the newest commit may put its number as high as they like.
+    let mut next = 0;
+    for (&batch, path) in paths.range(..=newest.batch_id) {
+        if batch > next {
+            missing.add(next..batch, records);
             whole = false;
             ends.clear();
-            continue;
-        };
+        }
+        next = batch + 1;
         let Some(report) = read(path, verdict) else { continue };
         verdict.reports += 1;
         verdict.older_batches += u64::from(!records.has(batch));
@@ -57,16 +59,45 @@ pub(super) fn check(
         check_balance(&report, verdict);
         check_rows(&report, records, found, verdict);
     }
-    if let (Some(first), Some(last)) = (missing.first(), missing.last()) {
+    if next <= newest.batch_id {
+        missing.add(next..newest.batch_id + 1, records);
+        whole = false;
+    }
+    if let Some((first, last)) = missing.ends {
         verdict.unproved.push(format!(
             "ledgers and ranges of {} batches from {first} to {last}: their reports are gone",
-            missing.len()
+            missing.count
         ));
     }
     if whole {
         check_ends(newest, &ends, verdict);
     }
     absorbed
+}
+
+/// Batches of which neither records nor a report are there.
+#[derive(Default)]
+struct Missing {
+    count: u64,
+    /// The first and the last one.
+    ends: Option<(u64, u64)>,
+}
+
+impl Missing {
+    /// Adds those of `batches` that have no records: of one with records the commit names a report, and that it is gone has
+    /// been said.
+    fn add(&mut self, batches: Range<u64>, records: &Records) {
+        let mut from = batches.start;
+        let end = batches.end.min(records.kept_from).max(from);
+        let known = records.commits.range(from..end).map(|(id, _)| *id);
+        for to in known.chain([end]) {
+            if from < to {
+                self.count += to - from;
+                self.ends = Some((self.ends.map_or(from, |(first, _)| first), to - 1));
+            }
+            from = to + 1;
+        }
+    }
 }
 
 /// The report of each batch: as its commit names it, or as it was found.
@@ -116,8 +147,8 @@ fn check_ranges(report: &BatchReport, ends: &mut BTreeMap<PartitionId, i64>, ver
                     range.start
                 ));
             }
-            let known = range.records + range.gap_offsets + range.lost_offsets;
-            if u64::try_from(range.end - range.start) != Ok(known) {
+            let known = sum([range.records, range.gap_offsets, range.lost_offsets]);
+            if u128::try_from(i128::from(range.end) - i128::from(range.start)) != Ok(known) {
                 verdict.problems.push(format!(
                     "batch {id}: {partition} from {} to {} holds {} events, {} gaps and {} lost offsets, which do not add up",
                     range.start, range.end, range.records, range.gap_offsets, range.lost_offsets
@@ -131,11 +162,12 @@ fn check_ranges(report: &BatchReport, ends: &mut BTreeMap<PartitionId, i64>, ver
 fn check_balance(report: &BatchReport, verdict: &mut Verdict) {
     let id = report.batch_id;
     for source in &report.sources {
-        let classes: u64 = source.dead_letters_by_class.values().sum();
-        let records: u64 = source.ranges().map(|(_, _, range)| range.records).sum();
-        if source.read != source.tombstones + source.dead_letters + source.rows
-            || source.read != records
-            || source.dead_letters != classes
+        let classes = sum(source.dead_letters_by_class.values().copied());
+        let records = sum(source.ranges().map(|(_, _, range)| range.records));
+        let read = sum([source.read]);
+        if read != sum([source.tombstones, source.dead_letters, source.rows])
+            || read != records
+            || sum([source.dead_letters]) != classes
         {
             verdict.problems.push(format!("batch {id}: the ledger of source {} does not balance", source.source));
         }
