@@ -4,6 +4,7 @@
 mod support;
 
 use sluicebox_core::{Clock, SystemClock};
+use sluicebox_engine::checkpoint::Checkpoint;
 use support::{Workspace, assert_same};
 
 /// Silver as a batch query: the first copy of each key among the valid rows that are in no side output for lateness.
@@ -122,6 +123,26 @@ fn a_backlog_is_caught_up_with_before_the_trigger_waits() {
     whole.run_to_end(&[]);
     job.run_to_end(&[]);
     assert_same(&whole.tables(), &job.tables());
+}
+
+/// Batches that may take fewer offsets than there are partitions take them from one after the other, by their numbers.
+#[test]
+fn every_partition_has_its_turn_where_a_batch_takes_one_offset() {
+    let job = Workspace::new();
+    job.produce(80, 17);
+    job.run_to_end(&["--set", "sales_events.maxOffsetsPerTrigger=1"]);
+    let checkpoint = Checkpoint::new(job.path().join("checkpoints/revenue_5m"));
+    let mut turns: Vec<i32> = Vec::new();
+    for batch in checkpoint.commit_ids().expect("commits") {
+        let plan = checkpoint.offsets(batch).expect("a plan");
+        turns.extend(plan.ranges.iter().filter(|r| !r.range.is_empty()).map(|r| r.partition.partition));
+    }
+    assert_eq!(turns.len(), 80, "each event is a batch of its own: {turns:?}");
+    for partition in 0..3 {
+        let (all, first) = (turns.iter(), turns.iter().take(12));
+        assert!(all.filter(|turn| **turn == partition).count() > 12, "{partition} has a backlog: {turns:?}");
+        assert!(first.filter(|turn| **turn == partition).count() > 1, "{partition} waits for the others: {turns:?}");
+    }
 }
 
 #[test]

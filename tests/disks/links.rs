@@ -141,6 +141,15 @@ fn nothing_behind_a_link_is_deleted_and_without_it_all_goes_on() {
     }
 }
 
+/// Beside the tables too, and before a batch comes that would be written there.
+#[test]
+fn a_link_in_the_place_of_a_batch_beside_the_tables_stops_a_run_at_its_start() {
+    let scene = scene();
+    for folder in ["data/dead_letters/revenue_5m/sales_events", "data/dq/revenue_5m/metrics"] {
+        try_one(&scene, &format!("{folder}/batch_id=999"), How::Plain);
+    }
+}
+
 #[test]
 fn state_on_another_disk_serves_a_run_and_a_full_refresh_asks_for_the_folder_itself() {
     let scene = scene();
