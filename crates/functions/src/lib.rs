@@ -38,6 +38,7 @@ use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, ColumnarValue, HigherOrderUDF, ScalarFunctionArgs, ScalarUDF};
 
 pub use self::refused::{Refusal, refused, refused_names};
+pub use self::text::keeping_patterns;
 pub use self::theirs::functions as theirs;
 
 /// All scalar functions of this crate.

@@ -318,10 +318,11 @@ fn str_to_map(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Arr
         }
         let between = between.as_ref().map_or(",", |s| s.value(at));
         let within = within.as_ref().map_or(":", |s| s.value(at));
-        let entries = entries_by.pattern(between).or_else(row_error)?.split(values.value(at), None);
+        let entries_by = entries_by.pattern(between).or_else(row_error)?;
+        let entries = entries_by.split(values.value(at), None).or_else(row_error)?;
         let within = pair_by.pattern(within).or_else(row_error)?;
         for entry in &entries {
-            let pair = within.split(entry, Some(2));
+            let pair = within.split(entry, Some(2)).or_else(row_error)?;
             keys.append_value(pair.first().copied().unwrap_or_default());
             parts.append_option(pair.get(1));
         }

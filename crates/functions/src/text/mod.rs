@@ -20,6 +20,8 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::ScalarUDF;
 
+pub use self::pattern::keeping_patterns;
+
 /// The functions of this module.
 #[must_use]
 pub fn functions() -> Vec<Arc<ScalarUDF>> {

@@ -36,7 +36,9 @@ pub(super) fn functions() -> Vec<Function> {
         }),
         function("regexp_count", &[Text, Text], Gives::Int, |call| {
             let text = call.text(0)?;
-            let counts = each(call, |row, pattern| Ok(pattern.find_all(text.at(row)).count() as i32))?;
+            let counts = each(call, |row, pattern| {
+                pattern.find_all(text.at(row)).try_fold(0, |n, found| found.map(|_| n + 1)).or_else(row_error)
+            })?;
             call.ints(|row| Ok(counts[row]))
         })
         .check(check),
@@ -112,6 +114,7 @@ fn extract_all(call: &Call) -> Result<ArrayRef> {
         let text = text.at(row);
         let mut out = Vec::new();
         for found in pattern.find_all(text) {
+            let found = found.or_else(row_error)?;
             let group = checked_group(group(call, row, 1)?, pattern)?;
             out.push(part(text, &found, group));
         }
@@ -195,6 +198,7 @@ fn replace(call: &Call) -> Result<ArrayRef> {
         let text = &text[start..];
         let (mut out, mut last, mut put) = (head.to_owned(), 0, 0);
         for found in pattern.find_all(text) {
+            let found = found.or_else(row_error)?;
             let read: &Vec<Piece> = match &mut read {
                 Some(read) => read,
                 none => none.insert(pieces(with, pattern)?),
@@ -230,7 +234,7 @@ fn split(call: &Call) -> Result<ArrayRef> {
     let parts = each(call, |row, pattern| {
         let text = text.at(row);
         let limit = usize::try_from(group(call, row, 0)?).ok().filter(|n| *n > 0);
-        Ok(pattern.split(text, limit))
+        pattern.split(text, limit).or_else(row_error)
     })?;
     let mut parts = parts;
     call.lists(|row| Ok(parts[row].take().unwrap_or_default()))

@@ -116,6 +116,22 @@ fn a_replacement_of_many_pieces_is_put_in_up_to_a_limit() {
     assert!(problem.contains("takes too long"), "{problem}");
 }
 
+/// Behind each match the rest of the text is looked through for a better one.
+#[test]
+fn a_text_is_looked_through_again_and_again_up_to_a_limit() {
+    for (name, more) in
+        [("regexp_count", None), ("regexp_extract_all", None), ("regexp_replace", Some(text("x"))), ("split", None)]
+    {
+        let of = |length: usize| {
+            let args = [text("a".repeat(length)), text(".*[^a]|a()")].into_iter().chain(more.clone());
+            quickly(name, &args.collect::<Vec<_>>())
+        };
+        let problem = of(20_000).map(|_| "looked through").unwrap_err().to_string();
+        assert!(problem.contains("20000 bytes takes too long"), "{name}: {problem}");
+        assert!(of(2_000).is_ok(), "{name}");
+    }
+}
+
 /// Who sends both a text and a pattern has less room for the pattern than who writes it into the query.
 #[test]
 fn each_function_knows_the_patterns_of_rows_from_those_of_the_query() {

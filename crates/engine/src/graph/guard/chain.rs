@@ -16,6 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use sluicebox_core::provenance::is_hidden;
+use sluicebox_functions::keeping_patterns;
 use sluicebox_quality::{RowError, row_as_json};
 
 use super::evaluate::{Narrow, Values};
@@ -93,6 +94,11 @@ impl Chain {
 
     /// What becomes of `rows`, which the base gave. Those that a condition leaves out are counted `aside`.
     pub fn apply(&self, rows: Rows, aside: &Aside) -> Result<Rows> {
+        // Each expression meets a row in ever smaller parts of the batch: what is costly to make of it is made once.
+        keeping_patterns(|| self.applied(rows, aside))
+    }
+
+    fn applied(&self, rows: Rows, aside: &Aside) -> Result<Rows> {
         let mut faults = Faults::of(rows.errors.as_ref());
         let mut batch = rows.batch;
         for condition in &self.conditions {

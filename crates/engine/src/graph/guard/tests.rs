@@ -168,6 +168,35 @@ async fn many_rows_that_all_fail() {
     }
 }
 
+/// How long it takes to use the texts as patterns, and how many of them are none.
+async fn matched(values: &[Row<'_>]) -> (std::time::Duration, usize) {
+    let (plan, context) = plan("SELECT i, regexp_count('x', b) AS c FROM t", rows(values)).await;
+    let clock = sluicebox_core::SystemClock::new();
+    let started = sluicebox_core::Clock::monotonic(&clock);
+    let parts = compute(&plan, &context, false, Room::new(usize::MAX)).await.unwrap().rows;
+    let took = sluicebox_core::Clock::monotonic(&clock) - started;
+    (took, parts.iter().map(|part| part.errors.as_ref().map_or(0, |e| e.len() - e.null_count())).sum())
+}
+
+/// A row that fails is met in ever smaller parts of its batch.
+#[tokio::test]
+async fn a_pattern_that_is_too_large_is_tried_once_however_often_its_batch_is_halved() {
+    let patterns: Vec<String> = (60..68).map(|n| format!(r"\p{{L}}{{{n}}}")).collect();
+    let mut alone = std::time::Duration::ZERO;
+    for pattern in &patterns {
+        let (took, failed) = matched(&[(Some(1), Some(pattern.as_str()), vec![])]).await;
+        assert_eq!(failed, 1);
+        alone += took;
+    }
+    let mut values = vec![(Some(1), Some("x"), vec![]); 1 << 12];
+    for (n, pattern) in patterns.iter().enumerate() {
+        values[n * 512 + 100].1 = Some(pattern.as_str());
+    }
+    let (took, failed) = matched(&values).await;
+    assert_eq!(failed, patterns.len());
+    assert!(took < 4 * alone, "{took:?} among others, {alone:?} alone");
+}
+
 /// What is told of the rows of `sql` that cannot be computed, with their numbers.
 async fn told(sql: &str, all: RecordBatch, room: usize) -> Vec<(i64, RowError)> {
     let (plan, context) = plan(sql, all).await;

@@ -1,17 +1,23 @@
 //! Java's regular expressions on the engine of the crate `regex`.
 //!
-//! The engine finds the same leftmost match as Java's, in time by the length of the text, but spells some things otherwise. A
+//! The engine finds the same leftmost match as Java's, in time by the length of the text, but spells some things otherwise. To find
+//! all matches may take time by the square of it, which is bounded ([`steps`]). A
 //! pattern is rewritten; what the engine cannot do (looking around, back references, possessive quantifiers) is refused.
 
 mod class;
 mod escape;
+mod kept;
+mod steps;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use regex::{Captures, Regex, RegexBuilder};
+use regex_automata::hybrid::dfa::DFA;
 
-/// So many bytes may a pattern take that comes from a row: a text is looked through in time by its length times that of its pattern.
-const LARGEST_OF_ROWS: usize = 1 << 20;
+pub(crate) use kept::Last;
+pub use kept::keeping_patterns;
+use steps::Steps;
 
 /// A pattern that is ready.
 pub(crate) struct Pattern {
@@ -26,31 +32,28 @@ pub(crate) struct Pattern {
     last_starts: Vec<usize>,
     /// Whether there is nothing in it.
     empty: bool,
+    /// What tells how far searches look, once that is asked for; none if it cannot be made.
+    steps: OnceCell<Option<DFA>>,
 }
 
-/// The pattern that was used last, which most rows share.
-pub(crate) struct Last {
-    known: Option<(String, Pattern)>,
-    constant: bool,
+/// Why there is no pattern.
+struct Fault {
+    why: String,
+    /// Whether it would take more than it may.
+    too_large: bool,
 }
 
-impl Last {
-    /// For patterns that are written in the query, if `constant`, else that come from rows.
-    pub(crate) fn new(constant: bool) -> Self {
-        Self { known: None, constant }
+impl From<String> for Fault {
+    fn from(why: String) -> Self {
+        Self { why, too_large: false }
     }
+}
 
-    /// The pattern `text`, read anew where it is not the last one.
-    ///
-    /// # Errors
-    /// As of [`Pattern::parse`]; of one from a row also if it takes more than a mebibyte.
-    pub(crate) fn pattern(&mut self, text: &str) -> Result<&Pattern, String> {
-        let known = match self.known.take() {
-            Some(known) if known.0 == text => known,
-            _ if self.constant => (text.to_owned(), Pattern::parse(text)?),
-            _ => (text.to_owned(), Pattern::of_size(text, Some(LARGEST_OF_ROWS))?),
-        };
-        Ok(&self.known.insert(known).1)
+impl From<regex::Error> for Fault {
+    fn from(error: regex::Error) -> Self {
+        let words = error.to_string();
+        let why = words.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        Self { why, too_large: matches!(error, regex::Error::CompiledTooBig(_)) }
     }
 }
 
@@ -72,30 +75,29 @@ impl Pattern {
     /// # Errors
     /// Why there is none, in a sentence.
     pub(crate) fn parse(pattern: &str) -> Result<Self, String> {
-        Self::of_size(pattern, None)
+        Self::of_size(pattern, None).map_err(|fault| Self::refused(pattern, &fault.why))
     }
 
-    /// The same of a pattern that takes so many `bytes` at most, those that the engine allows if none are given.
-    fn of_size(pattern: &str, bytes: Option<usize>) -> Result<Self, String> {
+    /// What is told of `pattern`, which is none because of `why`.
+    fn refused(pattern: &str, why: &str) -> String {
+        format!("'{pattern}' is not a valid or supported regular expression: {why}")
+    }
+
+    /// The pattern, which takes so many `bytes` at most, those that the engine allows if none are given.
+    fn of_size(pattern: &str, bytes: Option<usize>) -> Result<Self, Fault> {
+        #[cfg(test)]
+        MADE.set(made() + 1);
         let mut rewriter = Rewriter { rest: pattern, groups: vec![0], ..Rewriter::default() };
-        let rewritten = rewriter.all().and_then(|()| {
-            let mut builder = RegexBuilder::new(&rewriter.out);
-            if let Some(bytes) = bytes {
-                builder.size_limit(bytes);
-            }
-            builder.build().map_err(|e| {
-                let words = e.to_string();
-                words.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
-            })
-        });
-        match rewritten {
-            Ok(regex) => {
-                let Rewriter { groups, ends, last_starts, .. } = rewriter;
-                let names = names(&regex, &groups);
-                Ok(Self { regex, groups, names, ends, last_starts, empty: pattern.is_empty() })
-            }
-            Err(why) => Err(format!("'{pattern}' is not a valid or supported regular expression: {why}")),
+        rewriter.all()?;
+        let mut builder = RegexBuilder::new(&rewriter.out);
+        if let Some(bytes) = bytes {
+            builder.size_limit(bytes);
         }
+        let regex = builder.build()?;
+        let Rewriter { groups, ends, last_starts, .. } = rewriter;
+        let names = names(&regex, &groups);
+        let empty = pattern.is_empty();
+        Ok(Self { regex, groups, names, ends, last_starts, empty, steps: OnceCell::new() })
     }
 
     /// How many groups there are beside the whole match.
@@ -108,12 +110,18 @@ impl Pattern {
         if self.last_starts.is_empty() { self.regex.is_match(text) } else { self.find(text).is_some() }
     }
 
-    /// All matches, as Java's `Matcher.find` gives them: an empty one may stand right behind another.
-    pub(super) fn find_all<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Found> + 't {
+    /// All matches, as Java's `Matcher.find` gives them: an empty one may stand right behind another. In the place of the first one
+    /// that the text would have to be looked through too often for, and at the end, there is an error.
+    pub(super) fn find_all<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Result<Found, String>> + 't {
         let mut at = Some(0);
+        let mut steps = Steps::new(self);
         let mut locations = self.regex.capture_locations();
         std::iter::from_fn(move || {
             let from = at.filter(|from| *from <= text.len())?;
+            if let Err(error) = steps.count(text, from) {
+                at = None;
+                return Some(Err(error));
+            }
             self.regex.captures_read_at(&mut locations, text, from)?;
             if self.last_starts.iter().any(|group| locations.get(*group).is_some()) {
                 return None;
@@ -121,7 +129,7 @@ impl Pattern {
             let found = self.found(|group| locations.get(group));
             let (begin, end) = found.whole();
             at = if begin == end { text[end..].chars().next().map(|c| end + c.len_utf8()) } else { Some(end) };
-            Some(found)
+            Some(Ok(found))
         })
     }
 
@@ -141,12 +149,15 @@ impl Pattern {
     }
 
     /// The parts of `text` between matches, empty ones too, at most `limit`; by an empty pattern, every character.
-    pub(crate) fn split<'t>(&self, text: &'t str, limit: Option<usize>) -> Vec<&'t str> {
+    ///
+    /// # Errors
+    /// That it takes too long, in a sentence.
+    pub(crate) fn split<'t>(&self, text: &'t str, limit: Option<usize>) -> Result<Vec<&'t str>, String> {
         let every = self.empty && !text.is_empty();
         let mut out = Vec::new();
         let mut last = 0;
         for found in self.find_all(text) {
-            let (begin, end) = found.whole();
+            let (begin, end) = found?.whole();
             if limit.is_some_and(|limit| out.len() + 1 >= limit) || (every && begin == text.len()) {
                 break;
             }
@@ -157,7 +168,7 @@ impl Pattern {
             last = end;
         }
         out.push(&text[last..]);
-        out
+        Ok(out)
     }
 
     /// The number of the group called `name`.
@@ -350,8 +361,19 @@ enum Opened {
 }
 
 #[cfg(test)]
+thread_local! {
+    static MADE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// How many patterns this thread has made, or tried to.
+#[cfg(test)]
+fn made() -> usize {
+    MADE.get()
+}
+
+#[cfg(test)]
 mod tests {
-    use super::{Last, Pattern};
+    use super::Pattern;
 
     #[test]
     fn a_deep_pattern_is_refused_before_the_stack_is_full() {
@@ -359,26 +381,5 @@ mod tests {
         assert!(deep(50).is_ok());
         assert!(deep(1_000_000).is_err());
         assert!(Pattern::parse(&("(".repeat(1_000_000) + &")".repeat(1_000_000))).is_err());
-    }
-
-    /// A text is looked through in time by its length times the size of the pattern: who sends both shall not have hours.
-    #[test]
-    fn a_large_pattern_may_stand_in_the_query_and_not_in_a_row() {
-        let large = r"\p{L}{60}";
-        assert!(Last::new(true).pattern(large).is_ok());
-        let refused = Last::new(false).pattern(large).err().unwrap_or_default();
-        assert!(refused.contains("not a valid or supported regular expression"), "{refused}");
-        assert!(Last::new(false).pattern("[a-z]{500}").is_ok());
-    }
-
-    #[test]
-    fn the_last_pattern_is_kept_until_another_comes() {
-        let mut last = Last::new(true);
-        for (pattern, text, parts) in
-            [(",", "a,b,", vec!["a", "b", ""]), (",", "", vec![""]), ("", "aé", vec!["a", "é"]), ("[", "a", vec![])]
-        {
-            let split = last.pattern(pattern).map(|pattern| pattern.split(text, None)).unwrap_or_default();
-            assert_eq!(split, parts, "{pattern}");
-        }
     }
 }
