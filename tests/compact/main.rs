@@ -1,6 +1,7 @@
 //! Compacted partitions hold the same rows in fewer files, whatever runs before, beside and after.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;
