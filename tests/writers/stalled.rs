@@ -270,7 +270,9 @@ fn around_the_exchange() -> Vec<&'static str> {
 
 #[test]
 fn a_compaction_that_wakes_up_after_it_was_passed_exchanges_nothing() {
-    for at in around_the_exchange() {
+    // What it had written before it was passed is taken from it. What it writes anew after that is all there, and only the epoch
+    // keeps it from being exchanged.
+    for at in around_the_exchange().into_iter().chain(["swap.read:before:1"]) {
         let job = Workspace::new();
         job.produce(1_000, 4);
         assert!(run(&job, 250, &[]).output().unwrap().status.success());

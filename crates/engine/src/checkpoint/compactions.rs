@@ -47,7 +47,8 @@ impl Checkpoint {
         Ok(found)
     }
 
-    /// Makes the record durable, before anything of the exchange is done.
+    /// Makes the record durable, before anything of the exchange is done. A run that was passed makes none: what it has written
+    /// anew since then the later run has not found beside the table, and would not take from it.
     ///
     /// # Errors
     /// When another run has made one of this number: this one has been taken over.

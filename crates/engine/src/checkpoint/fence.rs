@@ -68,3 +68,110 @@ impl Checkpoint {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::checkpoint::records::{BatchRows, Commit, Compaction, Metadata, Offsets, Why};
+
+    fn checkpoint() -> (tempfile::TempDir, Checkpoint) {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(dir.path());
+        checkpoint.prepare().unwrap();
+        (dir, checkpoint)
+    }
+
+    /// Lets the next run take the checkpoint over; gives its epoch.
+    fn next(checkpoint: &Checkpoint) -> Result<u64, CheckpointError> {
+        Ok(checkpoint.lock(true, "run", 0)?.epoch.epoch)
+    }
+
+    fn offsets() -> Offsets {
+        Offsets {
+            batch_id: 0,
+            epoch: 1,
+            clock_micros: 0,
+            finishing: false,
+            watermarks: BTreeMap::new(),
+            ranges: Vec::new(),
+            run_end: None,
+            sql_hash: String::new(),
+        }
+    }
+
+    fn commit() -> Commit {
+        Commit {
+            totals: None,
+            pipeline: 1,
+            pending: BTreeSet::new(),
+            batch_id: 0,
+            epoch: 1,
+            files: Vec::new(),
+            positions: Vec::new(),
+            watermarks: BTreeMap::new(),
+            state: BTreeMap::new(),
+            schemas: BTreeMap::new(),
+        }
+    }
+
+    fn compaction() -> Compaction {
+        Compaction {
+            number: 1,
+            epoch: 1,
+            after: 0,
+            pipeline: 1,
+            at_micros: 0,
+            why: Why::Compact,
+            output: "table t".to_owned(),
+            location: "/t".to_owned(),
+            folder: "d=1".to_owned(),
+            staging: "/.sluicebox-q".to_owned(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            batches: BatchRows::default(),
+            replaces: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_passed_makes_no_record() {
+        let (_dir, checkpoint) = checkpoint();
+        assert_eq!((next(&checkpoint).unwrap(), next(&checkpoint).unwrap()), (1, 2));
+        let metadata = Metadata {
+            id: "q".to_owned(),
+            generation: 1,
+            pipeline: "p".to_owned(),
+            created_micros: 0,
+            plan_partitions: 1,
+            logs: BTreeMap::new(),
+        };
+        for made in [
+            checkpoint.create_metadata(&metadata, 1),
+            checkpoint.write_offsets(&offsets()),
+            checkpoint.write_commit(&commit()),
+            checkpoint.write_compaction(&compaction()),
+        ] {
+            assert!(matches!(made, Err(CheckpointError::TakenOver { ours: 1, theirs: 2 })), "{made:?}");
+        }
+        let seen = checkpoint.observe().unwrap();
+        assert_eq!((seen.metadata, seen.offsets, seen.commit), (false, None, None));
+        assert!(checkpoint.compaction_numbers().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_record_that_was_about_to_be_named_when_another_run_took_over_is_not_made() {
+        let (dir, checkpoint) = checkpoint();
+        std::fs::create_dir(dir.path().join("sources/s")).unwrap();
+        for folder in ["", "pipelines", "offsets", "commits", "compactions", "sources/s"] {
+            let epoch = next(&checkpoint).unwrap();
+            let path = dir.path().join(folder).join("record");
+            // It has looked, and found nobody.
+            let passed = || next(&checkpoint).map(drop);
+            let made = durable::create_if_absent_unless(What::Checkpoint, &path, b"record", epoch, passed);
+            assert!(made.is_err() && !path.exists(), "{folder}: {made:?}");
+        }
+    }
+}
