@@ -3,6 +3,7 @@
 
 #[cfg(feature = "faults")]
 mod linger;
+mod records;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -27,7 +28,11 @@ fn job() -> Workspace {
 }
 
 fn verified(job: &Workspace) -> Verdict {
-    let verdict = verify(&Checkpoint::new(job.path().join(CHECKPOINT)), &SystemClock::new()).unwrap();
+    proved(&Checkpoint::new(job.path().join(CHECKPOINT)))
+}
+
+fn proved(checkpoint: &Checkpoint) -> Verdict {
+    let verdict = verify(checkpoint, &SystemClock::new()).unwrap();
     assert!(verdict.problems.is_empty(), "{verdict}");
     verdict
 }
@@ -202,16 +207,18 @@ fn verify_names_what_is_wrong_with_compacted_files() {
     verified(&job);
 }
 
+/// A pipeline of one small table, with or without partitions.
+fn tally(partitioned: &str, part: &str) -> String {
+    let source = KEEPING.split("CREATE STREAMING").next().unwrap();
+    format!(
+        "{source}CREATE STREAMING TABLE tally {partitioned} AS SELECT event_id, _offset{part} FROM STREAM sales_events;"
+    )
+}
+
 #[test]
 fn a_table_without_partitions_is_left_alone_with_the_way_out() {
     let job = Workspace::new();
-    let pipeline = |partitioned: &str, part: &str| {
-        let source = KEEPING.split("CREATE STREAMING").next().unwrap();
-        format!(
-            "{source}CREATE STREAMING TABLE tally {partitioned} AS SELECT event_id, _offset{part} FROM STREAM sales_events;"
-        )
-    };
-    job.write("tally.sql", &pipeline("", ""));
+    job.write("tally.sql", &tally("", ""));
     job.produce(2_000, 5);
     let run = ["run", "tally.sql", "--trigger", "available-now", "--set", "sales_events.maxOffsetsPerTrigger=200"];
     job.ok(&run);
@@ -235,7 +242,7 @@ fn a_table_without_partitions_is_left_alone_with_the_way_out() {
     assert_eq!(job.rows("SELECT event_id, _offset FROM tables.tally"), before);
 
     // The way out.
-    job.write("tally.sql", &pipeline("PARTITIONED BY (part)", ", 'all' AS part"));
+    job.write("tally.sql", &tally("PARTITIONED BY (part)", ", 'all' AS part"));
     let said = job.fails(2, &run);
     assert!(said.contains("--full-refresh=tally"), "{said}");
     job.ok(&[&run[..], &["--full-refresh=tally"]].concat());

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use sluicebox_engine::checkpoint::Checkpoint;
+
 use crate::scenarios::{Check, Scenario};
 use crate::world::{Ended, Outcome, World};
 
@@ -130,6 +132,7 @@ impl Case {
             Check::Tables => {
                 same(expected, &world.outcome()?)?;
                 world.verify()?;
+                no_record_is_left(&Checkpoint::new(world.path().join("checkpoints/crash")))?;
                 if scenario.grown.is_some() {
                     world.keeps_its_end()?;
                 }
@@ -141,6 +144,18 @@ impl Case {
             }
         }
     }
+}
+
+/// Of each compaction for which another stands the record is gone: when that one is replaced itself, nobody would stand for it.
+fn no_record_is_left(checkpoint: &Checkpoint) -> Result<(), String> {
+    let numbers = checkpoint.compaction_numbers().map_err(|e| e.to_string())?;
+    for number in &numbers {
+        let replaces = checkpoint.compaction(*number).map_err(|e| e.to_string())?.replaces;
+        if let Some(left) = replaces.iter().find(|replaced| numbers.contains(replaced)) {
+            return Err(format!("the record of compaction {left} is left, for which that of {number} stands"));
+        }
+    }
+    Ok(())
 }
 
 /// A replayed batch gives the same bytes.

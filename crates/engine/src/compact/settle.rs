@@ -26,6 +26,8 @@ pub(crate) fn settle(
         let taken = compact::take(&Staging::of(location, query_id, epoch)?, number, &partition)?;
         match settled(&record, &compact::names_in(&partition)?) {
             Settled::Done => {
+                // This record stands for these, and the next one of the folder will stand for this one alone: of those
+                // that are left nobody would know then that their files are gone on purpose.
                 checkpoint.forget_compactions(&record.replaces)?;
                 if record.outputs.is_empty() {
                     remove_if_empty(location, &record.folder);
