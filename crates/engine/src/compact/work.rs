@@ -135,6 +135,9 @@ impl Table<'_> {
                 };
                 refuse_changed(dir, &found.file, Some(output))?;
             }
+            // None of these is counted yet. A folder is exchanged whole, so that its files are of one compaction at most. And a
+            // batch that one has met has all its files in it: `exchange` comes after the newest commit was published, and a start
+            // that publishes that one again leaves the folder out (`Checkpoint::replaced_of_newest`).
             for (batch, rows) in record.batches.0 {
                 *batches.entry(batch).or_default() += rows;
             }
