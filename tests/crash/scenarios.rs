@@ -167,9 +167,22 @@ pub fn built(only: Option<&str>) -> Vec<Scenario> {
 /// Where the pipeline has run, with the journal of what it did.
 pub fn undisturbed() -> World {
     let world = World::copy_of(Worlds::default().log());
+    go_on(&world);
+    world
+}
+
+/// Where the pipeline was killed at `point`, with the journal of what it did.
+pub fn killed(point: &str) -> World {
+    let world = World::copy_of(Worlds::default().log());
+    let (ended, said) = world.run(&calm(), Some(point));
+    assert_eq!(ended, Ended::Crashed, "{said}");
+    world
+}
+
+/// Runs the pipeline to its end, with its journal behind what is there.
+pub fn go_on(world: &World) {
     let (ended, said) = world.run(&calm(), None);
     assert_eq!(ended, Ended::Code(0), "{said}");
-    world
 }
 
 fn calm() -> Program {
