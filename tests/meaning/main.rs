@@ -8,7 +8,7 @@
 //! which must give the same bytes ([`replay`]).
 //!
 //! Two more properties: a batch that FAIL UPDATE stops leaves nothing ([`failing`]), and partitions that are silent for
-//! `idleTimeout` are not waited for ([`idle`]).
+//! `idleTimeout` are not waited for ([`idle`]). What chance seldom comes to is tried as it stands ([`restored`]).
 //!
 //! `PROPTEST_CASES` chooses how many cases a property tries. The first case that fails is printed at once
 //! ([`first`]), then made smaller, and kept in `tests/meaning/regressions.txt`, which is tried first the next time.
@@ -24,6 +24,7 @@ mod model;
 mod oracle;
 mod pipeline;
 mod replay;
+mod restored;
 mod shapes;
 mod tables;
 

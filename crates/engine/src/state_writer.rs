@@ -54,6 +54,8 @@ fn write_one(
     let delta = change.delta.take();
     change.updated = delta.as_ref().map_or(0, |d| d.num_rows() as u64);
     if let Some(batches) = snapshot {
+        // The old snapshot goes even if the state is empty now: a start would leave its closed windows out, but what a commit names
+        // is never purged, and must follow from what the one before named.
         state.deltas.clear();
         state.snapshot = None;
         if !batches.is_empty() {
