@@ -91,7 +91,8 @@ fn a_registry_that_does_not_answer_is_given_up_and_nothing_is_left() {
     let bench = Bench::new();
     bench.pipeline(", 'schema.registry.url' = 'http://127.0.0.1:1'");
     for said in [bench.ends(1, &["--wait", "1 second"]), bench.plans(1, &["--wait", "1 second"])] {
-        assert!(said.contains("no schema registry answered"), "{said}");
+        assert!(said.contains("no schema registry answered") && said.contains("SCHEMA_REGISTRY_URL"), "{said}");
+        assert!(!said.contains("error sending request"), "the cause is told once: {said}");
         bench.nothing_is_left("no registry");
     }
     assert!(bench.ends(2, &["--wait", "soon"]).contains("--wait 'soon' is not a duration"));
@@ -123,6 +124,7 @@ fn a_subject_that_is_not_there_is_told_with_those_that_may_be_meant() {
     for said in [bench.ends(1, &[]), bench.plans(1, &[])] {
         assert!(said.contains("does not know subject orders-value"), "{said}");
         assert!(said.contains("'value.subject' = 'orders-shop.OrderPaid'"), "{said}");
+        assert!(said.contains("correct 'subscribe' if the topic is misspelt"), "{said}");
     }
     bench.topic("nothing.like.it");
     bench.sql("'subscribe' = 'nothing.like.it'");

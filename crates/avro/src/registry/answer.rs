@@ -52,7 +52,6 @@ pub(super) enum Outcome<T> {
     /// Worth trying again, no sooner than after the pause that the registry asked for.
     Again {
         why: String,
-        source: Option<reqwest::Error>,
         pause: Option<Duration>,
     },
 }
@@ -66,7 +65,7 @@ pub(super) fn again<T>(registry: &str, error: reqwest::Error) -> Outcome<T> {
         true => format!(": install ca-certificates, or name who signed it in '{CA_FILE}'"),
         false => String::new(),
     };
-    Outcome::Again { why: format!("{registry}: {reason}{help}"), source: Some(error), pause: None }
+    Outcome::Again { why: format!("{registry}: {reason}{help}"), pause: None }
 }
 
 /// The body of an answer; `None` when it is longer than [`LONGEST_ANSWER`].
@@ -116,7 +115,9 @@ pub(super) fn refusal(what: &str, registry: &str, status: StatusCode, body: &[u8
             registry,
             status: code,
             code: i64::from(code),
-            message: "the answer is not a schema registry's; check 'schema.registry.url'".to_owned(),
+            message: "the answer is not a schema registry's; check 'schema.registry.url' or SCHEMA_REGISTRY_URL, and the path in \
+                      it: Apicurio serves a registry at /apis/ccompat/v7"
+                .to_owned(),
         },
     }
 }

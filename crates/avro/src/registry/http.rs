@@ -78,7 +78,7 @@ impl HttpRegistry {
         let mut attempts = 0;
         loop {
             let mut pause = backoff.mul_f64(rand::rng().random_range(0.5..1.0));
-            let mut last = (String::new(), None);
+            let mut last = String::new();
             for turn in 0..self.options.urls.len() {
                 let index = (self.preferred.load(Ordering::Relaxed) + turn) % self.options.urls.len();
                 attempts += 1;
@@ -94,28 +94,26 @@ impl HttpRegistry {
                         self.answered(index);
                         return Err(error);
                     }
-                    Outcome::Again { why, source, pause: wanted } => {
+                    Outcome::Again { why, pause: wanted } => {
                         pause = pause.max(wanted.unwrap_or_default().min(LONGEST_RETRY_AFTER));
-                        last = (why, source);
+                        last = why;
                     }
                 }
             }
             let waited = self.clock.monotonic().saturating_sub(started);
             if let Some(limit) = self.options.give_up_after {
                 if waited >= limit {
-                    let (last, source) = last;
-                    return Err(RegistryError::Unavailable { what: what.to_owned(), attempts, waited, last, source });
+                    return Err(RegistryError::Unavailable { what: what.to_owned(), attempts, waited, last });
                 }
                 pause = pause.min(limit.saturating_sub(waited));
             }
             if !self.told_down.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
-                    "waiting for the schema registry {} to answer for {what}: {}",
-                    self.options.urls.join(", "),
-                    last.0
+                    "waiting for the schema registry {} to answer for {what}: {last}",
+                    self.options.urls.join(", ")
                 );
                 let url = &self.options.urls[self.preferred.load(Ordering::Relaxed)];
-                let why = last.0.trim_start_matches(url.as_str()).trim_start_matches(": ");
+                let why = last.trim_start_matches(url.as_str()).trim_start_matches(": ");
                 waiting::begin(&self.what(), why, waited);
             }
             tokio::time::sleep(pause).await;
@@ -128,11 +126,9 @@ impl HttpRegistry {
         let request = self.request(index, what, path);
         let Some(limit) = self.options.give_up_after else { return request.await };
         let why = || format!("{}: no answer", self.options.urls[index]);
-        tokio::time::timeout(limit.saturating_sub(waited), request).await.unwrap_or_else(|_| Outcome::Again {
-            why: why(),
-            source: None,
-            pause: None,
-        })
+        tokio::time::timeout(limit.saturating_sub(waited), request)
+            .await
+            .unwrap_or_else(|_| Outcome::Again { why: why(), pause: None })
     }
 
     /// Tells the log of a request. Neither the URL nor the path has credentials in it.
@@ -195,11 +191,7 @@ impl HttpRegistry {
         }
         if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT || status.is_server_error()
         {
-            return Outcome::Again {
-                why: format!("{registry} answered HTTP {status}"),
-                source: None,
-                pause: retry_after,
-            };
+            return Outcome::Again { why: format!("{registry} answered HTTP {status}"), pause: retry_after };
         }
         Outcome::Final(refusal(what, registry, status, &body))
     }

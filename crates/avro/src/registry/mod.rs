@@ -211,8 +211,8 @@ pub enum RegistryError {
     },
     /// No registry answered within the time that retries are given.
     #[error(
-        "no schema registry answered for {what} for {} ({attempts} attempts; the last one: {last}); `--wait` says how long \
-             it is waited for",
+        "no schema registry answered for {what} for {} ({attempts} attempts; the last one: {last}); check the address in \
+         'schema.registry.url' or SCHEMA_REGISTRY_URL; `--wait` sets how long Sluicebox waits",
         sluicebox_core::waiting::in_words(*waited)
     )]
     Unavailable {
@@ -224,8 +224,6 @@ pub enum RegistryError {
         waited: Duration,
         /// What became of the last one.
         last: String,
-        /// Its transport error, if that was it.
-        source: Option<reqwest::Error>,
     },
     /// The answer is not what the protocol says.
     #[error(
@@ -287,7 +285,11 @@ fn other_subjects(like: &[String], total: usize) -> String {
         );
     }
     let like: Vec<String> = like.iter().map(|name| format!("'{name}'")).collect();
-    format!("; it knows {}: name the one to read with 'value.subject' = {}", like.join(", "), like[0])
+    format!(
+        "; it knows {}: correct 'subscribe' if the topic is misspelt, else name the one to read with 'value.subject' = {}",
+        like.join(", "),
+        like[0]
+    )
 }
 
 impl Blamed for RegistryError {

@@ -111,7 +111,9 @@ async fn a_wrong_url_is_no_unknown_schema() {
     let (url, _) =
         scripted(vec![Scripted(404, json!("<html>"), None), refused(404, 404), Scripted(200, json!({}), None)]).await;
     let client = client(options(&url));
-    assert!(matches!(client.by_id(1).await, Err(RegistryError::Refused { status: 404, .. })));
+    let no_registry = client.by_id(1).await.unwrap_err();
+    assert!(matches!(no_registry, RegistryError::Refused { status: 404, .. }), "{no_registry}");
+    assert!(no_registry.to_string().contains("/apis/ccompat/v7"), "{no_registry}");
     assert!(matches!(client.by_id(1).await, Err(RegistryError::Refused { status: 404, .. })));
     assert!(matches!(client.by_id(1).await, Err(RegistryError::Malformed { .. })));
 }
