@@ -66,13 +66,13 @@ impl Places {
 
     /// `error` at its option, if it is about one that stands in the text. Of a value that a reference stands for, the reference is shown.
     pub fn of_source(&self, error: SourceError) -> anyhow::Error {
-        if let SourceError::Option { source_name, option, given, accepted } = error {
+        if let SourceError::Option { source_name, option, given, remedy } = error {
             let given = self.hide(&option, &given, "a reference whose value is not taken");
-            let accepted = self.hide(&option, &accepted, "a value that it takes: docs/sql.md says which");
+            let remedy = self.hide(&option, &remedy, "write a value that it takes: docs/sql.md says which");
             let message = format!("`{option}` is {given}");
-            return match self.diagnostic(&option, message, format!("right is: {accepted}")) {
+            return match self.diagnostic(&option, message, remedy.clone()) {
                 Some(found) => found.into(),
-                None => EngineError::from(SourceError::Option { source_name, option, given, accepted }).into(),
+                None => EngineError::from(SourceError::Option { source_name, option, given, remedy }).into(),
             };
         }
         if let SourceError::UnknownTopic { topic, log, known, .. } = &error {
@@ -95,8 +95,8 @@ impl Places {
             && let Some(Placed { value, .. }) = self.find(option)
         {
             // What is right stands behind what is wrong.
-            let (problem, help) = match problem.split_once("; right is: ") {
-                Some((problem, right)) => (problem, Some(format!("right is: {right}"))),
+            let (problem, help) = match problem.split_once("; name ") {
+                Some((problem, right)) => (problem, Some(format!("name {right}"))),
                 None => (problem.as_str(), None),
             };
             let problem = self.hide(option, problem, "what the reference stands for is not taken");

@@ -61,7 +61,8 @@ fn names_values_and_files_of_properties_are_looked_at_before_anybody_is_asked() 
         (", 'kafka.security.protocol' = 'sasl'", "`kafka.security.protocol` is 'sasl'"),
         (", 'kafka.ssl.ca.location' = '/no/such/ca.pem'", "/no/such/ca.pem"),
         (", 'schema.registry.ssl.ca.location' = '/no/such/ca.pem'", "/no/such/ca.pem"),
-        (", 'kafka.linger.ms' = '5'", "a property of producers"),
+        (", 'kafka.linger.ms' = '5'", "Help: leave it out: a source takes properties of consumers"),
+        (", 'kafka.max.poll.records' = '5'", "Help: leave it out, it is a property of the Java client"),
     ] {
         bench.pipeline(&format!("{away}{options}"));
         for said in [bench.ends(2, &["--wait", LONG]), bench.plans(2, &["--wait", LONG])] {
@@ -141,14 +142,17 @@ fn a_first_start_that_is_refused_leaves_nothing_new() {
     bench.pipeline(r#", 'startingOffsets' = '{"t": {"0": 2, "7": 2}}'"#);
     for said in [bench.ends(2, &[]), bench.plans(2, &[])] {
         assert!(said.contains("t/7") && said.contains("error[option]") && said.contains("p.sql:1:"), "{said}");
-        assert!(said.contains("Help: right is: the partitions read"), "{said}");
+        assert!(said.contains("Help: name partitions that are read: t/0"), "{said}");
         bench.nothing_is_left("startingOffsets");
     }
     // An offset that the log does not hold, a partition without any, and one to be read that there is not.
     for (options, says) in [
-        (r#"'subscribe' = 't', 'startingOffsets' = '{"t": {"0": 99}}'"#, "right is: 0 to 5"),
-        (r#"'subscribe' = 't', 'startingOffsets' = '{"other": {"0": 1}}'"#, "right is: the partitions read"),
-        (r#"'assign' = '{"t": [0, 3]}', 'value.subject' = 't-value'"#, "right is: partitions 0 to 0 of 't'"),
+        (
+            r#"'subscribe' = 't', 'startingOffsets' = '{"t": {"0": 99}}'"#,
+            "Help: write an offset that the log holds, 0 to 5",
+        ),
+        (r#"'subscribe' = 't', 'startingOffsets' = '{"other": {"0": 1}}'"#, "Help: name partitions that are read: t/0"),
+        (r#"'assign' = '{"t": [0, 3]}', 'value.subject' = 't-value'"#, "Help: name partitions 0 to 0 of 't'"),
     ] {
         bench.sql(options);
         for said in [bench.ends(2, &[]), bench.plans(2, &[])] {

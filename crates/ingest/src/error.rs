@@ -18,7 +18,7 @@ pub type Result<T> = std::result::Result<T, SourceError>;
 #[derive(Debug, Error)]
 pub enum SourceError {
     /// An option's value is not one of those accepted.
-    #[error("source {source_name}: option '{option}' is {given}; accepted: {accepted}")]
+    #[error("source {source_name}: option '{option}' is {given}; {remedy}")]
     Option {
         /// The source's name in the pipeline.
         source_name: String,
@@ -26,8 +26,8 @@ pub enum SourceError {
         option: String,
         /// What was given; a secret is shown as `(hidden)`.
         given: String,
-        /// What would have been right.
-        accepted: String,
+        /// What to do: `write true or false`, `leave it out: ...`.
+        remedy: String,
     },
     /// A topic that the source names is not there.
     #[error("source {source_name}: topic '{topic}' does not exist in {log}{}", other_topics(topic, known))]
@@ -202,13 +202,13 @@ impl SourceError {
         source_name: &str,
         option: impl Into<String>,
         given: impl Into<String>,
-        accepted: impl Into<String>,
+        remedy: impl Into<String>,
     ) -> Self {
         Self::Option {
             source_name: source_name.to_owned(),
             option: option.into(),
             given: given.into(),
-            accepted: accepted.into(),
+            remedy: remedy.into(),
         }
     }
 

@@ -93,8 +93,8 @@ impl Selection {
                 for (topic, partitions) in names {
                     let n = count(topic)?;
                     if let Some(beyond) = partitions.iter().find(|p| **p >= n) {
-                        let accepted = format!("partitions 0 to {} of '{topic}'", n - 1);
-                        return Err(SourceError::option(source_name, "assign", format!("{topic}/{beyond}"), accepted));
+                        let remedy = format!("name partitions 0 to {} of '{topic}'", n - 1);
+                        return Err(SourceError::option(source_name, "assign", format!("{topic}/{beyond}"), remedy));
                     }
                     out.extend(partitions.iter().map(|p| PartitionId::new(source_name, topic, *p)));
                 }
@@ -141,13 +141,16 @@ impl StartingOffsets {
             Self::PerPartition(given) => given,
         };
         let refuse =
-            |given: String, accepted: String| Err(SourceError::option(source_name, "startingOffsets", given, accepted));
+            |given: String, remedy: String| Err(SourceError::option(source_name, "startingOffsets", given, remedy));
         for (topic, partitions) in given {
             if let Some(partition) =
                 partitions.keys().find(|p| !bounds.contains_key(&PartitionId::new(source_name, topic, **p)))
             {
                 let there = bounds.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                return refuse(format!("an offset for {topic}/{partition}"), format!("the partitions read: {there}"));
+                return refuse(
+                    format!("an offset for {topic}/{partition}"),
+                    format!("name partitions that are read: {there}"),
+                );
             }
         }
         let mut out = BTreeMap::new();
@@ -157,13 +160,17 @@ impl StartingOffsets {
                 Some(-1) => held.latest,
                 Some(n) if (held.earliest..=held.latest).contains(n) => *n,
                 Some(n) => {
-                    let accepted = format!("{} to {} (what the log holds), -2 or -1", held.earliest, held.latest);
-                    return refuse(format!("{n} for {id}"), accepted);
+                    let (first, end) = (held.earliest, held.latest);
+                    let remedy = format!(
+                        "write an offset that the log holds, {first} to {end}, or -2 (earliest) or -1 (latest)"
+                    );
+                    return refuse(format!("{n} for {id}"), remedy);
                 }
                 None => {
                     return refuse(
                         format!("JSON without {id}"),
-                        "an offset for every partition read: a number, -2 (earliest) or -1 (latest)".to_owned(),
+                        "give an offset for every partition that is read: a number, -2 (earliest) or -1 (latest)"
+                            .to_owned(),
                     );
                 }
             };
@@ -218,7 +225,7 @@ impl KafkaOptions {
     /// are: references have been replaced before. `env` looks up [`BROKERS_ENV`].
     ///
     /// # Errors
-    /// [`SourceError::Option`] with the option, what was given and what is accepted.
+    /// [`SourceError::Option`] with the option, what was given and what to write.
     pub fn from_options(
         source_name: &str,
         options: &[(String, String)],
@@ -263,7 +270,7 @@ impl KafkaOptions {
         };
         if let Some(text) = get("maxOffsetsPerTrigger") {
             let number = text.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
-                SourceError::option(source_name, "maxOffsetsPerTrigger", quoted(text), "a whole number above 0")
+                SourceError::option(source_name, "maxOffsetsPerTrigger", quoted(text), "write a whole number above 0")
             })?;
             out.max_offsets_per_trigger = Some(number);
         }
@@ -302,7 +309,7 @@ fn boolean(source_name: &str, option: &str, text: Option<&str>, default: bool) -
         None => Ok(default),
         Some("true") => Ok(true),
         Some("false") => Ok(false),
-        Some(other) => Err(SourceError::option(source_name, option, quoted(other), "true or false")),
+        Some(other) => Err(SourceError::option(source_name, option, quoted(other), "write true or false")),
     }
 }
 
@@ -319,7 +326,7 @@ fn selection<'a>(source_name: &str, get: &dyn Fn(&str) -> Option<&'a str>) -> Re
             source_name,
             option,
             what,
-            "exactly one of subscribe, assign, subscribePattern",
+            "give exactly one of subscribe, assign, subscribePattern",
         ));
     };
     match option {
@@ -329,22 +336,22 @@ fn selection<'a>(source_name: &str, get: &dyn Fn(&str) -> Option<&'a str>) -> Re
             topics.sort();
             topics.dedup();
             if topics.is_empty() {
-                return Err(SourceError::option(source_name, option, quoted(text), "topics, separated by commas"));
+                return Err(SourceError::option(source_name, option, quoted(text), "write topics with commas between"));
             }
             Ok(Selection::Subscribe(topics))
         }
         "assign" => {
-            let accepted = r#"JSON of topics and partitions, as {"topic":[0,1]}"#;
+            let remedy = r#"write JSON of topics and partitions, as {"topic":[0,1]}"#;
             let topics: BTreeMap<String, BTreeSet<i32>> = serde_json::from_str(text)
-                .map_err(|e| SourceError::option(source_name, option, format!("{} ({e})", quoted(text)), accepted))?;
+                .map_err(|e| SourceError::option(source_name, option, format!("{} ({e})", quoted(text)), remedy))?;
             let wrong = topics.is_empty() || topics.values().any(|p| p.is_empty() || p.iter().any(|n| *n < 0));
             if wrong {
-                return Err(SourceError::option(source_name, option, quoted(text), accepted));
+                return Err(SourceError::option(source_name, option, quoted(text), remedy));
             }
             Ok(Selection::Assign(topics))
         }
         _ => Regex::new(&format!("^(?:{text})$")).map(Selection::Pattern).map_err(|e| {
-            SourceError::option(source_name, option, format!("{} ({e})", quoted(text)), "a regular expression")
+            SourceError::option(source_name, option, format!("{} ({e})", quoted(text)), "write a regular expression")
         }),
     }
 }
@@ -357,8 +364,8 @@ fn starting_offsets(source_name: &str, text: Option<&str>) -> Result<StartingOff
         _ => {}
     }
     let refuse = |why: &str| {
-        let accepted = r#"earliest, latest, or JSON as {"topic":{"0":123,"1":-2}} (-2 earliest, -1 latest)"#;
-        SourceError::option(source_name, "startingOffsets", format!("{}{why}", quoted(text)), accepted)
+        let remedy = r#"write earliest, latest, or JSON as {"topic":{"0":123,"1":-2}} (-2 earliest, -1 latest)"#;
+        SourceError::option(source_name, "startingOffsets", format!("{}{why}", quoted(text)), remedy)
     };
     let offsets = positions::parse(text).map_err(|why| refuse(&format!(" ({why})")))?;
     if offsets.values().flat_map(BTreeMap::values).any(|offset| *offset < -2) {

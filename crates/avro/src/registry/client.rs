@@ -60,7 +60,7 @@ fn read_pem<T>(
     let bytes = read_given(path).map_err(|e| problem(e.to_string()))?;
     pem::check(&bytes, holds).map_err(|unfit| RegistryError::Option {
         option: option.to_owned(),
-        problem: format!("{} {}; right is: {}", path.display(), unfit.problem, unfit.right),
+        problem: format!("{} {}; name {}", path.display(), unfit.problem, unfit.right),
     })?;
     parse(&bytes).map_err(|e| problem(e.to_string()))
 }

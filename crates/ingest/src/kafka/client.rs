@@ -283,11 +283,11 @@ fn refused(source_name: &str, options: &KafkaOptions, error: KafkaError) -> Sour
     match error {
         KafkaError::ClientConfig(_, description, key, value) => {
             let given = if is_hidden(&key) { "(hidden)".to_owned() } else { format!("'{value}'") };
-            let accepted = match description.is_empty() || is_hidden(&key) {
-                true => "a property of librdkafka and a value of it".to_owned(),
-                false => format!("what librdkafka takes: {description}"),
+            let remedy = match description.is_empty() || is_hidden(&key) {
+                true => "write a value that librdkafka takes for it".to_owned(),
+                false => format!("write what librdkafka takes; it says: {description}"),
             };
-            SourceError::option(source_name, format!("{KAFKA_PREFIX}{key}"), given, accepted)
+            SourceError::option(source_name, format!("{KAFKA_PREFIX}{key}"), given, remedy)
         }
         // librdkafka's words.
         KafkaError::ClientCreation(why) if why.starts_with("Failed to create thread") => {
@@ -298,8 +298,8 @@ fn refused(source_name: &str, options: &KafkaOptions, error: KafkaError) -> Sour
             let named = options.properties.keys().filter(|name| name.contains('.') && reason.contains(name.as_str()));
             let named = named.max_by_key(|name| name.len()).map_or("*", String::as_str);
             let option = format!("{KAFKA_PREFIX}{named}");
-            let accepted = format!("properties that go together: {reason}");
-            SourceError::option(source_name, option, "refused by librdkafka", accepted)
+            let remedy = format!("give properties that go together; librdkafka says: {reason}");
+            SourceError::option(source_name, option, "refused by librdkafka", remedy)
         }
         other => SourceError::kafka("make a Kafka client", other),
     }

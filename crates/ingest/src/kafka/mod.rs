@@ -84,8 +84,8 @@ impl KafkaSource {
     pub fn new(name: impl Into<String>, options: KafkaOptions, pipeline: &str, prefetch_bytes: u64) -> Result<Self> {
         let name = name.into();
         let Some(brokers) = options.brokers.clone() else {
-            let accepted = format!("brokers as host:port,..., here or in {}", crate::options::BROKERS_ENV);
-            return Err(SourceError::option(&name, "kafka.bootstrap.servers", "absent", accepted));
+            let remedy = format!("write brokers as host:port,..., here or in {}", crate::options::BROKERS_ENV);
+            return Err(SourceError::option(&name, "kafka.bootstrap.servers", "absent", remedy));
         };
         let buffer = PrefetchBuffer::new(prefetch_bytes);
         let context = Context::new(&name, &options, Outage::new(&name, &brokers), buffer.ends());

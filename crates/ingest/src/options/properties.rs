@@ -16,23 +16,42 @@ mod tests;
 
 /// Properties that a user must not set, and what to do instead.
 const RESERVED: &[(&str, &str)] = &[
-    ("auto.offset.reset", "not to be set: use 'startingOffsets'"),
-    ("enable.auto.commit", "not to be set: offsets are committed after each batch"),
-    ("enable.auto.offset.store", "not to be set: offsets are committed after each batch"),
-    ("enable.partition.eof", "not to be set: the source needs it on"),
-    ("key.deserializer", "not to be set: use 'key.format'"),
-    ("value.deserializer", "not to be set: use 'value.format'"),
-    ("sasl.jaas.config", "a property of the Java client: set 'kafka.sasl.username' and 'kafka.sasl.password'"),
-    ("ssl.truststore.location", "a property of the Java client: set 'kafka.ssl.ca.location' to a PEM file"),
-    ("ssl.truststore.password", "a property of the Java client: set 'kafka.ssl.ca.location' to a PEM file"),
-    ("ssl.truststore.type", "a property of the Java client: set 'kafka.ssl.ca.location' to a PEM file"),
-    ("ssl.keystore.type", "a property of the Java client: 'kafka.ssl.keystore.location' is a PKCS#12 file"),
-    ("max.poll.records", "a property of the Java client: 'maxOffsetsPerTrigger' bounds what a batch reads"),
-    ("metadata.broker.list", "another name of brokers: write 'kafka.bootstrap.servers'"),
+    ("auto.offset.reset", "leave it out: 'startingOffsets' says where a first start begins"),
+    ("enable.auto.commit", "leave it out: Sluicebox commits offsets after each batch"),
+    ("enable.auto.offset.store", "leave it out: Sluicebox commits offsets after each batch"),
+    ("enable.partition.eof", "leave it out: the source needs it on"),
+    ("key.deserializer", "leave it out: use 'key.format'"),
+    ("value.deserializer", "leave it out: use 'value.format'"),
+    (
+        "sasl.jaas.config",
+        "leave it out, it is a property of the Java client: set 'kafka.sasl.username' and 'kafka.sasl.password'",
+    ),
+    (
+        "ssl.truststore.location",
+        "leave it out, it is a property of the Java client: set 'kafka.ssl.ca.location' to a PEM file",
+    ),
+    (
+        "ssl.truststore.password",
+        "leave it out, it is a property of the Java client: set 'kafka.ssl.ca.location' to a PEM file",
+    ),
+    (
+        "ssl.truststore.type",
+        "leave it out, it is a property of the Java client: set 'kafka.ssl.ca.location' to a PEM file",
+    ),
+    (
+        "ssl.keystore.type",
+        "leave it out, it is a property of the Java client: 'kafka.ssl.keystore.location' names a PKCS#12 file",
+    ),
+    (
+        "max.poll.records",
+        "leave it out, it is a property of the Java client: 'maxOffsetsPerTrigger' bounds what a batch reads",
+    ),
+    ("metadata.broker.list", "write 'kafka.bootstrap.servers', which is another name of it"),
 ];
 
 /// What brokers are written as.
-pub(super) const BROKERS: &str = "addresses as host:port with commas between, as in 'broker-1:9092,broker-2:9092'";
+pub(super) const BROKERS: &str =
+    "write addresses as host:port with commas between, as in 'broker-1:9092,broker-2:9092'";
 
 /// What may stand before an address, as in Kafka's own configuration of listeners. librdkafka takes it for what
 /// `security.protocol` says.
@@ -85,14 +104,14 @@ pub(super) fn check(source_name: &str, option: &str, property: &str) -> Result<(
             source_name,
             option,
             "a property of producers",
-            "a property of consumers: leave it out",
+            "leave it out: a source takes properties of consumers",
         ));
     }
-    let accepted = match nearest(property, CONSUMER.iter().copied()) {
-        Some(near) => format!("a property of librdkafka, the Kafka client; did you mean '{KAFKA_PREFIX}{near}'?"),
-        None => "a property of librdkafka, the Kafka client: its CONFIGURATION.md lists them".to_owned(),
+    let remedy = match nearest(property, CONSUMER.iter().copied()) {
+        Some(near) => format!("did you mean '{KAFKA_PREFIX}{near}'?"),
+        None => "write a property of librdkafka, the Kafka client: its CONFIGURATION.md lists them".to_owned(),
     };
-    Err(SourceError::option(source_name, option, "not known", accepted))
+    Err(SourceError::option(source_name, option, "not known", remedy))
 }
 
 /// Whether librdkafka has the property `name`, which is written without `kafka.`.
@@ -116,15 +135,18 @@ pub(crate) fn check_files<'a>(
         if path == "probe" {
             continue;
         }
-        let refused = |problem: String, right: &str| {
+        let refused = |problem: String, remedy: String| {
             let given = format!("'{path}', which {problem}");
-            Err(SourceError::option(source_name, format!("{KAFKA_PREFIX}{name}"), given, right))
+            Err(SourceError::option(source_name, format!("{KAFKA_PREFIX}{name}"), given, remedy))
         };
         match unfit(Path::new(path), FOLDERS.contains(property), *content) {
             Ok(None) => {}
-            Ok(Some(unfit)) => return refused(unfit.problem, unfit.right),
+            Ok(Some(unfit)) => return refused(unfit.problem, format!("name {}", unfit.right)),
             Err(error) => {
-                return refused(format!("cannot be read ({error})"), "a file that is there and can be read");
+                return refused(
+                    format!("cannot be read ({error})"),
+                    "name a file that is there and that this user may read".to_owned(),
+                );
             }
         }
     }
@@ -135,7 +157,7 @@ pub(crate) fn check_files<'a>(
 fn unfit(path: &Path, may_be_folder: bool, content: Content) -> std::io::Result<Option<Unfit>> {
     if path.is_dir() {
         std::fs::read_dir(path)?;
-        let unfit = Unfit { problem: "is a folder".to_owned(), right: "the path of a file" };
+        let unfit = Unfit { problem: "is a folder".to_owned(), right: "a file" };
         return Ok((!may_be_folder).then_some(unfit));
     }
     // A pipe is no file here: librdkafka opens it for itself, and would find it read.
