@@ -114,7 +114,7 @@ mod tests {
             assert!(told.contains(meant), "{wrong}: {told}");
         }
         for (wrong, meant) in [
-            ("foo=info,datafusionn=debug", "under `foo`"),
+            ("foo=info,datafusionn=debug", "under `foo`. Write"),
             ("datafusionn=debug", "`datafusion=debug`"),
             ("infodatafusion=debug", "under `infodatafusion`"),
             ("sluicebox_engin::run=debug", "under `sluicebox_engin::run`"),

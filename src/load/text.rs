@@ -37,7 +37,10 @@ fn beside(path: &Path) -> Option<String> {
     let listed = std::fs::read_dir(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }).ok()?;
     let names = listed.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let names: Vec<String> = names.filter(|name| name.ends_with(".sql")).collect();
-    let near = nearest(path.file_name()?.to_str()?, names.iter().map(String::as_str))?;
+    // Behind a dot all of them are alike.
+    let undotted: Vec<String> = names.iter().map(|name| name.replace('.', " ")).collect();
+    let near = nearest(&path.file_name()?.to_str()?.replace('.', " "), undotted.iter().map(String::as_str))?;
+    let (_, near) = undotted.iter().zip(&names).find(|(undotted, _)| *undotted == near)?;
     Some(folder.join(near).display().to_string())
 }
 
@@ -111,6 +114,8 @@ mod tests {
         let path = dir.path().join("product.sql");
         let said = read_text(&path, "product.sql").unwrap_err().to_string();
         assert!(said.contains("did you mean") && said.contains("products.sql?"), "{said}");
+        let said = read_text(&dir.path().join("t2.sql"), "t2.sql").unwrap_err().to_string();
+        assert!(!said.contains("did you mean"), "only the ending is the same: {said}");
     }
 
     #[test]

@@ -46,7 +46,10 @@ fn likeness(lower: &str, candidate: &str) -> f64 {
     let last = |s: &str| s.rsplit('.').next().unwrap_or(s).to_owned();
     let whole = strsim::jaro_winkler(lower, &other);
     let edits = strsim::damerau_levenshtein(lower, &other);
-    let by_edits = if edits <= 2 && edits < lower.chars().count().min(other.chars().count()) { 0.9 } else { 0.0 };
+    let shortest = lower.chars().count().min(other.chars().count());
+    // Two edits make any other word of one of four letters.
+    let few = edits < shortest && (edits < 2 || edits == 2 && shortest > 4);
+    let by_edits = if few { 0.9 } else { 0.0 };
     let same_end = if last(lower) == last(&other) { 0.86 } else { 0.0 };
     whole.max(by_edits).max(same_end)
 }
@@ -65,6 +68,8 @@ mod tests {
         assert_eq!(nearest_few("orders", subjects, 5), ["orders-shop.OrderCreated", "orders-shop.OrderPaid"]);
         assert!(nearest_few("payments", topics, 3).is_empty());
         assert!(nearest(&"x".repeat(300), topics).is_none());
+        assert!(nearest("foo", ["mio", "fnv", "log"]).is_none(), "a short word is not like any other");
+        assert_eq!(nearest("tss", ["ts"]), Some("ts"));
         let behind_many = std::iter::repeat_n("other", 10_000).chain(["clicks"]);
         assert!(nearest("click", behind_many.clone()).is_none() && nearest_few("click", behind_many, 3).is_empty());
     }
