@@ -116,7 +116,7 @@ fn a_table_folder_that_is_gone_stops_the_run_and_one_beside_the_tables_does_not(
     let scene = scene();
     for folder in ["data/bronze/sales", "data/gold/revenue_5m"] {
         std::fs::remove_dir_all(scene.job.path().join(folder)).unwrap();
-        let why = stops(&scene, 1, &[], &[folder, "--full-refresh", "backup"]);
+        let why = stops(&scene, 1, &[], &[folder, "`--full-refresh`", "`--full-refresh=", "backup"]);
         assert!(why.contains("gone or empty"), "{why}");
         assert!(!scene.job.path().join(folder).exists(), "the run made the folder anew");
         put_back(&scene, folder);

@@ -74,8 +74,8 @@ pub enum EngineError {
     /// An expectation with FAIL UPDATE stopped the run.
     #[error(
         "expectation `{expectation}` of table `{table}` failed on {} of batch {batch_id}; nothing of the batch was \
-         written. The rows are in {samples}. Ways on: correct the events at their source and set new starting offsets with \
-         `--full-refresh`; or let the expectation warn, drop or quarantine instead of FAIL UPDATE, and run again: the \
+         written. The rows are in {samples}. Ways on: correct the events at their source, change 'startingOffsets' and start \
+         over with `--full-refresh`; or let the expectation warn, drop or quarantine instead of FAIL UPDATE, and run again: the \
          batch is tried again",
         counted(*rows)
     )]
@@ -227,9 +227,11 @@ pub enum EngineError {
     },
     /// A table's folder that was deleted.
     #[error(
-        "the folder {} of {output} is gone or empty, and batch {batch} wrote files to it. Restore it from a backup; or start \
-         from the beginning with `--full-refresh`, which deletes this pipeline's tables first",
-        location.display()
+        "the folder {} of {output} is gone or empty, and batch {batch} wrote files to it. Run with `--full-refresh={}`, which \
+         computes the table again, if the topic still has its events; or restore the folder from a backup; or start from the \
+         beginning with `--full-refresh`, which deletes this pipeline's tables first",
+        location.display(),
+        output.strip_prefix("table ").unwrap_or("TABLE")
     )]
     LostFolder {
         /// The output.
@@ -349,7 +351,8 @@ impl EngineError {
                 Self::OutOfMemory { table: table.to_owned(), why: in_words(&source) }
             }
             Self::Operator(error) if error.is_out_of_memory() => {
-                Self::OutOfMemory { table: table.to_owned(), why: error.to_string() }
+                let why = "its aggregate needs more memory than 'query.memory' allows, most likely for one group";
+                Self::OutOfMemory { table: table.to_owned(), why: why.to_owned() }
             }
             Self::DataFusion(source) => Self::Query { table: table.to_owned(), source },
             other => other,
