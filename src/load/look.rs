@@ -116,6 +116,9 @@ impl Checked {
         let name = &connection.name;
         let cache = SchemaCache::at(self.checkpoint.source_dir(name).join("schemas"));
         let mut writers = cache.all();
+        for (writer, _) in &mut writers {
+            *writer = format!("schema {}", writer.replacen('-', " ", 1));
+        }
         if !offline && connection.options.brokers.is_some() {
             let latest = connection.latest(&self.clock).await?;
             writers
@@ -127,9 +130,11 @@ impl Checked {
                 fields.entry(field).or_insert_with(|| writer.clone());
             }
         }
-        let lacks = format!("{} version {}, which rows are read with", pinned.subject, pinned.version);
+        let reader = format!("the reader schema, {} version {},", pinned.subject, pinned.version);
         found.extend(fields.into_iter().map(|(field, writer)| {
-            let text = format!("no table has the field `{field}` of {writer}: {lacks}, lacks it; `--repin {name}` adopts the latest version");
+            let text = format!(
+                "events of {writer} have the field `{field}`; {reader} does not: run with `--repin {name}` to add it"
+            );
             Check::warning(name, text)
         }));
         Ok(())
@@ -165,7 +170,8 @@ fn room(room: &Room) -> Check {
 fn size(bytes: u64) -> String {
     match bytes {
         u64::MAX => "an unknown number of bytes".to_owned(),
-        0..1_048_576 => format!("{bytes} bytes"),
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{} KiB", bytes >> 10),
         1_048_576..1_073_741_824 => format!("{} MiB", bytes >> 20),
         _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
     }

@@ -96,7 +96,7 @@ impl ValueType {
             }
             Self::Size(min) => match size(value) {
                 Some(n) if n >= min => Ok(()),
-                Some(_) => wrong("is too small", format!("the least is {min} bytes")),
+                Some(_) => wrong("is too small", format!("write at least '{}'", in_units(min))),
                 None => wrong("is not a size", "write a number and B, KiB, MiB or GiB, as in '16 MiB'".into()),
             },
             Self::Duration if duration(value).is_none() => {
@@ -160,6 +160,13 @@ impl ValueType {
             _ => Ok(()),
         }
     }
+}
+
+/// `bytes` in the largest unit that they are a whole number of, as [`size`] reads it.
+fn in_units(bytes: u64) -> String {
+    let units: [(u32, &str); 3] = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let unit = units.into_iter().find(|(shift, _)| bytes.trailing_zeros() >= *shift);
+    unit.map_or_else(|| format!("{bytes} B"), |(shift, name)| format!("{} {name}", bytes >> shift))
 }
 
 /// What is wrong with a key or its value.
