@@ -99,7 +99,11 @@ impl Which {
             let dir = checkpoint_dir(&args)?;
             if !dir.join("metadata").exists() {
                 let (file, dir) = (self.what.display(), dir.display());
-                return Err(Usage(format!("{file} has no checkpoint yet: its first run makes it in {dir}")).into());
+                return Err(Usage(format!(
+                    "{file} has no checkpoint yet: its first run makes it in {dir}; if it ran before, name the folder of its \
+                     checkpoint"
+                ))
+                .into());
             }
             return Ok(Checkpoint::new(dir));
         }
@@ -131,9 +135,9 @@ mod tests {
             let set = set.iter().map(|text| (*text).to_owned()).collect();
             Which { what: file.clone(), set, json: false }.checkpoint().unwrap_err().to_string()
         };
-        assert!(said(&[]).ends_with("its first run makes it in checkpoints/p"), "{}", said(&[]));
+        assert!(said(&[]).contains("its first run makes it in checkpoints/p; "), "{}", said(&[]));
         for set in [&["pipeline.name=other"] as &[&str], &["pipeline.name=other", "e.maxOffsetsPerTrigger=5"]] {
-            assert!(said(set).ends_with("its first run makes it in checkpoints/other"), "{}", said(set));
+            assert!(said(set).contains("its first run makes it in checkpoints/other; "), "{}", said(set));
         }
     }
 }

@@ -121,7 +121,7 @@ fn named(names: &[String], checked: &Checked) -> anyhow::Result<std::collections
     for name in names {
         let Some(table) = checked.graph.tables.iter().find(|table| table.name == *name) else {
             let known: Vec<&str> = checked.graph.tables.iter().map(|table| table.name.as_str()).collect();
-            return Err(Usage(format!("--table {name}: there is no such table; there are {}", known.join(", "))).into());
+            return Err(Usage(format!("--table {name}: unknown table `{name}`; tables: {}", known.join(", "))).into());
         };
         if table.partitioned_by.is_empty() {
             return Err(Usage(format!("--table {name}: {UNPARTITIONED}")).into());

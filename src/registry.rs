@@ -41,7 +41,7 @@ pub struct RegistryArgs {
 
 /// Serves until Ctrl-C.
 pub async fn registry(args: RegistryArgs) -> anyhow::Result<()> {
-    let mut stop = crate::run::stop_watch("stopping once requests under way are answered; once more to stop at once");
+    let mut stop = crate::run::stop_watch("stopping after the requests under way; press Ctrl-C again to stop now");
     let rule = Rule { hosts: args.hosts, token: token(args.token_file.as_deref())?, ..Rule::new(failure) };
     let server = Server::open(&args.listen, rule).await.map_err(|error| match error {
         ServeError::NoAddress { .. } => anyhow::Error::from(Usage(format!("--listen: {error}"))),

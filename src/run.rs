@@ -37,7 +37,7 @@ pub struct RunArgs {
     #[command(flatten)]
     load: LoadArgs,
     /// When batches start: `available-now`, or an interval such as '1 second'; without it as soon as there is data, at
-    /// most one a second once caught up
+    /// most one batch per second once caught up
     #[arg(long, value_name = "TRIGGER")]
     trigger: Option<String>,
     /// Delete this pipeline's tables and start from the beginning; with =TABLE,... the rows of these tables alone, which
@@ -72,11 +72,11 @@ pub struct RunArgs {
 /// What to show while running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ProgressMode {
-    /// A live status on a terminal, else a line at the start and the end
+    /// A live status on a terminal, else lines at the start and the end, and one when a table gets its first rows
     Auto,
     /// A live status
     Bar,
-    /// One line a batch on stdout, with the keys of Spark's StreamingQueryProgress
+    /// One line per batch on stdout, with the keys of Spark's StreamingQueryProgress
     Json,
     /// Nothing but warnings and errors
     None,
@@ -91,10 +91,12 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let show = Show::choose(if args.json { ProgressMode::Json } else { args.progress });
     let (known, wait) = crate::load::first_look(&args.load, trigger)?;
     if let Some(unknown) = args.repin.iter().find(|name| !known.contains(name)) {
-        return Err(Usage(format!("--repin {unknown}: there is no such source; there are {}", known.join(", "))).into());
+        return Err(
+            Usage(format!("--repin {unknown}: unknown source `{unknown}`; sources: {}", known.join(", "))).into()
+        );
     }
     // Signals are caught before anything is written, so that the first Ctrl-C always ends cleanly.
-    let stop = stop_watch("stopping once a batch in progress is done; once more to stop at once");
+    let stop = stop_watch("stopping after the current batch; press Ctrl-C again to stop now");
     let mut full_refresh = args.full_refresh.iter().any(|t| t == ALL);
     let mut request = request(&args)?;
     // It is there before the first look at a broker, which may be one that does not answer.

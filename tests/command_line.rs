@@ -247,7 +247,10 @@ fn a_terminal_that_is_closed_stops_a_run_as_a_service_manager_does() {
     assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0), "it ends cleanly");
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
-    assert!(rest.iter().any(|line| line.contains("stopping once a batch in progress is done")), "{rest:?}");
+    assert!(
+        rest.iter().any(|line| line.contains("stopping after the current batch; press Ctrl-C again to stop now")),
+        "{rest:?}"
+    );
     assert!(rest.iter().any(|line| line.contains("100 events read")), "{rest:?}");
 }
 

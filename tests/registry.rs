@@ -134,7 +134,7 @@ fn the_second_signal_ends_it_whoever_hangs_on() {
     let client = half(&server);
     server.signal("-INT");
     let said = server.line();
-    assert!(said.contains("stopping once requests under way are answered; once more to stop at once"), "{said}");
+    assert!(said.contains("stopping after the requests under way; press Ctrl-C again to stop now"), "{said}");
     server.signal("-INT");
     assert_eq!(server.child.wait().unwrap().code(), Some(130));
     drop(client);

@@ -156,7 +156,11 @@ fn flows(old: &TableShape, new: &TableShape, facts: &Facts, found: &mut Vec<Diff
             )),
             Some(after) if after.plans != before.plans => {
                 let Some(what) = query_change(&flow_name(name, new), before, after) else { continue };
-                let open = if new.operators.is_empty() { "" } else { "; what is remembered holds rows of both" };
+                let open = if new.operators.is_empty() {
+                    ""
+                } else {
+                    "; the state keeps rows of the old and of the new query"
+                };
                 found.push(difference(
                     Verdict::Safe,
                     Matter::Rows,
