@@ -98,12 +98,16 @@ fn all(config: &Config, request: &Request, json: bool) -> anyhow::Result<()> {
 fn line(done: &Done, dry_run: bool) -> String {
     let Done { table, folder, why, rows, before: (files, bytes), after } = done;
     let would = if dry_run { "would be " } else { "" };
-    let found = format!("{table} {folder}: {files} files, {rows} rows, {bytes} bytes");
+    let found = format!("{table} {folder}: {}, {rows} rows, {bytes} bytes", counted(*files));
     match (why, after) {
         (Why::Retain, _) => format!("{found}: {would}retired\n"),
-        (Why::Compact, (files, Some(bytes))) => format!("{found}: now {files} files, {bytes} bytes\n"),
-        (Why::Compact, (files, None)) => format!("{found}: {would}about {files} files\n"),
+        (Why::Compact, (files, Some(bytes))) => format!("{found}: now {}, {bytes} bytes\n", counted(*files)),
+        (Why::Compact, (files, None)) => format!("{found}: {would}about {}\n", counted(*files)),
     }
+}
+
+fn counted(files: usize) -> String {
+    format!("{files} {}", if files == 1 { "file" } else { "files" })
 }
 
 /// What became of a folder, for programs.

@@ -60,8 +60,8 @@ pub struct LoadArgs {
     /// Overrides a SET key, or an option of a source as <source>.<option>; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// How long brokers and a registry that do not answer are waited for, as '30 seconds'; without it `plan` and a run with
-    /// the trigger available-now wait 30 seconds, and any other run for ever
+    /// How long brokers and a registry that do not answer are waited for, as '30 seconds'; without it a run whose
+    /// trigger is not available-now waits for ever, and all else waits 30 seconds
     #[arg(long, value_name = "DURATION")]
     pub wait: Option<String>,
 }

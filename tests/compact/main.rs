@@ -58,7 +58,7 @@ fn rows_stay_and_files_become_few_before_between_and_after_runs() {
     assert!(before.len() >= 8, "{}", before.len());
 
     let told = job.ok(&["compact", SQL, "--dry-run"]);
-    assert!(told.contains("silver_sales event_date=") && told.contains("would be about 1 files"), "{told}");
+    assert!(told.contains("silver_sales event_date=") && told.contains("would be about 1 file\n"), "{told}");
     assert_eq!(files(&job.path().join("data/silver/sales")), before, "a dry run changes nothing");
     assert!(!job.path().join(CHECKPOINT).join("compactions").read_dir().unwrap().any(|_| true));
 
@@ -247,7 +247,7 @@ fn a_table_without_partitions_is_left_alone_with_the_way_out() {
     assert!(said.contains("--full-refresh=tally"), "{said}");
     job.ok(&[&run[..], &["--full-refresh=tally"]].concat());
     let told = job.ok(&["compact", "tally.sql"]);
-    assert!(told.contains("tally part=all: ") && told.contains("now 1 files"), "{told}");
+    assert!(told.contains("tally part=all: ") && told.contains("now 1 file, "), "{told}");
     assert_eq!(job.rows("SELECT event_id, _offset FROM tables.tally"), before);
 }
 

@@ -27,10 +27,9 @@ use crate::presence;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Why a table without PARTITIONED BY stays as it is, and the way out.
-pub const UNPARTITIONED: &str = "it has no PARTITIONED BY. Folders of partitions are exchanged whole, so that readers see all \
-     files of the one or of the other; the folder of the table itself holds what is staged, and cannot be. \
-     Partition it, by the day of a timestamp or by a constant as in PARTITIONED BY (part) AS SELECT ..., 'all' AS part; `run` then \
-     asks to fill it anew";
+pub const UNPARTITIONED: &str = "it has no PARTITIONED BY. Sluicebox exchanges folders of partitions whole, and cannot exchange \
+     LOCATION itself, where a run stages files. Partition it, by the day of a timestamp or by a constant as in \
+     PARTITIONED BY (part) AS SELECT ..., 'all' AS part; `run` then asks to fill it anew";
 
 /// What [`run`] needs of a pipeline.
 #[derive(Debug)]
