@@ -376,9 +376,11 @@ fn schema_error(error: &SchemaError, places: &Places<'_>, span: Option<Span>, ot
 /// A column that is not there, with the one that may be meant.
 pub(super) fn unknown_column<'n>(name: &str, span: Span, known: impl Iterator<Item = &'n str>) -> Diagnostic {
     let known: Vec<&str> = known.filter(|n| !sluicebox_core::provenance::is_hidden(n)).collect();
-    let help = match nearest(name, known.iter().copied()) {
-        Some(near) => format!("did you mean `{}`?", quoted(near)),
-        None => {
+    let same = known.iter().find(|column| **column != name && column.to_lowercase() == name);
+    let help = match (same, nearest(name, known.iter().copied())) {
+        (Some(column), _) => format!("names without quotes are read in lower case: write `{column}` between backticks"),
+        (None, Some(near)) => format!("did you mean `{}`?", quoted(near)),
+        (None, None) => {
             let mut all: Vec<String> = known.iter().take(12).map(|n| quoted(n)).collect();
             if known.len() > all.len() {
                 all.push("...".to_owned());

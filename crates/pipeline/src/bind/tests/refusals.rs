@@ -169,3 +169,12 @@ fn a_constant_of_an_expectation_that_cannot_be_computed_is_refused() {
         assert!(said.contains(":2:"), "{condition}: {said}");
     }
 }
+
+#[test]
+fn a_column_with_capitals_is_told_with_how_to_write_it() {
+    let said = mistakes(&format!(
+        "{SALES}CREATE STREAMING TABLE a AS SELECT region AS `orderId` FROM STREAM sales;
+         CREATE STREAMING TABLE t AS SELECT orderId FROM STREAM a;"
+    ));
+    assert!(said.contains("names without quotes are read in lower case: write `orderId` between backticks"), "{said}");
+}
