@@ -97,6 +97,11 @@ pub fn refused(error: &clap::Error) -> ExitCode {
         Some(ContextValue::String(text)) => text.as_str(),
         _ => "",
     };
+    if context(ContextKind::InvalidSubcommand) == "status" {
+        let text =
+            "there is no command `status`: `sluicebox checkpoint show PIPELINE` says how far a pipeline has come";
+        return report(&Usage(text.to_owned()).into());
+    }
     let wrong = context(ContextKind::InvalidArg);
     let form = by_variable.filter(|_| by_option.is_none() && error.kind() == ErrorKind::InvalidValue);
     if let Some(form) = form.filter(|_| wrong.starts_with("--log-format")) {

@@ -117,6 +117,16 @@ fn every_error_begins_alike() {
 }
 
 #[test]
+fn who_asks_for_the_status_is_told_the_command_that_shows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [&["status"][..], &["status", "p.sql"]] {
+        let (status, _, err) = run(&mut sluicebox(dir.path(), args));
+        assert_eq!(status, Some(2), "{err}");
+        assert!(err.starts_with("error: ") && err.contains("sluicebox checkpoint show"), "{err}");
+    }
+}
+
+#[test]
 fn a_checkpoint_is_named_by_its_pipeline_or_its_folder() {
     let dir = folder();
     let (status, _, err) = run(&mut sluicebox(dir.path(), &["run", "p.sql", "--trigger", "available-now"]));
