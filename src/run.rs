@@ -5,7 +5,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use sluicebox_avro::PinnedSchema;
+use sluicebox_core::fault::What;
 use sluicebox_engine::change::{self, Backfill, Decision, Prepared, Request, Stage};
+use sluicebox_engine::checkpoint::envelope;
 use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger, check_folders, state_writer};
 use sluicebox_pipeline::diagnostic::nearest;
 use sluicebox_pipeline::values;
@@ -260,9 +263,10 @@ async fn run_stage(
         repin: if matches!(change.stage, Stage::Fill { .. }) { Vec::new() } else { args.repin.clone() },
         change,
     };
+    let repinned = repinned(&config);
     let Some(engine) = Box::pin(unless_stopped(stop, Engine::open(config))).await else { return Ok(false) };
     let mut engine = engine.map_err(|error| options.place(error))?;
-    show.opened(&engine);
+    show.opened(&engine, &repinned);
     let result = engine.run(stop.clone(), observer).await;
     if let Some(feeder) = feeder {
         feeder.abort();
@@ -270,6 +274,24 @@ async fn run_stage(
     let totals: Totals = result.map_err(|error| options.place(error))?;
     show.closing(&totals, &stage);
     Ok(!*stop.borrow())
+}
+
+/// What `--repin` will have done to each reader schema, once the checkpoint is open.
+fn repinned(config: &Config) -> Vec<String> {
+    let asked = config.sources.iter().filter(|source| config.repin.contains(&source.name));
+    let said = asked.filter_map(|source| {
+        let path = config.checkpoint.source_dir(&source.name).join("reader");
+        // What is damaged is told by who needs it; of a first start there is none.
+        let old: PinnedSchema = envelope::read(What::Source, &path).ok()??;
+        let (name, new) = (&source.name, &source.reader);
+        Some(match old == *new {
+            true => format!("{name}: {} version {} is adopted already", new.subject, new.version),
+            false => {
+                format!("{name}: {} version {} -> {} version {}", old.subject, old.version, new.subject, new.version)
+            }
+        })
+    });
+    said.collect()
 }
 
 /// What `work` gives, or nothing when the run is stopped first.

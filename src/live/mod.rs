@@ -89,8 +89,8 @@ impl Show {
         }
     }
 
-    /// When the checkpoint is open: where everything goes.
-    pub fn opened(self, engine: &Engine) {
+    /// When the checkpoint is open: where everything goes, and what became of the reader schemas, `repinned`.
+    pub fn opened(self, engine: &Engine, repinned: &[String]) {
         if !self.talks() {
             return;
         }
@@ -98,6 +98,9 @@ impl Show {
             if let Some(table) = folder.output.strip_prefix("table ") {
                 say!("  writes  {table}  {}", folder.location.display());
             }
+        }
+        for line in repinned {
+            say!("  {line}");
         }
         if let Some(batch) = engine.resumes_at() {
             say!("  goes on at batch {batch}");

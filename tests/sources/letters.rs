@@ -88,6 +88,9 @@ fn a_field_that_no_table_has_is_told_once_and_by_plan_and_in_the_metrics() {
     let metrics =
         "SELECT count(*) FROM dq.p_metrics WHERE kind = 'ignored_field' AND name = 'discount' AND status = 'warn'";
     assert_eq!(bench.job.value(metrics), 4);
-    bench.ends(0, &["--repin", "events"]);
+    let said = bench.ends(0, &["--repin", "events"]);
+    assert!(said.contains("events: t-value version 1 -> t-value version 2"), "{said}");
+    let said = bench.ends(0, &["--repin", "events"]);
+    assert!(said.contains("events: t-value version 2 is adopted already"), "{said}");
     assert!(!bench.plans(0, &[]).contains(words));
 }
