@@ -16,7 +16,7 @@ use sluicebox_core::nearest::nearest_few;
 use sluicebox_core::shown::cut_to;
 use sluicebox_engine::checkpoint::{Checkpoint, CheckpointError, envelope};
 use sluicebox_engine::{ClauseSettings, EngineError, FileRows, FileSource, RowsOf, SourceBinding, Starting};
-use sluicebox_ingest::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Source, SourceError};
+use sluicebox_ingest::{EmbeddedLog, KAFKA_PREFIX, KafkaOptions, KafkaSource, LogSource, Source, SourceError};
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, SourceKind};
 use sluicebox_pipeline::options::{self, EventTimeOptions};
 use sluicebox_pipeline::values::{self, Reference};
@@ -72,6 +72,9 @@ impl Connection {
         let mut options = KafkaOptions::from_options(&name, &pairs, &|key| std::env::var(key).ok())
             .map_err(|error| places.of_source(error))?;
         options.give_up_after = wait;
+        for (_, meant) in places.meant(KAFKA_PREFIX).filter(|(name, _)| !is_told(name)) {
+            options.hide(meant);
+        }
         if options.brokers.is_some() {
             KafkaSource::check(&name, &options).map_err(|error| places.of_source(error))?;
         }
@@ -344,6 +347,14 @@ fn clauses(event_time: EventTimeOptions) -> ClauseSettings {
         idle_timeout_micros: event_time.idle_timeout_micros,
         max_future_micros: event_time.max_future_micros,
     }
+}
+
+/// Whether the value of the option `name` is told anyway: brokers are called by their addresses, and protocols and mechanisms are words of
+/// Kafka's.
+fn is_told(name: &str) -> bool {
+    const TOLD: [&str; 4] =
+        ["kafka.bootstrap.servers", "kafka.security.protocol", "kafka.sasl.mechanism", "kafka.sasl.mechanisms"];
+    TOLD.iter().any(|told| told.eq_ignore_ascii_case(name))
 }
 
 /// The value of an option with `${env:NAME}` and `${file:PATH}` in it replaced.

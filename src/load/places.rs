@@ -64,6 +64,12 @@ impl Places {
         }
     }
 
+    /// What the references in `options` that begin with `prefix` stand for.
+    pub fn meant<'p>(&'p self, prefix: &'p str) -> impl Iterator<Item = (&'p str, &'p str)> {
+        let of = |option: &'p Placed| Some((option.name.as_str(), option.meant.as_ref()?.reveal()));
+        self.options.iter().filter_map(of).filter(move |(name, _)| is_it(&format!("{prefix}*"), name))
+    }
+
     /// `error` at its option, if it is about one that stands in the text. Of a value that a reference stands for, the reference is shown.
     pub fn of_source(&self, error: SourceError) -> anyhow::Error {
         if let SourceError::Option { source_name, option, given, remedy } = error {

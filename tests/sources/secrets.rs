@@ -79,6 +79,22 @@ fn what_a_reference_stands_for_is_not_told_when_it_is_refused() {
 }
 
 #[test]
+fn what_librdkafka_says_of_a_secret_is_told_without_it() {
+    let bench = Bench::new();
+    bench.pipeline(
+        ", 'kafka.security.protocol' = 'SASL_PLAINTEXT', 'kafka.sasl.mechanism' = 'OAUTHBEARER', \
+         'kafka.enable.sasl.oauthbearer.unsecure.jwt' = 'true', 'kafka.sasl.oauthbearer.config' = '${env:X}'",
+    );
+    for command in ["run", "plan"] {
+        let mut command = bench.command(&[command, "p.sql", "--wait", "3 seconds"]);
+        let output = command.env("X", SECRET).env("SLUICEBOX_LOG", "info,librdkafka=debug").output().unwrap();
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(!output.status.success() && said.contains("beginning at: ***"), "{said}");
+        assert!(!said.contains("unter2") && !said.contains("SECRE"), "{said}");
+    }
+}
+
+#[test]
 fn what_a_reference_stands_for_in_a_query_is_not_told_by_plan() {
     let bench = Bench::new();
     let source = "CREATE TABLE events USING kafka OPTIONS ('subscribe' = 't');";

@@ -1,5 +1,7 @@
 //! Which options hold a secret, by their names: one rule for all who refuse, hide and warn. And text that is kept from being printed.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -71,9 +73,89 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Characters of the shortest piece of a secret that is looked for: shorter ones are found in half of all words.
+const PIECE: usize = 4;
+
+/// The pieces of secrets, by which they are found in what others say of them: whole, cut off, or from the middle on.
+#[derive(Clone, Default)]
+pub struct Pieces(HashSet<[char; PIECE]>);
+
+impl Pieces {
+    /// Those of `secrets`. One of fewer than four characters has none, and is not found.
+    pub fn of<'s>(secrets: impl IntoIterator<Item = &'s str>) -> Self {
+        let mut pieces = Self::default();
+        for secret in secrets {
+            pieces.add(secret);
+        }
+        pieces
+    }
+
+    /// Adds those of `secret`.
+    pub fn add(&mut self, secret: &str) {
+        let chars: Vec<char> = secret.chars().collect();
+        self.0.extend(chars.windows(PIECE).filter_map(|piece| <[char; PIECE]>::try_from(piece).ok()));
+    }
+
+    /// `text` with `***` in the place of every four or more characters that stand so in a secret. A word that stands in a secret too
+    /// is hidden with it: better a word that is missing than a part of a password that is told.
+    #[must_use]
+    pub fn hide<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let chars: Vec<char> = text.chars().collect();
+        let mut hidden = vec![false; chars.len()];
+        for (at, piece) in chars.windows(PIECE).enumerate() {
+            if self.0.contains(piece) {
+                hidden[at..at + PIECE].fill(true);
+            }
+        }
+        if !hidden.contains(&true) {
+            return Cow::Borrowed(text);
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut before = false;
+        for (c, hidden) in chars.into_iter().zip(hidden) {
+            match hidden {
+                true if before => {}
+                true => out.push_str("***"),
+                false => out.push(c),
+            }
+            before = hidden;
+        }
+        Cow::Owned(out)
+    }
+}
+
+impl fmt::Debug for Pieces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_whole_and_in_pieces_wherever_it_stands() {
+        let pieces = Pieces::of(["geheim6", "scope=päß wort", "abc", "x"]);
+        for (text, told) in [
+            ("geheim6 is wrong", "*** is wrong"),
+            ("beginning at: geheim6", "beginning at: ***"),
+            ("not \"geheim6\" nor 'heim6'", "not \"***\" nor '***'"),
+            ("eheim", "***"),
+            ("geheim6geheim6", "***"),
+            ("at päß wor", "at ***"),
+            // What is too short to be told from a word, and what is like a secret and is none of it.
+            ("abc x eim6 gehei_", "abc x *** ***_"),
+            ("geh im6 GEHEIM6 päß", "geh im6 GEHEIM6 päß"),
+            ("abcabc xxxx", "abcabc xxxx"),
+            ("", ""),
+        ] {
+            assert_eq!(pieces.hide(text), told, "{text}");
+        }
+        let short = Pieces::of(["a", "ab", "abc", ""]);
+        assert_eq!(short.hide("a cab is no tabc, abc"), "a cab is no tabc, abc");
+        assert!(!format!("{pieces:?}").contains('g'));
+    }
 
     #[test]
     fn secrets_are_known_by_their_names() {

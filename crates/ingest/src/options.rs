@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use regex::Regex;
 use sluicebox_core::PartitionId;
+use sluicebox_core::secret::{Pieces, may_be_secret};
 
 use crate::error::{Result, SourceError};
 use crate::positions::{self, TopicOffsets};
@@ -201,6 +202,8 @@ pub struct KafkaOptions {
     pub properties: BTreeMap<String, String>,
     /// How long brokers that do not answer are waited for; `None` for ever. Not among the options of a pipeline.
     pub give_up_after: Option<Duration>,
+    /// What [`KafkaOptions::hide`] was given.
+    hidden: Pieces,
 }
 
 /// Shows everything but the values of properties, which may be secret.
@@ -267,6 +270,7 @@ impl KafkaOptions {
             include_headers: boolean(source_name, "includeHeaders", get("includeHeaders"), false)?,
             properties,
             give_up_after: None,
+            hidden: Pieces::default(),
         };
         if let Some(text) = get("maxOffsetsPerTrigger") {
             let number = text.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
@@ -291,6 +295,21 @@ impl KafkaOptions {
             Some(brokers) if plain && sends => properties::hosts_away(brokers),
             _ => Vec::new(),
         }
+    }
+
+    /// Keeps `value`, which one of `kafka.*` has by reference, out of what librdkafka says: whoever does not write a value down may not
+    /// want it told either. The values of properties whose names are those of secrets are kept out anyway.
+    pub fn hide(&mut self, value: &str) {
+        self.hidden.add(value);
+    }
+
+    /// The pieces of all that librdkafka is not to tell.
+    pub(crate) fn secrets(&self) -> Pieces {
+        let mut pieces = self.hidden.clone();
+        for (_, value) in self.properties.iter().filter(|(name, _)| may_be_secret(name)) {
+            pieces.add(value);
+        }
+        pieces
     }
 
     /// The consumer group that lag tools see: `kafka.group.id`, or `<groupIdPrefix>-<pipeline>`.

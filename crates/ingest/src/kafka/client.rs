@@ -11,13 +11,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use sluicebox_core::secret::is_secret;
+use sluicebox_core::secret::{Pieces, is_secret};
 use sluicebox_core::shown::cut;
 use sluicebox_core::{Clock, PartitionId, SystemClock, waiting};
 use sluicebox_librdkafka::topic_ids;
 
 use super::seats::SEATS;
-use crate::buffer::Ends;
+use crate::buffer::{Ends, PrefetchBuffer};
 use crate::error::{Result, SourceError};
 use crate::options::{KAFKA_PREFIX, KafkaOptions, Selection, check_files};
 use crate::source::Bounds;
@@ -41,6 +41,8 @@ pub(crate) struct Context {
     pub(crate) outage: Arc<Outage>,
     ends: Ends,
     read_committed: bool,
+    /// What librdkafka may quote of its properties, and nobody is to read.
+    secrets: Arc<Pieces>,
     /// Whether this client is listened to all the time: what another reports may be long over.
     fetches: bool,
     /// Whether librdkafka told an error of some partition to its log alone.
@@ -56,6 +58,7 @@ impl Context {
             outage: Arc::new(outage),
             ends,
             read_committed,
+            secrets: Arc::new(options.secrets()),
             fetches: false,
             untold: Arc::default(),
         }
@@ -69,6 +72,11 @@ impl Context {
     /// Whether something was wrong with a partition, of which nothing but that is known; asked once for each time.
     pub(crate) fn has_untold_error(&self) -> bool {
         self.untold.load(Ordering::Relaxed) && self.untold.swap(false, Ordering::Relaxed)
+    }
+
+    /// What librdkafka says, without secrets. Of what a broker says in it, the beginning is enough.
+    fn told(&self, said: &str) -> String {
+        cut(&self.secrets.hide(said))
     }
 
     /// For the client that fetches.
@@ -149,9 +157,9 @@ impl Outage {
         self.down.load(Ordering::Relaxed).then(|| self.clock.monotonic().saturating_sub(since))
     }
 
-    /// Keeps what went wrong with a connection; a broker may have worded it.
+    /// Keeps what went wrong with a connection, as it may be told.
     fn note(&self, trouble: &str) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut(trouble));
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble.to_owned());
     }
 
     /// What went wrong last with a connection.
@@ -184,17 +192,15 @@ impl ClientContext for Context {
         if facility == UNTOLD {
             self.untold.store(true, Ordering::Relaxed);
         }
-        // Of what a broker says, the beginning is enough.
-        let message = cut(message);
         // Lost connections are told once, by `Outage`; librdkafka repeats them at every attempt.
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-                tracing::error!(target: "librdkafka", "{facility}: {message}");
+                tracing::error!(target: "librdkafka", "{facility}: {}", self.told(message));
             }
             RDKafkaLogLevel::Warning if facility != "FAIL" => {
-                tracing::warn!(target: "librdkafka", "{facility}: {message}")
+                tracing::warn!(target: "librdkafka", "{facility}: {}", self.told(message))
             }
-            _ => tracing::debug!(target: "librdkafka", "{facility}: {message}"),
+            _ => tracing::debug!(target: "librdkafka", "{facility}: {}", self.told(message)),
         }
     }
 
@@ -212,7 +218,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         use RDKafkaErrorCode as C;
-        tracing::debug!(target: "librdkafka", "{error}: {}", cut(reason));
+        tracing::debug!(target: "librdkafka", "{error}: {}", self.told(reason));
         let outage = &self.outage;
         match error.rdkafka_error_code() {
             // librdkafka says "0/1 brokers are down" while it connects anew.
@@ -220,10 +226,10 @@ impl ClientContext for Context {
             Some(C::AllBrokersDown) => outage.begins("all brokers are down"),
             // Behind the reason stands how long librdkafka was in which of its states.
             Some(C::BrokerTransportFailure | C::Resolve) => {
-                outage.note(reason.split_once(" (after ").map_or(reason, |(reason, _)| reason));
+                outage.note(&self.told(reason.split_once(" (after ").map_or(reason, |(reason, _)| reason)));
             }
             Some(C::Authentication | C::SaslAuthenticationFailed | C::SSL | C::UnsupportedSASLMechanism) => {
-                outage.note(reason);
+                outage.note(&self.told(reason));
                 *outage.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             }
             _ => {}
@@ -269,19 +275,22 @@ pub(crate) fn create(
 /// asked.
 pub(crate) fn check(source_name: &str, options: &KafkaOptions) -> Result<()> {
     check_files(source_name, &options.properties)?;
-    let config = configure(options, Purpose::Ask);
-    let checked = match options.properties.keys().any(|name| name.starts_with("ssl.") || name.starts_with("sasl.")) {
+    if options.properties.keys().any(|name| name.starts_with("ssl.") || name.starts_with("sasl.")) {
         // What is in the files, and whether a mechanism is built in, is looked at by a client alone.
-        true => config.create::<BaseConsumer>().map(drop),
-        false => config.create_native_config().map(drop),
-    };
+        let ends = PrefetchBuffer::new(0).ends();
+        let context = Context::new(source_name, options, Outage::new(source_name, ""), ends);
+        return create(source_name, options, Purpose::Ask, context).map(drop);
+    }
+    let checked = configure(options, Purpose::Ask).create_native_config().map(drop);
     checked.map_err(|error| refused(source_name, options, error))
 }
 
 /// Why there is no client.
-fn refused(source_name: &str, options: &KafkaOptions, error: KafkaError) -> SourceError {
+pub(super) fn refused(source_name: &str, options: &KafkaOptions, error: KafkaError) -> SourceError {
+    let secrets = options.secrets();
     match error {
         KafkaError::ClientConfig(_, description, key, value) => {
+            let description = secrets.hide(&description);
             let given = if is_hidden(&key) { "(hidden)".to_owned() } else { format!("'{value}'") };
             let remedy = match description.is_empty() || is_hidden(&key) {
                 true => "write a value that librdkafka takes for it".to_owned(),
@@ -293,11 +302,13 @@ fn refused(source_name: &str, options: &KafkaOptions, error: KafkaError) -> Sour
         KafkaError::ClientCreation(why) if why.starts_with("Failed to create thread") => {
             SourceError::Threads { source_name: source_name.to_owned(), why }
         }
+        // `reason` names properties, and may quote what they hold.
         KafkaError::ClientCreation(reason) => {
             // Of a file it names the property: `ssl.key.location failed: ...`.
             let named = options.properties.keys().filter(|name| name.contains('.') && reason.contains(name.as_str()));
             let named = named.max_by_key(|name| name.len()).map_or("*", String::as_str);
             let option = format!("{KAFKA_PREFIX}{named}");
+            let reason = secrets.hide(&reason);
             let remedy = format!("give properties that go together; librdkafka says: {reason}");
             SourceError::option(source_name, option, "refused by librdkafka", remedy)
         }

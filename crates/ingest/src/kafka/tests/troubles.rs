@@ -5,10 +5,11 @@ use std::io::Write;
 use std::sync::{LazyLock, Mutex};
 
 use bytes::Bytes;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
 use sluicebox_core::Blamed;
 
-use super::super::client::{bounds, configure};
+use super::super::client::{bounds, configure, refused};
 use super::*;
 use crate::SourceError;
 use crate::conformance::{deleted, events_of, expected, id, numbered, ranges, soon, until};
@@ -274,6 +275,28 @@ fn a_refusal_is_final_only_before_the_first_answer() {
     context.outage.is_over();
     refuse();
     assert!(context.outage.refusal().is_none());
+}
+
+#[test]
+fn what_librdkafka_quotes_of_a_secret_is_hidden_wherever_it_is_told() {
+    let logged = logging();
+    let mut given = options("b:1", &[("subscribe", "t"), ("kafka.sasl.oauthbearer.config", "geheim6")]);
+    // By reference, under a name that is no secret's.
+    given.hide("r3ference");
+    let context = Context::new("s", &given, Outage::new("s", "b:1"), PrefetchBuffer::new(1).ends());
+    let (said, told) =
+        ("Unrecognized config beginning at: heim6 (r3ference)", "Unrecognized config beginning at: *** (***)");
+    for code in [RDKafkaErrorCode::Authentication, RDKafkaErrorCode::BrokerTransportFailure] {
+        rdkafka::ClientContext::error(&context, KafkaError::Global(code), said);
+        assert_eq!(context.outage.trouble().unwrap(), told);
+    }
+    for (level, facility) in [(RDKafkaLogLevel::Critical, "HIDING-1"), (RDKafkaLogLevel::Warning, "HIDING-2")] {
+        rdkafka::ClientContext::log(&context, level, facility, said);
+        let line = logged.about(facility);
+        assert!(line.contains(told), "{line}");
+    }
+    let message = refused("s", &given, KafkaError::ClientCreation(said.to_owned())).to_string();
+    assert!(message.contains(told), "{message}");
 }
 
 #[test]
