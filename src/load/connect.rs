@@ -104,10 +104,18 @@ impl Connection {
         self.options.selection.named_topics().and_then(|topics| topics.first().map(|t| (*t).to_owned()))
     }
 
+    /// How its registry is reached over HTTP, if one is named. What a reference in its URL stands for is in no message.
+    pub(super) fn http(&self) -> Result<Option<HttpOptions>, RegistryError> {
+        let mut http = HttpOptions::from_options(&self.pairs, |key| std::env::var(key).ok())?;
+        if let Some(http) = http.as_mut().filter(|_| self.places.meant("schema.registry.url").next().is_some()) {
+            http.call_by_hosts();
+        }
+        Ok(http)
+    }
+
     /// The registry of the source: over HTTP when one is named, else the embedded one.
     pub fn registry(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Registry>> {
-        let http = HttpOptions::from_options(&self.pairs, |key| std::env::var(key).ok())
-            .map_err(|e| self.places.of_registry(e))?;
+        let http = self.http().map_err(|e| self.places.of_registry(e))?;
         match (http, &self.options.brokers) {
             (Some(mut http), Some(_)) => {
                 http.give_up_after = self.wait;

@@ -17,7 +17,7 @@ impl Connection {
             Diagnostic::warning("plain-connection", span, message, "not encrypted").with_help(help)
         };
         // What is wrong with the options is told where they are used.
-        let http = HttpOptions::from_options(&self.pairs, |key| std::env::var(key).ok()).ok().flatten();
+        let http = self.http().ok().flatten();
         let exposed: Vec<&str> = http.iter().flat_map(HttpOptions::exposed).collect();
         let mut found = Vec::new();
         if !exposed.is_empty() {

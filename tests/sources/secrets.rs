@@ -95,6 +95,25 @@ fn what_librdkafka_says_of_a_secret_is_told_without_it() {
 }
 
 #[test]
+fn a_key_in_the_url_of_a_registry_is_in_no_message() {
+    let bench = Bench::new();
+    let wait = ["--wait", "1 second"];
+    bench.pipeline(", 'schema.registry.url' = 'http://127.0.0.1:1/${env:X}/reg?apikey=${env:X}'");
+    for said in planned(&bench, 1, &wait) {
+        assert!(said.contains("http://127.0.0.1:1: "), "{said}");
+    }
+    bench.pipeline("");
+    for command in ["run", "plan"] {
+        let mut command = bench.command(&[&[command, "p.sql"][..], &wait].concat());
+        command.env("SCHEMA_REGISTRY_URL", format!("http://127.0.0.1:1/reg?token={SECRET}"));
+        let output = command.env("SLUICEBOX_LOG", "debug").output().unwrap();
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(!output.status.success() && said.contains("http://127.0.0.1:1/reg: "), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
 fn what_a_reference_stands_for_in_a_query_is_not_told_by_plan() {
     let bench = Bench::new();
     let source = "CREATE TABLE events USING kafka OPTIONS ('subscribe' = 't');";

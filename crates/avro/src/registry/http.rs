@@ -110,10 +110,10 @@ impl HttpRegistry {
             if !self.told_down.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
                     "waiting for the schema registry {} to answer for {what}: {last}",
-                    self.options.urls.join(", ")
+                    self.options.names()
                 );
-                let url = &self.options.urls[self.preferred.load(Ordering::Relaxed)];
-                let why = last.trim_start_matches(url.as_str()).trim_start_matches(": ");
+                let url = self.options.urls[self.preferred.load(Ordering::Relaxed)].name();
+                let why = last.trim_start_matches(url).trim_start_matches(": ");
                 waiting::begin(&self.what(), why, waited);
             }
             tokio::time::sleep(pause).await;
@@ -131,7 +131,7 @@ impl HttpRegistry {
             .unwrap_or_else(|_| Outcome::Again { why: why(), pause: None })
     }
 
-    /// Tells the log of a request. Neither the URL nor the path has credentials in it.
+    /// Tells the log of a request. Neither what the registry is called nor the path has credentials in it.
     fn note<T>(&self, index: usize, path: &str, outcome: &Outcome<T>, took: Duration) {
         let (url, took) = (&self.options.urls[index], took.as_millis());
         match outcome {
@@ -142,7 +142,7 @@ impl HttpRegistry {
     }
 
     fn what(&self) -> String {
-        format!("schema registry {}", self.options.urls.join(", "))
+        format!("schema registry {}", self.options.names())
     }
 
     fn answered(&self, index: usize) {
@@ -154,8 +154,8 @@ impl HttpRegistry {
     }
 
     async fn request<T: DeserializeOwned>(&self, index: usize, what: &str, path: &str) -> Outcome<T> {
-        let registry = &self.options.urls[index];
-        let request = self.client.get(format!("{registry}{path}")).header(header::ACCEPT, ACCEPT);
+        let registry = self.options.urls[index].name();
+        let request = self.client.get(self.options.urls[index].at(path)).header(header::ACCEPT, ACCEPT);
         let request = match &self.options.auths[index] {
             Auth::None => request,
             Auth::Basic { user, password } => request.basic_auth(user.reveal(), Some(password.reveal())),
@@ -171,7 +171,7 @@ impl HttpRegistry {
         }
         let retry_after = retry_after(&response);
         let malformed = |problem: String| {
-            let (what, registry, problem) = (what.to_owned(), registry.clone(), cut(&problem));
+            let (what, registry, problem) = (what.to_owned(), registry.to_owned(), cut(&problem));
             Outcome::Final(RegistryError::Malformed { what, registry, problem })
         };
         let body = match body(response).await {
@@ -226,7 +226,7 @@ impl HttpRegistry {
         answer: Answer,
     ) -> Result<PinnedSchema, RegistryError> {
         let malformed = |problem: String| {
-            let registry = self.options.urls.join(", ");
+            let registry = self.options.names();
             RegistryError::Malformed { what: what.to_owned(), registry, problem }
         };
         let version = answer.version.ok_or_else(|| malformed("field `version` is missing".to_owned()))?;
@@ -240,7 +240,7 @@ impl HttpRegistry {
     async fn by_key_at(&self, key: SchemaKey, path: String) -> Result<Arc<SchemaText>, RegistryError> {
         let what = format!("schema {key}");
         if self.still_unknown(key) {
-            return Err(RegistryError::NotFound { what, registry: self.options.urls.join(", ") });
+            return Err(RegistryError::NotFound { what, registry: self.options.names() });
         }
         let answer = self
             .schemas
@@ -265,7 +265,7 @@ impl HttpRegistry {
         // No schema has it.
         match self.ask::<Answer>("schema id 0", "/schemas/ids/0").await {
             Ok(_) | Err(RegistryError::NotFound { .. }) => {
-                Err(RegistryError::NotFound { what: what.to_owned(), registry: self.options.urls.join(", ") })
+                Err(RegistryError::NotFound { what: what.to_owned(), registry: self.options.names() })
             }
             Err(error) => Err(error),
         }

@@ -1,6 +1,7 @@
 //! What a Schema Registry is asked for, whoever answers: a server over HTTP ([`http`]) or the embedded registry
 //! ([`crate::store`]).
 
+mod address;
 mod answer;
 pub mod cache;
 mod client;
@@ -25,6 +26,7 @@ use thiserror::Error;
 use crate::error::AvroError;
 use crate::framing::{Guid, SchemaKey};
 
+pub use address::Address;
 pub use answer::LONGEST_NAME;
 pub use http::HttpRegistry;
 pub use options::{Auth, HttpOptions};

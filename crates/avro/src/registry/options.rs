@@ -8,7 +8,7 @@ use std::time::Duration;
 use sluicebox_core::durable::read_given_text;
 use sluicebox_core::secret::{Secret, is_loopback};
 
-use crate::registry::RegistryError;
+use crate::registry::{Address, RegistryError};
 
 /// How a request proves who sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub enum Auth {
 /// How to reach a registry over HTTP.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpOptions {
-    /// Base URLs, tried in turn; at least one. They carry no credentials.
-    pub urls: Vec<String>,
+    /// Base URLs, tried in turn; at least one. They carry no credentials before the host.
+    pub urls: Vec<Address>,
     /// How requests to each of them prove who sent them: as many as there are URLs, in the same order.
     pub auths: Vec<Auth>,
     /// A PEM file of certificate authorities to trust beside the public ones.
@@ -138,8 +138,8 @@ impl HttpOptions {
         let without = self.urls.iter().zip(&mut self.auths).filter(|(_, own)| **own == Auth::None);
         let (mut tls, mut plain) = (false, None);
         for (url, own) in without {
-            tls |= !is_plain(url);
-            if is_plain(url) && !is_here(url) {
+            tls |= !url.is_plain();
+            if url.is_plain() && !is_loopback(url.host()) {
                 plain = Some(url);
             }
             *own = auth.clone();
@@ -159,16 +159,19 @@ impl HttpOptions {
     /// The URLs to which credentials go where others may read them on the way: over plain HTTP, to another machine.
     pub fn exposed(&self) -> impl Iterator<Item = &str> {
         let all = self.urls.iter().zip(&self.auths);
-        all.filter(|(url, auth)| **auth != Auth::None && is_plain(url) && !is_here(url)).map(|(url, _)| url.as_str())
+        let exposed = all.filter(|(url, auth)| **auth != Auth::None && url.is_plain() && !is_loopback(url.host()));
+        exposed.map(|(url, _)| url.name())
     }
-}
 
-fn is_plain(url: &str) -> bool {
-    url.starts_with("http://")
-}
+    /// From now on messages call each registry by scheme, host and port: its path may be what a reference stands for.
+    pub fn call_by_hosts(&mut self) {
+        self.urls.iter_mut().for_each(Address::call_by_host);
+    }
 
-fn is_here(url: &str) -> bool {
-    reqwest::Url::parse(url).is_ok_and(|url| url.host_str().is_some_and(is_loopback))
+    /// What messages call the registries, with commas between.
+    pub(super) fn names(&self) -> String {
+        self.urls.iter().map(Address::name).collect::<Vec<_>>().join(", ")
+    }
 }
 
 pub(super) const URL: &str = "schema.registry.url";
@@ -182,7 +185,7 @@ fn option(option: &str, problem: &str) -> RegistryError {
 }
 
 /// A URL, and what stood before its `@`: a user without a password has an empty one, as for any other client.
-fn base_url(text: &str) -> Result<(String, Auth), RegistryError> {
+fn base_url(text: &str) -> Result<(Address, Auth), RegistryError> {
     let mut url = reqwest::Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -197,7 +200,7 @@ fn base_url(text: &str) -> Result<(String, Auth), RegistryError> {
     // Both fail only for URLs that cannot carry credentials.
     let _ = url.set_username("");
     let _ = url.set_password(None);
-    Ok((url.as_str().trim_end_matches('/').to_owned(), auth))
+    Ok((Address::new(url), auth))
 }
 
 fn percent_decoded(text: &str) -> String {
@@ -235,10 +238,14 @@ mod tests {
     fn secrets_are_never_printed() {
         let given = options(&[(URL, "http://u%40x:pw@one:8081/, https://two/base/"), (USER_INFO, "alice:hunter:2")]);
         let built = HttpOptions::from_options(&given, |_| None).unwrap().unwrap();
-        assert_eq!(built.urls, ["http://one:8081", "https://two/base"]);
+        assert_eq!(sent(&built), ["http://one:8081", "https://two/base"]);
         assert_eq!(built.auths, [basic("u@x", "pw"), basic("alice", "hunter:2")]);
         let printed = format!("{built:?}");
         assert!(!printed.contains("hunter") && !printed.contains("pw") && !printed.contains("alice"), "{printed}");
+    }
+
+    fn sent(options: &HttpOptions) -> Vec<String> {
+        options.urls.iter().map(|url| url.at("")).collect()
     }
 
     fn basic(user: &str, password: &str) -> Auth {
@@ -248,7 +255,7 @@ mod tests {
     #[test]
     fn credentials_belong_to_their_own_url() {
         let built = HttpOptions::new("http://a,http://bob:pw@b, https://t0ken@c/, http://:p@d").unwrap();
-        assert_eq!(built.urls, ["http://a", "http://b", "https://c", "http://d"]);
+        assert_eq!(sent(&built), ["http://a", "http://b", "https://c", "http://d"]);
         assert_eq!(built.auths, [Auth::None, basic("bob", "pw"), basic("t0ken", ""), basic("", "p")]);
         let given = options(&[(URL, "https://a,http://bob:pw@b,https://c"), (TOKEN, "t0ken")]);
         let built = HttpOptions::from_options(&given, |_| None).unwrap().unwrap();
@@ -279,7 +286,7 @@ mod tests {
         let env = |name: &str| (name == "SCHEMA_REGISTRY_URL").then(|| "http://env:1".to_owned());
         let given = options(&[("schema.registry.bearer.auth.token.file", file.to_str().unwrap())]);
         let built = HttpOptions::from_options(&given, env).unwrap().unwrap();
-        assert_eq!(built.urls, ["http://env:1"]);
+        assert_eq!(sent(&built), ["http://env:1"]);
         assert_eq!(built.auths, [Auth::Bearer(Secret::new("t0ken"))]);
         assert!(HttpOptions::from_options(&options(&[]), |_| None).unwrap().is_none());
     }

@@ -264,6 +264,33 @@ async fn requests_prove_who_sent_them_and_errors_do_not_tell() {
 }
 
 #[tokio::test]
+async fn a_key_in_a_url_is_sent_and_not_told() {
+    let answers = vec![refused(401, 401), Scripted(404, json!("<html>"), None), Scripted(200, json!({}), None)];
+    let (url, script) = scripted(answers).await;
+    let known = client(options(&format!("{url}/base/?apikey=geheim1#geheim2")));
+    let told = |error: RegistryError, name: &str| {
+        let told = format!("{error} {error:?}");
+        assert!(told.contains(name) && !told.contains("geheim"), "{told}");
+        told
+    };
+    for _ in 0..3 {
+        told(known.by_id(1).await.unwrap_err(), &format!("{url}/base"));
+    }
+    assert_eq!(script.paths(), ["/base/schemas/ids/1?apikey=geheim1"; 3]);
+    assert!(!format!("{known:?}").contains("geheim"));
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let down = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
+    let limit = Some(Duration::from_millis(20));
+    let mut away = HttpOptions { give_up_after: limit, ..options(&format!("{down}/base?apikey=geheim1")) };
+    told(client(away.clone()).by_id(1).await.unwrap_err(), &format!("{down}/base: "));
+    // As where the path came by reference.
+    away.call_by_hosts();
+    let said = told(client(away).by_id(1).await.unwrap_err(), &format!("{down}: "));
+    assert!(!said.contains("base"), "{said}");
+}
+
+#[tokio::test]
 async fn credentials_go_to_their_own_url_alone() {
     let (first, of_first) = scripted(vec![refused(500, 50001)]).await;
     let (second, of_second) = scripted(Vec::new()).await;
