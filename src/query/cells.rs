@@ -24,14 +24,27 @@ pub fn mapped(batch: &RecordBatch, change: fn(&str) -> Cow<'_, str>) -> anyhow::
 }
 
 /// `text` with `'` before it, if a spreadsheet would take it for a formula, which may ask for other files and hosts. A number is none,
-/// whatever its sign.
+/// whatever its sign. Where `;` or a tab separates cells, what stands behind one is another cell, quoted or not: the quote of a cell that
+/// is not the first of its line is none then.
 pub fn guarded(text: &str) -> Cow<'_, str> {
-    let is_number = || text.parse::<f64>().is_ok_and(f64::is_finite);
-    // The wide forms are those that some take for the narrow ones.
-    match text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) && !is_number() {
-        true => Cow::Owned(format!("'{text}")),
-        false => Cow::Borrowed(text),
+    let mut out = String::with_capacity(text.len() + 1);
+    for (at, cell) in text.split_inclusive([';', '\t']).enumerate() {
+        let begins = match at {
+            0 => text,
+            _ => cell.trim_end_matches([';', '\t']).trim_start_matches(['"', ' ']),
+        };
+        if is_formula(begins) {
+            out.push('\'');
+        }
+        out.push_str(cell);
     }
+    if out.len() == text.len() { Cow::Borrowed(text) } else { Cow::Owned(out) }
+}
+
+fn is_formula(cell: &str) -> bool {
+    let is_number = || cell.parse::<f64>().is_ok_and(f64::is_finite);
+    // The wide forms are those that some take for the narrow ones.
+    cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) && !is_number()
 }
 
 fn is_text(data_type: &DataType) -> bool {
@@ -52,10 +65,19 @@ mod tests {
 
     #[test]
     fn what_a_spreadsheet_would_compute_is_guarded() {
-        for formula in ["=1+1", "@SUM(A1)", "-2+3", "+1-1", "-x", "-inf", "\t=1", "\r=1", "\n=1", "=", "＝1"] {
+        for formula in ["=1+1", "@SUM(A1)", "-2+3", "+1-1", "-x", "-inf", "\r=1", "\n=1", "=", "＝1"] {
             assert_eq!(guarded(formula), format!("'{formula}"));
         }
-        for plain in ["", "-5", "+3.5e-2", "-0", "a=1", "'=1", " =1", "2026-11-30", "1+1"] {
+        for (text, told) in [
+            ("\t=1", "'\t'=1"),
+            ("a;=1+1", "a;'=1+1"),
+            ("a\t@x;-5;-x", "a\t'@x;-5;'-x"),
+            ("a; \"=1", "a;' \"=1"),
+            ("=1;b", "'=1;b"),
+        ] {
+            assert_eq!(guarded(text), told);
+        }
+        for plain in ["a;b", "a;-5\t+1", ";", "", "-5", "+3.5e-2", "-0", "a=1", "'=1", " =1", "2026-11-30", "1+1"] {
             assert_eq!(guarded(plain), plain);
         }
     }
