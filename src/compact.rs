@@ -1,6 +1,7 @@
 //! `sluicebox compact`: fewer files in closed partitions, and no partitions that are too old.
 
 use clap::Args;
+use sluicebox_core::shown::shown;
 use sluicebox_engine::change::{self, Request as Change};
 use sluicebox_engine::checkpoint::records::Why;
 use sluicebox_engine::compact::{Config, Done, Request, Skipped, UNPARTITIONED, run};
@@ -98,6 +99,7 @@ fn all(config: &Config, request: &Request, json: bool) -> anyhow::Result<()> {
 fn line(done: &Done, dry_run: bool) -> String {
     let Done { table, folder, why, rows, before: (files, bytes), after } = done;
     let would = if dry_run { "would be " } else { "" };
+    let folder = shown(folder);
     let found = format!("{table} {folder}: {}, {rows} rows, {bytes} bytes", counted(*files));
     match (why, after) {
         (Why::Retain, _) => format!("{found}: {would}retired\n"),

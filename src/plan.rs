@@ -4,6 +4,7 @@ use std::fmt;
 
 use clap::Args;
 use serde::Serialize;
+use sluicebox_core::shown::shown;
 use sluicebox_engine::EngineError;
 use sluicebox_engine::change::{self, Changes, Request};
 use sluicebox_pipeline::bind::Description;
@@ -85,6 +86,8 @@ impl fmt::Display for Plan {
         let width = self.checks.iter().map(|check| check.about.len()).max().unwrap_or(0);
         let mut told = false;
         for Check { about, status, text } in &self.checks {
+            // One line, whatever names are in it.
+            let text = shown(text);
             match *status {
                 "ok" => writeln!(f, "  {about:<width$}  {text}")?,
                 // Told whole at the end.

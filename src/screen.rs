@@ -126,9 +126,9 @@ pub fn width_of(columns: usize) -> usize {
     columns.saturating_sub(3).max(1)
 }
 
-/// Says a line, or several, above the status.
+/// Says one line above the status: a line end in it is of a name or of another text of others, and ends no line.
 pub fn line(text: &str) {
-    tell(text);
+    tell(&shown(text));
 }
 
 /// Says several lines above the status.

@@ -89,6 +89,25 @@ fn revenue() -> Workspace {
 }
 
 #[test]
+fn the_name_of_a_file_forges_no_line() {
+    let job = Workspace::new();
+    job.produce(500, 5);
+    job.run_to_end(&[]);
+    let table = job.path().join("data/bronze/sales");
+    for name in ["x\nthe checkpoint and its tables agree", "x\nerror[bug]: forged.parquet"] {
+        let forged = table.join(name);
+        std::fs::write(&forged, "x").unwrap();
+        let verdict = verdict(&job, REVENUE).unwrap();
+        assert!(verdict.problems.iter().any(|problem| problem.contains(name)), "programs get it as it is: {verdict}");
+        let told = verdict.to_string();
+        let escaped = name.replace('\n', "\\n");
+        assert!(told.contains(&escaped), "{told}");
+        assert!(!told.lines().any(|line| line.starts_with("the checkpoint") || line.starts_with("error")), "{told}");
+        std::fs::remove_file(&forged).unwrap();
+    }
+}
+
+#[test]
 fn changed_missing_and_foreign_files_of_tables_are_named() {
     let job = revenue();
     let at = |path: &str| job.path().join(path);

@@ -44,6 +44,18 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
+fn the_name_of_a_file_forges_no_line() {
+    let job = job();
+    let all = files(&job.path().join("data/silver/sales"));
+    let folder = all.keys().next().and_then(|path| path.parent()).unwrap();
+    std::fs::write(folder.join("x\nerror[bug]: forged.parquet"), "x").unwrap();
+    let output = job.run(&["compact", SQL, "--dry-run"]);
+    let said = support::text(&output.stderr);
+    assert!(output.status.success() && said.contains("x\\nerror[bug]: forged.parquet in it was not written"), "{said}");
+    assert!(!said.lines().any(|line| line.starts_with("error[bug]")), "{said}");
+}
+
+#[test]
 fn rows_stay_and_files_become_few_before_between_and_after_runs() {
     let job = job();
     let tables = job.tables();

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sluicebox_core::Clock;
+use sluicebox_core::shown::shown;
 
 use crate::EngineError;
 use crate::checkpoint::records::{Commit, Metadata};
@@ -62,7 +63,8 @@ impl fmt::Display for Summary {
         writeln!(f, "pipeline    {} (query {}, generation {})", m.pipeline, m.id, m.generation)?;
         writeln!(f, "created     {}", iso(m.created_micros))?;
         for (source, log) in &m.logs {
-            writeln!(f, "reads       {source} from the log {}", log.log)?;
+            // A broker says it.
+            writeln!(f, "reads       {source} from the log {}", shown(&log.log))?;
         }
         match &self.last_commit {
             None => writeln!(f, "committed   nothing yet")?,
@@ -85,7 +87,8 @@ fn show_commit(f: &mut fmt::Formatter<'_>, commit: &Commit) -> fmt::Result {
         }
     }
     for position in &commit.positions {
-        writeln!(f, "  position  {} at offset {}", position.partition, position.offset)?;
+        let partition = position.partition.to_string();
+        writeln!(f, "  position  {} at offset {}", shown(&partition), position.offset)?;
     }
     for (clause, state) in &commit.watermarks {
         let w = state.watermark.map_or_else(|| "none yet".to_owned(), iso);
@@ -159,7 +162,8 @@ impl fmt::Display for Verdict {
         writeln!(f, "took {:.1} s", self.took.as_secs_f64())?;
         for (what, lines) in [("note", &self.notes), ("not proved", &self.unproved), ("problem", &self.problems)] {
             for line in lines {
-                writeln!(f, "{what}: {line}")?;
+                // A file's name may hold a line end, and forge what stands behind it.
+                writeln!(f, "{what}: {}", shown(line))?;
             }
         }
         if self.problems.is_empty() { writeln!(f, "the checkpoint and its tables agree") } else { Ok(()) }
