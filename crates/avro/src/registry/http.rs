@@ -108,10 +108,7 @@ impl HttpRegistry {
                 pause = pause.min(limit.saturating_sub(waited));
             }
             if !self.told_down.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    "waiting for the schema registry {} to answer for {what}: {last}",
-                    self.options.names()
-                );
+                tracing::warn!("waiting for the schema registry {} to answer for {what}: {last}", self.options.names());
                 let url = self.options.urls[self.preferred.load(Ordering::Relaxed)].name();
                 let why = last.trim_start_matches(url).trim_start_matches(": ");
                 waiting::begin(&self.what(), why, waited);
