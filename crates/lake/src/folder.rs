@@ -2,7 +2,7 @@
 
 use std::fs::DirEntry;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use sluicebox_core::durable::{self, DurableFile, FileError, Own};
 use sluicebox_core::fault::What;
@@ -138,16 +138,28 @@ fn sweep_marks(location: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The folder that `location` leads to, links followed. What of it is not there yet stands as it is.
+/// The folder that `location` leads to, links followed. What of it is not there yet stands as it is; `..` after it leads back.
 ///
 /// # Errors
 /// When a part that is there cannot be read.
 pub fn real_path(location: &Path) -> Result<PathBuf> {
-    let mut missing = Vec::new();
+    let mut missing: Vec<Component<'_>> = Vec::new();
     for folder in location.ancestors() {
         match folder.canonicalize() {
-            Ok(real) => return Ok(missing.iter().rev().fold(real, |path: PathBuf, name| path.join(name))),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => missing.extend(folder.file_name()),
+            Ok(mut real) => {
+                let mut went_up = false;
+                for part in missing.iter().rev() {
+                    if *part == Component::ParentDir {
+                        went_up = true;
+                        real.pop();
+                    } else {
+                        real.push(part);
+                    }
+                }
+                // What lies beside a folder that is missing may be there, and be a link.
+                return if went_up { real_path(&real) } else { Ok(real) };
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => missing.extend(folder.components().next_back()),
             Err(e) => return Err(FileError::new("read", folder, e).into()),
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{glob, key, rows, table, walk};
 use crate::owner::{self, Home, MARK, Observed, mark};
-use crate::{Check, LakeError, Owner, TableFormat, list_tables, prepare, sweep};
+use crate::{Check, LakeError, Owner, TableFormat, list_tables, prepare, real_path, sweep};
 
 pub(super) fn me(generation: u64) -> Owner {
     Owner {
@@ -265,6 +265,24 @@ fn a_table_inside_a_table_is_refused_from_both_sides() {
     let deeper = inner.join("x");
     prepare(&deeper).unwrap();
     assert!(matches!(check_unowned(&deeper, "revenue_5m"), Err(LakeError::Nested { .. })));
+}
+
+#[test]
+fn a_location_leads_where_its_links_do_also_after_what_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    fs::create_dir(root.join("there")).unwrap();
+    symlink(root.join("there"), root.join("link")).unwrap();
+    for (location, leads_to) in [
+        ("link/t", "there/t"),
+        ("none/t", "none/t"),
+        ("none/../link/t", "there/t"),
+        ("none/deeper/../../link/t", "there/t"),
+        ("none/deeper/../t", "none/t"),
+        ("link/none/../t", "there/t"),
+    ] {
+        assert_eq!(real_path(&root.join(location)).unwrap(), root.join(leads_to), "{location}");
+    }
 }
 
 #[test]
