@@ -15,6 +15,7 @@ use std::path::Path;
 use serde::Serialize;
 use sluicebox_core::durable::{self, Created, Own};
 use sluicebox_core::fault::What;
+use sluicebox_lake::owner;
 
 use super::{Checkpoint, CheckpointError, envelope};
 
@@ -62,7 +63,7 @@ impl Checkpoint {
             durable::sweep_temporaries_before(What::Checkpoint, &Own::given(self.root.join(name)), epoch)?;
         }
         let sources = durable::list(What::Checkpoint, &self.root.join("sources"))?;
-        for source in sources.into_iter().filter(|entry| entry.path().is_dir()) {
+        for source in sources.into_iter().filter(|entry| entry.path().is_dir() && !owner::is_marked(&entry.path())) {
             durable::sweep_temporaries_before(What::Checkpoint, &Own::given(source.path()), epoch)?;
         }
         Ok(())

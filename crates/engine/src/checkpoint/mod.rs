@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use sluicebox_core::durable::{self, Created, Own};
 use sluicebox_core::fault::What;
 use sluicebox_core::sealed::{NEWEST, VERSION};
+use sluicebox_lake::owner;
 
 mod compactions;
 pub mod envelope;
@@ -111,9 +112,10 @@ impl Checkpoint {
         for name in ["sources", "state"] {
             let Some(folder) = self.removable(name)? else { continue };
             for entry in folder.list(What::Checkpoint)? {
-                // Links in it, and files, are none of ours.
+                // Links in it, files, and what is a table's are none of ours.
                 if entry.file_type().is_ok_and(|kind| kind.is_dir())
                     && let Some(inner) = folder.folder(entry.file_name())?
+                    && !owner::is_marked(inner.path())
                 {
                     durable::sweep_temporaries(What::Checkpoint, &inner)?;
                 }

@@ -1,13 +1,16 @@
 //! Which records and state files may go.
 //!
 //! The last [`KEEP`] batches stay, so that one can look back. A state file goes only when no commit that stays names
-//! it, and only after the commit that stopped naming it is durable, which holds because this runs after a commit.
+//! it, and only after the commit that stopped naming it is durable, which holds because this runs after a commit. What has no
+//! state file's name, or lies in no operator's folder or in a table's, is none of ours: a table that somebody put there is left.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use sluicebox_core::durable::Own;
 use sluicebox_core::fault::What;
+use sluicebox_lake::owner;
 
 use super::records::Commit;
 use super::{Checkpoint, CheckpointError};
@@ -21,10 +24,31 @@ pub fn keep_from(newest: u64) -> u64 {
     newest.saturating_sub(KEEP - 1)
 }
 
-/// Whether the state file `name` is of a batch up to `newest`. A purge runs beside the batches after it, whose files no
+/// Whether `name` is that of a state file of a batch up to `newest`. A purge runs beside the batches after it, whose files no
 /// commit names yet: they, and what is not whole, are left alone.
 fn is_over(name: &str, newest: u64) -> bool {
-    name.split_once('-').and_then(|(batch, _)| batch.parse::<u64>().ok()).is_some_and(|batch| batch <= newest)
+    batch_of(name).is_some_and(|batch| batch <= newest)
+}
+
+/// The batch in the name of a state file, in exactly the forms that their writers give: `<batch>-<epoch>.delta.arrow`,
+/// `<batch>-<epoch>.snapshot.arrow` and `<batch>-<epoch>-<n>.segment`. Files of tables begin with their batch too.
+fn batch_of(name: &str) -> Option<u64> {
+    let number = |text: &str| text.parse().ok().filter(|n: &u64| n.to_string() == text);
+    let (batch, rest) = name.split_once('-')?;
+    let id = batch.parse::<u64>().ok().filter(|id| format!("{id:09}") == batch)?;
+    let whole = rest.strip_suffix(".delta.arrow").or_else(|| rest.strip_suffix(".snapshot.arrow"));
+    match (whole, rest.strip_suffix(".segment")) {
+        (Some(epoch), _) => number(epoch)?,
+        (None, segment) => segment?.split_once('-').and_then(|(epoch, nth)| number(epoch).and(number(nth)))?,
+    };
+    Some(id)
+}
+
+/// Whether operators have ids of the form of `name`: `<table or flow>.dedup.<n>` or `<table or flow>.aggregate.<n>`.
+fn is_operator(name: &str) -> bool {
+    let mut parts = name.rsplitn(3, '.');
+    let is_numbered = parts.next().is_some_and(|n| n.parse::<u64>().is_ok());
+    is_numbered && matches!(parts.next(), Some("dedup" | "aggregate")) && parts.next().is_some()
 }
 
 impl Checkpoint {
@@ -89,14 +113,15 @@ impl Checkpoint {
         Ok(Some(named))
     }
 
-    /// Removes what the sources of backfills have pinned, once their tables are filled.
+    /// Removes what the sources of backfills have pinned, once their tables are filled. A folder in which a table lies stays.
     ///
     /// # Errors
     /// When a folder cannot be listed or removed.
     pub fn forget_backfills(&self) -> Result<(), CheckpointError> {
         let Some(sources) = self.removable("sources")? else { return Ok(()) };
         for source in folders(What::Sweep, &sources)? {
-            if crate::change::original(&source).is_some() {
+            let is_over = crate::change::original(&source).is_some();
+            if is_over && self.table_in(What::Sweep, Path::new("sources").join(&source))?.is_none() {
                 sources.remove_tree(What::Sweep, source)?;
             }
         }
@@ -105,8 +130,13 @@ impl Checkpoint {
 
     fn remove_state_but(&self, named: &BTreeSet<String>, newest: &Commit) -> Result<(), CheckpointError> {
         let Some(state) = self.removable("state")? else { return Ok(()) };
+        let known: BTreeSet<&str> = named.iter().filter_map(|path| path.split('/').nth(1)).collect();
         for operator in folders(What::Purge, &state)? {
-            let Some(dir) = state.folder(&operator)? else { continue };
+            // Whatever else lies there is no state.
+            if !known.contains(operator.as_str()) && !is_operator(&operator) {
+                continue;
+            }
+            let Some(dir) = state.folder(&operator)?.filter(|dir| !owner::is_marked(dir.path())) else { continue };
             for entry in dir.list(What::Purge)? {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if is_over(&name, newest.batch_id) && !named.contains(&format!("state/{operator}/{name}")) {
@@ -116,6 +146,33 @@ impl Checkpoint {
         }
         Ok(())
     }
+
+    /// The first folder that has the mark of a table, of what is deleted with the folder `name` of the checkpoint: itself, or one
+    /// below it. Behind links nothing is deleted.
+    ///
+    /// # Errors
+    /// When it, or a folder on the way to it, is a link or no folder; or one cannot be listed.
+    pub(crate) fn table_in(&self, what: What, name: impl AsRef<Path>) -> Result<Option<PathBuf>, CheckpointError> {
+        match Own::given(&self.root).folder(name)? {
+            Some(folder) => marked(what, &folder),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The first folder that has a mark: `folder`, or one below it.
+fn marked(what: What, folder: &Own) -> Result<Option<PathBuf>, CheckpointError> {
+    if owner::is_marked(folder.path()) {
+        return Ok(Some(folder.path().to_owned()));
+    }
+    for name in folders(what, folder)? {
+        if let Some(inner) = folder.folder(name)?
+            && let Some(found) = marked(what, &inner)?
+        {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 /// The names of the folders in `folder`; a link is none.
@@ -186,5 +243,74 @@ mod tests {
         let mut stays: Vec<String> = stays.map(|(batch, end)| format!("00000000{batch}-1{end}")).collect();
         stays.insert(0, ".tmp-1-2-segment".to_owned());
         assert_eq!(left, stays);
+    }
+
+    /// Commits `newest` over state files of batch 0 that it does not name, purges, and gives what is left below `state/`.
+    fn left_of(files: &[&str]) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(dir.path());
+        checkpoint.prepare().unwrap();
+        let state = dir.path().join("state");
+        for file in files {
+            fs::create_dir_all(state.join(file).parent().unwrap()).unwrap();
+            fs::write(state.join(file), "").unwrap();
+        }
+        let newest = commit(8, "state/op/000000008-1-0.segment", &[]);
+        checkpoint.write_commit(&newest).unwrap();
+        checkpoint.purge(&newest).unwrap();
+        checkpoint.sweep_temporaries().unwrap();
+        files.iter().filter(|file| state.join(file).exists()).map(|file| (*file).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_purge_takes_state_files_of_operators_and_nothing_else() {
+        let over = [
+            "op/000000001-1.delta.arrow",
+            "op/000000001-12.snapshot.arrow",
+            "gold.a.b.aggregate.0/000000001-1-0.segment",
+            "backfill-4.silver.dedup.12/000000001-1.delta.arrow",
+            "silver.dedup.0/.tmp-1-2-segment",
+        ];
+        assert_eq!(left_of(&over), [""; 0]);
+        let stays = [
+            "op/000000001-000-5a1e9c2b.parquet",
+            "op/000000001-1.parquet",
+            "op/000000001-1.arrow",
+            "op/000000001-1.segment",
+            "op/000000001-1-0.delta.arrow",
+            "op/000000001-01.delta.arrow",
+            "op/000000001-x.delta.arrow",
+            "op/1-1.delta.arrow",
+            "op/0000000001-1.delta.arrow",
+            "op/day=1/000000001-1.delta.arrow",
+            "table/000000001-1.delta.arrow",
+            "silver.dedup.x/000000001-1.delta.arrow",
+            "dedup.0/000000001-1.delta.arrow",
+            "000000001-1.delta.arrow",
+        ];
+        assert_eq!(left_of(&stays), stays);
+    }
+
+    #[test]
+    fn what_lies_in_a_folder_with_a_mark_is_no_state() {
+        let mut files = ["op/000000001-1.delta.arrow", "op/.tmp-1-2-segment", ".op_sluicebox_owner"];
+        assert_eq!(left_of(&files), files);
+        files[2] = "op/_sluicebox_owner";
+        assert_eq!(left_of(&files), files);
+    }
+
+    #[test]
+    fn a_table_in_the_folder_of_a_backfill_keeps_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(dir.path());
+        checkpoint.prepare().unwrap();
+        let sources = dir.path().join("sources");
+        for folder in ["backfill-1.orders/topics", "backfill-2.orders/topics/t", "orders"] {
+            fs::create_dir_all(sources.join(folder)).unwrap();
+        }
+        fs::write(sources.join("backfill-2.orders/topics/.t_sluicebox_owner"), "").unwrap();
+        checkpoint.forget_backfills().unwrap();
+        let there = |name: &str| sources.join(name).exists();
+        assert!(!there("backfill-1.orders") && there("backfill-2.orders/topics/t") && there("orders"));
     }
 }
