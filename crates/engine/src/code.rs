@@ -31,7 +31,7 @@ impl EngineError {
             Self::OtherLog { .. } => "other-log",
             Self::OtherPipeline { .. } => "other-pipeline",
             Self::OtherState { .. } => "other-state",
-            Self::SharedFolder { .. } => "shared-folder",
+            Self::Apart(_) => "shared-folder",
             Self::NewerFiles { .. } => "newer-files",
             Self::LostFolder { .. } => "lost-folder",
             Self::Changed { changes, .. } if changes.verdict <= Verdict::Safe => "cannot-refresh",

@@ -112,7 +112,7 @@ impl Engine {
             }
         }
         let outputs = Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.parquet)?;
-        outputs.refuse_shared()?;
+        outputs.refuse_shared(checkpoint.root())?;
         let outputs = match &config.change.stage {
             Stage::Fill { tables, .. } => outputs.only(tables),
             _ => outputs,

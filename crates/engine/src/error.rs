@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::change::Verdict;
 use crate::checkpoint::CheckpointError;
+use crate::outputs::ApartError;
 
 /// What ended a run, or kept it from starting.
 #[derive(Debug, Error)]
@@ -186,23 +187,9 @@ pub enum EngineError {
         /// The operator.
         operator: String,
     },
-    /// Two outputs of a pipeline in one folder.
-    #[error(
-        "{second} would be written to {}, and {first} to {}, which is the same folder or one around it: readers would \
-         take the rows of one for the other's. Give one of them another LOCATION",
-        second_folder.display(),
-        first_folder.display()
-    )]
-    SharedFolder {
-        /// The one.
-        first: String,
-        /// Its folder.
-        first_folder: PathBuf,
-        /// The other.
-        second: String,
-        /// Its folder.
-        second_folder: PathBuf,
-    },
+    /// Folders that do not lie apart.
+    #[error(transparent)]
+    Apart(#[from] ApartError),
     /// Files of batches that the checkpoint does not know.
     #[error(
         "{} is a file of batch {batch}, and the newest batch that the checkpoint {} knows as committed is {}: it is older than \
@@ -373,7 +360,7 @@ impl Blamed for EngineError {
             Self::OtherLog { .. }
             | Self::OtherPipeline { .. }
             | Self::OtherState { .. }
-            | Self::SharedFolder { .. }
+            | Self::Apart(_)
             | Self::Changed { .. }
             | Self::Undescribed { .. }
             | Self::RunFirst(_)

@@ -16,8 +16,11 @@ use tokio::sync::mpsc;
 use crate::EngineError;
 use crate::checkpoint::records::OutputFiles;
 
+mod apart;
 mod marks;
 
+pub use apart::ApartError;
+pub(crate) use apart::refuse_in_table;
 pub use marks::Held;
 
 /// The partition column of everything beside the tables.
@@ -27,6 +30,7 @@ const BATCH_ID: &str = "batch_id";
 #[derive(Debug)]
 pub struct Outputs {
     tables: BTreeMap<String, Arc<ParquetTable>>,
+    working_dir: PathBuf,
     data_dir: PathBuf,
     pipeline: String,
     sources: Vec<String>,
@@ -84,6 +88,7 @@ impl Outputs {
         }
         Ok(Self {
             tables,
+            working_dir: working_dir.to_owned(),
             data_dir: data_dir.to_owned(),
             pipeline: graph.pipeline.name.clone(),
             sources: graph.pipeline.sources.iter().map(|s| s.name.value.clone()).collect(),
@@ -256,30 +261,6 @@ impl Outputs {
             jobs.push(Job { folder: self.samples(), content: Content::Side(vec![samples]) });
         }
         jobs
-    }
-
-    /// Stops a pipeline of which two outputs would write to one folder, or one inside the other's, by whatever links.
-    ///
-    /// # Errors
-    /// When there are such outputs, or a folder above them cannot be read.
-    pub fn refuse_shared(&self) -> Result<(), EngineError> {
-        let mut real: Vec<(PathBuf, OutputFolder)> = Vec::new();
-        for folder in self.folders() {
-            real.push((sluicebox_lake::real_path(&folder.location)?, folder));
-        }
-        real.sort_by(|a, b| a.0.cmp(&b.0));
-        // In order of paths an inner folder comes after its outer one, maybe with others of the outer one between.
-        for (at, (outer, first)) in real.iter().enumerate() {
-            if let Some((_, second)) = real.iter().skip(at + 1).take_while(|(path, _)| path.starts_with(outer)).next() {
-                return Err(EngineError::SharedFolder {
-                    first: first.output.clone(),
-                    first_folder: first.location.clone(),
-                    second: second.output.clone(),
-                    second_folder: second.location.clone(),
-                });
-            }
-        }
-        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::engine::{Logs, identities, new_runner};
 use crate::named;
-use crate::outputs::Outputs;
+use crate::outputs::{Outputs, refuse_in_table};
 use crate::refresh;
 
 /// A filesystem that a pipeline writes to.
@@ -38,8 +38,8 @@ pub(crate) struct Learned {
     pub begins: BTreeMap<String, Begin>,
 }
 
-/// Makes sure that the folders of a pipeline are its own or nobody's, that no two are the same, that files can be published
-/// in them, and that a first start has the room to make its records. `full_refresh` says that the start is asked for one,
+/// Makes sure that the folders of a pipeline are its own or nobody's, that they lie apart, that files can be published in
+/// them, and that a first start has the room to make its records. `full_refresh` says that the start is asked for one,
 /// `take_tables` that it may take the tables of lost checkpoints. Nothing is left behind. Gives the filesystems that the
 /// folders are on.
 ///
@@ -53,8 +53,11 @@ pub fn check_folders(
     (full_refresh, take_tables): (bool, bool),
 ) -> Result<Vec<Room>, EngineError> {
     let outputs = Outputs::try_new(graph, working_dir, data_dir, parquet)?;
-    outputs.refuse_shared()?;
+    outputs.refuse_shared(checkpoint.root())?;
     let is_new = checkpoint.is_new()?;
+    if is_new {
+        refuse_in_table(checkpoint.root())?;
+    }
     let mut there: Vec<PathBuf> = vec![sluicebox_lake::existing(checkpoint.root())?.to_owned()];
     if is_new && full_refresh {
         refresh::refuse_foreign(&outputs, "", checkpoint.root(), take_tables)?;
@@ -100,8 +103,11 @@ fn common(one: &Path, other: &Path) -> PathBuf {
     one.ancestors().find(|folder| other.starts_with(folder)).unwrap_or(one).to_owned()
 }
 
-/// Everything that a first start may be refused for, asked before it writes anything; `None` when it is not the first.
+/// Everything that a first start may be refused for, asked before it writes anything; `None` when it is not the first. Every
+/// start is refused here when its folders do not lie apart: it leaves nothing in what may be another's.
 pub(crate) async fn first_start(config: &mut Config) -> Result<Option<Learned>, EngineError> {
+    Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.parquet)?
+        .refuse_shared(config.checkpoint.root())?;
     if !config.checkpoint.is_new()? {
         return Ok(None);
     }

@@ -24,7 +24,7 @@ use crate::checkpoint::{CheckpointError, RunLock};
 use crate::config::Config;
 use crate::engine::Logs;
 use crate::named::{self, Named};
-use crate::outputs::Outputs;
+use crate::outputs::{ApartError, Outputs};
 
 /// The folders of the checkpoint that a refresh empties. The plans go before the commits: a commit without its plan is
 /// refused.
@@ -96,9 +96,10 @@ pub(crate) fn run(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Log
 
 /// Looks at all that the refresh would delete, before it deletes anything; gives the folders of tables that it has to clear.
 fn check_all(config: &Config, outputs: &Outputs, record: &Refresh, epoch: u64) -> Result<Vec<PathBuf>, EngineError> {
-    let root = Own::given(config.checkpoint.root());
     for folder in RECORDS {
-        root.folder(folder)?;
+        if let Some(table) = config.checkpoint.table_in(What::Refresh, folder)? {
+            return Err(ApartError::Holds { table, checkpoint: config.checkpoint.root().to_owned() }.into());
+        }
     }
     let mut cleared = Vec::new();
     for location in locations(record) {

@@ -99,7 +99,7 @@ pub struct Skipped {
 pub fn run(config: &Config, request: &Request, mut tell: impl FnMut(Result<Done, Skipped>)) -> Result<(), EngineError> {
     let metadata = metadata(config)?;
     let outputs = Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.parquet)?;
-    outputs.refuse_shared()?;
+    outputs.refuse_shared(config.checkpoint.root())?;
     let run = Run { config, request, outputs: &outputs, metadata: &metadata };
     if request.dry_run {
         return run.look(&mut tell);

@@ -1,0 +1,147 @@
+//! Whether the folders of a pipeline lie apart: from each other, from those that runs keep for themselves, and from every
+//! checkpoint. By the folders that links lead to, since a run that deletes follows those above its own folders.
+
+use std::path::{Path, PathBuf};
+
+use sluicebox_lake::{owner, real_path};
+use thiserror::Error;
+
+use super::{OutputFolder, Outputs};
+use crate::EngineError;
+
+/// Folders that do not lie apart.
+#[derive(Debug, Error)]
+pub enum ApartError {
+    /// Two outputs of a pipeline in one folder.
+    #[error(
+        "{} would be written to {}, and {} to {}, which is the same folder or one around it: readers would take the rows of one \
+         for the other's. Give one of them another LOCATION",
+        second.output,
+        second.location.display(),
+        first.output,
+        first.location.display()
+    )]
+    Shared {
+        /// The one.
+        first: OutputFolder,
+        /// The other.
+        second: OutputFolder,
+    },
+    /// A folder that runs keep for themselves, and one that lies in it or around it.
+    #[error(
+        "{} would be written to {}, and {} is {}: it is the same folder, or the one lies in the other. Runs delete what is over in \
+         the folders that they keep for themselves, and readers take every file of a table's folder for rows. Give the table \
+         another LOCATION, or the checkpoint another folder by `--checkpoint`",
+        output.output,
+        output.location.display(),
+        kept.output,
+        kept.location.display()
+    )]
+    Kept {
+        /// What would be written.
+        output: OutputFolder,
+        /// What runs keep.
+        kept: OutputFolder,
+    },
+    /// An output in a checkpoint, maybe another project's.
+    #[error(
+        "{} would be written to {}, which lies in the checkpoint {}: the runs of that one delete what is over in it, and a full \
+         refresh all of it. Give the table another LOCATION",
+        output.output,
+        output.location.display(),
+        checkpoint.display()
+    )]
+    InCheckpoint {
+        /// What would be written.
+        output: OutputFolder,
+        /// The checkpoint.
+        checkpoint: PathBuf,
+    },
+    /// A checkpoint in a folder that has the mark of a table.
+    #[error(
+        "the checkpoint {} would lie in {}, which is the folder of a table: readers take every file in it for rows. Name another \
+         folder with `--checkpoint`",
+        checkpoint.display(),
+        table.display()
+    )]
+    InTable {
+        /// The checkpoint.
+        checkpoint: PathBuf,
+        /// The table's folder.
+        table: PathBuf,
+    },
+    /// The folder of a table in what a full refresh deletes.
+    #[error(
+        "{} is the folder of a table and lies in the checkpoint {}, of which a full refresh deletes all records. Nothing was \
+         touched. Give that table another LOCATION and let its pipeline begin anew there, with `--full-refresh`; then remove the \
+         folder, and run again",
+        table.display(),
+        checkpoint.display()
+    )]
+    Holds {
+        /// The table's folder.
+        table: PathBuf,
+        /// The checkpoint.
+        checkpoint: PathBuf,
+    },
+}
+
+impl Outputs {
+    /// Stops a pipeline of which two outputs would write to one folder, or one inside the other's; or one of which an output
+    /// would write to what runs keep for themselves, or to a checkpoint, or around them: its own in `checkpoint`, or any other.
+    /// By whatever links.
+    ///
+    /// # Errors
+    /// When there are such outputs, or a folder above them cannot be read.
+    pub fn refuse_shared(&self, checkpoint: &Path) -> Result<(), EngineError> {
+        let mut real: Vec<(PathBuf, OutputFolder)> = Vec::new();
+        for folder in self.folders() {
+            real.push((real_path(&folder.location)?, folder));
+        }
+        real.sort_by(|a, b| a.0.cmp(&b.0));
+        // In order of paths an inner folder comes after its outer one, maybe with others of the outer one between.
+        for (at, (outer, first)) in real.iter().enumerate() {
+            if let Some((_, second)) = real.iter().skip(at + 1).take_while(|(path, _)| path.starts_with(outer)).next() {
+                return Err(ApartError::Shared { first: first.clone(), second: second.clone() }.into());
+            }
+        }
+        let named = |output: &str, location: PathBuf| OutputFolder { output: output.to_owned(), location };
+        let own = named("the checkpoint", checkpoint.to_owned());
+        let log = named("the embedded log", self.data_dir.join(".log"));
+        let around = named("the folder of checkpoints", self.working_dir.join("checkpoints"));
+        let own_path = real_path(&own.location)?;
+        for kept in [&own, &log, &around] {
+            let path = real_path(&kept.location)?;
+            let overlaps = |other: &Path| other.starts_with(&path) || path.starts_with(other);
+            if let Some((_, output)) = real.iter().find(|(other, _)| overlaps(other)) {
+                return Err(ApartError::Kept { output: output.clone(), kept: kept.clone() }.into());
+            }
+            if kept == &log && overlaps(&own_path) {
+                return Err(ApartError::Kept { output: own.clone(), kept: kept.clone() }.into());
+            }
+        }
+        for (path, output) in real {
+            if let Some(checkpoint) = path.ancestors().find(|folder| is_checkpoint(folder)) {
+                return Err(ApartError::InCheckpoint { checkpoint: checkpoint.to_owned(), output }.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Stops before a checkpoint is made in the folder of a table, by whatever links.
+///
+/// # Errors
+/// When it would be, or a folder above it cannot be read.
+pub(crate) fn refuse_in_table(checkpoint: &Path) -> Result<(), EngineError> {
+    let path = real_path(checkpoint)?;
+    match path.ancestors().find(|folder| owner::is_marked(folder)) {
+        Some(table) => Err(ApartError::InTable { checkpoint: checkpoint.to_owned(), table: table.to_owned() }.into()),
+        None => Ok(()),
+    }
+}
+
+/// Whether a run has begun with this folder as its checkpoint.
+fn is_checkpoint(folder: &Path) -> bool {
+    folder.join("metadata").is_file() && folder.join("epochs").is_dir()
+}
