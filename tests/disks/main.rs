@@ -7,6 +7,7 @@
 //!   and old checkpoints.
 //! - `fifos`: FIFOs among published files, in the place of a mark and of a pipeline.
 //! - `limits`: few open files, short files, few threads.
+//! - `places`: tables in checkpoints, and checkpoints in tables.
 //! - `links`: links in the place of folders in which a run deletes, full refreshes that failed half-way.
 //! - `records`: records of the checkpoint that somebody edited and sealed again.
 //! - `clock`: the machine's clock goes backwards (with the feature `faults`).
@@ -29,6 +30,7 @@ mod kinds;
 mod limits;
 mod links;
 mod matrix;
+mod places;
 mod records;
 mod scene;
 
