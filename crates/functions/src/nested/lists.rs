@@ -27,7 +27,7 @@ impl Lists {
         let element = element_of(array.data_type()).cloned().unwrap_or(DataType::Null);
         let array = as_type(array, &list_of(&element))?;
         match array.as_list_opt::<i32>() {
-            Some(list) => Ok(Self { list: list.clone() }),
+            Some(list) => Ok(Self { list: alone(list)? }),
             None => plan_error("an array is wanted"),
         }
     }
@@ -53,6 +53,17 @@ impl Lists {
     pub(crate) fn is_null(&self, at: usize) -> bool {
         self.list.is_null(at)
     }
+}
+
+/// `list` with its own elements alone: of rows that were cut from many, the others' would be looked at each time.
+fn alone(list: &ListArray) -> Result<ListArray> {
+    let (first, last) = (list.value_offsets()[0], list.value_offsets()[list.len()]);
+    if offset(last - first) == list.values().len() {
+        return Ok(list.clone());
+    }
+    let values = list.values().slice(offset(first), offset(last - first));
+    let offsets = list.offsets().clone().subtract(first);
+    Ok(ListArray::try_new(field_of(list.data_type())?, offsets, values, list.nulls().cloned())?)
 }
 
 fn offset(of: i32) -> usize {
@@ -150,4 +161,26 @@ pub(crate) fn pick(values: &ArrayRef, indices: Vec<Option<usize>>) -> Result<Arr
 pub(crate) fn whole(array: &ArrayRef) -> Result<Vec<Option<i64>>> {
     let array = as_type(array, &DataType::Int64)?;
     Ok(array.as_primitive::<Int64Type>().iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Array, ArrayRef, AsArray, ListArray};
+    use arrow::datatypes::Int64Type;
+
+    use super::Lists;
+
+    #[test]
+    fn of_lists_that_were_cut_from_many_the_others_are_not_looked_at() {
+        let row = |of: std::ops::Range<i64>| Some(of.map(Some).collect::<Vec<_>>());
+        let all: ArrayRef =
+            Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>([row(0..3), None, row(3..5), row(5..9)]));
+        let Ok(lists) = Lists::of(&all.slice(1, 2)) else { unreachable!("they are lists") };
+        assert_eq!(lists.values().as_primitive::<Int64Type>().values(), &[3, 4]);
+        assert_eq!((lists.row(0), lists.row(1)), (None, Some(0..2)));
+        let Ok(lists) = Lists::of(&all.slice(4, 0)) else { unreachable!("they are lists") };
+        assert_eq!((lists.len(), lists.values().len()), (0, 0));
+    }
 }

@@ -47,7 +47,7 @@ impl Maps {
         let (key, value) = entry(array.data_type());
         let array = as_type(array, &map_of(&key, &value))?;
         match array.as_map_opt() {
-            Some(map) => Ok(Self { map: map.clone() }),
+            Some(map) => Ok(Self { map: alone(map)? }),
             None => plan_error("a map is wanted"),
         }
     }
@@ -102,6 +102,19 @@ impl Maps {
         };
         Ok((0..self.len()).map(one).collect())
     }
+}
+
+/// `map` with its own entries alone: of rows that were cut from many, the others' would be looked at each time.
+fn alone(map: &MapArray) -> Result<MapArray> {
+    let place = |of: i32| usize::try_from(of).unwrap_or_default();
+    let (first, last) = (map.value_offsets()[0], map.value_offsets()[map.len()]);
+    let DataType::Map(field, ordered) = map.data_type() else { return Ok(map.clone()) };
+    if place(last - first) == map.entries().len() {
+        return Ok(map.clone());
+    }
+    let entries = map.entries().slice(place(first), place(last - first));
+    let offsets = map.offsets().clone().subtract(first);
+    Ok(MapArray::try_new(Arc::clone(field), offsets, entries, map.nulls().cloned(), *ordered)?)
 }
 
 /// The types of keys and values of a map type.
