@@ -1,8 +1,10 @@
 //! A scalar function as a name, its types, and what it does with arrays.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
+use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
@@ -11,6 +13,7 @@ use datafusion::logical_expr::{
 
 use crate::error::{impl_by_name, named};
 use crate::rows::together;
+use crate::size;
 
 /// The types of the arguments, as the function wants them.
 type Coerce = fn(&[DataType]) -> Result<Vec<DataType>>;
@@ -82,8 +85,12 @@ impl ScalarUDFImpl for Arrays {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let constant = !args.args.is_empty() && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
-        let arrays = args.args.iter().map(|a| repeated(a, rows)).collect::<Result<Vec<_>>>()?;
-        let out = (self.run)(&arrays, rows, args.return_field.data_type())?;
+        let mut parts = Parts::default();
+        for rows in spans(rows, args.args.iter().map(bytes_of_constant).sum()) {
+            let arrays = args.args.iter().map(|a| part_of(a, &rows)).collect::<Result<Vec<_>>>()?;
+            parts.push((self.run)(&arrays, rows.len(), args.return_field.data_type())?)?;
+        }
+        let out = parts.one()?;
         if constant {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&out, 0)?));
         }
@@ -91,15 +98,73 @@ impl ScalarUDFImpl for Arrays {
     }
 }
 
-/// An argument as an array; a constant is there once for each row.
-fn repeated(argument: &ColumnarValue, rows: usize) -> Result<ArrayRef> {
-    if let ColumnarValue::Scalar(constant) = argument {
-        let bytes = match constant {
+/// So many bytes of a constant are there at once, once for each row; of one row as many as there are.
+const AT_ONCE: usize = 8 << 20;
+
+/// `rows` rows, no more at once than constants of `bytes` may be there for.
+pub(crate) fn spans(rows: usize, bytes: usize) -> Vec<Range<usize>> {
+    let most = (AT_ONCE / bytes.max(1)).max(1);
+    (0..rows.max(1)).step_by(most).map(|start| start..(start + most).min(rows)).collect()
+}
+
+/// How many bytes an argument takes for each row in which it is there again.
+pub(crate) fn bytes_of_constant(argument: &ColumnarValue) -> usize {
+    match argument {
+        ColumnarValue::Array(_) => 0,
+        ColumnarValue::Scalar(constant) => match constant {
             ScalarValue::Utf8(Some(text)) => text.len(),
             ScalarValue::Binary(Some(bytes)) => bytes.len(),
+            ScalarValue::List(list) => size::of(&**list),
+            ScalarValue::Map(map) => size::of(&**map),
+            ScalarValue::Struct(fields) => size::of(&**fields),
             _ => 0,
-        };
-        together(bytes.saturating_mul(rows))?;
+        },
     }
-    argument.to_array(rows)
+}
+
+/// Some rows of an argument; a constant is there once for each of them.
+pub(crate) fn part_of(argument: &ColumnarValue, rows: &Range<usize>) -> Result<ArrayRef> {
+    match argument {
+        ColumnarValue::Array(array) => Ok(array.slice(rows.start, rows.len())),
+        ColumnarValue::Scalar(constant) => constant.to_array_of_size(rows.len()),
+    }
+}
+
+/// An array that is made part by part.
+#[derive(Default)]
+pub(crate) struct Parts {
+    parts: Vec<ArrayRef>,
+    bytes: usize,
+}
+
+impl Parts {
+    /// The next part.
+    ///
+    /// # Errors
+    /// If this is one of several, and they are too large together.
+    pub(crate) fn push(&mut self, part: ArrayRef) -> Result<()> {
+        self.bytes = self.bytes.saturating_add(size::of(&part));
+        self.parts.push(part);
+        if self.parts.len() > 1 { together(self.bytes) } else { Ok(()) }
+    }
+
+    /// The array, of one part at least.
+    pub(crate) fn one(self) -> Result<ArrayRef> {
+        let parts: Vec<&dyn Array> = self.parts.iter().map(AsRef::as_ref).collect();
+        Ok(concat(&parts)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AT_ONCE, spans};
+
+    #[test]
+    fn large_constants_are_there_for_few_rows_at_once() {
+        let ends = |rows, bytes| spans(rows, bytes).iter().map(|rows| (rows.start, rows.end)).collect::<Vec<_>>();
+        assert_eq!(ends(0, 0), [(0, 0)]);
+        assert_eq!(ends(1_000_000, 8), [(0, 1_000_000)]);
+        assert_eq!(ends(5, AT_ONCE / 2), [(0, 2), (2, 4), (4, 5)]);
+        assert_eq!(ends(2, 3 * AT_ONCE), [(0, 1), (1, 2)]);
+    }
 }
