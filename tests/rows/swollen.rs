@@ -100,6 +100,19 @@ fn null_may_stand_for_what_there_is_no_room_for_and_the_run_may_stop_at_it() {
     }
 }
 
+/// What is seen for each element is as much as there are pairs of them.
+#[test]
+fn a_long_list_that_is_seen_for_each_element_of_one() {
+    let mut events: Vec<Event> = (1..=40).map(event).collect();
+    events[20].tags = vec!["x"; 20_000];
+    let topic = Topic::new([&events, &[]]);
+    let sql = "SELECT id, size(filter(tags, x -> array_contains(tags, x))) AS p FROM STREAM bronze_e";
+    topic.run_in(ADDRESSES, &table(sql), &[]);
+    assert_eq!(topic.job.rows("SELECT count(*), CAST(sum(p) AS BIGINT) FROM silver.t"), ["39,39"]);
+    assert_eq!(quarantined(&topic, "a lambda takes too long"), 1);
+    assert_eq!(topic.job.rows("SELECT id, _error_column FROM quarantine.silver_t"), ["21,p"]);
+}
+
 /// What an aggregate keeps of one group is no row: the run says which table it is of, and what to do, and does that.
 #[test]
 fn a_group_that_is_larger_than_the_memory_of_its_query() {

@@ -2,11 +2,15 @@
 //!
 //! A lambda is evaluated once for the elements of all rows, which keeps it as fast as an expression over a column.
 
+mod cost;
 mod evaluate;
 mod fold;
 mod lists;
 mod maps;
+#[cfg(test)]
+mod tests;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
@@ -19,6 +23,7 @@ use datafusion::logical_expr::{
 
 use super::maps::entry;
 use super::types::{as_list, as_map, element_of, list_of, map_of, name, plain, wider};
+use crate::arrays::{Parts, bytes_of_constant, part_of, spans};
 use crate::error::{impl_by_name, plan_error};
 
 /// The functions of this module.
@@ -236,36 +241,59 @@ impl HigherOrderUDFImpl for Lambda {
     }
 
     fn invoke_with_args(&self, args: HigherOrderFunctionArgs) -> Result<ColumnarValue> {
-        let mut arrays = Vec::new();
+        let mut values = Vec::new();
         let mut lambdas = Vec::new();
         for arg in &args.args {
             match arg {
-                ValueOrLambda::Value(value) => arrays.push(value.to_array(args.number_rows)?),
+                ValueOrLambda::Value(value) => values.push(value),
                 ValueOrLambda::Lambda(lambda) => lambdas.push(lambda),
             }
         }
         let returned = args.return_type();
-        let out = match self.kind {
-            Kind::Transform => lists::transform(&arrays[0], lambdas[0], returned),
-            Kind::Filter => lists::filter(&arrays[0], lambdas[0], returned),
-            Kind::Exists => lists::any(&arrays[0], lambdas[0], true),
-            Kind::ForAll => lists::any(&arrays[0], lambdas[0], false),
-            Kind::Aggregate => fold::aggregate(&arrays, &lambdas, returned),
-            Kind::ZipWith => lists::zip_with(&arrays, lambdas[0], returned),
-            Kind::ArraySort => match lambdas.first() {
+        let part = |rows: Range<usize>| {
+            let arrays = values.iter().map(|value| part_of(value, &rows)).collect::<Result<Vec<_>>>()?;
+            let lambdas: Vec<Body> = lambdas.iter().map(|&lambda| Body { lambda, first: rows.start }).collect();
+            self.kind.run(&arrays, &lambdas, returned)
+        };
+        let constants: usize = values.iter().map(|value| bytes_of_constant(value)).sum();
+        let mut parts = Parts::default();
+        for rows in spans(args.number_rows, constants) {
+            parts.push(cost::by_rows(rows, &part)?)?;
+        }
+        parts.one().map(ColumnarValue::Array)
+    }
+}
+
+impl Kind {
+    /// What it gives for arrays of one length.
+    fn run(self, arrays: &[ArrayRef], lambdas: &[Body], returned: &DataType) -> Result<ArrayRef> {
+        match self {
+            Self::Transform => lists::transform(&arrays[0], &lambdas[0], returned),
+            Self::Filter => lists::filter(&arrays[0], &lambdas[0], returned),
+            Self::Exists => lists::any(&arrays[0], &lambdas[0], true),
+            Self::ForAll => lists::any(&arrays[0], &lambdas[0], false),
+            Self::Aggregate => fold::aggregate(arrays, lambdas, returned),
+            Self::ZipWith => lists::zip_with(arrays, &lambdas[0], returned),
+            Self::ArraySort => match lambdas.first() {
                 Some(lambda) => fold::sort(&arrays[0], lambda, returned),
                 None => super::sets::sorted(&arrays[0], returned, |_| super::sets::Order {
                     descending: false,
                     nulls_first: false,
                 }),
             },
-            Kind::MapFilter => maps::filter(&arrays[0], lambdas[0], returned),
-            Kind::TransformKeys => maps::transform(&arrays[0], lambdas[0], returned, true),
-            Kind::TransformValues => maps::transform(&arrays[0], lambdas[0], returned, false),
-            Kind::MapZipWith => maps::zip_with(&arrays, lambdas[0], returned),
-        };
-        out.map(ColumnarValue::Array)
+            Self::MapFilter => maps::filter(&arrays[0], &lambdas[0], returned),
+            Self::TransformKeys => maps::transform(&arrays[0], &lambdas[0], returned, true),
+            Self::TransformValues => maps::transform(&arrays[0], &lambdas[0], returned, false),
+            Self::MapZipWith => maps::zip_with(arrays, &lambdas[0], returned),
+        }
     }
+}
+
+/// A lambda for some of the rows.
+struct Body<'a> {
+    lambda: &'a LambdaArgument,
+    /// The first of them, among all whose columns it sees.
+    first: usize,
 }
 
 /// The result of a condition for each element; NULL where it is neither true nor false.
@@ -278,6 +306,6 @@ fn condition(array: &ArrayRef) -> Result<BooleanArray> {
 }
 
 /// What a lambda gives for each of `owners`, the rows that its parameters belong to.
-fn evaluated(lambda: &LambdaArgument, parameters: &[ArrayRef], owners: &[usize]) -> Result<ArrayRef> {
-    evaluate::evaluate(lambda, parameters, owners)
+fn evaluated(body: &Body, parameters: &[ArrayRef], owners: &[usize]) -> Result<ArrayRef> {
+    evaluate::evaluate(body, parameters, owners)
 }

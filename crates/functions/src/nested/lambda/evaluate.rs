@@ -1,57 +1,70 @@
 //! A lambda over many elements at once.
 
-use arrow::array::{ArrayRef, UInt32Array};
-use arrow::compute::{concat, take_arrays};
-use datafusion::common::Result;
-use datafusion::logical_expr::LambdaArgument;
+use std::ops::Range;
 
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::compute::take_arrays;
+use datafusion::common::Result;
+
+use super::{Body, cost};
+use crate::arrays::Parts;
+use crate::error::row_error;
 use crate::rows::together;
 use crate::size;
 
-/// What `lambda` gives where its parameters have the values of `parameters`; `owners` are the rows whose other columns it sees.
+/// So many bytes of what a lambda sees of its rows are there at once, once for each element; of one element as many as there are.
+const AT_ONCE: usize = 8 << 20;
+
+/// What `body` gives where its parameters have the values of `parameters`; `owners` are the rows whose other columns it sees.
 ///
 /// Of `a AND b` DataFusion computes `b` for elements too that `a` has decided, unless that has decided all; so do OR and CASE for
 /// conditions. Where that fails, fewer elements are asked at once, down to one, for which only what counts is computed. So are they
-/// where the other columns, once for each element, would take too much.
-pub(super) fn evaluate(lambda: &LambdaArgument, parameters: &[ArrayRef], owners: &[usize]) -> Result<ArrayRef> {
-    let failed = match at_once(lambda, parameters, owners) {
-        Ok(found) => return Ok(found),
-        Err(failed) => failed,
-    };
-    if owners.len() < 2 {
-        return Err(failed);
+/// where the other columns, once for each element, would take too much memory. Where they take too long, that is the end.
+pub(super) fn evaluate(body: &Body, parameters: &[ArrayRef], owners: &[usize]) -> Result<ArrayRef> {
+    cost::spend(cost::of_elements(owners.len()))?;
+    let mut parts = Parts::default();
+    let all = 0..owners.len();
+    let mut rest = vec![all];
+    while let Some(range) = rest.pop() {
+        match at_once(body, parameters, owners, &range) {
+            Ok(found) => parts.push(found)?,
+            Err(failed) if range.len() < 2 || cost::is_too_much() => return Err(failed),
+            Err(_) => {
+                let middle = range.start + range.len() / 2;
+                rest.push(middle..range.end);
+                rest.push(range.start..middle);
+            }
+        }
     }
-    let middle = owners.len() / 2;
-    let part = |start: usize, end: usize| {
-        let parameters: Vec<ArrayRef> = parameters.iter().map(|p| p.slice(start, end - start)).collect();
-        evaluate(lambda, &parameters, &owners[start..end])
-    };
-    let (first, second) = (part(0, middle)?, part(middle, owners.len())?);
-    together(size::of(&first).saturating_add(size::of(&second)))?;
-    Ok(concat(&[first.as_ref(), second.as_ref()])?)
+    parts.one()
 }
 
-fn at_once(lambda: &LambdaArgument, parameters: &[ArrayRef], owners: &[usize]) -> Result<ArrayRef> {
-    let given: Vec<_> = parameters.iter().map(|p| move || Ok(ArrayRef::clone(p))).collect();
+/// The same for a range of the elements. What all of them cost is counted once: with the first range, which is that of all.
+fn at_once(body: &Body, parameters: &[ArrayRef], owners: &[usize], range: &Range<usize>) -> Result<ArrayRef> {
+    let all = range.len() == owners.len();
+    let owners = &owners[range.clone()];
+    let given: Vec<ArrayRef> = parameters.iter().map(|p| p.slice(range.start, range.len())).collect();
+    let given: Vec<_> = given.iter().map(|p| move || Ok(ArrayRef::clone(p))).collect();
     let given: Vec<&dyn Fn() -> Result<ArrayRef>> = given.iter().map(|g| g as &dyn Fn() -> Result<ArrayRef>).collect();
     let spread = |columns: &[ArrayRef]| {
-        fits(columns, owners)?;
+        let owners: Vec<usize> = owners.iter().map(|owner| body.first + owner).collect();
+        if all {
+            cost::spend(cost::of_seen(columns, &owners))?;
+        }
+        if !fits(columns, &owners) {
+            return row_error(format!("what a lambda sees would take more than {AT_ONCE} bytes"));
+        }
         let rows: UInt32Array = owners.iter().map(|o| u32::try_from(*o).ok()).collect();
         Ok(take_arrays(columns, &rows, None)?)
     };
-    let found = lambda.evaluate(&given, spread)?.into_array(owners.len())?;
+    let found = body.lambda.evaluate(&given, spread)?.into_array(owners.len())?;
     together(size::of(&found))?;
     Ok(found)
 }
 
-/// Nothing, if `columns` may be there once for each of `owners`, their rows.
-fn fits(columns: &[ArrayRef], owners: &[usize]) -> Result<()> {
-    let mut bytes = 0_usize;
-    for same in owners.chunk_by(|a, b| a == b) {
-        let row = same.first().map_or(0, |owner| columns.iter().map(|column| size::row(column, *owner)).sum());
-        bytes = bytes.saturating_add(row.saturating_mul(same.len()));
-    }
-    together(bytes)
+/// Whether `columns` may be there once for each of `owners`, their rows, at once.
+fn fits(columns: &[ArrayRef], owners: &[usize]) -> bool {
+    owners.len() < 2 || cost::bytes(columns, owners) <= AT_ONCE
 }
 
 #[cfg(test)]
@@ -63,13 +76,15 @@ mod tests {
     use super::fits;
 
     #[test]
-    fn what_a_lambda_sees_of_its_row_is_counted_once_for_each_element() {
+    fn what_a_lambda_sees_of_its_row_is_there_at_once_for_few_elements() {
         let column: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(1 << 20), "y".to_owned()]));
         let columns = [column];
-        assert!(fits(&columns, &[0; 120]).is_ok());
-        assert!(fits(&columns, &[0; 130]).is_err());
-        let owners = [vec![0; 70], vec![1; 1_000_000], vec![0; 70]].concat();
-        assert!(fits(&columns, &owners).is_err(), "wherever they stand");
-        assert!(fits(&columns, &owners[70..1_000_070]).is_ok());
+        assert!(fits(&columns, &[0; 7]));
+        assert!(!fits(&columns, &[0; 8]));
+        let owners = [vec![0; 4], vec![1; 1_000_000], vec![0; 4]].concat();
+        assert!(!fits(&columns, &owners), "wherever they stand");
+        assert!(fits(&columns, &owners[4..1_000_004]));
+        let long: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(20 << 20)]));
+        assert!(fits(&[long], &[0]), "of one element as much as there is");
     }
 }

@@ -3,16 +3,15 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::Result;
-use datafusion::logical_expr::LambdaArgument;
 
 use super::super::build::joined;
 use super::super::lists::{Lists, Taken, field_of, pick};
 use super::super::types::as_type;
-use super::evaluated;
 use super::lists::Flat;
+use super::{Body, cost, evaluated};
 use crate::error::row_error;
 
-pub(super) fn aggregate(args: &[ArrayRef], lambdas: &[&LambdaArgument], returned: &DataType) -> Result<ArrayRef> {
+pub(super) fn aggregate(args: &[ArrayRef], lambdas: &[Body], returned: &DataType) -> Result<ArrayRef> {
     let lists = Lists::of(&args[0])?;
     let start = &args[1];
     // Rows with longer lists first, so that those that still go on are at the front.
@@ -24,7 +23,8 @@ pub(super) fn aggregate(args: &[ArrayRef], lambdas: &[&LambdaArgument], returned
     for step in 0.. {
         let going = rows.partition_point(|(_, range)| range.len() > step);
         if going < sums.len() {
-            done.push(sums.slice(going, sums.len() - going));
+            // A slice would keep those that go on in memory too, for each length that a list has.
+            done.push(pick(&sums, (going..sums.len()).map(Some).collect())?);
             sums = sums.slice(0, going);
         }
         if going == 0 {
@@ -33,7 +33,8 @@ pub(super) fn aggregate(args: &[ArrayRef], lambdas: &[&LambdaArgument], returned
         let owners: Vec<usize> = rows[..going].iter().map(|(at, _)| *at).collect();
         let elements = rows[..going].iter().map(|(_, range)| Some(range.start + step)).collect();
         let elements = pick(lists.values(), elements)?;
-        sums = as_type(&evaluated(lambdas[0], &[sums, elements], &owners)?, start.data_type())?;
+        sums = as_type(&evaluated(&lambdas[0], &[sums, elements], &owners)?, start.data_type())?;
+        cost::spend(cost::of_made(&sums))?;
     }
     done.reverse();
     let mut all = joined(&done, start.data_type())?;
@@ -54,7 +55,7 @@ struct Merge {
 }
 
 /// A merge sort in which each call of the lambda compares a pair of every two runs of every row.
-pub(super) fn sort(array: &ArrayRef, lambda: &LambdaArgument, returned: &DataType) -> Result<ArrayRef> {
+pub(super) fn sort(array: &ArrayRef, lambda: &Body, returned: &DataType) -> Result<ArrayRef> {
     let flat = Flat::of(array)?;
     let mut order: Vec<usize> = (0..flat.values.len()).collect();
     let longest = flat.lengths.iter().copied().max().unwrap_or_default();
@@ -95,7 +96,7 @@ fn merges(lengths: &[usize], width: usize) -> Vec<Merge> {
     all
 }
 
-fn merged(order: &[usize], mut merges: Vec<Merge>, flat: &Flat, lambda: &LambdaArgument) -> Result<Vec<usize>> {
+fn merged(order: &[usize], mut merges: Vec<Merge>, flat: &Flat, lambda: &Body) -> Result<Vec<usize>> {
     let mut out = order.to_vec();
     let mut filled: Vec<usize> = merges.iter().map(|m| m.left.start).collect();
     loop {

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, Int32Array};
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
-use datafusion::logical_expr::LambdaArgument;
 
 use super::super::lists::{Lists, Taken, field_of, list, pick};
-use super::{condition, evaluated};
+use super::{Body, condition, evaluated};
 
 /// The elements of all lists, one after the other, without those of NULLs.
 pub(super) struct Flat {
@@ -53,13 +52,13 @@ impl Flat {
     }
 }
 
-pub(super) fn transform(array: &ArrayRef, lambda: &LambdaArgument, returned: &DataType) -> Result<ArrayRef> {
+pub(super) fn transform(array: &ArrayRef, lambda: &Body, returned: &DataType) -> Result<ArrayRef> {
     let flat = Flat::of(array)?;
     let values = evaluated(lambda, &[Arc::clone(&flat.values), flat.places()], &flat.owners)?;
     list(&field_of(returned)?, &values, flat.lengths, flat.valid)
 }
 
-pub(super) fn filter(array: &ArrayRef, lambda: &LambdaArgument, returned: &DataType) -> Result<ArrayRef> {
+pub(super) fn filter(array: &ArrayRef, lambda: &Body, returned: &DataType) -> Result<ArrayRef> {
     let flat = Flat::of(array)?;
     let kept = condition(&evaluated(lambda, &[Arc::clone(&flat.values), flat.places()], &flat.owners)?)?;
     let mut taken = Taken::new(flat.lengths.len());
@@ -77,7 +76,7 @@ pub(super) fn filter(array: &ArrayRef, lambda: &LambdaArgument, returned: &DataT
 }
 
 /// Whether some element fulfils a condition, if `some`, else whether all do: NULL where it depends on a NULL.
-pub(super) fn any(array: &ArrayRef, lambda: &LambdaArgument, some: bool) -> Result<ArrayRef> {
+pub(super) fn any(array: &ArrayRef, lambda: &Body, some: bool) -> Result<ArrayRef> {
     let flat = Flat::of(array)?;
     let found = condition(&evaluated(lambda, &[Arc::clone(&flat.values)], &flat.owners)?)?;
     let mut start = 0;
@@ -100,7 +99,7 @@ pub(super) fn any(array: &ArrayRef, lambda: &LambdaArgument, some: bool) -> Resu
     Ok(Arc::new(BooleanArray::from(out)))
 }
 
-pub(super) fn zip_with(args: &[ArrayRef], lambda: &LambdaArgument, returned: &DataType) -> Result<ArrayRef> {
+pub(super) fn zip_with(args: &[ArrayRef], lambda: &Body, returned: &DataType) -> Result<ArrayRef> {
     let (a, b) = (Lists::of(&args[0])?, Lists::of(&args[1])?);
     let mut places = (Vec::new(), Vec::new());
     let mut owners = Vec::new();

@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
-use datafusion::logical_expr::LambdaArgument;
 
 use super::super::build::joined;
 use super::super::keys::keys;
 use super::super::lists::pick;
 use super::super::maps::{Maps, made};
-use super::{condition, evaluated};
+use super::{Body, condition, evaluated};
 
 /// The entries of all maps, one after the other, without those of NULLs.
 struct Flat {
@@ -39,12 +38,12 @@ impl Flat {
         Ok(Self { keys, values, owners, lengths, valid })
     }
 
-    fn evaluate(&self, lambda: &LambdaArgument) -> Result<ArrayRef> {
+    fn evaluate(&self, lambda: &Body) -> Result<ArrayRef> {
         evaluated(lambda, &[ArrayRef::clone(&self.keys), ArrayRef::clone(&self.values)], &self.owners)
     }
 }
 
-pub(super) fn filter(array: &ArrayRef, lambda: &LambdaArgument, returned: &DataType) -> Result<ArrayRef> {
+pub(super) fn filter(array: &ArrayRef, lambda: &Body, returned: &DataType) -> Result<ArrayRef> {
     let flat = Flat::of(array)?;
     let kept = condition(&flat.evaluate(lambda)?)?;
     let mut taken = Vec::new();
@@ -60,19 +59,14 @@ pub(super) fn filter(array: &ArrayRef, lambda: &LambdaArgument, returned: &DataT
     made(returned, &keys, &values, &lengths, flat.valid)
 }
 
-pub(super) fn transform(
-    array: &ArrayRef,
-    lambda: &LambdaArgument,
-    returned: &DataType,
-    of_keys: bool,
-) -> Result<ArrayRef> {
+pub(super) fn transform(array: &ArrayRef, lambda: &Body, returned: &DataType, of_keys: bool) -> Result<ArrayRef> {
     let flat = Flat::of(array)?;
     let new = flat.evaluate(lambda)?;
     let (keys, values) = if of_keys { (&new, &flat.values) } else { (&flat.keys, &new) };
     made(returned, keys, values, &flat.lengths, flat.valid.clone())
 }
 
-pub(super) fn zip_with(args: &[ArrayRef], lambda: &LambdaArgument, returned: &DataType) -> Result<ArrayRef> {
+pub(super) fn zip_with(args: &[ArrayRef], lambda: &Body, returned: &DataType) -> Result<ArrayRef> {
     let (a, b) = (Maps::of(&args[0])?, Maps::of(&args[1])?);
     let all = joined(&[ArrayRef::clone(a.keys()), ArrayRef::clone(b.keys())], a.keys().data_type())?;
     let compared = keys(&[&all])?;
