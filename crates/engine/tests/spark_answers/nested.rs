@@ -86,6 +86,7 @@ async fn what_is_refused_says_what_to_write() {
         ("sel: SELECT id, explode(i) AS x FROM inputs", "an array or a map is wanted"),
         ("sel: SELECT id, explode(m) AS x FROM inputs", "key, value"),
         ("transform(ia)", "write transform(array, x -> ...)"),
+        ("array_first(ia, x -> x > 1)", "array_first"),
         ("filter(ia, x -> x + 1)", "its lambda is a condition"),
         ("aggregate(ia, 'a', (sum, x) -> x)", "cast one of them"),
         ("from_json(js, s)", "the schema is written out"),

@@ -77,6 +77,17 @@ impl Kind {
         }
     }
 
+    /// Other names; those of DataFusion's functions, which bound neither time nor memory, too.
+    const fn aliases(self) -> &'static [&'static str] {
+        match self {
+            Self::Transform => &["array_transform", "list_transform"],
+            Self::Filter => &["array_filter", "list_filter"],
+            Self::Exists => &["array_any_match", "any_match", "list_any_match"],
+            Self::Aggregate => &["reduce"],
+            _ => &[],
+        }
+    }
+
     const fn usage(self) -> &'static str {
         match self {
             Self::Transform => "write transform(array, x -> ...) or transform(array, (x, i) -> ...)",
@@ -113,7 +124,7 @@ struct Lambda {
 
 impl Lambda {
     fn new(kind: Kind) -> Self {
-        let aliases = if kind == Kind::Aggregate { vec!["reduce".to_owned()] } else { Vec::new() };
+        let aliases = kind.aliases().iter().map(|alias| (*alias).to_owned()).collect();
         Self { kind, aliases, signature: HigherOrderSignature::user_defined(Volatility::Immutable) }
     }
 

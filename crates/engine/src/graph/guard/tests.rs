@@ -2,6 +2,7 @@
 use arrow::array::{AsArray, Int64Array, ListArray, StringArray};
 use arrow::datatypes::Int64Type;
 use arrow::util::pretty::pretty_format_batches;
+use datafusion::config::Dialect;
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
 use sluicebox_pipeline::bind::checked::checked_plan;
@@ -27,7 +28,12 @@ fn rows(values: &[Row<'_>]) -> RecordBatch {
 }
 
 async fn plan(sql: &str, rows: RecordBatch) -> (Arc<dyn ExecutionPlan>, Arc<TaskContext>) {
-    let session = SessionContext::new_with_state(session_state(1));
+    let mut state = session_state(1);
+    // DataFusion's own dialect knows no lambdas.
+    if sql.contains("->") {
+        state.config_mut().options_mut().sql_parser.dialect = Dialect::Databricks;
+    }
+    let session = SessionContext::new_with_state(state);
     session.register_batch("t", rows).unwrap();
     let plan = session.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
     (checked_plan(plan).unwrap(), session.task_ctx())
@@ -158,6 +164,33 @@ async fn a_constant_that_cannot_be_computed_costs_the_rows_that_ask_for_it() {
     let all = rows(&[(Some(1), None, vec![]), (Some(2), None, vec![]), (Some(1), None, vec![])]);
     let (_, failed) = told_apart(&computed("SELECT i, 10 / 0 AS c FROM t WHERE a = 1", all).await);
     assert_eq!(failed, [Some(0), Some(2)]);
+}
+
+/// What lambdas see or make for each element of a list takes time by the square of its length, and within each other by the cube.
+#[tokio::test]
+async fn a_row_whose_lambdas_take_too_long_costs_itself_alone() {
+    let list = |length: i64| -> Row<'static> { (Some(1), None, (1..=length).map(Some).collect()) };
+    for (length, lambda) in [
+        (20_000, "array_filter(l, x -> array_contains(l, x))"),
+        (20_000, "filter(l, x -> any_match(l, y -> x = y))"),
+        (20_000, "list_transform(l, x -> array_position(l, x))"),
+        (20_000, "zip_with(l, l, (x, y) -> array_position(l, x) + y)"),
+        (20_000, "map_filter(map_from_arrays(l, l), (k, v) -> array_contains(l, k))"),
+        (20_000, "transform_values(map_from_arrays(l, l), (k, v) -> array_position(l, k))"),
+        (20_000, "transform(l, x -> try_element_at(map_from_arrays(l, l), x))"),
+        (20_000, "array_repeat(reduce(l, CAST(0 AS BIGINT), (s, x) -> s + array_position(l, x)), 1)"),
+        (20_000, "aggregate(l, l, (s, x) -> array_append(s, x))"),
+        (500, "transform(l, x -> transform(l, y -> size(filter(l, z -> z = x + y))))"),
+    ] {
+        let sql = format!("SELECT i, size({lambda}) AS c FROM t");
+        let parts = computed(&sql, rows(&[list(3), list(length), list(3)])).await;
+        let (found, failed) = told_apart(&parts);
+        assert_eq!(failed, [Some(1)], "{sql}");
+        assert!(found.contains("| 0 |") && found.contains("| 2 |"), "{sql}: {found}");
+        let errors = parts.iter().filter_map(|part| part.errors.as_ref());
+        let why: Vec<String> = errors.flat_map(|errors| read(errors).unwrap()).map(|(_, e)| e.message).collect();
+        assert!(why.iter().all(|why| why.contains("a lambda takes too long")), "{sql}: {why:?}");
+    }
 }
 
 /// Every row of a batch fails: each is found, and none is evaluated with all the others again and again.
