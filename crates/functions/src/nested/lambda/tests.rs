@@ -1,7 +1,6 @@
 //! What lambdas cost.
 
 use arrow::array::{Array, Int64Array, RecordBatch, StringArray};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, is_not_null};
 
 use super::super::lists::list;
