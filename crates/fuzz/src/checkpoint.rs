@@ -118,7 +118,7 @@ pub(crate) fn run(mut input: &[u8]) {
             let dir = folder();
             put(dir.path(), "0000000001.json", &content);
             match RegistryStore::open(dir.path()) {
-                Ok(store) => drop((store.all(true), store.subjects(false), store.global_level())),
+                Ok(store) => drop((store.subjects(true), store.subjects(false), store.global_level())),
                 Err(error) => names(&error, Path::new("0000000001.json")),
             }
         }

@@ -13,8 +13,10 @@
 mod compat;
 mod error;
 mod identity;
+mod json;
 mod judge;
 mod level;
+mod list;
 mod named;
 mod rest;
 mod state;
@@ -230,8 +232,10 @@ impl RegistryStore {
     /// # Errors
     /// When there is none.
     pub fn lookup(&self, subject: &str, schema: &NewSchema, deleted: bool) -> Result<Registered, StoreError> {
-        let asked = compact(&schema.schema).map(|text| identity(&text, &schema.references));
-        self.current()?.state.lookup(subject, asked, deleted)
+        // A subject that is not there has no schema: what was sent need not be read, which takes memory.
+        self.versions(subject, deleted)?;
+        let asked = identity(&compact(&schema.schema)?, &schema.references);
+        self.current()?.state.lookup(subject, &asked, deleted)
     }
 
     /// The schema of an id or GUID.
@@ -262,14 +266,6 @@ impl RegistryStore {
         let inner = self.current()?;
         let found = inner.state.version(subject, version, true)?;
         Ok(inner.state.referrers(subject, found.version))
-    }
-
-    /// Every version of every subject.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn all(&self, deleted: bool) -> Result<Vec<Registered>, StoreError> {
-        Ok(self.current()?.state.all(deleted))
     }
 
     fn text(&self, schema: &str, references: &[Reference]) -> Result<SchemaText, StoreError> {

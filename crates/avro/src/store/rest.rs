@@ -4,19 +4,22 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
+use futures::stream::{self, StreamExt};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::framing::{Guid, SchemaKey};
 use crate::registry::Reference;
+use crate::store::json::SchemaJson;
+use crate::store::list::{Listing, portions};
 use crate::store::turns::{Served, in_turn};
-use crate::store::{NewSchema, Registered, RegistryStore, SchemaOfKey, StoreError, VersionName};
+use crate::store::{NewSchema, RegistryStore, StoreError, VersionName};
 
 /// A refusal in the form of the API, with the status as its code.
 pub fn failure(status: StatusCode, message: &str) -> Response {
@@ -27,9 +30,9 @@ pub fn failure(status: StatusCode, message: &str) -> Response {
 /// The REST API over `store`. What else a server asks of requests is not this one's to know.
 pub fn router(store: Arc<RegistryStore>) -> Router {
     Router::new()
-        .route("/", get(|| async { Reply(json!({})) }))
+        .route("/", get(|| async { told(&json!({})) }))
         .route("/schemas", get(all_schemas))
-        .route("/schemas/types", get(|| async { Reply(json!(["AVRO"])) }))
+        .route("/schemas/types", get(|| async { told(&["AVRO"]) }))
         .route("/schemas/ids/{id}", get(schema_by_id))
         .route("/schemas/ids/{id}/schema", get(schema_text_by_id))
         .route("/schemas/ids/{id}/subjects", get(subjects_of_id))
@@ -48,7 +51,7 @@ pub fn router(store: Arc<RegistryStore>) -> Router {
         .route("/config/{subject}", get(subject_level).put(set_subject_level).delete(delete_subject_level))
         .route("/mode", get(mode))
         .route("/mode/{subject}", get(mode))
-        .route("/contexts", get(|| async { Reply(json!(["."])) }))
+        .route("/contexts", get(|| async { told(&["."]) }))
         .fallback(|| async { Failure::new(StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found") })
         .method_not_allowed_fallback(|| async {
             Failure::new(StatusCode::METHOD_NOT_ALLOWED, 405, "HTTP 405 Method Not Allowed")
@@ -60,13 +63,20 @@ type Store = State<Arc<RegistryStore>>;
 type Parameters = Query<HashMap<String, String>>;
 type Answer = Result<Reply, Failure>;
 
-/// JSON with the API's media type.
-struct Reply(Value);
+/// JSON with the API's media type. It is written where it may take long, by [`told`].
+#[derive(Debug)]
+pub(super) struct Reply(Vec<u8>);
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        with_media_type(Json(self.0))
+        with_media_type(self.0)
     }
+}
+
+/// `value` as an answer.
+fn told(value: &impl Serialize) -> Answer {
+    let failed = |e: serde_json::Error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, 50001, e.to_string());
+    serde_json::to_vec(value).map(Reply).map_err(failed)
 }
 
 /// An error with its code.
@@ -107,15 +117,13 @@ fn with_media_type(answer: impl IntoResponse) -> Response {
     response
 }
 
-/// Runs `work` where it may wait for the disk.
+/// Runs `work` where it may wait for the disk, and may take long.
 pub(super) async fn with<T: Send + 'static>(
     store: Arc<RegistryStore>,
-    work: impl FnOnce(&RegistryStore) -> Result<T, StoreError> + Send + 'static,
+    work: impl FnOnce(&RegistryStore) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    match tokio::task::spawn_blocking(move || work(&store)).await {
-        Ok(done) => Ok(done?),
-        Err(_) => Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, 50001, "the request was not finished")),
-    }
+    let unfinished = |_| Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, 50001, "the request was not finished"));
+    tokio::task::spawn_blocking(move || work(&store)).await.unwrap_or_else(unfinished)
 }
 
 fn flag(parameters: &Parameters, name: &str) -> bool {
@@ -140,29 +148,6 @@ fn schema_request(body: &Bytes) -> Result<NewSchema, Failure> {
     }
 }
 
-fn with_references(mut answer: Value, references: &[Reference]) -> Value {
-    if !references.is_empty() {
-        answer["references"] = json!(references);
-    }
-    answer
-}
-
-fn registered_json(found: &Registered) -> Value {
-    let answer = json!({
-        "subject": found.subject, "version": found.version, "id": found.id, "guid": found.guid, "schema": found.schema,
-    });
-    with_references(answer, &found.references)
-}
-
-fn schema_json(found: &SchemaOfKey) -> Value {
-    with_references(json!({ "schema": found.schema, "guid": found.guid }), &found.references)
-}
-
-/// The schema as JSON itself and not as a text in JSON.
-fn raw_json(schema: &str) -> Value {
-    serde_json::from_str(schema).unwrap_or(Value::Null)
-}
-
 fn id_of(text: &str) -> Result<SchemaKey, Failure> {
     text.parse().map(SchemaKey::Id).map_err(|_| Failure::new(StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"))
 }
@@ -171,98 +156,131 @@ fn guid_of(text: &str) -> Result<SchemaKey, Failure> {
     text.parse::<Guid>().map(SchemaKey::Guid).map_err(|e| Failure::new(StatusCode::NOT_FOUND, 40403, e))
 }
 
-async fn all_schemas(State(store): Store, parameters: Parameters) -> Answer {
-    let deleted = flag(&parameters, "deleted");
-    let prefix = parameters.get("subjectPrefix").cloned().unwrap_or_default();
-    let all = with(store, move |s| s.all(deleted)).await?;
-    let chosen: Vec<Value> = all.iter().filter(|r| r.subject.starts_with(&prefix)).map(registered_json).collect();
-    Ok(Reply(json!(chosen)))
+/// A number among the parameters; `None` if it is not there, or negative.
+fn count(parameters: &Parameters, name: &str) -> Result<Option<usize>, Failure> {
+    let Some(text) = parameters.get(name) else { return Ok(None) };
+    let number: i64 = text.parse().map_err(|_| Failure::new(StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"))?;
+    Ok(usize::try_from(number).ok())
+}
+
+async fn all_schemas(State(store): Store, parameters: Parameters) -> Result<Response, Failure> {
+    let listing = Listing {
+        prefix: parameters.get("subjectPrefix").cloned().unwrap_or_default(),
+        deleted: flag(&parameters, "deleted"),
+        offset: count(&parameters, "offset")?.unwrap_or(0),
+        limit: count(&parameters, "limit")?.unwrap_or(usize::MAX),
+        last: None,
+    };
+    // What fails in the first portion has a status yet; later the answer can only break off.
+    let (first, rest) = with(Arc::clone(&store), move |s| Ok(listing.portion(s)?)).await?;
+    let all = stream::iter([Ok(first)]).chain(portions(rest, store));
+    Ok(with_media_type(Body::from_stream(all)))
 }
 
 async fn schema_by_id(State(store): Store, Path(id): Path<String>) -> Answer {
     let key = id_of(&id)?;
-    Ok(Reply(schema_json(&with(store, move |s| s.schema(key)).await?)))
+    with(store, move |s| told(&SchemaJson::of_key(&s.schema(key)?))).await
 }
 
+/// The schema as JSON itself and not as a text in JSON: it is kept as such.
 async fn schema_text_by_id(State(store): Store, Path(id): Path<String>) -> Answer {
     let key = id_of(&id)?;
-    Ok(Reply(raw_json(&with(store, move |s| s.schema(key)).await?.schema)))
+    with(store, move |s| Ok(Reply(s.schema(key)?.schema.into_bytes()))).await
 }
 
 async fn schema_by_guid(State(store): Store, Path(guid): Path<String>) -> Answer {
     let key = guid_of(&guid)?;
-    Ok(Reply(schema_json(&with(store, move |s| s.schema(key)).await?)))
+    with(store, move |s| told(&SchemaJson::of_key(&s.schema(key)?))).await
 }
 
 async fn ids_of_guid(State(store): Store, Path(guid): Path<String>) -> Answer {
     let key = guid_of(&guid)?;
-    let found = with(store, move |s| s.schema(key)).await?;
-    Ok(Reply(json!([{ "context": ".", "id": found.id }])))
-}
-
-async fn uses(store: Arc<RegistryStore>, id: &str, parameters: &Parameters) -> Result<Vec<(String, i32)>, Failure> {
-    let key = id_of(id)?;
-    let deleted = flag(parameters, "deleted");
-    with(store, move |s| s.uses(s.schema(key)?.id, deleted)).await
+    with(store, move |s| told(&json!([{ "context": ".", "id": s.schema(key)?.id }]))).await
 }
 
 async fn subjects_of_id(State(store): Store, Path(id): Path<String>, parameters: Parameters) -> Answer {
-    let mut names: Vec<String> = uses(store, &id, &parameters).await?.into_iter().map(|(subject, _)| subject).collect();
-    names.dedup();
-    Ok(Reply(json!(names)))
+    let (key, deleted) = (id_of(&id)?, flag(&parameters, "deleted"));
+    with(store, move |s| {
+        let mut names: Vec<String> =
+            s.uses(s.schema(key)?.id, deleted)?.into_iter().map(|(subject, _)| subject).collect();
+        names.dedup();
+        told(&names)
+    })
+    .await
 }
 
 async fn versions_of_id(State(store): Store, Path(id): Path<String>, parameters: Parameters) -> Answer {
-    let uses = uses(store, &id, &parameters).await?;
-    let versions = uses.iter().map(|(subject, version)| json!({ "subject": subject, "version": version }));
-    Ok(Reply(versions.collect()))
+    let (key, deleted) = (id_of(&id)?, flag(&parameters, "deleted"));
+    with(store, move |s| {
+        let uses = s.uses(s.schema(key)?.id, deleted)?;
+        let versions = uses.iter().map(|(subject, version)| json!({ "subject": subject, "version": version }));
+        told(&versions.collect::<Value>())
+    })
+    .await
 }
 
 async fn subjects(State(store): Store, parameters: Parameters) -> Answer {
     let deleted = flag(&parameters, "deleted");
     let prefix = parameters.get("subjectPrefix").cloned().unwrap_or_default();
-    let mut names = with(store, move |s| s.subjects(deleted)).await?;
-    names.retain(|name| name.starts_with(&prefix));
-    Ok(Reply(json!(names)))
+    with(store, move |s| {
+        let mut names = s.subjects(deleted)?;
+        names.retain(|name| name.starts_with(&prefix));
+        told(&names)
+    })
+    .await
 }
 
-async fn lookup(State(store): Store, Path(subject): Path<String>, parameters: Parameters, body: Bytes) -> Answer {
-    let (schema, deleted) = (schema_request(&body)?, flag(&parameters, "deleted"));
-    Ok(Reply(registered_json(&with(store, move |s| s.lookup(&subject, &schema, deleted)).await?)))
+pub(super) async fn lookup(
+    State(served): State<Served>,
+    Path(subject): Path<String>,
+    parameters: Parameters,
+    body: Bytes,
+) -> Answer {
+    let deleted = flag(&parameters, "deleted");
+    // Who asks for a subject that is not there waits for nobody's turn.
+    let name = subject.clone();
+    with(Arc::clone(&served.store), move |s| Ok(s.versions(&name, deleted)?)).await?;
+    in_turn(served, move |s| {
+        let schema = schema_request(&body)?;
+        told(&SchemaJson::version(&s.lookup(&subject, &schema, deleted)?))
+    })
+    .await
 }
 
 async fn delete_subject(State(store): Store, Path(subject): Path<String>, parameters: Parameters) -> Answer {
     let permanent = flag(&parameters, "permanent");
-    Ok(Reply(json!(with(store, move |s| s.delete_subject(&subject, permanent)).await?)))
+    with(store, move |s| told(&s.delete_subject(&subject, permanent)?)).await
 }
 
 async fn versions(State(store): Store, Path(subject): Path<String>, parameters: Parameters) -> Answer {
     let deleted = flag(&parameters, "deleted");
-    Ok(Reply(json!(with(store, move |s| s.versions(&subject, deleted)).await?)))
+    with(store, move |s| told(&s.versions(&subject, deleted)?)).await
 }
 
 async fn register(State(served): State<Served>, Path(subject): Path<String>, body: Bytes) -> Answer {
-    let schema = schema_request(&body)?;
-    let found = in_turn(served, move |s| s.register(&subject, &schema)).await?;
-    let answer = json!({ "id": found.id, "version": found.version, "guid": found.guid, "schema": found.schema });
-    Ok(Reply(with_references(answer, &found.references)))
+    in_turn(served, move |s| {
+        let schema = schema_request(&body)?;
+        told(&SchemaJson::registered(&s.register(&subject, &schema)?))
+    })
+    .await
 }
 
-async fn one_version(
-    store: Arc<RegistryStore>,
-    (subject, version): (String, String),
-    parameters: &Parameters,
-) -> Result<Registered, Failure> {
-    let (name, deleted) = (version.parse::<VersionName>()?, flag(parameters, "deleted"));
-    with(store, move |s| s.registered(&subject, name, deleted)).await
+async fn version(
+    State(store): Store,
+    Path((subject, version)): Path<(String, String)>,
+    parameters: Parameters,
+) -> Answer {
+    let (name, deleted) = (version.parse::<VersionName>()?, flag(&parameters, "deleted"));
+    with(store, move |s| told(&SchemaJson::version(&s.registered(&subject, name, deleted)?))).await
 }
 
-async fn version(State(store): Store, Path(path): Path<(String, String)>, parameters: Parameters) -> Answer {
-    Ok(Reply(registered_json(&one_version(store, path, &parameters).await?)))
-}
-
-async fn version_text(State(store): Store, Path(path): Path<(String, String)>, parameters: Parameters) -> Answer {
-    Ok(Reply(raw_json(&one_version(store, path, &parameters).await?.schema)))
+async fn version_text(
+    State(store): Store,
+    Path((subject, version)): Path<(String, String)>,
+    parameters: Parameters,
+) -> Answer {
+    let (name, deleted) = (version.parse::<VersionName>()?, flag(&parameters, "deleted"));
+    with(store, move |s| Ok(Reply(s.registered(&subject, name, deleted)?.schema.into_bytes()))).await
 }
 
 async fn delete_version(
@@ -271,12 +289,12 @@ async fn delete_version(
     parameters: Parameters,
 ) -> Answer {
     let (name, permanent) = (version.parse::<VersionName>()?, flag(&parameters, "permanent"));
-    Ok(Reply(json!(with(store, move |s| s.delete_version(&subject, name, permanent)).await?)))
+    with(store, move |s| told(&s.delete_version(&subject, name, permanent)?)).await
 }
 
 async fn referrers(State(store): Store, Path((subject, version)): Path<(String, String)>) -> Answer {
     let name = version.parse::<VersionName>()?;
-    Ok(Reply(json!(with(store, move |s| s.referrers(&subject, name)).await?)))
+    with(store, move |s| told(&s.referrers(&subject, name)?)).await
 }
 
 async fn compatible_with_level(
@@ -285,7 +303,7 @@ async fn compatible_with_level(
     parameters: Parameters,
     body: Bytes,
 ) -> Answer {
-    compatible(served, subject, None, &parameters, &body).await
+    compatible(served, subject, None, &parameters, body).await
 }
 
 async fn compatible_with_version(
@@ -294,7 +312,7 @@ async fn compatible_with_version(
     parameters: Parameters,
     body: Bytes,
 ) -> Answer {
-    compatible(served, subject, Some(version.parse()?), &parameters, &body).await
+    compatible(served, subject, Some(version.parse()?), &parameters, body).await
 }
 
 async fn compatible(
@@ -302,30 +320,35 @@ async fn compatible(
     subject: String,
     against: Option<VersionName>,
     parameters: &Parameters,
-    body: &Bytes,
+    body: Bytes,
 ) -> Answer {
-    let schema = schema_request(body)?;
-    let details = in_turn(served, move |s| s.incompatibilities(&subject, &schema, against)).await?;
-    let mut answer = json!({ "is_compatible": details.is_empty() });
-    if flag(parameters, "verbose") {
-        answer["messages"] = json!(details);
-    }
-    Ok(Reply(answer))
+    let verbose = flag(parameters, "verbose");
+    in_turn(served, move |s| {
+        let details = s.incompatibilities(&subject, &schema_request(&body)?, against)?;
+        let mut answer = json!({ "is_compatible": details.is_empty() });
+        if verbose {
+            answer["messages"] = details.into();
+        }
+        told(&answer)
+    })
+    .await
 }
 
 async fn global_level(State(store): Store) -> Answer {
-    let level = with(store, RegistryStore::global_level).await?;
-    Ok(Reply(json!({ "compatibilityLevel": level })))
+    with(store, |s| told(&json!({ "compatibilityLevel": s.global_level()? }))).await
 }
 
 async fn subject_level(State(store): Store, Path(subject): Path<String>, parameters: Parameters) -> Answer {
     let to_global = flag(&parameters, "defaultToGlobal");
-    let level = with(store, move |s| match s.subject_level(&subject)? {
-        Some(level) => Ok(level),
-        None if to_global => s.global_level(),
-        None => Err(StoreError::NoSubjectLevel(subject)),
-    });
-    Ok(Reply(json!({ "compatibilityLevel": level.await? })))
+    with(store, move |s| {
+        let level = match s.subject_level(&subject)? {
+            Some(level) => level,
+            None if to_global => s.global_level()?,
+            None => return Err(StoreError::NoSubjectLevel(subject).into()),
+        };
+        told(&json!({ "compatibilityLevel": level }))
+    })
+    .await
 }
 
 async fn set_global_level(State(store): Store, body: Bytes) -> Answer {
@@ -336,24 +359,37 @@ async fn set_subject_level(State(store): Store, Path(subject): Path<String>, bod
     set_level(store, Some(subject), &body).await
 }
 
+/// Bytes of a request for a level: it is a few words.
+const LEVEL_BYTES: usize = 4 << 10;
+
+/// The body of a request for a level; what else Confluent's clients put into it has no meaning here.
+#[derive(Deserialize)]
+struct LevelRequest {
+    compatibility: String,
+}
+
 async fn set_level(store: Arc<RegistryStore>, subject: Option<String>, body: &Bytes) -> Answer {
-    let request: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-    let text = request["compatibility"].as_str().unwrap_or_default();
+    if body.len() > LEVEL_BYTES {
+        let message = format!("HTTP 413 Payload Too Large: a request for a level has at most {LEVEL_BYTES} bytes");
+        return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, 413, message));
+    }
+    let text = serde_json::from_slice::<LevelRequest>(body).map(|request| request.compatibility).unwrap_or_default();
     let level = text.parse::<crate::store::Level>()?;
-    with(store, move |s| s.set_level(subject.as_deref(), level)).await?;
-    Ok(Reply(json!({ "compatibility": level })))
+    with(store, move |s| {
+        s.set_level(subject.as_deref(), level)?;
+        told(&json!({ "compatibility": level }))
+    })
+    .await
 }
 
 async fn delete_global_level(State(store): Store) -> Answer {
-    let level = with(store, |s| s.delete_level(None)).await?;
-    Ok(Reply(json!({ "compatibilityLevel": level })))
+    with(store, |s| told(&json!({ "compatibilityLevel": s.delete_level(None)? }))).await
 }
 
 async fn delete_subject_level(State(store): Store, Path(subject): Path<String>) -> Answer {
-    let level = with(store, move |s| s.delete_level(Some(&subject))).await?;
-    Ok(Reply(json!({ "compatibilityLevel": level })))
+    with(store, move |s| told(&json!({ "compatibilityLevel": s.delete_level(Some(&subject))? }))).await
 }
 
-async fn mode() -> Reply {
-    Reply(json!({ "mode": "READWRITE" }))
+async fn mode() -> Answer {
+    told(&json!({ "mode": "READWRITE" }))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
@@ -275,16 +276,10 @@ impl State {
             .ok_or_else(|| StoreError::VersionNotFound { subject: subject.to_owned(), version: name.to_string() })
     }
 
-    /// The version of `subject` whose schema has `identity`, if what was asked for has one.
-    pub(crate) fn lookup(
-        &self,
-        subject: &str,
-        identity: Result<String, StoreError>,
-        deleted: bool,
-    ) -> Result<Registered, StoreError> {
-        self.versions(subject, deleted)?;
+    /// The version of `subject` whose schema has `identity`.
+    pub(crate) fn lookup(&self, subject: &str, identity: &str, deleted: bool) -> Result<Registered, StoreError> {
         self.by_identity
-            .get(&identity?)
+            .get(identity)
             .and_then(|id| self.version_of(subject, *id, deleted))
             .ok_or_else(|| StoreError::SchemaNotFound(subject.to_owned()))
     }
@@ -327,14 +322,23 @@ impl State {
         self.subjects.values().flat_map(|s| s.live().map(|(_, id)| id)).collect()
     }
 
-    /// All versions, by subject and number.
-    pub(crate) fn all(&self, deleted: bool) -> Vec<Registered> {
-        let mut all = Vec::new();
-        for (name, subject) in &self.subjects {
-            let numbers = subject.versions.iter().filter(|(_, v)| deleted || !v.deleted);
-            all.extend(numbers.filter_map(|(number, _)| self.registered(name, *number)));
-        }
-        all
+    /// Versions of the subjects whose names begin with `prefix`, by subject and number, from the one behind `last` on: each with its id and
+    /// its schema.
+    pub(crate) fn versions_after<'a>(
+        &'a self,
+        last: Option<&'a (String, i32)>,
+        prefix: &'a str,
+        deleted: bool,
+    ) -> impl Iterator<Item = (&'a str, i32, i32, &'a Stored)> {
+        let from = last.map_or(prefix, |(subject, _)| subject.as_str());
+        let subjects = self.subjects.range::<str, _>((Bound::Included(from), Bound::Unbounded));
+        subjects.take_while(move |(name, _)| name.starts_with(prefix)).flat_map(move |(name, subject)| {
+            let told =
+                last.filter(|(of, _)| of == name).map_or(Bound::Unbounded, |(_, number)| Bound::Excluded(*number));
+            let versions = subject.versions.range((told, Bound::Unbounded));
+            let versions = versions.filter(move |(_, v)| deleted || !v.deleted);
+            versions.filter_map(move |(number, v)| Some((name.as_str(), *number, v.id, self.schemas.get(&v.id)?)))
+        })
     }
 
     fn existing(&self, subject: &str) -> Result<&Subject, StoreError> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use tokio::sync::Semaphore;
 
+use crate::store::RegistryStore;
 use crate::store::rest::{Failure, with};
-use crate::store::{RegistryStore, StoreError};
 
-/// Schemas that are judged at the same time: each may take a second of a core.
+/// Schemas that are read at the same time: each may take a second of a core, and a hundred times the memory of its text.
 pub(super) const JUDGES: usize = 4;
 
 /// What requests are answered from.
@@ -30,10 +30,10 @@ impl FromRef<Served> for Arc<RegistryStore> {
     }
 }
 
-/// Runs `work`, which judges a schema, when it is its turn.
+/// Runs `work`, which reads a schema that was sent, when it is its turn.
 pub(super) async fn in_turn<T: Send + 'static>(
     served: Served,
-    work: impl FnOnce(&RegistryStore) -> Result<T, StoreError> + Send + 'static,
+    work: impl FnOnce(&RegistryStore) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     // The turn lasts until the work is done, whether or not the client still waits for it. Nobody closes the semaphore.
     let turn = served.judges.acquire_owned().await.ok();

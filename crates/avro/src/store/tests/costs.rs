@@ -4,7 +4,12 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
+use axum::extract::{Path as UrlPath, Query, State as Held};
+
 use crate::store::compat::Work;
+use crate::store::list::{Listing, PORTION};
+use crate::store::rest::lookup;
 use crate::store::turns::{JUDGES, Served, in_turn};
 use crate::testing::quickly;
 use crate::testing::texts::{many, record as record_of, reversed, symbols};
@@ -241,4 +246,72 @@ async fn so_many_schemas_are_judged_at_a_time_even_when_their_clients_are_gone()
     assert!(!next.is_finished());
     drop(held);
     assert_eq!(next.await.unwrap().unwrap(), 7);
+}
+
+/// Reading what was sent takes a hundred times its memory: not for a subject that is not there, and else for few at a time.
+#[tokio::test]
+async fn a_lookup_takes_its_turn_unless_there_is_no_such_subject() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::new(Arc::new(RegistryStore::open(dir.path()).unwrap()));
+    served.store.register("s", &record(ID)).unwrap();
+    let body = Bytes::from(json!({ "schema": record(ID).schema }).to_string());
+    let look = |subject: &str, body: Bytes| {
+        lookup(Held(served.clone()), UrlPath(subject.to_owned()), Query(Default::default()), body)
+    };
+    let turns = Arc::clone(&served.judges).acquire_many_owned(JUDGES.try_into().unwrap()).await.unwrap();
+    // What is sent is not even JSON, and is not looked at.
+    let unknown = format!("{:?}", look("none", Bytes::from("[[0],[0],")).await.unwrap_err());
+    assert!(unknown.contains("40401"), "{unknown}");
+    let mut known = tokio::spawn(look("s", body));
+    let waited = tokio::time::timeout(Duration::from_millis(200), &mut known).await;
+    assert!(waited.is_err(), "it did not wait for its turn");
+    drop(turns);
+    assert!(known.await.unwrap().is_ok());
+}
+
+/// The whole list would be a copy of the registry for each client.
+#[test]
+fn all_schemas_are_listed_in_portions() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RegistryStore::open(dir.path()).unwrap();
+    store.set_level(None, Level::None).unwrap();
+    let mut expected = BTreeSet::new();
+    for n in 0..60 {
+        let subject = ["ab", "b", "a"][n % 3];
+        let version = store.register(subject, &NewSchema::new(symbols(&format!("E{n}"), 1_000))).unwrap().version;
+        expected.insert((subject.to_owned(), version));
+    }
+    let expected: Vec<(String, i32)> = expected.into_iter().collect();
+    let list = |prefix: &str, deleted: bool, offset: usize, limit: usize| {
+        let (mut json, mut portions) = (Vec::new(), 0);
+        let mut next = Some(Listing { prefix: prefix.to_owned(), deleted, offset, limit, last: None });
+        while let Some(listing) = next {
+            let (portion, rest) = listing.portion(&store).unwrap();
+            assert!(portion.len() < PORTION + 20_000, "{} bytes", portion.len());
+            json.extend(portion);
+            (next, portions) = (rest, portions + 1);
+        }
+        let all: Vec<Registered> = serde_json::from_slice::<Vec<Json>>(&json)
+            .unwrap()
+            .iter()
+            .map(|v| {
+                let number = i32::try_from(v["version"].as_i64().unwrap()).unwrap();
+                let found =
+                    store.registered(v["subject"].as_str().unwrap(), VersionName::Number(number), true).unwrap();
+                assert_eq!((&v["schema"], &v["id"]), (&json!(found.schema), &json!(found.id)));
+                found
+            })
+            .collect();
+        (all.into_iter().map(|found| (found.subject, found.version)).collect::<Vec<_>>(), portions)
+    };
+    let (all, portions) = list("", false, 0, usize::MAX);
+    assert_eq!(all, expected);
+    assert!(portions > 3, "{portions}");
+    assert_eq!(list("a", false, 0, usize::MAX).0, expected[..40]);
+    assert_eq!(list("ab", false, 0, usize::MAX).0, expected[20..40]);
+    assert_eq!(list("", false, 15, 30).0, expected[15..45]);
+    assert_eq!(list("c", false, 0, usize::MAX), (Vec::new(), 1));
+    store.delete_subject("ab", false).unwrap();
+    assert_eq!(list("", false, 0, usize::MAX).0, [&expected[..20], &expected[40..]].concat());
+    assert_eq!(list("", true, 0, usize::MAX).0, expected);
 }
