@@ -364,6 +364,17 @@ fn what_is_too_long_or_holds_too_much_is_told() {
     assert!(said.contains("those of one row may take"), "{said}");
 }
 
+/// Each name stands for the one before: a tree as deep as there are names.
+#[test]
+fn many_names_of_with_do_not_overflow_the_stack() {
+    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
+    let names: Vec<String> = (1..400).map(|n| format!(", a{n} AS (SELECT * FROM a{})", n - 1)).collect();
+    let sql = format!("WITH a0 AS (SELECT * FROM bronze.b){} SELECT count(*) FROM a399", names.concat());
+    for engine in ENGINES {
+        assert_eq!(one(&job, engine, &sql), "400", "{engine}");
+    }
+}
+
 #[test]
 fn a_table_without_rows_is_told_from_one_that_is_not_there() {
     let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s WHERE quantity < 0;");

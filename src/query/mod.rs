@@ -33,6 +33,11 @@ use text::{Gone, Text};
 /// Bytes that an engine holds of a query at most, but for what it puts into temporary files.
 const MEMORY: u64 = 512 << 20;
 
+/// Bytes of stack that DuckDB has to plan a query: it walks trees by recursion, as deep as its own limits let them be. A thread of tokio's
+/// has 2 MiB, which a few hundred names of WITH overflow. Only what is used becomes memory.
+#[cfg(feature = "duckdb")]
+const STACK: usize = 64 << 20;
+
 /// The printer of rows.
 type Stdout = Printer<std::io::Stdout>;
 
@@ -198,7 +203,12 @@ async fn computed(
                 let computed = duckdb::run(&tables, &text, &asked, format, &mut printer, &connected);
                 (printer, computed)
             };
-            Ok(tokio::task::spawn_blocking(run).await?)
+            let on_its_own = move || {
+                let thread = std::thread::Builder::new().name("duckdb".to_owned()).stack_size(STACK).spawn(run)?;
+                let done = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                std::io::Result::Ok(done)
+            };
+            tokio::task::spawn_blocking(on_its_own).await?.context("cannot start a thread for DuckDB")
         }
         Engine::Datafusion => {
             let mut printer = Printer::stdout(format, false).of_plan(asked.kind == Kind::Explain);

@@ -47,11 +47,15 @@ fn what_is_too_long_is_refused_before_an_engine_sees_it() {
         format!("SELECT 1{}", " + 1".repeat(20_000)),
         format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(20_000)),
         format!("EXPLAIN SELECT 1 WHERE true{}", " OR false".repeat(20_000)),
+        format!("WITH a AS (SELECT 1){} SELECT 1", ", a AS (SELECT x FROM a)".repeat(2_001)),
+        format!("WITH a AS (SELECT 1){} SELECT 1", ", a AS (FROM a)".repeat(2_001)),
+        format!("SELECT 1 FROM {}x{}", "(SELECT 1 FROM ".repeat(2_001), ")".repeat(2_001)),
     ] {
         let said = statements("q", &text).map(|_| "taken").unwrap_err().to_string();
         assert!(said.contains("more than 2000 operators"), "{said}");
     }
     assert!(statements("q", &format!("SELECT 1 IN (1{})", ", 1".repeat(20_000))).is_ok());
+    assert!(statements("q", &format!("SELECT 1 FROM a{}", "; SELECT x FROM (SELECT 1)".repeat(3_000))).is_ok());
 }
 
 #[test]
