@@ -61,18 +61,18 @@ impl TableFolder {
 
 /// The tables below `root` (`data/` of a project) that hold at least one published Parquet file, in order of layer and
 /// name, and those of which that cannot be told. Tables with a LOCATION elsewhere are not found. A root that is not there has
-/// none.
+/// none. The folder of a layer that cannot be listed is left out with a warning: it keeps nobody from the others.
 ///
 /// # Errors
-/// When the root or the folder of a layer cannot be listed.
+/// When the root cannot be listed.
 pub fn list_tables(root: &Path) -> Result<Vec<TableFolder>> {
     // One that cannot be looked into is told when it is asked for, and keeps nobody from the others.
     let mut tables: Vec<TableFolder> =
         own(root)?.into_iter().filter(|table| has_parquet(&table.path).unwrap_or(true)).collect();
     for layer in BESIDE_LAYERS {
-        tables.extend(beside(root, layer)?);
+        tables.extend(beside(root, layer));
     }
-    for (pipeline, path) in folders(&root.join(REPORT_LAYER))? {
+    for (pipeline, path) in of_layer(&root.join(REPORT_LAYER)) {
         for report in REPORTS {
             let path = path.join(report);
             if has_parquet(&path).unwrap_or(true) {
@@ -104,7 +104,7 @@ fn own(root: &Path) -> Result<Vec<TableFolder>> {
             tables.push(TableFolder { layer: NO_LAYER.to_owned(), table: layer, path, older: None });
             continue;
         }
-        for (name, path) in folders(&path)? {
+        for (name, path) in of_layer(&path) {
             let mut found = Vec::new();
             marked(&name, &path, &mut found);
             if found.is_empty() && LAYERS.contains(&layer.as_str()) {
@@ -148,9 +148,9 @@ fn marked(name: &str, path: &Path, found: &mut Vec<(String, PathBuf)>) {
 
 /// What lies below a layer beside the tables: `<pipeline>/<name>/batch_id=<id>`, and of earlier versions
 /// `<name>/batch_id=<id>`, whose mark tells the pipeline.
-fn beside(root: &Path, layer: &str) -> Result<Vec<TableFolder>> {
+fn beside(root: &Path, layer: &str) -> Vec<TableFolder> {
     let (mut newer, mut older) = (BTreeMap::new(), BTreeMap::new());
-    for (outer, path) in folders(&root.join(layer))? {
+    for (outer, path) in of_layer(&root.join(layer)) {
         // One that cannot be looked into keeps nobody from the others.
         let inside = folders(&path).unwrap_or_default();
         if inside.iter().any(|(name, _)| name.starts_with(BATCH)) && has_parquet(&path).unwrap_or(true) {
@@ -176,7 +176,15 @@ fn beside(root: &Path, layer: &str) -> Result<Vec<TableFolder>> {
     };
     let mut tables: Vec<TableFolder> = keys.iter().filter_map(&mut table).collect();
     tables.sort();
-    Ok(tables)
+    tables
+}
+
+/// The visible folders in that of a layer; none, and a warning, when it cannot be listed.
+fn of_layer(folder: &Path) -> Vec<(String, PathBuf)> {
+    folders(folder).unwrap_or_else(|error| {
+        tracing::warn!("{} is left out: {error}", folder.display());
+        Vec::new()
+    })
 }
 
 /// The visible folders in `folder`, by name.

@@ -301,6 +301,17 @@ fn tables_are_listed_once_they_have_a_published_file() {
 }
 
 #[test]
+fn what_is_no_folder_in_the_place_of_a_layer_keeps_nobody_from_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    write_one(&dir.path().join("gold/revenue_5m"));
+    for layer in ["dq", "quarantine", "late", "dead_letters", "bronze"] {
+        fs::write(dir.path().join(layer), "no folder").unwrap();
+    }
+    let tables = list_tables(dir.path()).unwrap();
+    assert_eq!(tables.iter().map(|t| t.table.as_str()).collect::<Vec<_>>(), ["revenue_5m"]);
+}
+
+#[test]
 fn a_table_lies_where_its_mark_is_however_deep() {
     let dir = tempfile::tempdir().unwrap();
     let marked = ["gold/sales/a", "gold/sales/b", "gold/sales_b", "raw/orders", "top", "nest/y/z/deep"];
