@@ -152,7 +152,7 @@ async fn answer(tables: &Tables, text: &Text, asked: &Asked, format: Format, eng
         printer.end()
     };
     match &asked.kind {
-        Kind::ShowTables => return rows(vec![("table", Arc::new(StringArray::from(tables.names())))]),
+        Kind::ShowTables => return rows(vec![("table", Arc::new(StringArray::from(tables.written())))]),
         Kind::Describe(name) => {
             let folder = tables.find(name).map_err(|mistake| text.wrong(vec![*mistake]))?;
             let columns = tables::columns(&tables::look(folder)?);

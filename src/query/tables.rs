@@ -34,6 +34,11 @@ impl Tables {
         self.all.iter().map(|t| format!("{}.{}", t.layer, t.table)).collect()
     }
 
+    /// Each as it is written in SQL: a name that is no word of SQL in double quotes.
+    pub fn written(&self) -> Vec<String> {
+        self.all.iter().map(|t| format!("{}.{}", ask::quoted(&t.layer), ask::quoted(&t.table))).collect()
+    }
+
     /// The layers, each once.
     pub fn layers(&self) -> Vec<&str> {
         let mut layers: Vec<&str> = self.all.iter().map(|t| t.layer.as_str()).collect();
@@ -67,9 +72,7 @@ impl Tables {
                     .with_help("ask again when its first file is there; `sluicebox plan` tells its columns"),
             ));
         }
-        let known: Vec<String> =
-            self.all.iter().map(|t| format!("{}.{}", ask::quoted(&t.layer), ask::quoted(&t.table))).collect();
-        let unknown = ask::unknown_table(name, known.iter().map(String::as_str));
+        let unknown = ask::unknown_table(name, self.written().iter().map(String::as_str));
         let beside = name.parts.first().filter(|layer| BESIDE_LAYERS.contains(&layer.to_lowercase().as_str()));
         Err(Box::new(match beside {
             Some(layer) => unknown.with_note(format!("a table of {layer} is there from its first row on")),
@@ -149,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_of_two_folders_is_refused_with_both() {
+    fn a_name_of_two_folders_is_refused_with_both_and_an_odd_one_is_quoted() {
         let folder = |table: &str, path: &str| TableFolder {
             layer: "dead_letters".to_owned(),
             table: table.to_owned(),
@@ -158,6 +161,9 @@ mod tests {
         };
         let all = vec![folder("a_s", "data/a/s"), folder("a_s", "data/a/a_s"), folder("b_s", "data/b/s")];
         let tables = Tables { all, root: PathBuf::new() };
+        let odd = Tables { all: vec![folder("x*y", "data/z")], root: PathBuf::new() };
+        assert_eq!(odd.written(), ["dead_letters.\"x*y\""]);
+        assert_eq!(tables.written()[2], "dead_letters.b_s");
         let find = |table: &str| {
             let parts = vec!["dead_letters".to_owned(), table.to_owned()];
             let found = tables.find(&TableName { parts, span: Span { start: 0, end: 1 } });
