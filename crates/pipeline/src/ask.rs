@@ -21,7 +21,8 @@ use crate::ast::Span;
 use crate::bind;
 use crate::diagnostic::{Diagnostic, Diagnostics, byte_span, nearest};
 use crate::parse::lex::{Tok, span_of, tokenize};
-use crate::parse::query::{parse_all, too_long};
+use crate::parse::query::parse_all;
+use crate::parse::size::too_long;
 
 #[cfg(test)]
 mod tests;

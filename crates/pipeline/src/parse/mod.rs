@@ -14,6 +14,7 @@ mod odd;
 mod overrides;
 pub(crate) mod query;
 mod references;
+pub(crate) mod size;
 mod spark;
 mod statement;
 mod stream;
