@@ -58,6 +58,23 @@ fn what_is_too_long_is_refused_before_an_engine_sees_it() {
     assert!(statements("q", &format!("SELECT 1 FROM a{}", "; SELECT x FROM (SELECT 1)".repeat(3_000))).is_ok());
 }
 
+/// sqlparser tries another reading where it is too deep, and complains of that.
+#[test]
+fn what_is_too_deep_is_told_as_such() {
+    for text in [
+        format!("SELECT {}true", "NOT ".repeat(60)),
+        format!("SELECT {}true", "NOT ".repeat(900)),
+        format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(200), " END".repeat(200)),
+        format!("SELECT {}true{}", "NOT (".repeat(30), ")".repeat(30)),
+        format!("SELECT {}1{}", "(".repeat(200), ")".repeat(200)),
+    ] {
+        assert!(said(&text).contains("this is nested too deeply"), "{text}: {}", said(&text));
+    }
+    let many = format!("SELECT {}1 {}", "CASE WHEN NOT (true) THEN -1 END, ".repeat(100), "FROM FROM");
+    assert!(!said(&many).contains("too deeply"), "{}", said(&many));
+    assert_eq!(said(&format!("SELECT {}true", "NOT ".repeat(30))), "reads");
+}
+
 #[test]
 fn what_is_shown_and_described_is_told() {
     for text in ["DESCRIBE SELECT 1", "DESCRIBE EXTENDED bronze.b", "DESCRIBE bronze.1", "DESCRIBE"] {

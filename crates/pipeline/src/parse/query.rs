@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::cursor::{Parsed, quoted};
 use super::lex::{Sql, Tok, span_of};
-use super::size::too_long;
+use super::size::{too_deep, too_long};
 use super::{Context, foreign, references, spark, stream};
 use crate::ast::{Query, Span};
 use crate::diagnostic::{Diagnostic, byte_span, nearest, offset_at};
@@ -129,10 +129,14 @@ pub(crate) fn parse_all<T>(
     let mut tokens = tokens;
     spark::map_types(&mut tokens);
     let mut parser = Parser::new(&Sql).with_tokens_with_locations(tokens);
-    let value = parse(&mut parser).map_err(|error| Box::new(parser_error(text, &error, toks)))?;
+    let wrong = |error: ParserError| too_deep(toks).unwrap_or_else(|| parser_error(text, &error, toks));
+    let value = parse(&mut parser).map_err(|error| Box::new(wrong(error)))?;
     let next = parser.peek_token();
     if next.token == Token::EOF {
         return Ok(value);
+    }
+    if let Some(diagnostic) = too_deep(toks) {
+        return Err(Box::new(diagnostic));
     }
     let span = byte_span(text, next.span).unwrap_or_else(|| span_of(toks));
     if next.token == Token::RParen {

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::lex::Tok;
+use super::lex::{Tok, span_of};
 use crate::diagnostic::Diagnostic;
 
 /// At most so many operators and subqueries stand in one query: each may make its tree one deeper, and trees are walked by recursion.
@@ -35,6 +35,39 @@ pub(crate) fn too_long(toks: &[Tok]) -> Option<Diagnostic> {
         Diagnostic::new("too-long", last.span, message, "one too many")
             .with_help("cut it in several, with views or tables between; many comparisons with OR can be one IN (...)"),
     )
+}
+
+/// So many levels deep, a query that cannot be read is most likely too deep: sqlparser goes 50 deep, a subquery is several of its levels,
+/// and where the last one fails it tries another reading, whose complaint tells nothing.
+const DEEP: usize = 40;
+
+/// A query or condition that cannot be read, and that is nested deeply.
+pub(crate) fn too_deep(toks: &[Tok]) -> Option<Diagnostic> {
+    let depth = depth(toks);
+    let told = || Diagnostic::new("too-deep", span_of(toks), "this is nested too deeply", format!("{depth} levels"));
+    (depth > DEEP).then(|| told().with_help("cut it in two, with a view or a table between"))
+}
+
+/// Parentheses and CASE that are open at once, and NOT and signs that stand one behind the other.
+fn depth(toks: &[Tok]) -> usize {
+    let (mut open, mut around, mut row, mut deepest) = (Vec::new(), 0, 0, 0);
+    for tok in toks {
+        let keyword = tok.keyword();
+        if tok.is_token(&Token::LParen) || keyword == Keyword::CASE {
+            open.push(row + 1);
+            around += row + 1;
+            row = 0;
+        } else if tok.is_token(&Token::RParen) || keyword == Keyword::END {
+            around -= open.pop().unwrap_or(0);
+            row = 0;
+        } else if keyword == Keyword::NOT || tok.is_token(&Token::Minus) || tok.is_token(&Token::Plus) {
+            row += 1;
+        } else {
+            row = 0;
+        }
+        deepest = deepest.max(around + row);
+    }
+    deepest
 }
 
 /// Words that a query begins with.
