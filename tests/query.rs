@@ -376,6 +376,28 @@ fn many_names_of_with_do_not_overflow_the_stack() {
 }
 
 #[test]
+fn what_is_nested_too_deeply_is_told() {
+    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
+    let case = format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(900), " END".repeat(900));
+    for engine in ENGINES {
+        let said = refused(&job, engine, &case);
+        assert!(said.contains("error[too-deep]") && said.contains("Help: "), "{engine}: {said}");
+    }
+}
+
+#[test]
+fn what_is_no_folder_keeps_nobody_from_the_tables() {
+    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
+    std::fs::remove_dir_all(job.path().join("data/dq")).unwrap();
+    support::make_fifo(&job.path().join("data/dq"));
+    for engine in ENGINES {
+        let output = ask(&job, engine, "SELECT count(*) AS n FROM bronze.b");
+        assert_eq!(text(&output.stdout), "n\n400\n", "{engine}");
+        assert!(text(&output.stderr).contains("dq is left out"), "{engine}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn a_table_without_rows_is_told_from_one_that_is_not_there() {
     let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s WHERE quantity < 0;");
     for engine in ENGINES {

@@ -195,11 +195,19 @@ fn named(connection: &Connection, text: &Text, sql: &str, base: usize) -> anyhow
     let told: String = connection
         .query_row("SELECT json_serialize_sql(?::VARCHAR)::VARCHAR", [sql], |row| row.get(0))
         .context("DuckDB cannot take the query apart")?;
-    let told: Value =
-        serde_json::from_str(&told).context("DuckDB took the query apart in a form that cannot be read")?;
     let whole = Span { start: base, end: base + sql.len() };
+    let told: Value = match serde_json::from_str(&told) {
+        Ok(told) => told,
+        Err(e) if e.to_string().starts_with("recursion limit exceeded") => {
+            return Err(text.wrong(vec![too_deep(whole)]).into());
+        }
+        Err(e) => return Err(e).context("DuckDB took the query apart in a form that cannot be read"),
+    };
     if told["error"] == Value::Bool(true) {
         let said = told["error_message"].as_str().unwrap_or("it cannot be read");
+        if is_too_deep(said) {
+            return Err(text.wrong(vec![too_deep(whole)]).into());
+        }
         let place = told["position"]
             .as_str()
             .and_then(|p| p.parse().ok())
@@ -254,8 +262,22 @@ fn word_at(sql: &str, at: usize) -> Span {
     Span { start: at, end: at + len.max(1) }
 }
 
+/// Whether DuckDB says so of a query that is nested deeper than it goes. It offers a setting, and `query` has none.
+fn is_too_deep(said: &str) -> bool {
+    ["Max expression depth limit", "memory exhausted at or near"].iter().any(|wording| said.contains(wording))
+}
+
+/// A query that is nested deeper than DuckDB, or who reads its tree, goes.
+fn too_deep(at: Span) -> Diagnostic {
+    Diagnostic::new("too-deep", at, "this is nested too deeply", "too many levels")
+        .with_help("nest it less: ask in several queries, or write many comparisons with OR as one IN (...)")
+}
+
 /// What DuckDB says against `wrapped`, in which the statement at `span` of the text begins at `offset`.
 fn mistake(said: &str, wrapped: &str, offset: usize, span: Span) -> Diagnostic {
+    if is_too_deep(said) {
+        return too_deep(span);
+    }
     let mut at = span;
     // `LINE 1: SELECT nope FROM ...`, and below it a caret under the place.
     let mut lines = said.lines().skip_while(|line| !line.starts_with("LINE "));
@@ -486,6 +508,15 @@ fn type_of(data_type: &DataType) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_setting_that_query_refuses_is_not_offered() {
+        let said = "Binder Error: Max expression depth limit of 1000 exceeded. Use \"SET max_expression_depth TO x\" to increase the \
+                    maximum expression depth.";
+        let mistake = mistake(said, "SELECT 1", 0, Span { start: 0, end: 8 });
+        assert_eq!(mistake.code, "too-deep");
+        assert!(!format!("{mistake:?}").contains("SET "), "{mistake:?}");
+    }
 
     #[test]
     fn what_duckdb_says_gets_its_code_and_a_way_on() {
