@@ -16,6 +16,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use console::{measure_text_width, truncate_str};
 use sluicebox_core::shown::{in_json, shown, shown_lines};
 
+use crate::failure::Usage;
+
 use super::Format;
 use super::cells::{guarded, mapped};
 use super::far;
@@ -34,6 +36,12 @@ const NARROW: usize = 6;
 
 /// Bytes that are held back before the first are printed. Until then a query can begin anew.
 const HELD: usize = 1 << 20;
+
+/// Bytes of rows that are held for a table into a pipe or file.
+const MOST_BYTES: usize = 64 << 20;
+
+/// Why there is no table of so many rows.
+const TOO_LARGE: &str = "a table into a pipe or file is printed when all its rows are there, of 64 MiB at most";
 
 /// Prints rows as they come.
 #[derive(Debug)]
@@ -65,8 +73,11 @@ enum Form {
         all: usize,
         width: usize,
     },
-    /// All rows: the widest value of each column decides how wide the table is.
-    Whole(Vec<RecordBatch>),
+    /// All rows, and how many bytes they are: the widest value of each column decides how wide the table is.
+    Whole {
+        batches: Vec<RecordBatch>,
+        bytes: usize,
+    },
 }
 
 impl Printer<std::io::Stdout> {
@@ -80,7 +91,7 @@ impl Printer<std::io::Stdout> {
                 let (_, columns) = console::Term::stdout().size();
                 Form::Fitted { first: Vec::new(), all: 0, width: usize::from(columns) }
             }
-            Format::Table => Form::Whole(Vec::new()),
+            Format::Table => Form::Whole { batches: Vec::new(), bytes: 0 },
             Format::Csv | Format::SafeCsv => Form::Csv,
             Format::Json => Form::Json,
         };
@@ -156,7 +167,17 @@ impl<W: Write> Printer<W> {
                     return Ok(ControlFlow::Break(()));
                 }
             }
-            Form::Whole(batches) => batches.push(batch.clone()),
+            Form::Whole { batches, bytes } => {
+                for column in batch.columns() {
+                    *bytes += column.to_data().get_slice_memory_size()?;
+                }
+                if *bytes > MOST_BYTES {
+                    return Err(
+                        Usage(format!("{TOO_LARGE}: ask for less, or --format csv or json, which hold none")).into()
+                    );
+                }
+                batches.push(batch.clone());
+            }
         }
         self.begun = true;
         if self.held.len() < HELD { Ok(ControlFlow::Continue(())) } else { self.print() }
@@ -164,16 +185,38 @@ impl<W: Write> Printer<W> {
 
     /// Prints what is left.
     pub fn end(mut self) -> anyhow::Result<()> {
-        match &self.form {
+        match &mut self.form {
             Form::Fitted { first, all, width } => {
                 self.held = fitted(first, *width, MOST_ROWS, *all, self.is_plan)?.into_bytes();
             }
-            Form::Whole(batches) => {
-                self.held = fitted(batches, usize::MAX, usize::MAX, 0, self.is_plan)?.into_bytes();
+            Form::Whole { batches, .. } => {
+                let batches = std::mem::take(batches);
+                self.whole(&batches)?;
             }
             Form::Csv | Form::Json | Form::Lines => {}
         }
         self.print().map(|_| ())
+    }
+
+    /// Prints all rows as a table, in portions: cells are as wide as the widest of their column.
+    fn whole(&mut self, batches: &[RecordBatch]) -> anyhow::Result<()> {
+        let Some(first) = batches.first() else { return Ok(()) };
+        let names: Vec<String> = first.schema_ref().fields().iter().map(|f| shown(f.name()).into_owned()).collect();
+        let mut widths: Vec<usize> = names.iter().map(|name| width_of(name)).collect();
+        each_row(batches, self.is_plan, |row| {
+            for (width, cell) in widths.iter_mut().zip(&row) {
+                *width = (*width).max(width_of(cell));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let rule = rule(&widths);
+        self.held = [rule.as_str(), &line(&names, &widths), &rule].concat().into_bytes();
+        each_row(batches, self.is_plan, |row| {
+            self.held.extend_from_slice(line(&row, &widths).as_bytes());
+            if self.held.len() < HELD { Ok(ControlFlow::Continue(())) } else { self.print() }
+        })?;
+        self.held.extend_from_slice(rule.as_bytes());
+        Ok(())
     }
 
     /// A reader that goes away (`| head`) wants no more, and is no error.
@@ -220,12 +263,11 @@ fn fitted(batches: &[RecordBatch], width: usize, most: usize, all: usize, is_pla
     let Some(first) = batches.first() else { return Ok(String::new()) };
     let names: Vec<String> = first.schema_ref().fields().iter().map(|f| shown(f.name()).into_owned()).collect();
     let rows = cells(batches, most, is_plan)?;
-    let width_of = |cell: &String| cell.split('\n').map(measure_text_width).max().unwrap_or(0);
     let wanted: Vec<usize> = (0..names.len())
-        .map(|i| rows.iter().filter_map(|r| r.get(i)).chain(names.get(i)).map(width_of).max().unwrap_or(0))
+        .map(|i| rows.iter().filter_map(|r| r.get(i)).chain(names.get(i)).map(|cell| width_of(cell)).max().unwrap_or(0))
         .collect();
     let widths = widths(&wanted, width);
-    let rule = format!("+{}+\n", widths.iter().map(|w| "-".repeat(w + 2)).collect::<Vec<_>>().join("+"));
+    let rule = rule(&widths);
     let mut text = rule.clone();
     text.push_str(&line(&names, &widths));
     text.push_str(&rule);
@@ -252,22 +294,50 @@ fn fitted(batches: &[RecordBatch], width: usize, most: usize, all: usize, is_pla
     Ok(text)
 }
 
-/// The cells of the first `most` rows, NULL as nothing.
+/// The cells of the first `most` rows.
 fn cells(batches: &[RecordBatch], most: usize, is_plan: bool) -> anyhow::Result<Vec<Vec<String>>> {
+    let mut rows = Vec::new();
+    each_row(batches, is_plan, |row| {
+        if rows.len() == most {
+            return Ok(ControlFlow::Break(()));
+        }
+        rows.push(row);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(rows)
+}
+
+/// Gives the cells of each row to `take` until it breaks off, NULL as nothing.
+fn each_row(
+    batches: &[RecordBatch],
+    is_plan: bool,
+    mut take: impl FnMut(Vec<String>) -> anyhow::Result<ControlFlow<()>>,
+) -> anyhow::Result<()> {
     let text = |cell: String| match is_plan {
         true => shown_lines(cell.trim_end()).into_owned(),
         false => shown(&cell).into_owned(),
     };
     let options = FormatOptions::default();
-    let mut rows = Vec::new();
     for batch in batches {
         let formatters = batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options));
         let formatters = formatters.collect::<Result<Vec<_>, _>>()?;
-        for row in 0..batch.num_rows().min(most - rows.len()) {
-            rows.push(formatters.iter().map(|f| text(f.value(row).to_string())).collect());
+        for row in 0..batch.num_rows() {
+            if take(formatters.iter().map(|f| text(f.value(row).to_string())).collect())?.is_break() {
+                return Ok(());
+            }
         }
     }
-    Ok(rows)
+    Ok(())
+}
+
+/// How wide the widest line of `cell` is.
+fn width_of(cell: &str) -> usize {
+    cell.split('\n').map(measure_text_width).max().unwrap_or(0)
+}
+
+/// The line above and below the rows.
+fn rule(widths: &[usize]) -> String {
+    format!("+{}+\n", widths.iter().map(|w| "-".repeat(w + 2)).collect::<Vec<_>>().join("+"))
 }
 
 /// How wide each column is, of those that have room.

@@ -10,6 +10,37 @@ fn rows(columns: &[(&str, &[&str])]) -> Vec<RecordBatch> {
     vec![RecordBatch::try_from_iter(columns).unwrap()]
 }
 
+fn whole() -> Form {
+    Form::Whole { batches: Vec::new(), bytes: 0 }
+}
+
+#[test]
+fn a_table_into_a_pipe_is_printed_in_portions_and_holds_so_much_and_no_more() {
+    let long = "x".repeat(1_000);
+    let batches: Vec<RecordBatch> = ["a", long.as_str(), "bc"]
+        .iter()
+        .flat_map(|last| rows(&[("id", &["1"; 2_000]), ("name", &[*last; 2_000])]))
+        .collect();
+    let mut out = Vec::new();
+    let mut printer = Printer::new(&mut out, whole());
+    for batch in &batches {
+        assert!(printer.add(batch).unwrap().is_continue());
+    }
+    printer.end().unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), fitted(&batches, usize::MAX, usize::MAX, 0, false).unwrap());
+
+    let mut printer = Printer::new(Vec::new(), whole());
+    let mut taken = 0;
+    let refused = loop {
+        match printer.add(&batches[1]) {
+            Ok(_) => taken += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert!((30..34).contains(&taken), "{taken} of 2 MB");
+    assert!(refused.is::<Usage>() && refused.to_string().contains("--format csv"), "{refused}");
+}
+
 #[test]
 fn what_fits_is_not_cut_and_what_does_not_is_cut_where_it_is_widest() {
     let batches = rows(&[("id", &["1", "22"]), ("name", &["a fairly long name", "b\nc"])]);
@@ -36,7 +67,7 @@ fn what_a_cell_holds_is_text_on_a_terminal_and_in_every_table() {
         String::from_utf8(out).unwrap()
     };
     let fitted = || Form::Fitted { first: Vec::new(), all: 0, width: 500 };
-    let tables = [(Form::Whole(Vec::new()), false), (Form::Whole(Vec::new()), true), (fitted(), true)];
+    let tables = [(whole(), false), (whole(), true), (fitted(), true)];
     for (form, on_terminal) in tables.into_iter().chain([(Form::Csv, true), (Form::Json, true)]) {
         let text = printed(form, on_terminal);
         assert!(!text.replace('\n', "").contains(sluicebox_core::shown::acts), "{text:?}");
@@ -81,8 +112,8 @@ fn times_of_any_year_are_printed_in_every_form() {
     assert!(csv.lines().nth(1).unwrap().starts_with(near), "{csv}");
     let row = csv.lines().nth(2).unwrap();
     assert!(row.starts_with("+551626-09-26"), "{csv}");
-    let whole = Form::Fitted { first: Vec::new(), all: 0, width: 300 };
-    for text in [csv.clone(), printed(Form::Json), printed(Form::Whole(Vec::new())), printed(whole)] {
+    let fitted = Form::Fitted { first: Vec::new(), all: 0, width: 300 };
+    for text in [csv.clone(), printed(Form::Json), printed(whole()), printed(fitted)] {
         assert!(!text.contains("ERROR") && !text.contains("Failed"), "{text}");
         for column in row.split(',').take(3) {
             assert!(text.matches(column).count() >= 1, "{column}: {text}");
