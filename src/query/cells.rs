@@ -47,6 +47,43 @@ fn is_formula(cell: &str) -> bool {
     cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) && !is_number()
 }
 
+/// DuckDB's JSON with `null` for NaN and the infinities, which JSON has no words for.
+pub fn finite(line: &str) -> Cow<'_, str> {
+    if !["NaN", "Infinity"].iter().any(|word| line.contains(word)) {
+        return line.into();
+    }
+    let (mut out, mut rest) = (String::with_capacity(line.len()), line);
+    while let Some(c) = rest.chars().next() {
+        let word = ["NaN", "-Infinity", "Infinity"].into_iter().find(|word| rest.starts_with(word));
+        let taken = match (word, c) {
+            (Some(word), _) => {
+                out.push_str("null");
+                rest = &rest[word.len()..];
+                continue;
+            }
+            (None, '"') => text_end(rest),
+            (None, c) => c.len_utf8(),
+        };
+        out.push_str(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    out.into()
+}
+
+/// How long the text is that `json` begins with, its quotes among it.
+fn text_end(json: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in json.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    json.len()
+}
+
 fn is_text(data_type: &DataType) -> bool {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,

@@ -3,7 +3,6 @@
 //! What a cell holds is text: a table is for people, and has it written out; so have CSV and JSON on a terminal. To programs they give the
 //! bytes as they are.
 
-use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use sluicebox_core::shown::{in_json, shown, shown_lines};
 use crate::failure::Usage;
 
 use super::Format;
-use super::cells::{guarded, mapped};
+use super::cells::{finite, guarded, mapped};
 use super::far;
 
 #[cfg(test)]
@@ -381,41 +380,4 @@ fn line(cells: &[String], widths: &[usize]) -> String {
         text.push_str("|\n");
     }
     text
-}
-
-/// DuckDB's JSON with `null` for NaN and the infinities, which JSON has no words for.
-fn finite(line: &str) -> Cow<'_, str> {
-    if !["NaN", "Infinity"].iter().any(|word| line.contains(word)) {
-        return line.into();
-    }
-    let (mut out, mut rest) = (String::with_capacity(line.len()), line);
-    while let Some(c) = rest.chars().next() {
-        let word = ["NaN", "-Infinity", "Infinity"].into_iter().find(|word| rest.starts_with(word));
-        let taken = match (word, c) {
-            (Some(word), _) => {
-                out.push_str("null");
-                rest = &rest[word.len()..];
-                continue;
-            }
-            (None, '"') => text_end(rest),
-            (None, c) => c.len_utf8(),
-        };
-        out.push_str(&rest[..taken]);
-        rest = &rest[taken..];
-    }
-    out.into()
-}
-
-/// How long the text is that `json` begins with, its quotes among it.
-fn text_end(json: &str) -> usize {
-    let mut escaped = false;
-    for (at, c) in json.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => return at + 1,
-            _ => {}
-        }
-    }
-    json.len()
 }
