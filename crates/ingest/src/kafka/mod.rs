@@ -7,6 +7,7 @@ mod ask;
 mod client;
 mod fetch;
 mod seats;
+mod setup;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -27,8 +28,9 @@ use crate::error::{Result, SourceError, is_unlisted};
 use crate::options::KafkaOptions;
 use crate::source::{Bounds, Buffered, LogIdentity, Proof, Source, Taken, check_ends};
 use ask::{Asker, FIRST_PAUSE, LONGEST_PAUSE};
-use client::{Client, Context, Outage, Purpose};
+use client::{Client, Context, Outage};
 use fetch::Fetcher;
+use setup::Purpose;
 
 /// How often what waits for events looks whether the brokers have been away for too long.
 const LOOK: Duration = Duration::from_secs(1);
@@ -90,7 +92,7 @@ impl KafkaSource {
         let buffer = PrefetchBuffer::new(prefetch_bytes);
         let context = Context::new(&name, &options, Outage::new(&name, &brokers), buffer.ends());
         let asker = Asker {
-            client: Arc::new(client::create(&name, &options, Purpose::Ask, context.clone())?),
+            client: Arc::new(setup::create(&name, &options, Purpose::Ask, context.clone())?),
             outage: Arc::clone(&context.outage),
             source: name,
             brokers,
@@ -108,7 +110,7 @@ impl KafkaSource {
     /// # Errors
     /// [`SourceError::Option`] with the property.
     pub fn check(name: &str, options: &KafkaOptions) -> Result<()> {
-        client::check(name, options)
+        setup::check(name, options)
     }
 
     async fn topics(&self) -> Result<BTreeMap<String, i32>> {
@@ -188,7 +190,7 @@ impl KafkaSource {
         // ones may have taken before. The end of the log is what the others see.
         let mut options = self.options.clone();
         options.properties.insert("isolation.level".to_owned(), "read_uncommitted".to_owned());
-        let all = Arc::new(client::create(&self.asker.source, &options, Purpose::Ask, self.context.clone())?);
+        let all = Arc::new(setup::create(&self.asker.source, &options, Purpose::Ask, self.context.clone())?);
         let ids: BTreeSet<PartitionId> = self.buffer.there(ends).map(|(id, _)| id.clone()).collect();
         let bounds = Asker { client: all, ..self.asker.clone() }
             .ask("learn the offsets", move |client| client::bounds(client, &ids))
@@ -198,7 +200,7 @@ impl KafkaSource {
 
     fn begin(&mut self, partitions: usize) -> Result<&Fetching> {
         let purpose = Purpose::Fetch { group_id: &self.group_id, partitions, prefetch_bytes: self.prefetch_bytes };
-        let client = Arc::new(client::create(&self.asker.source, &self.options, purpose, self.context.of_fetching())?);
+        let client = Arc::new(setup::create(&self.asker.source, &self.options, purpose, self.context.of_fetching())?);
         let (feeds, new_feeds) = mpsc::channel();
         let (alive, ended) = mpsc::channel();
         let kept = Arc::downgrade(&client);

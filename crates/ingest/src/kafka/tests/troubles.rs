@@ -9,7 +9,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
 use sluicebox_core::Blamed;
 
-use super::super::client::{bounds, configure, refused};
+use super::super::client::bounds;
+use super::super::setup::{configure, refused};
 use super::*;
 use crate::SourceError;
 use crate::conformance::{deleted, events_of, expected, id, numbered, ranges, soon, until};
@@ -213,7 +214,7 @@ async fn lag_tools_see_what_was_committed() {
     start_at(&mut source, 0).await;
     soon("a take", source.take(&ranges(&[("t", 0, 0, 4)]))).await.unwrap();
     source.committed(&BTreeMap::from([(id("t", 0), 4)])).await.unwrap();
-    let lag_tool: Client = client::create(
+    let lag_tool: Client = setup::create(
         "tool",
         &options(&bench.brokers, &EARLIEST),
         Purpose::Fetch { group_id: "acme-p", partitions: 1, prefetch_bytes: 1 << 20 },
