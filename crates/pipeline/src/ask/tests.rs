@@ -74,6 +74,42 @@ fn what_is_too_deep_is_told_as_such() {
     assert_eq!(said(&format!("SELECT {}true", "NOT ".repeat(30))), "reads");
 }
 
+/// The parser tries each word both as itself and as the name of a function or column, wherever the first way fails: for ever, if nobody counts.
+#[test]
+fn a_mistake_within_many_words_of_two_readings_is_told_at_once() {
+    let nested = |open: &str, levels: usize, inner: &str, close: &str| {
+        format!("SELECT {}{inner}{}", open.repeat(levels), close.repeat(levels))
+    };
+    for text in [
+        nested("NOT (", 22, "1 1", ")"),
+        nested("NOT (", 40, "true", ")"),
+        nested("CAST(", 38, "1 1", " AS INT)"),
+        nested("floor(", 38, "1 1", ")"),
+        nested("ARRAY[", 38, "1 1", "]"),
+        nested("NOT - ", 22, ")", ""),
+        nested("(x) -> ", 38, ")", ""),
+        nested("INTERVAL ", 38, ")", ""),
+        nested("INTERVAL ", 100_000, "'1' DAY", ""),
+        nested("nullable(", 100_000, "x", ")"),
+        nested("position(", 20, "'a'", ", 'b')"),
+        format!("SELECT CAST(x AS {}INT{})", "ARRAY<".repeat(900), ">".repeat(900)),
+    ] {
+        let said = said(&text);
+        let start: String = text.chars().take(40).collect();
+        assert!(said.contains("this is nested too deeply"), "{start}: {}", said.chars().take(300).collect::<String>());
+    }
+    for text in [
+        nested("NOT (", 18, "true", ")"),
+        nested("CAST(", 20, "1", " AS INT)"),
+        nested("position(", 4, "'a'", ", 'b')"),
+        format!("SELECT {}1", "array < 1, ".repeat(5)),
+    ] {
+        assert_eq!(said(&text), "reads", "{text}");
+    }
+    let said = said(&nested("NOT (", 4, "1 1", ")"));
+    assert!(said != "reads" && !said.contains("too deeply"), "of few levels the mistake itself is told: {said}");
+}
+
 #[test]
 fn what_is_shown_and_described_is_told() {
     for text in ["DESCRIBE SELECT 1", "DESCRIBE EXTENDED bronze.b", "DESCRIBE bronze.1", "DESCRIBE"] {

@@ -1,5 +1,7 @@
 //! Text to tokens with byte spans, and tokens to statements.
 
+use std::cell::Cell;
+
 use datafusion::sql::sqlparser::ast as sql;
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -12,8 +14,26 @@ use crate::diagnostic::Diagnostic;
 
 /// The SQL that queries and conditions are written in: DataFusion's generic dialect without the clauses of other
 /// databases that DataFusion would refuse later, without place or fix.
-#[derive(Debug)]
-pub(crate) struct Sql;
+///
+/// It counts the operands that are read: where a word can be read in two ways, and what stands behind it in none, the parser tries both,
+/// at each level anew.
+#[derive(Debug, Default)]
+pub(crate) struct Sql {
+    read: Cell<usize>,
+    most: usize,
+}
+
+impl Sql {
+    /// The same for a text of which at most so many operands are read, those among them that are read again.
+    pub(crate) fn of_operands(most: usize) -> Self {
+        Self { read: Cell::new(0), most }
+    }
+
+    /// Whether more would have been read.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.read.get() > self.most
+    }
+}
 
 impl Dialect for Sql {
     // The parser and DataFusion ask for the type of dialect in places; to them this one is the generic one.
@@ -114,6 +134,10 @@ impl Dialect for Sql {
         true
     }
     fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<sql::Expr, ParserError>> {
+        self.read.set(self.read.get().saturating_add(1));
+        if self.is_spent() {
+            return Some(Err(ParserError::RecursionLimitExceeded));
+        }
         spark::prefix(parser)
     }
     fn parse_infix(
@@ -183,7 +207,7 @@ pub(crate) fn span_of(toks: &[Tok]) -> Span {
 /// token starts with.
 pub(crate) fn tokenize(text: &str) -> (Vec<Tok>, Option<Diagnostic>) {
     let mut raw = Vec::new();
-    let outcome = Tokenizer::new(&Sql, text).with_unescape(false).tokenize_with_location_into_buf(&mut raw);
+    let outcome = Tokenizer::new(&Sql::default(), text).with_unescape(false).tokenize_with_location_into_buf(&mut raw);
     let mut walker = Walker { rest: text.char_indices(), line: 1, column: 1, offset: 0, len: text.len() };
     let mut toks = Vec::with_capacity(raw.len());
     for mut token in raw {

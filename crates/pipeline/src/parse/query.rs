@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::cursor::{Parsed, quoted};
 use super::lex::{Sql, Tok, span_of};
-use super::size::{too_deep, too_long};
+use super::size::{far_too_deep, operands, too_deep, too_long, too_often};
 use super::{Context, foreign, references, spark, stream};
 use crate::ast::{Query, Span};
 use crate::diagnostic::{Diagnostic, byte_span, nearest, offset_at};
@@ -123,14 +123,20 @@ pub(crate) fn parse_all<T>(
     toks: &[Tok],
     parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
 ) -> Parsed<T> {
-    if let Some(diagnostic) = too_long(toks) {
+    if let Some(diagnostic) = too_long(toks).or_else(|| far_too_deep(toks)) {
         return Err(Box::new(diagnostic));
     }
     let mut tokens = tokens;
     spark::map_types(&mut tokens);
-    let mut parser = Parser::new(&Sql).with_tokens_with_locations(tokens);
+    let dialect = Sql::of_operands(operands(&tokens));
+    let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
     let wrong = |error: ParserError| too_deep(toks).unwrap_or_else(|| parser_error(text, &error, toks));
-    let value = parse(&mut parser).map_err(|error| Box::new(wrong(error)))?;
+    let parsed = parse(&mut parser);
+    // What is read then may be another reading than the one that took too long.
+    if dialect.is_spent() {
+        return Err(Box::new(too_often(toks)));
+    }
+    let value = parsed.map_err(|error| Box::new(wrong(error)))?;
     let next = parser.peek_token();
     if next.token == Token::EOF {
         return Ok(value);

@@ -1,7 +1,7 @@
 //! How large a query may be: trees are walked by recursion, and the stack has an end.
 
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::lex::{Tok, span_of};
 use crate::diagnostic::Diagnostic;
@@ -41,17 +41,47 @@ pub(crate) fn too_long(toks: &[Tok]) -> Option<Diagnostic> {
 /// and where the last one fails it tries another reading, whose complaint tells nothing.
 const DEEP: usize = 40;
 
+/// So many levels sqlparser never reads: each of them is one or more of its own. Some, as of types and of INTERVAL, it does not count,
+/// and walks them until the stack ends.
+const DEEPEST: usize = 60;
+
 /// A query or condition that cannot be read, and that is nested deeply.
 pub(crate) fn too_deep(toks: &[Tok]) -> Option<Diagnostic> {
-    let depth = depth(toks);
-    let told = || Diagnostic::new("too-deep", span_of(toks), "this is nested too deeply", format!("{depth} levels"));
-    (depth > DEEP).then(|| told().with_help("cut it in two, with a view or a table between"))
+    deeper_than(DEEP, toks)
 }
 
-/// Parentheses and CASE that are open at once, and NOT and signs that stand one behind the other.
-fn depth(toks: &[Tok]) -> usize {
-    let (mut open, mut around, mut row, mut deepest) = (Vec::new(), 0, 0, 0);
-    for tok in toks {
+/// A query or condition that nobody needs to try to read.
+pub(crate) fn far_too_deep(toks: &[Tok]) -> Option<Diagnostic> {
+    deeper_than(DEEPEST, toks)
+}
+
+fn deeper_than(most: usize, toks: &[Tok]) -> Option<Diagnostic> {
+    let (depth, _) = deepest(toks);
+    let told = || Diagnostic::new("too-deep", span_of(toks), "this is nested too deeply", format!("{depth} levels"));
+    (depth > most).then(|| told().with_help("cut it in two, with a view or a table between"))
+}
+
+/// How many operands are read of `tokens` at most. Each is read once, and some twice or thrice, unless words within each other can be
+/// read in two ways, as `NOT (` and `CAST (`, which are names of functions too: a mistake behind `n` of them is met 2^n times.
+pub(crate) fn operands(tokens: &[TokenWithSpan]) -> usize {
+    50_000 + 16 * tokens.len()
+}
+
+/// A query or condition of which more operands would be read.
+pub(crate) fn too_often(toks: &[Tok]) -> Diagnostic {
+    let (depth, at) = deepest(toks);
+    let span = toks.get(at).map_or_else(|| span_of(toks), |tok| tok.span);
+    let label = format!("the innermost of {depth} levels");
+    Diagnostic::new("too-deep", span, "this is nested too deeply, in words that can be read in two ways", label).with_help(
+        "look for a mistake here: all around one is read in each of the ways. If there is none, cut it in two, with a view or a table \
+         between; NOT (NOT (x)) is x",
+    )
+}
+
+/// Parentheses, CASE and types that are open at once, and NOT, INTERVAL and signs that stand one behind the other; and where most are.
+fn deepest(toks: &[Tok]) -> (usize, usize) {
+    let (mut open, mut around, mut row, mut types, mut most) = (Vec::new(), 0_usize, 0_usize, 0_usize, (0, 0));
+    for (at, tok) in toks.iter().enumerate() {
         let keyword = tok.keyword();
         if tok.is_token(&Token::LParen) || keyword == Keyword::CASE {
             open.push(row + 1);
@@ -60,15 +90,33 @@ fn depth(toks: &[Tok]) -> usize {
         } else if tok.is_token(&Token::RParen) || keyword == Keyword::END {
             around -= open.pop().unwrap_or(0);
             row = 0;
-        } else if keyword == Keyword::NOT || tok.is_token(&Token::Minus) || tok.is_token(&Token::Plus) {
+        } else if matches!(keyword, Keyword::NOT | Keyword::INTERVAL)
+            || tok.is_token(&Token::Minus)
+            || tok.is_token(&Token::Plus)
+        {
             row += 1;
         } else {
             row = 0;
         }
-        deepest = deepest.max(around + row);
+        types = match &tok.token.token {
+            Token::Lt if at > 0 && toks.get(at - 1).is_some_and(|t| TYPES.contains(&t.keyword())) => types + 1,
+            Token::Gt => types.saturating_sub(1),
+            Token::ShiftRight => types.saturating_sub(2),
+            Token::Word(w) if !OPERATORS.contains(&w.keyword) => types,
+            Token::Colon | Token::LParen | Token::RParen | Token::Comma | Token::Number(..) => types,
+            // No type has it: what looked like one was a comparison.
+            _ => 0,
+        };
+        let levels = around + row + types;
+        if levels > most.0 {
+            most = (levels, at);
+        }
     }
-    deepest
+    most
 }
+
+/// Types that are of others, which stand behind `<`.
+const TYPES: &[Keyword] = &[Keyword::ARRAY, Keyword::MAP, Keyword::STRUCT];
 
 /// Words that a query begins with.
 const QUERIES: &[Keyword] = &[Keyword::SELECT, Keyword::WITH, Keyword::VALUES, Keyword::FROM, Keyword::TABLE];
