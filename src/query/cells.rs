@@ -1,11 +1,12 @@
-//! The texts of a result, changed before they are printed.
+//! The texts of a result: how long they are, and how they are changed before they are printed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::array::{ArrayData, ArrayRef, AsArray, BinaryViewArray, RecordBatch, StringArray, StringViewArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
 
 /// `batch` with what `change` makes of each text, the names of columns among them.
 pub fn mapped(batch: &RecordBatch, change: fn(&str) -> Cow<'_, str>) -> anyhow::Result<RecordBatch> {
@@ -21,6 +22,23 @@ pub fn mapped(batch: &RecordBatch, change: fn(&str) -> Cow<'_, str>) -> anyhow::
         columns.push(column);
     }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// How many bytes `column` takes. What the views of long texts lead to counts too, once for each view.
+pub fn bytes(column: &ArrayData) -> Result<usize, ArrowError> {
+    Ok(column.get_slice_memory_size()? + viewed(column))
+}
+
+fn viewed(values: &ArrayData) -> usize {
+    let sum = |lengths: &mut dyn Iterator<Item = u32>| {
+        lengths.map(|length| usize::try_from(length).unwrap_or_default()).sum::<usize>()
+    };
+    let own = match values.data_type() {
+        DataType::Utf8View => sum(&mut StringViewArray::from(values.clone()).lengths()),
+        DataType::BinaryView => sum(&mut BinaryViewArray::from(values.clone()).lengths()),
+        _ => 0,
+    };
+    own + values.child_data().iter().map(viewed).sum::<usize>()
 }
 
 /// `text` with `'` before it, if a spreadsheet would take it for a formula, which may ask for other files and hosts. A number is none,
@@ -95,7 +113,7 @@ fn is_text(data_type: &DataType) -> bool {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-    use arrow::array::{DictionaryArray, Int64Array, LargeStringArray};
+    use arrow::array::{Array, DictionaryArray, Int64Array, LargeStringArray, StructArray};
     use arrow::datatypes::Int32Type;
 
     use super::*;
@@ -117,6 +135,18 @@ mod tests {
         for plain in ["a;b", "a;-5\t+1", ";", "", "-5", "+3.5e-2", "-0", "a=1", "'=1", " =1", "2026-11-30", "1+1"] {
             assert_eq!(guarded(plain), plain);
         }
+    }
+
+    #[test]
+    fn what_views_lead_to_is_counted() {
+        let text = "x".repeat(100);
+        let views = StringViewArray::from(vec![text.as_str(), "short"]);
+        assert_eq!(bytes(&views.slice(0, 1).to_data()).unwrap(), 16 + 100);
+        let binary = BinaryViewArray::from(vec![text.as_bytes(); 3]);
+        let fields = vec![Field::new("b", DataType::BinaryView, true)];
+        let nested = StructArray::try_new(fields.into(), vec![Arc::new(binary)], None).unwrap();
+        assert_eq!(bytes(&nested.to_data()).unwrap(), 3 * (16 + 100));
+        assert_eq!(bytes(&StringArray::from(vec!["ab"]).to_data()).unwrap(), 8 + 2);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use sluicebox_core::shown::{in_json, shown, shown_lines};
 use crate::failure::Usage;
 
 use super::Format;
-use super::cells::{finite, guarded, mapped};
+use super::cells::{bytes as bytes_of, finite, guarded, mapped};
 use super::far;
 
 #[cfg(test)]
@@ -168,7 +168,7 @@ impl<W: Write> Printer<W> {
             }
             Form::Whole { batches, bytes } => {
                 for column in batch.columns() {
-                    *bytes += column.to_data().get_slice_memory_size()?;
+                    *bytes += bytes_of(&column.to_data())?;
                 }
                 if *bytes > MOST_BYTES {
                     return Err(

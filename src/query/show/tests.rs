@@ -1,6 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-use arrow::array::{Date32Array, Int64Array, StructArray, TimestampMicrosecondArray};
+use arrow::array::{Date32Array, Int64Array, StringViewArray, StructArray, TimestampMicrosecondArray};
 use proptest::prelude::*;
 
 use super::*;
@@ -39,6 +39,17 @@ fn a_table_into_a_pipe_is_printed_in_portions_and_holds_so_much_and_no_more() {
     };
     assert!((30..34).contains(&taken), "{taken} of 2 MB");
     assert!(refused.is::<Usage>() && refused.to_string().contains("--format csv"), "{refused}");
+}
+
+/// DataFusion has texts as views, whose contents stand beside them.
+#[test]
+fn a_table_into_a_pipe_holds_no_more_of_views() {
+    let long = "x".repeat(1_000);
+    let views: ArrayRef = Arc::new(StringViewArray::from(vec![long.as_str(); 2_000]));
+    let batch = RecordBatch::try_from_iter([("name", views)]).unwrap();
+    let mut printer = Printer::new(Vec::new(), whole());
+    let taken = (0..100).take_while(|_| printer.add(&batch).is_ok()).count();
+    assert!((30..36).contains(&taken), "{taken} of 2 MB");
 }
 
 #[test]
