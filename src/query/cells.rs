@@ -43,13 +43,14 @@ fn viewed(values: &ArrayData) -> usize {
 
 /// `text` with `'` before it, if a spreadsheet would take it for a formula, which may ask for other files and hosts. A number is none,
 /// whatever its sign. Where `;` or a tab separates cells, what stands behind one is another cell, quoted or not: the quote of a cell that
-/// is not the first of its line is none then.
+/// is not the first of its line is none then, and a line end within it begins a line.
 pub fn guarded(text: &str) -> Cow<'_, str> {
+    const ENDS: [char; 4] = [';', '\t', '\r', '\n'];
     let mut out = String::with_capacity(text.len() + 1);
-    for (at, cell) in text.split_inclusive([';', '\t']).enumerate() {
+    for (at, cell) in text.split_inclusive(ENDS).enumerate() {
         let begins = match at {
             0 => text,
-            _ => cell.trim_end_matches([';', '\t']).trim_start_matches(['"', ' ']),
+            _ => cell.trim_end_matches(ENDS).trim_start_matches(['"', ' ']),
         };
         if is_formula(begins) {
             out.push('\'');
@@ -120,11 +121,16 @@ mod tests {
 
     #[test]
     fn what_a_spreadsheet_would_compute_is_guarded() {
-        for formula in ["=1+1", "@SUM(A1)", "-2+3", "+1-1", "-x", "-inf", "\r=1", "\n=1", "=", "＝1"] {
+        for formula in ["=1+1", "@SUM(A1)", "-2+3", "+1-1", "-x", "-inf", "\r1", "\na", "=", "＝1"] {
             assert_eq!(guarded(formula), format!("'{formula}"));
         }
         for (text, told) in [
             ("\t=1", "'\t'=1"),
+            ("\n=1+1", "'\n'=1+1"),
+            ("\r=1", "'\r'=1"),
+            ("a\n=1+1", "a\n'=1+1"),
+            ("a\r\n@x\n-5", "a\r\n'@x\n-5"),
+            ("a\n＋1", "a\n'＋1"),
             ("a;=1+1", "a;'=1+1"),
             ("a\t@x;-5;-x", "a\t'@x;-5;'-x"),
             ("a; \"=1", "a;' \"=1"),
@@ -132,7 +138,21 @@ mod tests {
         ] {
             assert_eq!(guarded(text), told);
         }
-        for plain in ["a;b", "a;-5\t+1", ";", "", "-5", "+3.5e-2", "-0", "a=1", "'=1", " =1", "2026-11-30", "1+1"] {
+        for plain in [
+            "a;b",
+            "a;-5\t+1",
+            "a\nb\r\n-5\n",
+            ";",
+            "",
+            "-5",
+            "+3.5e-2",
+            "-0",
+            "a=1",
+            "'=1",
+            " =1",
+            "2026-11-30",
+            "1+1",
+        ] {
             assert_eq!(guarded(plain), plain);
         }
     }
