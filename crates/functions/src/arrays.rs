@@ -111,14 +111,25 @@ pub(crate) fn spans(rows: usize, bytes: usize) -> Vec<Range<usize>> {
 pub(crate) fn bytes_of_constant(argument: &ColumnarValue) -> usize {
     match argument {
         ColumnarValue::Array(_) => 0,
-        ColumnarValue::Scalar(constant) => match constant {
-            ScalarValue::Utf8(Some(text)) => text.len(),
-            ScalarValue::Binary(Some(bytes)) => bytes.len(),
-            ScalarValue::List(list) => size::of(&**list),
-            ScalarValue::Map(map) => size::of(&**map),
-            ScalarValue::Struct(fields) => size::of(&**fields),
-            _ => 0,
-        },
+        ColumnarValue::Scalar(constant) => bytes_of_value(constant),
+    }
+}
+
+fn bytes_of_value(constant: &ScalarValue) -> usize {
+    match constant {
+        ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
+            text.len()
+        }
+        ScalarValue::Binary(Some(bytes))
+        | ScalarValue::LargeBinary(Some(bytes))
+        | ScalarValue::BinaryView(Some(bytes))
+        | ScalarValue::FixedSizeBinary(_, Some(bytes)) => bytes.len(),
+        ScalarValue::List(list) => size::of(&**list),
+        ScalarValue::LargeList(list) => size::of(&**list),
+        ScalarValue::FixedSizeList(list) => size::of(&**list),
+        ScalarValue::Map(map) => size::of(&**map),
+        ScalarValue::Struct(fields) => size::of(&**fields),
+        _ => 0,
     }
 }
 
@@ -157,7 +168,45 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
-    use super::{AT_ONCE, spans};
+    use std::sync::Arc;
+
+    use arrow::array::{FixedSizeListArray, LargeListArray, ListArray};
+    use arrow::datatypes::Int64Type;
+    use datafusion::common::ScalarValue;
+    use datafusion::logical_expr::ColumnarValue;
+
+    use super::{AT_ONCE, bytes_of_constant, spans};
+
+    #[test]
+    fn a_constant_is_counted_whatever_its_type() {
+        let (text, bytes) = (|| Some("x".repeat(100)), || Some(vec![0; 100]));
+        let numbers = || [Some([1, 2, 3].map(Some))];
+        for (constant, counted) in [
+            (ScalarValue::Utf8(text()), 100),
+            (ScalarValue::LargeUtf8(text()), 100),
+            (ScalarValue::Utf8View(text()), 100),
+            (ScalarValue::Binary(bytes()), 100),
+            (ScalarValue::LargeBinary(bytes()), 100),
+            (ScalarValue::BinaryView(bytes()), 100),
+            (ScalarValue::FixedSizeBinary(100, bytes()), 100),
+            (ScalarValue::List(Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(numbers()))), 4 + 24),
+            (
+                ScalarValue::LargeList(Arc::new(LargeListArray::from_iter_primitive::<Int64Type, _, _>(numbers()))),
+                8 + 24,
+            ),
+            (
+                ScalarValue::FixedSizeList(Arc::new(FixedSizeListArray::from_iter_primitive::<Int64Type, _, _>(
+                    numbers(),
+                    3,
+                ))),
+                24,
+            ),
+            (ScalarValue::Int64(Some(1)), 0),
+        ] {
+            let shown = constant.data_type();
+            assert_eq!(bytes_of_constant(&ColumnarValue::Scalar(constant)), counted, "{shown}");
+        }
+    }
 
     #[test]
     fn large_constants_are_there_for_few_rows_at_once() {
