@@ -193,6 +193,28 @@ async fn a_row_whose_lambdas_take_too_long_costs_itself_alone() {
     }
 }
 
+/// Half of the conditions fail where they are computed for elements that are decided already: each element is asked a dozen times.
+#[tokio::test]
+async fn what_a_lambda_sees_again_costs_again() {
+    let numbers: Vec<Option<i64>> = (0..8_192).map(Some).collect();
+    let (short, long) = ("x".repeat(500), "x".repeat(6_000));
+    let all = rows(&[
+        (Some(1), Some(short.as_str()), numbers.clone()),
+        (Some(1), Some(long.as_str()), numbers.clone()),
+        (Some(1), Some("x"), vec![Some(1)]),
+    ]);
+    let again = "SELECT i, exists(l, x -> x % 2 <> 0 AND 10 / (x % 2) > length(b)) AS c FROM t";
+    let parts = computed(again, all.clone()).await;
+    let (found, failed) = told_apart(&parts);
+    assert_eq!(failed, [Some(1)], "{found}");
+    let errors = parts.iter().filter_map(|part| part.errors.as_ref());
+    let why: Vec<String> = errors.flat_map(|errors| read(errors).unwrap()).map(|(_, e)| e.message).collect();
+    assert!(why.iter().all(|why| why.contains("a lambda takes too long")), "{why:?}");
+    let once = "SELECT i, exists(l, x -> x % 2 <> 0 AND x > length(b) + 10000) AS c FROM t";
+    let (_, failed) = told_apart(&computed(once, all).await);
+    assert!(failed.is_empty(), "asked once, they see no more than they may: {failed:?}");
+}
+
 /// Every row of a batch fails: each is found, and none is evaluated with all the others again and again.
 #[tokio::test]
 async fn many_rows_that_all_fail() {
