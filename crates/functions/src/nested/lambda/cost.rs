@@ -1,7 +1,7 @@
 //! What the lambdas of a row cost, and how much that may be.
 //!
 //! What a lambda sees of its row is copied once for each element, and what `aggregate` folds into is made anew for each: both take time by
-//! the product of two lengths, and lambdas within lambdas by that of three. So all bytes of that are counted, of whichever lambda of a row.
+//! the product of two lengths, and lambdas within lambdas by that of three. So all bytes of that are counted, of whichever lambda within a call.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use crate::arrays::Parts;
 use crate::error::row_error;
 use crate::size;
 
-/// So much may the lambdas of one expression cost a row, in bytes. That is a text of 200 bytes for each of a million elements, and takes
+/// So much may a call with a lambda cost a row, with all calls in its lambdas, in bytes. That is a text of 200 bytes for each of a million elements, and takes
 /// about a tenth of a second.
 pub(super) const MOST: usize = 256 << 20;
 
