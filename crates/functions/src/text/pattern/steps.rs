@@ -17,27 +17,35 @@ pub(super) struct Steps<'p> {
     pattern: &'p Pattern,
     /// Bytes if each search went to the end.
     possible: usize,
-    /// Bytes that searches have looked at, since they were counted.
+    /// Where searches began that are not counted yet. Each begins behind the one before, so they are few: the rests of the text that
+    /// they have are no more than [`MOST`] bytes together.
+    waiting: Vec<usize>,
+    /// Bytes that searches have looked at.
     steps: usize,
     cache: Option<Cache>,
 }
 
 impl<'p> Steps<'p> {
     pub fn new(pattern: &'p Pattern) -> Self {
-        Self { pattern, possible: 0, steps: 0, cache: None }
+        Self { pattern, possible: 0, waiting: Vec::new(), steps: 0, cache: None }
     }
 
     /// Counts the search in `text` that begins at `from`. How far it looks is asked for only where it matters, since it costs as much
-    /// as the search.
+    /// as the search: not before all of them may be too much together, and then of those before it too.
     ///
     /// # Errors
     /// That it is one too many, in a sentence.
     pub fn count(&mut self, text: &str, from: usize) -> Result<(), String> {
-        let all = text.len() - from;
-        self.possible = self.possible.saturating_add(all);
+        self.possible = self.possible.saturating_add(text.len() - from);
+        self.waiting.push(from);
         if self.possible <= MOST {
             return Ok(());
         }
+        std::mem::take(&mut self.waiting).into_iter().try_for_each(|from| self.look(text, from))
+    }
+
+    fn look(&mut self, text: &str, from: usize) -> Result<(), String> {
+        let all = text.len() - from;
         let looked = match self.pattern.steps.get_or_init(|| dfa(self.pattern.regex.as_str())) {
             Some(dfa) => looked(dfa, self.cache.get_or_insert_with(|| dfa.create_cache()), text, from),
             None => None,
@@ -93,7 +101,8 @@ mod tests {
     fn a_text_is_looked_through_for_all_matches_up_to_a_limit() {
         let letters = "a".repeat(6_000);
         assert!(counted("a(.*b)?", &letters).is_err_and(|why| why.contains("6000 bytes takes too long")));
-        assert_eq!(counted("a(.*b)?", &letters[..1_000]), Ok(1_000));
+        assert!(counted("a(.*b)?", &letters[..4_000]).is_err(), "what is looked through first counts too");
+        assert_eq!(counted("a(.*b)?", &letters[..3_000]), Ok(3_000));
     }
 
     #[test]
