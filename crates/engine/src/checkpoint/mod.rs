@@ -39,6 +39,7 @@ mod state_files;
 pub use error::CheckpointError;
 pub use lock::RunLock;
 pub(crate) use lock::hostname;
+pub(crate) use numbers::has_records;
 pub use purge::keep_from;
 pub(crate) use segment_files::StagedSegment;
 pub use state_files::StateKind;

@@ -1,6 +1,7 @@
 //! Records that have numbers for names.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use sluicebox_core::durable;
 use sluicebox_core::fault::What;
@@ -33,6 +34,14 @@ impl Checkpoint {
         }
         Ok(strange)
     }
+}
+
+/// Whether `folder` has a file that is called as a record is. What cannot be read has none.
+pub(crate) fn has_records(folder: &Path) -> bool {
+    let is_record = |entry: fs::DirEntry| {
+        id_of(&entry.file_name().to_string_lossy()).is_some() && entry.file_type().is_ok_and(|kind| kind.is_file())
+    };
+    folder.read_dir().is_ok_and(|entries| entries.flatten().any(is_record))
 }
 
 /// The id in the name of a record. A name that parses to it and is another, as `+7` and `007`, is none of ours; nor is a number

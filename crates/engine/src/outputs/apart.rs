@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::{OutputFolder, Outputs};
 use crate::EngineError;
+use crate::checkpoint::has_records;
 
 /// Folders that do not lie apart.
 #[derive(Debug, Error)]
@@ -141,7 +142,40 @@ pub(crate) fn refuse_in_table(checkpoint: &Path) -> Result<(), EngineError> {
     }
 }
 
-/// Whether a run has begun with this folder as its checkpoint.
+/// Whether a run has begun with this folder as its checkpoint. One that has lost its metadata, or a folder of its records, is one still:
+/// whoever puts it right wants no table in it.
 fn is_checkpoint(folder: &Path) -> bool {
-    folder.join("metadata").is_file() && folder.join("epochs").is_dir()
+    let has_begun = folder.join("metadata").is_file() && folder.join("epochs").is_dir();
+    let of_records = ["epochs", "pipelines", "offsets", "commits"];
+    has_begun || of_records.iter().filter(|name| has_records(&folder.join(name))).count() > 1
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use std::fs;
+
+    use super::is_checkpoint;
+
+    #[test]
+    fn a_checkpoint_that_has_lost_a_part_is_one_still() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |name: &str, files: &[&str]| {
+            let folder = dir.path().join(name);
+            for file in files {
+                let path = folder.join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "").unwrap();
+            }
+            is_checkpoint(&folder)
+        };
+        assert!(of("whole", &["metadata", "epochs/1", "pipelines/1", "offsets/0", "commits/0"]));
+        assert!(of("begun", &["metadata", "epochs/.tmp-1-2"]));
+        assert!(of("no_metadata", &["epochs/3", "pipelines/1", "offsets/7", "commits/7"]));
+        assert!(of("before_its_first_batch", &["epochs/1", "pipelines/1"]));
+        assert!(of("no_epochs", &["offsets/7", "commits/7"]));
+        assert!(!of("a_table", &["part-0.parquet", "day=1/part-0.parquet"]));
+        assert!(!of("other_names", &["epochs/readme", "commits/007", "offsets/day=1/1"]));
+        assert!(!of("of_somebody_else", &["epochs/1", "notes"]));
+    }
 }
