@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::GOLD;
-use crate::support::{Workspace, contents, is_parquet, mark_of};
+use crate::support::{Workspace, contents, is_parquet, mark_of, text};
 
 /// A pipeline that copies the topic to `location`.
 fn copier(job: &Workspace, name: &str, set: &str, location: &str) -> String {
@@ -141,7 +141,16 @@ fn a_table_that_lies_in_another_projects_checkpoint_keeps_its_files() {
         };
 
         first.produce(300, 1);
-        first.run_to_end(&["--set", "sales_events.maxOffsetsPerTrigger=30"]);
+        let set = ["--set", "sales_events.maxOffsetsPerTrigger=30"];
+        let output = first.run(&[&["run", GOLD, "--trigger", "available-now"][..], &set].concat());
+        let told = text(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        let is_told = told.contains("is the folder of a table too: the state files in it stay");
+        assert_eq!(
+            is_told,
+            name == IN_STATE[1],
+            "{name}: where an operator's files lie it is told that they stay: {told}"
+        );
         keeps("a run");
         let refresh = ["run", GOLD, "--trigger", "available-now", "--full-refresh"];
         let said = first.fails(2, &refresh);

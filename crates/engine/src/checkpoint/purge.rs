@@ -136,7 +136,11 @@ impl Checkpoint {
             if !known.contains(operator.as_str()) && !is_operator(&operator) {
                 continue;
             }
-            let Some(dir) = state.folder(&operator)?.filter(|dir| !owner::is_marked(dir.path())) else { continue };
+            let Some(dir) = state.folder(&operator)? else { continue };
+            if owner::is_marked(dir.path()) {
+                tell_of_table(dir.path());
+                continue;
+            }
             for entry in dir.list(What::Purge)? {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if is_over(&name, newest.batch_id) && !named.contains(&format!("state/{operator}/{name}")) {
@@ -158,6 +162,19 @@ impl Checkpoint {
             None => Ok(None),
         }
     }
+}
+
+/// Warns, of the first one that is met, that the state files of an operator stay in `folder`, which has the mark of a table.
+fn tell_of_table(folder: &Path) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        tracing::warn!(
+            "{} is the folder of a table too: the state files in it stay, since nothing is deleted that may be a table's. Give that \
+             table another LOCATION, and remove the mark {} when no pipeline writes here",
+            folder.display(),
+            owner::mark(folder).display()
+        );
+    });
 }
 
 /// The first folder that has a mark: `folder`, or one below it.
