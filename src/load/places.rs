@@ -97,17 +97,12 @@ impl Places {
 
     /// The same of an error of the registry's options.
     pub fn of_registry(&self, error: RegistryError) -> anyhow::Error {
-        if let RegistryError::Option { option, problem } = &error
+        if let RegistryError::Option { option, problem, right } = &error
             && let Some(Placed { value, .. }) = self.find(option)
         {
-            // What is right stands behind what is wrong.
-            let (problem, help) = match problem.split_once("; name ") {
-                Some((problem, right)) => (problem, Some(format!("name {right}"))),
-                None => (problem.as_str(), None),
-            };
             let problem = self.hide(option, problem, "what the reference stands for is not taken");
             let found = Diagnostic::new("option", *value, format!("`{option}`: {problem}"), "this value");
-            return self.at(found.with_help_opt(help)).into();
+            return self.at(found.with_help_opt(right.clone())).into();
         }
         EngineError::from(AvroError::from(error)).into()
     }
@@ -214,6 +209,28 @@ fn placed(text: &str, key: &Spanned<String>, value: &Spanned<String>) -> Placed 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_right_stands_apart_whatever_is_in_the_name_of_a_file() {
+        let (key, file) = ("schema.registry.ssl.ca.location", "a; name b.pem");
+        let text = format!("'{key}' = '{file}'");
+        let spanned = |part: &str| {
+            let start = text.find(part).map_or(0, |at| at - 1);
+            Spanned { value: part.to_owned(), span: Span { start, end: start + part.len() + 2 } }
+        };
+        let options = vec![placed(&text, &spanned(key), &spanned(file))];
+        let places = Places { file: "p.sql".to_owned(), text: text.clone().into(), options, begun: false };
+        let error = |right: Option<&str>| RegistryError::Option {
+            option: key.to_owned(),
+            problem: format!("{file} is no PEM"),
+            right: right.map(str::to_owned),
+        };
+        let said = places.of_registry(error(Some("name a PEM"))).to_string();
+        assert!(said.contains(&format!("`{key}`: {file} is no PEM")) && said.contains("name a PEM"), "{said}");
+        let said = places.of_registry(error(None)).to_string();
+        assert!(said.ends_with("is no PEM"), "nothing is made up: {said}");
+        assert_eq!(error(Some("name a PEM")).to_string(), format!("option '{key}': {file} is no PEM; name a PEM"));
+    }
 
     #[test]
     fn of_many_topics_that_are_none_of_them_like_it_the_first_are_named() {

@@ -37,6 +37,7 @@ pub(super) fn client(options: &HttpOptions) -> Result<reqwest::Client, RegistryE
         RegistryError::Option {
             option: option.to_owned(),
             problem: format!("no client can be made with it: {}", innermost(&e)),
+            right: None,
         }
     })
 }
@@ -56,11 +57,13 @@ fn read_pem<T>(
     let problem = |why: String| RegistryError::Option {
         option: option.to_owned(),
         problem: format!("cannot read the PEM file {}: {why}", path.display()),
+        right: None,
     };
     let bytes = read_given(path).map_err(|e| problem(e.to_string()))?;
     pem::check(&bytes, holds).map_err(|unfit| RegistryError::Option {
         option: option.to_owned(),
-        problem: format!("{} {}; name {}", path.display(), unfit.problem, unfit.right),
+        problem: format!("{} {}", path.display(), unfit.problem),
+        right: Some(format!("name {}", unfit.right)),
     })?;
     parse(&bytes).map_err(|e| problem(e.to_string()))
 }

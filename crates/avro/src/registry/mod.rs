@@ -259,12 +259,14 @@ pub enum RegistryError {
         problem: String,
     },
     /// An option is wrong.
-    #[error("option '{option}': {problem}")]
+    #[error("option '{option}': {problem}{}", right.as_ref().map(|right| format!("; {right}")).unwrap_or_default())]
     Option {
         /// The option.
         option: String,
-        /// What is wrong and what would be right.
+        /// What is wrong.
         problem: String,
+        /// What to write instead, if what is wrong does not say it.
+        right: Option<String>,
     },
     /// The files of the embedded registry cannot be read.
     #[error("the embedded registry failed: {source}")]

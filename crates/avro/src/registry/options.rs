@@ -181,7 +181,7 @@ const USER_INFO: &str = "schema.registry.basic.auth.user.info";
 const TOKEN: &str = "schema.registry.bearer.auth.token";
 
 fn option(option: &str, problem: &str) -> RegistryError {
-    RegistryError::Option { option: option.to_owned(), problem: problem.to_owned() }
+    RegistryError::Option { option: option.to_owned(), problem: problem.to_owned(), right: None }
 }
 
 /// A URL, and what stood before its `@`: a user without a password has an empty one, as for any other client.
