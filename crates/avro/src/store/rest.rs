@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::framing::{Guid, SchemaKey};
-use crate::registry::Reference;
 use crate::store::json::SchemaJson;
 use crate::store::list::{Listing, portions};
+use crate::store::request::SchemaRequest;
 use crate::store::turns::{Served, in_turn};
-use crate::store::{NewSchema, RegistryStore, StoreError, VersionName};
+use crate::store::{RegistryStore, StoreError, VersionName};
 
 /// A refusal in the form of the API, with the status as its code.
 pub fn failure(status: StatusCode, message: &str) -> Response {
@@ -88,7 +88,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
     }
 }
@@ -128,24 +128,6 @@ pub(super) async fn with<T: Send + 'static>(
 
 fn flag(parameters: &Parameters, name: &str) -> bool {
     parameters.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
-}
-
-/// The body of a request about a schema.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SchemaRequest {
-    schema: String,
-    schema_type: Option<String>,
-    references: Option<Vec<Reference>>,
-}
-
-fn schema_request(body: &Bytes) -> Result<NewSchema, Failure> {
-    let request: SchemaRequest = serde_json::from_slice(body)
-        .map_err(|e| Failure::new(StatusCode::UNPROCESSABLE_ENTITY, 42201, format!("Invalid schema request: {e}")))?;
-    match request.schema_type {
-        Some(other) if !other.eq_ignore_ascii_case("AVRO") => Err(StoreError::InvalidType(other).into()),
-        _ => Ok(NewSchema { schema: request.schema, references: request.references.unwrap_or_default() }),
-    }
 }
 
 fn id_of(text: &str) -> Result<SchemaKey, Failure> {
@@ -237,11 +219,17 @@ pub(super) async fn lookup(
     body: Bytes,
 ) -> Answer {
     let deleted = flag(&parameters, "deleted");
-    // Who asks for a subject that is not there waits for nobody's turn.
+    // Who asks for a subject that is not there, or for nothing that reads, waits for nobody's turn. What is no request is told before
+    // that there is no such subject, as by Confluent; what is no schema is told after.
     let name = subject.clone();
-    with(Arc::clone(&served.store), move |s| Ok(s.versions(&name, deleted)?)).await?;
+    let request = with(Arc::clone(&served.store), move |s| {
+        let request = SchemaRequest::read(&body)?;
+        s.versions(&name, deleted)?;
+        Ok(request)
+    })
+    .await?;
     in_turn(served, move |s| {
-        let schema = schema_request(&body)?;
+        let schema = request.schema()?;
         told(&SchemaJson::version(&s.lookup(&subject, &schema, deleted)?))
     })
     .await
@@ -259,7 +247,7 @@ async fn versions(State(store): Store, Path(subject): Path<String>, parameters: 
 
 async fn register(State(served): State<Served>, Path(subject): Path<String>, body: Bytes) -> Answer {
     in_turn(served, move |s| {
-        let schema = schema_request(&body)?;
+        let schema = SchemaRequest::read(&body)?.schema()?;
         told(&SchemaJson::registered(&s.register(&subject, &schema)?))
     })
     .await
@@ -324,7 +312,7 @@ async fn compatible(
 ) -> Answer {
     let verbose = flag(parameters, "verbose");
     in_turn(served, move |s| {
-        let details = s.incompatibilities(&subject, &schema_request(&body)?, against)?;
+        let details = s.incompatibilities(&subject, &SchemaRequest::read(&body)?.schema()?, against)?;
         let mut answer = json!({ "is_compatible": details.is_empty() });
         if verbose {
             answer["messages"] = details.into();

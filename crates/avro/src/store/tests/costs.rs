@@ -259,9 +259,12 @@ async fn a_lookup_takes_its_turn_unless_there_is_no_such_subject() {
         lookup(Held(served.clone()), UrlPath(subject.to_owned()), Query(Default::default()), body)
     };
     let turns = Arc::clone(&served.judges).acquire_many_owned(JUDGES.try_into().unwrap()).await.unwrap();
-    // What is sent is not even JSON, and is not looked at.
-    let unknown = format!("{:?}", look("none", Bytes::from("[[0],[0],")).await.unwrap_err());
+    // What is sent as the schema is not even JSON, and is not looked at.
+    let no_schema = Bytes::from(json!({ "schema": "[[0],[0]," }).to_string());
+    let unknown = format!("{:?}", look("none", no_schema).await.unwrap_err());
     assert!(unknown.contains("40401"), "{unknown}");
+    let no_request = format!("{:?}", look("s", Bytes::from("[[0],[0],")).await.unwrap_err());
+    assert!(no_request.contains("42201"), "{no_request}");
     let mut known = tokio::spawn(look("s", body));
     let waited = tokio::time::timeout(Duration::from_millis(200), &mut known).await;
     assert!(waited.is_err(), "it did not wait for its turn");
