@@ -27,7 +27,7 @@ pub struct Contents {
 /// When a folder cannot be listed.
 pub fn contents(location: &Path) -> Result<Contents> {
     let mut seen = Contents::default();
-    each_file(location, &|_| false, &mut |path| seen.add(path))?;
+    each_file(location, &|_| false, &mut |path| seen.add(location, path))?;
     Ok(seen)
 }
 
@@ -40,13 +40,13 @@ pub fn contents_after(location: &Path, committed: Option<u64>) -> Result<Content
     let mut seen = Contents::default();
     let is_over =
         |name: &str| committed.is_some_and(|newest| layout::batch_folder(name).is_some_and(|batch| batch <= newest));
-    each_file(location, &is_over, &mut |path| seen.add(path))?;
+    each_file(location, &is_over, &mut |path| seen.add(location, path))?;
     Ok(seen)
 }
 
 impl Contents {
-    fn add(&mut self, path: PathBuf) {
-        match layout::batch_of(&path) {
+    fn add(&mut self, location: &Path, path: PathBuf) {
+        match layout::batch_below(location, &path) {
             None if is_linked_partition(&path) => self.links.push(path),
             None => self.foreign.push(path),
             Some(batch) if self.newest.as_ref().is_none_or(|(newest, _)| batch > *newest) => {

@@ -64,6 +64,12 @@ pub fn batch_of(path: &Path) -> Option<u64> {
     part_of(name).filter(|(_, query)| query.len() <= 8).map(|(batch, _)| batch)
 }
 
+/// The same of a file below `location`; `None`, too, if a folder on the way has a name that is no UTF-8: no run gives it one, so somebody
+/// else put the file there.
+pub(crate) fn batch_below(location: &Path, path: &Path) -> Option<u64> {
+    path.strip_prefix(location).unwrap_or(path).to_str().and_then(|_| batch_of(path))
+}
+
 /// The batch whose folder, of what stands beside the tables, has this name.
 pub(crate) fn batch_folder(name: &str) -> Option<u64> {
     name.strip_prefix("batch_id=")?.parse().ok()

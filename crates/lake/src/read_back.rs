@@ -1,6 +1,7 @@
 //! Rows of a table, read back from its published files: for tables that are made of what an older one already holds.
 
 use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use crate::layout;
 /// wrote are left out. A folder that is not there has none.
 ///
 /// # Errors
-/// When a folder cannot be listed.
+/// When a folder cannot be listed, or one that holds such a file has a name that is no UTF-8.
 pub fn published(location: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     each_file(location, &|_| false, &mut |path| {
@@ -31,6 +32,12 @@ pub fn published(location: &Path) -> Result<Vec<PathBuf>> {
         }
     })?;
     found.sort();
+    if let Some(path) = found.iter().find(|path| layout::batch_below(location, path).is_none()) {
+        let why = format!(
+            "a folder in {path:?} has a name that is no UTF-8, so no run has made it: rename it, or move it away"
+        );
+        return Err(FileError::new("read", path, io::Error::new(io::ErrorKind::InvalidData, why)).into());
+    }
     Ok(found)
 }
 

@@ -30,7 +30,9 @@ pub fn check_clear(location: &Path, queries: &[&str]) -> Result<()> {
 pub fn clear(location: &Path, queries: &[&str]) -> Result<()> {
     let Some(Found { files, foreign }) = found(location, queries)? else { return Ok(()) };
     for path in foreign {
-        tracing::warn!("{} was not written by Sluicebox and stays: move it away", path.display());
+        // What is no UTF-8 in a name is told by its bytes.
+        let name = path.to_str().map_or_else(|| format!("{path:?}"), str::to_owned);
+        tracing::warn!("{name} was not written by Sluicebox and stays: move it away");
     }
     // The folder of staged files stays, so that a folder that was cleared is not taken for one that somebody emptied.
     let own = Own::given(location);
@@ -105,7 +107,7 @@ fn collect(location: &Path, folder: &Path, found: &mut Found) -> Result<()> {
             }
         } else if is_linked_partition(&entry.path()) {
             return Err(LakeError::linked(&entry.path()));
-        } else if layout::batch_of(&entry.path()).is_some() {
+        } else if layout::batch_below(location, &entry.path()).is_some() {
             found.files.push(entry.path());
         } else {
             found.foreign.push(entry.path());

@@ -1,11 +1,14 @@
 //! What a full refresh deletes, and what it does not.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::owning::{me, write_one};
 use super::{glob, key, rows, table, walk};
+use crate::contents::contents;
 use crate::owner::{self, mark};
 use crate::{LakeError, TableFormat, prepare, sweep};
 
@@ -27,6 +30,25 @@ fn a_full_refresh_deletes_all_but_hidden_names_and_may_be_repeated() {
     owner::claim(dir.path(), &me(2)).unwrap();
     assert!(matches!(owner::claim(dir.path(), &me(1)), Err(LakeError::OtherGeneration { .. })));
     owner::clear(&dir.path().join("not there"), &[super::QUERY]).unwrap();
+}
+
+/// No run gives a folder such a name.
+#[test]
+fn what_lies_in_a_folder_whose_name_is_no_text_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path()).unwrap();
+    owner::claim(dir.path(), &me(1)).unwrap();
+    write_one(dir.path());
+    let file = glob(dir.path()).into_keys().find(|name| name.starts_with("day=")).unwrap();
+    let odd = dir.path().join(OsStr::from_bytes(b"day=\xff"));
+    fs::create_dir(&odd).unwrap();
+    let theirs = odd.join(Path::new(&file).file_name().unwrap());
+    fs::write(&theirs, "theirs").unwrap();
+    owner::clear(dir.path(), &[super::QUERY]).unwrap();
+    let left: Vec<_> = walk(dir.path()).into_iter().filter(|p| p.extension().is_some()).collect();
+    assert_eq!(left, [theirs.clone()]);
+    let seen = contents(dir.path()).unwrap();
+    assert_eq!((seen.newest, seen.foreign), (None, vec![theirs]), "nor does the next start take it for a run's");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Rows come back from published files as they were written.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
@@ -43,6 +45,22 @@ fn every_row_comes_back_with_its_partition_values_whatever_file_it_lies_in() {
         let error = read_back(dir.path(), &files[0], &with(field)).unwrap_err().to_string();
         assert!(error.contains(&name) && error.contains(".parquet"), "{error}");
     }
+}
+
+#[test]
+fn a_file_in_a_folder_whose_name_is_no_text_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = table(dir.path(), &["day", "region"]);
+    let files = table.stage(&key(3, 1), &[rows(1, &[(Some("EMEA"), Some(20_000))])]).unwrap();
+    table.publish(&files, Check::Content).unwrap();
+    let file = published(dir.path()).unwrap().remove(0);
+    let odd = dir.path().join(OsStr::from_bytes(b"day=2024-10-04/region=\xffA"));
+    std::fs::create_dir_all(&odd).unwrap();
+    std::fs::copy(&file, odd.join("mine.parquet")).unwrap();
+    assert_eq!(published(dir.path()).unwrap(), [file.clone()], "what no run wrote is left out, wherever it lies");
+    std::fs::copy(&file, odd.join(file.file_name().unwrap())).unwrap();
+    let said = published(dir.path()).unwrap_err().to_string();
+    assert!(said.contains(r"region=\xFFA") && said.contains("rename it, or move it away"), "{said}");
 }
 
 #[test]
