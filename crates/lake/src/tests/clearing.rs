@@ -46,7 +46,7 @@ fn what_lies_in_a_folder_whose_name_is_no_text_stays() {
     fs::write(&theirs, "theirs").unwrap();
     owner::clear(dir.path(), &[super::QUERY]).unwrap();
     let left: Vec<_> = walk(dir.path()).into_iter().filter(|p| p.extension().is_some()).collect();
-    assert_eq!(left, [theirs.clone()]);
+    assert_eq!(left, std::slice::from_ref(&theirs));
     let seen = contents(dir.path()).unwrap();
     assert_eq!((seen.newest, seen.foreign), (None, vec![theirs]), "nor does the next start take it for a run's");
 }

@@ -57,7 +57,11 @@ fn a_file_in_a_folder_whose_name_is_no_text_is_named() {
     let odd = dir.path().join(OsStr::from_bytes(b"day=2024-10-04/region=\xffA"));
     std::fs::create_dir_all(&odd).unwrap();
     std::fs::copy(&file, odd.join("mine.parquet")).unwrap();
-    assert_eq!(published(dir.path()).unwrap(), [file.clone()], "what no run wrote is left out, wherever it lies");
+    assert_eq!(
+        published(dir.path()).unwrap(),
+        std::slice::from_ref(&file),
+        "what no run wrote is left out, wherever it lies"
+    );
     std::fs::copy(&file, odd.join(file.file_name().unwrap())).unwrap();
     let said = published(dir.path()).unwrap_err().to_string();
     assert!(said.contains(r"region=\xFFA") && said.contains("rename it, or move it away"), "{said}");
