@@ -24,7 +24,7 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use sluicebox_core::durable::way_out;
+use sluicebox_durable::way_out;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::screen::say;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use sluicebox_avro::store::{RegistryStore, failure, router};
-use sluicebox_core::durable::read_given_text;
+use sluicebox_durable::read_given_text;
 use sluicebox_serve::{Rule, ServeError, Server, Token};
 
 use crate::failure::Usage;

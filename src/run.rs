@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use sluicebox_avro::PinnedSchema;
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
 use sluicebox_engine::change::{self, Backfill, Decision, Prepared, Request, Stage};
 use sluicebox_engine::checkpoint::envelope;
 use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger, check_folders, state_writer};

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use sluicebox_core::durable::{FileError, read_given};
+use sluicebox_durable::{FileError, read_given};
 use sluicebox_engine::EngineError;
 use sluicebox_pipeline::ast::Span;
 use sluicebox_pipeline::diagnostic::{Diagnostic, Diagnostics, nearest};

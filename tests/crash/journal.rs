@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What was done to files; see `crates/core/src/fault/journal.rs`.
+/// What was done to files; see `crates/durable/src/fault/journal.rs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
     Create {

@@ -34,7 +34,7 @@ use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use scenarios::Scenario;
-use sluicebox_core::fault::POINTS;
+use sluicebox_durable::fault::POINTS;
 
 /// How much is tried.
 struct Effort {

@@ -171,7 +171,7 @@ fn walk(root: &Path, below: &Path, files: &mut Files, folders: &mut BTreeSet<Pat
 
 /// A record of the checkpoint with this content.
 pub fn seal(record: &serde_json::Value) -> Vec<u8> {
-    sluicebox_core::sealed::seal(record).unwrap()
+    sluicebox_durable::sealed::seal(record).unwrap()
 }
 
 /// What a run said on stderr; fails when it panicked or blames itself.

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use arrow::error::ArrowError;
-use sluicebox_core::durable::FileError;
-use sluicebox_core::sealed::Broken;
 use sluicebox_core::{Blame, Blamed, Retry, columns};
+use sluicebox_durable::FileError;
+use sluicebox_durable::sealed::Broken;
 use thiserror::Error;
 
 use crate::framing::SchemaKey;

@@ -2,11 +2,24 @@
 //!
 //! A batch's clock is read once, written to `offsets/<id>`, and used by everything in the batch, so that a replay sees
 //! the same time.
+//!
+//! With the feature `faults` the environment variable `SLUICEBOX_CLOCK=SECONDS,...` shows the machine's clock so many seconds wrong,
+//! for tests.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::fault;
+#[cfg(feature = "faults")]
+mod skew;
+
+/// Without the feature `faults` the clock is shown as it is.
+#[cfg(not(feature = "faults"))]
+mod skew {
+    #[inline(always)]
+    pub(super) fn micros() -> i64 {
+        0
+    }
+}
 
 /// Tells the time.
 pub trait Clock: Send + Sync + std::fmt::Debug {
@@ -43,7 +56,7 @@ impl Clock for SystemClock {
     fn now_micros(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
-        now.saturating_add(fault::clock_shift_micros())
+        now.saturating_add(skew::micros())
     }
 
     fn monotonic(&self) -> Duration {

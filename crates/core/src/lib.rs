@@ -5,28 +5,24 @@
 //! others ([`chosen`]), a batch's columns ([`columns`]), whose fault an error is ([`blame`]), the clock ([`clock`]),
 //! where time goes ([`station`]), what is waited for ([`waiting`]), work on threads that the system may not have
 //! ([`threads`]), names that are alike ([`nearest`]), large numbers ([`digits`]), text of others on its way to people
-//! ([`mod@shown`]), which options hold a secret ([`secret`]), whether a file is PEM ([`pem`]), the file operations on
-//! which exactly-once rests ([`durable`], [`fault`]), and how small files are wrapped ([`sealed`]).
+//! ([`mod@shown`]), which options hold a secret ([`secret`]), whether a file is PEM ([`pem`]), and in which types columns are
+//! written ([`stored`]).
 //!
-//! **May not know** Kafka, Avro, SQL, Parquet or DataFusion.
+//! **May not know** files, Kafka, Avro, SQL, Parquet or DataFusion.
 //!
-//! **A crash** inside [`durable`] leaves either nothing or the whole file under its name; at worst a temporary file
-//! whose name starts with `.tmp-`, which the next run removes.
+//! **States, a crash.** It has no state but the accounts of [`station`], and no effect, so a crash leaves nothing.
 
 pub mod blame;
 pub mod chosen;
 pub mod clock;
 pub mod columns;
 pub mod digits;
-pub mod durable;
 pub mod fate;
-pub mod fault;
 pub mod nearest;
 pub mod offsets;
 pub mod pem;
 pub mod provenance;
 pub mod raw;
-pub mod sealed;
 pub mod secret;
 pub mod shown;
 pub mod station;

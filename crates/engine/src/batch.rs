@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluicebox_core::PartitionId;
-use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_core::station::{self, AllSpent, Station};
+use sluicebox_durable::fault::{self, Effect, Phase, What};
 use sluicebox_ingest::Proof;
 use sluicebox_lake::Check;
 use sluicebox_operators::AtEnd;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluicebox_core::PartitionId;
-use sluicebox_core::durable;
-use sluicebox_core::fault::What;
 use sluicebox_core::station::{self, AllSpent};
+use sluicebox_durable as durable;
+use sluicebox_durable::fault::What;
 use sluicebox_ingest::Bounds;
 use sluicebox_lake::{Owner, Publisher, owner};
 

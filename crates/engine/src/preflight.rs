@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::{self, FileError};
+use sluicebox_durable::{self as durable, FileError};
 use sluicebox_lake::{Owner, ParquetOptions, owner};
 use sluicebox_pipeline::graph::Graph;
 

@@ -15,8 +15,8 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_core::{OffsetRange, PartitionId};
+use sluicebox_durable::fault::{self, Effect, Phase, What};
 use sluicebox_ingest::{Proof, Taken};
 use tokio::sync::watch;
 

@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::{self, Own};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, Own};
 use sluicebox_lake::owner::{self, Home};
 use sluicebox_lake::{LakeError, Owner, compact};
 

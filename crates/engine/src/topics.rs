@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sluicebox_core::durable;
-use sluicebox_core::fault::What;
+use sluicebox_durable as durable;
+use sluicebox_durable::fault::What;
 use sluicebox_ingest::LogIdentity;
 
 use crate::EngineError;

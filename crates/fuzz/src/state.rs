@@ -8,7 +8,7 @@ use std::fs;
 use std::sync::Arc;
 
 use sluicebox_core::ManualClock;
-use sluicebox_core::durable::checksum;
+use sluicebox_durable::checksum;
 use sluicebox_engine::ClauseSettings;
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::checkpoint::records::StateFile;

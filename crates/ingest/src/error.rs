@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use sluicebox_core::durable::FileError;
 use sluicebox_core::nearest::nearest_few;
-use sluicebox_core::sealed::Broken;
 use sluicebox_core::shown::cut_to;
 use sluicebox_core::{Blame, Blamed, OffsetRange, PartitionId, Retry, threads};
+use sluicebox_durable::FileError;
+use sluicebox_durable::sealed::Broken;
 use thiserror::Error;
 
 /// The result of a source's call.

@@ -5,7 +5,7 @@ use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::FileError;
+use sluicebox_durable::FileError;
 
 use crate::error::Result;
 use crate::folder::is_folder;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable;
-use sluicebox_core::fault::What;
+use sluicebox_durable as durable;
+use sluicebox_durable::fault::What;
 
 use crate::error::Result;
 use crate::folder::{is_folder, is_linked_partition};

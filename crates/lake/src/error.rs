@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 use sluicebox_core::columns;
-use sluicebox_core::durable::FileError;
-use sluicebox_core::sealed::Broken;
+use sluicebox_durable::FileError;
+use sluicebox_durable::sealed::Broken;
 use thiserror::Error;
 
 use crate::owner::{Home, Owner};

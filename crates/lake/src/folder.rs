@@ -4,8 +4,8 @@ use std::fs::DirEntry;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use sluicebox_core::durable::{self, DurableFile, FileError, Own};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, DurableFile, FileError, Own};
 
 use crate::error::{LakeError, Result};
 use crate::{layout, owner};

@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use sluicebox_core::durable::{self, FileError, open_regular};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, FileError, open_regular};
 
 use crate::error::Result;
 use crate::layout;

@@ -28,7 +28,7 @@
 //!
 //! **Later** the folder of a partition may be exchanged for one with fewer files, or for none: [`compact`].
 //!
-//! Effects on files are named `table`, `owner`, `stage`, `publish`, `sweep`, `clear` and `swap` ([`sluicebox_core::fault`]).
+//! Effects on files are named `table`, `owner`, `stage`, `publish`, `sweep`, `clear` and `swap` ([`sluicebox_durable::fault`]).
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
 

@@ -13,9 +13,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sluicebox_core::durable::{self, Created, FileError, Own, is_no_file, open_regular};
-use sluicebox_core::fault::What;
-use sluicebox_core::sealed::{self, Broken};
+use sluicebox_durable::fault::What;
+use sluicebox_durable::sealed::{self, Broken};
+use sluicebox_durable::{self as durable, Created, FileError, Own, is_no_file, open_regular};
 
 use crate::error::{LakeError, Result};
 use crate::folder::{is_folder, real_path};

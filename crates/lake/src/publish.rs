@@ -7,8 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::{self, FileError, Own};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, FileError, Own};
 
 use crate::error::{LakeError, Result};
 use crate::layout;

@@ -12,8 +12,8 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use sluicebox_core::columns::by_name;
-use sluicebox_core::durable::{FileError, open_regular};
 use sluicebox_core::stored::stored;
+use sluicebox_durable::{FileError, open_regular};
 
 use crate::contents::each_file;
 use crate::error::{LakeError, Result};

@@ -6,8 +6,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sluicebox_core::durable::{self, Checksum, DurableFile, FileError};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, Checksum, DurableFile, FileError};
 
 use crate::error::{LakeError, Result};
 use crate::layout;
@@ -35,7 +35,7 @@ pub struct StagedFile {
     pub rows: u64,
     /// Its size.
     pub bytes: u64,
-    /// Checksum over its content, as [`sluicebox_core::durable::checksum`] gives it.
+    /// Checksum over its content, as [`sluicebox_durable::checksum`] gives it.
     pub checksum: String,
 }
 

@@ -15,9 +15,9 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::file::metadata::KeyValue;
 use serde::{Deserialize, Serialize};
-use sluicebox_core::durable::{self, FileError, open_regular};
-use sluicebox_core::fault::What;
 use sluicebox_core::threads::side_by_side;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, FileError, open_regular};
 
 use crate::catalog::BATCH;
 use crate::contents::each_file;

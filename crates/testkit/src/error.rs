@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use sluicebox_core::durable::FileError;
 use sluicebox_core::{Blame, Blamed, Retry};
+use sluicebox_durable::FileError;
 use sluicebox_ingest::SourceError;
 use thiserror::Error;
 

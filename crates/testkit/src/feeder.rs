@@ -20,9 +20,9 @@ use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMillisecondType;
-use sluicebox_core::durable::FileError;
 use sluicebox_core::raw::{RawEvents, column};
 use sluicebox_core::{Clock, OffsetRange};
+use sluicebox_durable::FileError;
 use sluicebox_ingest::{EmbeddedLog, Fsync, KafkaOptions, LogSource, Source, TopicOptions};
 
 use crate::error::{ProduceError, Result};

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arrow::datatypes::{DataType, Fields, SchemaRef};
 use futures::future::try_join_all;
-use sluicebox_core::fault::{self, Effect, Phase, What};
 use sluicebox_core::raw::RawEvents;
+use sluicebox_durable::fault::{self, Effect, Phase, What};
 
 use crate::bounded::Bounded;
 use crate::class::ErrorClass;

@@ -6,9 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use sluicebox_core::durable::{self, FileError, Own};
-use sluicebox_core::fault::What;
-use sluicebox_core::sealed::{self, Broken};
+use sluicebox_durable::fault::What;
+use sluicebox_durable::sealed::{self, Broken};
+use sluicebox_durable::{self as durable, FileError, Own};
 
 use crate::error::AvroError;
 use crate::framing::SchemaKey;

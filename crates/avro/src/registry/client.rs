@@ -2,8 +2,8 @@
 
 use reqwest::Url;
 use reqwest::redirect::Policy;
-use sluicebox_core::durable::read_given;
 use sluicebox_core::pem::{self, Holds};
+use sluicebox_durable::read_given;
 
 use crate::registry::options::{CA_FILE, IDENTITY_FILE, URL};
 use crate::registry::{HttpOptions, RegistryError};

@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sluicebox_core::durable::read_given_text;
 use sluicebox_core::secret::{Secret, is_loopback};
+use sluicebox_durable::read_given_text;
 
 use crate::registry::{Address, RegistryError};
 

@@ -29,8 +29,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use sluicebox_core::durable::{self, Created};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, Created};
 
 use crate::error::AvroError;
 use crate::framing::{Guid, SchemaKey};

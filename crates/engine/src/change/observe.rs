@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use datafusion::execution::SessionState;
 use serde::Serialize;
-use sluicebox_core::durable::checksum;
 use sluicebox_core::{Clock, PartitionId};
+use sluicebox_durable::checksum;
 use sluicebox_lake::owner;
 use sluicebox_pipeline::graph::Graph;
 

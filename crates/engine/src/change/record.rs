@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use sluicebox_core::durable::Created;
-use sluicebox_core::fault::What;
+use sluicebox_durable::Created;
+use sluicebox_durable::fault::What;
 use sluicebox_ingest::LogIdentity;
 
 use super::shape::{Shape, TableShape};

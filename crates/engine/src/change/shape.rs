@@ -8,7 +8,7 @@ use std::sync::Arc;
 use datafusion::execution::SessionState;
 use serde::{Deserialize, Serialize};
 use sluicebox_core::Clock;
-use sluicebox_core::durable::checksum;
+use sluicebox_durable::checksum;
 use sluicebox_pipeline::bind::{FlowDescription, TableDescription};
 use sluicebox_pipeline::graph::{Flow, Graph, Node, Table};
 use sluicebox_pipeline::{ast::SourceDef, options};

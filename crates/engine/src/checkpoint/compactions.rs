@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::{self, Created, Own};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, Created, Own};
 
 use super::records::Compaction;
 use super::{Checkpoint, CheckpointError, judge, taken};

@@ -1,4 +1,4 @@
-//! How every file of a checkpoint is wrapped: as [`sluicebox_core::sealed`] does it, a first line `v<version> <checksum>`, then
+//! How every file of a checkpoint is wrapped: as [`sluicebox_durable::sealed`] does it, a first line `v<version> <checksum>`, then
 //! JSON.
 //!
 //! So a truncated or changed file is told from a whole one, and one of a newer version from a damaged one, whatever its
@@ -8,9 +8,9 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sluicebox_core::durable::{self, Created};
-use sluicebox_core::fault::What;
-use sluicebox_core::sealed::{self, Broken};
+use sluicebox_durable::fault::What;
+use sluicebox_durable::sealed::{self, Broken};
+use sluicebox_durable::{self as durable, Created};
 
 use super::CheckpointError;
 

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use sluicebox_core::durable::{FileError, is_no_file};
-use sluicebox_core::sealed::Broken;
 use sluicebox_core::{Blame, Blamed};
+use sluicebox_durable::sealed::Broken;
+use sluicebox_durable::{FileError, is_no_file};
 use thiserror::Error;
 
 /// What can be wrong with a checkpoint.

@@ -13,8 +13,8 @@
 use std::path::Path;
 
 use serde::Serialize;
-use sluicebox_core::durable::{self, Created, Own};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, Created, Own};
 use sluicebox_lake::owner;
 
 use super::{Checkpoint, CheckpointError, envelope};

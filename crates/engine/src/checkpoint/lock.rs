@@ -5,8 +5,8 @@
 
 use std::fs::{File, TryLockError};
 
-use sluicebox_core::durable::{Created, DurableFile, FileError};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{Created, DurableFile, FileError};
 
 use super::records::Epoch;
 use super::{Checkpoint, CheckpointError, envelope, judge};

@@ -17,9 +17,9 @@
 
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::{self, Created, Own};
-use sluicebox_core::fault::What;
-use sluicebox_core::sealed::{NEWEST, VERSION};
+use sluicebox_durable::fault::What;
+use sluicebox_durable::sealed::{NEWEST, VERSION};
+use sluicebox_durable::{self as durable, Created, Own};
 use sluicebox_lake::owner;
 
 mod compactions;

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable;
-use sluicebox_core::fault::What;
+use sluicebox_durable as durable;
+use sluicebox_durable::fault::What;
 
 use super::{Checkpoint, CheckpointError, judge};
 

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use sluicebox_core::durable::Own;
-use sluicebox_core::fault::What;
+use sluicebox_durable::Own;
+use sluicebox_durable::fault::What;
 use sluicebox_lake::owner;
 
 use super::records::Commit;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::buffer::Buffer;
-use sluicebox_core::durable::{self, Checksum, Created, DurableFile, FileError, FoundFile, Own};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, Checksum, Created, DurableFile, FileError, FoundFile, Own};
 use sluicebox_operators::{Segment, SegmentContent, SegmentFile};
 
 use super::records::{SegmentRecord, StateFile};

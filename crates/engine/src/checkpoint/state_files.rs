@@ -10,9 +10,9 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
-use sluicebox_core::durable::{self, Created, FileError};
-use sluicebox_core::fault::What;
-use sluicebox_core::sealed::Broken;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::sealed::Broken;
+use sluicebox_durable::{self as durable, Created, FileError};
 
 use super::records::StateFile;
 use super::{Checkpoint, CheckpointError};

@@ -6,9 +6,9 @@ use std::path::Path;
 use arrow::array::RecordBatch;
 use sluicebox_avro::SchemaKey;
 use sluicebox_core::PartitionId;
-use sluicebox_core::durable::{self, create_dir_durable};
-use sluicebox_core::fault::What;
 use sluicebox_core::shown::cut_to;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, create_dir_durable};
 use sluicebox_ingest::LostRange;
 use sluicebox_quality::{
     BatchReport, InputRange, LostReport, ReportHeader, SchemaReport, TableCounts, place_of, samples_batch,

@@ -10,7 +10,8 @@ pub use live::{progress, status};
 pub use source::SourceReport;
 pub use told::Told;
 
-use sluicebox_core::{Fates, durable::checksum};
+use sluicebox_core::Fates;
+use sluicebox_durable::checksum;
 
 use crate::checkpoint::records::Metadata;
 use crate::config::Config;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::FileError;
+use sluicebox_durable::FileError;
 use sluicebox_lake::inspect::{FileName, FoundFile, inspect, rows_in};
 use sluicebox_lake::owner;
 

@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sluicebox_core::PartitionId;
-use sluicebox_core::durable::read_regular;
 use sluicebox_core::fate::{Ledger, sum};
+use sluicebox_durable::read_regular;
 use sluicebox_quality::BatchReport;
 
 use super::Verdict;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use sluicebox_core::PartitionId;
-use sluicebox_core::durable::{FileError, checksum_of};
+use sluicebox_durable::{FileError, checksum_of};
 
 use super::Verdict;
 use super::compactions::Compactions;

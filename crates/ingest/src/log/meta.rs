@@ -1,4 +1,4 @@
-//! The small files that describe the log and its topics, wrapped as [`sluicebox_core::sealed`] does it.
+//! The small files that describe the log and its topics, wrapped as [`sluicebox_durable::sealed`] does it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sluicebox_core::durable::{self, Created, FileError};
-use sluicebox_core::fault::What;
-use sluicebox_core::sealed::{self, Broken};
+use sluicebox_durable::fault::What;
+use sluicebox_durable::sealed::{self, Broken};
+use sluicebox_durable::{self as durable, Created, FileError};
 
 use crate::error::{Result, SourceError};
 

@@ -30,8 +30,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sluicebox_core::Clock;
-use sluicebox_core::durable::{self, DurableFile, FileError, Own};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, DurableFile, FileError, Own};
 
 use crate::error::{LONGEST_TOPIC, Result, SourceError};
 use crate::source::Bounds;

@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::{self, FileError, open_regular};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, FileError, open_regular};
 
 use crate::batch::{self, BatchHeader};
 use crate::error::{Result, SourceError};

@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{self, Compression, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
-use sluicebox_core::durable::{self, DurableFile, FileError, Own};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, DurableFile, FileError, Own};
 
 use super::meta::{LOCK_FILE, TopicMeta};
 use super::segment::{self, Segment, Tail};

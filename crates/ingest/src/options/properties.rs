@@ -3,10 +3,10 @@
 use std::io::Read;
 use std::path::Path;
 
-use sluicebox_core::durable::open_regular;
 use sluicebox_core::nearest::nearest;
 use sluicebox_core::pem::{self, Holds, Unfit};
 use sluicebox_core::secret::is_loopback;
+use sluicebox_durable::open_regular;
 
 use super::KAFKA_PREFIX;
 use crate::error::{Result, SourceError};

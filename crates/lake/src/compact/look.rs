@@ -5,8 +5,8 @@ use std::fs::DirEntry;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use sluicebox_core::durable::{self, FileError};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, FileError};
 
 use crate::error::Result;
 use crate::folder::is_folder;

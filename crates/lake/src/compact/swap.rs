@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::{self, FileError, Own};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, FileError, Own};
 
 use crate::error::{LakeError, Result};
 use crate::folder::{is_folder, real_path};

@@ -7,8 +7,8 @@ use std::path::Path;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
-use sluicebox_core::durable::{self, DurableFile, open_regular};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, DurableFile, open_regular};
 
 use super::look::Part;
 use super::plan::Piece;

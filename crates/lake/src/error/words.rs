@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use parquet::errors::ParquetError;
-use sluicebox_core::durable::way_out;
+use sluicebox_durable::way_out;
 
 use super::LakeError;
 use crate::owner::{Home, Owner};

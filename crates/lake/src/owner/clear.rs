@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use sluicebox_core::durable::{self, Own};
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
+use sluicebox_durable::{self as durable, Own};
 
 use super::{is_of_another, mark, read, visible_file};
 use crate::error::{LakeError, Result};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use sluicebox_core::fault::What;
+use sluicebox_durable::fault::What;
 
 use super::{QUERY, glob, key, read, rows, table_with, walk};
 use crate::compact::{Facts, Input, Piece, Staging, folders, names_in, plan, remove, swap, take, try_exchange};
@@ -288,7 +288,7 @@ fn a_list_shows_each_folder_once_where_the_trial_says_so() {
         });
         for n in 0..4_000 {
             fs::create_dir(&beside).unwrap();
-            sluicebox_core::durable::exchange(What::Swap, &beside, &folder.join(format!("day={}", n % NAMES))).unwrap();
+            sluicebox_durable::exchange(What::Swap, &beside, &folder.join(format!("day={}", n % NAMES))).unwrap();
             fs::remove_dir(&beside).unwrap();
         }
         done.store(true, Ordering::Relaxed);

@@ -52,7 +52,7 @@ fn nothing_shows_before_publish(make: Make<'_>) {
     let found = glob(dir.path());
     assert_eq!(found.keys().collect::<Vec<_>>().len(), files.len());
     for file in &files {
-        assert_eq!(sluicebox_core::durable::checksum(&found[&file.target]), file.checksum);
+        assert_eq!(sluicebox_durable::checksum(&found[&file.target]), file.checksum);
     }
 }
 

@@ -228,7 +228,7 @@ fn a_mark_of_a_version_that_did_not_say_its_machine_is_read() {
     let (_, body) = whole.split_once('\n').unwrap();
     let old = body.replace(",\n  \"host\": \"here\"", "");
     assert_ne!(old, body);
-    let sealed = format!("v1 {}\n{old}", sluicebox_core::durable::checksum(old.as_bytes()));
+    let sealed = format!("v1 {}\n{old}", sluicebox_durable::checksum(old.as_bytes()));
     fs::write(mark(&location), sealed).unwrap();
     let found = owner::read(&location).unwrap().unwrap();
     assert_eq!(found, Owner { host: String::new(), ..me(1) });

@@ -55,7 +55,7 @@ fn publishing_gives_final_names_and_leaves_no_staged_file() {
     let visible = glob(dir.path());
     assert_eq!(visible.len(), 4);
     for file in &files {
-        assert_eq!(sluicebox_core::durable::checksum(&visible[&file.target]), file.checksum);
+        assert_eq!(sluicebox_durable::checksum(&visible[&file.target]), file.checksum);
     }
     assert_eq!(walk(dir.path()).len(), 4);
     publish(dir.path(), &files, Check::Content).unwrap();

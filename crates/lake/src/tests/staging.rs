@@ -7,7 +7,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Date32Type, Int64Type};
 use proptest::prelude::*;
 use sluicebox_core::Blamed;
-use sluicebox_core::durable::checksum;
+use sluicebox_durable::checksum;
 
 use super::{key, read, rows, table, table_with};
 use crate::layout::{NULL_FOLDER, folder_value};

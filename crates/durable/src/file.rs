@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use sluicebox_core::station::{self, Station};
+
 use super::regular::open_as;
 use super::{FileError, open_regular};
 use crate::fault::{Effect, Point, What, around, around_write};
-use crate::station::{self, Station};
 
 /// A file that is open for writing. What is written is durable after [`sync`](Self::sync), its name after its folder was
 /// synced.

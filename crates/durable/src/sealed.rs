@@ -10,7 +10,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::durable;
+use crate::checksum;
 
 /// The version that files have which say nothing that version 1 could not say.
 pub const VERSION: u32 = 1;
@@ -67,7 +67,7 @@ pub fn seal_as<T: Serialize>(version: u32, value: &T) -> Result<Vec<u8>, serde_j
     debug_assert!((1..=NEWEST).contains(&version), "what is written must be readable");
     let mut body = serde_json::to_vec_pretty(value)?;
     body.push(b'\n');
-    let mut content = format!("v{version} {}\n", durable::checksum(&body)).into_bytes();
+    let mut content = format!("v{version} {}\n", checksum(&body)).into_bytes();
     content.extend_from_slice(&body);
     Ok(content)
 }
@@ -85,13 +85,13 @@ fn body(content: &[u8]) -> Result<&[u8], Broken> {
     let end = content.iter().position(|b| *b == b'\n').ok_or_else(|| damaged("it has no first line"))?;
     let (head, body) = (&content[..end], &content[end + 1..]);
     let head = std::str::from_utf8(head).ok().and_then(|head| head.strip_prefix('v')?.split_once(' '));
-    let (version, checksum) = head
-        .and_then(|(version, checksum)| Some((version.parse::<u32>().ok()?, checksum)))
+    let (version, sum) = head
+        .and_then(|(version, sum)| Some((version.parse::<u32>().ok()?, sum)))
         .ok_or_else(|| damaged("its first line is not `v<version> <checksum>`"))?;
     match version {
         0 => Err(damaged("it says that it is of format version 0, which there never was")),
         found if found > NEWEST => Err(Broken::Newer { found, reads: NEWEST }),
-        _ if checksum == durable::checksum(body) => Ok(body),
+        _ if sum == checksum(body) => Ok(body),
         _ => Err(damaged("its checksum does not fit its content, so it was changed or cut short")),
     }
 }
@@ -129,7 +129,7 @@ mod tests {
         let mut checked = 0;
         for block in blocks {
             let found = unseal::<serde_json::Value>(format!("{block}\n").as_bytes());
-            let right = block.split_once('\n').map(|(_, body)| durable::checksum(format!("{body}\n").as_bytes()));
+            let right = block.split_once('\n').map(|(_, body)| checksum(format!("{body}\n").as_bytes()));
             assert!(found.is_ok(), "{block}\n{found:?}; its checksum would be {right:?}");
             checked += 1;
         }
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn content_nested_without_end_is_damage_and_no_overflow() {
         let body = format!("{}\n", "[".repeat(1_000_000));
-        let content = format!("v1 {}\n{body}", durable::checksum(body.as_bytes()));
+        let content = format!("v1 {}\n{body}", checksum(body.as_bytes()));
         let found = unseal::<serde_json::Value>(content.as_bytes());
         assert!(matches!(found, Err(Broken::Damaged(_))), "{found:?}");
     }

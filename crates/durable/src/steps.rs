@@ -4,11 +4,12 @@ use std::fs::{self, DirEntry};
 use std::io;
 use std::path::Path;
 
+use sluicebox_core::station::{self, Station};
+use sluicebox_core::threads::side_by_side;
+
 use super::regular::open_folder;
 use super::{FileError, read_regular};
 use crate::fault::{Effect, Point, What, around};
-use crate::station::{self, Station};
-use crate::threads::side_by_side;
 
 /// Makes the entries of folder `dir` durable.
 ///

@@ -1,18 +1,31 @@
-//! The only door for effects on files: every file or folder that a run makes, changes, lists or removes goes through here.
+//! The POSIX protocol on which exactly-once rests: whole files or none, durable when a call returns, and every step with a name.
 //!
-//! Each call says [`What`](crate::fault::What) it is for, and each of its steps is an effect with a name
-//! ([`crate::fault`]), so that a crash, a failure or a power loss can be tried before, half-way and after it. Those of
-//! [`create_if_absent`], [`replace`] and [`create_dir_durable`] on which exactly-once rests are durable when they return,
-//! and none shows unfinished content; the others do one step each, and say so. What is removed goes through a door of its
-//! own, [`Own`].
+//! **Owns** the only door for effects on files: every file or folder that a run makes, changes, lists or removes goes through here.
+//! Each call says [`What`](fault::What) it is for, and each of its steps is an effect with a name ([`fault`]), so that a crash, a
+//! failure or a power loss can be tried before, half-way and after it. Small files that are read back are wrapped by [`sealed`].
 //!
-//! What is opened by its name is a file: a FIFO, a socket, a device or a folder of that name is told, and never opened
-//! ([`open_regular`]).
+//! [`create_if_absent`], [`replace`] and [`create_dir_durable`] are what exactly-once rests on: what they did is durable when they
+//! return, and none shows unfinished content. The other functions do one step each, and say so. What is removed goes through a door of
+//! its own, [`Own`]. What is opened by its name is a file: a FIFO, a socket, a device or a folder of that name is told, and never
+//! opened ([`open_regular`]).
+//!
+//! **May not know** what a file means: checkpoints, tables, the log.
+//!
+//! **States.** A file that is made has a temporary name, `.tmp-...`, until its content is durable; then it has its own name, and
+//! nobody changes it but by [`replace`].
+//!
+//! **Invariants** of the design kept here: 2 and 3 (a name shows whole content or nothing, at any instruction and after any power
+//! loss); 8 (a sealed file that is damaged, or newer than this code, is told and never guessed at).
+//!
+//! **A crash** leaves either nothing or the whole file under its name; at worst a temporary file whose name starts with `.tmp-`,
+//! which the next run removes.
 
 mod atomic;
+pub mod fault;
 mod file;
 mod own;
 mod regular;
+pub mod sealed;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -20,9 +33,8 @@ mod tests;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use sluicebox_core::{Blame, Blamed};
 use thiserror::Error;
-
-use crate::blame::{Blame, Blamed};
 
 pub use atomic::{
     Created, TEMPORARY_PREFIX, create_dir_durable, create_if_absent, create_if_absent_unless, name_if_absent, replace,

@@ -1,7 +1,7 @@
 //! Every effect of a run on the world, by name, so that tests can stop the run at each, let it fail, and lose it.
 //!
 //! An effect is `<what>.<effect>`, for example `commit.link`: what is done, and to which part of the checkpoint, the
-//! tables or the log. File effects go through [`crate::durable`], which is their only door (`clippy.toml` of the crates
+//! tables or the log. File effects go through [this crate](crate), which is their only door (`clippy.toml` of the crates
 //! on the road forbids others); network effects call [`reach`]. [`POINTS`] lists all that there are. An effect is reached
 //! **before** it is done and **after** it; a write also **half**-way, with half of its bytes written.
 //!
@@ -12,7 +12,7 @@
 //! | `SLUICEBOX_CRASH_AT=NAME:PHASE:N` | ends the process, as SIGKILL would, when PHASE (`before`, `half`, `after`) of the effect is reached for the N-th time, from 1 |
 //! | `SLUICEBOX_STOP_AT=NAME:PHASE:N` | stops the process there, as SIGSTOP does; SIGCONT lets it go on |
 //! | `SLUICEBOX_FAIL_AT=NAME:ERRNO:N` | the effect fails for the N-th time with `ENOSPC`, `EDQUOT`, `EIO`, `EACCES`, `EPERM`, `EROFS`, `EMFILE`, `EINTR` or a number, and is not done; of a write, half of the bytes are written. `N+` fails from then on. Network effects do not fail |
-//! | `SLUICEBOX_CLOCK=SECONDS,...` | shows the machine's clock so many seconds wrong, negative for back: each look at it takes the next number, after the last the first again |
+//! | `SLUICEBOX_CLOCK=SECONDS,...` | read by [`sluicebox_core::clock`]: shows the machine's clock so many seconds wrong, negative for back: each look at it takes the next number, after the last the first again |
 //! | `SLUICEBOX_FAULT_LOG=FILE` | appends a line `NAME:PHASE` for each that is reached |
 //! | `SLUICEBOX_FAULT_JOURNAL=DIR` | keeps in `DIR/journal` what was done, in order, and in `DIR/files` a hard link of every file that was touched: what a power loss can take is computed from it (`tests/crash/power.rs`) |
 //!
@@ -34,28 +34,15 @@ use std::path::Path;
 
 pub use names::{Effect, POINTS, Phase, Point, What};
 
-/// Marks that a network effect is about to be done or has been done. File effects are marked by [`crate::durable`].
+/// Marks that a network effect is about to be done or has been done. File effects are marked by the functions of [this crate](crate).
 #[cfg(not(feature = "faults"))]
 #[inline(always)]
 pub fn reach(_what: What, _effect: Effect, _phase: Phase) {}
 
-/// Marks that a network effect is about to be done or has been done. File effects are marked by [`crate::durable`].
+/// Marks that a network effect is about to be done or has been done. File effects are marked by the functions of [this crate](crate).
 #[cfg(feature = "faults")]
 pub fn reach(what: What, effect: Effect, phase: Phase) {
     armed::reach(Point { what, effect }, phase);
-}
-
-/// By how much the machine's clock is to be shown wrong this time it is looked at.
-#[cfg(not(feature = "faults"))]
-#[inline(always)]
-pub(crate) fn clock_shift_micros() -> i64 {
-    0
-}
-
-/// By how much the machine's clock is to be shown wrong this time it is looked at.
-#[cfg(feature = "faults")]
-pub(crate) fn clock_shift_micros() -> i64 {
-    armed::clock_shift_micros()
 }
 
 /// Does a file effect on `path` (of a link or rename: from `path` to `to`).

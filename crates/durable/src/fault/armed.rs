@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use super::journal;
@@ -76,26 +76,6 @@ static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| {
     let idle = armed.crash.is_empty() && armed.stop.is_empty() && armed.fail.is_empty();
     (!idle || armed.log.is_some() || armed.journal).then_some(armed)
 });
-
-/// `SLUICEBOX_CLOCK`, in microseconds.
-static SHIFTS: LazyLock<Vec<i64>> = LazyLock::new(|| {
-    let text = std::env::var("SLUICEBOX_CLOCK").unwrap_or_default();
-    let seconds = text.split(',').filter(|t| !t.is_empty()).map(|t| t.parse::<i64>().ok());
-    let Some(seconds) = seconds.collect::<Option<Vec<i64>>>() else {
-        let _ = writeln!(io::stderr(), "SLUICEBOX_CLOCK={text} is not seconds, with commas between them");
-        std::process::abort();
-    };
-    seconds.into_iter().map(|s| s.saturating_mul(1_000_000)).collect()
-});
-static LOOKS: AtomicUsize = AtomicUsize::new(0);
-
-/// By how much the machine's clock is shown wrong this time.
-pub(super) fn clock_shift_micros() -> i64 {
-    if SHIFTS.is_empty() {
-        return 0;
-    }
-    SHIFTS.get(LOOKS.fetch_add(1, Ordering::Relaxed) % SHIFTS.len()).copied().unwrap_or(0)
-}
 
 /// One effect at a time while something is armed, so that the journal has the order in which they were done, and nothing
 /// is done between an effect that ends the process and that end.
