@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use sluicebox_core::{Blamed, Clock, Retry, SystemClock};
-use sluicebox_testkit::register;
-use sluicebox_testkit::sales::{SALES_SCHEMAS, SalesConfig, SalesGenerator, Shares};
-use sluicebox_testkit::sink::{EmbeddedSink, EventSink, KafkaSink, KafkaTarget, Produced, fill, live};
+use sluicebox_samples::register;
+use sluicebox_samples::sales::{SALES_SCHEMAS, SalesConfig, SalesGenerator, Shares};
+use sluicebox_samples::sink::{EmbeddedSink, EventSink, KafkaSink, KafkaTarget, Produced, fill, live};
 
 use crate::failure::Usage;
 use crate::load::{LOG_DIR, open_log, register_sales, wait};

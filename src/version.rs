@@ -40,7 +40,7 @@ fn parts() -> Vec<(&'static str, String)> {
         ("sluicebox", env!("CARGO_PKG_VERSION").to_owned()),
         ("datafusion", datafusion::DATAFUSION_VERSION.to_owned()),
         ("arrow", arrow::ARROW_VERSION.to_owned()),
-        ("librdkafka", sluicebox_ingest::librdkafka_version()),
+        ("librdkafka", sluicebox_sources::librdkafka_version()),
         ("openssl", openssl().to_owned()),
         ("features", if features.is_empty() { "none".to_owned() } else { features.join(", ") }),
         ("target", format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)),

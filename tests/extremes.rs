@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use sluicebox_avro::framing::frame;
 use sluicebox_core::SystemClock;
-use sluicebox_ingest::{EmbeddedLog, Record};
-use sluicebox_testkit::avro::{bytes, long};
+use sluicebox_samples::avro::{bytes, long};
+use sluicebox_sources::{EmbeddedLog, Record};
 use support::{Workspace, assert_same};
 
 /// A sale with these times, quantity and amount.

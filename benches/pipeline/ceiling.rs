@@ -15,13 +15,13 @@ use arrow::array::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sluicebox_core::{Clock, SystemClock};
-use sluicebox_lake::ParquetOptions;
+use sluicebox_sinks::ParquetOptions;
 
 use crate::jobs::{Batches, Meter, events, poll_all, poll_client};
 use crate::measure::JobReport;
 use crate::place::{Place, files};
 
-/// Rows that reach the writer in one call, as in the lake.
+/// Rows that reach the writer in one call, as in the sink.
 const CHUNK_ROWS: usize = 8192;
 /// Decoded rows that are kept in memory at most; of a larger run the first files are written again and again.
 const MEMORY: usize = 3 << 30;

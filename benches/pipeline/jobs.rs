@@ -14,9 +14,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sluicebox_avro::{Decoder, DecoderOptions, SchemaCache, portions};
 use sluicebox_core::{Clock, OffsetRange, SystemClock, provenance};
-use sluicebox_ingest::{Source, Taken};
-use sluicebox_lake::{BatchKey, ParquetOptions, ParquetTable, TableFormat};
 use sluicebox_librdkafka::{Polled, Queue};
+use sluicebox_sinks::{BatchKey, ParquetOptions, ParquetTable, TableFormat};
+use sluicebox_sources::{Source, Taken};
 
 use crate::ceiling::ceiling;
 use crate::measure::{JobReport, cpu_micros, thread_nanos};
@@ -154,7 +154,7 @@ impl Meter {
 /// Takes batches, as large as the engine's, until the topic's end.
 pub struct Batches {
     source: Box<dyn Source>,
-    ends: BTreeMap<sluicebox_core::PartitionId, sluicebox_ingest::Bounds>,
+    ends: BTreeMap<sluicebox_core::PartitionId, sluicebox_sources::Bounds>,
 }
 
 impl Batches {
@@ -261,7 +261,7 @@ async fn write(place: Place, topic: &str) -> anyhow::Result<JobReport> {
                 vec!["ingest_date".to_owned()],
                 ParquetOptions::default(),
             )?;
-            sluicebox_lake::prepare(&location)?;
+            sluicebox_sinks::prepare(&location)?;
             table = Some(made);
         }
         let table = table.as_ref().context("a table")?;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::Value;
 use sluicebox_core::{Clock, SystemClock};
-use sluicebox_testkit::register;
-use sluicebox_testkit::sales::{SALES_SCHEMA, SalesConfig, SalesGenerator};
-use sluicebox_testkit::sink::{EmbeddedSink, EventSink, KafkaSink, KafkaTarget};
+use sluicebox_samples::register;
+use sluicebox_samples::sales::{SALES_SCHEMA, SalesConfig, SalesGenerator};
+use sluicebox_samples::sink::{EmbeddedSink, EventSink, KafkaSink, KafkaTarget};
 use tokio::runtime::Runtime;
 
 use crate::place::{Place, Topic, embedded_log};

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use sluicebox_avro::{HttpOptions, HttpRegistry, Registry, RegistryStore};
 use sluicebox_core::SystemClock;
-use sluicebox_ingest::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Source};
+use sluicebox_sources::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Source};
 
 /// The kinds of log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

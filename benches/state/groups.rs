@@ -14,8 +14,8 @@ use sluicebox_core::provenance;
 use sluicebox_engine::EngineError;
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::graph::{TableOutput, TableSink, Way};
-use sluicebox_lake::{BatchKey, ParquetOptions, ParquetTable, StagedFile, TableFormat};
 use sluicebox_pipeline::graph::Graph;
+use sluicebox_sinks::{BatchKey, ParquetOptions, ParquetTable, StagedFile, TableFormat};
 use tokio::task::JoinHandle;
 
 use crate::line::{Measured, again, limit_text, limits, mib};
@@ -104,7 +104,7 @@ fn rows(ids: impl Iterator<Item = u64>, time: u64) -> anyhow::Result<RecordBatch
 /// Writes the rows of a close as they come.
 struct ToTable<'a> {
     table: &'a Arc<ParquetTable>,
-    job: &'a mut Option<JoinHandle<Result<Vec<StagedFile>, sluicebox_lake::LakeError>>>,
+    job: &'a mut Option<JoinHandle<Result<Vec<StagedFile>, sluicebox_sinks::LakeError>>>,
     collected: &'a mut Vec<RecordBatch>,
 }
 

@@ -16,11 +16,11 @@ use sluicebox_durable::fault::{self, Effect, Phase, What};
 use sluicebox_durable::read_given_text;
 use sluicebox_engine::checkpoint::{Checkpoint, CheckpointError, envelope};
 use sluicebox_engine::{ClauseSettings, EngineError, FileRows, FileSource, RowsOf, SourceBinding, Starting};
-use sluicebox_ingest::{EmbeddedLog, KAFKA_PREFIX, KafkaOptions, KafkaSource, LogSource, Source, SourceError};
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, SourceKind};
 use sluicebox_pipeline::options::{self, EventTimeOptions};
 use sluicebox_pipeline::values::{self, Reference};
-use sluicebox_testkit::sales::SALES_SCHEMA;
+use sluicebox_samples::sales::SALES_SCHEMA;
+use sluicebox_sources::{EmbeddedLog, KAFKA_PREFIX, KafkaOptions, KafkaSource, LogSource, Source, SourceError};
 
 use super::LOG_DIR;
 use super::places::Places;

@@ -23,14 +23,14 @@ use sluicebox_engine::change::{self, Shape, Stage};
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::compact::{Policy, Retain};
 use sluicebox_engine::{EngineError, FileRows, SourceBinding, Trigger, prove};
-use sluicebox_ingest::SourceError;
-use sluicebox_lake::{LakeError, ParquetOptions};
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, TableDef};
 use sluicebox_pipeline::diagnostic::{Diagnostic, Diagnostics};
 use sluicebox_pipeline::graph::{Graph, Table};
 use sluicebox_pipeline::parse::parse_with;
 use sluicebox_pipeline::settings::{Compression, Properties, Settings};
 use sluicebox_pipeline::{bind, values};
+use sluicebox_sinks::{LakeError, ParquetOptions};
+use sluicebox_sources::SourceError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 

@@ -7,11 +7,11 @@ use sluicebox_core::nearest::nearest_few;
 use sluicebox_core::secret::Secret;
 use sluicebox_core::shown::cut_to;
 use sluicebox_engine::EngineError;
-use sluicebox_ingest::{KAFKA_PREFIX, LONGEST_TOPIC, SourceError, is_property};
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, Span, Spanned};
 use sluicebox_pipeline::diagnostic::{COMMAND_LINE, Diagnostic, Diagnostics};
 use sluicebox_pipeline::parse::starred;
 use sluicebox_pipeline::values::Reference;
+use sluicebox_sources::{KAFKA_PREFIX, LONGEST_TOPIC, SourceError, is_property};
 
 /// Topics that are named when none is like the one that is looked for.
 const TOPICS_NAMED: usize = 10;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures::future::join_all;
 use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_core::Clock;
-use sluicebox_testkit::feeder::{Backlog, SampleFeeder};
-use sluicebox_testkit::sales::{SALES_SCHEMA, SalesConfig};
+use sluicebox_samples::feeder::{Backlog, SampleFeeder};
+use sluicebox_samples::sales::{SALES_SCHEMA, SalesConfig};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 

@@ -23,10 +23,10 @@ use futures::StreamExt;
 use object_store::ObjectMeta;
 use object_store::path::Path as StorePath;
 use sluicebox_core::{Clock, SystemClock};
-use sluicebox_lake::view::View;
 use sluicebox_pipeline::ask::{self, Asked};
 use sluicebox_pipeline::bind::{bind_clock, session_state_within};
 use sluicebox_pipeline::room::pieced;
+use sluicebox_sinks::view::View;
 
 use super::Stdout;
 use super::tables::{self, Tables};

@@ -17,11 +17,11 @@ use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
 use duckdb::{Connection, InterruptHandle};
 use serde_json::Value;
-use sluicebox_lake::TableFolder;
-use sluicebox_lake::view::View;
 use sluicebox_pipeline::ask::{Asked, Kind, TableName};
 use sluicebox_pipeline::ast::Span;
 use sluicebox_pipeline::diagnostic::Diagnostic;
+use sluicebox_sinks::TableFolder;
+use sluicebox_sinks::view::View;
 use tempfile::TempDir;
 
 use super::tables::{self, Tables};

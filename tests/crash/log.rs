@@ -12,7 +12,7 @@ use bytes::Bytes;
 use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_core::raw::column;
 use sluicebox_core::{OffsetRange, PartitionId, SystemClock};
-use sluicebox_ingest::{EmbeddedLog, KafkaOptions, LogSource, Record, Source, TopicOptions};
+use sluicebox_sources::{EmbeddedLog, KafkaOptions, LogSource, Record, Source, TopicOptions};
 
 const ACKNOWLEDGED: &str = "acknowledged";
 const APPENDS: usize = 8;

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use sluicebox_core::SystemClock;
-use sluicebox_ingest::{EmbeddedLog, Record};
+use sluicebox_sources::{EmbeddedLog, Record};
 
 use crate::support::register_newer;
 use crate::world::{Outcome, Program, World};

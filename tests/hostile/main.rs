@@ -25,7 +25,7 @@ use bytes::Bytes;
 use sluicebox_avro::framing::frame;
 use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_core::SystemClock;
-use sluicebox_ingest::{EmbeddedLog, Record, TopicOptions};
+use sluicebox_sources::{EmbeddedLog, Record, TopicOptions};
 
 use support::{Workspace, within};
 

@@ -1,7 +1,7 @@
 //! Events: rows with disorder, copies, values out of their domain, NULLs; tombstones; bytes that are no rows.
 
 use proptest::prelude::*;
-use sluicebox_testkit::avro::{bytes, long};
+use sluicebox_samples::avro::{bytes, long};
 
 use crate::PARTITIONS;
 

@@ -17,8 +17,8 @@ use sluicebox_engine::state_writer::DELTAS;
 use sluicebox_engine::{
     ClauseSettings, Config, Engine, EngineError, Observer, RowsOf, SourceBinding, Starting, Trigger,
 };
-use sluicebox_ingest::{EmbeddedLog, Fsync, KafkaOptions, LogSource, Record, TopicOptions};
 use sluicebox_pipeline::{bind, parse};
+use sluicebox_sources::{EmbeddedLog, Fsync, KafkaOptions, LogSource, Record, TopicOptions};
 use tempfile::TempDir;
 use tokio::sync::watch;
 

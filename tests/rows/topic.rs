@@ -6,8 +6,8 @@ use std::sync::Arc;
 use sluicebox_avro::framing::frame;
 use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_core::SystemClock;
-use sluicebox_ingest::{EmbeddedLog, Record, TopicOptions};
-use sluicebox_testkit::avro::{bytes, long};
+use sluicebox_samples::avro::{bytes, long};
+use sluicebox_sources::{EmbeddedLog, Record, TopicOptions};
 
 use crate::support::{Workspace, within};
 

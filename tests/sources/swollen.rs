@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use sluicebox_ingest::seal_batch;
+use sluicebox_sources::seal_batch;
 
 use crate::bench::{Bench, zigzag};
 use crate::support::{ended, files_below, text, within};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_core::shown::acts;
-use sluicebox_testkit::sales::SALES_SCHEMA;
+use sluicebox_samples::sales::SALES_SCHEMA;
 
 /// The tables of `sql/gold_revenue.sql` and what stands beside them, each with the columns that a result is compared by.
 pub const TABLES: [(&str, &str); 6] = [

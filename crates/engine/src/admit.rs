@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use sluicebox_core::{OffsetRange, PartitionId};
-use sluicebox_ingest::Buffered;
+use sluicebox_sources::Buffered;
 
 use crate::checkpoint::records::PlannedRange;
 
@@ -220,7 +220,7 @@ fn length(from: i64, to: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use sluicebox_ingest::Chunk;
+    use sluicebox_sources::Chunk;
 
     use super::*;
 

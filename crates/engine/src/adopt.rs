@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use sluicebox_core::PartitionId;
-use sluicebox_ingest::LogIdentity;
-use sluicebox_lake::{Check, Publisher, owner};
+use sluicebox_sinks::{Check, Publisher, owner};
+use sluicebox_sources::LogIdentity;
 
 use crate::EngineError;
 use crate::change::{self, Adoption, Decision, PipelineRecord, Stage, fill_ends, original, prefix};
@@ -186,7 +186,7 @@ fn claim_cleared(
             let known = beside.iter().find(|folder| folder.location == location);
             let output = known.map_or_else(|| format!("table {table}"), |folder| folder.output.clone());
             let folder = OutputFolder { output, location };
-            sluicebox_lake::prepare(&folder.location)?;
+            sluicebox_sinks::prepare(&folder.location)?;
             let mark = outputs.owner(&folder, &metadata.id, metadata.generation, config.checkpoint.root());
             owner::claim(&folder.location, &mark)?;
         }
@@ -215,7 +215,7 @@ fn clear(
     for location in ours {
         owner::clear(location, &[query_id])?;
         // The place for staged files went too.
-        sluicebox_lake::prepare(location)?;
+        sluicebox_sinks::prepare(location)?;
     }
     Ok(())
 }

@@ -14,9 +14,9 @@ use std::time::Duration;
 use sluicebox_core::PartitionId;
 use sluicebox_core::station::{self, AllSpent, Station};
 use sluicebox_durable::fault::{self, Effect, Phase, What};
-use sluicebox_ingest::Proof;
-use sluicebox_lake::Check;
 use sluicebox_operators::AtEnd;
+use sluicebox_sinks::Check;
+use sluicebox_sources::Proof;
 use tokio::sync::watch;
 
 use crate::EngineError;
@@ -260,7 +260,7 @@ impl Engine {
         let live = self.is_live();
         let sweep = tokio::task::spawn_blocking(move || {
             for folder in folders {
-                sluicebox_lake::sweep(&folder.location, epoch)?;
+                sluicebox_sinks::sweep(&folder.location, epoch)?;
             }
             checkpoint.forget_epochs(epoch)?;
             if live {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use sluicebox_core::PartitionId;
 use sluicebox_core::digits::thousands;
-use sluicebox_ingest::{Bounds, Source, StartingOffsets};
+use sluicebox_sources::{Bounds, Source, StartingOffsets};
 
 use crate::EngineError;
 

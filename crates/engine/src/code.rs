@@ -3,9 +3,9 @@
 use sluicebox_avro::AvroError;
 use sluicebox_avro::RegistryError;
 use sluicebox_core::{Blame, Blamed};
-use sluicebox_ingest::SourceError;
-use sluicebox_lake::LakeError;
 use sluicebox_quality::QualityError;
+use sluicebox_sinks::LakeError;
+use sluicebox_sources::SourceError;
 
 use crate::EngineError;
 use crate::change::Verdict;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use datafusion::execution::SessionState;
 use sluicebox_avro::{Decoder, PinnedSchema};
 use sluicebox_core::Clock;
-use sluicebox_ingest::Source;
-use sluicebox_lake::ParquetOptions;
 use sluicebox_pipeline::graph::Graph;
+use sluicebox_sinks::ParquetOptions;
+use sluicebox_sources::Source;
 
 use crate::begin::Starting;
 use crate::checkpoint::Checkpoint;

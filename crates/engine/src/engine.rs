@@ -7,8 +7,8 @@ use sluicebox_core::PartitionId;
 use sluicebox_core::station::{self, AllSpent};
 use sluicebox_durable as durable;
 use sluicebox_durable::fault::What;
-use sluicebox_ingest::Bounds;
-use sluicebox_lake::{Owner, Publisher, owner};
+use sluicebox_sinks::{Owner, Publisher, owner};
+use sluicebox_sources::Bounds;
 
 use crate::EngineError;
 use crate::adopt::{self, Adopted};
@@ -238,7 +238,7 @@ impl Engine {
     }
 }
 
-pub(crate) type Logs = BTreeMap<String, sluicebox_ingest::LogIdentity>;
+pub(crate) type Logs = BTreeMap<String, sluicebox_sources::LogIdentity>;
 
 pub(crate) async fn identities(sources: &mut [SourceBinding]) -> Result<Logs, EngineError> {
     let mut logs = BTreeMap::new();

@@ -8,11 +8,11 @@ use sluicebox_core::columns;
 use sluicebox_core::digits::rows as counted;
 use sluicebox_core::{Blame, Blamed};
 use sluicebox_durable::FileError;
-use sluicebox_ingest::SourceError;
-use sluicebox_lake::LakeError;
 use sluicebox_pipeline::bind::in_words;
 use sluicebox_pipeline::room::is_full;
 use sluicebox_quality::QualityError;
+use sluicebox_sinks::LakeError;
+use sluicebox_sources::SourceError;
 use thiserror::Error;
 
 use crate::change::Verdict;

@@ -18,10 +18,10 @@ use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef}
 use async_trait::async_trait;
 use sluicebox_core::provenance::{OFFSET, PART, provenance_fields};
 use sluicebox_core::{OffsetRange, PartitionId};
-use sluicebox_ingest::{Bounds, Buffered, Chunk, LogIdentity, Source, SourceError, Taken};
-use sluicebox_lake::read_back::{published, read_back, unpacked_bytes};
 use sluicebox_operators::in_offset_order;
 use sluicebox_pipeline::graph::{Graph, Table};
+use sluicebox_sinks::read_back::{published, read_back, unpacked_bytes};
+use sluicebox_sources::{Bounds, Buffered, Chunk, LogIdentity, Source, SourceError, Taken};
 
 use crate::EngineError;
 use crate::change::PLACE;

@@ -105,7 +105,7 @@ fn example(rows: &RecordBatch) -> Option<String> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use sluicebox_avro::ErrorClass;
-    use sluicebox_ingest::Taken;
+    use sluicebox_sources::Taken;
 
     use super::*;
 

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use sluicebox_lake::owner::{self, Home, Observed};
-use sluicebox_lake::{LakeError, Owner};
+use sluicebox_sinks::owner::{self, Home, Observed};
+use sluicebox_sinks::{LakeError, Owner};
 
 use crate::EngineError;
 use crate::checkpoint::{Checkpoint, CheckpointError, hostname};

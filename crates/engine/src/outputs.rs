@@ -9,8 +9,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use sluicebox_core::provenance;
 use sluicebox_core::station::{self, Station};
 use sluicebox_core::stored::stored_rows;
-use sluicebox_lake::{BatchKey, Check, Owner, ParquetOptions, ParquetTable, Publisher, StagedFile, TableFormat, owner};
 use sluicebox_pipeline::graph::Graph;
+use sluicebox_sinks::{
+    BatchKey, Check, Owner, ParquetOptions, ParquetTable, Publisher, StagedFile, TableFormat, owner,
+};
 use tokio::sync::mpsc;
 
 use crate::EngineError;
@@ -286,7 +288,7 @@ impl Job {
             Content::Side(rows) => stage_side(&location, key, &rows)?,
             Content::File(name, content) => {
                 let target = format!("{BATCH_ID}={}/{name}", key.batch_id);
-                vec![sluicebox_lake::stage_file(&location, key, &target, &content)?]
+                vec![sluicebox_sinks::stage_file(&location, key, &target, &content)?]
             }
         };
         Ok((!files.is_empty()).then(|| OutputFiles {

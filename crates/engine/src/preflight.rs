@@ -6,8 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sluicebox_durable::{self as durable, FileError};
-use sluicebox_lake::{Owner, ParquetOptions, owner};
 use sluicebox_pipeline::graph::Graph;
+use sluicebox_sinks::{Owner, ParquetOptions, owner};
 
 use crate::EngineError;
 use crate::begin::Begin;
@@ -58,7 +58,7 @@ pub fn check_folders(
     if is_new {
         refuse_in_table(checkpoint.root())?;
     }
-    let mut there: Vec<PathBuf> = vec![sluicebox_lake::existing(checkpoint.root())?.to_owned()];
+    let mut there: Vec<PathBuf> = vec![sluicebox_sinks::existing(checkpoint.root())?.to_owned()];
     if is_new && full_refresh {
         refresh::refuse_foreign(&outputs, "", checkpoint.root(), take_tables)?;
     }
@@ -67,13 +67,13 @@ pub fn check_folders(
             let home = |owner: &Owner| named::home(owner, checkpoint.root());
             owner::check_unowned(&folder.location, outputs.pipeline(), home)?;
         }
-        there.push(sluicebox_lake::existing(&folder.location)?.to_owned());
+        there.push(sluicebox_sinks::existing(&folder.location)?.to_owned());
     }
     there.sort();
     there.dedup();
     let mut filesystems: BTreeMap<u64, PathBuf> = BTreeMap::new();
     for folder in there {
-        sluicebox_lake::try_out(&folder)?;
+        sluicebox_sinks::try_out(&folder)?;
         let device = folder.metadata().map_or(0, |found| found.dev());
         let around = match filesystems.remove(&device) {
             Some(other) => common(&other, &folder),

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use sluicebox_lake::{LakeError, contents, contents_after, owner};
+use sluicebox_sinks::{LakeError, contents, contents_after, owner};
 
 use crate::EngineError;
 use crate::checkpoint::{Checkpoint, CheckpointError};
@@ -76,7 +76,7 @@ pub(crate) fn refuse_lost_folders(
         for output in commit.files.iter().filter(|o| !o.files.is_empty()) {
             let lost = unmarked.iter().find(|f| f.location.display().to_string() == output.location);
             if let Some(OutputFolder { output, location }) = lost
-                && contents(location)? == sluicebox_lake::Contents::default()
+                && contents(location)? == sluicebox_sinks::Contents::default()
             {
                 return Err(EngineError::LostFolder { output: output.clone(), location: location.clone(), batch: id });
             }

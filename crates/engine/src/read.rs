@@ -17,7 +17,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use sluicebox_core::{OffsetRange, PartitionId};
 use sluicebox_durable::fault::{self, Effect, Phase, What};
-use sluicebox_ingest::{Proof, Taken};
+use sluicebox_sources::{Proof, Taken};
 use tokio::sync::watch;
 
 use crate::EngineError;

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use sluicebox_durable::fault::What;
 use sluicebox_durable::{self as durable, Own};
-use sluicebox_lake::owner::{self, Home};
-use sluicebox_lake::{LakeError, Owner, compact};
+use sluicebox_sinks::owner::{self, Home};
+use sluicebox_sinks::{LakeError, Owner, compact};
 
 use crate::EngineError;
 use crate::checkpoint::records::{Metadata, Refresh};
@@ -86,7 +86,7 @@ pub(crate) fn run(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Log
     for folder in outputs.folders().into_iter().chain(outputs.older(&record.queries())) {
         // A folder that the text names only since the refresh was begun is claimed like any other, and may be another's.
         if named.contains(&folder.location) {
-            sluicebox_lake::prepare(&folder.location)?;
+            sluicebox_sinks::prepare(&folder.location)?;
             owner::replace(&folder.location, &outputs.owner(&folder, &record.id, record.generation, root))?;
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::select_all;
 use sluicebox_core::{Fates, PartitionId};
-use sluicebox_ingest::Buffered;
+use sluicebox_sources::Buffered;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 

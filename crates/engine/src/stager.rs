@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use sluicebox_lake::BatchKey;
+use sluicebox_sinks::BatchKey;
 
 use crate::EngineError;
 use crate::checkpoint::records::OutputFiles;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sluicebox_durable as durable;
 use sluicebox_durable::fault::What;
-use sluicebox_ingest::LogIdentity;
+use sluicebox_sources::LogIdentity;
 
 use crate::EngineError;
 use crate::checkpoint::records::Metadata;

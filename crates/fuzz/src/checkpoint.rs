@@ -16,7 +16,7 @@ use sluicebox_durable::sealed::seal;
 use sluicebox_engine::checkpoint::records::{Commit, Compaction, Epoch, Metadata, Offsets, Refresh, SourceStart};
 use sluicebox_engine::checkpoint::{Checkpoint, CheckpointError, envelope};
 use sluicebox_engine::verify::verify;
-use sluicebox_lake::{Owner, owner};
+use sluicebox_sinks::{Owner, owner};
 
 use crate::input::{array, folder};
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::sync::Arc;
 
 use sluicebox_core::ManualClock;
-use sluicebox_ingest::{EmbeddedLog, Fsync, Record, TopicOptions, check_segment, seal_batch};
+use sluicebox_sources::{EmbeddedLog, Fsync, Record, TopicOptions, check_segment, seal_batch};
 
 use crate::input::{array, folder};
 

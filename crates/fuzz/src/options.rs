@@ -1,7 +1,7 @@
 //! Options, settings and what the command line sets, of any text. Input: lines `KEY=VALUE`.
 
-use sluicebox_ingest::KafkaOptions;
 use sluicebox_pipeline::{parse, values};
+use sluicebox_sources::KafkaOptions;
 
 const GOLD: &str = include_str!("../../../sql/gold_revenue.sql");
 

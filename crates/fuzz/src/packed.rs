@@ -15,7 +15,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::Int64Type;
 use sluicebox_core::raw::{LONGEST_EVENT, column, raw_schema};
 use sluicebox_core::{ManualClock, OffsetRange, PartitionId};
-use sluicebox_ingest::{EmbeddedLog, Fsync, KafkaOptions, LogSource, LossReason, Source, TopicOptions, seal_batch};
+use sluicebox_sources::{EmbeddedLog, Fsync, KafkaOptions, LogSource, LossReason, Source, TopicOptions, seal_batch};
 
 use crate::input::{array, folder, wait};
 

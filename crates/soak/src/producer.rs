@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use sluicebox_core::{Clock, SystemClock};
-use sluicebox_testkit::register;
-use sluicebox_testkit::sales::{SALES_SCHEMA, SalesConfig, SalesGenerator, Shares};
-use sluicebox_testkit::sink::{KafkaSink, KafkaTarget, Produced, fill};
+use sluicebox_samples::register;
+use sluicebox_samples::sales::{SALES_SCHEMA, SalesConfig, SalesGenerator, Shares};
+use sluicebox_samples::sink::{KafkaSink, KafkaTarget, Produced, fill};
 
 use crate::servers::Servers;
 

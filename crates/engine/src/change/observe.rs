@@ -8,8 +8,8 @@ use datafusion::execution::SessionState;
 use serde::Serialize;
 use sluicebox_core::{Clock, PartitionId};
 use sluicebox_durable::checksum;
-use sluicebox_lake::owner;
 use sluicebox_pipeline::graph::Graph;
+use sluicebox_sinks::owner;
 
 use super::compare::{Change, Changes, Facts, Kind, Subject, Verdict, compare};
 use super::files::lacking;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sluicebox_durable::Created;
 use sluicebox_durable::fault::What;
-use sluicebox_ingest::LogIdentity;
+use sluicebox_sources::LogIdentity;
 
 use super::shape::{Shape, TableShape};
 use crate::checkpoint::{Checkpoint, CheckpointError, taken};

@@ -15,7 +15,7 @@ use std::path::Path;
 use serde::Serialize;
 use sluicebox_durable::fault::What;
 use sluicebox_durable::{self as durable, Created, Own};
-use sluicebox_lake::owner;
+use sluicebox_sinks::owner;
 
 use super::{Checkpoint, CheckpointError, envelope};
 

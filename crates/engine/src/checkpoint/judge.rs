@@ -3,7 +3,7 @@
 
 use std::path::{Component, Path};
 
-use sluicebox_lake::layout;
+use sluicebox_sinks::layout;
 
 use super::records::{Commit, Compaction, OperatorState, Totals};
 

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use sluicebox_durable::fault::What;
 use sluicebox_durable::sealed::{NEWEST, VERSION};
 use sluicebox_durable::{self as durable, Created, Own};
-use sluicebox_lake::owner;
+use sluicebox_sinks::owner;
 
 mod compactions;
 pub mod envelope;

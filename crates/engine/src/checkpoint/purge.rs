@@ -10,7 +10,7 @@ use std::sync::Once;
 
 use sluicebox_durable::Own;
 use sluicebox_durable::fault::What;
-use sluicebox_lake::owner;
+use sluicebox_sinks::owner;
 
 use super::records::Commit;
 use super::{Checkpoint, CheckpointError};

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sluicebox_core::{Fates, OffsetRange, PartitionId};
-use sluicebox_ingest::LogIdentity;
-use sluicebox_lake::StagedFile;
-use sluicebox_lake::compact::FileSum;
 use sluicebox_operators::WatermarkState;
+use sluicebox_sinks::StagedFile;
+use sluicebox_sinks::compact::FileSum;
+use sluicebox_sources::LogIdentity;
 
 /// `metadata`: who this checkpoint belongs to. Written once, at the first start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

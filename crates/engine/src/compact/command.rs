@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluicebox_core::Clock;
-use sluicebox_lake::compact::{self, Folder, Input};
-use sluicebox_lake::{LakeError, ParquetOptions, ParquetTable, TableFormat};
 use sluicebox_pipeline::graph::Graph;
+use sluicebox_sinks::compact::{self, Folder, Input};
+use sluicebox_sinks::{LakeError, ParquetOptions, ParquetTable, TableFormat};
 
 use super::decide::{Kept, Policy, due};
 use super::settle::settle;

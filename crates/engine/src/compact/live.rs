@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sluicebox_lake::compact::{self, Folder};
-use sluicebox_lake::{LakeError, ParquetTable, TableFormat};
+use sluicebox_sinks::compact::{self, Folder};
+use sluicebox_sinks::{LakeError, ParquetTable, TableFormat};
 use tokio::task::JoinHandle;
 
 use super::decide::{Policy, due};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sluicebox_lake::compact::{self, Staging};
+use sluicebox_sinks::compact::{self, Staging};
 
 use super::decide::{Settled, settled};
 use crate::EngineError;
@@ -40,7 +40,7 @@ pub(crate) fn settle(
         }
     }
     for table in outputs.tables().values() {
-        Staging::of(sluicebox_lake::TableFormat::location(table.as_ref()), query_id, epoch)?.sweep()?;
+        Staging::of(sluicebox_sinks::TableFormat::location(table.as_ref()), query_id, epoch)?.sweep()?;
     }
     Ok(())
 }

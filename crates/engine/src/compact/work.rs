@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use sluicebox_lake::compact::{self, Facts, FileSum, Folder, Input, Part, Piece, Staging};
-use sluicebox_lake::{LakeError, ParquetTable, TableFormat, layout};
+use sluicebox_sinks::compact::{self, Facts, FileSum, Folder, Input, Part, Piece, Staging};
+use sluicebox_sinks::{LakeError, ParquetTable, TableFormat, layout};
 
 use super::settle::remove_if_empty;
 use crate::EngineError;

@@ -6,7 +6,7 @@ use sluicebox_avro::framing::frame;
 use sluicebox_avro::{Decoder, DecoderOptions, Guid, PinnedSchema, Registry, RegistryError, SchemaCache, SchemaText};
 use sluicebox_core::provenance::{OFFSET, PART};
 use sluicebox_core::raw::{column, raw_schema};
-use sluicebox_ingest::Taken;
+use sluicebox_sources::Taken;
 use tempfile::TempDir;
 
 use super::*;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sluicebox_lake::{owner, real_path};
+use sluicebox_sinks::{owner, real_path};
 use thiserror::Error;
 
 use super::{OutputFolder, Outputs};

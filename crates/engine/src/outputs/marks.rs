@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use sluicebox_lake::{LakeError, Owner, owner};
+use sluicebox_sinks::{LakeError, Owner, owner};
 
 use super::{OutputFolder, Outputs};
 use crate::EngineError;
@@ -29,13 +29,13 @@ impl Outputs {
         // A start that one of the folders refuses leaves nothing in the others.
         for folder in self.folders() {
             owner::check_claim(&folder.location, &self.owner(&folder, query_id, generation, checkpoint))?;
-            let there = sluicebox_lake::existing(&folder.location)?;
+            let there = sluicebox_sinks::existing(&folder.location)?;
             if there != folder.location {
-                sluicebox_lake::try_out(there)?;
+                sluicebox_sinks::try_out(there)?;
             }
         }
         for folder in self.folders() {
-            sluicebox_lake::prepare(&folder.location)?;
+            sluicebox_sinks::prepare(&folder.location)?;
             owner::claim(&folder.location, &self.owner(&folder, query_id, generation, checkpoint))?;
             match owner::hold(&folder.location) {
                 Ok(mark) => held.extend(mark.map(|mark| (folder.location, mark))),

@@ -9,10 +9,10 @@ use sluicebox_core::PartitionId;
 use sluicebox_core::shown::cut_to;
 use sluicebox_durable::fault::What;
 use sluicebox_durable::{self as durable, create_dir_durable};
-use sluicebox_ingest::LostRange;
 use sluicebox_quality::{
     BatchReport, InputRange, LostReport, ReportHeader, SchemaReport, TableCounts, place_of, samples_batch,
 };
+use sluicebox_sources::LostRange;
 
 use super::told::MOST;
 use super::{Identity, SourceReport};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use sluicebox_core::station::Spent;
 use sluicebox_core::{Station, waiting};
-use sluicebox_ingest::LostRange;
+use sluicebox_sources::LostRange;
 
 use super::{Identity, SourceReport, iso};
 use crate::batch::BatchOutcome;

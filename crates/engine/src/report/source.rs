@@ -9,7 +9,7 @@ use sluicebox_avro::{Decoded, ErrorClass, SchemaKey, SchemaUse};
 use sluicebox_core::provenance::{OFFSET, PART};
 use sluicebox_core::raw::RawEvents;
 use sluicebox_core::{OffsetRange, PartitionId};
-use sluicebox_ingest::{LostRange, Taken};
+use sluicebox_sources::{LostRange, Taken};
 
 use crate::EngineError;
 use crate::checkpoint::records::PlannedRange;
@@ -172,7 +172,7 @@ impl SourceReport {
 mod tests {
     use sluicebox_avro::dead_letter_schema;
     use sluicebox_core::{Clock, SystemClock};
-    use sluicebox_ingest::LossReason;
+    use sluicebox_sources::LossReason;
 
     use super::*;
     use crate::decoding::tests::events;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sluicebox_core::ManualClock;
 use sluicebox_fuzz::pack;
-use sluicebox_ingest::{EmbeddedLog, Record, TopicOptions};
+use sluicebox_sources::{EmbeddedLog, Record, TopicOptions};
 
 type Seeds = Vec<(String, Vec<u8>)>;
 

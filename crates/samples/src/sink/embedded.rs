@@ -1,7 +1,7 @@
 //! A topic of the embedded log.
 
 use bytes::Bytes;
-use sluicebox_ingest::{EmbeddedLog, Record, TopicOptions};
+use sluicebox_sources::{EmbeddedLog, Record, TopicOptions};
 
 use super::EventSink;
 use crate::error::Result;

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use sluicebox_core::{Clock, SystemClock};
-use sluicebox_ingest::EmbeddedLog;
-use sluicebox_testkit::feeder::SampleFeeder;
-use sluicebox_testkit::sales::{GeneratedEvent, SALES_SCHEMA, SalesConfig, SalesGenerator};
-use sluicebox_testkit::sink::{EventSink, KafkaSink, KafkaTarget, fill};
-use sluicebox_testkit::{Result, register};
+use sluicebox_samples::feeder::SampleFeeder;
+use sluicebox_samples::sales::{GeneratedEvent, SALES_SCHEMA, SalesConfig, SalesGenerator};
+use sluicebox_samples::sink::{EventSink, KafkaSink, KafkaTarget, fill};
+use sluicebox_samples::{Result, register};
+use sluicebox_sources::EmbeddedLog;
 
 struct Nowhere;
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use arrow::array::AsArray;
 use sluicebox_core::raw::column;
 use sluicebox_core::{Clock, ManualClock, OffsetRange};
-use sluicebox_ingest::{EmbeddedLog, KafkaOptions, LogSource, Record, Source};
-use sluicebox_testkit::feeder::{Backlog, SampleFeeder};
-use sluicebox_testkit::sales::{GeneratedEvent, SalesConfig, SalesGenerator};
-use sluicebox_testkit::sink::{EmbeddedSink, EventSink, fill};
+use sluicebox_samples::feeder::{Backlog, SampleFeeder};
+use sluicebox_samples::sales::{GeneratedEvent, SalesConfig, SalesGenerator};
+use sluicebox_samples::sink::{EmbeddedSink, EventSink, fill};
+use sluicebox_sources::{EmbeddedLog, KafkaOptions, LogSource, Record, Source};
 
 const BIRTH: i64 = 1_750_000_000_000_000;
 const TOPIC: &str = "sales.events.v1";

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sluicebox_core::{Clock, OffsetRange, SystemClock};
-use sluicebox_ingest::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Record, Source, TopicOptions};
+use sluicebox_sources::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Record, Source, TopicOptions};
 
 type Failure = Box<dyn std::error::Error>;
 const PREFETCH: u64 = 16 << 20;

@@ -8,9 +8,9 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sluicebox_core::{Clock, SystemClock};
-use sluicebox_testkit::register;
-use sluicebox_testkit::sales::{SALES_SCHEMA, SalesConfig, SalesGenerator};
-use sluicebox_testkit::sink::{EventSink, KafkaSink, KafkaTarget, fill, live};
+use sluicebox_samples::register;
+use sluicebox_samples::sales::{SALES_SCHEMA, SalesConfig, SalesGenerator};
+use sluicebox_samples::sink::{EventSink, KafkaSink, KafkaTarget, fill, live};
 
 /// `scripts/servers.sh up` names them.
 fn servers() -> (String, String) {

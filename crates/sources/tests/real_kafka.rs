@@ -15,7 +15,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sluicebox_core::raw::column;
 use sluicebox_core::{Clock, OffsetRange, PartitionId, SystemClock};
-use sluicebox_ingest::{Buffered, KafkaOptions, KafkaSource, LossReason, Source, SourceError, Taken};
+use sluicebox_sources::{Buffered, KafkaOptions, KafkaSource, LossReason, Source, SourceError, Taken};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -1,4 +1,4 @@
-//! Which writer settings give rows a second: `cargo bench -p sluicebox-lake --bench writer [-- rows=N]`.
+//! Which writer settings give rows a second: `cargo bench -p sluicebox-sinks --bench writer [-- rows=N]`.
 //!
 //! The writer runs alone first, into memory, with one setting changed at a time; then a table stages and publishes to the
 //! disk of the temporary folder. Rates are rows a second of processor time, the best of 25 runs: 13 columns like those of
@@ -44,7 +44,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::schema::types::ColumnPath;
 use sluicebox_core::{Clock, SystemClock};
-use sluicebox_lake::{BatchKey, Check, ParquetOptions, ParquetTable, TableFormat};
+use sluicebox_sinks::{BatchKey, Check, ParquetOptions, ParquetTable, TableFormat};
 
 type Failure = Box<dyn std::error::Error>;
 

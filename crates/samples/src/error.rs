@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sluicebox_core::{Blame, Blamed, Retry};
 use sluicebox_durable::FileError;
-use sluicebox_ingest::SourceError;
+use sluicebox_sources::SourceError;
 use thiserror::Error;
 
 /// An error of producing events.

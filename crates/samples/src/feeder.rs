@@ -23,7 +23,7 @@ use arrow::datatypes::TimestampMillisecondType;
 use sluicebox_core::raw::{RawEvents, column};
 use sluicebox_core::{Clock, OffsetRange};
 use sluicebox_durable::FileError;
-use sluicebox_ingest::{EmbeddedLog, Fsync, KafkaOptions, LogSource, Source, TopicOptions};
+use sluicebox_sources::{EmbeddedLog, Fsync, KafkaOptions, LogSource, Source, TopicOptions};
 
 use crate::error::{ProduceError, Result};
 use crate::sales::{SalesConfig, SalesGenerator};
