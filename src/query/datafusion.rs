@@ -26,7 +26,7 @@ use sluicebox_core::{Clock, SystemClock};
 use sluicebox_pipeline::ask::{self, Asked};
 use sluicebox_pipeline::bind::{bind_clock, session_state_within};
 use sluicebox_pipeline::room::pieced;
-use sluicebox_sinks::view::View;
+use sluicebox_sinks::parquet::view::View;
 
 use super::Stdout;
 use super::tables::{self, Tables};

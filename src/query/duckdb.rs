@@ -21,7 +21,7 @@ use sluicebox_pipeline::ask::{Asked, Kind, TableName};
 use sluicebox_pipeline::ast::Span;
 use sluicebox_pipeline::diagnostic::Diagnostic;
 use sluicebox_sinks::TableFolder;
-use sluicebox_sinks::view::View;
+use sluicebox_sinks::parquet::view::View;
 use tempfile::TempDir;
 
 use super::tables::{self, Tables};

@@ -7,7 +7,7 @@ use anyhow::Context;
 use arrow::datatypes::Field;
 use sluicebox_pipeline::ask::{self, TableName};
 use sluicebox_pipeline::diagnostic::Diagnostic;
-use sluicebox_sinks::view::{View, view_of};
+use sluicebox_sinks::parquet::view::{View, view_of};
 use sluicebox_sinks::{BESIDE_LAYERS, TableFolder, list_tables, list_without_rows};
 
 /// The tables below a folder.

@@ -20,7 +20,7 @@ use sluicebox_core::provenance::{OFFSET, PART, provenance_fields};
 use sluicebox_core::{OffsetRange, PartitionId};
 use sluicebox_operators::in_offset_order;
 use sluicebox_pipeline::graph::{Graph, Table};
-use sluicebox_sinks::read_back::{published, read_back, unpacked_bytes};
+use sluicebox_sinks::parquet::read_back::{published, read_back, unpacked_bytes};
 use sluicebox_sources::{Bounds, Buffered, Chunk, LogIdentity, Source, SourceError, Taken};
 
 use crate::EngineError;

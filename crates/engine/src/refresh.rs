@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use sluicebox_durable::fault::What;
 use sluicebox_durable::{self as durable, Own};
 use sluicebox_sinks::owner::{self, Home};
-use sluicebox_sinks::{LakeError, Owner, compact};
+use sluicebox_sinks::parquet::compact;
+use sluicebox_sinks::{LakeError, Owner};
 
 use crate::EngineError;
 use crate::checkpoint::records::{Metadata, Refresh};

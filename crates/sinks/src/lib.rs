@@ -1,7 +1,7 @@
 //! Table formats: how a batch's rows become files that any reader may glob at any moment.
 //!
-//! **Owns** folders of files: where a staged file lies and what its final name is ([`layout`]), how rows are split by
-//! partition value ([`TableFormat`], [`ParquetTable`]), the three steps of a write (`stage` here, the commit in the
+//! **Owns** folders of files: where a staged file lies and what its final name is ([`layout`]), how rows become files
+//! ([`TableFormat`]; Parquet in hive folders: [`ParquetTable`], [`crate::parquet`]), the three steps of a write (`stage` here, the commit in the
 //! engine's checkpoint, [`publish()`] here), whose folder it is ([`owner`]), and what tables there are ([`catalog`]).
 //!
 //! **May not know** Kafka, Avro, SQL, expectations, watermarks, or any batch but the one it is handed.
@@ -26,36 +26,30 @@
 //! them. A crash in `publish` leaves some files final and others staged: publishing the manifest again finishes. A crash
 //! in [`owner::clear`] leaves some files: clearing again finishes.
 //!
-//! **Later** the folder of a partition may be exchanged for one with fewer files, or for none: [`compact`].
+//! **Later** the folder of a partition may be exchanged for one with fewer files, or for none: [`compact`](crate::parquet::compact).
 //!
 //! Effects on files are named `table`, `owner`, `stage`, `publish`, `sweep`, `clear` and `swap` ([`sluicebox_durable::fault`]).
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
 
 pub mod catalog;
-pub mod compact;
 mod contents;
 mod error;
 mod folder;
-mod gather;
-pub mod inspect;
 pub mod layout;
 pub mod owner;
-mod parquet_table;
-mod partition;
+pub mod parquet;
 mod publish;
-pub mod read_back;
 mod staged;
 #[cfg(test)]
 mod tests;
-pub mod view;
 
+pub use self::parquet::{ParquetOptions, ParquetTable, ParquetVersion};
 pub use catalog::{BESIDE_LAYERS, TableFolder, list_tables, list_without_rows};
 pub use contents::{Contents, contents, contents_after};
 pub use error::{LakeError, Result};
 pub use folder::{existing, prepare, real_path, sweep, try_out};
 pub use owner::Owner;
-pub use parquet_table::{ParquetOptions, ParquetTable, ParquetVersion};
 pub use publish::{Check, Facts, Publisher, Refusal, Seen, Step, decide, publish};
 pub use staged::{BatchKey, StagedFile, stage_file};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use sluicebox_sinks::compact::names_in;
+use sluicebox_sinks::parquet::compact::names_in;
 
 use crate::EngineError;
 use crate::checkpoint::Checkpoint;

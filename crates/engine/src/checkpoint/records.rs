@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sluicebox_core::{Fates, OffsetRange, PartitionId};
 use sluicebox_operators::WatermarkState;
 use sluicebox_sinks::StagedFile;
-use sluicebox_sinks::compact::FileSum;
+use sluicebox_sinks::parquet::compact::FileSum;
 use sluicebox_sources::LogIdentity;
 
 /// `metadata`: who this checkpoint belongs to. Written once, at the first start.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sluicebox_core::Clock;
 use sluicebox_pipeline::graph::Graph;
-use sluicebox_sinks::compact::{self, Folder, Input};
+use sluicebox_sinks::parquet::compact::{self, Folder, Input};
 use sluicebox_sinks::{LakeError, ParquetOptions, ParquetTable, TableFormat};
 
 use super::decide::{Kept, Policy, due};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use sluicebox_sinks::compact::{Folder, is_small};
 use sluicebox_sinks::layout;
+use sluicebox_sinks::parquet::compact::{Folder, is_small};
 
 use crate::checkpoint::records::{Compaction, Why};
 
@@ -104,7 +104,7 @@ pub fn settled(compaction: &Compaction, present: &BTreeSet<String>) -> Settled {
 
 #[cfg(test)]
 mod tests {
-    use sluicebox_sinks::compact::{FileSum, Part};
+    use sluicebox_sinks::parquet::compact::{FileSum, Part};
 
     use super::*;
     use crate::checkpoint::records::BatchRows;

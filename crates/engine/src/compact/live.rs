@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sluicebox_sinks::compact::{self, Folder};
+use sluicebox_sinks::parquet::compact::{self, Folder};
 use sluicebox_sinks::{LakeError, ParquetTable, TableFormat};
 use tokio::task::JoinHandle;
 

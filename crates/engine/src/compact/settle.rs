@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sluicebox_sinks::compact::{self, Staging};
+use sluicebox_sinks::parquet::compact::{self, Staging};
 
 use super::decide::{Settled, settled};
 use crate::EngineError;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use sluicebox_sinks::compact::{self, Facts, FileSum, Folder, Input, Part, Piece, Staging};
+use sluicebox_sinks::parquet::compact::{self, Facts, FileSum, Folder, Input, Part, Piece, Staging};
 use sluicebox_sinks::{LakeError, ParquetTable, TableFormat, layout};
 
 use super::settle::remove_if_empty;

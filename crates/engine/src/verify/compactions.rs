@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use sluicebox_sinks::compact::names_in;
+use sluicebox_sinks::parquet::compact::names_in;
 
 use super::Verdict;
 use super::files::Found;

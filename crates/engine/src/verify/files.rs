@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use sluicebox_durable::FileError;
-use sluicebox_sinks::inspect::{FileName, FoundFile, inspect, rows_in};
 use sluicebox_sinks::owner;
+use sluicebox_sinks::parquet::inspect::{FileName, FoundFile, inspect, rows_in};
 
 use super::Verdict;
 use super::records::{Records, differs};

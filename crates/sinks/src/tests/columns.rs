@@ -17,8 +17,8 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::key;
-use crate::gather::Run;
-use crate::parquet_table::columns::bytes_in_memory;
+use crate::parquet::gather::Run;
+use crate::parquet::table::columns::bytes_in_memory;
 use crate::{ParquetOptions, ParquetTable, TableFormat};
 
 /// Columns of all sorts, the nested ones with several leaves each.
@@ -80,7 +80,7 @@ proptest! {
         let mut runs = Vec::new();
         for run in whole(&batches) {
             for row in (run.start..run.start + run.len).filter(|row| every == 1 || row % every != 0) {
-                crate::gather::push_run(&mut runs, Run { batch: run.batch, start: row, len: 1 });
+                crate::parquet::gather::push_run(&mut runs, Run { batch: run.batch, start: row, len: 1 });
             }
         }
         prop_assume!(!runs.is_empty());

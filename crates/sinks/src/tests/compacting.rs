@@ -11,7 +11,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sluicebox_durable::fault::What;
 
 use super::{QUERY, glob, key, read, rows, table_with, walk};
-use crate::compact::{Facts, Input, Piece, Staging, folders, names_in, plan, remove, swap, take, try_exchange};
+use crate::parquet::compact::{
+    Facts, Input, Piece, Staging, folders, names_in, plan, remove, swap, take, try_exchange,
+};
 use crate::{Check, LakeError, ParquetOptions, ParquetTable, TableFormat, layout};
 
 const DAYS: i32 = 3;
@@ -28,7 +30,7 @@ fn filled(location: &Path, batches: u64) -> ParquetTable {
     table
 }
 
-fn inputs(table: &ParquetTable, folder: &crate::compact::Folder) -> Vec<Input> {
+fn inputs(table: &ParquetTable, folder: &crate::parquet::compact::Folder) -> Vec<Input> {
     let dir = table.location().join(&folder.path);
     let mut inputs: Vec<Input> = folder.parts.iter().map(|part| Input::footer(&dir, part).unwrap()).collect();
     inputs.iter_mut().for_each(|input| input.sum(&dir).unwrap());

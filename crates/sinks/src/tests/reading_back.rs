@@ -8,8 +8,8 @@ use arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::{key, rows, schema, table};
-use crate::inspect::rows_in;
-use crate::read_back::{published, read_back, unpacked_bytes};
+use crate::parquet::inspect::rows_in;
+use crate::parquet::read_back::{published, read_back, unpacked_bytes};
 use crate::{Check, TableFormat};
 
 #[test]

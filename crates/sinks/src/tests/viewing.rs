@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArra
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::key;
-use crate::view::view;
+use crate::parquet::view::view;
 use crate::{Check, ParquetOptions, ParquetTable, TableFormat};
 
 /// Publishes a batch of a table that is partitioned by `region`.

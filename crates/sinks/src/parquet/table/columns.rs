@@ -15,7 +15,7 @@ use sluicebox_core::station::{self, Station};
 
 use super::{DICTIONARY_BYTES, ParquetTable, ParquetWriter};
 use crate::error::{LakeError, Result};
-use crate::gather::{self, Run};
+use crate::parquet::gather::{self, Run};
 use crate::staged::{BatchKey, StagedFile};
 
 /// Rows below which a second thread costs more than it brings.

@@ -12,7 +12,7 @@ use arrow::compute::{concat_batches, take_record_batch};
 use super::{ParquetTable, ParquetWriter};
 use crate::TableFormat;
 use crate::error::{LakeError, Result};
-use crate::gather::{CHUNK_ROWS, Run};
+use crate::parquet::gather::{CHUNK_ROWS, Run};
 use crate::staged::{BatchKey, StagedFile, sync_staging};
 
 /// Files that are open at once.

@@ -11,8 +11,8 @@ use arrow::row::{RowConverter, SortField};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::error::{LakeError, Result};
-use crate::gather::{Run, push_run};
 use crate::layout;
+use crate::parquet::gather::{Run, push_run};
 
 /// The partition columns of a table.
 #[derive(Debug, Clone)]

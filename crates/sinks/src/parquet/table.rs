@@ -15,11 +15,11 @@ use sluicebox_core::stored::last_of_each_key;
 
 use crate::TableFormat;
 use crate::error::{LakeError, Result};
-use crate::gather::{self, Run};
 use crate::layout;
-use crate::partition::Partitioning;
+use crate::parquet::gather::{self, Run};
+use crate::parquet::partition::Partitioning;
+use crate::parquet::view;
 use crate::staged::{BatchKey, StagedFile, StagedWriter, sync_staging};
-use crate::view;
 
 pub(crate) mod columns;
 mod stream;

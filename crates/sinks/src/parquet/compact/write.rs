@@ -14,8 +14,8 @@ use super::look::Part;
 use super::plan::Piece;
 use crate::ParquetTable;
 use crate::error::{LakeError, Result};
-use crate::gather::CHUNK_ROWS;
-use crate::parquet_table::ParquetWriter;
+use crate::parquet::gather::CHUNK_ROWS;
+use crate::parquet::table::ParquetWriter;
 use crate::staged::HashedFile;
 
 /// What a file is, in one line of text: `<name> <rows> <bytes> <checksum>`.
