@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use sluicebox_avro::store::{RegistryStore, failure, router};
 use sluicebox_durable::read_given_text;
+use sluicebox_registry::store::{RegistryStore, failure, router};
 use sluicebox_serve::{Rule, ServeError, Server, Token};
 
 use crate::failure::Usage;

@@ -5,13 +5,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use sluicebox_avro::PinnedSchema;
 use sluicebox_durable::fault::What;
 use sluicebox_engine::change::{self, Backfill, Decision, Prepared, Request, Stage};
 use sluicebox_engine::checkpoint::envelope;
 use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger, check_folders, state_writer};
 use sluicebox_pipeline::diagnostic::nearest;
 use sluicebox_pipeline::values;
+use sluicebox_registry::PinnedSchema;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 

@@ -6,9 +6,9 @@ mod support;
 
 use std::sync::Arc;
 
-use sluicebox_avro::framing::frame;
-use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_core::SystemClock;
+use sluicebox_formats::framing::frame;
+use sluicebox_registry::store::{NewSchema, RegistryStore};
 use sluicebox_samples::avro::{bytes, long};
 use sluicebox_sources::{EmbeddedLog, Record, TopicOptions};
 use support::Workspace;

@@ -7,8 +7,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
-use sluicebox_avro::ErrorClass;
 use sluicebox_core::provenance::{event_time_type, provenance_fields};
+use sluicebox_formats::ErrorClass;
 use sluicebox_pipeline::{bind, parse};
 
 const PAGES: &str = include_str!("../docs/errors.md");

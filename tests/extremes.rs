@@ -5,8 +5,8 @@ mod support;
 
 use std::sync::Arc;
 
-use sluicebox_avro::framing::frame;
 use sluicebox_core::SystemClock;
+use sluicebox_formats::framing::frame;
 use sluicebox_samples::avro::{bytes, long};
 use sluicebox_sources::{EmbeddedLog, Record};
 use support::{Workspace, assert_same};

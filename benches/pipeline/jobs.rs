@@ -12,9 +12,10 @@ use arrow::datatypes::{DataType, Field, Schema};
 use clap::ValueEnum;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use sluicebox_avro::{Decoder, DecoderOptions, SchemaCache, portions};
 use sluicebox_core::{Clock, OffsetRange, SystemClock, provenance};
+use sluicebox_formats::{Decoder, DecoderOptions, portions};
 use sluicebox_librdkafka::{Polled, Queue};
+use sluicebox_registry::SchemaCache;
 use sluicebox_sinks::{BatchKey, ParquetOptions, ParquetTable, TableFormat};
 use sluicebox_sources::{Source, Taken};
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use sluicebox_avro::{HttpOptions, HttpRegistry, Registry, RegistryStore};
 use sluicebox_core::SystemClock;
+use sluicebox_registry::{HttpOptions, HttpRegistry, Registry, RegistryStore};
 use sluicebox_sources::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Source};
 
 /// The kinds of log.

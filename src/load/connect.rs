@@ -5,10 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluicebox_avro::registry::LONGEST_NAME;
-use sluicebox_avro::store::RegistryStore;
-use sluicebox_avro::{AvroError, Decoder, DecoderOptions, HttpOptions, HttpRegistry, PinnedSchema, Registry};
-use sluicebox_avro::{RegistryError, SchemaCache, SchemaText};
 use sluicebox_core::Clock;
 use sluicebox_core::nearest::nearest_few;
 use sluicebox_core::shown::cut_to;
@@ -16,9 +12,15 @@ use sluicebox_durable::fault::{self, Effect, Phase, What};
 use sluicebox_durable::read_given_text;
 use sluicebox_engine::checkpoint::{Checkpoint, CheckpointError, envelope};
 use sluicebox_engine::{ClauseSettings, EngineError, FileRows, FileSource, RowsOf, SourceBinding, Starting};
+use sluicebox_formats::{AvroError, Decoder, DecoderOptions};
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, SourceKind};
 use sluicebox_pipeline::options::{self, EventTimeOptions};
 use sluicebox_pipeline::values::{self, Reference};
+use sluicebox_registry::store::RegistryStore;
+use sluicebox_registry::{
+    HttpOptions, HttpRegistry, LONGEST_NAME, PinnedSchema, Registry, RegistryError, SchemaCache, SchemaFileError,
+    SchemaText,
+};
 use sluicebox_samples::sales::SALES_SCHEMA;
 use sluicebox_sources::{EmbeddedLog, KAFKA_PREFIX, KafkaOptions, KafkaSource, LogSource, Source, SourceError};
 
@@ -124,7 +126,7 @@ impl Connection {
                 let registry = HttpRegistry::new(http, Arc::clone(clock));
                 Ok(Arc::new(registry.map_err(|e| self.places.of_registry(e))?))
             }
-            (_, None) => Ok(Arc::new(RegistryStore::open(registry_dir()).map_err(EngineError::from)?)),
+            (_, None) => Ok(Arc::new(RegistryStore::open(registry_dir()).map_err(of_files)?)),
             (None, Some(_)) => Err(Usage(format!(
                 "source `{}` reads Kafka and has no schema registry: set 'schema.registry.url', or SCHEMA_REGISTRY_URL",
                 self.name
@@ -318,7 +320,7 @@ impl Connection {
             Some(pinned) => pinned,
             None => self.registered(&registry).await?,
         };
-        let cache = SchemaCache::open(checkpoint.source_dir(&self.name).join("schemas")).map_err(EngineError::from)?;
+        let cache = SchemaCache::open(checkpoint.source_dir(&self.name).join("schemas")).map_err(of_files)?;
         let name = self.alias.clone().unwrap_or_else(|| self.name.clone());
         let mut options = DecoderOptions::new(&name);
         options.include_headers = self.options.include_headers;
@@ -384,4 +386,9 @@ pub fn registry_dir() -> std::path::PathBuf {
 /// The embedded log of this working directory.
 pub fn open_log(clock: &Arc<dyn Clock>) -> anyhow::Result<EmbeddedLog> {
     Ok(EmbeddedLog::open(LOG_DIR, Arc::clone(clock)).map_err(EngineError::from)?)
+}
+
+/// An error of schemas in files, as what ends a run.
+fn of_files(error: SchemaFileError) -> EngineError {
+    AvroError::from(error).into()
 }

@@ -1,8 +1,8 @@
 //! What a source sends that others can read on the way.
 
-use sluicebox_avro::HttpOptions;
 use sluicebox_pipeline::ast::SourceDef;
 use sluicebox_pipeline::diagnostic::Diagnostic;
+use sluicebox_registry::HttpOptions;
 
 use super::connect::Connection;
 

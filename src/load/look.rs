@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sluicebox_avro::{SchemaCache, ignored_fields};
 use sluicebox_core::PartitionId;
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::{Begin, EngineError, Room, check_folders};
+use sluicebox_formats::ignored_fields;
+use sluicebox_registry::SchemaCache;
 
 use super::connect::Connection;
 use super::{Checked, parquet_options_of};

@@ -17,12 +17,12 @@ use std::time::Duration;
 
 use clap::Args;
 use datafusion::execution::SessionState;
-use sluicebox_avro::{LeftOut, left_out, source_columns};
 use sluicebox_core::{Clock, SystemClock};
 use sluicebox_engine::change::{self, Shape, Stage};
 use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::compact::{Policy, Retain};
 use sluicebox_engine::{EngineError, FileRows, SourceBinding, Trigger, prove};
+use sluicebox_formats::{LeftOut, left_out, source_columns};
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, TableDef};
 use sluicebox_pipeline::diagnostic::{Diagnostic, Diagnostics};
 use sluicebox_pipeline::graph::{Graph, Table};

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use sluicebox_avro::{AvroError, RegistryError};
 use sluicebox_core::nearest::nearest_few;
 use sluicebox_core::secret::Secret;
 use sluicebox_core::shown::cut_to;
 use sluicebox_engine::EngineError;
+use sluicebox_formats::AvroError;
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, Span, Spanned};
 use sluicebox_pipeline::diagnostic::{COMMAND_LINE, Diagnostic, Diagnostics};
 use sluicebox_pipeline::parse::starred;
 use sluicebox_pipeline::values::Reference;
+use sluicebox_registry::RegistryError;
 use sluicebox_sources::{KAFKA_PREFIX, LONGEST_TOPIC, SourceError, is_property};
 
 /// Topics that are named when none is like the one that is looked for.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
-use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_core::Clock;
+use sluicebox_registry::store::{NewSchema, RegistryStore};
 use sluicebox_samples::feeder::{Backlog, SampleFeeder};
 use sluicebox_samples::sales::{SALES_SCHEMA, SalesConfig};
 use tokio::sync::watch;

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use arrow::array::AsArray;
 use bytes::Bytes;
-use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_core::raw::column;
 use sluicebox_core::{OffsetRange, PartitionId, SystemClock};
+use sluicebox_registry::store::{NewSchema, RegistryStore};
 use sluicebox_sources::{EmbeddedLog, KafkaOptions, LogSource, Record, Source, TopicOptions};
 
 const ACKNOWLEDGED: &str = "acknowledged";

@@ -22,9 +22,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sluicebox_avro::framing::frame;
-use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_core::SystemClock;
+use sluicebox_formats::framing::frame;
+use sluicebox_registry::store::{NewSchema, RegistryStore};
 use sluicebox_sources::{EmbeddedLog, Record, TopicOptions};
 
 use support::{Workspace, within};

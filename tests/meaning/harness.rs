@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use sluicebox_avro::store::{NewSchema, RegistryStore};
-use sluicebox_avro::{Decoder, DecoderOptions, Registry, SchemaCache, source_columns};
 use sluicebox_core::{Clock, ManualClock};
 use sluicebox_engine::change::Prepared;
 use sluicebox_engine::checkpoint::Checkpoint;
@@ -17,7 +15,10 @@ use sluicebox_engine::state_writer::DELTAS;
 use sluicebox_engine::{
     ClauseSettings, Config, Engine, EngineError, Observer, RowsOf, SourceBinding, Starting, Trigger,
 };
+use sluicebox_formats::{Decoder, DecoderOptions, source_columns};
 use sluicebox_pipeline::{bind, parse};
+use sluicebox_registry::store::{NewSchema, RegistryStore};
+use sluicebox_registry::{Registry, SchemaCache};
 use sluicebox_sources::{EmbeddedLog, Fsync, KafkaOptions, LogSource, Record, TopicOptions};
 use tempfile::TempDir;
 use tokio::sync::watch;

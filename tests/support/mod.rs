@@ -8,8 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use sluicebox_avro::store::{NewSchema, RegistryStore};
 use sluicebox_core::shown::acts;
+use sluicebox_registry::store::{NewSchema, RegistryStore};
 use sluicebox_samples::sales::SALES_SCHEMA;
 
 /// The tables of `sql/gold_revenue.sql` and what stands beside them, each with the columns that a result is compared by.

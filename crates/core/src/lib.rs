@@ -5,7 +5,7 @@
 //! others ([`chosen`]), a batch's columns ([`columns`]), whose fault an error is ([`blame`]), the clock ([`clock`]),
 //! where time goes ([`station`]), what is waited for ([`waiting`]), work on threads that the system may not have
 //! ([`threads`]), names that are alike ([`nearest`]), large numbers ([`digits`]), text of others on its way to people
-//! ([`mod@shown`]), which options hold a secret ([`secret`]), whether a file is PEM ([`pem`]), and in which types columns are
+//! ([`mod@shown`]) and how much of it a message tells ([`told`]), maps that forget ([`bounded`]), which options hold a secret ([`secret`]), whether a file is PEM ([`pem`]), and in which types columns are
 //! written ([`stored`]).
 //!
 //! **May not know** files, Kafka, Avro, SQL, Parquet or DataFusion.
@@ -13,6 +13,7 @@
 //! **States, a crash.** It has no state but the accounts of [`station`], and no effect, so a crash leaves nothing.
 
 pub mod blame;
+pub mod bounded;
 pub mod chosen;
 pub mod clock;
 pub mod columns;
@@ -28,6 +29,7 @@ pub mod shown;
 pub mod station;
 pub mod stored;
 pub mod threads;
+pub mod told;
 pub mod waiting;
 
 pub use blame::{Blame, Blamed, Retry};

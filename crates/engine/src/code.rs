@@ -1,9 +1,9 @@
 //! The codes of errors: short names of kinds, the same in every release, which `sluicebox explain` explains.
 
-use sluicebox_avro::AvroError;
-use sluicebox_avro::RegistryError;
 use sluicebox_core::{Blame, Blamed};
+use sluicebox_formats::AvroError;
 use sluicebox_quality::QualityError;
+use sluicebox_registry::{RegistryError, SchemaFileError};
 use sluicebox_sinks::LakeError;
 use sluicebox_sources::SourceError;
 
@@ -96,9 +96,9 @@ fn avro(error: &AvroError) -> &'static str {
         AvroError::Registry(RegistryError::Denied { .. }) => "registry-denied",
         AvroError::Registry(_) => "registry",
         AvroError::ReaderSchema { .. } | AvroError::NameTaken { .. } => "reader-schema",
-        AvroError::Damaged { .. } => "damaged-schema",
-        AvroError::Newer { .. } => "newer-version",
-        AvroError::File(_) => "file",
+        AvroError::Files(SchemaFileError::Damaged { .. }) => "damaged-schema",
+        AvroError::Files(SchemaFileError::Newer { .. }) => "newer-version",
+        AvroError::Files(SchemaFileError::File(_)) => "file",
         other => by_blame(other.blame()),
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::execution::SessionState;
-use sluicebox_avro::{Decoder, PinnedSchema};
 use sluicebox_core::Clock;
+use sluicebox_formats::Decoder;
 use sluicebox_pipeline::graph::Graph;
+use sluicebox_registry::PinnedSchema;
 use sluicebox_sinks::ParquetOptions;
 use sluicebox_sources::Source;
 

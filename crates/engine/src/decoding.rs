@@ -11,10 +11,10 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use sluicebox_avro::{Decoded, Writers, portions, weight};
 use sluicebox_core::PartitionId;
 use sluicebox_core::raw::RawEvents;
 use sluicebox_core::station::{self, Station};
+use sluicebox_formats::{Decoded, Writers, portions, weight};
 
 use crate::EngineError;
 use crate::engine::SharedDecoder;

@@ -424,7 +424,7 @@ async fn start_all(
 }
 
 /// Pins the reader schema beside the starting offsets.
-fn pin_reader(dir: &std::path::Path, reader: &sluicebox_avro::PinnedSchema) -> Result<(), EngineError> {
+fn pin_reader(dir: &std::path::Path, reader: &sluicebox_registry::PinnedSchema) -> Result<(), EngineError> {
     durable::create_dir_durable(What::Source, dir)?;
     envelope::create(What::Source, &dir.join("reader"), reader)?;
     Ok(())
@@ -448,4 +448,4 @@ fn repin(config: &Config, replay: Option<&Offsets>, epoch: u64) -> Result<(), En
 }
 
 /// Shared by the modules of the engine.
-pub(crate) type SharedDecoder = Arc<sluicebox_avro::Decoder>;
+pub(crate) type SharedDecoder = Arc<sluicebox_formats::Decoder>;

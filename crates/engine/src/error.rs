@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sluicebox_avro::AvroError;
 use sluicebox_core::columns;
 use sluicebox_core::digits::rows as counted;
 use sluicebox_core::{Blame, Blamed};
 use sluicebox_durable::FileError;
+use sluicebox_formats::AvroError;
 use sluicebox_pipeline::bind::in_words;
 use sluicebox_pipeline::room::is_full;
 use sluicebox_quality::QualityError;

@@ -104,7 +104,7 @@ fn example(rows: &RecordBatch) -> Option<String> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-    use sluicebox_avro::ErrorClass;
+    use sluicebox_formats::ErrorClass;
     use sluicebox_sources::Taken;
 
     use super::*;

@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use sluicebox_avro::{
-    Guid, HttpOptions, HttpRegistry, PinnedSchema, Registry, RegistryError, SchemaCache, SchemaKey, SchemaText,
-    source_columns,
-};
 use sluicebox_core::SystemClock;
 use sluicebox_core::shown::acts;
+use sluicebox_formats::source_columns;
+use sluicebox_registry::{
+    Guid, HttpOptions, HttpRegistry, PinnedSchema, Registry, RegistryError, SchemaCache, SchemaKey, SchemaText,
+};
 
 use crate::input::{array, folder, wait};
 

@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, TimestampMillisecondArray, new_null_array};
 use async_trait::async_trait;
-use sluicebox_avro::framing::frame;
-use sluicebox_avro::{
-    Decoder, DecoderOptions, Guid, Limits, PinnedSchema, Registry, RegistryError, SchemaCache, SchemaText,
-};
 use sluicebox_core::PartitionId;
 use sluicebox_core::raw::{RawEvents, column, raw_schema};
+use sluicebox_formats::framing::frame;
+use sluicebox_formats::{Decoder, DecoderOptions, Limits};
+use sluicebox_registry::{Guid, PinnedSchema, Registry, RegistryError, SchemaCache, SchemaText};
 
 use crate::input::{array, folder, line, wait};
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::Request;
-use sluicebox_avro::RegistryStore;
-use sluicebox_avro::store::router;
+use sluicebox_registry::RegistryStore;
+use sluicebox_registry::store::router;
 use tower::ServiceExt;
 
 use crate::input::{folder, line, wait};

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
-use sluicebox_avro::{PinnedSchema, SchemaText, source_columns};
+use sluicebox_formats::source_columns;
 use sluicebox_pipeline::{bind, parse};
+use sluicebox_registry::{PinnedSchema, SchemaText};
 
 const SALES: &str = r#"{"type":"record","name":"SalesEvent","fields":[
     {"name":"event_id","type":["null","string"],"default":null},

@@ -2,10 +2,11 @@
 use arrow::array::{ArrayRef, AsArray, BinaryArray, Int64Array, TimestampMillisecondArray, new_null_array};
 use arrow::datatypes::{Int32Type, Int64Type};
 use async_trait::async_trait;
-use sluicebox_avro::framing::frame;
-use sluicebox_avro::{Decoder, DecoderOptions, Guid, PinnedSchema, Registry, RegistryError, SchemaCache, SchemaText};
 use sluicebox_core::provenance::{OFFSET, PART};
 use sluicebox_core::raw::{column, raw_schema};
+use sluicebox_formats::framing::frame;
+use sluicebox_formats::{Decoder, DecoderOptions};
+use sluicebox_registry::{Guid, PinnedSchema, Registry, RegistryError, SchemaCache, SchemaText};
 use sluicebox_sources::Taken;
 use tempfile::TempDir;
 

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
-use sluicebox_avro::SchemaKey;
 use sluicebox_core::PartitionId;
 use sluicebox_core::shown::cut_to;
 use sluicebox_durable::fault::What;
@@ -12,6 +11,7 @@ use sluicebox_durable::{self as durable, create_dir_durable};
 use sluicebox_quality::{
     BatchReport, InputRange, LostReport, ReportHeader, SchemaReport, TableCounts, place_of, samples_batch,
 };
+use sluicebox_registry::SchemaKey;
 use sluicebox_sources::LostRange;
 
 use super::told::MOST;

@@ -5,10 +5,11 @@ use std::collections::btree_map::Entry;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
-use sluicebox_avro::{Decoded, ErrorClass, SchemaKey, SchemaUse};
 use sluicebox_core::provenance::{OFFSET, PART};
 use sluicebox_core::raw::RawEvents;
 use sluicebox_core::{OffsetRange, PartitionId};
+use sluicebox_formats::{Decoded, ErrorClass, SchemaUse};
+use sluicebox_registry::SchemaKey;
 use sluicebox_sources::{LostRange, Taken};
 
 use crate::EngineError;
@@ -170,8 +171,8 @@ impl SourceReport {
 
 #[cfg(test)]
 mod tests {
-    use sluicebox_avro::dead_letter_schema;
     use sluicebox_core::{Clock, SystemClock};
+    use sluicebox_formats::dead_letter_schema;
     use sluicebox_sources::LossReason;
 
     use super::*;

@@ -1,0 +1,88 @@
+//! Which of the schemas that a batch names the registry is asked for.
+//!
+//! Whoever may write to a topic may name a schema in each event that there is not, and each would be a question to a registry that
+//! others need too. So a batch asks until so many of its answers were that there is no such schema, in an order in which what is made
+//! up comes last.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sluicebox_registry::SchemaKey;
+
+use crate::avro::decoder::Writer;
+use crate::class::ErrorClass;
+use crate::events::Events;
+use crate::framing::unframe;
+
+/// Schemas asked for at the same time.
+pub(super) const FETCHES: usize = 8;
+
+/// After so many schemas that the registry does not know, a batch asks it for no more.
+pub(super) const MOST_UNKNOWN: usize = 128;
+
+/// The schemas that are not asked for.
+#[derive(Debug)]
+pub(super) struct Unasked {
+    writer: Arc<Writer>,
+    /// Whether the user has been told that there are some.
+    told: AtomicBool,
+}
+
+impl Unasked {
+    pub(super) fn new() -> Self {
+        let message = format!(
+            "its schema was not asked for: the registry does not know {MOST_UNKNOWN} others that this batch names, and as many events \
+             or more name each of those; later batches ask again"
+        );
+        let writer = Arc::new(Writer::Refused { class: ErrorClass::UnknownSchemaId, message });
+        Self { writer, told: AtomicBool::new(false) }
+    }
+
+    /// The writer of one of `source`, whose user is told of the first.
+    pub(super) fn one_of(&self, source: &str) -> Arc<Writer> {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "source {source}: a batch names more than {MOST_UNKNOWN} schemas that the registry does not know: it is not asked for \
+                 the others, whose events are dead letters. Is it the producers' registry? If it is, somebody writes what is none of theirs"
+            );
+        }
+        Arc::clone(&self.writer)
+    }
+}
+
+/// Adds to `keys` how many of `events` name each schema, but for those that were not taken whole.
+pub(super) fn count_keys(events: &Events<'_>, keys: &mut HashMap<SchemaKey, u64>) {
+    let mut add = |same: Option<(SchemaKey, u64)>| {
+        if let Some((key, count)) = same {
+            *keys.entry(key).or_default() += count;
+        }
+    };
+    // Events that follow each other mostly name the same.
+    let mut same: Option<(SchemaKey, u64)> = None;
+    for row in 0..events.len() {
+        let value = events.value(row).filter(|_| events.large(row).is_none());
+        let framed = value.map(|value| unframe(value, events.schema_header(row)));
+        let Some(Ok(framed)) = framed else { continue };
+        match same {
+            Some((key, count)) if key == framed.key => same = Some((key, count + 1)),
+            other => {
+                add(other);
+                same = Some((framed.key, 1));
+            }
+        }
+    }
+    add(same);
+}
+
+/// The order in which they are asked for: what more events name comes first, as a schema does that a producer has begun to write. Of
+/// those that as many name, low ids come first: registries count them up, and most of what is made up lies far above.
+pub(super) fn in_order(mut keys: Vec<(SchemaKey, u64)>) -> Vec<SchemaKey> {
+    let place = |key: SchemaKey| match key {
+        SchemaKey::Id(id) => (false, id.cast_unsigned(), key),
+        SchemaKey::Guid(_) => (true, 0, key),
+    };
+    keys.sort_unstable_by_key(|(key, count)| (Reverse(*count), place(*key)));
+    keys.into_iter().map(|(key, _)| key).collect()
+}

@@ -1,0 +1,29 @@
+//! Avro: raw events into source rows, by the reader schema that the checkpoint pins.
+//!
+//! One walk over a body checks every byte of it and appends to the columns; rows of any number of writer schemas go into
+//! the same columns in offset order. An event that fails is cut off the columns again and becomes a dead letter.
+
+mod asking;
+mod column;
+mod cursor;
+mod decoder;
+mod fault;
+mod foreign;
+mod leaf;
+mod number;
+mod probe;
+mod program;
+mod reader;
+mod resolve;
+mod run;
+mod shape;
+mod skip;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use cursor::Limits;
+pub use decoder::{Decoder, DecoderOptions, Writers};
+pub(crate) use probe::Probe;
+pub use reader::{ignored_fields, left_out, source_columns};
+pub use shape::LeftOut;

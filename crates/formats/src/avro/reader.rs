@@ -1,0 +1,69 @@
+//! The reader schema of a source, and what can be told of it without its events.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{Fields, SchemaRef};
+use sluicebox_core::provenance;
+use sluicebox_registry::schema::AvroSchema;
+use sluicebox_registry::{PinnedSchema, SchemaText};
+
+use crate::avro::program::Program;
+use crate::avro::shape::{LeftOut, value_fields};
+use crate::error::AvroError;
+use crate::events::{metadata_fields, source_schema};
+
+/// The reader schema and the columns of values, if it can be one, and the fields that are none.
+pub(super) fn reader_parts(name: &str, pinned: &PinnedSchema) -> Result<(AvroSchema, Fields, Vec<LeftOut>), AvroError> {
+    let refused = |source| AvroError::ReaderSchema {
+        name: name.to_owned(),
+        subject: pinned.subject.clone(),
+        version: pinned.version,
+        source,
+    };
+    let mut reader = AvroSchema::parse(&pinned.text).map_err(refused)?;
+    let (value, left_out) = value_fields(&reader).map_err(refused)?;
+    {
+        let without: HashSet<&str> = left_out.iter().map(|l| l.field.as_str()).collect();
+        reader.without_fields(|name| without.contains(name));
+    }
+    let metadata = metadata_fields();
+    let taken = |name: &str| provenance::is_hidden(name) || metadata.iter().any(|f| f.name() == name);
+    if let Some(field) = value.iter().find(|f| taken(f.name())) {
+        return Err(AvroError::NameTaken {
+            name: name.to_owned(),
+            subject: pinned.subject.clone(),
+            version: pinned.version,
+            field: field.name().clone(),
+        });
+    }
+    Ok((reader, value, left_out))
+}
+
+/// The fields of `pinned`, the reader schema of source `name`, that have no column, each with its reason.
+///
+/// # Errors
+/// As [`Decoder::new`](crate::Decoder::new).
+pub fn left_out(name: &str, pinned: &PinnedSchema) -> Result<Vec<LeftOut>, AvroError> {
+    Ok(reader_parts(name, pinned)?.2)
+}
+
+/// The fields of a writer's schema that the reader schema `pinned` lacks, as paths; none when the one cannot be read as the
+/// other.
+///
+/// # Errors
+/// When the reader schema cannot be used.
+pub fn ignored_fields(name: &str, pinned: &PinnedSchema, writer: &SchemaText) -> Result<Vec<String>, AvroError> {
+    let (reader, ..) = reader_parts(name, pinned)?;
+    let program = AvroSchema::parse(writer).ok().map(|writer| Program::compile(Arc::new(writer), &reader));
+    Ok(program.and_then(Result::ok).map(|program| program.ignored).unwrap_or_default())
+}
+
+/// What [`Decoder::schema`](crate::Decoder::schema) of source `name` would be with the reader schema `pinned`; for
+/// planning without a registry.
+///
+/// # Errors
+/// As [`Decoder::new`](crate::Decoder::new).
+pub fn source_columns(name: &str, pinned: &PinnedSchema) -> Result<SchemaRef, AvroError> {
+    Ok(source_schema(&reader_parts(name, pinned)?.1))
+}

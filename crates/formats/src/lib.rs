@@ -1,0 +1,36 @@
+//! Formats of values, and the frame of a source row: from raw events to rows and dead letters.
+//!
+//! **Owns** the frame that every row has, whatever its format: the columns that come from the event itself and provenance, dead
+//! letters ([`dead_letter_schema`]) and the closed list of reasons for them ([`class`]), the portions that threads decode
+//! ([`portions()`]), how a value names its schema ([`framing`]). Below [`avro`] it owns the walk over Avro's bytes.
+//!
+//! **May not know** where events come from, what a batch is, SQL, or what becomes of rows and dead letters. Where schemas are kept and
+//! asked for is `sluicebox_registry`'s.
+//!
+//! **States.** A [`Decoder`] has its reader schema from the start and learns writer schemas as events name them.
+//!
+//! **Invariants** of the design kept here: 1 (every event of a batch is a tombstone, a dead letter or a row, each counted
+//! where it happens), 6 (what one event may cost is limited, [`Limits`]), 7 (no input panics, and an event that fails
+//! leaves nothing in the columns of its neighbours).
+//!
+//! **A crash** leaves no effect: schemas that were learned are in the registry's cache, each a whole file or none.
+
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
+
+pub mod avro;
+pub mod class;
+mod decoded;
+mod error;
+mod events;
+pub mod framing;
+mod letters;
+mod portions;
+#[cfg(test)]
+mod testing;
+
+pub use avro::{Decoder, DecoderOptions, LeftOut, Limits, Writers, ignored_fields, left_out, source_columns};
+pub use class::ErrorClass;
+pub use decoded::{Decoded, SchemaUse};
+pub use error::AvroError;
+pub use letters::dead_letter_schema;
+pub use portions::{portions, weight};
