@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use sluicebox_checkpoint::Checkpoint;
 use sluicebox_core::SystemClock;
-use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::verify;
 
 use crate::failure::Usage;

@@ -1,9 +1,9 @@
 //! `sluicebox compact`: fewer files in closed partitions, and no partitions that are too old.
 
 use clap::Args;
+use sluicebox_checkpoint::records::Why;
 use sluicebox_core::shown::shown;
 use sluicebox_engine::change::{self, Request as Change};
-use sluicebox_engine::checkpoint::records::Why;
 use sluicebox_engine::compact::{Config, Done, Request, Skipped, UNPARTITIONED, run};
 use sluicebox_pipeline::values;
 

@@ -5,9 +5,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use sluicebox_checkpoint::envelope;
 use sluicebox_durable::fault::What;
 use sluicebox_engine::change::{self, Backfill, Decision, Prepared, Request, Stage};
-use sluicebox_engine::checkpoint::envelope;
 use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger, check_folders, state_writer};
 use sluicebox_pipeline::diagnostic::nearest;
 use sluicebox_pipeline::values;

@@ -3,8 +3,8 @@
 
 mod support;
 
+use sluicebox_checkpoint::Checkpoint;
 use sluicebox_core::{Clock, SystemClock};
-use sluicebox_engine::checkpoint::Checkpoint;
 use support::{Workspace, assert_same};
 
 /// Silver as a batch query: the first copy of each key among the valid rows that are in no side output for lateness.

@@ -6,9 +6,9 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use sluicebox_checkpoint::records::{Commit, Offsets, OperatorState};
+use sluicebox_checkpoint::{Checkpoint, envelope};
 use sluicebox_core::SystemClock;
-use sluicebox_engine::checkpoint::records::{Commit, Offsets, OperatorState};
-use sluicebox_engine::checkpoint::{Checkpoint, envelope};
 use sluicebox_engine::verify::{Verdict, verify};
 use support::{Workspace, files_below};
 

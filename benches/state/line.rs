@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sluicebox_engine::checkpoint::records::OperatorState;
+use sluicebox_checkpoint::records::OperatorState;
 
 use crate::{Args, Job, status};
 

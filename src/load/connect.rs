@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sluicebox_checkpoint::{Checkpoint, CheckpointError, envelope};
 use sluicebox_core::Clock;
 use sluicebox_core::nearest::nearest_few;
 use sluicebox_core::shown::cut_to;
 use sluicebox_durable::fault::{self, Effect, Phase, What};
 use sluicebox_durable::read_given_text;
-use sluicebox_engine::checkpoint::{Checkpoint, CheckpointError, envelope};
 use sluicebox_engine::{ClauseSettings, EngineError, FileRows, FileSource, RowsOf, SourceBinding, Starting};
 use sluicebox_formats::{AvroError, Decoder, DecoderOptions};
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, SourceKind};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use sluicebox_checkpoint::Checkpoint;
 use sluicebox_core::PartitionId;
-use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::{Begin, EngineError, Room, check_folders};
 use sluicebox_formats::ignored_fields;
 use sluicebox_registry::SchemaCache;

@@ -17,9 +17,10 @@ use std::time::Duration;
 
 use clap::Args;
 use datafusion::execution::SessionState;
+use sluicebox_checkpoint::shape::Shape;
+use sluicebox_checkpoint::{Checkpoint, backfill, column_order};
 use sluicebox_core::{Clock, SystemClock};
-use sluicebox_engine::change::{self, Shape, Stage};
-use sluicebox_engine::checkpoint::Checkpoint;
+use sluicebox_engine::change::{self, Stage};
 use sluicebox_engine::compact::{Policy, Retain};
 use sluicebox_engine::{EngineError, FileRows, SourceBinding, Trigger, prove};
 use sluicebox_formats::{LeftOut, left_out, source_columns};
@@ -148,7 +149,7 @@ impl Checked {
         }
         let mut graph = bind::bind(pipeline, &schemas)?;
         graph.warnings.splice(..0, warnings);
-        graph.keep_order(&change::column_order(&checkpoint).map_err(EngineError::from)?);
+        graph.keep_order(&column_order(&checkpoint).map_err(EngineError::from)?);
         // What is accepted here does not fail for its form at the first batch.
         prove(&graph, &bind::functions::session_state(1)).await?;
         Ok(Self { graph, settings, checkpoint, clock, connections })
@@ -195,7 +196,7 @@ impl Checked {
     /// What of the pipeline matters to its checkpoint.
     pub fn shape(&self) -> anyhow::Result<Shape> {
         let session = bind::functions::session_state(1);
-        Ok(Shape::of(&self.graph, &std::env::current_dir()?, &session, &self.clock)?)
+        Ok(change::shape_of(&self.graph, &std::env::current_dir()?, &session, &self.clock)?)
     }
 
     /// Leaves what runs in `stage`.
@@ -207,7 +208,7 @@ impl Checked {
                 let all = self.graph.clone();
                 let part = if *from_files { change::part_from_files } else { change::part };
                 self.graph = part(&all, tables, *number);
-                let prefix = change::prefix(*number);
+                let prefix = backfill::prefix(*number);
                 for connection in &mut self.connections {
                     connection.alias = Some(format!("{prefix}{}", connection.name));
                 }
@@ -236,7 +237,7 @@ impl Options {
             _ => return error.into(),
         };
         // What fills a table reads its source under another name.
-        let source = change::original(source).unwrap_or(source);
+        let source = backfill::original(source).unwrap_or(source);
         match self.0.get(source) {
             Some(places) => places.of_engine(error),
             None => error.into(),

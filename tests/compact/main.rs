@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sluicebox_checkpoint::Checkpoint;
 use sluicebox_core::SystemClock;
-use sluicebox_engine::checkpoint::Checkpoint;
 use sluicebox_engine::verify::{Verdict, verify};
 use support::{Workspace, assert_same, copy, files_below, is_parquet};
 

@@ -1,6 +1,6 @@
 //! The records of exchanges: which stand for which, and for which rows.
 
-use sluicebox_engine::checkpoint::Checkpoint;
+use sluicebox_checkpoint::Checkpoint;
 
 use crate::support::Workspace;
 use crate::{proved, tally};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use sluicebox_engine::checkpoint::Checkpoint;
+use sluicebox_checkpoint::Checkpoint;
 
 use crate::scenarios::{Check, Scenario};
 use crate::world::{Ended, Outcome, World};

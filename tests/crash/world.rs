@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use sluicebox_engine::checkpoint::Checkpoint;
+use sluicebox_checkpoint::Checkpoint;
 use tempfile::TempDir;
 
 use crate::journal::{self, Op};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use sluicebox_checkpoint::Checkpoint;
+use sluicebox_checkpoint::records::Commit;
 use sluicebox_core::{Clock, ManualClock};
 use sluicebox_engine::change::Prepared;
-use sluicebox_engine::checkpoint::Checkpoint;
-use sluicebox_engine::checkpoint::records::Commit;
 use sluicebox_engine::progress::{Progress, Status};
 use sluicebox_engine::state_writer::DELTAS;
 use sluicebox_engine::{

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use sluicebox_engine::checkpoint::records::Commit;
+use sluicebox_checkpoint::records::Commit;
 
 use crate::harness::{Cut, Job};
 

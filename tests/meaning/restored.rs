@@ -1,7 +1,7 @@
 //! What a start puts back, of state whose files have an order: small cases, each run beginning with what the one before has
 //! left. The pipelines that are chosen at random have aggregates that are the same in any order, and seldom keep a key twice.
 
-use sluicebox_engine::checkpoint::records::OperatorState;
+use sluicebox_checkpoint::records::OperatorState;
 use sluicebox_engine::verify::verify;
 
 use crate::PARTITIONS;

@@ -8,10 +8,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use sluicebox_checkpoint::records::PlannedRange;
 use sluicebox_core::{OffsetRange, PartitionId};
 use sluicebox_sources::Buffered;
-
-use crate::checkpoint::records::PlannedRange;
 
 /// What bounds a batch.
 #[derive(Debug, Clone)]

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use sluicebox_checkpoint::backfill::{original, prefix};
+use sluicebox_checkpoint::records::{Commit, Metadata, Position, SourceStart};
+use sluicebox_checkpoint::{Checkpoint, PipelineRecord, RunLock};
 use sluicebox_core::PartitionId;
 use sluicebox_sinks::{Check, Publisher, owner};
 use sluicebox_sources::LogIdentity;
 
 use crate::EngineError;
-use crate::change::{self, Adoption, Decision, PipelineRecord, Stage, fill_ends, original, prefix};
-use crate::checkpoint::records::{Commit, Metadata, Position, SourceStart};
-use crate::checkpoint::{Checkpoint, RunLock};
+use crate::change::{self, Adoption, Decision, Stage, fill_ends};
 use crate::config::{Config, RowsOf, SourceBinding};
 use crate::named::{self, Named};
 use crate::outputs::{self, OutputFolder, Outputs};

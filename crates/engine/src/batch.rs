@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sluicebox_checkpoint::records::{
+    Commit, Offsets, OperatorState, OutputFiles, PlannedRange, Position, SeenSchemas, Totals,
+};
 use sluicebox_core::PartitionId;
 use sluicebox_core::station::{self, AllSpent, Station};
 use sluicebox_durable::fault::{self, Effect, Phase, What};
@@ -19,18 +22,13 @@ use sluicebox_sinks::Check;
 use sluicebox_sources::Proof;
 use tokio::sync::watch;
 
-use crate::EngineError;
-use crate::checkpoint::records::{
-    Commit, Offsets, OperatorState, OutputFiles, PlannedRange, Position, SeenSchemas, Totals,
-};
 use crate::engine::Engine;
 use crate::graph::{BatchInput, OperatorChange, TableOutput};
 use crate::leave::unless_left;
-use crate::outputs;
 use crate::read::Read;
 use crate::report::{self, SourceReport};
 use crate::stager::{Stager, Staging};
-use crate::state_writer;
+use crate::{EngineError, outputs, state_writer};
 
 /// What a batch did; for progress.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! The codes of errors: short names of kinds, the same in every release, which `sluicebox explain` explains.
 
+use sluicebox_checkpoint::CheckpointError;
 use sluicebox_core::{Blame, Blamed};
 use sluicebox_formats::AvroError;
 use sluicebox_quality::QualityError;
@@ -9,7 +10,6 @@ use sluicebox_sources::SourceError;
 
 use crate::EngineError;
 use crate::change::Verdict;
-use crate::checkpoint::CheckpointError;
 
 impl EngineError {
     /// The short name of the kind of error, in kebab-case: what `sluicebox explain` takes. Docs: `docs/errors.md`.
@@ -29,7 +29,6 @@ impl EngineError {
             Self::TooManyLetters { .. } => "too-many-letters",
             Self::Stalled { .. } => "no-answer",
             Self::OtherLog { .. } => "other-log",
-            Self::OtherPipeline { .. } => "other-pipeline",
             Self::OtherState { .. } => "other-state",
             Self::Apart(_) => "shared-folder",
             Self::NewerFiles { .. } => "newer-files",
@@ -65,6 +64,8 @@ fn checkpoint(error: &CheckpointError) -> &'static str {
         CheckpointError::Held { .. } => "checkpoint-held",
         CheckpointError::TakenOver { .. } => "taken-over",
         CheckpointError::Intruder { .. } => "intruder",
+        CheckpointError::OtherPipeline { .. } => "other-pipeline",
+        CheckpointError::Operator(e) if e.is_out_of_memory() => "out-of-memory",
         other => by_blame(other.blame()),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::execution::SessionState;
+use sluicebox_checkpoint::Checkpoint;
 use sluicebox_core::Clock;
 use sluicebox_formats::Decoder;
 use sluicebox_pipeline::graph::Graph;
@@ -13,7 +14,6 @@ use sluicebox_sinks::ParquetOptions;
 use sluicebox_sources::Source;
 
 use crate::begin::Starting;
-use crate::checkpoint::Checkpoint;
 use crate::fill::FileRows;
 use crate::graph::ClauseSettings;
 

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sluicebox_checkpoint::backfill::original;
+use sluicebox_checkpoint::records::{Commit, Metadata, Offsets, Position, SourceStart};
+use sluicebox_checkpoint::recovery::{Recovery, decide, goes_on};
+use sluicebox_checkpoint::{CheckpointError, RunLock, envelope};
 use sluicebox_core::PartitionId;
 use sluicebox_core::station::{self, AllSpent};
 use sluicebox_durable as durable;
@@ -10,13 +14,9 @@ use sluicebox_durable::fault::What;
 use sluicebox_sinks::{Owner, Publisher, owner};
 use sluicebox_sources::Bounds;
 
-use crate::EngineError;
 use crate::adopt::{self, Adopted};
 use crate::begin::Begin;
-use crate::change::{self, Stage};
-use crate::checkpoint::records::{Commit, Metadata, Offsets, Position, SourceStart};
-use crate::checkpoint::recovery::{Recovery, decide, goes_on};
-use crate::checkpoint::{CheckpointError, RunLock, envelope};
+use crate::change::Stage;
 use crate::config::{Config, RowsOf, SourceBinding, Trigger};
 use crate::goal::Goal;
 use crate::graph::{ClauseSettings, Runner};
@@ -27,7 +27,7 @@ use crate::preflight::{self, Learned};
 use crate::read::Ahead;
 use crate::report::Identity;
 use crate::segments::Segments;
-use crate::{compact, named, presence, refresh, state_writer, topics};
+use crate::{EngineError, compact, named, presence, refresh, state_writer, topics};
 
 /// A pipeline that holds its checkpoint and is ready to run.
 #[derive(Debug)]
@@ -138,7 +138,7 @@ impl Engine {
         // Not that of a copy, which is refused for being older than its tables.
         outputs.tell_place(&mut held, &metadata.id, metadata.generation, checkpoint.root())?;
         for (source, log) in &logs {
-            topics::check_and_pin(&checkpoint, &metadata, change::original(source).unwrap_or(source), log)?;
+            topics::check_and_pin(&checkpoint, &metadata, original(source).unwrap_or(source), log)?;
         }
 
         let mut runner = new_runner(&config)?;
@@ -269,16 +269,17 @@ fn first_metadata(config: &Config, outputs: &Outputs, logs: Logs, epoch: u64) ->
 fn check_identity(config: &Config, metadata: &Metadata, logs: &Logs) -> Result<(), EngineError> {
     let name = &config.graph.pipeline.name;
     if metadata.pipeline != *name {
-        return Err(EngineError::OtherPipeline {
+        return Err(CheckpointError::OtherPipeline {
             checkpoint: config.checkpoint.root().display().to_string(),
             pinned: metadata.pipeline.clone(),
             found: name.clone(),
-        });
+        }
+        .into());
     }
     // A source that came later is pinned by the pipeline that brought it; a backfill reads the log of its source.
     let adopted = config.checkpoint.newest_pipeline()?.map(|r| r.logs).unwrap_or_default();
     for (source, found) in logs {
-        let name = change::original(source).unwrap_or(source);
+        let name = original(source).unwrap_or(source);
         let Some(pinned) = metadata.logs.get(name).or_else(|| adopted.get(name)) else { continue };
         if pinned.log != found.log {
             return Err(EngineError::OtherLog {
@@ -347,7 +348,7 @@ async fn positions(
                 return Err(CheckpointError::Missing { name: format!("sources/{}/start", binding.name) }.into());
             }
             None => {
-                let start = if change::original(&binding.name).is_some() {
+                let start = if original(&binding.name).is_some() {
                     adopt::fill_start(&config.checkpoint, binding, last).await?
                 } else {
                     let begin = match first.remove(&binding.name) {
@@ -379,7 +380,7 @@ async fn positions(
 
 /// Whether a source, none of a backfill, reads a log, and topics that it names.
 fn is_named(binding: &SourceBinding) -> bool {
-    let is_log = binding.starting.at.is_some() && change::original(&binding.name).is_none();
+    let is_log = binding.starting.at.is_some() && original(&binding.name).is_none();
     is_log && binding.starting.pattern.is_none()
 }
 
@@ -403,7 +404,7 @@ async fn start_all(
         let own: BTreeMap<PartitionId, i64> =
             positions.iter().filter(|(p, _)| p.source == binding.name).map(|(p, o)| (p.clone(), *o)).collect();
         binding.source.start(&own).await?;
-        if change::original(&binding.name).is_some() {
+        if original(&binding.name).is_some() {
             continue;
         }
         begins.push(match firsts.remove(&binding.name) {

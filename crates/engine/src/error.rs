@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sluicebox_core::columns;
+use sluicebox_checkpoint::CheckpointError;
 use sluicebox_core::digits::rows as counted;
-use sluicebox_core::{Blame, Blamed};
+use sluicebox_core::{Blame, Blamed, columns};
 use sluicebox_durable::FileError;
 use sluicebox_formats::AvroError;
 use sluicebox_pipeline::bind::in_words;
@@ -16,7 +16,6 @@ use sluicebox_sources::SourceError;
 use thiserror::Error;
 
 use crate::change::Verdict;
-use crate::checkpoint::CheckpointError;
 use crate::outputs::ApartError;
 
 /// What ended a run, or kept it from starting.
@@ -162,19 +161,6 @@ pub enum EngineError {
         /// The log in the checkpoint.
         pinned: String,
         /// The log that was found.
-        found: String,
-    },
-    /// The checkpoint belongs to another pipeline.
-    #[error(
-        "the checkpoint {checkpoint} belongs to the pipeline `{pinned}`, this one is `{found}`: name another folder with \
-         `--checkpoint`, or set 'pipeline.name' back"
-    )]
-    OtherPipeline {
-        /// The folder.
-        checkpoint: String,
-        /// The pipeline in the checkpoint.
-        pinned: String,
-        /// This pipeline.
         found: String,
     },
     /// An operator's state was made by another query.
@@ -358,7 +344,6 @@ impl Blamed for EngineError {
             Self::Operator(e) => e.blame(),
             Self::File(e) => e.blame(),
             Self::OtherLog { .. }
-            | Self::OtherPipeline { .. }
             | Self::OtherState { .. }
             | Self::Apart(_)
             | Self::Changed { .. }

@@ -7,9 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sluicebox_checkpoint::records::PlannedRange;
 use sluicebox_core::PartitionId;
-
-use crate::checkpoint::records::PlannedRange;
 
 /// What the trigger that fired last is to read.
 #[derive(Debug, Default)]

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use sluicebox_checkpoint::records::Offsets;
+
 use crate::batch::BatchOutcome;
-use crate::checkpoint::records::Offsets;
 
 /// At most one line about commits in this time: a run may commit many times a second.
 const EVERY: Duration = Duration::from_secs(10);
@@ -83,10 +84,10 @@ fn steps(durations: impl Iterator<Item = (&'static str, Duration)>) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
+    use sluicebox_checkpoint::records::Offsets;
     use sluicebox_core::station::AllSpent;
 
     use super::*;
-    use crate::checkpoint::records::Offsets;
 
     fn outcome(batch_id: u64) -> BatchOutcome {
         BatchOutcome {

@@ -25,7 +25,6 @@ mod adopt;
 pub mod batch;
 pub mod begin;
 pub mod change;
-pub mod checkpoint;
 mod code;
 pub mod compact;
 pub mod config;

@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
+use sluicebox_checkpoint::{Checkpoint, CheckpointError, hostname};
 use sluicebox_sinks::owner::{self, Home, Observed};
 use sluicebox_sinks::{LakeError, Owner};
 
 use crate::EngineError;
-use crate::checkpoint::{Checkpoint, CheckpointError, hostname};
 use crate::outputs::Outputs;
 
 /// A folder that a record names.
@@ -98,8 +98,9 @@ mod tests {
     use std::collections::BTreeMap;
     use std::fs;
 
+    use sluicebox_checkpoint::records::Metadata;
+
     use super::*;
-    use crate::checkpoint::records::Metadata;
 
     #[test]
     fn a_checkpoint_that_a_mark_names_lives_or_is_lost_or_cannot_be_told() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use sluicebox_checkpoint::records::OutputFiles;
 use sluicebox_core::provenance;
 use sluicebox_core::station::{self, Station};
 use sluicebox_core::stored::stored_rows;
@@ -16,7 +17,6 @@ use sluicebox_sinks::{
 use tokio::sync::mpsc;
 
 use crate::EngineError;
-use crate::checkpoint::records::OutputFiles;
 
 mod apart;
 mod marks;

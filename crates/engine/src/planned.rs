@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sluicebox_checkpoint::records::{Offsets, PlannedRange, Position};
 use sluicebox_core::shown::cut;
 use sluicebox_core::station::{self, Station};
 use tokio::sync::watch;
 
-use crate::EngineError;
 use crate::batch::BatchOutcome;
-use crate::checkpoint::records::{Offsets, PlannedRange, Position};
-use crate::decoding;
 use crate::engine::Engine;
-use crate::journal;
 use crate::read::Read;
 use crate::run::Observer;
+use crate::{EngineError, decoding, journal};
 
 impl Engine {
     /// Reads `ranges`, makes a batch durable of them or of the part that its rows have room for, runs it, and tells of it.

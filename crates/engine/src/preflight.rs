@@ -5,19 +5,17 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use sluicebox_checkpoint::Checkpoint;
+use sluicebox_checkpoint::backfill::original;
 use sluicebox_durable::{self as durable, FileError};
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_sinks::{Owner, ParquetOptions, owner};
 
-use crate::EngineError;
 use crate::begin::Begin;
-use crate::change;
-use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::engine::{Logs, identities, new_runner};
-use crate::named;
 use crate::outputs::{Outputs, refuse_in_table};
-use crate::refresh;
+use crate::{EngineError, named, refresh};
 
 /// A filesystem that a pipeline writes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +115,7 @@ pub(crate) async fn first_start(config: &mut Config) -> Result<Option<Learned>, 
     new_runner(config)?;
     let logs = identities(&mut config.sources).await?;
     let mut begins = BTreeMap::new();
-    for binding in config.sources.iter_mut().filter(|b| change::original(&b.name).is_none()) {
+    for binding in config.sources.iter_mut().filter(|b| original(&b.name).is_none()) {
         begins.insert(binding.name.clone(), Begin::first(binding.source.as_mut(), &binding.starting).await?);
     }
     Ok(Some(Learned { logs, begins }))

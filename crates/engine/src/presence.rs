@@ -7,10 +7,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use sluicebox_checkpoint::{Checkpoint, CheckpointError};
 use sluicebox_sinks::{LakeError, contents, contents_after, owner};
 
 use crate::EngineError;
-use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::outputs::{OutputFolder, Outputs};
 
 /// How many foreign files are named one by one.

@@ -15,18 +15,17 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use sluicebox_checkpoint::records::PlannedRange;
 use sluicebox_core::{OffsetRange, PartitionId};
 use sluicebox_durable::fault::{self, Effect, Phase, What};
 use sluicebox_sources::{Proof, Taken};
 use tokio::sync::watch;
 
-use crate::EngineError;
-use crate::checkpoint::records::PlannedRange;
 use crate::config::RowsOf;
-use crate::decoding;
 use crate::engine::Engine;
 use crate::leave::unless_left;
 use crate::report::SourceReport;
+use crate::{EngineError, decoding};
 
 /// What the sources gave to a batch.
 #[derive(Debug, Default)]

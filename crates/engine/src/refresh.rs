@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use sluicebox_checkpoint::records::{Metadata, Refresh};
+use sluicebox_checkpoint::{CheckpointError, RunLock};
 use sluicebox_durable::fault::What;
 use sluicebox_durable::{self as durable, Own};
 use sluicebox_sinks::owner::{self, Home};
@@ -20,8 +22,6 @@ use sluicebox_sinks::parquet::compact;
 use sluicebox_sinks::{LakeError, Owner};
 
 use crate::EngineError;
-use crate::checkpoint::records::{Metadata, Refresh};
-use crate::checkpoint::{CheckpointError, RunLock};
 use crate::config::Config;
 use crate::engine::Logs;
 use crate::named::{self, Named};
@@ -169,11 +169,12 @@ fn record(config: &Config, outputs: &Outputs) -> Result<(Refresh, bool), EngineE
     };
     let name = &config.graph.pipeline.name;
     if let Some(other) = old.as_ref().filter(|m| m.pipeline != *name) {
-        return Err(EngineError::OtherPipeline {
+        return Err(CheckpointError::OtherPipeline {
             checkpoint: checkpoint.root().display().to_string(),
             pinned: other.pipeline.clone(),
             found: name.clone(),
-        });
+        }
+        .into());
     }
     let begun = match begun(config, outputs, old.as_ref()) {
         Err(EngineError::Checkpoint(CheckpointError::Damaged { .. })) if config.full_refresh => None,

@@ -4,22 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::select_all;
+use sluicebox_checkpoint::CheckpointError;
+use sluicebox_checkpoint::records::PlannedRange;
 use sluicebox_core::{Fates, PartitionId};
 use sluicebox_sources::Buffered;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::EngineError;
 use crate::admit::{Admission, Limits, admit};
-use crate::begin;
 use crate::change::Stage;
-use crate::checkpoint::CheckpointError;
-use crate::checkpoint::records::PlannedRange;
 use crate::config::Trigger;
 use crate::engine::Engine;
 use crate::leave::unless_left;
 use crate::progress::{Progress, Status};
-use crate::topics;
+use crate::{EngineError, begin, topics};
 
 /// How long to wait for a change before looking again whether a partition has become idle.
 const TICK: Duration = Duration::from_secs(1);

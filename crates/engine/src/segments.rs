@@ -10,18 +10,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use sluicebox_checkpoint::records::OperatorState;
+use sluicebox_checkpoint::{Checkpoint, CheckpointError, StagedSegment};
 use sluicebox_operators::Work;
 use tokio::task::JoinHandle;
 
 use crate::EngineError;
-use crate::checkpoint::records::OperatorState;
-use crate::checkpoint::{Checkpoint, StagedSegment};
 use crate::graph::Runner;
 
 /// So many segments of an operator are too many to look into: its batches wait for the merge that is under way.
 const SEGMENTS: usize = 64;
 
-type Task = JoinHandle<Result<Option<StagedSegment>, EngineError>>;
+type Task = JoinHandle<Result<Option<StagedSegment>, CheckpointError>>;
 
 /// A segment that is being written.
 #[derive(Debug)]

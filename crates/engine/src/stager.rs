@@ -1,12 +1,11 @@
 //! Staging what tables give, while the tables below compute.
 
+use sluicebox_checkpoint::records::OutputFiles;
+use sluicebox_sinks::BatchKey;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use sluicebox_sinks::BatchKey;
-
 use crate::EngineError;
-use crate::checkpoint::records::OutputFiles;
 use crate::graph::{TableOutput, TableSink, Way};
 use crate::outputs::{Job, Outputs};
 

@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
+use sluicebox_checkpoint::records::OperatorState;
+use sluicebox_checkpoint::{Checkpoint, StateKind};
 use sluicebox_core::Clock;
 
 use crate::EngineError;
-use crate::checkpoint::records::OperatorState;
-use crate::checkpoint::{Checkpoint, StateKind};
 use crate::graph::{OperatorChange, Runner};
 use crate::segments::Segments;
 

@@ -6,13 +6,13 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sluicebox_checkpoint::records::Metadata;
+use sluicebox_checkpoint::{Checkpoint, envelope};
 use sluicebox_durable as durable;
 use sluicebox_durable::fault::What;
 use sluicebox_sources::LogIdentity;
 
 use crate::EngineError;
-use crate::checkpoint::records::Metadata;
-use crate::checkpoint::{Checkpoint, envelope};
 
 /// `sources/<source>/topics/<topic>`: the id of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

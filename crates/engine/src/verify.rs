@@ -24,13 +24,13 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
+use sluicebox_checkpoint::records::{Commit, Metadata};
+use sluicebox_checkpoint::recovery::decide;
+use sluicebox_checkpoint::{Checkpoint, CheckpointError};
 use sluicebox_core::Clock;
 use sluicebox_core::shown::shown;
 
 use crate::EngineError;
-use crate::checkpoint::records::{Commit, Metadata};
-use crate::checkpoint::recovery::decide;
-use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::report::iso;
 
 /// What a checkpoint holds.

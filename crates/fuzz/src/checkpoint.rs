@@ -9,11 +9,11 @@ use std::path::{Component, Path};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sluicebox_checkpoint::records::{Commit, Compaction, Epoch, Metadata, Offsets, Refresh, SourceStart};
+use sluicebox_checkpoint::{Checkpoint, CheckpointError, envelope};
 use sluicebox_core::SystemClock;
 use sluicebox_durable::checksum;
 use sluicebox_durable::sealed::seal;
-use sluicebox_engine::checkpoint::records::{Commit, Compaction, Epoch, Metadata, Offsets, Refresh, SourceStart};
-use sluicebox_engine::checkpoint::{Checkpoint, CheckpointError, envelope};
 use sluicebox_engine::verify::verify;
 use sluicebox_registry::{PinnedSchema, RegistryStore, SchemaCache, SchemaKey};
 use sluicebox_sinks::{Owner, owner};

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
 
+use sluicebox_checkpoint::Checkpoint;
+use sluicebox_checkpoint::records::StateFile;
 use sluicebox_core::ManualClock;
 use sluicebox_durable::checksum;
 use sluicebox_engine::ClauseSettings;
-use sluicebox_engine::checkpoint::Checkpoint;
-use sluicebox_engine::checkpoint::records::StateFile;
 use sluicebox_engine::graph::Runner;
 use sluicebox_pipeline::{bind, parse};
 

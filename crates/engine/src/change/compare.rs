@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use sluicebox_checkpoint::shape::{Shape, SourceShape};
 
 use super::retired::Retired;
-use super::shape::{Shape, SourceShape};
 use super::table;
 use super::ways::Way;
 

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sluicebox_checkpoint::PipelineRecord;
+use sluicebox_checkpoint::shape::Shape;
 use sluicebox_pipeline::graph::{Graph, Node, Table};
 
 use super::canonical;
-use super::record::PipelineRecord;
-use super::shape::Shape;
 
 /// The columns of a source row that say where the event stood.
 pub(crate) const PLACE: [&str; 3] = ["_topic", "_partition", "_offset"];

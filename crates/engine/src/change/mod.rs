@@ -4,12 +4,14 @@
 //! shape      what of a pipeline matters to its files and its state         a pure function of the checked graph
 //! compare    old and new shape -> a verdict for each table, with reasons    pure
 //! ways       verdicts and what was asked for -> what is done, or what to ask for   pure
-//! record     `pipelines/<n>`: text and shape under which batches ran        created if absent, never changed
 //! observe    what a checkpoint says, read without touching it
 //! subgraph   the part of a graph that fills tables anew, beside the rest    pure
 //! files      whose rows can be read back instead, in their order and whole  pure
 //! retired    which of them are there no more, by the checkpoint's records
 //! ```
+//!
+//! `pipelines/<n>` ([`PipelineRecord`](sluicebox_checkpoint::PipelineRecord)) has the text and the shape under which batches ran:
+//! created if absent, never changed.
 //!
 //! **The pipeline in force** is the one that the newest commit names. Another one is adopted in this order: compared, then
 //! its record made durable, then the first batch under it planned; that batch's commit names it. A crash before the commit
@@ -23,7 +25,6 @@ mod canonical;
 mod compare;
 mod files;
 mod observe;
-mod record;
 mod retired;
 mod shape;
 mod subgraph;
@@ -39,9 +40,8 @@ pub(crate) use files::PLACE;
 pub use files::readable;
 pub(crate) use observe::fill_ends;
 pub use observe::{Decision, Prepared, Stage, prepare, read_only};
-pub use record::{PipelineRecord, column_order};
 pub(crate) use retired::leave_cleared;
 pub use retired::{Retired, retired};
-pub use shape::{ClauseShape, ColumnShape, ExpectationShape, FlowShape, OperatorShape, Shape, SourceShape, TableShape};
-pub use subgraph::{original, part, part_from_files, prefix, without};
+pub use shape::shape_of;
+pub use subgraph::{part, part_from_files, without};
 pub use ways::{Adoption, Backfill, Request, Way, resolve};

@@ -6,6 +6,11 @@ use std::sync::Arc;
 
 use datafusion::execution::SessionState;
 use serde::Serialize;
+use sluicebox_checkpoint::backfill::{original, prefix};
+use sluicebox_checkpoint::records::{Commit, Offsets};
+use sluicebox_checkpoint::recovery::{Observed, decide};
+use sluicebox_checkpoint::shape::{FORMAT, Shape};
+use sluicebox_checkpoint::{Checkpoint, CheckpointError, PipelineRecord};
 use sluicebox_core::{Clock, PartitionId};
 use sluicebox_durable::checksum;
 use sluicebox_pipeline::graph::Graph;
@@ -13,15 +18,10 @@ use sluicebox_sinks::owner;
 
 use super::compare::{Change, Changes, Facts, Kind, Subject, Verdict, compare};
 use super::files::lacking;
-use super::record::PipelineRecord;
 use super::retired::retired;
-use super::shape::{FORMAT, Shape};
-use super::subgraph::{original, prefix};
+use super::shape::shape_of;
 use super::ways::{Adoption, Backfill, Request, resolve};
 use crate::EngineError;
-use crate::checkpoint::records::{Commit, Offsets};
-use crate::checkpoint::recovery::{Observed, decide};
-use crate::checkpoint::{Checkpoint, CheckpointError};
 
 /// What a run does with its pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,7 +174,7 @@ impl Prepared {
         session: &SessionState,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, EngineError> {
-        let shape = Shape::of(graph, working_dir, session, clock)?;
+        let shape = shape_of(graph, working_dir, session, clock)?;
         prepare(checkpoint, shape, &graph.pipeline.resolved, Request::default())
     }
 }

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use sluicebox_checkpoint::records::{Compaction, Why};
+use sluicebox_checkpoint::{Checkpoint, Settled, settled};
 use sluicebox_sinks::parquet::compact::names_in;
 
 use crate::EngineError;
-use crate::checkpoint::Checkpoint;
-use crate::checkpoint::records::{Compaction, Why};
-use crate::compact::{Settled, settled};
 
 /// What of a table was retired.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -9,24 +9,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
+use sluicebox_checkpoint::backfill::prefix;
 use sluicebox_core::fate::Ledger;
 use sluicebox_core::provenance::{provenance_fields, watermark_fields};
 use sluicebox_pipeline::graph::{Clause, Flow, Graph, Node, StreamNode, Table};
 
 use super::files::readable;
-
-/// What names begin with in the backfill of pipeline `number`.
-#[must_use]
-pub fn prefix(number: u64) -> String {
-    format!("backfill-{number}.")
-}
-
-/// The name without the prefix of a backfill, if it has one.
-#[must_use]
-pub fn original(name: &str) -> Option<&str> {
-    let (number, name) = name.strip_prefix("backfill-")?.split_once('.')?;
-    number.bytes().all(|b| b.is_ascii_digit()).then_some(name)
-}
 
 /// `graph` without `tables`.
 #[must_use]

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sluicebox_checkpoint::shape::{ColumnShape, FlowShape, OperatorShape, Shape, TableShape};
+
 use super::compare::{Difference, Facts, Matter, Verdict, difference, from};
-use super::shape::{ColumnShape, FlowShape, OperatorShape, Shape, TableShape};
 
 type Side<'a> = (&'a Shape, &'a TableShape);
 

@@ -5,6 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use sluicebox_checkpoint::PipelineRecord;
+use sluicebox_checkpoint::backfill::original;
+use sluicebox_checkpoint::shape::Shape;
 use sluicebox_core::provenance::provenance_fields;
 use sluicebox_core::{Clock, SystemClock};
 use sluicebox_pipeline::bind;
@@ -38,7 +41,7 @@ fn graph(sql: &str) -> sluicebox_pipeline::graph::Graph {
 
 fn shape(sql: &str) -> Shape {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    Shape::of(&graph(sql), Path::new("/w"), &bind::functions::session_state(1), &clock).unwrap()
+    shape_of(&graph(sql), Path::new("/w"), &bind::functions::session_state(1), &clock).unwrap()
 }
 
 fn all() -> String {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use sluicebox_checkpoint::shape::Shape;
 
 use super::compare::{Change, Facts, Kind, Matter, Subject, Verdict};
-use super::shape::Shape;
 
 /// Where the rows come from that a new or refreshed table has missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

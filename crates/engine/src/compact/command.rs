@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sluicebox_checkpoint::records::{Commit, Metadata, Why};
+use sluicebox_checkpoint::recovery::{Recovery, decide};
+use sluicebox_checkpoint::{Checkpoint, CheckpointError};
 use sluicebox_core::Clock;
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_sinks::parquet::compact::{self, Folder, Input};
@@ -13,14 +16,9 @@ use sluicebox_sinks::{LakeError, ParquetOptions, ParquetTable, TableFormat};
 use super::decide::{Kept, Policy, due};
 use super::settle::settle;
 use super::work::{Table, facts};
-use crate::EngineError;
-use crate::adopt;
 use crate::change::{Decision, Prepared, Stage};
-use crate::checkpoint::Checkpoint;
-use crate::checkpoint::records::{Commit, Metadata, Why};
-use crate::checkpoint::recovery::{Recovery, decide};
 use crate::outputs::Outputs;
-use crate::presence;
+use crate::{EngineError, adopt, presence};
 
 /// How long the old files of a folder stay after it was exchanged: a reader that has opened the folder just before lists
 /// them still, and finds by their names that they are gone from the table. Were they removed at once it would list nothing.
@@ -125,11 +123,12 @@ fn metadata(config: &Config) -> Result<Metadata, EngineError> {
         EngineError::RunFirst(format!("nothing was ever written under the checkpoint {}", checkpoint.root().display()))
     })?;
     if metadata.pipeline != config.graph.pipeline.name {
-        return Err(EngineError::OtherPipeline {
+        return Err(CheckpointError::OtherPipeline {
             checkpoint: checkpoint.root().display().to_string(),
             pinned: metadata.pipeline,
             found: config.graph.pipeline.name.clone(),
-        });
+        }
+        .into());
     }
     let changed = |c: &Prepared| !matches!(c.decision, Decision::Keep(_)) || c.stage != Stage::Live;
     if config.change.as_ref().is_some_and(changed) {

@@ -1,11 +1,8 @@
-//! What is due, and what a start does with the newest record: pure decisions.
+//! What is due: a pure decision.
 
-use std::collections::BTreeSet;
-
+use sluicebox_checkpoint::records::Why;
 use sluicebox_sinks::layout;
 use sluicebox_sinks::parquet::compact::{Folder, is_small};
-
-use crate::checkpoint::records::{Compaction, Why};
 
 /// A day.
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -84,30 +81,11 @@ fn is_over(folder: &Folder, policy: &Policy, now: i64) -> bool {
     start.saturating_add(DAY_MICROS).saturating_add(retain.micros) <= now
 }
 
-/// What became of the newest compaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
-    /// The folders were exchanged.
-    Done,
-    /// They were not: the partition is as it was.
-    NotDone,
-}
-
-/// Tells it by the names that are in the partition's folder: all of the one kind or all of the other, since folders are
-/// exchanged whole, and what a batch has written since bears other names.
-#[must_use]
-pub fn settled(compaction: &Compaction, present: &BTreeSet<String>) -> Settled {
-    let old = compaction.inputs.iter().any(|file| present.contains(&file.name));
-    let new = compaction.outputs.iter().any(|file| present.contains(&file.name));
-    if old && !new { Settled::NotDone } else { Settled::Done }
-}
-
 #[cfg(test)]
 mod tests {
-    use sluicebox_sinks::parquet::compact::{FileSum, Part};
+    use sluicebox_sinks::parquet::compact::Part;
 
     use super::*;
-    use crate::checkpoint::records::BatchRows;
 
     fn folder(path: &str, files: &[(u64, i64)]) -> Folder {
         let part = |(n, (bytes, written))| Part {
@@ -154,37 +132,5 @@ mod tests {
         {
             assert_eq!(due(never, 9_000 * DAY_MICROS + HOUR), Err(Kept::Few), "{never}");
         }
-    }
-
-    #[test]
-    fn the_names_in_the_folder_tell_what_became_of_a_compaction() {
-        let files = |names: &[&str]| -> Vec<FileSum> {
-            let file = |name: &&str| FileSum { name: (*name).to_owned(), rows: 1, bytes: 1, checksum: String::new() };
-            names.iter().map(file).collect()
-        };
-        let mut compaction = Compaction {
-            number: 1,
-            epoch: 1,
-            after: 1,
-            pipeline: 1,
-            at_micros: 0,
-            why: Why::Compact,
-            output: "table t".to_owned(),
-            location: "/t".to_owned(),
-            folder: "d=1".to_owned(),
-            staging: "/s".to_owned(),
-            inputs: files(&["a", "b"]),
-            outputs: files(&["c"]),
-            batches: BatchRows::default(),
-            replaces: Vec::new(),
-        };
-        let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
-        assert_eq!(settled(&compaction, &names(&["a", "b"])), Settled::NotDone);
-        assert_eq!(settled(&compaction, &names(&["c"])), Settled::Done);
-        assert_eq!(settled(&compaction, &names(&["c", "later"])), Settled::Done);
-        assert_eq!(settled(&compaction, &names(&[])), Settled::Done, "its table was deleted");
-        compaction.outputs.clear();
-        assert_eq!(settled(&compaction, &names(&["a", "b"])), Settled::NotDone);
-        assert_eq!(settled(&compaction, &names(&["later"])), Settled::Done);
     }
 }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sluicebox_checkpoint::Checkpoint;
+use sluicebox_checkpoint::records::Why;
 use sluicebox_sinks::parquet::compact::{self, Folder};
 use sluicebox_sinks::{LakeError, ParquetTable, TableFormat};
 use tokio::task::JoinHandle;
@@ -17,8 +19,6 @@ use tokio::task::JoinHandle;
 use super::decide::{Policy, due};
 use super::work::{Ready, Table};
 use crate::EngineError;
-use crate::checkpoint::Checkpoint;
-use crate::checkpoint::records::Why;
 use crate::engine::Engine;
 
 /// The longest time between two looks at the folders.
@@ -154,7 +154,7 @@ impl Engine {
     /// Whether all that the newest commit names is published and of the pipeline that runs.
     fn may_compact(&self) -> bool {
         let settled =
-            |c: &crate::checkpoint::records::Commit| c.pipeline == self.adopted.number && c.pending.is_empty();
+            |c: &sluicebox_checkpoint::records::Commit| c.pipeline == self.adopted.number && c.pending.is_empty();
         self.is_live() && self.last.as_ref().is_some_and(settled)
     }
 

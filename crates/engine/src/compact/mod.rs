@@ -14,7 +14,7 @@
 //! batches (`live.rs`). Files of the newest commit may be replaced as well: its publishing is finished then, and a start that
 //! publishes it again leaves out the folders that the records name ([`Checkpoint::replaced_of_newest`]).
 //!
-//! [`Checkpoint::replaced_of_newest`]: crate::checkpoint::Checkpoint::replaced_of_newest
+//! [`Checkpoint::replaced_of_newest`]: sluicebox_checkpoint::Checkpoint::replaced_of_newest
 
 mod command;
 mod decide;
@@ -23,6 +23,6 @@ mod settle;
 mod work;
 
 pub use command::{Config, Done, Request, Skipped, UNPARTITIONED, run};
-pub use decide::{Kept, Policy, Retain, Settled, due, settled};
+pub use decide::{Kept, Policy, Retain, due};
 pub(crate) use live::Live;
 pub(crate) use settle::settle;

@@ -2,13 +2,11 @@
 
 use std::path::Path;
 
+use sluicebox_checkpoint::{Checkpoint, Settled, settled};
 use sluicebox_sinks::parquet::compact::{self, Staging};
 
-use super::decide::{Settled, settled};
-use crate::EngineError;
-use crate::checkpoint::Checkpoint;
-use crate::named;
 use crate::outputs::Outputs;
+use crate::{EngineError, named};
 
 /// Finds out whether the newest compaction was done, and removes its record if it was not; then removes what earlier runs
 /// left beside the tables. No earlier run exchanges anything after this.

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use sluicebox_checkpoint::records::{BatchRows, Commit, Compaction, Why};
+use sluicebox_checkpoint::{Checkpoint, CheckpointError};
 use sluicebox_sinks::parquet::compact::{self, Facts, FileSum, Folder, Input, Part, Piece, Staging};
 use sluicebox_sinks::{LakeError, ParquetTable, TableFormat, layout};
 
 use super::settle::remove_if_empty;
 use crate::EngineError;
-use crate::checkpoint::records::{BatchRows, Commit, Compaction, Why};
-use crate::checkpoint::{Checkpoint, CheckpointError};
 
 /// A table whose folders are looked at, and who does it.
 #[derive(Debug)]

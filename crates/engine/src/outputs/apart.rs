@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{OutputFolder, Outputs};
 use crate::EngineError;
-use crate::checkpoint::has_records;
+use sluicebox_checkpoint::has_records;
 
 /// Folders that do not lie apart.
 #[derive(Debug, Error)]

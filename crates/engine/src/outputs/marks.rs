@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use sluicebox_checkpoint::hostname;
 use sluicebox_sinks::{LakeError, Owner, owner};
 
 use super::{OutputFolder, Outputs};
 use crate::EngineError;
-use crate::checkpoint::hostname;
 
 /// Folders with their marks, which are locked as long as the files are open.
 pub type Held = Vec<(PathBuf, File)>;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
+use sluicebox_checkpoint::records::{Offsets, SeenSchemas};
 use sluicebox_core::PartitionId;
 use sluicebox_core::shown::cut_to;
 use sluicebox_durable::fault::What;
@@ -17,7 +18,6 @@ use sluicebox_sources::LostRange;
 use super::told::MOST;
 use super::{Identity, SourceReport};
 use crate::EngineError;
-use crate::checkpoint::records::{Offsets, SeenSchemas};
 use crate::graph::TableOutput;
 
 /// A report in its three forms.

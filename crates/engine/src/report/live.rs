@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use sluicebox_checkpoint::records::{self, PlannedRange};
 use sluicebox_core::station::Spent;
 use sluicebox_core::{Station, waiting};
 use sluicebox_sources::LostRange;
 
 use super::{Identity, SourceReport, iso};
 use crate::batch::BatchOutcome;
-use crate::checkpoint::records::{self, PlannedRange};
 use crate::graph::{OperatorChange, OperatorKind, Runner, TableOutput};
 use crate::progress::{
     Progress, STATIONS, SinkProgress, SourceProgress, StateOperatorProgress, Status, TableStatus, per_second,

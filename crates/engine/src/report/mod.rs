@@ -10,10 +10,10 @@ pub use live::{progress, status};
 pub use source::SourceReport;
 pub use told::Told;
 
+use sluicebox_checkpoint::records::Metadata;
 use sluicebox_core::Fates;
 use sluicebox_durable::checksum;
 
-use crate::checkpoint::records::Metadata;
 use crate::config::Config;
 
 /// What every report and progress of a run begins with.

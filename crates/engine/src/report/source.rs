@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
+use sluicebox_checkpoint::records::PlannedRange;
 use sluicebox_core::provenance::{OFFSET, PART};
 use sluicebox_core::raw::RawEvents;
 use sluicebox_core::{OffsetRange, PartitionId};
@@ -13,7 +14,6 @@ use sluicebox_registry::SchemaKey;
 use sluicebox_sources::{LostRange, Taken};
 
 use crate::EngineError;
-use crate::checkpoint::records::PlannedRange;
 
 /// What one source gave to one batch; its ledger is read = tombstones + dead letters + rows.
 #[derive(Debug, Clone)]

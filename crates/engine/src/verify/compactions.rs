@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use sluicebox_checkpoint::records::{Compaction, Why};
+use sluicebox_checkpoint::{Checkpoint, Settled, settled};
 use sluicebox_sinks::parquet::compact::names_in;
 
 use super::Verdict;
@@ -10,9 +12,6 @@ use super::files::Found;
 use super::records::differs;
 use crate::EngineError;
 use crate::change::leave_cleared;
-use crate::checkpoint::Checkpoint;
-use crate::checkpoint::records::{Compaction, Why};
-use crate::compact::{Settled, settled};
 
 /// The compactions that stand: done, and no other stands for them.
 #[derive(Debug, Default)]

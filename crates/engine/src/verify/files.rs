@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use sluicebox_checkpoint::Checkpoint;
+use sluicebox_checkpoint::records::{Commit, Metadata};
 use sluicebox_durable::FileError;
 use sluicebox_sinks::owner;
 use sluicebox_sinks::parquet::inspect::{FileName, FoundFile, inspect, rows_in};
@@ -10,8 +12,6 @@ use sluicebox_sinks::parquet::inspect::{FileName, FoundFile, inspect, rows_in};
 use super::Verdict;
 use super::records::{Records, differs};
 use crate::EngineError;
-use crate::checkpoint::Checkpoint;
-use crate::checkpoint::records::{Commit, Metadata};
 
 /// What the folders hold.
 #[derive(Debug, Default)]

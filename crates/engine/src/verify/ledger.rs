@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use sluicebox_checkpoint::Checkpoint;
+use sluicebox_checkpoint::backfill::original;
+use sluicebox_checkpoint::records::Commit;
 use sluicebox_core::PartitionId;
 use sluicebox_core::fate::{Ledger, sum};
 use sluicebox_durable::read_regular;
@@ -13,9 +16,6 @@ use sluicebox_quality::BatchReport;
 use super::Verdict;
 use super::files::Found;
 use super::records::Records;
-use crate::change;
-use crate::checkpoint::Checkpoint;
-use crate::checkpoint::records::Commit;
 
 /// The rows that went into windows, by batch and table, of batches with records.
 pub(super) type Absorbed = BTreeMap<(u64, String), u64>;
@@ -194,7 +194,7 @@ fn check_rows(report: &BatchReport, records: &Records, found: &Found, verdict: &
         }
     };
     // Dead letters are the living pipeline's: what fills a table meets them again.
-    for source in report.sources.iter().filter(|s| change::original(&s.source).is_none()) {
+    for source in report.sources.iter().filter(|s| original(&s.source).is_none()) {
         compare(format!("dead letters {}", source.source), source.dead_letters);
     }
     for table in &report.tables {

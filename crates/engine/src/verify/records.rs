@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use sluicebox_checkpoint::backfill::original;
+use sluicebox_checkpoint::records::{Commit, Offsets};
+use sluicebox_checkpoint::{Checkpoint, keep_from};
 use sluicebox_core::PartitionId;
 use sluicebox_durable::{FileError, checksum_of};
 
 use super::Verdict;
 use super::compactions::Compactions;
 use crate::EngineError;
-use crate::change;
-use crate::checkpoint::records::{Commit, Offsets};
-use crate::checkpoint::{Checkpoint, keep_from};
 
 /// The records that are there and can be read, by batch.
 #[derive(Debug, Default)]
@@ -123,7 +123,7 @@ fn source_starts(checkpoint: &Checkpoint, records: &Records, verdict: &mut Verdi
     let sources: BTreeSet<&String> =
         records.plans.values().flat_map(|p| p.ranges.iter().map(|r| &r.partition.source)).collect();
     // What fills a table pins its start for as long as it takes.
-    let sources = sources.into_iter().filter(|source| change::original(source).is_none());
+    let sources = sources.into_iter().filter(|source| original(source).is_none());
     let mut starts = BTreeMap::new();
     for source in sources {
         match checkpoint.source_start(source) {
@@ -187,7 +187,7 @@ fn check_order(before: &Commit, commit: &Commit, verdict: &mut Verdict) {
     }
     let ends: BTreeMap<_, _> = commit.positions.iter().map(|p| (&p.partition, p.offset)).collect();
     // What filled a table is forgotten when it is full.
-    for position in before.positions.iter().filter(|p| change::original(&p.partition.source).is_none()) {
+    for position in before.positions.iter().filter(|p| original(&p.partition.source).is_none()) {
         if ends.get(&position.partition).is_none_or(|end| *end < position.offset) {
             verdict.problems.push(format!(
                 "batch {id}: {} was at offset {}, and is not any more",

@@ -7,12 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sluicebox_checkpoint::Checkpoint;
+use sluicebox_checkpoint::backfill::original;
+use sluicebox_checkpoint::records::{Commit, OperatorState, SegmentRecord, StateFile};
+
 use super::Verdict;
 use super::ledger::Absorbed;
 use super::records::Records;
-use crate::change;
-use crate::checkpoint::Checkpoint;
-use crate::checkpoint::records::{Commit, OperatorState, SegmentRecord, StateFile};
 
 /// State by operator.
 type States = BTreeMap<String, OperatorState>;
@@ -74,7 +75,7 @@ fn step(before: &States, commit: &Commit, windows: &BTreeMap<String, String>, ab
     let key = (commit.batch_id, commit.epoch);
     let fresh = OperatorState::default();
     // What fills a table is forgotten when it is full.
-    let gone = before.keys().filter(|id| !commit.state.contains_key(*id) && change::original(id).is_none());
+    let gone = before.keys().filter(|id| !commit.state.contains_key(*id) && original(id).is_none());
     let mut found: Vec<String> = gone.map(|id| problem(id, "is named no more")).collect();
     for (operator, after) in &commit.state {
         let before = before.get(operator).unwrap_or(&fresh);

@@ -178,7 +178,7 @@ fn checkpoint() -> Seeds {
 /// State files as a run writes them.
 fn state() -> Seeds {
     use arrow::array::{ArrayRef, Decimal128Array, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray};
-    use sluicebox_engine::checkpoint::{Checkpoint, StateKind};
+    use sluicebox_checkpoint::{Checkpoint, StateKind};
     let dir = tempfile::tempdir().unwrap();
     let keys = FixedSizeBinaryArray::try_from_iter([[1_u8; 16], [2; 16]].into_iter()).unwrap();
     let ints = |values: [i64; 2]| Arc::new(Int64Array::from_iter_values(values)) as ArrayRef;

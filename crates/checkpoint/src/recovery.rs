@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::CheckpointError;
-use super::records::{Commit, Offsets};
+use crate::CheckpointError;
+use crate::records::{Commit, Offsets};
 
 /// The newest records of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ mod tests {
     use sluicebox_operators::WatermarkState;
 
     use super::*;
-    use crate::checkpoint::records::{PlannedRange, Position};
+    use crate::records::{PlannedRange, Position};
 
     fn decided(offsets: Option<u64>, commit: Option<u64>) -> Result<Recovery, CheckpointError> {
         decide(Observed { metadata: true, offsets, commit })

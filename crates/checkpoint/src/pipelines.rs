@@ -7,8 +7,9 @@ use sluicebox_durable::Created;
 use sluicebox_durable::fault::What;
 use sluicebox_sources::LogIdentity;
 
-use super::shape::{Shape, TableShape};
-use crate::checkpoint::{Checkpoint, CheckpointError, taken};
+use crate::folder::taken;
+use crate::shape::{Shape, TableShape};
+use crate::{Checkpoint, CheckpointError};
 
 /// `pipelines/<n>`. Created if absent before the first batch under it is planned, never changed. Commits name it by number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,7 +57,7 @@ impl PipelineRecord {
 }
 
 /// The columns of each table in the order in which they are written under the newest pipeline of `checkpoint`: see
-/// [`sluicebox_pipeline::graph::Graph::keep_order`]. None where the record is damaged: whoever needs it says why, and a full
+/// `Graph::keep_order` of the pipeline. None where the record is damaged: whoever needs it says why, and a full
 /// refresh needs none.
 ///
 /// # Errors

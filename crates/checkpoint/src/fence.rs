@@ -17,7 +17,7 @@ use sluicebox_durable::fault::What;
 use sluicebox_durable::{self as durable, Created, Own};
 use sluicebox_sinks::owner;
 
-use super::{Checkpoint, CheckpointError, envelope};
+use crate::{Checkpoint, CheckpointError, envelope};
 
 impl Checkpoint {
     /// Creates a record if it is absent, and if no later run has taken over from the run of `epoch`.
@@ -43,7 +43,10 @@ impl Checkpoint {
     }
 
     /// Replaces a record, if no later run has taken over from the run of `epoch`.
-    pub(crate) fn replace_fenced<T: Serialize>(
+    ///
+    /// # Errors
+    /// When it cannot be made durable, or a later run has taken over.
+    pub fn replace_fenced<T: Serialize>(
         &self,
         what: What,
         path: &Path,
@@ -76,7 +79,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::checkpoint::records::{BatchRows, Commit, Compaction, Metadata, Offsets, Why};
+    use crate::records::{BatchRows, Commit, Compaction, Metadata, Offsets, Why};
 
     fn checkpoint() -> (tempfile::TempDir, Checkpoint) {
         let dir = tempfile::tempdir().unwrap();

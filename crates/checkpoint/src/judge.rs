@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use sluicebox_sinks::layout;
 
-use super::records::{Commit, Compaction, OperatorState, Totals};
+use crate::records::{Commit, Compaction, OperatorState, Totals};
 
 /// No run counts more rows or bytes in a file, or rows of a batch, nor gives a record a higher number. So those of all files can
 /// be added up, and every number has one after it.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sluicebox_durable as durable;
 use sluicebox_durable::fault::What;
 
-use super::{Checkpoint, CheckpointError, judge};
+use crate::{Checkpoint, CheckpointError, judge};
 
 /// The folders whose records have numbers for names.
 pub(super) const NUMBERED: [&str; 5] = ["epochs", "pipelines", "offsets", "commits", "compactions"];
@@ -37,7 +37,7 @@ impl Checkpoint {
 }
 
 /// Whether `folder` has a file that is called as a record is. What cannot be read has none.
-pub(crate) fn has_records(folder: &Path) -> bool {
+pub fn has_records(folder: &Path) -> bool {
     let is_record = |entry: fs::DirEntry| {
         id_of(&entry.file_name().to_string_lossy()).is_some() && entry.file_type().is_ok_and(|kind| kind.is_file())
     };

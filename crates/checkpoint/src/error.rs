@@ -79,6 +79,22 @@ pub enum CheckpointError {
         /// The epoch in the record.
         theirs: u64,
     },
+    /// The checkpoint belongs to another pipeline.
+    #[error(
+        "the checkpoint {checkpoint} belongs to the pipeline `{pinned}`, this one is `{found}`: name another folder with \
+         `--checkpoint`, or set 'pipeline.name' back"
+    )]
+    OtherPipeline {
+        /// The folder.
+        checkpoint: String,
+        /// The pipeline in the checkpoint.
+        pinned: String,
+        /// This pipeline.
+        found: String,
+    },
+    /// An operator cannot put the content of a segment together.
+    #[error(transparent)]
+    Operator(#[from] sluicebox_operators::Error),
     /// A record cannot be written as JSON.
     #[error("a checkpoint record cannot be encoded: {0}. This is a bug in Sluicebox")]
     Encode(#[source] serde_json::Error),
@@ -94,7 +110,7 @@ pub enum CheckpointError {
 
 impl CheckpointError {
     /// Of a file that was to be read: what is no file in the place of one is damage like any other.
-    pub(super) fn unread(error: FileError) -> Self {
+    pub(crate) fn unread(error: FileError) -> Self {
         if is_no_file(&error.source) {
             return Self::Damaged { why: error.source.to_string(), path: error.path };
         }
@@ -106,7 +122,8 @@ impl Blamed for CheckpointError {
     fn blame(&self) -> Blame {
         match self {
             Self::Encode(_) => Blame::Us,
-            Self::Newer { .. } => Blame::User,
+            Self::Newer { .. } | Self::OtherPipeline { .. } => Blame::User,
+            Self::Operator(error) => error.blame(),
             _ => Blame::Outside,
         }
     }

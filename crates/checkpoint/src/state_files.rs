@@ -14,8 +14,8 @@ use sluicebox_durable::fault::What;
 use sluicebox_durable::sealed::Broken;
 use sluicebox_durable::{self as durable, Created, FileError};
 
-use super::records::StateFile;
-use super::{Checkpoint, CheckpointError};
+use crate::records::StateFile;
+use crate::{Checkpoint, CheckpointError};
 
 /// The key of the version in the metadata of a state file's schema.
 const VERSION_KEY: &str = "sluicebox.state.version";

@@ -8,8 +8,8 @@ use std::fs::{File, TryLockError};
 use sluicebox_durable::fault::What;
 use sluicebox_durable::{Created, DurableFile, FileError};
 
-use super::records::Epoch;
-use super::{Checkpoint, CheckpointError, envelope, judge};
+use crate::records::Epoch;
+use crate::{Checkpoint, CheckpointError, envelope, judge};
 
 /// A run's hold on a checkpoint. Dropping it, or the end of the process, lets go.
 #[derive(Debug)]
@@ -151,6 +151,7 @@ impl Checkpoint {
 }
 
 /// The name of this machine.
-pub(crate) fn hostname() -> String {
+#[must_use]
+pub fn hostname() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "unknown".to_owned(), |s| s.trim().to_owned())
 }

@@ -1,19 +1,4 @@
-//! The checkpoint: the folder that a run resumes from.
-//!
-//! ```text
-//! metadata               query id, generation, the logs that are read     written once
-//! epochs/<n>             one file a run, locked while it lives            create-if-absent
-//! pipelines/<n>          a version of the SQL, and what was decided for it create-if-absent, before its first batch
-//! sources/<name>/        starting offsets, reader schema, writer schemas  written before the first fetch
-//! offsets/<id>           the plan of batch <id>                           before any effect of the batch
-//! state/<operator>/      deltas, segments, snapshots                      before the commit that names them
-//! commits/<id>           the commit of batch <id>                         this is the moment it happens
-//! compactions/<n>        a partition folder that was exchanged            before the exchange
-//! refresh                a full refresh in progress                       removed when it is done
-//! ```
-//!
-//! Every file but those below `state/` is wrapped by [`envelope`]; files below `state/` carry their version, and are named
-//! with length and checksum by the commit.
+//! The folder of a checkpoint, and the records that a run makes and reads.
 
 use std::path::{Path, PathBuf};
 
@@ -22,36 +7,15 @@ use sluicebox_durable::sealed::{NEWEST, VERSION};
 use sluicebox_durable::{self as durable, Created, Own};
 use sluicebox_sinks::owner;
 
-mod compactions;
-pub mod envelope;
-mod error;
-mod fence;
-mod judge;
-mod lock;
-mod numbers;
-mod place;
-mod purge;
-pub mod records;
-pub mod recovery;
-mod segment_files;
-mod state_files;
-
-pub use error::CheckpointError;
-pub use lock::RunLock;
-pub(crate) use lock::hostname;
-pub(crate) use numbers::has_records;
-pub use purge::keep_from;
-pub(crate) use segment_files::StagedSegment;
-pub use state_files::StateKind;
-
-use numbers::NUMBERED;
-use records::{Commit, Metadata, Offsets, Refresh, SourceStart};
-use recovery::Observed;
+use crate::numbers::NUMBERED;
+use crate::records::{Commit, Metadata, Offsets, Refresh, SourceStart};
+use crate::recovery::Observed;
+use crate::{CheckpointError, envelope, judge, place};
 
 /// The folder of a checkpoint.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
-    root: PathBuf,
+    pub(crate) root: PathBuf,
     /// The run's working directory; folders below it are named relative to the checkpoint.
     project: Option<PathBuf>,
 }
@@ -220,7 +184,7 @@ impl Checkpoint {
         Err(self.damaged(folder, name, format!("it is the record of number {batch}")))
     }
 
-    fn damaged(&self, folder: &str, name: u64, why: String) -> CheckpointError {
+    pub(crate) fn damaged(&self, folder: &str, name: u64, why: String) -> CheckpointError {
         CheckpointError::Damaged { path: self.root.join(folder).join(name.to_string()), why }
     }
 

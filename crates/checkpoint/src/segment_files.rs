@@ -15,9 +15,8 @@ use sluicebox_durable::fault::What;
 use sluicebox_durable::{self as durable, Checksum, Created, DurableFile, FileError, FoundFile, Own};
 use sluicebox_operators::{Segment, SegmentContent, SegmentFile};
 
-use super::records::{SegmentRecord, StateFile};
-use super::{Checkpoint, CheckpointError};
-use crate::EngineError;
+use crate::records::{SegmentRecord, StateFile};
+use crate::{Checkpoint, CheckpointError};
 
 /// Bytes that are written at a time.
 const PIECE: usize = 1 << 20;
@@ -89,12 +88,12 @@ impl Checkpoint {
     ///
     /// # Errors
     /// When the content cannot be put together, or the file not be written.
-    pub(crate) fn stage_segment(
+    pub fn stage_segment(
         &self,
         operator: &str,
         content: Box<dyn SegmentContent>,
         stop: &AtomicBool,
-    ) -> Result<Option<StagedSegment>, EngineError> {
+    ) -> Result<Option<StagedSegment>, CheckpointError> {
         let dir = self.root.join("state").join(operator);
         durable::create_dir_durable(What::State, &dir)?;
         let temporary = durable::temporary_name(&dir.join("segment"));
@@ -109,7 +108,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// When the name is taken or cannot be made durable.
-    pub(crate) fn name_segment(
+    pub fn name_segment(
         &self,
         operator: &str,
         (batch_id, epoch): (u64, u64),
@@ -172,7 +171,7 @@ fn fill(
     temporary: &Path,
     content: Box<dyn SegmentContent>,
     stop: &AtomicBool,
-) -> Result<Option<StagedSegment>, EngineError> {
+) -> Result<Option<StagedSegment>, CheckpointError> {
     let file = DurableFile::create_new(What::Segment, temporary)?;
     let (piece, checksum) = (Vec::with_capacity(PIECE), Checksum::default());
     let mut out = Out { file, path: temporary, stop, piece, bytes: 0, checksum, failed: None };
@@ -285,7 +284,7 @@ mod tests {
         drop(checkpoint.stage_segment("op", Box::new(Bytes(9, b"")), &AtomicBool::new(false)).unwrap().unwrap());
         assert!(files(dir.path()).is_empty(), "nobody adopted it");
         let stopped = checkpoint.stage_segment("op", Box::new(Bytes(PIECE, b"")), &AtomicBool::new(true));
-        let Err(EngineError::Operator(_)) = stopped else { panic!("{stopped:?}") };
+        let Err(CheckpointError::Operator(_)) = stopped else { panic!("{stopped:?}") };
         assert!(files(dir.path()).is_empty());
     }
 

@@ -12,7 +12,7 @@ use sluicebox_durable::fault::What;
 use sluicebox_durable::sealed::{self, Broken};
 use sluicebox_durable::{self as durable, Created};
 
-use super::CheckpointError;
+use crate::CheckpointError;
 
 /// Wraps `value`.
 ///

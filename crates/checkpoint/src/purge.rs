@@ -12,8 +12,8 @@ use sluicebox_durable::Own;
 use sluicebox_durable::fault::What;
 use sluicebox_sinks::owner;
 
-use super::records::Commit;
-use super::{Checkpoint, CheckpointError};
+use crate::records::Commit;
+use crate::{Checkpoint, CheckpointError};
 
 /// How many batches' records stay.
 const KEEP: u64 = 100;
@@ -120,7 +120,7 @@ impl Checkpoint {
     pub fn forget_backfills(&self) -> Result<(), CheckpointError> {
         let Some(sources) = self.removable("sources")? else { return Ok(()) };
         for source in folders(What::Sweep, &sources)? {
-            let is_over = crate::change::original(&source).is_some();
+            let is_over = crate::backfill::original(&source).is_some();
             if is_over && self.table_in(What::Sweep, Path::new("sources").join(&source))?.is_none() {
                 sources.remove_tree(What::Sweep, source)?;
             }
@@ -156,7 +156,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// When it, or a folder on the way to it, is a link or no folder; or one cannot be listed.
-    pub(crate) fn table_in(&self, what: What, name: impl AsRef<Path>) -> Result<Option<PathBuf>, CheckpointError> {
+    pub fn table_in(&self, what: What, name: impl AsRef<Path>) -> Result<Option<PathBuf>, CheckpointError> {
         match Own::given(&self.root).folder(name)? {
             Some(folder) => marked(what, &folder),
             None => Ok(None),
@@ -205,7 +205,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::checkpoint::records::{OperatorState, SegmentRecord, StateFile};
+    use crate::records::{OperatorState, SegmentRecord, StateFile};
 
     fn commit(batch_id: u64, segment: &str, deltas: &[&str]) -> Commit {
         let file = |path: &str| StateFile { path: path.to_owned(), bytes: 0, checksum: String::new() };
