@@ -8,10 +8,11 @@ use clap::{Args, ValueEnum};
 use sluicebox_checkpoint::envelope;
 use sluicebox_durable::fault::What;
 use sluicebox_engine::change::{self, Backfill, Decision, Prepared, Request, Stage};
-use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger, check_folders, state_writer};
+use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger, check_folders};
 use sluicebox_pipeline::diagnostic::nearest;
 use sluicebox_pipeline::values;
 use sluicebox_registry::PinnedSchema;
+use sluicebox_runtime::segments::DELTAS;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -250,7 +251,7 @@ async fn run_stage(
         trigger: if live { trigger } else { Trigger::AvailableNow },
         batch_bytes: loaded.settings.batch_bytes,
         memory_limit: loaded.settings.memory_limit,
-        state_deltas: state_writer::DELTAS,
+        state_deltas: DELTAS,
         samples: usize::try_from(loaded.settings.dq_samples).unwrap_or(10),
         parquet,
         policies,

@@ -12,9 +12,9 @@ use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringBuilder,
 use serde::{Deserialize, Serialize};
 use sluicebox_checkpoint::Checkpoint;
 use sluicebox_core::provenance;
-use sluicebox_engine::EngineError;
-use sluicebox_engine::graph::{TableOutput, TableSink, Way};
 use sluicebox_pipeline::graph::Graph;
+use sluicebox_runtime::RuntimeError;
+use sluicebox_runtime::graph::{TableOutput, TableSink, Way};
 use sluicebox_sinks::{BatchKey, ParquetOptions, ParquetTable, StagedFile, TableFormat};
 use tokio::task::JoinHandle;
 
@@ -109,12 +109,12 @@ struct ToTable<'a> {
 }
 
 impl TableSink for ToTable<'_> {
-    fn table(&mut self, output: &TableOutput) -> Result<(), EngineError> {
+    fn table(&mut self, output: &TableOutput) -> Result<(), RuntimeError> {
         self.collected.extend(output.rows.iter().cloned());
         Ok(())
     }
 
-    fn way(&mut self, _: &str) -> Result<Way, EngineError> {
+    fn way(&mut self, _: &str) -> Result<Way, RuntimeError> {
         let (to, mut from) = tokio::sync::mpsc::channel::<RecordBatch>(2);
         let table = Arc::clone(self.table);
         *self.job = Some(tokio::task::spawn_blocking(move || {

@@ -24,11 +24,11 @@ use serde::{Deserialize, Serialize};
 use sluicebox_checkpoint::Checkpoint;
 use sluicebox_checkpoint::records::{Commit, OperatorState};
 use sluicebox_core::{Clock, PartitionId, SystemClock, provenance};
-use sluicebox_engine::graph::{AtEnd, BatchInput, Runner, TableOutput, TableSink};
-use sluicebox_engine::segments::Segments;
-use sluicebox_engine::{ClauseSettings, state_writer};
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_pipeline::{bind, parse};
+use sluicebox_runtime::graph::{AtEnd, BatchInput, Runner, TableOutput, TableSink};
+use sluicebox_runtime::segments::{DELTAS, Segments};
+use sluicebox_runtime::{ClauseSettings, state_writer};
 
 /// Memory, batch time, checkpoint and restart of a deduplication by the number of keys that it remembers
 #[derive(Debug, Parser)]
@@ -193,7 +193,7 @@ impl Job {
     fn new(runner: Runner, memory_limit: u64, checkpoint: &Checkpoint) -> Self {
         Self {
             runner,
-            segments: Segments::new(memory_limit, state_writer::DELTAS),
+            segments: Segments::new(memory_limit, DELTAS),
             checkpoint: checkpoint.clone(),
             clock: SystemClock::new(),
             states: BTreeMap::new(),

@@ -4,8 +4,8 @@
     pip install pyspark==4.1.1          (needs Java 17)
     scripts/spark/answers.py [NAME ...] [--all]
 
-Reads crates/engine/tests/spark/NAME.questions, every one of them without a name, and writes NAME.answers.jsonl beside it. A question
-that has an answer already is not asked again, unless --all is given. The test `spark_answers` of the engine reads the answers and
+Reads crates/runtime/tests/spark/NAME.questions, every one of them without a name, and writes NAME.answers.jsonl beside it. A question
+that has an answer already is not asked again, unless --all is given. The test `spark_answers` of the runtime reads the answers and
 needs no Spark.
 
 A question is a line:
@@ -30,7 +30,7 @@ import time
 os.environ["TZ"] = "UTC"
 time.tzset()
 
-FOLDER = pathlib.Path(__file__).resolve().parents[2] / "crates/engine/tests/spark"
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / "crates/runtime/tests/spark"
 
 
 def canonical(value, data_type):

@@ -11,7 +11,7 @@ use sluicebox_core::nearest::nearest_few;
 use sluicebox_core::shown::cut_to;
 use sluicebox_durable::fault::{self, Effect, Phase, What};
 use sluicebox_durable::read_given_text;
-use sluicebox_engine::{ClauseSettings, EngineError, FileRows, FileSource, RowsOf, SourceBinding, Starting};
+use sluicebox_engine::{EngineError, FileRows, FileSource, RowsOf, SourceBinding, Starting};
 use sluicebox_formats::{AvroError, Decoder, DecoderOptions};
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, SourceKind};
 use sluicebox_pipeline::options::{self, EventTimeOptions};
@@ -21,6 +21,7 @@ use sluicebox_registry::{
     HttpOptions, HttpRegistry, LONGEST_NAME, PinnedSchema, Registry, RegistryError, SchemaCache, SchemaFileError,
     SchemaText,
 };
+use sluicebox_runtime::ClauseSettings;
 use sluicebox_samples::sales::SALES_SCHEMA;
 use sluicebox_sources::{EmbeddedLog, KAFKA_PREFIX, KafkaOptions, KafkaSource, LogSource, Source, SourceError};
 

@@ -11,14 +11,13 @@ use sluicebox_checkpoint::records::Commit;
 use sluicebox_core::{Clock, ManualClock};
 use sluicebox_engine::change::Prepared;
 use sluicebox_engine::progress::{Progress, Status};
-use sluicebox_engine::state_writer::DELTAS;
-use sluicebox_engine::{
-    ClauseSettings, Config, Engine, EngineError, Observer, RowsOf, SourceBinding, Starting, Trigger,
-};
+use sluicebox_engine::{Config, Engine, EngineError, Observer, RowsOf, SourceBinding, Starting, Trigger};
 use sluicebox_formats::{Decoder, DecoderOptions, source_columns};
 use sluicebox_pipeline::{bind, parse};
 use sluicebox_registry::store::{NewSchema, RegistryStore};
 use sluicebox_registry::{Registry, SchemaCache};
+use sluicebox_runtime::ClauseSettings;
+use sluicebox_runtime::segments::DELTAS;
 use sluicebox_sources::{EmbeddedLog, Fsync, KafkaOptions, LogSource, Record, TopicOptions};
 use tempfile::TempDir;
 use tokio::sync::watch;

@@ -92,3 +92,10 @@ impl Clock for ManualClock {
         Duration::from_micros(u64::try_from(self.now_micros()).unwrap_or(0))
     }
 }
+
+/// `micros` since 1970 as ISO 8601 UTC with milliseconds, as Spark prints times.
+#[must_use]
+pub fn iso(micros: i64) -> String {
+    chrono::DateTime::from_timestamp_micros(micros)
+        .map_or_else(|| format!("{micros} us"), |t| t.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+}

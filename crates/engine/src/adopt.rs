@@ -7,6 +7,7 @@ use sluicebox_checkpoint::backfill::{original, prefix};
 use sluicebox_checkpoint::records::{Commit, Metadata, Position, SourceStart};
 use sluicebox_checkpoint::{Checkpoint, PipelineRecord, RunLock};
 use sluicebox_core::PartitionId;
+use sluicebox_runtime::outputs::{self, OutputFolder, Outputs};
 use sluicebox_sinks::{Check, Publisher, owner};
 use sluicebox_sources::LogIdentity;
 
@@ -14,7 +15,6 @@ use crate::EngineError;
 use crate::change::{self, Adoption, Decision, Stage, fill_ends};
 use crate::config::{Config, RowsOf, SourceBinding};
 use crate::named::{self, Named};
-use crate::outputs::{self, OutputFolder, Outputs};
 
 /// The pipeline of a run.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub(crate) fn publish(
             output.files.retain(|file| !replaced.contains(&(location.clone(), folder(&file.target))));
         }
     }
-    outputs::publish(&mut Publisher::default(), &files, Check::Content)
+    Ok(outputs::publish(&mut Publisher::default(), &files, Check::Content)?)
 }
 
 /// Makes the run's pipeline the one in force, durably, and takes out of `last` what does not go on under it. The newest

@@ -18,17 +18,17 @@ use sluicebox_core::PartitionId;
 use sluicebox_core::station::{self, AllSpent, Station};
 use sluicebox_durable::fault::{self, Effect, Phase, What};
 use sluicebox_operators::AtEnd;
+use sluicebox_runtime::graph::{BatchInput, OperatorChange, TableOutput};
+use sluicebox_runtime::{Stager, Staging, outputs, state_writer};
 use sluicebox_sinks::Check;
 use sluicebox_sources::Proof;
 use tokio::sync::watch;
 
+use crate::EngineError;
 use crate::engine::Engine;
-use crate::graph::{BatchInput, OperatorChange, TableOutput};
 use crate::leave::unless_left;
 use crate::read::Read;
 use crate::report::{self, SourceReport};
-use crate::stager::{Stager, Staging};
-use crate::{EngineError, outputs, state_writer};
 
 /// What a batch did; for progress.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use sluicebox_core::{Blame, Blamed};
 use sluicebox_formats::AvroError;
 use sluicebox_quality::QualityError;
 use sluicebox_registry::{RegistryError, SchemaFileError};
+use sluicebox_runtime::RuntimeError;
 use sluicebox_sinks::LakeError;
 use sluicebox_sources::SourceError;
 
@@ -20,17 +21,16 @@ impl EngineError {
             Self::Source(e) => source(e),
             Self::Avro(e) => avro(e),
             Self::Lake(e) => lake(e),
-            Self::OutOfMemory { .. } => "out-of-memory",
+            Self::Quality(e) => quality(e),
+            Self::Runtime(e) => runtime(e),
             Self::Operator(e) if e.is_out_of_memory() => "out-of-memory",
-            Self::Quality(QualityError::Condition { .. }) | Self::Query { .. } | Self::DataFusion(_) => "query-failed",
+            Self::DataFusion(_) => "query-failed",
             Self::File(_) => "file",
             Self::FailUpdate { .. } => "fail-update",
             Self::FailRow { .. } => "fail-row",
             Self::TooManyLetters { .. } => "too-many-letters",
             Self::Stalled { .. } => "no-answer",
             Self::OtherLog { .. } => "other-log",
-            Self::OtherState { .. } => "other-state",
-            Self::Apart(_) => "shared-folder",
             Self::NewerFiles { .. } => "newer-files",
             Self::LostFolder { .. } => "lost-folder",
             Self::Changed { changes, .. } if changes.verdict <= Verdict::Safe => "cannot-refresh",
@@ -66,6 +66,27 @@ fn checkpoint(error: &CheckpointError) -> &'static str {
         CheckpointError::Intruder { .. } => "intruder",
         CheckpointError::OtherPipeline { .. } => "other-pipeline",
         CheckpointError::Operator(e) if e.is_out_of_memory() => "out-of-memory",
+        other => by_blame(other.blame()),
+    }
+}
+
+fn runtime(error: &RuntimeError) -> &'static str {
+    match error {
+        RuntimeError::Checkpoint(e) => checkpoint(e),
+        RuntimeError::Lake(e) => lake(e),
+        RuntimeError::Quality(e) => quality(e),
+        RuntimeError::OutOfMemory { .. } => "out-of-memory",
+        RuntimeError::Operator(e) if e.is_out_of_memory() => "out-of-memory",
+        RuntimeError::Query { .. } | RuntimeError::DataFusion(_) => "query-failed",
+        RuntimeError::OtherState { .. } => "other-state",
+        RuntimeError::Apart(_) => "shared-folder",
+        other => by_blame(other.blame()),
+    }
+}
+
+fn quality(error: &QualityError) -> &'static str {
+    match error {
+        QualityError::Condition { .. } => "query-failed",
         other => by_blame(other.blame()),
     }
 }

@@ -10,12 +10,12 @@ use sluicebox_core::Clock;
 use sluicebox_formats::Decoder;
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_registry::PinnedSchema;
+use sluicebox_runtime::graph::ClauseSettings;
 use sluicebox_sinks::ParquetOptions;
 use sluicebox_sources::Source;
 
 use crate::begin::Starting;
 use crate::fill::FileRows;
-use crate::graph::ClauseSettings;
 
 /// When batches start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub struct Config {
     /// `memory.limit`: bytes of memory for the state of all operators.
     pub memory_limit: u64,
     /// After so many deltas of an operator what it holds is folded into a segment, or written whole:
-    /// [`DELTAS`](crate::state_writer::DELTAS), fewer where a test is to restart from what was written so.
+    /// [`DELTAS`](sluicebox_runtime::segments::DELTAS), fewer where a test is to restart from what was written so.
     pub state_deltas: usize,
     /// The most rows of an expectation that a batch keeps as samples.
     pub samples: usize,

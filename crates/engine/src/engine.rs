@@ -1,6 +1,6 @@
 //! Opening a pipeline: lock, identity, ownership, state; then it stands where its last run left it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sluicebox_checkpoint::backfill::original;
@@ -11,6 +11,10 @@ use sluicebox_core::PartitionId;
 use sluicebox_core::station::{self, AllSpent};
 use sluicebox_durable as durable;
 use sluicebox_durable::fault::What;
+use sluicebox_runtime::graph::{ClauseSettings, Runner};
+use sluicebox_runtime::outputs::{Held, Outputs};
+use sluicebox_runtime::segments::Segments;
+use sluicebox_runtime::state_writer;
 use sluicebox_sinks::{Owner, Publisher, owner};
 use sluicebox_sources::Bounds;
 
@@ -19,15 +23,12 @@ use crate::begin::Begin;
 use crate::change::Stage;
 use crate::config::{Config, RowsOf, SourceBinding, Trigger};
 use crate::goal::Goal;
-use crate::graph::{ClauseSettings, Runner};
 use crate::journal::Journal;
 use crate::letters::Letters;
-use crate::outputs::{Held, Outputs};
 use crate::preflight::{self, Learned};
 use crate::read::Ahead;
 use crate::report::Identity;
-use crate::segments::Segments;
-use crate::{EngineError, compact, named, presence, refresh, state_writer, topics};
+use crate::{EngineError, compact, named, presence, refresh, topics};
 
 /// A pipeline that holds its checkpoint and is ready to run.
 #[derive(Debug)]
@@ -293,7 +294,7 @@ fn check_identity(config: &Config, metadata: &Metadata, logs: &Logs) -> Result<(
 }
 
 pub(crate) fn new_runner(config: &Config) -> Result<Runner, EngineError> {
-    Runner::try_new(&config.graph, config.session.clone(), config.samples, Arc::clone(&config.clock), |sources| {
+    let settings = |sources: &BTreeSet<String>| {
         let mut settings = config.sources.iter().filter(|s| sources.contains(&s.name)).map(|s| s.clauses);
         let first = settings
             .next()
@@ -302,13 +303,15 @@ pub(crate) fn new_runner(config: &Config) -> Result<Runner, EngineError> {
             idle_timeout_micros: a.idle_timeout_micros.max(b.idle_timeout_micros),
             max_future_micros: a.max_future_micros.min(b.max_future_micros),
         })
-    })
+    };
+    let (session, clock) = (config.session.clone(), Arc::clone(&config.clock));
+    Ok(Runner::try_new(&config.graph, session, config.samples, clock, settings)?)
 }
 
 /// Puts the operators and watermarks back as of `commit`.
 fn restore(config: &Config, runner: &mut Runner, commit: &Commit, adopted: &Adopted) -> Result<(), EngineError> {
     runner.restore_watermarks(&commit.watermarks);
-    state_writer::read(&config.checkpoint, runner, &commit.state, &adopted.filled)
+    Ok(state_writer::read(&config.checkpoint, runner, &commit.state, &adopted.filled)?)
 }
 
 /// A run acts on no record of a later run: it has been passed.

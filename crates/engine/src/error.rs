@@ -9,14 +9,13 @@ use sluicebox_core::{Blame, Blamed, columns};
 use sluicebox_durable::FileError;
 use sluicebox_formats::AvroError;
 use sluicebox_pipeline::bind::in_words;
-use sluicebox_pipeline::room::is_full;
 use sluicebox_quality::QualityError;
+use sluicebox_runtime::RuntimeError;
 use sluicebox_sinks::LakeError;
 use sluicebox_sources::SourceError;
 use thiserror::Error;
 
 use crate::change::Verdict;
-use crate::outputs::ApartError;
 
 /// What ended a run, or kept it from starting.
 #[derive(Debug, Error)]
@@ -39,35 +38,15 @@ pub enum EngineError {
     /// An operator with state.
     #[error(transparent)]
     Operator(#[from] sluicebox_operators::Error),
+    /// Computing a batch, staging it, or writing its state; what other crates have an error of their own for is that.
+    #[error(transparent)]
+    Runtime(RuntimeError),
     /// A file of the engine's own.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A table's query failed as a whole, not for one of its rows.
-    #[error("table `{table}`: its query failed: {}", in_words(source))]
-    Query {
-        /// The table.
-        table: String,
-        /// What DataFusion said.
-        source: datafusion::error::DataFusionError,
-    },
-    /// A table's query holds more at once than it may.
-    #[error(
-        "table `{table}`: {why}. Nothing of the batch was written. Ways on: allow its queries more, as in SET 'query.memory' = \
-         '1 GiB'; or let this one hold less, by smaller windows or more keys, or without an aggregate that keeps every value, \
-         such as collect_list, listagg or percentile; and run again: the batch is tried again"
-    )]
-    OutOfMemory {
-        /// The table.
-        table: String,
-        /// What takes too much.
-        why: String,
-    },
     /// A plan cannot be made or run.
     #[error("a query failed: {}", in_words(.0))]
     DataFusion(#[from] datafusion::error::DataFusionError),
-    /// What is told of a row that cannot be computed cannot be put into text or read back.
-    #[error("what is told of a row cannot be read: {0}")]
-    Json(#[from] serde_json::Error),
     /// Columns that do not fit.
     #[error("columns do not fit: {}", columns::in_words(.0))]
     Arrow(#[from] arrow::error::ArrowError),
@@ -163,19 +142,6 @@ pub enum EngineError {
         /// The log that was found.
         found: String,
     },
-    /// An operator's state was made by another query.
-    #[error(
-        "the state of `{operator}` in the checkpoint was made by another query or another version of DataFusion, and \
-         cannot go on with this one. Put the query back, or start from the beginning with `--full-refresh`, which deletes \
-         this pipeline's tables first"
-    )]
-    OtherState {
-        /// The operator.
-        operator: String,
-    },
-    /// Folders that do not lie apart.
-    #[error(transparent)]
-    Apart(#[from] ApartError),
     /// Files of batches that the checkpoint does not know.
     #[error(
         "{} is a file of batch {batch}, and the newest batch that the checkpoint {} knows as committed is {}: it is older than \
@@ -315,20 +281,16 @@ fn changed(changes: &crate::change::Changes, problems: &str) -> String {
     format!("the SQL has changed, and the run cannot simply go on. Nothing was touched.\n\n{changes}\n{problems}")
 }
 
-impl EngineError {
-    /// The same, of the query of `table`.
-    #[must_use]
-    pub(crate) fn of_table(self, table: &str) -> Self {
-        match self {
-            Self::DataFusion(source) if is_full(&source) => {
-                Self::OutOfMemory { table: table.to_owned(), why: in_words(&source) }
-            }
-            Self::Operator(error) if error.is_out_of_memory() => {
-                let why = "its aggregate needs more memory than 'query.memory' allows, most likely for one group";
-                Self::OutOfMemory { table: table.to_owned(), why: why.to_owned() }
-            }
-            Self::DataFusion(source) => Self::Query { table: table.to_owned(), source },
-            other => other,
+impl From<RuntimeError> for EngineError {
+    fn from(error: RuntimeError) -> Self {
+        match error {
+            RuntimeError::Checkpoint(error) => Self::Checkpoint(error),
+            RuntimeError::Lake(error) => Self::Lake(error),
+            RuntimeError::Quality(error) => Self::Quality(error),
+            RuntimeError::DataFusion(error) => Self::DataFusion(error),
+            RuntimeError::Operator(error) => Self::Operator(error),
+            RuntimeError::Arrow(error) => Self::Arrow(error),
+            other => Self::Runtime(other),
         }
     }
 }
@@ -341,11 +303,10 @@ impl Blamed for EngineError {
             Self::Avro(e) => e.blame(),
             Self::Lake(e) => e.blame(),
             Self::Quality(e) => e.blame(),
+            Self::Runtime(e) => e.blame(),
             Self::Operator(e) => e.blame(),
             Self::File(e) => e.blame(),
             Self::OtherLog { .. }
-            | Self::OtherState { .. }
-            | Self::Apart(_)
             | Self::Changed { .. }
             | Self::Undescribed { .. }
             | Self::RunFirst(_)
@@ -360,12 +321,11 @@ impl Blamed for EngineError {
             | Self::TooManyLetters { .. }
             | Self::Stalled { .. }
             | Self::FailUpdate { .. }
-            | Self::FailRow { .. }
-            | Self::OutOfMemory { .. } => Blame::Outside,
+            | Self::FailRow { .. } => Blame::Outside,
             // Memory, most likely.
-            Self::Query { .. } | Self::DataFusion(_) => Blame::Outside,
+            Self::DataFusion(_) => Blame::Outside,
             Self::Arrow(error) => columns::blame_of(error),
-            Self::Json(_) | Self::Task(_) | Self::Bug(_) => Blame::Us,
+            Self::Task(_) | Self::Bug(_) => Blame::Us,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The batch loop: admit, write-ahead, run the graph, commit, publish, recover.
 //!
 //! **Owns** the checkpoint ([`checkpoint`]), the decision what a batch reads ([`admit`](mod@admit)), the walk of a batch
-//! through the checked graph ([`graph`]), the order of stage, commit and publish ([`batch`]), recovery
+//! through the checked graph, the order of stage, commit and publish ([`batch`]), recovery
 //! ([`engine`], [`checkpoint::recovery`]), changes of the SQL ([`change`]), triggers and the end of a run ([`run`]), and progress ([`progress`]).
 //!
 //! **May not know** Kafka, Avro's encoding or Parquet: sources, decoders and table formats come in through their traits
@@ -33,12 +33,10 @@ pub mod engine;
 mod error;
 mod fill;
 mod goal;
-pub mod graph;
 mod journal;
 mod leave;
 mod letters;
 mod named;
-pub mod outputs;
 mod planned;
 mod preflight;
 mod presence;
@@ -48,9 +46,6 @@ mod read;
 mod refresh;
 pub mod report;
 pub mod run;
-pub mod segments;
-mod stager;
-pub mod state_writer;
 mod topics;
 pub mod verify;
 
@@ -59,7 +54,6 @@ pub use config::{Config, RowsOf, SourceBinding, Trigger};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use fill::{FileRows, FileSource};
-pub use graph::ClauseSettings;
 pub use preflight::{Room, check_folders};
 pub use prove::prove;
 pub use run::{Observer, Totals};

@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use sluicebox_checkpoint::{Checkpoint, CheckpointError, hostname};
+use sluicebox_runtime::outputs::Outputs;
 use sluicebox_sinks::owner::{self, Home, Observed};
 use sluicebox_sinks::{LakeError, Owner};
 
 use crate::EngineError;
-use crate::outputs::Outputs;
 
 /// A folder that a record names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,12 +9,12 @@ use sluicebox_checkpoint::Checkpoint;
 use sluicebox_checkpoint::backfill::original;
 use sluicebox_durable::{self as durable, FileError};
 use sluicebox_pipeline::graph::Graph;
+use sluicebox_runtime::outputs::{Outputs, refuse_in_table};
 use sluicebox_sinks::{Owner, ParquetOptions, owner};
 
 use crate::begin::Begin;
 use crate::config::Config;
 use crate::engine::{Logs, identities, new_runner};
-use crate::outputs::{Outputs, refuse_in_table};
 use crate::{EngineError, named, refresh};
 
 /// A filesystem that a pipeline writes to.

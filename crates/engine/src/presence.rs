@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use sluicebox_checkpoint::{Checkpoint, CheckpointError};
+use sluicebox_runtime::outputs::{OutputFolder, Outputs};
 use sluicebox_sinks::{LakeError, contents, contents_after, owner};
 
 use crate::EngineError;
-use crate::outputs::{OutputFolder, Outputs};
 
 /// How many foreign files are named one by one.
 const NAMED: usize = 3;

@@ -17,6 +17,7 @@ use sluicebox_checkpoint::records::{Metadata, Refresh};
 use sluicebox_checkpoint::{CheckpointError, RunLock};
 use sluicebox_durable::fault::What;
 use sluicebox_durable::{self as durable, Own};
+use sluicebox_runtime::outputs::{ApartError, Outputs};
 use sluicebox_sinks::owner::{self, Home};
 use sluicebox_sinks::parquet::compact;
 use sluicebox_sinks::{LakeError, Owner};
@@ -25,7 +26,6 @@ use crate::EngineError;
 use crate::config::Config;
 use crate::engine::Logs;
 use crate::named::{self, Named};
-use crate::outputs::{ApartError, Outputs};
 
 /// The folders of the checkpoint that a refresh empties. The plans go before the commits: a commit without its plan is
 /// refused.

@@ -28,10 +28,10 @@ use sluicebox_checkpoint::records::{Commit, Metadata};
 use sluicebox_checkpoint::recovery::decide;
 use sluicebox_checkpoint::{Checkpoint, CheckpointError};
 use sluicebox_core::Clock;
+use sluicebox_core::clock::iso;
 use sluicebox_core::shown::shown;
 
 use crate::EngineError;
-use crate::report::iso;
 
 /// What a checkpoint holds.
 #[derive(Debug, Clone, Serialize)]

@@ -1,7 +1,7 @@
 //! Spark's functions and operators in Spark's meaning, where DataFusion has none of the name or means something else.
 //!
 //! **Owns** scalar and aggregate functions, casts and operators as Spark 4 computes them in ANSI mode and UTC: what one of
-//! them gives is checked against answers of Spark itself (`crates/engine/tests/spark`).
+//! them gives is checked against answers of Spark itself (`crates/runtime/tests/spark`).
 //!
 //! **May not know** streams, batches, files, or the text of a pipeline. A function is pure: the same rows give the same
 //! values when a batch is replayed, and a row's value depends on that row alone.

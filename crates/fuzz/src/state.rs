@@ -11,9 +11,9 @@ use sluicebox_checkpoint::Checkpoint;
 use sluicebox_checkpoint::records::StateFile;
 use sluicebox_core::ManualClock;
 use sluicebox_durable::checksum;
-use sluicebox_engine::ClauseSettings;
-use sluicebox_engine::graph::Runner;
 use sluicebox_pipeline::{bind, parse};
+use sluicebox_runtime::ClauseSettings;
+use sluicebox_runtime::graph::Runner;
 
 use crate::input::{array, folder};
 use crate::sql::columns;

@@ -14,10 +14,10 @@ use sluicebox_pipeline::ast::SourceDef;
 use sluicebox_pipeline::bind::{FlowDescription, TableDescription};
 use sluicebox_pipeline::graph::{Flow, Graph, Node, Table};
 use sluicebox_pipeline::options;
+use sluicebox_runtime::graph::{ClauseSettings, Runner};
 
 use super::canonical;
 use crate::EngineError;
-use crate::graph::{ClauseSettings, Runner};
 
 /// The options of a source by which what it gives is another thing. Where the broker is, how fast it is read and who one
 /// is to it are not among them.

@@ -10,6 +10,7 @@ use sluicebox_checkpoint::recovery::{Recovery, decide};
 use sluicebox_checkpoint::{Checkpoint, CheckpointError};
 use sluicebox_core::Clock;
 use sluicebox_pipeline::graph::Graph;
+use sluicebox_runtime::outputs::Outputs;
 use sluicebox_sinks::parquet::compact::{self, Folder, Input};
 use sluicebox_sinks::{LakeError, ParquetOptions, ParquetTable, TableFormat};
 
@@ -17,7 +18,6 @@ use super::decide::{Kept, Policy, due};
 use super::settle::settle;
 use super::work::{Table, facts};
 use crate::change::{Decision, Prepared, Stage};
-use crate::outputs::Outputs;
 use crate::{EngineError, adopt, presence};
 
 /// How long the old files of a folder stay after it was exchanged: a reader that has opened the folder just before lists

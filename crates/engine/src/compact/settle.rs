@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use sluicebox_checkpoint::{Checkpoint, Settled, settled};
+use sluicebox_runtime::outputs::Outputs;
 use sluicebox_sinks::parquet::compact::{self, Staging};
 
-use crate::outputs::Outputs;
 use crate::{EngineError, named};
 
 /// Finds out whether the newest compaction was done, and removes its record if it was not; then removes what earlier runs

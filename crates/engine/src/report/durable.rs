@@ -13,12 +13,12 @@ use sluicebox_quality::{
     BatchReport, InputRange, LostReport, ReportHeader, SchemaReport, TableCounts, place_of, samples_batch,
 };
 use sluicebox_registry::SchemaKey;
+use sluicebox_runtime::graph::TableOutput;
 use sluicebox_sources::LostRange;
 
 use super::told::MOST;
 use super::{Identity, SourceReport};
 use crate::EngineError;
-use crate::graph::TableOutput;
 
 /// A report in its three forms.
 #[derive(Debug)]

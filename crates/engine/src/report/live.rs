@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use sluicebox_checkpoint::records::{self, PlannedRange};
+use sluicebox_core::clock::iso;
 use sluicebox_core::station::Spent;
 use sluicebox_core::{Station, waiting};
+use sluicebox_runtime::graph::{OperatorChange, OperatorKind, Runner, TableOutput};
 use sluicebox_sources::LostRange;
 
-use super::{Identity, SourceReport, iso};
+use super::{Identity, SourceReport};
 use crate::batch::BatchOutcome;
-use crate::graph::{OperatorChange, OperatorKind, Runner, TableOutput};
 use crate::progress::{
     Progress, STATIONS, SinkProgress, SourceProgress, StateOperatorProgress, Status, TableStatus, per_second,
 };

@@ -62,10 +62,3 @@ pub fn add(sum: &mut Fates, more: &Fates) {
     sum.absorbed += more.absorbed;
     sum.rows_out += more.rows_out;
 }
-
-/// `micros` since 1970 as ISO 8601 UTC with milliseconds, as Spark prints times.
-#[must_use]
-pub fn iso(micros: i64) -> String {
-    chrono::DateTime::from_timestamp_micros(micros)
-        .map_or_else(|| format!("{micros} us"), |t| t.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
-}

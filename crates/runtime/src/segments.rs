@@ -15,8 +15,11 @@ use sluicebox_checkpoint::{Checkpoint, CheckpointError, StagedSegment};
 use sluicebox_operators::Work;
 use tokio::task::JoinHandle;
 
-use crate::EngineError;
+use crate::RuntimeError;
 use crate::graph::Runner;
+
+/// After so many deltas a run folds the state of an operator into a segment, or writes it whole.
+pub const DELTAS: usize = 100;
 
 /// So many segments of an operator are too many to look into: its batches wait for the merge that is under way.
 const SEGMENTS: usize = 64;
@@ -140,7 +143,7 @@ impl Segments {
         checkpoint: &Checkpoint,
         key: (u64, u64),
         states: &mut BTreeMap<String, OperatorState>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), RuntimeError> {
         let mut batch = Batch { checkpoint, key, states, named: BTreeMap::new() };
         let ids = runner.operator_ids();
         let share = self.limit / ids.len().max(1);
@@ -168,7 +171,7 @@ impl Segments {
         batch: &mut Batch<'_>,
         id: &str,
         share: usize,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), RuntimeError> {
         let (mut asked, mut evicted) = (false, false);
         loop {
             match due(share, self.deltas, &self.held(runner, batch, id, (asked, evicted))?) {
@@ -206,7 +209,7 @@ impl Segments {
         batch: &Batch<'_>,
         id: &str,
         (asked, evicted): (bool, bool),
-    ) -> Result<Held, EngineError> {
+    ) -> Result<Held, RuntimeError> {
         let state = batch.states.get(id);
         let operator = runner.operator_mut(id)?;
         Ok(Held {
@@ -221,7 +224,7 @@ impl Segments {
         })
     }
 
-    async fn start_fold(&mut self, runner: &mut Runner, batch: &mut Batch<'_>, id: &str) -> Result<(), EngineError> {
+    async fn start_fold(&mut self, runner: &mut Runner, batch: &mut Batch<'_>, id: &str) -> Result<(), RuntimeError> {
         let work = runner.operator_mut(id)?.fold()?;
         let Some(state) = batch.states.get_mut(id) else { return Ok(()) };
         let Some(work) = work else {
@@ -236,7 +239,7 @@ impl Segments {
         Ok(())
     }
 
-    async fn start_merge(&mut self, runner: &mut Runner, batch: &mut Batch<'_>, id: &str) -> Result<(), EngineError> {
+    async fn start_merge(&mut self, runner: &mut Runner, batch: &mut Batch<'_>, id: &str) -> Result<(), RuntimeError> {
         let Some(work) = runner.operator_mut(id)?.merge()? else { return Ok(()) };
         let replaces = work.replaces.clone();
         let job = self.start(batch.checkpoint, id, work, Replaced::Segments(replaces));
@@ -267,7 +270,7 @@ impl Segments {
 }
 
 /// Takes the segments out of the record that the operator needs no more.
-fn release(runner: &mut Runner, batch: &mut Batch<'_>, id: &str) -> Result<(), EngineError> {
+fn release(runner: &mut Runner, batch: &mut Batch<'_>, id: &str) -> Result<(), RuntimeError> {
     let gone = runner.operator_mut(id)?.release();
     if let Some(state) = batch.states.get_mut(id) {
         state.segments.retain(|s| !gone.contains(&s.file.path));
@@ -276,14 +279,14 @@ fn release(runner: &mut Runner, batch: &mut Batch<'_>, id: &str) -> Result<(), E
 }
 
 /// Waits for `job` and puts its segment in place of what it replaces.
-async fn adopt(runner: &mut Runner, batch: &mut Batch<'_>, id: &str, job: Job) -> Result<(), EngineError> {
+async fn adopt(runner: &mut Runner, batch: &mut Batch<'_>, id: &str, job: Job) -> Result<(), RuntimeError> {
     let staged = job.task.await??;
     let nth = batch.named.entry(id.to_owned()).or_default();
     let named = staged.map(|staged| batch.checkpoint.name_segment(id, batch.key, *nth, staged)).transpose()?;
     *nth += 1;
     let (record, segment) = named.unzip();
     let Some(state) = batch.states.get_mut(id) else {
-        return Err(EngineError::Bug(format!("a segment of `{id}`, which has no state")));
+        return Err(RuntimeError::Bug(format!("a segment of `{id}`, which has no state")));
     };
     let replaces = match job.replaces {
         Replaced::Deltas(deltas) => {
@@ -302,7 +305,6 @@ async fn adopt(runner: &mut Runner, batch: &mut Batch<'_>, id: &str, job: Job) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state_writer::DELTAS;
 
     fn held(memory: usize, foldable: usize) -> Held {
         Held { memory, foldable, ..Held::default() }

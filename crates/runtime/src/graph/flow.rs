@@ -28,7 +28,7 @@ use super::BatchInput;
 use super::compile::{OperatorKind, RunClause, RunNode, RunOperator, RunPlan, lowest};
 use super::guard;
 use super::late::{self, LateRows};
-use crate::EngineError;
+use crate::RuntimeError;
 
 /// What a table's flows read and count while a batch runs.
 pub(super) struct FlowContext<'a> {
@@ -58,7 +58,10 @@ pub(super) struct FlowContext<'a> {
 
 impl FlowContext<'_> {
     /// Runs `node` and everything below it.
-    pub(super) fn run<'s>(&'s mut self, node: &'s mut RunNode) -> BoxFuture<'s, Result<Vec<RecordBatch>, EngineError>> {
+    pub(super) fn run<'s>(
+        &'s mut self,
+        node: &'s mut RunNode,
+    ) -> BoxFuture<'s, Result<Vec<RecordBatch>, RuntimeError>> {
         Box::pin(async move {
             match node {
                 RunNode::Stream { upstream, clause, schema } => self.stream(upstream, clause.as_ref(), schema),
@@ -75,7 +78,7 @@ impl FlowContext<'_> {
 
     /// As [`run`](Self::run), but that rows which were taken out may still stand among the others: those that follow take out
     /// more of them, and all are left out at once.
-    pub(super) async fn candidates(&mut self, node: &mut RunNode) -> Result<Vec<Chosen>, EngineError> {
+    pub(super) async fn candidates(&mut self, node: &mut RunNode) -> Result<Vec<Chosen>, RuntimeError> {
         match node {
             RunNode::Late(input) => {
                 let rows = self.run(input).await?;
@@ -90,7 +93,7 @@ impl FlowContext<'_> {
         upstream: &str,
         clause: Option<&(String, String)>,
         schema: &SchemaRef,
-    ) -> Result<Vec<RecordBatch>, EngineError> {
+    ) -> Result<Vec<RecordBatch>, RuntimeError> {
         let rows = self.rows.get(upstream).cloned().unwrap_or_default();
         self.fates.rows_in += count(&rows);
         let judged = match clause {
@@ -107,14 +110,15 @@ impl FlowContext<'_> {
         column: &str,
         rows: Vec<RecordBatch>,
         schema: &SchemaRef,
-    ) -> Result<Vec<RecordBatch>, EngineError> {
-        let clause = self.clauses.get_mut(id).ok_or_else(|| EngineError::Bug(format!("no watermark clause `{id}`")))?;
+    ) -> Result<Vec<RecordBatch>, RuntimeError> {
+        let clause =
+            self.clauses.get_mut(id).ok_or_else(|| RuntimeError::Bug(format!("no watermark clause `{id}`")))?;
         let mut judged = Vec::with_capacity(rows.len());
         // Rows of an upstream with several flows, or a UNION, stand flow by flow.
         for batch in in_offset_order(rows)? {
             let event_time = batch
                 .column_by_name(column)
-                .ok_or_else(|| EngineError::Bug(format!("no column `{column}` for the watermark `{id}`")))?;
+                .ok_or_else(|| RuntimeError::Bug(format!("no column `{column}` for the watermark `{id}`")))?;
             let judgement =
                 clause.watermark.judge(&batch, event_time, &self.input.partitions, self.input.clock_micros)?;
             self.future += judgement.counts.future;
@@ -135,7 +139,7 @@ impl FlowContext<'_> {
         Ok(judged)
     }
 
-    async fn plan(&mut self, plan: &mut RunPlan) -> Result<Vec<RecordBatch>, EngineError> {
+    async fn plan(&mut self, plan: &mut RunPlan) -> Result<Vec<RecordBatch>, RuntimeError> {
         let mut inputs = Vec::with_capacity(plan.inputs.len());
         for (_, input) in &mut plan.inputs {
             inputs.push(self.run(input).await?);
@@ -148,7 +152,7 @@ impl FlowContext<'_> {
         &mut self,
         plan: &mut RunPlan,
         inputs: Vec<Vec<RecordBatch>>,
-    ) -> Result<Vec<RecordBatch>, EngineError> {
+    ) -> Result<Vec<RecordBatch>, RuntimeError> {
         let (mut rows_in, mut uncounted) = (0, 0);
         for ((leaf, _), rows) in plan.inputs.iter().zip(&inputs) {
             rows_in += count(rows);
@@ -190,7 +194,7 @@ impl FlowContext<'_> {
         plan: &mut RunPlan,
         inputs: Vec<Vec<RecordBatch>>,
         error: DataFusionError,
-    ) -> Result<(Vec<RecordBatch>, u64), EngineError> {
+    ) -> Result<(Vec<RecordBatch>, u64), RuntimeError> {
         for ((leaf, _), rows) in plan.inputs.iter().zip(inputs) {
             leaf.set(rows)?;
         }
@@ -218,12 +222,12 @@ impl FlowContext<'_> {
     }
 
     /// Takes the rows out that could not be computed, for the quarantine.
-    pub(super) fn take_errors(&mut self, rows: Vec<Chosen>) -> Result<Vec<Chosen>, EngineError> {
+    pub(super) fn take_errors(&mut self, rows: Vec<Chosen>) -> Result<Vec<Chosen>, RuntimeError> {
         let (failed, rows): (Vec<_>, Vec<_>) =
             rows.into_iter().partition(|rows| rows.all().column_by_name(ERROR).is_some());
         for batch in chosen::into_rows(failed)? {
             let errors = batch.column_by_name(ERROR).and_then(|c| c.as_any().downcast_ref::<StringArray>());
-            let errors = errors.ok_or_else(|| EngineError::Bug("errors of rows are not text".to_owned()))?;
+            let errors = errors.ok_or_else(|| RuntimeError::Bug("errors of rows are not text".to_owned()))?;
             let errors: Vec<RowError> = guard::read(errors)?.into_iter().map(|(_, error)| error).collect();
             errors.iter().enumerate().for_each(|(row, error)| self.errors.record(&batch, row, error));
             self.fates.quarantined += errors.len() as u64;
@@ -236,13 +240,13 @@ impl FlowContext<'_> {
     }
 
     /// Takes the late rows out.
-    fn split_late(&mut self, rows: Vec<RecordBatch>) -> Result<Vec<Chosen>, EngineError> {
+    fn split_late(&mut self, rows: Vec<RecordBatch>) -> Result<Vec<Chosen>, RuntimeError> {
         let mut in_time = Vec::with_capacity(rows.len());
         for batch in rows {
             let verdicts = batch
                 .column_by_name(LATE)
                 .and_then(|c| c.as_any().downcast_ref::<UInt8Array>())
-                .ok_or_else(|| EngineError::Bug("late rows are looked for where no watermark judged".to_owned()))?;
+                .ok_or_else(|| RuntimeError::Bug("late rows are looked for where no watermark judged".to_owned()))?;
             let of = |lateness: Lateness| {
                 let verdict = |row| verdicts.is_valid(row) && late::verdict(verdicts, row) == lateness as u8;
                 BooleanBuffer::collect_bool(verdicts.len(), verdict)
@@ -267,7 +271,7 @@ impl FlowContext<'_> {
         &mut self,
         run: &mut RunOperator,
         rows: Vec<Chosen>,
-    ) -> Result<Vec<RecordBatch>, EngineError> {
+    ) -> Result<Vec<RecordBatch>, RuntimeError> {
         let (mut out, closed) = self.step(run, rows).await?;
         match closed {
             Closed::Rows(rows) => out.extend(rows),
@@ -281,7 +285,7 @@ impl FlowContext<'_> {
         &mut self,
         run: &mut RunOperator,
         rows: Vec<Chosen>,
-    ) -> Result<(Vec<RecordBatch>, Closed), EngineError> {
+    ) -> Result<(Vec<RecordBatch>, Closed), RuntimeError> {
         let kind = match run.kind {
             OperatorKind::Dedup => Station::Dedup,
             OperatorKind::WindowAggregate => Station::Aggregate,
@@ -315,7 +319,7 @@ async fn physical_plan(
     session: &SessionState,
     plan: &LogicalPlan,
     clock_micros: Option<i64>,
-) -> Result<Arc<dyn ExecutionPlan>, EngineError> {
+) -> Result<Arc<dyn ExecutionPlan>, RuntimeError> {
     let planner = session.query_planner();
     let physical = match clock_micros {
         None => planner.create_physical_plan(plan, session).await?,
@@ -328,7 +332,7 @@ async fn physical_plan(
 }
 
 /// Rows that are computed in the shape of `schema`, and those that are not, with [`ERROR`] behind.
-fn told_apart(part: guard::Rows, schema: &SchemaRef) -> Result<Vec<RecordBatch>, EngineError> {
+fn told_apart(part: guard::Rows, schema: &SchemaRef) -> Result<Vec<RecordBatch>, RuntimeError> {
     let Some(errors) = part.errors else { return Ok(vec![in_shape(&part.batch, schema)?]) };
     let fine = arrow::compute::is_null(&errors)?;
     let failed = arrow::compute::not(&fine)?;
@@ -344,7 +348,7 @@ fn told_apart(part: guard::Rows, schema: &SchemaRef) -> Result<Vec<RecordBatch>,
 }
 
 /// The columns of `schema` from `batch`, by name, under `schema`.
-fn in_shape(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, EngineError> {
+fn in_shape(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, RuntimeError> {
     if batch.schema_ref() == schema {
         return Ok(batch.clone());
     }
@@ -352,8 +356,8 @@ fn in_shape(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Engi
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
-fn column_of(batch: &RecordBatch, name: &str) -> Result<arrow::array::ArrayRef, EngineError> {
-    batch.column_by_name(name).cloned().ok_or_else(|| EngineError::Bug(format!("rows without a column `{name}`")))
+fn column_of(batch: &RecordBatch, name: &str) -> Result<arrow::array::ArrayRef, RuntimeError> {
+    batch.column_by_name(name).cloned().ok_or_else(|| RuntimeError::Bug(format!("rows without a column `{name}`")))
 }
 
 /// The number of rows in `batches`.

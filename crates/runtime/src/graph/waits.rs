@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use sluicebox_core::clock::iso;
 use sluicebox_operators::watermark::Explanation;
 
 use super::compile::{RunNode, Runner};
-use crate::report::iso;
 
 /// What a table with a window waits for.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,63 +4,18 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use datafusion::execution::SessionState;
-use sluicebox_core::fate::Ledger;
 use sluicebox_core::station::{self, Station};
 use sluicebox_core::{Fates, chosen};
 use sluicebox_pipeline::bind::bind_expectation;
-use sluicebox_pipeline::graph::OnError;
-use sluicebox_quality::{ErrorResult, Errors, ExpectationResult, FailUpdate, Judge, Quarantine};
+use sluicebox_quality::{Errors, Judge, Quarantine};
 
 use super::BatchInput;
 use super::compile::{RunTable, Runner, lowest};
 use super::flow::{FlowContext, count};
 use super::late::LateRows;
-use super::stream::{Flowing, Kept, TableSink};
-use crate::EngineError;
-
-/// What one table gives in one batch.
-#[derive(Debug)]
-pub struct TableOutput {
-    /// The table.
-    pub table: String,
-    /// The rows to write, with their hidden columns, in order; without those that went another [`Way`](super::Way).
-    pub rows: Vec<RecordBatch>,
-    /// Late rows, with the columns of [`sluicebox_pipeline::graph::LateColumns`].
-    pub late: Vec<RecordBatch>,
-    /// Rows for the quarantine: visible columns and what `sluicebox_quality` adds.
-    pub quarantined: Vec<RecordBatch>,
-    /// Which of the ledger's equations hold for the table.
-    pub ledger: Ledger,
-    /// The counts.
-    pub fates: Fates,
-    /// The least and greatest event time of the rows to write, microseconds since 1970.
-    pub event_time: Option<(i64, i64)>,
-    /// The watermark of the table's rows after the batch.
-    pub watermark: Option<i64>,
-    /// Rows whose event time was ahead of the clock by more than `maxFuture`.
-    pub future: u64,
-    /// What became of each expectation.
-    pub expectations: Vec<ExpectationResult>,
-    /// The expectation that fails the batch, if one does.
-    pub failed: Option<FailUpdate>,
-    /// What could not be computed.
-    pub errors: Vec<ErrorResult>,
-}
-
-impl TableOutput {
-    /// What could not be computed, if that fails the batch.
-    #[must_use]
-    pub fn failed_row(&self) -> Option<&ErrorResult> {
-        self.errors.iter().find(|error| error.on_error == OnError::Fail)
-    }
-
-    /// Lets go of the rows; the counts stay.
-    pub fn forget_rows(&mut self) {
-        self.rows.clear();
-        self.late.clear();
-        self.quarantined.clear();
-    }
-}
+use super::sink::{TableOutput, TableSink};
+use super::stream::{Flowing, Kept};
+use crate::RuntimeError;
 
 impl Runner {
     /// Runs every table over one batch, and hands each output to `sink` as soon as it is there, so that files can be
@@ -71,8 +26,8 @@ impl Runner {
     pub async fn run_batch(
         &mut self,
         input: BatchInput,
-        sink: impl FnMut(&TableOutput) -> Result<(), EngineError> + Send,
-    ) -> Result<Vec<TableOutput>, EngineError> {
+        sink: impl FnMut(&TableOutput) -> Result<(), RuntimeError> + Send,
+    ) -> Result<Vec<TableOutput>, RuntimeError> {
         self.run_batch_into(input, sink).await
     }
 
@@ -84,7 +39,7 @@ impl Runner {
         &mut self,
         mut input: BatchInput,
         mut sink: impl TableSink,
-    ) -> Result<Vec<TableOutput>, EngineError> {
+    ) -> Result<Vec<TableOutput>, RuntimeError> {
         let mut rows: BTreeMap<String, Vec<RecordBatch>> = std::mem::take(&mut input.rows);
         let mut outputs = Vec::with_capacity(self.tables.len());
         for at in 0..self.tables.len() {
@@ -103,7 +58,7 @@ impl Runner {
         input: &BatchInput,
         rows: &BTreeMap<String, Vec<RecordBatch>>,
         sink: &mut impl TableSink,
-    ) -> Result<TableOutput, EngineError> {
+    ) -> Result<TableOutput, RuntimeError> {
         let table = &mut self.tables[at];
         let quarantine = Quarantine::new(&table.name, &table.schema, &input.partitions);
         let mut judge =
@@ -163,14 +118,14 @@ impl Runner {
 }
 
 /// The judge of `table`'s candidates in one batch.
-fn judge_of(table: &RunTable, input: &BatchInput, session: &SessionState) -> Result<Judge, EngineError> {
+fn judge_of(table: &RunTable, input: &BatchInput, session: &SessionState) -> Result<Judge, RuntimeError> {
     let bound = table.expectations.iter().map(|e| bind_expectation(e, input.clock_micros));
     let expectations = bound.collect::<Result<Vec<_>, _>>()?;
     Ok(station::spend(Station::Plan, || Judge::try_new(&expectations, table.schema.clone(), session))?)
 }
 
 /// What `table` gave, when all its flows have run.
-fn output(table: &RunTable, context: FlowContext<'_>, kept: Kept, judge: Judge) -> Result<TableOutput, EngineError> {
+fn output(table: &RunTable, context: FlowContext<'_>, kept: Kept, judge: Judge) -> Result<TableOutput, RuntimeError> {
     let verdict = judge.finish();
     Ok(TableOutput {
         table: table.name.clone(),

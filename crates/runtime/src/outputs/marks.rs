@@ -7,7 +7,7 @@ use sluicebox_checkpoint::hostname;
 use sluicebox_sinks::{LakeError, Owner, owner};
 
 use super::{OutputFolder, Outputs};
-use crate::EngineError;
+use crate::RuntimeError;
 
 /// Folders with their marks, which are locked as long as the files are open.
 pub type Held = Vec<(PathBuf, File)>;
@@ -24,7 +24,7 @@ impl Outputs {
         generation: u64,
         checkpoint: &Path,
         take_over: bool,
-    ) -> Result<Held, EngineError> {
+    ) -> Result<Held, RuntimeError> {
         let mut held = Held::new();
         // A start that one of the folders refuses leaves nothing in the others.
         for folder in self.folders() {
@@ -70,7 +70,7 @@ impl Outputs {
         query_id: &str,
         generation: u64,
         checkpoint: &Path,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), RuntimeError> {
         for folder in self.folders() {
             let wanted = self.owner(&folder, query_id, generation, checkpoint);
             let Some((_, mark)) = held.iter_mut().find(|(location, _)| *location == folder.location) else { continue };

@@ -6,50 +6,14 @@ use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use sluicebox_core::chosen;
 use sluicebox_operators::{Closed, RowStream};
-use tokio::sync::mpsc;
 
 use super::compile::RunNode;
 use super::flow::{FlowContext, count};
-use super::table::TableOutput;
-use crate::EngineError;
+use super::sink::{TableSink, Way};
+use crate::RuntimeError;
 
 /// Rows that go through plans and expectations together, about: a plan is made for each.
 const TOGETHER: usize = 1 << 16;
-
-/// What becomes of the rows of a table that come a few at a time.
-#[derive(Debug)]
-pub enum Way {
-    /// They are put together and handed on as a whole.
-    Collect,
-    /// They are counted.
-    Discard,
-    /// They are sent on.
-    Send(mpsc::Sender<RecordBatch>),
-}
-
-/// Takes what tables give.
-pub trait TableSink: Send {
-    /// All that a table gave in a batch, as soon as it is there; without the rows that have been sent on.
-    ///
-    /// # Errors
-    /// When it cannot be taken: the batch has failed.
-    fn table(&mut self, output: &TableOutput) -> Result<(), EngineError>;
-
-    /// Is asked once for a table whose rows come a few at a time.
-    ///
-    /// # Errors
-    /// As for `table`.
-    fn way(&mut self, table: &str) -> Result<Way, EngineError> {
-        let _ = table;
-        Ok(Way::Collect)
-    }
-}
-
-impl<F: FnMut(&TableOutput) -> Result<(), EngineError> + Send> TableSink for F {
-    fn table(&mut self, output: &TableOutput) -> Result<(), EngineError> {
-        self(output)
-    }
-}
 
 /// Rows of one flow over one batch.
 pub(super) enum Flowing {
@@ -62,7 +26,7 @@ pub(super) enum Flowing {
 impl FlowContext<'_> {
     /// As [`FlowContext::run`], but that the rows of a large close are not all made at once, if nothing is between it and the
     /// table but plans that look at each row alone.
-    pub(super) fn open<'s>(&'s mut self, node: &'s mut RunNode) -> BoxFuture<'s, Result<Flowing, EngineError>> {
+    pub(super) fn open<'s>(&'s mut self, node: &'s mut RunNode) -> BoxFuture<'s, Result<Flowing, RuntimeError>> {
         Box::pin(async move {
             match node {
                 RunNode::Operator(input, operator) => {
@@ -93,7 +57,7 @@ impl FlowContext<'_> {
         &mut self,
         node: &mut RunNode,
         stream: &mut RowStream,
-    ) -> Result<Option<Vec<RecordBatch>>, EngineError> {
+    ) -> Result<Option<Vec<RecordBatch>>, RuntimeError> {
         let mut rows = Vec::new();
         let mut size = 0;
         while size < TOGETHER
@@ -111,7 +75,7 @@ impl FlowContext<'_> {
         &'s mut self,
         node: &'s mut RunNode,
         rows: Vec<RecordBatch>,
-    ) -> BoxFuture<'s, Result<Vec<RecordBatch>, EngineError>> {
+    ) -> BoxFuture<'s, Result<Vec<RecordBatch>, RuntimeError>> {
         Box::pin(async move {
             match node {
                 RunNode::Plan(plan) => {
@@ -143,7 +107,7 @@ impl Kept {
     }
 
     /// From here on rows go as `sink` says; those that are here go first.
-    pub async fn stream_to(&mut self, sink: &mut impl TableSink, table: &str) -> Result<(), EngineError> {
+    pub async fn stream_to(&mut self, sink: &mut impl TableSink, table: &str) -> Result<(), RuntimeError> {
         if !std::mem::replace(&mut self.asked, true) {
             self.way = sink.way(table)?;
             let rows = std::mem::take(&mut self.rows);

@@ -16,7 +16,7 @@ use sluicebox_pipeline::bind::dates::with_dates_by_division;
 use sluicebox_pipeline::graph::{DedupNode, Expectation, Graph, LateColumns, Node, OnError};
 use sluicebox_pipeline::leaf::{LeafTable, leaves};
 
-use crate::EngineError;
+use crate::RuntimeError;
 
 /// What the settings of the sources say about watermark clauses.
 #[derive(Debug, Clone, Copy)]
@@ -154,7 +154,7 @@ impl Runner {
         samples: usize,
         clock: Arc<dyn Clock>,
         clause_settings: impl Fn(&BTreeSet<String>) -> ClauseSettings,
-    ) -> Result<Self, EngineError> {
+    ) -> Result<Self, RuntimeError> {
         let mut compiler = Compiler { session: &session, upstream: BTreeMap::new(), clauses: BTreeMap::new() };
         for source in &graph.pipeline.sources {
             let name = source.name.value.clone();
@@ -223,14 +223,14 @@ impl Compiler<'_> {
         }
     }
 
-    fn flow(&mut self, node: &Node) -> Result<RunFlow, EngineError> {
+    fn flow(&mut self, node: &Node) -> Result<RunFlow, RuntimeError> {
         if let Node::Dedup(dedup) = node {
             return Ok(RunFlow { candidates: self.node(&dedup.input)?, dedup: Some(dedup_operator(dedup)?) });
         }
         Ok(RunFlow { candidates: self.node(node)?, dedup: None })
     }
 
-    fn node(&mut self, node: &Node) -> Result<RunNode, EngineError> {
+    fn node(&mut self, node: &Node) -> Result<RunNode, RuntimeError> {
         Ok(match node {
             Node::Stream(stream) => {
                 if let Some(clause) = &stream.clause {
@@ -254,7 +254,7 @@ impl Compiler<'_> {
                 let mut inputs = Vec::new();
                 for (leaf, input) in &plan.inputs {
                     let table =
-                        tables.remove(leaf).ok_or_else(|| EngineError::Bug(format!("plan has no leaf `{leaf}`")))?;
+                        tables.remove(leaf).ok_or_else(|| RuntimeError::Bug(format!("plan has no leaf `{leaf}`")))?;
                     inputs.push((table, self.node(input)?));
                 }
                 RunNode::Plan(RunPlan {
@@ -277,7 +277,7 @@ impl Compiler<'_> {
     }
 }
 
-fn dedup_operator(node: &DedupNode) -> Result<RunOperator, EngineError> {
+fn dedup_operator(node: &DedupNode) -> Result<RunOperator, RuntimeError> {
     let operator = Box::new(Dedup::try_new(node)?);
     Ok(RunOperator::new(operator, &node.clauses, OperatorKind::Dedup))
 }

@@ -5,22 +5,28 @@ use sluicebox_sinks::BatchKey;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::EngineError;
+use crate::RuntimeError;
 use crate::graph::{TableOutput, TableSink, Way};
 use crate::outputs::{Job, Outputs};
 
 /// Jobs that run, in the order in which their files are named in the commit.
-pub(crate) type Staging = Vec<JoinHandle<Result<Option<OutputFiles>, EngineError>>>;
+pub type Staging = Vec<JoinHandle<Result<Option<OutputFiles>, RuntimeError>>>;
 
 /// Lots of rows that wait for a file's writer: it is not to stand still while the next one is made.
 const WAITING: usize = 2;
 
 /// Starts the jobs of one batch.
-pub(crate) struct Stager<'a> {
+#[derive(Debug)]
+pub struct Stager<'a> {
+    /// Where the rows go.
     pub outputs: &'a Outputs,
+    /// The query whose files they are.
     pub query_id: String,
+    /// The epoch of the run.
     pub epoch: u64,
+    /// The batch.
     pub batch_id: u64,
+    /// The jobs that were started.
     pub staging: &'a mut Staging,
 }
 
@@ -34,7 +40,7 @@ impl Stager<'_> {
 }
 
 impl TableSink for Stager<'_> {
-    fn table(&mut self, table: &TableOutput) -> Result<(), EngineError> {
+    fn table(&mut self, table: &TableOutput) -> Result<(), RuntimeError> {
         if table.failed.is_some() || table.failed_row().is_some() || !self.outputs.writes(&table.table) {
             return Ok(());
         }
@@ -51,7 +57,7 @@ impl TableSink for Stager<'_> {
     }
 
     /// Rows are written as they come: if an expectation then fails the batch, what was staged is swept with the rest of it.
-    fn way(&mut self, table: &str) -> Result<Way, EngineError> {
+    fn way(&mut self, table: &str) -> Result<Way, RuntimeError> {
         if !self.outputs.writes(table) {
             return Ok(Way::Discard);
         }

@@ -16,13 +16,12 @@ use sluicebox_sinks::{
 };
 use tokio::sync::mpsc;
 
-use crate::EngineError;
+use crate::RuntimeError;
 
 mod apart;
 mod marks;
 
-pub use apart::ApartError;
-pub(crate) use apart::refuse_in_table;
+pub use apart::{ApartError, refuse_in_table};
 pub use marks::Held;
 
 /// The partition column of everything beside the tables.
@@ -79,7 +78,7 @@ impl Outputs {
         working_dir: &Path,
         data_dir: &Path,
         options: &BTreeMap<String, ParquetOptions>,
-    ) -> Result<Self, EngineError> {
+    ) -> Result<Self, RuntimeError> {
         let mut tables = BTreeMap::new();
         for table in &graph.tables {
             let location = absolute(working_dir, &table.location);
@@ -177,7 +176,8 @@ impl Outputs {
     }
 
     /// The folders in such places whose marks name a pipeline of this name and that output, in the order of paths.
-    pub(crate) fn older_marked(&self) -> Vec<(OutputFolder, Owner)> {
+    #[must_use]
+    pub fn older_marked(&self) -> Vec<(OutputFolder, Owner)> {
         let of_table = |name: &String| [("quarantine", "quarantine", name.clone()), ("late", "late", name.clone())];
         let letters = self.sources.iter().map(|name| ("dead letters", "dead_letters", name.clone()));
         let all = self.tables.keys().flat_map(of_table).chain(letters);
@@ -213,7 +213,7 @@ impl Outputs {
     ///
     /// # Errors
     /// When there is no such table.
-    pub fn table_job(&self, table: &str, rows: &[RecordBatch]) -> Result<Job, EngineError> {
+    pub fn table_job(&self, table: &str, rows: &[RecordBatch]) -> Result<Job, RuntimeError> {
         let rows = rows.iter().map(provenance::visible).collect::<Result<Vec<_>, _>>()?;
         let (folder, format) = self.table(table)?;
         Ok(Job { folder, content: Content::Table(format, rows) })
@@ -223,13 +223,13 @@ impl Outputs {
     ///
     /// # Errors
     /// When there is no such table.
-    pub fn stream_job(&self, table: &str, rows: mpsc::Receiver<RecordBatch>) -> Result<Job, EngineError> {
+    pub fn stream_job(&self, table: &str, rows: mpsc::Receiver<RecordBatch>) -> Result<Job, RuntimeError> {
         let (folder, format) = self.table(table)?;
         Ok(Job { folder, content: Content::Stream(format, rows) })
     }
 
-    fn table(&self, table: &str) -> Result<(OutputFolder, Arc<ParquetTable>), EngineError> {
-        let format = self.tables.get(table).ok_or_else(|| EngineError::Bug(format!("no table `{table}`")))?;
+    fn table(&self, table: &str) -> Result<(OutputFolder, Arc<ParquetTable>), RuntimeError> {
+        let format = self.tables.get(table).ok_or_else(|| RuntimeError::Bug(format!("no table `{table}`")))?;
         let folder = OutputFolder { output: format!("table {table}"), location: format.location().to_owned() };
         Ok((folder, Arc::clone(format)))
     }
@@ -271,7 +271,7 @@ impl Job {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn stage(self, key: &BatchKey<'_>) -> Result<Option<OutputFiles>, EngineError> {
+    pub fn stage(self, key: &BatchKey<'_>) -> Result<Option<OutputFiles>, RuntimeError> {
         let _at_work = station::begin(Station::Encode);
         let location = self.folder.location;
         let files = match self.content {
@@ -303,12 +303,12 @@ impl Job {
 ///
 /// # Errors
 /// When a file is lost or another is in its way.
-pub fn publish(publisher: &mut Publisher, outputs: &[OutputFiles], check: Check) -> Result<(), EngineError> {
+pub fn publish(publisher: &mut Publisher, outputs: &[OutputFiles], check: Check) -> Result<(), RuntimeError> {
     let manifest: Vec<_> = outputs.iter().map(|o| (Path::new(&o.location), o.files.as_slice())).collect();
     Ok(publisher.publish(&manifest, check)?)
 }
 
-fn stage_side(location: &Path, key: &BatchKey<'_>, rows: &[RecordBatch]) -> Result<Vec<StagedFile>, EngineError> {
+fn stage_side(location: &Path, key: &BatchKey<'_>, rows: &[RecordBatch]) -> Result<Vec<StagedFile>, RuntimeError> {
     // Rows that were taken out below their table's SELECT have the types of what it reads.
     let rows = rows.iter().filter(|r| r.num_rows() > 0).map(stored_rows).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = rows.first() else { return Ok(Vec::new()) };

@@ -8,7 +8,7 @@ use sluicebox_core::PartitionId;
 use sluicebox_operators::{AtEnd, Operator, Watermark, WatermarkState};
 
 use super::compile::{OperatorKind, RunNode, RunOperator, Runner, lowest};
-use crate::EngineError;
+use crate::RuntimeError;
 
 /// What one batch changed in one operator.
 #[derive(Debug)]
@@ -50,11 +50,11 @@ impl Runner {
         all
     }
 
-    fn operator(&mut self, id: &str) -> Result<&mut RunOperator, EngineError> {
+    fn operator(&mut self, id: &str) -> Result<&mut RunOperator, RuntimeError> {
         self.operators()
             .into_iter()
             .find(|run| run.operator.id() == id)
-            .ok_or_else(|| EngineError::Bug(format!("no operator `{id}`")))
+            .ok_or_else(|| RuntimeError::Bug(format!("no operator `{id}`")))
     }
 
     /// The ids of all operators, in a fixed order.
@@ -71,7 +71,7 @@ impl Runner {
     ///
     /// # Errors
     /// When there is no such operator.
-    pub(crate) fn operator_mut(&mut self, id: &str) -> Result<&mut dyn Operator, EngineError> {
+    pub(crate) fn operator_mut(&mut self, id: &str) -> Result<&mut dyn Operator, RuntimeError> {
         Ok(self.operator(id)?.operator.as_mut())
     }
 
@@ -79,7 +79,7 @@ impl Runner {
     ///
     /// # Errors
     /// When a delta cannot be made.
-    pub fn changes(&mut self) -> Result<Vec<OperatorChange>, EngineError> {
+    pub fn changes(&mut self) -> Result<Vec<OperatorChange>, RuntimeError> {
         let mut changes = Vec::new();
         for run in self.operators() {
             let delta = run.operator.delta()?;
@@ -104,7 +104,7 @@ impl Runner {
     ///
     /// # Errors
     /// When there is no such operator, or its state cannot be put together.
-    pub fn snapshot(&mut self, id: &str) -> Result<Vec<RecordBatch>, EngineError> {
+    pub fn snapshot(&mut self, id: &str) -> Result<Vec<RecordBatch>, RuntimeError> {
         Ok(self.operator(id)?.operator.snapshot()?)
     }
 
@@ -118,7 +118,7 @@ impl Runner {
     ///
     /// # Errors
     /// When there is no such operator, or the state is not its own.
-    pub fn restore(&mut self, id: &str, batches: Vec<RecordBatch>) -> Result<(), EngineError> {
+    pub fn restore(&mut self, id: &str, batches: Vec<RecordBatch>) -> Result<(), RuntimeError> {
         let clauses = self.operator(id)?.clauses.clone();
         let watermark = lowest(&self.clauses, &clauses);
         self.restore_at(id, batches, watermark)
@@ -134,7 +134,7 @@ impl Runner {
         id: &str,
         batches: Vec<RecordBatch>,
         watermark: Option<i64>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), RuntimeError> {
         self.operator(id)?.operator.restore(batches, watermark)?;
         Ok(())
     }

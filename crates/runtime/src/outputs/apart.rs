@@ -3,12 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use sluicebox_checkpoint::has_records;
 use sluicebox_sinks::{owner, real_path};
 use thiserror::Error;
 
 use super::{OutputFolder, Outputs};
-use crate::EngineError;
-use sluicebox_checkpoint::has_records;
+use crate::RuntimeError;
 
 /// Folders that do not lie apart.
 #[derive(Debug, Error)]
@@ -94,7 +94,7 @@ impl Outputs {
     ///
     /// # Errors
     /// When there are such outputs, or a folder above them cannot be read.
-    pub fn refuse_shared(&self, checkpoint: &Path) -> Result<(), EngineError> {
+    pub fn refuse_shared(&self, checkpoint: &Path) -> Result<(), RuntimeError> {
         let mut real: Vec<(PathBuf, OutputFolder)> = Vec::new();
         for folder in self.folders() {
             real.push((real_path(&folder.location)?, folder));
@@ -134,7 +134,7 @@ impl Outputs {
 ///
 /// # Errors
 /// When it would be, or a folder above it cannot be read.
-pub(crate) fn refuse_in_table(checkpoint: &Path) -> Result<(), EngineError> {
+pub fn refuse_in_table(checkpoint: &Path) -> Result<(), RuntimeError> {
     let path = real_path(checkpoint)?;
     match path.ancestors().find(|folder| owner::is_marked(folder)) {
         Some(table) => Err(ApartError::InTable { checkpoint: checkpoint.to_owned(), table: table.to_owned() }.into()),
@@ -153,6 +153,7 @@ fn is_checkpoint(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    #![expect(clippy::disallowed_methods, reason = "tests make files by hand")]
     use std::fs;
 
     use super::is_checkpoint;

@@ -11,12 +11,9 @@ use sluicebox_checkpoint::records::OperatorState;
 use sluicebox_checkpoint::{Checkpoint, StateKind};
 use sluicebox_core::Clock;
 
-use crate::EngineError;
+use crate::RuntimeError;
 use crate::graph::{OperatorChange, Runner};
 use crate::segments::Segments;
-
-/// After so many deltas a run folds the state of an operator into a segment, or writes it whole.
-pub const DELTAS: usize = 100;
 
 /// Writes what the batch `(batch id, epoch)` changed in each operator, and names in `states` what a restart needs: the files
 /// of the commit before when it is called, those of the commit to come when it returns.
@@ -31,7 +28,7 @@ pub async fn write(
     segments: &mut Segments,
     states: &mut BTreeMap<String, OperatorState>,
     clock: &dyn Clock,
-) -> Result<(), EngineError> {
+) -> Result<(), RuntimeError> {
     for change in changes {
         let state = states.entry(change.id.clone()).or_default();
         state.fingerprint.clone_from(&change.fingerprint);
@@ -50,7 +47,7 @@ fn write_one(
     change: &mut OperatorChange,
     snapshot: Option<Vec<RecordBatch>>,
     state: &mut OperatorState,
-) -> Result<(), EngineError> {
+) -> Result<(), RuntimeError> {
     let delta = change.delta.take();
     change.updated = delta.as_ref().map_or(0, |d| d.num_rows() as u64);
     if let Some(batches) = snapshot {
@@ -78,12 +75,12 @@ pub fn read(
     runner: &mut Runner,
     states: &BTreeMap<String, OperatorState>,
     filled: &BTreeMap<String, Option<i64>>,
-) -> Result<(), EngineError> {
+) -> Result<(), RuntimeError> {
     for (id, fingerprint) in runner.fingerprints() {
         // An operator that the commit does not know belongs to a table that was added since: it starts empty.
         let Some(state) = states.get(&id) else { continue };
         if state.fingerprint != fingerprint {
-            return Err(EngineError::OtherState { operator: id });
+            return Err(RuntimeError::OtherState { operator: id });
         }
         let mut batches = Vec::new();
         for file in state.snapshot.iter().chain(&state.deltas) {

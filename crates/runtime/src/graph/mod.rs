@@ -17,15 +17,15 @@ mod compile;
 mod flow;
 mod guard;
 mod late;
+mod sink;
 mod state;
 mod stream;
 mod table;
 mod waits;
 
 pub use compile::{ClauseSettings, OperatorKind, Runner};
+pub use sink::{TableOutput, TableSink, Way};
 pub use state::OperatorChange;
-pub use stream::{TableSink, Way};
-pub use table::TableOutput;
 pub use waits::Wait;
 
 use std::collections::BTreeMap;

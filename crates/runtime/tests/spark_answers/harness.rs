@@ -11,10 +11,10 @@ use arrow::json::ReaderBuilder;
 use serde_json::{Value, json};
 use sluicebox_core::provenance::{event_time_type, is_hidden, provenance_fields, visible};
 use sluicebox_core::{ManualClock, PartitionId};
-use sluicebox_engine::ClauseSettings;
-use sluicebox_engine::graph::{AtEnd, BatchInput, Runner};
-use sluicebox_pipeline::bind::session_state;
-use sluicebox_pipeline::{bind, parse};
+use sluicebox_pipeline::bind::{self, session_state};
+use sluicebox_pipeline::parse;
+use sluicebox_runtime::ClauseSettings;
+use sluicebox_runtime::graph::{AtEnd, BatchInput, Runner};
 
 use crate::canonical::{row, same, type_name};
 

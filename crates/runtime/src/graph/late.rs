@@ -15,7 +15,7 @@ use sluicebox_core::columns::by_name;
 use sluicebox_core::provenance::{LATE, Lateness, OFFSET, PART, place_fields};
 use sluicebox_pipeline::graph::LateColumns;
 
-use crate::EngineError;
+use crate::RuntimeError;
 
 /// Bits of [`LATE`] that hold the verdict; those above number the late rows of one event.
 const VERDICT_BITS: u8 = 2;
@@ -71,7 +71,12 @@ impl LateRows {
     ///
     /// # Errors
     /// When the rows have no provenance.
-    pub fn remember(&mut self, clause: &str, rows: &RecordBatch, late: &UInt8Array) -> Result<UInt8Array, EngineError> {
+    pub fn remember(
+        &mut self,
+        clause: &str,
+        rows: &RecordBatch,
+        late: &UInt8Array,
+    ) -> Result<UInt8Array, RuntimeError> {
         if late.values().iter().all(|verdict| *verdict == Lateness::InTime as u8) {
             return Ok(late.clone());
         }
@@ -103,15 +108,15 @@ impl LateRows {
     ///
     /// # Errors
     /// When they are none that were remembered.
-    pub fn find(&mut self, rows: &RecordBatch) -> Result<Found, EngineError> {
+    pub fn find(&mut self, rows: &RecordBatch) -> Result<Found, RuntimeError> {
         let (part, offset) = place(rows)?;
         let late = rows.column_by_name(LATE).and_then(|c| c.as_primitive_opt::<UInt8Type>());
-        let late = late.ok_or_else(|| EngineError::Bug("late rows without a verdict".to_owned()))?;
+        let late = late.ok_or_else(|| RuntimeError::Bug("late rows without a verdict".to_owned()))?;
         let mut found = Found::default();
         for row in 0..rows.num_rows() {
             let key = (part.value(row), offset.value(row), late.value(row) >> VERDICT_BITS);
             let places = self.places.get_mut(&key);
-            let places = places.ok_or_else(|| EngineError::Bug("a late row that no clause has judged".to_owned()))?;
+            let places = places.ok_or_else(|| RuntimeError::Bug("a late row that no clause has judged".to_owned()))?;
             if let Some(place) = places.all.get(places.found) {
                 self.found.insert(*place);
                 places.found += 1;
@@ -127,7 +132,7 @@ impl LateRows {
     ///
     /// # Errors
     /// When rows and columns do not fit each other.
-    pub fn finish(self, columns: &LateColumns, parts: &[PartitionId]) -> Result<Vec<RecordBatch>, EngineError> {
+    pub fn finish(self, columns: &LateColumns, parts: &[PartitionId]) -> Result<Vec<RecordBatch>, RuntimeError> {
         let mut by_batch: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
         for (batch, row) in &self.found {
             by_batch.entry(*batch).or_default().push((0, *row));
@@ -148,7 +153,7 @@ fn shaped(
     clause: &str,
     columns: &LateColumns,
     parts: &[PartitionId],
-) -> Result<RecordBatch, EngineError> {
+) -> Result<RecordBatch, RuntimeError> {
     let own = columns.of(clause);
     let reasons = reasons(rows)?;
     let places = places(rows, parts)?;
@@ -167,15 +172,15 @@ fn shaped(
 }
 
 /// `partition` or `clause`: the watermark that each row was behind.
-fn reasons(rows: &RecordBatch) -> Result<ArrayRef, EngineError> {
+fn reasons(rows: &RecordBatch) -> Result<ArrayRef, RuntimeError> {
     let late = rows.columns().last().and_then(|c| c.as_primitive_opt::<UInt8Type>());
-    let late = late.ok_or_else(|| EngineError::Bug("late rows without a verdict".to_owned()))?;
+    let late = late.ok_or_else(|| RuntimeError::Bug("late rows without a verdict".to_owned()))?;
     let reason = |row| if verdict(late, row) == Lateness::Clause as u8 { "clause" } else { "partition" };
     Ok(Arc::new((0..late.len()).map(|row| Some(reason(row))).collect::<StringArray>()))
 }
 
 /// Topic, partition and offset of each row.
-fn places(rows: &RecordBatch, parts: &[PartitionId]) -> Result<[ArrayRef; 3], EngineError> {
+fn places(rows: &RecordBatch, parts: &[PartitionId]) -> Result<[ArrayRef; 3], RuntimeError> {
     let (part, offset) = place(rows)?;
     let (mut topic, mut partition, mut at) = (StringBuilder::new(), Int32Builder::new(), Int64Builder::new());
     for row in 0..rows.num_rows() {
@@ -187,14 +192,14 @@ fn places(rows: &RecordBatch, parts: &[PartitionId]) -> Result<[ArrayRef; 3], En
     Ok([Arc::new(topic.finish()), Arc::new(partition.finish()), Arc::new(at.finish())])
 }
 
-fn place(rows: &RecordBatch) -> Result<(&arrow::array::Int32Array, &arrow::array::Int64Array), EngineError> {
+fn place(rows: &RecordBatch) -> Result<(&arrow::array::Int32Array, &arrow::array::Int64Array), RuntimeError> {
     let part = rows.column_by_name(PART).and_then(|c| c.as_primitive_opt::<Int32Type>());
     let offset = rows.column_by_name(OFFSET).and_then(|c| c.as_primitive_opt::<Int64Type>());
-    part.zip(offset).ok_or_else(|| EngineError::Bug("late rows without provenance".to_owned()))
+    part.zip(offset).ok_or_else(|| RuntimeError::Bug("late rows without provenance".to_owned()))
 }
 
 /// `rows` with their verdicts behind.
-fn with_column(rows: &RecordBatch, verdicts: &ArrayRef) -> Result<RecordBatch, EngineError> {
+fn with_column(rows: &RecordBatch, verdicts: &ArrayRef) -> Result<RecordBatch, RuntimeError> {
     let mut fields = rows.schema().fields().to_vec();
     fields.push(Arc::new(arrow::datatypes::Field::new(LATE, verdicts.data_type().clone(), true)));
     let mut columns = rows.columns().to_vec();
