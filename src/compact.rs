@@ -3,8 +3,9 @@
 use clap::Args;
 use sluicebox_checkpoint::records::Why;
 use sluicebox_core::shown::shown;
-use sluicebox_engine::change::{self, Request as Change};
+use sluicebox_engine::EngineError;
 use sluicebox_engine::compact::{Config, Done, Request, Skipped, UNPARTITIONED, run};
+use sluicebox_evolve::Request as Change;
 use sluicebox_pipeline::values;
 
 use crate::failure::Usage;
@@ -53,10 +54,13 @@ pub async fn compact(args: CompactArgs) -> anyhow::Result<()> {
     } else {
         let request = Change { command: args.load.command(), ..Change::default() };
         let text = checked.graph.pipeline.resolved.clone();
-        let refresh = checked.checkpoint.refresh().map_err(sluicebox_engine::EngineError::from)?;
+        let refresh = checked.checkpoint.refresh().map_err(EngineError::from)?;
         match refresh {
             Some(_) => None,
-            None => Some(change::prepare(&checked.checkpoint, checked.shape()?, &text, request)?),
+            None => Some(
+                sluicebox_evolve::prepare(&checked.checkpoint, checked.shape()?, &text, request)
+                    .map_err(EngineError::from)?,
+            ),
         }
     };
     let working_dir = std::env::current_dir()?;

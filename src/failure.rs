@@ -10,6 +10,7 @@ use serde_json::json;
 use sluicebox_core::shown::{LONGEST, cut_to};
 use sluicebox_core::{Blame, Blamed, threads};
 use sluicebox_engine::EngineError;
+use sluicebox_evolve::EvolveError;
 use sluicebox_pipeline::diagnostic::{Diagnostics, Severity};
 use sluicebox_pipeline::graph::Graph;
 
@@ -177,7 +178,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         let code = code.map(|code| format!("[{code}]")).unwrap_or_default();
         // What has changed of a pipeline is several lines, all of them ours; what else is said is one.
         let text = match engine {
-            Some(EngineError::Changed { .. }) => told(error),
+            Some(EngineError::Evolve(EvolveError::Changed { .. })) => told(error),
             _ => cut_to(&told(error), LONGEST),
         };
         screen::headed(Style::Red, &format!("error{code}:"), &text);

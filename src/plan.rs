@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use sluicebox_core::shown::shown;
 use sluicebox_engine::EngineError;
-use sluicebox_engine::change::{self, Changes, Request};
+use sluicebox_evolve::{Changes, Request};
 use sluicebox_pipeline::bind::Description;
 
 use crate::load::{Check, Checked, LoadArgs};
@@ -57,9 +57,10 @@ pub async fn plan(args: PlanArgs) -> anyhow::Result<()> {
         Some(_) => None,
         None => {
             let text = checked.graph.pipeline.resolved.clone();
-            let readable = change::readable(&checked.graph);
+            let readable = sluicebox_evolve::readable(&checked.graph);
             let request = Request { command: args.load.command(), readable, ..Request::default() };
-            change::read_only(&checked.checkpoint, checked.shape()?, &text, request)?
+            sluicebox_evolve::read_only(&checked.checkpoint, checked.shape()?, &text, request)
+                .map_err(EngineError::from)?
         }
     };
     let mut checks = Vec::new();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use sluicebox_checkpoint::envelope;
 use sluicebox_durable::fault::What;
-use sluicebox_engine::change::{self, Backfill, Decision, Prepared, Request, Stage};
 use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger, check_folders};
+use sluicebox_evolve::{Backfill, Decision, Prepared, Request, Stage};
 use sluicebox_pipeline::diagnostic::nearest;
 use sluicebox_pipeline::values;
 use sluicebox_registry::PinnedSchema;
@@ -106,7 +106,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     // It is there before the first look at a broker, which may be one that does not answer.
     let mut observer = show.observer();
     let mut warned = false;
-    // A part of the pipeline may have to run before all of it does: see `sluicebox_engine::change`.
+    // A part of the pipeline may have to run before all of it does: see `sluicebox_evolve`.
     loop {
         let adopts = |source: &str| full_refresh || args.repin.iter().any(|r| r == source);
         // A broker or a registry that does not answer is waited for; whoever stops the run then has nothing to finish.
@@ -163,13 +163,13 @@ fn request(args: &RunArgs) -> anyhow::Result<Request> {
 
 /// The pipeline compared with its checkpoint; nothing has been touched. A full refresh leaves nothing to compare with.
 fn prepared(checked: &Checked, full_refresh: bool, request: Request) -> anyhow::Result<Prepared> {
-    let request = Request { readable: change::readable(&checked.graph), ..request };
+    let request = Request { readable: sluicebox_evolve::readable(&checked.graph), ..request };
     let shape = checked.shape()?;
     if full_refresh || checked.checkpoint.refresh().map_err(EngineError::from)?.is_some() {
         return Ok(Prepared { shape, request, decision: Decision::First, stage: Stage::Live, changes: None });
     }
     let text = checked.graph.pipeline.resolved.clone();
-    Ok(change::prepare(&checked.checkpoint, shape, &text, request)?)
+    Ok(sluicebox_evolve::prepare(&checked.checkpoint, shape, &text, request).map_err(EngineError::from)?)
 }
 
 /// The flags name tables that there are.

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use sluicebox_core::shown::in_json;
 use sluicebox_core::{Clock, SystemClock, waiting};
-use sluicebox_engine::change::{Decision, Prepared, Stage, Verdict};
 use sluicebox_engine::progress::{Progress, Status};
 use sluicebox_engine::{Engine, Observer, Totals};
+use sluicebox_evolve::{Decision, Prepared, Stage, Verdict};
 
 use self::rates::Rates;
 use self::status::View;

@@ -20,9 +20,9 @@ use datafusion::execution::SessionState;
 use sluicebox_checkpoint::shape::Shape;
 use sluicebox_checkpoint::{Checkpoint, backfill, column_order};
 use sluicebox_core::{Clock, SystemClock};
-use sluicebox_engine::change::{self, Stage};
 use sluicebox_engine::compact::{Policy, Retain};
-use sluicebox_engine::{EngineError, FileRows, SourceBinding, Trigger, prove};
+use sluicebox_engine::{EngineError, SourceBinding, Trigger, prove};
+use sluicebox_evolve::{FileRows, Stage};
 use sluicebox_formats::{LeftOut, left_out, source_columns};
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, TableDef};
 use sluicebox_pipeline::diagnostic::{Diagnostic, Diagnostics};
@@ -196,17 +196,18 @@ impl Checked {
     /// What of the pipeline matters to its checkpoint.
     pub fn shape(&self) -> anyhow::Result<Shape> {
         let session = bind::functions::session_state(1);
-        Ok(change::shape_of(&self.graph, &std::env::current_dir()?, &session, &self.clock)?)
+        let shape = sluicebox_evolve::shape_of(&self.graph, &std::env::current_dir()?, &session, &self.clock);
+        Ok(shape.map_err(EngineError::from)?)
     }
 
     /// Leaves what runs in `stage`.
     fn staged(&mut self, stage: &Stage, working_dir: &Path) {
         match stage {
             Stage::Live => {}
-            Stage::Finish { without } => self.graph = change::without(&self.graph, without),
+            Stage::Finish { without } => self.graph = sluicebox_evolve::without(&self.graph, without),
             Stage::Fill { tables, number, from_files } => {
                 let all = self.graph.clone();
-                let part = if *from_files { change::part_from_files } else { change::part };
+                let part = if *from_files { sluicebox_evolve::part_from_files } else { sluicebox_evolve::part };
                 self.graph = part(&all, tables, *number);
                 let prefix = backfill::prefix(*number);
                 for connection in &mut self.connections {

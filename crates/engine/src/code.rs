@@ -2,6 +2,7 @@
 
 use sluicebox_checkpoint::CheckpointError;
 use sluicebox_core::{Blame, Blamed};
+use sluicebox_evolve::{EvolveError, Verdict};
 use sluicebox_formats::AvroError;
 use sluicebox_quality::QualityError;
 use sluicebox_registry::{RegistryError, SchemaFileError};
@@ -10,7 +11,6 @@ use sluicebox_sinks::LakeError;
 use sluicebox_sources::SourceError;
 
 use crate::EngineError;
-use crate::change::Verdict;
 
 impl EngineError {
     /// The short name of the kind of error, in kebab-case: what `sluicebox explain` takes. Docs: `docs/errors.md`.
@@ -23,7 +23,7 @@ impl EngineError {
             Self::Lake(e) => lake(e),
             Self::Quality(e) => quality(e),
             Self::Runtime(e) => runtime(e),
-            Self::Operator(e) if e.is_out_of_memory() => "out-of-memory",
+            Self::Evolve(e) => evolve(e),
             Self::DataFusion(_) => "query-failed",
             Self::File(_) => "file",
             Self::FailUpdate { .. } => "fail-update",
@@ -31,13 +31,6 @@ impl EngineError {
             Self::TooManyLetters { .. } => "too-many-letters",
             Self::Stalled { .. } => "no-answer",
             Self::OtherLog { .. } => "other-log",
-            Self::NewerFiles { .. } => "newer-files",
-            Self::LostFolder { .. } => "lost-folder",
-            Self::Changed { changes, .. } if changes.verdict <= Verdict::Safe => "cannot-refresh",
-            Self::Changed { .. } => "sql-changed",
-            Self::Undescribed { .. } => "sql-unknown",
-            Self::Moved | Self::RefreshBesideRun { .. } => "beside-a-run",
-            Self::NoPlace { .. } | Self::BeyondEnd { .. } | Self::TwoRows { .. } => "fill-from-files",
             Self::RunFirst(_) => "run-first",
             Self::RepinBeforeReplay { .. } => "repin-before-replay",
             other => by_blame(other.blame()),
@@ -80,6 +73,25 @@ fn runtime(error: &RuntimeError) -> &'static str {
         RuntimeError::Query { .. } | RuntimeError::DataFusion(_) => "query-failed",
         RuntimeError::OtherState { .. } => "other-state",
         RuntimeError::Apart(_) => "shared-folder",
+        other => by_blame(other.blame()),
+    }
+}
+
+fn evolve(error: &EvolveError) -> &'static str {
+    match error {
+        EvolveError::Checkpoint(e) => checkpoint(e),
+        EvolveError::Source(e) => source(e),
+        EvolveError::Lake(e) => lake(e),
+        EvolveError::Runtime(e) => runtime(e),
+        EvolveError::File(_) => "file",
+        EvolveError::Operator(e) if e.is_out_of_memory() => "out-of-memory",
+        EvolveError::NewerFiles { .. } => "newer-files",
+        EvolveError::LostFolder { .. } => "lost-folder",
+        EvolveError::Changed { changes, .. } if changes.verdict <= Verdict::Safe => "cannot-refresh",
+        EvolveError::Changed { .. } => "sql-changed",
+        EvolveError::Undescribed { .. } => "sql-unknown",
+        EvolveError::Moved | EvolveError::RefreshBesideRun { .. } => "beside-a-run",
+        EvolveError::NoPlace { .. } | EvolveError::BeyondEnd { .. } | EvolveError::TwoRows { .. } => "fill-from-files",
         other => by_blame(other.blame()),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use datafusion::execution::SessionState;
 use sluicebox_checkpoint::Checkpoint;
 use sluicebox_core::Clock;
+use sluicebox_evolve::{FileRows, Opening, Prepared};
 use sluicebox_formats::Decoder;
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_registry::PinnedSchema;
@@ -15,7 +16,6 @@ use sluicebox_sinks::ParquetOptions;
 use sluicebox_sources::Source;
 
 use crate::begin::Starting;
-use crate::fill::FileRows;
 
 /// When batches start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,5 +108,19 @@ pub struct Config {
     /// Whether a full refresh deletes what pipelines of this name wrote under checkpoints that are lost, too.
     pub take_tables: bool,
     /// What the run does with its pipeline, and the part of it that `graph` and `sources` are.
-    pub change: crate::change::Prepared,
+    pub change: Prepared,
+}
+
+impl Config {
+    /// What a start knows of its pipeline.
+    pub(crate) fn opening(&self) -> Opening<'_> {
+        Opening {
+            checkpoint: &self.checkpoint,
+            pipeline: &self.graph.pipeline,
+            change: &self.change,
+            clock: self.clock.as_ref(),
+            full_refresh: self.full_refresh,
+            take_tables: self.take_tables,
+        }
+    }
 }

@@ -11,6 +11,8 @@ use sluicebox_core::PartitionId;
 use sluicebox_core::station::{self, AllSpent};
 use sluicebox_durable as durable;
 use sluicebox_durable::fault::What;
+use sluicebox_evolve::adopt::{self, Adopted};
+use sluicebox_evolve::{Logs, Stage, named, presence, refresh};
 use sluicebox_runtime::graph::{ClauseSettings, Runner};
 use sluicebox_runtime::outputs::{Held, Outputs};
 use sluicebox_runtime::segments::Segments;
@@ -18,9 +20,7 @@ use sluicebox_runtime::state_writer;
 use sluicebox_sinks::{Owner, Publisher, owner};
 use sluicebox_sources::Bounds;
 
-use crate::adopt::{self, Adopted};
 use crate::begin::Begin;
-use crate::change::Stage;
 use crate::config::{Config, RowsOf, SourceBinding, Trigger};
 use crate::goal::Goal;
 use crate::journal::Journal;
@@ -28,7 +28,7 @@ use crate::letters::Letters;
 use crate::preflight::{self, Learned};
 use crate::read::Ahead;
 use crate::report::Identity;
-use crate::{EngineError, compact, named, presence, refresh, topics};
+use crate::{EngineError, compact, topics};
 
 /// A pipeline that holds its checkpoint and is ready to run.
 #[derive(Debug)]
@@ -122,8 +122,8 @@ impl Engine {
             Some(learned) => (learned.logs, learned.begins),
             None => (identities(&mut config.sources).await?, BTreeMap::new()),
         };
-        if refresh::is_due(&config)? {
-            refresh::run(&config, &outputs, &lock, &logs)?;
+        if refresh::is_due(&config.opening())? {
+            refresh::run(&config.opening(), &outputs, &lock, &logs)?;
         }
         let observed = checkpoint.observe()?;
         let recovery = decide(observed)?;
@@ -156,7 +156,7 @@ impl Engine {
         }
         // What cannot be read stops the run before the SQL is adopted.
         config.sources.iter().try_for_each(|s| config.checkpoint.source_start(&s.name).map(drop))?;
-        let adopted = adopt::adopt(&config, &outputs, &lock, &metadata, &logs, &mut last)?;
+        let adopted = adopt::adopt(&config.opening(), &outputs, &lock, &metadata, &logs, &mut last)?;
         if let Some(commit) = &last {
             restore(&config, &mut runner, commit, &adopted)?;
             if let Some(plan) = &replay {
@@ -178,7 +178,8 @@ impl Engine {
             positions(&mut config, last.as_ref(), last_offsets.as_ref(), first, lock.epoch.epoch).await?;
         let next_batch = last.as_ref().map_or(0, |c| c.batch_id + 1);
         let identity = Identity::new(&config, &metadata, run_id);
-        let fill_end = adopt::fill_end(&config.change.stage, &config.sources, last.as_ref());
+        let fill_end =
+            adopt::fill_end(&config.change.stage, config.sources.iter().map(|s| s.name.as_str()), last.as_ref());
         Ok(Self {
             compaction: compact::Live::new(outputs.tables(), &config.policies),
             adopted,
@@ -238,8 +239,6 @@ impl Engine {
         self.config.change.stage == Stage::Live
     }
 }
-
-pub(crate) type Logs = BTreeMap<String, sluicebox_sources::LogIdentity>;
 
 pub(crate) async fn identities(sources: &mut [SourceBinding]) -> Result<Logs, EngineError> {
     let mut logs = BTreeMap::new();
@@ -352,7 +351,8 @@ async fn positions(
             }
             None => {
                 let start = if original(&binding.name).is_some() {
-                    adopt::fill_start(&config.checkpoint, binding, last).await?
+                    let of = (binding.name.as_str(), matches!(binding.rows, RowsOf::Files(_)));
+                    adopt::fill_start(&config.checkpoint, of, binding.source.as_mut(), last).await?
                 } else {
                     let begin = match first.remove(&binding.name) {
                         Some(begin) => begin,
@@ -370,7 +370,7 @@ async fn positions(
         positions.extend(start.positions.into_iter().map(|p| (p.partition, p.offset)));
         if let RowsOf::Files(rows) = &binding.rows {
             adopt::warn_of_retired(&config.checkpoint, &rows.tables())?;
-            let (rows, ends) = (Arc::clone(rows), adopt::ends_of(binding, last));
+            let (rows, ends) = (Arc::clone(rows), adopt::ends_of(&binding.name, last));
             tokio::task::spawn_blocking(move || rows.look(ends)).await??;
         }
     }

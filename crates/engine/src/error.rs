@@ -1,12 +1,12 @@
 //! Everything that can end a run.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use sluicebox_checkpoint::CheckpointError;
 use sluicebox_core::digits::rows as counted;
-use sluicebox_core::{Blame, Blamed, columns};
+use sluicebox_core::{Blame, Blamed};
 use sluicebox_durable::FileError;
+use sluicebox_evolve::EvolveError;
 use sluicebox_formats::AvroError;
 use sluicebox_pipeline::bind::in_words;
 use sluicebox_quality::QualityError;
@@ -14,8 +14,6 @@ use sluicebox_runtime::RuntimeError;
 use sluicebox_sinks::LakeError;
 use sluicebox_sources::SourceError;
 use thiserror::Error;
-
-use crate::change::Verdict;
 
 /// What ended a run, or kept it from starting.
 #[derive(Debug, Error)]
@@ -35,21 +33,18 @@ pub enum EngineError {
     /// Expectations or the report.
     #[error(transparent)]
     Quality(#[from] QualityError),
-    /// An operator with state.
-    #[error(transparent)]
-    Operator(#[from] sluicebox_operators::Error),
     /// Computing a batch, staging it, or writing its state; what other crates have an error of their own for is that.
     #[error(transparent)]
     Runtime(RuntimeError),
+    /// A changed SQL, a full refresh, or what fills a table; as there.
+    #[error(transparent)]
+    Evolve(EvolveError),
     /// A file of the engine's own.
     #[error(transparent)]
     File(#[from] FileError),
     /// A plan cannot be made or run.
     #[error("a query failed: {}", in_words(.0))]
     DataFusion(#[from] datafusion::error::DataFusionError),
-    /// Columns that do not fit.
-    #[error("columns do not fit: {}", columns::in_words(.0))]
-    Arrow(#[from] arrow::error::ArrowError),
     /// An expectation with FAIL UPDATE stopped the run.
     #[error(
         "expectation `{expectation}` of table `{table}` failed on {} of batch {batch_id}; nothing of the batch was \
@@ -142,118 +137,9 @@ pub enum EngineError {
         /// The log that was found.
         found: String,
     },
-    /// Files of batches that the checkpoint does not know.
-    #[error(
-        "{} is a file of batch {batch}, and the newest batch that the checkpoint {} knows as committed is {}: it is older than \
-         its tables, or has lost `commits/{batch}`. Put the newest copy of the checkpoint there; or move the files of all \
-         batches from {} on out of this pipeline's folders (their names begin with the batch, or they lie in `batch_id=` of \
-         it), and the batches are read and written again; or start from the beginning with `--full-refresh`, which deletes \
-         this pipeline's tables first",
-        file.display(),
-        checkpoint.display(),
-        newest.map_or_else(|| "none".to_owned(), |n| n.to_string()),
-        newest.map_or(0, |n| n + 1)
-    )]
-    NewerFiles {
-        /// One of the files.
-        file: PathBuf,
-        /// Its batch.
-        batch: u64,
-        /// The checkpoint.
-        checkpoint: PathBuf,
-        /// The newest committed batch.
-        newest: Option<u64>,
-    },
-    /// A table's folder that was deleted.
-    #[error(
-        "the folder {} of {output} is gone or empty, and batch {batch} wrote files to it. Run with `--full-refresh={}`, which \
-         computes the table again, if the topic still has its events; or restore the folder from a backup; or start from the \
-         beginning with `--full-refresh`, which deletes this pipeline's tables first",
-        location.display(),
-        output.strip_prefix("table ").unwrap_or("TABLE")
-    )]
-    LostFolder {
-        /// The output.
-        output: String,
-        /// Its folder.
-        location: PathBuf,
-        /// A batch that has files in it.
-        batch: u64,
-    },
-    /// The SQL was changed so that somebody has to say how to go on; or what is asked for cannot be done with it.
-    #[error("{}", changed(changes, problems))]
-    Changed {
-        /// What has changed, with the ways on.
-        changes: Box<crate::change::Changes>,
-        /// What is to be decided, a line each.
-        problems: String,
-    },
-    /// The checkpoint is older than the records of its SQL, and the SQL has changed.
-    #[error(
-        "the checkpoint {checkpoint} was made by a version that did not keep its SQL, and the SQL is not the one that it \
-         last ran (checksum {pinned}, this text has {found}): what has changed cannot be told. Run the old text once, so \
-         that the checkpoint keeps it, then this one; or start from the beginning with `--full-refresh`, which deletes \
-         this pipeline's tables first"
-    )]
-    Undescribed {
-        /// The folder.
-        checkpoint: String,
-        /// The checksum of the text that it ran last.
-        pinned: String,
-        /// The checksum of this text.
-        found: String,
-    },
-    /// The checkpoint is not what it was when the run was prepared.
-    #[error("another run has changed the checkpoint while this one started: run it again")]
-    Moved,
-    /// A row of a file that is read back does not say where it comes from.
-    #[error(
-        "cannot fill a table from {}: its rows have no {column}, which tells their order. Fill it from the topic: \
-         `--full-refresh=TABLE --backfill=TABLE=topic`",
-        file.display()
-    )]
-    NoPlace {
-        /// The file.
-        file: PathBuf,
-        /// The column.
-        column: String,
-    },
-    /// A row of a file that is read back says that it comes from where the pipeline has not been.
-    #[error(
-        "cannot fill a table from {}: it has a row of {what} of what the pipeline has read. Fill it from the topic: \
-         `--full-refresh=TABLE --backfill=TABLE=topic`",
-        file.display()
-    )]
-    BeyondEnd {
-        /// The file.
-        file: PathBuf,
-        /// The place.
-        what: String,
-    },
-    /// Two rows of one event in a table that is read back.
-    #[error(
-        "cannot fill a table from the files of {table}: two of its rows are of offset {offset} of one partition, so their \
-         order is not known. Fill it from the topic: `--full-refresh=TABLE --backfill=TABLE=topic`"
-    )]
-    TwoRows {
-        /// The table that is read back.
-        table: String,
-        /// The offset.
-        offset: i64,
-    },
     /// A compaction that has to wait for a run.
     #[error("{0}: run the pipeline first, `sluicebox run`, with `--trigger available-now` if it is to end by itself")]
     RunFirst(String),
-    /// A full refresh beside a living run.
-    #[error(
-        "a full refresh cannot start while another run of the checkpoint lives ({}): stop it first, `--take-over` does not \
-         pass it",
-        if epochs.is_empty() { "it is just starting".to_owned() } else { format!("epochs {epochs:?}") }
-    )]
-    RefreshBesideRun {
-        /// The epochs that live.
-        epochs: Vec<u64>,
-    },
     /// A new reader schema while a batch waits to be replayed.
     #[error(
         "source `{source_name}`: batch {batch_id} was planned with the old schema and waits to be replayed; run once without \
@@ -273,14 +159,6 @@ pub enum EngineError {
     Bug(String),
 }
 
-/// What stands in the way of a run: what has to be decided of the SQL, or what was asked for and cannot be done.
-fn changed(changes: &crate::change::Changes, problems: &str) -> String {
-    if changes.verdict <= Verdict::Safe {
-        return format!("what was asked for cannot be done. Nothing was touched.\n\n{problems}");
-    }
-    format!("the SQL has changed, and the run cannot simply go on. Nothing was touched.\n\n{changes}\n{problems}")
-}
-
 impl From<RuntimeError> for EngineError {
     fn from(error: RuntimeError) -> Self {
         match error {
@@ -288,9 +166,20 @@ impl From<RuntimeError> for EngineError {
             RuntimeError::Lake(error) => Self::Lake(error),
             RuntimeError::Quality(error) => Self::Quality(error),
             RuntimeError::DataFusion(error) => Self::DataFusion(error),
-            RuntimeError::Operator(error) => Self::Operator(error),
-            RuntimeError::Arrow(error) => Self::Arrow(error),
             other => Self::Runtime(other),
+        }
+    }
+}
+
+impl From<EvolveError> for EngineError {
+    fn from(error: EvolveError) -> Self {
+        match error {
+            EvolveError::Checkpoint(error) => Self::Checkpoint(error),
+            EvolveError::Source(error) => Self::Source(error),
+            EvolveError::Lake(error) => Self::Lake(error),
+            EvolveError::File(error) => Self::File(error),
+            EvolveError::Runtime(error) => error.into(),
+            other => Self::Evolve(other),
         }
     }
 }
@@ -304,27 +193,14 @@ impl Blamed for EngineError {
             Self::Lake(e) => e.blame(),
             Self::Quality(e) => e.blame(),
             Self::Runtime(e) => e.blame(),
-            Self::Operator(e) => e.blame(),
+            Self::Evolve(e) => e.blame(),
             Self::File(e) => e.blame(),
-            Self::OtherLog { .. }
-            | Self::Changed { .. }
-            | Self::Undescribed { .. }
-            | Self::RunFirst(_)
-            | Self::RepinBeforeReplay { .. } => Blame::User,
-            Self::NewerFiles { .. }
-            | Self::LostFolder { .. }
-            | Self::RefreshBesideRun { .. }
-            | Self::NoPlace { .. }
-            | Self::BeyondEnd { .. }
-            | Self::TwoRows { .. }
-            | Self::Moved
-            | Self::TooManyLetters { .. }
-            | Self::Stalled { .. }
-            | Self::FailUpdate { .. }
-            | Self::FailRow { .. } => Blame::Outside,
+            Self::OtherLog { .. } | Self::RunFirst(_) | Self::RepinBeforeReplay { .. } => Blame::User,
+            Self::TooManyLetters { .. } | Self::Stalled { .. } | Self::FailUpdate { .. } | Self::FailRow { .. } => {
+                Blame::Outside
+            }
             // Memory, most likely.
             Self::DataFusion(_) => Blame::Outside,
-            Self::Arrow(error) => columns::blame_of(error),
             Self::Task(_) | Self::Bug(_) => Blame::Us,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! **Owns** the checkpoint ([`checkpoint`]), the decision what a batch reads ([`admit`](mod@admit)), the walk of a batch
 //! through the checked graph, the order of stage, commit and publish ([`batch`]), recovery
-//! ([`engine`], [`checkpoint::recovery`]), changes of the SQL ([`change`]), triggers and the end of a run ([`run`]), and progress ([`progress`]).
+//! ([`engine`], [`checkpoint::recovery`]), triggers and the end of a run ([`run`]), and progress ([`progress`]).
 //!
 //! **May not know** Kafka, Avro's encoding or Parquet: sources, decoders and table formats come in through their traits
 //! and types.
@@ -18,32 +18,24 @@
 //! staged is swept. After it: the batch is published again from its manifest. State files that no commit names are
 //! removed by the next purge.
 
-#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
-
 pub mod admit;
-mod adopt;
 pub mod batch;
 pub mod begin;
-pub mod change;
 mod code;
 pub mod compact;
 pub mod config;
 mod decoding;
 pub mod engine;
 mod error;
-mod fill;
 mod goal;
 mod journal;
 mod leave;
 mod letters;
-mod named;
 mod planned;
 mod preflight;
-mod presence;
 pub mod progress;
 mod prove;
 mod read;
-mod refresh;
 pub mod report;
 pub mod run;
 mod topics;
@@ -53,7 +45,6 @@ pub use begin::{Begin, Starting};
 pub use config::{Config, RowsOf, SourceBinding, Trigger};
 pub use engine::Engine;
 pub use error::EngineError;
-pub use fill::{FileRows, FileSource};
 pub use preflight::{Room, check_folders};
 pub use prove::prove;
 pub use run::{Observer, Totals};

@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use sluicebox_checkpoint::Checkpoint;
 use sluicebox_checkpoint::backfill::original;
 use sluicebox_durable::{self as durable, FileError};
+use sluicebox_evolve::{Logs, named, refresh};
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_runtime::outputs::{Outputs, refuse_in_table};
 use sluicebox_sinks::{Owner, ParquetOptions, owner};
 
+use crate::EngineError;
 use crate::begin::Begin;
 use crate::config::Config;
-use crate::engine::{Logs, identities, new_runner};
-use crate::{EngineError, named, refresh};
+use crate::engine::{identities, new_runner};
 
 /// A filesystem that a pipeline writes to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,12 +7,12 @@ use futures::future::select_all;
 use sluicebox_checkpoint::CheckpointError;
 use sluicebox_checkpoint::records::PlannedRange;
 use sluicebox_core::{Fates, PartitionId};
+use sluicebox_evolve::Stage;
 use sluicebox_sources::Buffered;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admit::{Admission, Limits, admit};
-use crate::change::Stage;
 use crate::config::Trigger;
 use crate::engine::Engine;
 use crate::leave::unless_left;

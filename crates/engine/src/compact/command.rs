@@ -9,6 +9,7 @@ use sluicebox_checkpoint::records::{Commit, Metadata, Why};
 use sluicebox_checkpoint::recovery::{Recovery, decide};
 use sluicebox_checkpoint::{Checkpoint, CheckpointError};
 use sluicebox_core::Clock;
+use sluicebox_evolve::{Decision, Prepared, Stage, adopt, presence};
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_runtime::outputs::Outputs;
 use sluicebox_sinks::parquet::compact::{self, Folder, Input};
@@ -17,8 +18,7 @@ use sluicebox_sinks::{LakeError, ParquetOptions, ParquetTable, TableFormat};
 use super::decide::{Kept, Policy, due};
 use super::settle::settle;
 use super::work::{Table, facts};
-use crate::change::{Decision, Prepared, Stage};
-use crate::{EngineError, adopt, presence};
+use crate::EngineError;
 
 /// How long the old files of a folder stay after it was exchanged: a reader that has opened the folder just before lists
 /// them still, and finds by their names that they are gone from the table. Were they removed at once it would list nothing.

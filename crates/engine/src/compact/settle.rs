@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use sluicebox_checkpoint::{Checkpoint, Settled, settled};
+use sluicebox_evolve::named;
 use sluicebox_runtime::outputs::Outputs;
 use sluicebox_sinks::parquet::compact::{self, Staging};
 
-use crate::{EngineError, named};
+use crate::EngineError;
 
 /// Finds out whether the newest compaction was done, and removes its record if it was not; then removes what earlier runs
 /// left beside the tables. No earlier run exchanges anything after this.

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use sluicebox_checkpoint::records::{Compaction, Why};
 use sluicebox_checkpoint::{Checkpoint, Settled, settled};
+use sluicebox_evolve::leave_cleared;
 use sluicebox_sinks::parquet::compact::names_in;
 
 use super::Verdict;
 use super::files::Found;
 use super::records::differs;
 use crate::EngineError;
-use crate::change::leave_cleared;
 
 /// The compactions that stand: done, and no other stands for them.
 #[derive(Debug, Default)]

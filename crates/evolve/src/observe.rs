@@ -16,12 +16,13 @@ use sluicebox_durable::checksum;
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_sinks::owner;
 
-use super::compare::{Change, Changes, Facts, Kind, Subject, Verdict, compare};
-use super::files::lacking;
-use super::retired::retired;
-use super::shape::shape_of;
-use super::ways::{Adoption, Backfill, Request, resolve};
-use crate::EngineError;
+use crate::EvolveError;
+use crate::compare::compare;
+use crate::files::lacking;
+use crate::retired::retired;
+use crate::shape::shape_of;
+use crate::verdict::{Change, Changes, Facts, Kind, Subject, Verdict};
+use crate::ways::{Adoption, Backfill, Request, resolve};
 
 /// What a run does with its pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +82,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(checkpoint: &Checkpoint) -> Result<Option<Self>, EngineError> {
+    fn of(checkpoint: &Checkpoint) -> Result<Option<Self>, EvolveError> {
         let observed = steady(checkpoint)?;
         if !observed.metadata {
             return Ok(None);
@@ -138,13 +139,13 @@ impl Seen {
 /// Compares, and decides what a run does.
 ///
 /// # Errors
-/// [`EngineError::Changed`] when something has to be decided first, [`EngineError::Undescribed`] when the checkpoint does
+/// [`EvolveError::Changed`] when something has to be decided first, [`EvolveError::Undescribed`] when the checkpoint does
 /// not say what it was made with; or when a record is missing or damaged. Nothing has been touched.
-pub fn prepare(checkpoint: &Checkpoint, shape: Shape, text: &str, request: Request) -> Result<Prepared, EngineError> {
+pub fn prepare(checkpoint: &Checkpoint, shape: Shape, text: &str, request: Request) -> Result<Prepared, EvolveError> {
     let (prepared, problems) = looked(checkpoint, shape, text, request)?;
     match prepared.changes {
         Some(changes) if !problems.is_empty() => {
-            Err(EngineError::Changed { changes: Box::new(changes), problems: problems.join("\n") })
+            Err(EvolveError::Changed { changes: Box::new(changes), problems: problems.join("\n") })
         }
         changes => Ok(Prepared { changes, ..prepared }),
     }
@@ -173,7 +174,7 @@ impl Prepared {
         working_dir: &Path,
         session: &SessionState,
         clock: &Arc<dyn Clock>,
-    ) -> Result<Self, EngineError> {
+    ) -> Result<Self, EvolveError> {
         let shape = shape_of(graph, working_dir, session, clock)?;
         prepare(checkpoint, shape, &graph.pipeline.resolved, Request::default())
     }
@@ -181,7 +182,7 @@ impl Prepared {
 
 /// The newest records. Looked at without the lock: a run that lives may write some between two looks, so what seems to be
 /// missing is looked for again.
-fn steady(checkpoint: &Checkpoint) -> Result<Observed, EngineError> {
+fn steady(checkpoint: &Checkpoint) -> Result<Observed, EvolveError> {
     let mut observed = checkpoint.observe()?;
     loop {
         let Err(error) = decide(observed) else { return Ok(observed) };
@@ -202,7 +203,7 @@ pub fn read_only(
     shape: Shape,
     text: &str,
     request: Request,
-) -> Result<Option<Changes>, EngineError> {
+) -> Result<Option<Changes>, EvolveError> {
     Ok(looked(checkpoint, shape, text, request)?.0.changes)
 }
 
@@ -211,7 +212,7 @@ fn looked(
     shape: Shape,
     text: &str,
     request: Request,
-) -> Result<(Prepared, Vec<String>), EngineError> {
+) -> Result<(Prepared, Vec<String>), EvolveError> {
     let Some(seen) = Seen::of(checkpoint)? else {
         return Ok((
             Prepared { shape, request, decision: Decision::First, stage: Stage::Live, changes: None },
@@ -259,7 +260,7 @@ fn looked(
 }
 
 /// The sources of which no partition was ever found, as of a pattern that nothing matches.
-fn unread(checkpoint: &Checkpoint, seen: &Seen, old: &Shape) -> Result<BTreeSet<String>, EngineError> {
+fn unread(checkpoint: &Checkpoint, seen: &Seen, old: &Shape) -> Result<BTreeSet<String>, EvolveError> {
     let mut found = BTreeSet::new();
     for source in old.sources.keys() {
         let started = checkpoint.source_start(source)?.is_some_and(|start| !start.positions.is_empty());
@@ -291,7 +292,7 @@ fn next_number(seen: &Seen) -> u64 {
 
 /// The shape of the pipeline in force. A checkpoint that is older than the records has only the checksum of its text: the
 /// same text has the same shape, of another nothing can be said.
-fn old_shape(checkpoint: &Checkpoint, seen: &Seen, shape: &Shape, text: &str) -> Result<Shape, EngineError> {
+fn old_shape(checkpoint: &Checkpoint, seen: &Seen, shape: &Shape, text: &str) -> Result<Shape, EvolveError> {
     if let Some(record) = &seen.in_force {
         return Ok(record.shape.clone());
     }
@@ -300,7 +301,7 @@ fn old_shape(checkpoint: &Checkpoint, seen: &Seen, shape: &Shape, text: &str) ->
         (None, replay) => replay.clone(),
     };
     match plan {
-        Some(plan) if plan.sql_hash != checksum(text.as_bytes()) => Err(EngineError::Undescribed {
+        Some(plan) if plan.sql_hash != checksum(text.as_bytes()) => Err(EvolveError::Undescribed {
             checkpoint: checkpoint.root().display().to_string(),
             pinned: plan.sql_hash,
             found: checksum(text.as_bytes()),
@@ -310,7 +311,7 @@ fn old_shape(checkpoint: &Checkpoint, seen: &Seen, shape: &Shape, text: &str) ->
 }
 
 /// The new tables whose folders have files already. Those that are being cleared have none to speak of.
-fn occupied(old: &Shape, new: &Shape, cleared: &BTreeSet<String>) -> Result<BTreeSet<String>, EngineError> {
+fn occupied(old: &Shape, new: &Shape, cleared: &BTreeSet<String>) -> Result<BTreeSet<String>, EvolveError> {
     let mut found = BTreeSet::new();
     for (name, table) in new.tables.iter().filter(|(name, _)| !old.tables.contains_key(*name)) {
         if !cleared.contains(name) && owner::observe(Path::new(&table.location))?.example.is_some() {
@@ -320,7 +321,7 @@ fn occupied(old: &Shape, new: &Shape, cleared: &BTreeSet<String>) -> Result<BTre
     Ok(found)
 }
 
-fn stage(checkpoint: &Checkpoint, seen: &Seen, decision: &Decision, shape: &Shape) -> Result<Stage, EngineError> {
+fn stage(checkpoint: &Checkpoint, seen: &Seen, decision: &Decision, shape: &Shape) -> Result<Stage, EvolveError> {
     let (number, pending) = match decision {
         Decision::First => return Ok(Stage::Live),
         Decision::Adopt(number, adoption) => (*number, adoption.backfills.clone()),
@@ -370,7 +371,7 @@ fn filled(
     number: u64,
     shape: &Shape,
     tables: &BTreeSet<String>,
-) -> Result<bool, EngineError> {
+) -> Result<bool, EvolveError> {
     let prefix = prefix(number);
     let sources: BTreeSet<String> = tables.iter().flat_map(|t| shape.sources_of(t)).collect();
     let mut at: BTreeMap<PartitionId, i64> = BTreeMap::new();

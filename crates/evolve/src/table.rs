@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sluicebox_checkpoint::shape::{ColumnShape, FlowShape, OperatorShape, Shape, TableShape};
 
-use super::compare::{Difference, Facts, Matter, Verdict, difference, from};
+use crate::verdict::{Difference, Facts, Matter, Verdict, difference, from};
 
 type Side<'a> = (&'a Shape, &'a TableShape);
 

@@ -11,19 +11,22 @@ use sluicebox_checkpoint::{Checkpoint, CheckpointError};
 use sluicebox_runtime::outputs::{OutputFolder, Outputs};
 use sluicebox_sinks::{LakeError, contents, contents_after, owner};
 
-use crate::EngineError;
+use crate::EvolveError;
 
 /// How many foreign files are named one by one.
 const NAMED: usize = 3;
 
 /// Stops a run whose folders hold files of batches after `committed` or links in the place of partitions, and warns of files
 /// that no run wrote; `query_id` is the run's.
-pub(crate) fn refuse_newer_files(
+///
+/// # Errors
+/// When there are such files or links, or a folder cannot be listed.
+pub fn refuse_newer_files(
     checkpoint: &Checkpoint,
     outputs: &Outputs,
     query_id: &str,
     committed: Option<u64>,
-) -> Result<(), EngineError> {
+) -> Result<(), EvolveError> {
     for folder in outputs.folders().into_iter().chain(outputs.older(&[query_id])) {
         let seen = match folder.output.starts_with("table ") {
             true => contents(&folder.location)?,
@@ -36,7 +39,7 @@ pub(crate) fn refuse_newer_files(
             && committed.is_none_or(|newest| batch > newest)
         {
             let checkpoint = checkpoint.root().to_owned();
-            return Err(EngineError::NewerFiles { file, batch, checkpoint, newest: committed });
+            return Err(EvolveError::NewerFiles { file, batch, checkpoint, newest: committed });
         }
         for file in seen.foreign.iter().take(NAMED) {
             tracing::warn!(
@@ -56,11 +59,14 @@ fn is_empty(location: &Path) -> bool {
 
 /// Stops a run one of whose tables has lost its folder, when some commit names files in it. Folders beside the tables may
 /// be removed by whoever needs them no more; so may those of `anew`, the tables that begin without rows.
-pub(crate) fn refuse_lost_folders(
+///
+/// # Errors
+/// When there is such a table, or a record or folder cannot be read.
+pub fn refuse_lost_folders(
     checkpoint: &Checkpoint,
     outputs: &Outputs,
     anew: &BTreeSet<String>,
-) -> Result<(), EngineError> {
+) -> Result<(), EvolveError> {
     let mut unmarked: Vec<OutputFolder> = outputs.folders();
     let kept = |output: &str| output.strip_prefix("table ").is_some_and(|table| !anew.contains(table));
     unmarked.retain(|f| kept(&f.output) && (!owner::is_marked(&f.location) || is_empty(&f.location)));
@@ -78,7 +84,7 @@ pub(crate) fn refuse_lost_folders(
             if let Some(OutputFolder { output, location }) = lost
                 && contents(location)? == sluicebox_sinks::Contents::default()
             {
-                return Err(EngineError::LostFolder { output: output.clone(), location: location.clone(), batch: id });
+                return Err(EvolveError::LostFolder { output: output.clone(), location: location.clone(), batch: id });
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Changing the SQL of a pipeline that has a checkpoint.
+//! Changing the SQL of a pipeline that has a checkpoint, and beginning it anew.
 //!
 //! ```text
 //! shape      what of a pipeline matters to its files and its state         a pure function of the checked graph
@@ -20,28 +20,54 @@
 //!
 //! A batch that was planned and not committed has not happened, so it is replayed under the new SQL: same offsets, same
 //! clock. `docs/decisions` says why.
+//!
+//! **Owns** the comparison of two versions of a pipeline, its verdicts and the ways on ([`compare()`], [`resolve`], [`prepare`]),
+//! adoption ([`adopt`]), the full refresh ([`refresh`]), the rows of files that fill tables ([`FileRows`]), and what is found in
+//! the folders before a run acts on a checkpoint ([`presence`], [`named`]).
+//!
+//! **May not know** how events become rows, how a batch is run or when it is committed.
+//!
+//! **States of a pipeline**: in force (the newest commit names it), adopted (its record is durable, no commit names it yet), being
+//! filled (the newest commit names tables as pending), given up (a later record is there).
+//!
+//! **Invariants**: 3 (an adoption or a refresh that was cut off is gone on with), 8 (what stands in the way is told before
+//! anything is touched; nothing that is another's is deleted).
+//!
+//! **A crash** in an adoption leaves a record that no commit names; in a refresh the record `refresh`, with which every start goes
+//! on.
 
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
+
+pub mod adopt;
 mod canonical;
 mod compare;
+mod error;
 mod files;
+mod fill;
+pub mod named;
 mod observe;
+mod opening;
+pub mod presence;
+pub mod refresh;
 mod retired;
 mod shape;
 mod subgraph;
 mod table;
 mod text;
+mod verdict;
 mod ways;
 
 #[cfg(test)]
 mod tests;
 
-pub use compare::{Change, Changes, Difference, Facts, Kind, Matter, Subject, Verdict, compare};
-pub(crate) use files::PLACE;
+pub use compare::compare;
+pub use error::EvolveError;
 pub use files::readable;
-pub(crate) use observe::fill_ends;
+pub use fill::{FileRows, FileSource};
 pub use observe::{Decision, Prepared, Stage, prepare, read_only};
-pub(crate) use retired::leave_cleared;
-pub use retired::{Retired, retired};
+pub use opening::{Logs, Opening};
+pub use retired::{Retired, leave_cleared, retired};
 pub use shape::shape_of;
 pub use subgraph::{part, part_from_files, without};
-pub use ways::{Adoption, Backfill, Request, Way, resolve};
+pub use verdict::{Change, Changes, Difference, Facts, Kind, Matter, Subject, Verdict, Way};
+pub use ways::{Adoption, Backfill, Request, resolve};

@@ -23,8 +23,8 @@ use sluicebox_pipeline::graph::{Graph, Table};
 use sluicebox_sinks::parquet::read_back::{published, read_back, unpacked_bytes};
 use sluicebox_sources::{Bounds, Buffered, Chunk, LogIdentity, Source, SourceError, Taken};
 
-use crate::EngineError;
-use crate::change::PLACE;
+use crate::EvolveError;
+use crate::files::PLACE;
 
 /// How finely a partition's rows are offered to a batch: pieces of at least this many bytes.
 const PIECE: u64 = 1024 * 1024;
@@ -106,7 +106,7 @@ impl FileRows {
     ///
     /// # Errors
     /// When a file cannot be read, or a row does not say where it comes from or comes from beyond `ends`.
-    pub(crate) fn look(&self, ends: BTreeMap<PartitionId, i64>) -> Result<(), EngineError> {
+    pub fn look(&self, ends: BTreeMap<PartitionId, i64>) -> Result<(), EvolveError> {
         let mut files = Vec::new();
         for (at, table) in self.tables.iter().enumerate() {
             for path in published(&table.location)? {
@@ -125,13 +125,13 @@ impl FileRows {
         spans: &ByPlace<Span>,
         ends: &BTreeMap<PartitionId, i64>,
         path: &Path,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), EvolveError> {
         for (topic, partitions) in spans {
             for (partition, span) in partitions {
                 let end = ends.get(&PartitionId::new(&self.name, topic, *partition)).copied().unwrap_or(0);
                 if span.from < 0 || span.to > end {
                     let what = format!("{topic}/{partition} at offset {}, and {end} is the end", span.to - 1);
-                    return Err(EngineError::BeyondEnd { file: path.to_owned(), what });
+                    return Err(EvolveError::BeyondEnd { file: path.to_owned(), what });
                 }
             }
         }
@@ -177,15 +177,15 @@ impl FileRows {
     ///
     /// # Errors
     /// When a file cannot be read, is not what was looked at, or has two rows of one event.
-    pub(crate) fn read(
+    pub fn read(
         &self,
         ranges: &BTreeMap<PartitionId, OffsetRange>,
         partitions: &[PartitionId],
-    ) -> Result<BTreeMap<String, Vec<RecordBatch>>, EngineError> {
+    ) -> Result<BTreeMap<String, Vec<RecordBatch>>, EvolveError> {
         let mut wanted: ByPlace<(i32, OffsetRange)> = BTreeMap::new();
         for (partition, range) in ranges {
             let part = partitions.binary_search(partition).ok().and_then(|at| i32::try_from(at).ok());
-            let part = part.ok_or_else(|| EngineError::Bug(format!("{partition} is not read by the batch")))?;
+            let part = part.ok_or_else(|| EvolveError::Bug(format!("{partition} is not read by the batch")))?;
             wanted.entry(partition.topic.clone()).or_default().insert(partition.partition, (part, *range));
         }
         let mut found: BTreeMap<String, Vec<RecordBatch>> =
@@ -220,7 +220,7 @@ fn share(bytes: u64, part: i64, whole: i64) -> u64 {
 }
 
 /// What a file holds of each topic and partition.
-fn spans(table: &ReadTable, path: &Path) -> Result<ByPlace<Span>, EngineError> {
+fn spans(table: &ReadTable, path: &Path) -> Result<ByPlace<Span>, EvolveError> {
     let columns = PLACE.iter().map(|name| table.schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
     // A row without a place is told by name, not as a column that may not be NULL.
     let fields = columns.iter().map(|i| table.schema.field(*i).clone().with_nullable(true)).collect::<Vec<Field>>();
@@ -257,11 +257,11 @@ struct Places {
 
 impl Places {
     /// Of `batch`, which is of the file at `path`.
-    fn of(batch: &RecordBatch, path: &Path) -> Result<Self, EngineError> {
-        let column = |name: &str, wanted: &DataType| -> Result<ArrayRef, EngineError> {
+    fn of(batch: &RecordBatch, path: &Path) -> Result<Self, EvolveError> {
+        let column = |name: &str, wanted: &DataType| -> Result<ArrayRef, EvolveError> {
             let column = batch.column_by_name(name).map(|c| cast(c, wanted)).transpose()?;
             let column = column.filter(|c| c.null_count() == 0);
-            column.ok_or_else(|| EngineError::NoPlace { file: path.to_owned(), column: name.to_owned() })
+            column.ok_or_else(|| EvolveError::NoPlace { file: path.to_owned(), column: name.to_owned() })
         };
         let [topic, partition, offset] = PLACE;
         Ok(Self {
@@ -281,7 +281,7 @@ fn placed(
     batch: &RecordBatch,
     wanted: &ByPlace<(i32, OffsetRange)>,
     path: &Path,
-) -> Result<Option<RecordBatch>, EngineError> {
+) -> Result<Option<RecordBatch>, EvolveError> {
     let places = Places::of(batch, path)?;
     let mut parts = Vec::with_capacity(batch.num_rows());
     let mut keep = Vec::with_capacity(batch.num_rows());
@@ -304,17 +304,17 @@ fn placed(
 }
 
 /// An event gives at most one row to a table that is read back: a second one is of a file that was copied.
-fn refuse_twice(table: &str, rows: &[RecordBatch]) -> Result<(), EngineError> {
+fn refuse_twice(table: &str, rows: &[RecordBatch]) -> Result<(), EvolveError> {
     let mut before = None;
     for batch in rows {
         let parts = batch.column_by_name(PART).and_then(|c| c.as_primitive_opt::<Int32Type>());
         let offsets = batch.column_by_name(OFFSET).and_then(|c| c.as_primitive_opt::<Int64Type>());
         let (Some(parts), Some(offsets)) = (parts, offsets) else {
-            return Err(EngineError::Bug(format!("rows of `{table}` were read back without provenance")));
+            return Err(EvolveError::Bug(format!("rows of `{table}` were read back without provenance")));
         };
         for place in parts.values().iter().zip(offsets.values()).map(|(p, o)| (*p, *o)) {
             if before == Some(place) {
-                return Err(EngineError::TwoRows { table: table.to_owned(), offset: place.1 });
+                return Err(EvolveError::TwoRows { table: table.to_owned(), offset: place.1 });
             }
             before = Some(place);
         }
@@ -374,7 +374,7 @@ impl Source for FileSource {
         self.positions.iter().map(|(partition, position)| self.rows.offered(partition, *position)).collect()
     }
 
-    /// Never: what is there was there from the start.
+    /// Never resolves: the set of files is fixed when the run starts.
     async fn changed(&mut self) {
         std::future::pending().await
     }

@@ -8,7 +8,7 @@ use sluicebox_checkpoint::records::{Compaction, Why};
 use sluicebox_checkpoint::{Checkpoint, Settled, settled};
 use sluicebox_sinks::parquet::compact::names_in;
 
-use crate::EngineError;
+use crate::EvolveError;
 
 /// What of a table was retired.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Retired {
 ///
 /// # Errors
 /// When the records cannot be listed, or a pipeline's is damaged.
-pub fn retired(checkpoint: &Checkpoint) -> Result<BTreeMap<String, Retired>, EngineError> {
+pub fn retired(checkpoint: &Checkpoint) -> Result<BTreeMap<String, Retired>, EvolveError> {
     let numbers = checkpoint.compaction_numbers()?;
     let mut records: Vec<Compaction> = numbers.iter().filter_map(|n| checkpoint.compaction(*n).ok()).collect();
     if let Some(newest) = records.last()
@@ -73,7 +73,7 @@ pub fn retired(checkpoint: &Checkpoint) -> Result<BTreeMap<String, Retired>, Eng
 ///
 /// # Errors
 /// When a pipeline's record is damaged.
-pub(crate) fn leave_cleared(checkpoint: &Checkpoint, records: &mut Vec<Compaction>) -> Result<(), EngineError> {
+pub fn leave_cleared(checkpoint: &Checkpoint, records: &mut Vec<Compaction>) -> Result<(), EvolveError> {
     for number in checkpoint.pipeline_numbers()? {
         let pipeline = checkpoint.pipeline(number)?;
         records.retain(|record| record.pipeline >= pipeline.number || !pipeline.cleared(&record.output));

@@ -14,7 +14,7 @@ use sluicebox_core::fate::Ledger;
 use sluicebox_core::provenance::{provenance_fields, watermark_fields};
 use sluicebox_pipeline::graph::{Clause, Flow, Graph, Node, StreamNode, Table};
 
-use super::files::readable;
+use crate::files::readable;
 
 /// `graph` without `tables`.
 #[must_use]

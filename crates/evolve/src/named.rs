@@ -8,11 +8,11 @@ use sluicebox_runtime::outputs::Outputs;
 use sluicebox_sinks::owner::{self, Home, Observed};
 use sluicebox_sinks::{LakeError, Owner};
 
-use crate::EngineError;
+use crate::EvolveError;
 
 /// A folder that a record names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Named {
+pub enum Named {
     /// The pipeline's: its text names it, or it has the query's mark.
     Ours,
     /// Nothing is there.
@@ -25,12 +25,10 @@ pub(crate) enum Named {
 
 /// Looks whose the folder `location` is, for the query `query_id`; of `taken` queries what lies where this pipeline writes is
 /// its own too.
-pub(crate) fn whose(
-    location: &Path,
-    outputs: &Outputs,
-    query_id: &str,
-    taken: &[String],
-) -> Result<Named, EngineError> {
+///
+/// # Errors
+/// When a mark or the folder cannot be read.
+pub fn whose(location: &Path, outputs: &Outputs, query_id: &str, taken: &[String]) -> Result<Named, EvolveError> {
     let queries: Vec<&str> = taken.iter().map(String::as_str).chain([query_id]).collect();
     if outputs.folders().iter().chain(&outputs.older(&queries)).any(|folder| folder.location == location) {
         return Ok(Named::Ours);
@@ -52,13 +50,15 @@ pub(crate) fn whose(
 }
 
 /// Whether this machine wrote the mark `found`. One that names none is taken for its own.
-pub(crate) fn is_here(found: &Owner) -> bool {
+#[must_use]
+pub fn is_here(found: &Owner) -> bool {
     found.host.is_empty() || found.host == hostname()
 }
 
 /// Looks at the checkpoint that the mark `found` names, for a run whose own is in `root`. That its own has the same path tells
 /// nothing: two containers may both say `/app/checkpoints/p`.
-pub(crate) fn home(found: &Owner, root: &Path) -> Home {
+#[must_use]
+pub fn home(found: &Owner, root: &Path) -> Home {
     let there = Checkpoint::new(&found.checkpoint);
     let lost = if is_here(found) { Home::Lost } else { Home::Elsewhere };
     match there.metadata() {
@@ -72,19 +72,23 @@ pub(crate) fn home(found: &Owner, root: &Path) -> Home {
 }
 
 /// The error of the record `record`, a path below the checkpoint, that names the folder `location`.
-pub(crate) fn strange(checkpoint: &Checkpoint, record: &str, location: &Path) -> EngineError {
+#[must_use]
+pub fn strange(checkpoint: &Checkpoint, record: &str, location: &Path) -> EvolveError {
     let why = format!("it names {}, which is no folder of this pipeline", location.display());
     CheckpointError::Damaged { path: checkpoint.root().join(record), why }.into()
 }
 
 /// Stops before anything is written to, or made in, a folder that the record `record` names and that is not the pipeline's.
-pub(crate) fn refuse_strange(
+///
+/// # Errors
+/// When it is not, or a mark cannot be read.
+pub fn refuse_strange(
     checkpoint: &Checkpoint,
     record: &str,
     location: &Path,
     outputs: &Outputs,
     query_id: &str,
-) -> Result<(), EngineError> {
+) -> Result<(), EvolveError> {
     match whose(location, outputs, query_id, &[])? {
         // In what is not there nothing is made.
         Named::Ours | Named::Absent => Ok(()),

@@ -16,8 +16,7 @@ use sluicebox_pipeline::graph::{Flow, Graph, Node, Table};
 use sluicebox_pipeline::options;
 use sluicebox_runtime::graph::{ClauseSettings, Runner};
 
-use super::canonical;
-use crate::EngineError;
+use crate::{EvolveError, canonical};
 
 /// The options of a source by which what it gives is another thing. Where the broker is, how fast it is read and who one
 /// is to it are not among them.
@@ -41,7 +40,7 @@ pub fn shape_of(
     working_dir: &Path,
     session: &SessionState,
     clock: &Arc<dyn Clock>,
-) -> Result<Shape, EngineError> {
+) -> Result<Shape, EvolveError> {
     let settings = ClauseSettings { idle_timeout_micros: 0, max_future_micros: 0 };
     let mut runner = Runner::try_new(graph, session.clone(), 0, Arc::clone(clock), |_| settings)?;
     let fingerprints = runner.fingerprints();

@@ -17,15 +17,14 @@ use sluicebox_checkpoint::records::{Metadata, Refresh};
 use sluicebox_checkpoint::{CheckpointError, RunLock};
 use sluicebox_durable::fault::What;
 use sluicebox_durable::{self as durable, Own};
+use sluicebox_runtime::RuntimeError;
 use sluicebox_runtime::outputs::{ApartError, Outputs};
 use sluicebox_sinks::owner::{self, Home};
 use sluicebox_sinks::parquet::compact;
 use sluicebox_sinks::{LakeError, Owner};
 
-use crate::EngineError;
-use crate::config::Config;
-use crate::engine::Logs;
 use crate::named::{self, Named};
+use crate::{EvolveError, Logs, Opening};
 
 /// The folders of the checkpoint that a refresh empties. The plans go before the commits: a commit without its plan is
 /// refused.
@@ -35,19 +34,26 @@ const RECORDS: [&str; 6] = ["offsets", "commits", "compactions", "state", "sourc
 const RECORD: &str = "refresh";
 
 /// Whether the run has a refresh to do or to finish.
-pub(crate) fn is_due(config: &Config) -> Result<bool, EngineError> {
-    Ok(config.full_refresh || config.checkpoint.refresh()?.is_some())
+///
+/// # Errors
+/// When the record of one that was begun is damaged.
+pub fn is_due(opening: &Opening<'_>) -> Result<bool, EvolveError> {
+    Ok(opening.full_refresh || opening.checkpoint.refresh()?.is_some())
 }
 
 /// Does the refresh, or goes on with one that was killed.
-pub(crate) fn run(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Logs) -> Result<(), EngineError> {
-    let checkpoint = &config.checkpoint;
+///
+/// # Errors
+/// When another run lives, a folder or a record stands in the way, or a file cannot be removed. What stands in the way is told
+/// before anything is deleted.
+pub fn run(opening: &Opening<'_>, outputs: &Outputs, lock: &RunLock, logs: &Logs) -> Result<(), EvolveError> {
+    let checkpoint = opening.checkpoint;
     let root = checkpoint.root();
-    refuse_others(config, lock)?;
+    refuse_others(opening, lock)?;
     // Held to the end: a run of a copied checkpoint, which the locks of this one do not know, writes to no table meanwhile.
     let held = hold_all(outputs)?;
-    let (record, new) = record(config, outputs)?;
-    let cleared = check_all(config, outputs, &record, lock.epoch.epoch)?;
+    let (record, new) = record(opening, outputs)?;
+    let cleared = check_all(opening, outputs, &record, lock.epoch.epoch)?;
     // One that is damaged, or that does not name all, may be there still.
     let replaces = new && root.join(RECORD).exists();
     if replaces {
@@ -57,7 +63,7 @@ pub(crate) fn run(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Log
         checkpoint.write_refresh(&record)?;
     }
     // A run that passed the lock with --take-over either sees the record and is refused, or is seen here.
-    if let Err(error) = refuse_others(config, lock) {
+    if let Err(error) = refuse_others(opening, lock) {
         if new && !replaces {
             remove_record(root)?;
         }
@@ -77,8 +83,8 @@ pub(crate) fn run(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Log
     checkpoint.replace_metadata(&Metadata {
         id: record.id.clone(),
         generation: record.generation,
-        pipeline: config.graph.pipeline.name.clone(),
-        created_micros: config.clock.now_micros(),
+        pipeline: opening.pipeline.name.clone(),
+        created_micros: opening.clock.now_micros(),
         plan_partitions: 1,
         logs: logs.clone(),
     })?;
@@ -96,18 +102,24 @@ pub(crate) fn run(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Log
 }
 
 /// Looks at all that the refresh would delete, before it deletes anything; gives the folders of tables that it has to clear.
-fn check_all(config: &Config, outputs: &Outputs, record: &Refresh, epoch: u64) -> Result<Vec<PathBuf>, EngineError> {
+fn check_all(
+    opening: &Opening<'_>,
+    outputs: &Outputs,
+    record: &Refresh,
+    epoch: u64,
+) -> Result<Vec<PathBuf>, EvolveError> {
     for folder in RECORDS {
-        if let Some(table) = config.checkpoint.table_in(What::Refresh, folder)? {
-            return Err(ApartError::Holds { table, checkpoint: config.checkpoint.root().to_owned() }.into());
+        if let Some(table) = opening.checkpoint.table_in(What::Refresh, folder)? {
+            let checkpoint = opening.checkpoint.root().to_owned();
+            return Err(RuntimeError::from(ApartError::Holds { table, checkpoint }).into());
         }
     }
     let mut cleared = Vec::new();
     for location in locations(record) {
         match named::whose(&location, outputs, &record.id, &record.taken)? {
-            Named::Ours => refuse_living(&location, record, config.checkpoint.root())?,
+            Named::Ours => refuse_living(&location, record, opening.checkpoint.root())?,
             Named::Absent | Named::Empty => continue,
-            Named::Strange => return Err(strange(config, &location)),
+            Named::Strange => return Err(strange(opening, &location)),
         }
         match owner::check_clear(&location, &record.queries()) {
             // It has been given another LOCATION since the refresh was begun, maybe for this.
@@ -129,27 +141,27 @@ fn locations(record: &Refresh) -> BTreeSet<PathBuf> {
     record.locations.iter().map(PathBuf::from).collect()
 }
 
-fn strange(config: &Config, location: &Path) -> EngineError {
+fn strange(opening: &Opening<'_>, location: &Path) -> EvolveError {
     let why = format!("it names {}, which has no mark of this pipeline", location.display());
-    damaged(config, &why).into()
+    damaged(opening, &why).into()
 }
 
-fn damaged(config: &Config, why: &str) -> CheckpointError {
+fn damaged(opening: &Opening<'_>, why: &str) -> CheckpointError {
     let why = format!("{why}. If nobody asked for a full refresh, remove the file");
-    CheckpointError::Damaged { path: config.checkpoint.root().join(RECORD), why }
+    CheckpointError::Damaged { path: opening.checkpoint.root().join(RECORD), why }
 }
 
 /// Stops a refresh beside another run, or one that a later run has passed.
-fn refuse_others(config: &Config, lock: &RunLock) -> Result<(), EngineError> {
+fn refuse_others(opening: &Opening<'_>, lock: &RunLock) -> Result<(), EvolveError> {
     let own = lock.epoch.epoch;
-    let living = config.checkpoint.living_epochs(own)?;
+    let living = opening.checkpoint.living_epochs(own)?;
     if !living.is_empty() || !lock.exclusive() {
-        return Err(EngineError::RefreshBesideRun { epochs: living });
+        return Err(EvolveError::RefreshBesideRun { epochs: living });
     }
-    Ok(config.checkpoint.refuse_later_epochs(own)?)
+    Ok(opening.checkpoint.refuse_later_epochs(own)?)
 }
 
-fn hold_all(outputs: &Outputs) -> Result<Vec<File>, EngineError> {
+fn hold_all(outputs: &Outputs) -> Result<Vec<File>, EvolveError> {
     let mut held = Vec::new();
     for folder in outputs.folders() {
         held.extend(owner::hold(&folder.location)?);
@@ -161,13 +173,13 @@ fn hold_all(outputs: &Outputs) -> Result<Vec<File>, EngineError> {
 ///
 /// Whoever asks for a full refresh gives up what the checkpoint says: a damaged record or damaged metadata do not keep it
 /// from starting, they count as lost.
-fn record(config: &Config, outputs: &Outputs) -> Result<(Refresh, bool), EngineError> {
-    let checkpoint = &config.checkpoint;
+fn record(opening: &Opening<'_>, outputs: &Outputs) -> Result<(Refresh, bool), EvolveError> {
+    let checkpoint = opening.checkpoint;
     let old = match checkpoint.metadata() {
         Err(CheckpointError::Damaged { .. }) => None,
         other => other?,
     };
-    let name = &config.graph.pipeline.name;
+    let name = &opening.pipeline.name;
     if let Some(other) = old.as_ref().filter(|m| m.pipeline != *name) {
         return Err(CheckpointError::OtherPipeline {
             checkpoint: checkpoint.root().display().to_string(),
@@ -176,14 +188,14 @@ fn record(config: &Config, outputs: &Outputs) -> Result<(Refresh, bool), EngineE
         }
         .into());
     }
-    let begun = match begun(config, outputs, old.as_ref()) {
-        Err(EngineError::Checkpoint(CheckpointError::Damaged { .. })) if config.full_refresh => None,
+    let begun = match begun(opening, outputs, old.as_ref()) {
+        Err(EvolveError::Checkpoint(CheckpointError::Damaged { .. })) if opening.full_refresh => None,
         begun => begun?,
     };
     let mut record = match (begun, old) {
         (Some(begun), old) => {
             let Some(error) = missed(&begun, outputs, checkpoint.root())? else { return Ok((begun, false)) };
-            if !config.full_refresh {
+            if !opening.full_refresh {
                 return Err(error.into());
             }
             // What it was to delete is deleted too, whatever the text names now.
@@ -191,12 +203,12 @@ fn record(config: &Config, outputs: &Outputs) -> Result<(Refresh, bool), EngineE
             Refresh { generation: begun.generation.max(next), ..begun }
         }
         (None, Some(Metadata { id, generation, .. })) => first(id, generation.saturating_add(1)),
-        (None, None) => match of_marks(config, outputs)? {
+        (None, None) => match of_marks(opening, outputs)? {
             Some((id, generation)) => first(id, generation.saturating_add(1)),
             None => first(uuid::Uuid::new_v4().to_string(), 1),
         },
     };
-    record.taken.extend(refuse_foreign(outputs, &record.id, checkpoint.root(), config.take_tables)?);
+    record.taken.extend(refuse_foreign(outputs, &record.id, checkpoint.root(), opening.take_tables)?);
     let named = outputs.folders().into_iter().chain(outputs.older(&record.queries()));
     record.locations.extend(named.map(|folder| folder.location.display().to_string()));
     Ok((record, true))
@@ -209,9 +221,9 @@ fn first(id: String, generation: u64) -> Refresh {
 
 /// The query and the newest generation that the marks of the tables name, for a checkpoint that is there and has lost its
 /// metadata. Only when all name one query of this very checkpoint.
-fn of_marks(config: &Config, outputs: &Outputs) -> Result<Option<(String, u64)>, EngineError> {
-    let root = config.checkpoint.root();
-    let seen = config.checkpoint.observe()?;
+fn of_marks(opening: &Opening<'_>, outputs: &Outputs) -> Result<Option<(String, u64)>, EvolveError> {
+    let root = opening.checkpoint.root();
+    let seen = opening.checkpoint.observe()?;
     if !seen.metadata && seen.offsets.is_none() && seen.commit.is_none() && !root.join(RECORD).exists() {
         return Ok(None);
     }
@@ -229,24 +241,28 @@ fn of_marks(config: &Config, outputs: &Outputs) -> Result<Option<(String, u64)>,
 }
 
 /// The record of the refresh that was begun, if one was. Somebody may have changed it, or put another's there.
-fn begun(config: &Config, outputs: &Outputs, metadata: Option<&Metadata>) -> Result<Option<Refresh>, EngineError> {
-    let Some(record) = config.checkpoint.refresh()? else { return Ok(None) };
+fn begun(
+    opening: &Opening<'_>,
+    outputs: &Outputs,
+    metadata: Option<&Metadata>,
+) -> Result<Option<Refresh>, EvolveError> {
+    let Some(record) = opening.checkpoint.refresh()? else { return Ok(None) };
     if let Some(Metadata { id, generation, .. }) = metadata {
         if record.id != *id {
             return Err(
-                damaged(config, &format!("it is of the query {}, and the checkpoint of {id}", record.id)).into()
+                damaged(opening, &format!("it is of the query {}, and the checkpoint of {id}", record.id)).into()
             );
         }
         // The metadata are replaced half-way.
         if ![*generation, generation.saturating_add(1)].contains(&record.generation) {
             let begins = record.generation;
             let why = format!("it begins generation {begins}, and the checkpoint is of generation {generation}");
-            return Err(damaged(config, &why).into());
+            return Err(damaged(opening, &why).into());
         }
     }
     for location in locations(&record) {
         if named::whose(&location, outputs, &record.id, &record.taken)? == Named::Strange {
-            return Err(strange(config, &location));
+            return Err(strange(opening, &location));
         }
     }
     Ok(Some(record))
@@ -254,7 +270,7 @@ fn begun(config: &Config, outputs: &Outputs, metadata: Option<&Metadata>) -> Res
 
 /// Why the tables would not agree after the refresh of `record`: the text names a folder now of which it knows nothing, and
 /// which an earlier generation has written.
-fn missed(record: &Refresh, outputs: &Outputs, root: &Path) -> Result<Option<LakeError>, EngineError> {
+fn missed(record: &Refresh, outputs: &Outputs, root: &Path) -> Result<Option<LakeError>, EvolveError> {
     let named = locations(record);
     for folder in outputs.folders().into_iter().filter(|folder| !named.contains(&folder.location)) {
         let Some(found) = owner::read(&folder.location)? else { continue };
@@ -267,7 +283,7 @@ fn missed(record: &Refresh, outputs: &Outputs, root: &Path) -> Result<Option<Lak
     Ok(None)
 }
 
-fn remove_record(root: &Path) -> Result<(), EngineError> {
+fn remove_record(root: &Path) -> Result<(), EvolveError> {
     Own::given(root).remove(What::Refresh, RECORD)?;
     Ok(durable::sync_dir(What::Refresh, root)?)
 }
@@ -275,12 +291,15 @@ fn remove_record(root: &Path) -> Result<(), EngineError> {
 /// A refresh deletes only what is this query's: folders without an owner must be empty, and what is of another query of this
 /// pipeline's name is left to it while its checkpoint lives. One that was lost leaves tables under its id: with `take` they are
 /// deleted too. Gives the ids of such queries.
-pub(crate) fn refuse_foreign(
+///
+/// # Errors
+/// When a folder is another's.
+pub fn refuse_foreign(
     outputs: &Outputs,
     query_id: &str,
     root: &Path,
     take: bool,
-) -> Result<BTreeSet<String>, EngineError> {
+) -> Result<BTreeSet<String>, EvolveError> {
     let mut taken = BTreeSet::new();
     for folder in outputs.folders() {
         match owner::read(&folder.location)? {
@@ -306,7 +325,7 @@ pub(crate) fn refuse_foreign(
 }
 
 /// Stops before the folder of a query is cleared that the refresh has taken for lost, and that lives.
-fn refuse_living(location: &Path, record: &Refresh, root: &Path) -> Result<(), EngineError> {
+fn refuse_living(location: &Path, record: &Refresh, root: &Path) -> Result<(), EvolveError> {
     match owner::read(location)?.filter(|owner| record.taken.contains(&owner.query_id)) {
         Some(owner) => Ok(owner::decide_foreign(location, &owner, named::home(&owner, root), true)?),
         None => Ok(()),

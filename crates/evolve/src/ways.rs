@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use sluicebox_checkpoint::shape::Shape;
 
-use super::compare::{Change, Facts, Kind, Matter, Subject, Verdict};
+use crate::verdict::{Change, Facts, Kind, Matter, Subject, Verdict, Way};
 
 /// Where the rows come from that a new or refreshed table has missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,15 +40,6 @@ impl Request {
     pub fn is_plain(&self) -> bool {
         self.refresh.is_empty() && self.reset.is_empty() && self.backfill.is_empty()
     }
-}
-
-/// A way on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Way {
-    /// The command, if it is one.
-    pub command: Option<String>,
-    /// What it does.
-    pub what: String,
 }
 
 /// What a run does when it adopts the pipeline.
@@ -293,7 +284,7 @@ fn tell_backfills(changes: &mut [Change], files: &Files<'_>, facts: &Facts, from
         if own.contains(&name) && change.kind != Kind::Added {
             change.kind = Kind::Changed;
             change.verdict = Verdict::Safe;
-            change.differences.push(super::compare::difference(
+            change.differences.push(crate::verdict::difference(
                 Verdict::Safe,
                 Matter::Rows,
                 "it was not filled to its end",

@@ -6,7 +6,7 @@ use sluicebox_checkpoint::PipelineRecord;
 use sluicebox_checkpoint::shape::Shape;
 use sluicebox_pipeline::graph::{Graph, Node, Table};
 
-use super::canonical;
+use crate::canonical;
 
 /// The columns of a source row that say where the event stood.
 pub(crate) const PLACE: [&str; 3] = ["_topic", "_partition", "_offset"];

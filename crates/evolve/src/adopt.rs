@@ -9,16 +9,15 @@ use sluicebox_checkpoint::{Checkpoint, PipelineRecord, RunLock};
 use sluicebox_core::PartitionId;
 use sluicebox_runtime::outputs::{self, OutputFolder, Outputs};
 use sluicebox_sinks::{Check, Publisher, owner};
-use sluicebox_sources::LogIdentity;
+use sluicebox_sources::{LogIdentity, Source};
 
-use crate::EngineError;
-use crate::change::{self, Adoption, Decision, Stage, fill_ends};
-use crate::config::{Config, RowsOf, SourceBinding};
 use crate::named::{self, Named};
+use crate::observe::fill_ends;
+use crate::{Adoption, Decision, EvolveError, Logs, Opening, Stage};
 
 /// The pipeline of a run.
 #[derive(Debug)]
-pub(crate) struct Adopted {
+pub struct Adopted {
     /// Its number: commits name it.
     pub number: u64,
     /// The tables that commits name as not filled yet.
@@ -29,8 +28,11 @@ pub(crate) struct Adopted {
 }
 
 /// Says which rows are not in the files of `tables`, from which others are filled.
-pub(crate) fn warn_of_retired(checkpoint: &Checkpoint, tables: &[&str]) -> Result<(), EngineError> {
-    for (table, gone) in change::retired(checkpoint)?.iter().filter(|(table, _)| tables.contains(&table.as_str())) {
+///
+/// # Errors
+/// When the records of what was retired cannot be read.
+pub fn warn_of_retired(checkpoint: &Checkpoint, tables: &[&str]) -> Result<(), EvolveError> {
+    for (table, gone) in crate::retired(checkpoint)?.iter().filter(|(table, _)| tables.contains(&table.as_str())) {
         tracing::warn!(
             "what is filled from the files of {table} lacks what {table} has retired: {gone}. --backfill=TABLE=topic fills it with \
              all that its topic has"
@@ -41,12 +43,10 @@ pub(crate) fn warn_of_retired(checkpoint: &Checkpoint, tables: &[&str]) -> Resul
 
 /// Publishes `commit`, the newest one of the query `query_id`, again; what a refresh that was begun deletes is left out, and
 /// what a compaction has put into other files since it was published.
-pub(crate) fn publish(
-    checkpoint: &Checkpoint,
-    outputs: &Outputs,
-    query_id: &str,
-    commit: &Commit,
-) -> Result<(), EngineError> {
+///
+/// # Errors
+/// When a record is damaged, names a folder that is not the pipeline's, or a file is lost or another is in its way.
+pub fn publish(checkpoint: &Checkpoint, outputs: &Outputs, query_id: &str, commit: &Commit) -> Result<(), EvolveError> {
     let record = format!("commits/{}", commit.batch_id);
     for output in &commit.files {
         named::refuse_strange(checkpoint, &record, Path::new(&output.location), outputs, query_id)?;
@@ -69,37 +69,41 @@ pub(crate) fn publish(
 
 /// Makes the run's pipeline the one in force, durably, and takes out of `last` what does not go on under it. The newest
 /// commit must have been published.
-pub(crate) fn adopt(
-    config: &Config,
+///
+/// # Errors
+/// When another run was faster, or lives beside rows that are to be deleted; a folder is another's; or a record cannot be read or
+/// made durable.
+pub fn adopt(
+    opening: &Opening<'_>,
     outputs: &Outputs,
     lock: &RunLock,
     metadata: &Metadata,
-    logs: &BTreeMap<String, LogIdentity>,
+    logs: &Logs,
     last: &mut Option<Commit>,
-) -> Result<Adopted, EngineError> {
-    let (checkpoint, planned) = (&config.checkpoint, &config.change);
+) -> Result<Adopted, EvolveError> {
+    let (checkpoint, planned) = (opening.checkpoint, opening.change);
     let decision = match planned.decision {
         // A run that was faster between the look and the lock has begun what this one takes for not begun.
-        Decision::First if checkpoint.newest_pipeline()?.is_some() => return Err(EngineError::Moved),
+        Decision::First if checkpoint.newest_pipeline()?.is_some() => return Err(EvolveError::Moved),
         Decision::First => Decision::Adopt(1, Adoption::default()),
         _ => {
             // Another run may have been faster between the look and the lock.
-            let text = &config.graph.pipeline.resolved;
-            let now = change::prepare(checkpoint, planned.shape.clone(), text, planned.request.clone())?;
+            let text = &opening.pipeline.resolved;
+            let now = crate::prepare(checkpoint, planned.shape.clone(), text, planned.request.clone())?;
             if (&now.decision, &now.stage) != (&planned.decision, &planned.stage) {
-                return Err(EngineError::Moved);
+                return Err(EvolveError::Moved);
             }
             now.decision
         }
     };
     let record = match decision {
         Decision::Keep(number) => checkpoint.pipeline(number)?,
-        Decision::First => return Err(EngineError::Bug("a pipeline that is adopted has a number".to_owned())),
+        Decision::First => return Err(EvolveError::Bug("a pipeline that is adopted has a number".to_owned())),
         Decision::Adopt(number, adoption) => {
-            let record = record(config, outputs, lock, metadata, logs, number, adoption);
+            let record = record(opening, outputs, lock, metadata, logs, number, adoption);
             if !record.clears.is_empty() {
-                refuse_beside(config, lock)?;
-                claim_cleared(outputs, metadata, config, &record)?;
+                refuse_beside(opening, lock)?;
+                claim_cleared(outputs, metadata, opening, &record)?;
             }
             checkpoint.write_pipeline(&record)?;
             record
@@ -107,7 +111,7 @@ pub(crate) fn adopt(
     };
     let committed = last.as_ref().map_or(0, |c| c.pipeline);
     if record.number > committed && !record.clears.is_empty() {
-        refuse_beside(config, lock)?;
+        refuse_beside(opening, lock)?;
         clear(checkpoint, outputs, &metadata.id, &record)?;
     }
     let mut filled = BTreeMap::new();
@@ -135,15 +139,15 @@ pub(crate) fn adopt(
 }
 
 fn record(
-    config: &Config,
+    opening: &Opening<'_>,
     outputs: &Outputs,
     lock: &RunLock,
     metadata: &Metadata,
-    logs: &BTreeMap<String, LogIdentity>,
+    logs: &Logs,
     number: u64,
     adoption: Adoption,
 ) -> PipelineRecord {
-    let shape = config.change.shape.clone();
+    let shape = opening.change.shape.clone();
     let folders = |table: &String| {
         let own = shape.tables.get(table).map(|t| t.location.clone());
         let beside =
@@ -156,9 +160,9 @@ fn record(
     PipelineRecord {
         number,
         epoch: lock.epoch.epoch,
-        adopted_micros: config.clock.now_micros(),
-        file: config.graph.pipeline.file.clone(),
-        text: config.graph.pipeline.resolved.to_string(),
+        adopted_micros: opening.clock.now_micros(),
+        file: opening.pipeline.file.clone(),
+        text: opening.pipeline.resolved.to_string(),
         logs: pinned,
         forgets: adoption.forgets,
         backfills: adoption.backfills,
@@ -169,18 +173,18 @@ fn record(
 }
 
 /// What deletes rows waits for whoever might still write some.
-fn refuse_beside(config: &Config, lock: &RunLock) -> Result<(), EngineError> {
-    let living = config.checkpoint.living_epochs(lock.epoch.epoch)?;
-    if living.is_empty() { Ok(()) } else { Err(EngineError::RefreshBesideRun { epochs: living }) }
+fn refuse_beside(opening: &Opening<'_>, lock: &RunLock) -> Result<(), EvolveError> {
+    let living = opening.checkpoint.living_epochs(lock.epoch.epoch)?;
+    if living.is_empty() { Ok(()) } else { Err(EvolveError::RefreshBesideRun { epochs: living }) }
 }
 
 /// Proves that the folders that are cleared are this pipeline's, before anything says that they will be.
 fn claim_cleared(
     outputs: &Outputs,
     metadata: &Metadata,
-    config: &Config,
+    opening: &Opening<'_>,
     record: &PipelineRecord,
-) -> Result<(), EngineError> {
+) -> Result<(), EvolveError> {
     for (table, folders) in &record.clears {
         let beside = outputs.beside(table, &metadata.id);
         for location in folders.iter().map(PathBuf::from) {
@@ -188,7 +192,7 @@ fn claim_cleared(
             let output = known.map_or_else(|| format!("table {table}"), |folder| folder.output.clone());
             let folder = OutputFolder { output, location };
             sluicebox_sinks::prepare(&folder.location)?;
-            let mark = outputs.owner(&folder, &metadata.id, metadata.generation, config.checkpoint.root());
+            let mark = outputs.owner(&folder, &metadata.id, metadata.generation, opening.checkpoint.root());
             owner::claim(&folder.location, &mark)?;
         }
     }
@@ -201,7 +205,7 @@ fn clear(
     outputs: &Outputs,
     query_id: &str,
     record: &PipelineRecord,
-) -> Result<(), EngineError> {
+) -> Result<(), EvolveError> {
     let mut ours = Vec::new();
     for location in record.clears.values().flatten().map(Path::new) {
         match named::whose(location, outputs, query_id, &[])? {
@@ -251,25 +255,27 @@ fn settle(last: &mut Commit) {
     }
 }
 
-/// Where the source of a backfill starts: where the pipeline started, or where the log now begins if that is later; never
-/// past where the living pipeline stands.
-pub(crate) async fn fill_start(
+/// Where `source` starts, which fills tables under the name `name`: where the pipeline started, or where the log now begins if that
+/// is later; never past where the living pipeline stands. Files hold what they hold, `from_files`, from the first offset on.
+///
+/// # Errors
+/// When the source is of no backfill, a record is damaged, or the log cannot be asked.
+pub async fn fill_start(
     checkpoint: &Checkpoint,
-    binding: &mut SourceBinding,
+    (name, from_files): (&str, bool),
+    source: &mut dyn Source,
     last: Option<&Commit>,
-) -> Result<SourceStart, EngineError> {
-    let Some(name) = original(&binding.name).map(str::to_owned) else {
-        return Err(EngineError::Bug(format!("source {} is of no backfill", binding.name)));
+) -> Result<SourceStart, EvolveError> {
+    let Some(living) = original(name) else {
+        return Err(EvolveError::Bug(format!("source {name} is of no backfill")));
     };
-    let ends = ends_of(binding, last);
-    let first = checkpoint.source_start(&name)?.map(|s| s.positions).unwrap_or_default();
+    let ends = ends_of(name, last);
+    let first = checkpoint.source_start(living)?.map(|s| s.positions).unwrap_or_default();
     let first: BTreeMap<(String, i32), i64> =
         first.into_iter().map(|p| ((p.partition.topic, p.partition.partition), p.offset)).collect();
-    let from_files = matches!(binding.rows, RowsOf::Files(_));
-    let bounds = if ends.is_empty() || from_files { BTreeMap::new() } else { binding.source.bounds().await? };
+    let bounds = if ends.is_empty() || from_files { BTreeMap::new() } else { source.bounds().await? };
     let mut positions = Vec::new();
     for (partition, end) in ends {
-        // Files hold what they hold, from the first offset on.
         let earliest = if from_files { 0 } else { bounds.get(&partition).map_or(end, |b| b.earliest) };
         // A partition that came later was read from its first offset.
         let began = first.get(&(partition.topic.clone(), partition.partition)).copied().unwrap_or(earliest);
@@ -283,20 +289,21 @@ pub(crate) async fn fill_start(
     Ok(SourceStart { positions })
 }
 
-/// Where the source of a backfill ends: where the living pipeline stands.
-pub(crate) fn ends_of(binding: &SourceBinding, last: Option<&Commit>) -> BTreeMap<PartitionId, i64> {
-    let Some(name) = original(&binding.name) else { return BTreeMap::new() };
-    let prefix = binding.name.strip_suffix(name).unwrap_or_default();
-    last.map(|l| fill_ends(l, prefix, &BTreeSet::from([name.to_owned()]))).unwrap_or_default()
+/// Where the source `name` of a backfill ends: where the living pipeline stands.
+#[must_use]
+pub fn ends_of(name: &str, last: Option<&Commit>) -> BTreeMap<PartitionId, i64> {
+    let Some(living) = original(name) else { return BTreeMap::new() };
+    let prefix = name.strip_suffix(living).unwrap_or_default();
+    last.map(|l| fill_ends(l, prefix, &BTreeSet::from([living.to_owned()]))).unwrap_or_default()
 }
 
-/// Where a run of `stage` ends, if that is where the living pipeline stands.
-pub(crate) fn fill_end(
+/// Where a run of `stage` over `sources` ends, if that is where the living pipeline stands.
+pub fn fill_end<'s>(
     stage: &Stage,
-    sources: &[SourceBinding],
+    sources: impl Iterator<Item = &'s str>,
     last: Option<&Commit>,
 ) -> Option<BTreeMap<PartitionId, i64>> {
     let Stage::Fill { number, .. } = stage else { return None };
-    let names = sources.iter().filter_map(|s| original(&s.name).map(str::to_owned)).collect();
+    let names = sources.filter_map(|name| original(name).map(str::to_owned)).collect();
     Some(last.map(|l| fill_ends(l, &prefix(*number), &names)).unwrap_or_default())
 }

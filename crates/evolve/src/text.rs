@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::compare::{Change, Changes, Kind, Subject, Verdict};
+use crate::verdict::{Change, Changes, Kind, Subject, Verdict};
 
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
