@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use sluicebox_checkpoint::Checkpoint;
 use sluicebox_core::SystemClock;
-use sluicebox_engine::verify;
+use sluicebox_engine::EngineError;
+use sluicebox_upkeep::verify;
 
 use crate::failure::Usage;
 use crate::load::{LoadArgs, checkpoint_dir};
@@ -48,7 +49,7 @@ pub struct Which {
 pub fn checkpoint(command: &CheckpointCommand) -> anyhow::Result<()> {
     match command {
         CheckpointCommand::Show(which) => {
-            let summary = verify::summary(&which.checkpoint()?)?;
+            let summary = verify::summary(&which.checkpoint()?).map_err(EngineError::from)?;
             print(which.json, &summary)
         }
         CheckpointCommand::Verify(which) => {
@@ -76,14 +77,14 @@ const LOOKS: u32 = 4;
 /// Proves a checkpoint. What a run changes while this looks may seem wrong: beside one, a problem is what look after look finds.
 fn proved(checkpoint: &Checkpoint) -> anyhow::Result<verify::Verdict> {
     let clock = SystemClock::new();
-    let mut verdict = verify::verify(checkpoint, &clock)?;
+    let mut verdict = verify::verify(checkpoint, &clock).map_err(EngineError::from)?;
     for _ in 1..LOOKS {
         // No run has epoch 0.
         if verdict.problems.is_empty() || checkpoint.living_epochs(0)?.is_empty() {
             break;
         }
         let seen = std::mem::take(&mut verdict.problems);
-        verdict = verify::verify(checkpoint, &clock)?;
+        verdict = verify::verify(checkpoint, &clock).map_err(EngineError::from)?;
         verdict.problems.retain(|problem| seen.contains(problem));
     }
     Ok(verdict)

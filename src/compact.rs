@@ -4,9 +4,9 @@ use clap::Args;
 use sluicebox_checkpoint::records::Why;
 use sluicebox_core::shown::shown;
 use sluicebox_engine::EngineError;
-use sluicebox_engine::compact::{Config, Done, Request, Skipped, UNPARTITIONED, run};
 use sluicebox_evolve::Request as Change;
 use sluicebox_pipeline::values;
+use sluicebox_upkeep::compact::{Config, Done, Request, Skipped, UNPARTITIONED, run};
 
 use crate::failure::Usage;
 use crate::load::{Checked, LoadArgs, parquet_options_of, policies};
@@ -93,7 +93,8 @@ fn all(config: &Config, request: &Request, json: bool) -> anyhow::Result<()> {
             Err(Skipped { table, folder: None, why }) => say!("{table} is left alone: {why}"),
             Err(Skipped { table, folder: Some(folder), why }) => say!("{table} {folder} is left alone: {why}"),
         }
-    })?;
+    })
+    .map_err(EngineError::from)?;
     if folders == 0 {
         say!("nothing to compact, nothing to retire");
     }

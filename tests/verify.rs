@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use sluicebox_checkpoint::records::{Commit, Offsets, OperatorState};
 use sluicebox_checkpoint::{Checkpoint, envelope};
 use sluicebox_core::SystemClock;
-use sluicebox_engine::verify::{Verdict, verify};
+use sluicebox_upkeep::verify::{Verdict, verify};
 use support::{Workspace, files_below};
 
 fn verdict(job: &Workspace, checkpoint: &str) -> Result<Verdict, String> {

@@ -20,7 +20,6 @@ use datafusion::execution::SessionState;
 use sluicebox_checkpoint::shape::Shape;
 use sluicebox_checkpoint::{Checkpoint, backfill, column_order};
 use sluicebox_core::{Clock, SystemClock};
-use sluicebox_engine::compact::{Policy, Retain};
 use sluicebox_engine::{EngineError, SourceBinding, Trigger, prove};
 use sluicebox_evolve::{FileRows, Stage};
 use sluicebox_formats::{LeftOut, left_out, source_columns};
@@ -32,6 +31,7 @@ use sluicebox_pipeline::settings::{Compression, Properties, Settings};
 use sluicebox_pipeline::{bind, values};
 use sluicebox_sinks::{LakeError, ParquetOptions};
 use sluicebox_sources::SourceError;
+use sluicebox_upkeep::compact::{Policy, Retain};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use sluicebox_checkpoint::Checkpoint;
 use sluicebox_core::SystemClock;
-use sluicebox_engine::verify::{Verdict, verify};
+use sluicebox_upkeep::verify::{Verdict, verify};
 use support::{Workspace, assert_same, copy, files_below, is_parquet};
 
 const SQL: &str = "sql/gold_revenue.sql";

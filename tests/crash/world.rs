@@ -189,7 +189,7 @@ impl World {
     /// Checkpoint and tables, proved against each other.
     pub fn verify(&self) -> Result<(), String> {
         for dir in folders(&self.path().join("checkpoints")) {
-            let verdict = sluicebox_engine::verify::verify(&Checkpoint::new(&dir), &sluicebox_core::SystemClock::new())
+            let verdict = sluicebox_upkeep::verify::verify(&Checkpoint::new(&dir), &sluicebox_core::SystemClock::new())
                 .map_err(|e| e.to_string())?;
             if !verdict.problems.is_empty() {
                 return Err(format!("checkpoint verify: {}", verdict.problems.join("; ")));

@@ -2,7 +2,7 @@
 //! left. The pipelines that are chosen at random have aggregates that are the same in any order, and seldom keep a key twice.
 
 use sluicebox_checkpoint::records::OperatorState;
-use sluicebox_engine::verify::verify;
+use sluicebox_upkeep::verify::verify;
 
 use crate::PARTITIONS;
 use crate::events::{Content, Row, START, Step};

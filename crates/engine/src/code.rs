@@ -9,6 +9,7 @@ use sluicebox_registry::{RegistryError, SchemaFileError};
 use sluicebox_runtime::RuntimeError;
 use sluicebox_sinks::LakeError;
 use sluicebox_sources::SourceError;
+use sluicebox_upkeep::UpkeepError;
 
 use crate::EngineError;
 
@@ -24,6 +25,7 @@ impl EngineError {
             Self::Quality(e) => quality(e),
             Self::Runtime(e) => runtime(e),
             Self::Evolve(e) => evolve(e),
+            Self::Upkeep(e) => upkeep(e),
             Self::DataFusion(_) => "query-failed",
             Self::File(_) => "file",
             Self::FailUpdate { .. } => "fail-update",
@@ -31,7 +33,6 @@ impl EngineError {
             Self::TooManyLetters { .. } => "too-many-letters",
             Self::Stalled { .. } => "no-answer",
             Self::OtherLog { .. } => "other-log",
-            Self::RunFirst(_) => "run-first",
             Self::RepinBeforeReplay { .. } => "repin-before-replay",
             other => by_blame(other.blame()),
         }
@@ -93,6 +94,18 @@ fn evolve(error: &EvolveError) -> &'static str {
         EvolveError::Moved | EvolveError::RefreshBesideRun { .. } => "beside-a-run",
         EvolveError::NoPlace { .. } | EvolveError::BeyondEnd { .. } | EvolveError::TwoRows { .. } => "fill-from-files",
         other => by_blame(other.blame()),
+    }
+}
+
+fn upkeep(error: &UpkeepError) -> &'static str {
+    match error {
+        UpkeepError::Checkpoint(e) => checkpoint(e),
+        UpkeepError::Lake(e) => lake(e),
+        UpkeepError::Runtime(e) => runtime(e),
+        UpkeepError::Evolve(e) => evolve(e),
+        UpkeepError::File(_) => "file",
+        UpkeepError::RunFirst(_) => "run-first",
+        UpkeepError::Task(_) => by_blame(error.blame()),
     }
 }
 

@@ -94,7 +94,7 @@ pub struct Config {
     /// How the files of each table are written, by table.
     pub parquet: std::collections::BTreeMap<String, ParquetOptions>,
     /// What each table wants of its partitions, by table.
-    pub policies: std::collections::BTreeMap<String, crate::compact::Policy>,
+    pub policies: std::collections::BTreeMap<String, sluicebox_upkeep::compact::Policy>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// How long an available-now run waits for events that it knows to be there; `None` for ever.

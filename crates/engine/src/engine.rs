@@ -19,6 +19,7 @@ use sluicebox_runtime::segments::Segments;
 use sluicebox_runtime::state_writer;
 use sluicebox_sinks::{Owner, Publisher, owner};
 use sluicebox_sources::Bounds;
+use sluicebox_upkeep::compact;
 
 use crate::begin::Begin;
 use crate::config::{Config, RowsOf, SourceBinding, Trigger};
@@ -28,7 +29,7 @@ use crate::letters::Letters;
 use crate::preflight::{self, Learned};
 use crate::read::Ahead;
 use crate::report::Identity;
-use crate::{EngineError, compact, topics};
+use crate::{EngineError, topics};
 
 /// A pipeline that holds its checkpoint and is ready to run.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use sluicebox_quality::QualityError;
 use sluicebox_runtime::RuntimeError;
 use sluicebox_sinks::LakeError;
 use sluicebox_sources::SourceError;
+use sluicebox_upkeep::UpkeepError;
 use thiserror::Error;
 
 /// What ended a run, or kept it from starting.
@@ -39,6 +40,9 @@ pub enum EngineError {
     /// A changed SQL, a full refresh, or what fills a table; as there.
     #[error(transparent)]
     Evolve(EvolveError),
+    /// Compaction or retention; as there.
+    #[error(transparent)]
+    Upkeep(UpkeepError),
     /// A file of the engine's own.
     #[error(transparent)]
     File(#[from] FileError),
@@ -137,9 +141,6 @@ pub enum EngineError {
         /// The log that was found.
         found: String,
     },
-    /// A compaction that has to wait for a run.
-    #[error("{0}: run the pipeline first, `sluicebox run`, with `--trigger available-now` if it is to end by itself")]
-    RunFirst(String),
     /// A new reader schema while a batch waits to be replayed.
     #[error(
         "source `{source_name}`: batch {batch_id} was planned with the old schema and waits to be replayed; run once without \
@@ -184,6 +185,20 @@ impl From<EvolveError> for EngineError {
     }
 }
 
+impl From<UpkeepError> for EngineError {
+    fn from(error: UpkeepError) -> Self {
+        match error {
+            UpkeepError::Checkpoint(error) => Self::Checkpoint(error),
+            UpkeepError::Lake(error) => Self::Lake(error),
+            UpkeepError::File(error) => Self::File(error),
+            UpkeepError::Runtime(error) => error.into(),
+            UpkeepError::Evolve(error) => error.into(),
+            UpkeepError::Task(error) => Self::Task(error),
+            UpkeepError::RunFirst(_) => Self::Upkeep(error),
+        }
+    }
+}
+
 impl Blamed for EngineError {
     fn blame(&self) -> Blame {
         match self {
@@ -194,8 +209,9 @@ impl Blamed for EngineError {
             Self::Quality(e) => e.blame(),
             Self::Runtime(e) => e.blame(),
             Self::Evolve(e) => e.blame(),
+            Self::Upkeep(e) => e.blame(),
             Self::File(e) => e.blame(),
-            Self::OtherLog { .. } | Self::RunFirst(_) | Self::RepinBeforeReplay { .. } => Blame::User,
+            Self::OtherLog { .. } | Self::RepinBeforeReplay { .. } => Blame::User,
             Self::TooManyLetters { .. } | Self::Stalled { .. } | Self::FailUpdate { .. } | Self::FailRow { .. } => {
                 Blame::Outside
             }

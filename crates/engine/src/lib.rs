@@ -22,7 +22,7 @@ pub mod admit;
 pub mod batch;
 pub mod begin;
 mod code;
-pub mod compact;
+mod compacting;
 pub mod config;
 mod decoding;
 pub mod engine;
@@ -39,7 +39,6 @@ mod read;
 pub mod report;
 pub mod run;
 mod topics;
-pub mod verify;
 
 pub use begin::{Begin, Starting};
 pub use config::{Config, RowsOf, SourceBinding, Trigger};

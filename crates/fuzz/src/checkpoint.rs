@@ -14,9 +14,9 @@ use sluicebox_checkpoint::{Checkpoint, CheckpointError, envelope};
 use sluicebox_core::SystemClock;
 use sluicebox_durable::checksum;
 use sluicebox_durable::sealed::seal;
-use sluicebox_engine::verify::verify;
 use sluicebox_registry::{PinnedSchema, RegistryStore, SchemaCache, SchemaKey};
 use sluicebox_sinks::{Owner, owner};
+use sluicebox_upkeep::verify::verify;
 
 use crate::input::{array, folder};
 

@@ -11,15 +11,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sluicebox_checkpoint::Checkpoint;
-use sluicebox_checkpoint::records::Why;
+use sluicebox_checkpoint::records::{Commit, Why};
+use sluicebox_core::Clock;
 use sluicebox_sinks::parquet::compact::{self, Folder};
 use sluicebox_sinks::{LakeError, ParquetTable, TableFormat};
 use tokio::task::JoinHandle;
 
 use super::decide::{Policy, due};
 use super::work::{Ready, Table};
-use crate::EngineError;
-use crate::engine::Engine;
+use crate::UpkeepError;
 
 /// The longest time between two looks at the folders.
 const LOOK: Duration = Duration::from_secs(60);
@@ -32,10 +32,10 @@ const LEAST: usize = 4;
 
 /// The compactions of a run.
 #[derive(Debug, Default)]
-pub(crate) struct Live {
+pub struct Live {
     /// The tables that want it, by name.
     tables: BTreeMap<String, (Arc<ParquetTable>, Policy)>,
-    task: Option<JoinHandle<Result<Found, EngineError>>>,
+    task: Option<JoinHandle<Result<Found, UpkeepError>>>,
     /// Turns true when the task is to end.
     stop: Arc<AtomicBool>,
     looked: Option<Duration>,
@@ -45,6 +45,23 @@ pub(crate) struct Live {
     tried: BTreeSet<String>,
     /// Folders that cannot be rewritten.
     left: BTreeSet<(String, String)>,
+}
+
+/// What a run that compacts between its batches knows of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Writer<'a> {
+    /// Its checkpoint.
+    pub checkpoint: &'a Checkpoint,
+    /// The query whose tables they are.
+    pub query_id: &'a str,
+    /// The epoch of the run.
+    pub epoch: u64,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// The newest commit.
+    pub newest: Option<&'a Commit>,
+    /// Whether all that it names is published and of the pipeline that runs: else nothing is looked for.
+    pub is_settled: bool,
 }
 
 /// What a task found.
@@ -71,6 +88,7 @@ struct Task {
 
 impl Live {
     /// That of a run that writes `tables`.
+    #[must_use]
     pub fn new(tables: &BTreeMap<String, Arc<ParquetTable>>, policies: &BTreeMap<String, Policy>) -> Self {
         let wanted = |name: &String| policies.get(name).copied().filter(|p| p.auto || p.retain.is_some());
         let tables = tables.iter().filter(|(_, table)| table.partition_columns().len() > 0);
@@ -102,109 +120,104 @@ impl Live {
         self.old = young;
         over.into_iter().map(|(_, folder): (Duration, PathBuf)| folder).collect()
     }
-}
 
-impl Engine {
     /// Between two batches: exchanges what is ready, and lets a task look for more.
-    pub(crate) async fn compact_between(&mut self) -> Result<(), EngineError> {
-        if self.compaction.tables.is_empty() || !self.may_compact() {
+    ///
+    /// # Errors
+    /// When a folder cannot be exchanged, a file is not what was committed, or a later run has taken over.
+    pub async fn between(&mut self, run: &Writer<'_>) -> Result<(), UpkeepError> {
+        if self.tables.is_empty() || !run.is_settled {
             return Ok(());
         }
-        if self.compaction.task.as_ref().is_some_and(JoinHandle::is_finished) {
-            self.compact_finish().await?;
+        if self.task.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.finish(run).await?;
         }
-        let now = self.config.clock.monotonic();
-        let interval = self.compaction.interval();
-        let due = self.compaction.looked.is_none_or(|looked| now.saturating_sub(looked) >= interval);
-        if due && self.compaction.task.is_none() {
-            self.compact_start();
+        let now = run.clock.monotonic();
+        let interval = self.interval();
+        let due = self.looked.is_none_or(|looked| now.saturating_sub(looked) >= interval);
+        if due && self.task.is_none() {
+            self.start(run);
         }
         Ok(())
     }
 
-    /// At the end of a run. One that was stopped leaves what is not ready; one that ends by itself does all that is due, and
-    /// waits for readers of the old files.
-    pub(crate) async fn compact_at_end(&mut self, stopped: bool) -> Result<(), EngineError> {
-        if self.compaction.tables.is_empty() {
+    /// At the end of a run. One that was stopped leaves what is not ready; one that ends by itself, `to_end`, does all that is
+    /// due, and waits for readers of the old files.
+    ///
+    /// # Errors
+    /// As [`Live::between`].
+    pub async fn at_end(&mut self, run: &Writer<'_>, stopped: bool, to_end: bool) -> Result<(), UpkeepError> {
+        if self.tables.is_empty() {
             return Ok(());
         }
-        self.compaction.stop.store(stopped, Ordering::Relaxed);
-        let mut again = !stopped && self.available_now() && self.may_compact();
-        while again || self.compaction.task.is_some() {
-            if self.compaction.task.is_none() {
-                self.compact_start();
+        self.stop.store(stopped, Ordering::Relaxed);
+        let mut again = !stopped && to_end && run.is_settled;
+        while again || self.task.is_some() {
+            if self.task.is_none() {
+                self.start(run);
             }
-            again &= self.compact_finish().await?;
+            again &= self.finish(run).await?;
         }
         let linger = if stopped { LINGER } else { LINGER_AT_END };
-        if !stopped && !self.compaction.old.is_empty() {
+        if !stopped && !self.old.is_empty() {
             tokio::time::sleep(linger).await;
         }
-        let now = self.config.clock.monotonic();
         // What stays is removed by the next start.
-        for folder in self.compaction.over(now, linger) {
+        for folder in self.over(run.clock.monotonic(), linger) {
             compact::remove(&folder)?;
         }
-        for (table, _) in self.compaction.tables.values() {
-            compact::Staging::of(table.location(), &self.metadata.id, self.lock.epoch.epoch)?.tidy();
+        for (table, _) in self.tables.values() {
+            compact::Staging::of(table.location(), run.query_id, run.epoch)?.tidy();
         }
         Ok(())
     }
 
-    /// Whether all that the newest commit names is published and of the pipeline that runs.
-    fn may_compact(&self) -> bool {
-        let settled =
-            |c: &sluicebox_checkpoint::records::Commit| c.pipeline == self.adopted.number && c.pending.is_empty();
-        self.is_live() && self.last.as_ref().is_some_and(settled)
-    }
-
-    fn compact_start(&mut self) {
-        let (clock, live) = (&self.config.clock, &mut self.compaction);
-        live.looked = Some(clock.monotonic());
+    fn start(&mut self, run: &Writer<'_>) {
+        self.looked = Some(run.clock.monotonic());
         let task = Task {
-            checkpoint: self.config.checkpoint.clone(),
-            old: live.over(clock.monotonic(), LINGER),
-            tables: live.tables.clone(),
-            tried: live.tried.clone(),
-            left: live.left.clone(),
-            query_id: self.metadata.id.clone(),
-            epoch: self.lock.epoch.epoch,
-            now: clock.now_micros(),
-            stop: Arc::clone(&live.stop),
+            checkpoint: run.checkpoint.clone(),
+            old: self.over(run.clock.monotonic(), LINGER),
+            tables: self.tables.clone(),
+            tried: self.tried.clone(),
+            left: self.left.clone(),
+            query_id: run.query_id.to_owned(),
+            epoch: run.epoch,
+            now: run.clock.now_micros(),
+            stop: Arc::clone(&self.stop),
         };
-        live.task = Some(tokio::task::spawn_blocking(move || task.run()));
+        self.task = Some(tokio::task::spawn_blocking(move || task.run()));
     }
 
     /// Waits for the task and does what it made ready; false when there is nothing more to do.
-    async fn compact_finish(&mut self) -> Result<bool, EngineError> {
-        let Some(task) = self.compaction.task.take() else { return Ok(false) };
+    async fn finish(&mut self, run: &Writer<'_>) -> Result<bool, UpkeepError> {
+        let Some(task) = self.task.take() else { return Ok(false) };
         let found = task.await??;
-        let Some(newest) = &self.last else { return Ok(false) };
+        let Some(newest) = run.newest else { return Ok(false) };
         match found {
             Found::Nothing => Ok(false),
             Found::Left(table, folder, error) => {
                 tracing::warn!("{error}");
-                self.compaction.leave(table, folder, &error);
+                self.leave(table, folder, &error);
                 Ok(true)
             }
             Found::Ready(name, ready) => {
-                let Some((table, policy)) = self.compaction.tables.get(&name) else { return Ok(false) };
+                let Some((table, policy)) = self.tables.get(&name) else { return Ok(false) };
                 let of = Table {
-                    checkpoint: &self.config.checkpoint,
+                    checkpoint: run.checkpoint,
                     table,
                     name: &name,
-                    query_id: &self.metadata.id,
-                    epoch: self.lock.epoch.epoch,
+                    query_id: run.query_id,
+                    epoch: run.epoch,
                     target_bytes: policy.target_bytes,
                 };
-                if let Some(done) = of.exchange(*ready, newest, self.config.clock.now_micros())? {
+                if let Some(done) = of.exchange(*ready, newest, run.clock.now_micros())? {
                     let (files, into) = (done.record.inputs.len(), done.record.outputs.len());
                     tracing::info!(table = name, folder = done.record.folder, files, into, "a partition was exchanged");
-                    self.compaction.old.push((self.config.clock.monotonic(), done.old));
+                    self.old.push((run.clock.monotonic(), done.old));
                 }
-                self.compaction.tried.insert(name);
+                self.tried.insert(name);
                 // There may be more.
-                self.compaction.looked = None;
+                self.looked = None;
                 Ok(true)
             }
         }
@@ -213,7 +226,7 @@ impl Engine {
 
 impl Task {
     /// Removes what is over, then rewrites the first folder that is due.
-    fn run(self) -> Result<Found, EngineError> {
+    fn run(self) -> Result<Found, UpkeepError> {
         for folder in &self.old {
             compact::remove(folder)?;
         }
@@ -240,7 +253,7 @@ impl Task {
         policy: &Policy,
         folder: &Folder,
         why: Why,
-    ) -> Result<Option<Found>, EngineError> {
+    ) -> Result<Option<Found>, UpkeepError> {
         let of = Table {
             checkpoint: &self.checkpoint,
             table,
@@ -263,7 +276,7 @@ impl Task {
         let go_on = || !self.stop.load(Ordering::Relaxed);
         match of.prepare(folder, number, why, &of.committed()?, &go_on) {
             Ok(ready) => Ok(ready.map(|ready| Found::Ready(name.to_owned(), Box::new(ready)))),
-            Err(EngineError::Lake(error @ LakeError::DamagedInput { .. })) => left(Some(folder.path.clone()), error),
+            Err(UpkeepError::Lake(error @ LakeError::DamagedInput { .. })) => left(Some(folder.path.clone()), error),
             Err(error) => Err(error),
         }
     }

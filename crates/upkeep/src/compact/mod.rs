@@ -11,7 +11,7 @@
 //! done. Either way nothing of the rows was ever in danger: both folders are whole and durable before the record is.
 //!
 //! The writer of the tables alone does it: [`run()`] takes lock and epoch as a run does, and a run does it between two
-//! batches (`live.rs`). Files of the newest commit may be replaced as well: its publishing is finished then, and a start that
+//! batches ([`Live`]). Files of the newest commit may be replaced as well: its publishing is finished then, and a start that
 //! publishes it again leaves out the folders that the records name ([`Checkpoint::replaced_of_newest`]).
 //!
 //! [`Checkpoint::replaced_of_newest`]: sluicebox_checkpoint::Checkpoint::replaced_of_newest
@@ -24,5 +24,5 @@ mod work;
 
 pub use command::{Config, Done, Request, Skipped, UNPARTITIONED, run};
 pub use decide::{Kept, Policy, Retain, due};
-pub(crate) use live::Live;
-pub(crate) use settle::settle;
+pub use live::{Live, Writer};
+pub use settle::settle;

@@ -9,9 +9,8 @@ use sluicebox_evolve::leave_cleared;
 use sluicebox_sinks::parquet::compact::names_in;
 
 use super::Verdict;
-use super::files::Found;
-use super::records::differs;
-use crate::EngineError;
+use super::found::{Found, differs};
+use crate::UpkeepError;
 
 /// The compactions that stand: done, and no other stands for them.
 #[derive(Debug, Default)]
@@ -20,7 +19,7 @@ pub(super) struct Compactions {
 }
 
 impl Compactions {
-    pub fn read(checkpoint: &Checkpoint, verdict: &mut Verdict) -> Result<Self, EngineError> {
+    pub fn read(checkpoint: &Checkpoint, verdict: &mut Verdict) -> Result<Self, UpkeepError> {
         let mut records = Vec::new();
         for number in checkpoint.compaction_numbers()? {
             match checkpoint.compaction(number) {

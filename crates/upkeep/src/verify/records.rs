@@ -7,11 +7,12 @@ use sluicebox_checkpoint::backfill::original;
 use sluicebox_checkpoint::records::{Commit, Offsets};
 use sluicebox_checkpoint::{Checkpoint, keep_from};
 use sluicebox_core::PartitionId;
-use sluicebox_durable::{FileError, checksum_of};
+use sluicebox_durable::FileError;
 
 use super::Verdict;
 use super::compactions::Compactions;
-use crate::EngineError;
+use super::found::differs;
+use crate::UpkeepError;
 
 /// The records that are there and can be read, by batch.
 #[derive(Debug, Default)]
@@ -27,7 +28,7 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub fn read(checkpoint: &Checkpoint, newest: &Commit, verdict: &mut Verdict) -> Result<Self, EngineError> {
+    pub fn read(checkpoint: &Checkpoint, newest: &Commit, verdict: &mut Verdict) -> Result<Self, UpkeepError> {
         let mut records = Self { kept_from: keep_from(newest.batch_id), newest: newest.batch_id, ..Self::default() };
         for id in checkpoint.commit_ids()? {
             match checkpoint.commit(id) {
@@ -59,7 +60,7 @@ impl Records {
     }
 
     /// What a refresh of a table has deleted is gone for good: commits before it name it no more.
-    fn forget_cleared(&mut self, checkpoint: &Checkpoint) -> Result<(), EngineError> {
+    fn forget_cleared(&mut self, checkpoint: &Checkpoint) -> Result<(), UpkeepError> {
         for number in checkpoint.pipeline_numbers()? {
             let pipeline = checkpoint.pipeline(number)?;
             let first = self.commits.values().find(|c| c.pipeline >= number).map_or(self.newest + 1, |c| c.batch_id);
@@ -210,7 +211,7 @@ pub(super) fn check_state(
     checkpoint: &Checkpoint,
     records: &Records,
     verdict: &mut Verdict,
-) -> Result<(), EngineError> {
+) -> Result<(), UpkeepError> {
     let mut named = BTreeMap::new();
     for commit in records.commits.values().filter(|c| c.batch_id >= records.kept_from) {
         for state in commit.state.values() {
@@ -239,7 +240,7 @@ pub(super) fn check_state(
     Ok(())
 }
 
-fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>, EngineError> {
+fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>, UpkeepError> {
     match std::fs::read_dir(folder) {
         Ok(entries) => Ok(entries
             .map(|e| e.map(|e| e.path()))
@@ -249,19 +250,5 @@ fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>, EngineError> {
             Ok(Vec::new())
         }
         Err(e) => Err(FileError::new("list", folder, e).into()),
-    }
-}
-
-/// How a file differs from what a commit says of it.
-pub(super) fn differs(path: &Path, bytes: u64, expected: &str) -> Option<String> {
-    match checksum_of(path) {
-        Err(e) => Some(format!("{}: {e}", path.display())),
-        Ok((found, _)) if found != bytes => {
-            Some(format!("{} has {found} bytes, {bytes} were committed", path.display()))
-        }
-        Ok((_, checksum)) if checksum != expected => {
-            Some(format!("{} has another content than was committed", path.display()))
-        }
-        Ok(_) => None,
     }
 }

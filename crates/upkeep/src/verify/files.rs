@@ -10,19 +10,9 @@ use sluicebox_sinks::owner;
 use sluicebox_sinks::parquet::inspect::{FileName, FoundFile, inspect, rows_in};
 
 use super::Verdict;
-use super::records::{Records, differs};
-use crate::EngineError;
-
-/// What the folders hold.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// Rows by what wrote them (`table t`, `late t`, ...) and batch.
-    pub rows: BTreeMap<(String, u64), u64>,
-    /// Reports of batches without records, by batch.
-    pub reports: BTreeMap<u64, PathBuf>,
-    /// What has a folder that was looked at.
-    pub outputs: BTreeSet<String>,
-}
+use super::found::{Found, differs};
+use super::records::Records;
+use crate::UpkeepError;
 
 /// Checks the files that commits name, then every folder for files that none does.
 pub(super) fn check(
@@ -30,7 +20,7 @@ pub(super) fn check(
     metadata: &Metadata,
     records: &Records,
     verdict: &mut Verdict,
-) -> Result<Found, EngineError> {
+) -> Result<Found, UpkeepError> {
     let mut found = Found::default();
     for commit in records.commits.values() {
         check_named(commit, records, &mut found, verdict);
@@ -87,7 +77,7 @@ fn folders(
     metadata: &Metadata,
     records: &Records,
     verdict: &mut Verdict,
-) -> Result<BTreeMap<PathBuf, String>, EngineError> {
+) -> Result<BTreeMap<PathBuf, String>, UpkeepError> {
     let mut folders = BTreeMap::new();
     let outputs = || records.commits.values().flat_map(|commit| &commit.files);
     for output in outputs() {
@@ -111,7 +101,7 @@ fn marked(
     metadata: &Metadata,
     folders: &mut BTreeMap<PathBuf, String>,
     depth: usize,
-) -> Result<(), EngineError> {
+) -> Result<(), UpkeepError> {
     if let Ok(Some(found)) = owner::read(folder)
         && found.query_id == metadata.id
     {
@@ -165,7 +155,7 @@ fn check_folder(
     records: &Records,
     found: &mut Found,
     verdict: &mut Verdict,
-) -> Result<(), EngineError> {
+) -> Result<(), UpkeepError> {
     found.outputs.insert(output.to_owned());
     let inspection = inspect(location)?;
     let named = named(location, records);

@@ -9,7 +9,7 @@ use sluicebox_sinks::parquet::compact::{self, Facts, FileSum, Folder, Input, Par
 use sluicebox_sinks::{LakeError, ParquetTable, TableFormat, layout};
 
 use super::settle::remove_if_empty;
-use crate::EngineError;
+use crate::UpkeepError;
 
 /// A table whose folders are looked at, and who does it.
 #[derive(Debug)]
@@ -37,12 +37,12 @@ impl Table<'_> {
         format!("table {}", self.name)
     }
 
-    pub fn staging(&self) -> Result<Staging, EngineError> {
+    pub fn staging(&self) -> Result<Staging, UpkeepError> {
         Ok(Staging::of(self.table.location(), self.query_id, self.epoch)?)
     }
 
     /// What kept commits say of this table's files.
-    pub fn committed(&self) -> Result<Committed, EngineError> {
+    pub fn committed(&self) -> Result<Committed, UpkeepError> {
         let (location, mut files) = (self.table.location().display().to_string(), Committed::new());
         for id in self.checkpoint.commit_ids()? {
             let commit = match self.checkpoint.commit(id) {
@@ -67,7 +67,7 @@ impl Table<'_> {
         why: Why,
         committed: &Committed,
         go_on: &dyn Fn() -> bool,
-    ) -> Result<Option<Ready>, EngineError> {
+    ) -> Result<Option<Ready>, UpkeepError> {
         let dir = self.table.location().join(&folder.path);
         let mut inputs = folder.parts.iter().map(|part| Input::footer(&dir, part)).collect::<Result<Vec<_>, _>>()?;
         let pieces = compact::plan(&facts(&inputs), self.target_bytes);
@@ -116,7 +116,7 @@ impl Table<'_> {
     }
 
     /// How many rows of each batch the files hold, and the records of the compactions that wrote some of them.
-    fn origin(&self, dir: &Path, parts: &[Part], inputs: &[Input]) -> Result<(BatchRows, Vec<u64>), EngineError> {
+    fn origin(&self, dir: &Path, parts: &[Part], inputs: &[Input]) -> Result<(BatchRows, Vec<u64>), UpkeepError> {
         let mut batches: BTreeMap<u64, u64> = BTreeMap::new();
         let mut replaces = BTreeSet::new();
         for (part, input) in parts.iter().zip(inputs) {
@@ -147,7 +147,7 @@ impl Table<'_> {
 
     /// Exchanges the folder, if nothing has come into it since it was looked at; gives what was done, and the old folder,
     /// which is to be removed. No batch may be published meanwhile, and all files of `newest` must have been.
-    pub fn exchange(&self, ready: Ready, newest: &Commit, now: i64) -> Result<Option<Exchanged>, EngineError> {
+    pub fn exchange(&self, ready: Ready, newest: &Commit, now: i64) -> Result<Option<Exchanged>, UpkeepError> {
         let Ready { mut record, staged } = ready;
         let partition = self.table.location().join(&record.folder);
         let names: BTreeSet<String> = record.inputs.iter().map(|file| file.name.clone()).collect();
@@ -186,7 +186,7 @@ pub(super) fn facts(inputs: &[Input]) -> Vec<Facts> {
 }
 
 /// A file that is not what was committed must not become part of another one, which would hide it.
-fn refuse_changed(dir: &Path, found: &FileSum, committed: Option<&FileSum>) -> Result<(), EngineError> {
+fn refuse_changed(dir: &Path, found: &FileSum, committed: Option<&FileSum>) -> Result<(), UpkeepError> {
     let Some(committed) = committed else { return Ok(()) };
     let same = found.bytes == committed.bytes
         && found.rows == committed.rows

@@ -14,7 +14,7 @@ use sluicebox_durable::read_regular;
 use sluicebox_quality::BatchReport;
 
 use super::Verdict;
-use super::files::Found;
+use super::found::Found;
 use super::records::Records;
 
 /// The rows that went into windows, by batch and table, of batches with records.

@@ -7,16 +7,14 @@ use sluicebox_evolve::named;
 use sluicebox_runtime::outputs::Outputs;
 use sluicebox_sinks::parquet::compact::{self, Staging};
 
-use crate::EngineError;
+use crate::UpkeepError;
 
 /// Finds out whether the newest compaction was done, and removes its record if it was not; then removes what earlier runs
 /// left beside the tables. No earlier run exchanges anything after this.
-pub(crate) fn settle(
-    checkpoint: &Checkpoint,
-    outputs: &Outputs,
-    query_id: &str,
-    epoch: u64,
-) -> Result<(), EngineError> {
+///
+/// # Errors
+/// When its record is damaged or names a folder that is not the pipeline's, or a folder cannot be removed.
+pub fn settle(checkpoint: &Checkpoint, outputs: &Outputs, query_id: &str, epoch: u64) -> Result<(), UpkeepError> {
     if let Some(number) = checkpoint.compaction_numbers()?.last().copied() {
         let record = checkpoint.compaction(number)?;
         let location = Path::new(&record.location);

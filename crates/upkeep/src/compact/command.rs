@@ -18,7 +18,7 @@ use sluicebox_sinks::{LakeError, ParquetOptions, ParquetTable, TableFormat};
 use super::decide::{Kept, Policy, due};
 use super::settle::settle;
 use super::work::{Table, facts};
-use crate::EngineError;
+use crate::UpkeepError;
 
 /// How long the old files of a folder stay after it was exchanged: a reader that has opened the folder just before lists
 /// them still, and finds by their names that they are gone from the table. Were they removed at once it would list nothing.
@@ -94,7 +94,7 @@ pub struct Skipped {
 /// # Errors
 /// When another run holds the checkpoint, a change of the SQL waits for a run, folders cannot be exchanged, or a file is
 /// not what was committed. What was told is done; the folder that the error is about is as it was.
-pub fn run(config: &Config, request: &Request, mut tell: impl FnMut(Result<Done, Skipped>)) -> Result<(), EngineError> {
+pub fn run(config: &Config, request: &Request, mut tell: impl FnMut(Result<Done, Skipped>)) -> Result<(), UpkeepError> {
     let metadata = metadata(config)?;
     let outputs = Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.parquet)?;
     outputs.refuse_shared(config.checkpoint.root())?;
@@ -110,17 +110,17 @@ pub fn run(config: &Config, request: &Request, mut tell: impl FnMut(Result<Done,
         checkpoint.sweep_temporaries()?;
     }
     let done = run.work(epoch, &mut tell);
-    done.map_err(|error| checkpoint.refuse_later_epochs(epoch).map_or_else(EngineError::from, |()| error))?;
+    done.map_err(|error| checkpoint.refuse_later_epochs(epoch).map_or_else(UpkeepError::from, |()| error))?;
     Ok(checkpoint.forget_epochs(epoch)?)
 }
 
-fn metadata(config: &Config) -> Result<Metadata, EngineError> {
+fn metadata(config: &Config) -> Result<Metadata, UpkeepError> {
     let checkpoint = &config.checkpoint;
     if checkpoint.refresh()?.is_some() {
-        return Err(EngineError::RunFirst("a full refresh was begun and is to be finished".to_owned()));
+        return Err(UpkeepError::RunFirst("a full refresh was begun and is to be finished".to_owned()));
     }
     let metadata = checkpoint.metadata()?.ok_or_else(|| {
-        EngineError::RunFirst(format!("nothing was ever written under the checkpoint {}", checkpoint.root().display()))
+        UpkeepError::RunFirst(format!("nothing was ever written under the checkpoint {}", checkpoint.root().display()))
     })?;
     if metadata.pipeline != config.graph.pipeline.name {
         return Err(CheckpointError::OtherPipeline {
@@ -132,7 +132,7 @@ fn metadata(config: &Config) -> Result<Metadata, EngineError> {
     }
     let changed = |c: &Prepared| !matches!(c.decision, Decision::Keep(_)) || c.stage != Stage::Live;
     if config.change.as_ref().is_some_and(changed) {
-        return Err(EngineError::RunFirst("the SQL has changed since the last run".to_owned()));
+        return Err(UpkeepError::RunFirst("the SQL has changed since the last run".to_owned()));
     }
     Ok(metadata)
 }
@@ -143,14 +143,14 @@ fn published(
     outputs: &Outputs,
     query_id: &str,
     recovery: Recovery,
-) -> Result<Option<Commit>, EngineError> {
+) -> Result<Option<Commit>, UpkeepError> {
     let last = match recovery.committed() {
         None => return Ok(None),
         Some(id) => checkpoint.commit(id)?,
     };
     let adopted = checkpoint.newest_pipeline()?.map_or(0, |record| record.number);
     if adopted > last.pipeline || !last.pending.is_empty() {
-        return Err(EngineError::RunFirst("a change of the SQL waits for its first batch".to_owned()));
+        return Err(UpkeepError::RunFirst("a change of the SQL waits for its first batch".to_owned()));
     }
     if matches!(recovery, Recovery::Publish { .. }) {
         adopt::publish(checkpoint, outputs, query_id, &last)?;
@@ -169,7 +169,7 @@ type Tell<'t> = &'t mut dyn FnMut(Result<Done, Skipped>);
 
 impl Run<'_> {
     /// Tells what would be done.
-    fn look(&self, tell: Tell<'_>) -> Result<(), EngineError> {
+    fn look(&self, tell: Tell<'_>) -> Result<(), UpkeepError> {
         for (name, table, policy) in self.tables(tell) {
             for (folder, why) in self.due(name, table, &policy, tell)? {
                 let dir = table.location().join(&folder.path);
@@ -198,7 +198,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn work(&self, epoch: u64, tell: Tell<'_>) -> Result<(), EngineError> {
+    fn work(&self, epoch: u64, tell: Tell<'_>) -> Result<(), UpkeepError> {
         let checkpoint = &self.config.checkpoint;
         let recovery = decide(checkpoint.observe()?)?;
         presence::refuse_lost_folders(checkpoint, self.outputs, &BTreeSet::new())?;
@@ -238,7 +238,7 @@ impl Run<'_> {
         newest: &Commit,
         old: &mut Vec<PathBuf>,
         tell: Tell<'_>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), UpkeepError> {
         let checkpoint = &self.config.checkpoint;
         let mut due = self.due(of.name, of.table, policy, tell)?;
         if due.is_empty() {
@@ -291,7 +291,7 @@ impl Run<'_> {
         table: &ParquetTable,
         policy: &Policy,
         tell: Tell<'_>,
-    ) -> Result<Vec<(Folder, Why)>, EngineError> {
+    ) -> Result<Vec<(Folder, Why)>, UpkeepError> {
         let folders = compact::folders(table.location(), table.partition_columns().len(), &self.metadata.id)?;
         let now = self.config.clock.now_micros();
         let mut found = Vec::new();

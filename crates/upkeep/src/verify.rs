@@ -16,6 +16,7 @@
 
 mod compactions;
 mod files;
+mod found;
 mod ledger;
 mod records;
 mod state;
@@ -31,7 +32,7 @@ use sluicebox_core::Clock;
 use sluicebox_core::clock::iso;
 use sluicebox_core::shown::shown;
 
-use crate::EngineError;
+use crate::UpkeepError;
 
 /// What a checkpoint holds.
 #[derive(Debug, Clone, Serialize)]
@@ -48,7 +49,7 @@ pub struct Summary {
 ///
 /// # Errors
 /// When one is missing or damaged.
-pub fn summary(checkpoint: &Checkpoint) -> Result<Summary, EngineError> {
+pub fn summary(checkpoint: &Checkpoint) -> Result<Summary, UpkeepError> {
     let observed = checkpoint.observe()?;
     decide(observed)?;
     let metadata = checkpoint.metadata()?.ok_or_else(|| CheckpointError::Missing { name: "metadata".to_owned() })?;
@@ -177,7 +178,7 @@ impl fmt::Display for Verdict {
 /// # Errors
 /// When the newest records cannot be read, without which nothing can be said, or a folder cannot be listed; all else
 /// that is wrong is in the verdict.
-pub fn verify(checkpoint: &Checkpoint, clock: &dyn Clock) -> Result<Verdict, EngineError> {
+pub fn verify(checkpoint: &Checkpoint, clock: &dyn Clock) -> Result<Verdict, UpkeepError> {
     let started = clock.monotonic();
     let summary = summary(checkpoint)?;
     let mut verdict = Verdict::default();
