@@ -14,11 +14,13 @@ use arrow::array::RecordBatch;
 use sluicebox_core::PartitionId;
 use sluicebox_core::raw::RawEvents;
 use sluicebox_core::station::{self, Station};
-use sluicebox_formats::{Decoded, Writers, portions, weight};
+use sluicebox_formats::{Decoded, Decoder, Writers, portions, weight};
 
 use crate::EngineError;
-use crate::engine::SharedDecoder;
 use crate::report::SourceReport;
+
+/// What turns the events of a source into rows, on several threads.
+pub(crate) type SharedDecoder = Arc<Decoder>;
 
 /// Bytes of rows for each byte of raw events that a batch may take. Most events become twice what they were.
 const ROWS_OF_A_BYTE: u64 = 3;

@@ -31,53 +31,59 @@ use crate::read::Ahead;
 use crate::report::Identity;
 use crate::{EngineError, topics};
 
+mod batch;
+mod compacting;
+mod planned;
+mod reading;
+mod run;
+
 /// A pipeline that holds its checkpoint and is ready to run.
 #[derive(Debug)]
 pub struct Engine {
-    pub(crate) config: Config,
-    pub(crate) lock: RunLock,
+    config: Config,
+    lock: RunLock,
     /// The marks of the output folders, locked: so that a run of a copied checkpoint is refused.
     _held: Held,
-    pub(crate) metadata: Metadata,
-    pub(crate) outputs: Outputs,
-    pub(crate) publisher: Publisher,
-    pub(crate) runner: Runner,
+    metadata: Metadata,
+    outputs: Outputs,
+    publisher: Publisher,
+    runner: Runner,
     /// State that is on its way to disk.
-    pub(crate) segments: Segments,
+    segments: Segments,
     /// The first offset not read, by partition.
-    pub(crate) positions: BTreeMap<PartitionId, i64>,
+    positions: BTreeMap<PartitionId, i64>,
     /// The newest commit.
-    pub(crate) last: Option<Commit>,
+    last: Option<Commit>,
     /// The plan of the newest batch.
-    pub(crate) last_offsets: Option<Offsets>,
+    last_offsets: Option<Offsets>,
     /// A batch that was planned and must be replayed first.
-    pub(crate) replay: Option<Offsets>,
-    pub(crate) next_batch: u64,
+    replay: Option<Offsets>,
+    next_batch: u64,
     /// Where an available-now run stops.
-    pub(crate) run_end: Option<BTreeMap<PartitionId, i64>>,
+    run_end: Option<BTreeMap<PartitionId, i64>>,
     /// What the trigger that fired last is to read.
-    pub(crate) goal: Goal,
+    goal: Goal,
     /// Whether the next batch may be decided on before this one is over.
-    pub(crate) looks_ahead: bool,
+    looks_ahead: bool,
     /// The next batch, as far as it was read ahead.
-    pub(crate) ahead: Option<Ahead>,
+    ahead: Option<Ahead>,
     /// Whether this run has removed what older ones left staged.
-    pub(crate) swept: bool,
-    pub(crate) identity: Identity,
-    pub(crate) progress: crate::run::Totals,
-    pub(crate) journal: Journal,
+    swept: bool,
+    identity: Identity,
+    progress: crate::progress::Totals,
+    journal: Journal,
     /// What the stations had taken at the end of the last batch.
-    pub(crate) spent: AllSpent,
+    spent: AllSpent,
     /// What the log has been told of rows in this run.
-    pub(crate) told: crate::report::Told,
+    told: crate::report::Told,
     /// What is compacted between batches.
-    pub(crate) compaction: compact::Live,
+    compaction: compact::Live,
     /// The pipeline that its commits name.
-    pub(crate) adopted: Adopted,
+    adopted: Adopted,
     /// Where its sources began or went on.
     begins: Vec<Begin>,
     /// What its sources have given since it began.
-    pub(crate) letters: Letters,
+    letters: Letters,
 }
 
 impl Engine {
@@ -205,7 +211,7 @@ impl Engine {
             ahead: None,
             swept: false,
             identity,
-            progress: crate::run::Totals::default(),
+            progress: crate::progress::Totals::default(),
             journal: Journal::default(),
             spent: station::spent(),
             told: crate::report::Told::default(),
@@ -231,12 +237,12 @@ impl Engine {
     }
 
     /// Whether batches are those of an available-now run.
-    pub(crate) fn available_now(&self) -> bool {
+    fn available_now(&self) -> bool {
         self.config.trigger == Trigger::AvailableNow
     }
 
     /// Whether the whole pipeline runs, and not a part that brings it to where it can.
-    pub(crate) fn is_live(&self) -> bool {
+    fn is_live(&self) -> bool {
         self.config.change.stage == Stage::Live
     }
 }
@@ -451,6 +457,3 @@ fn repin(config: &Config, replay: Option<&Offsets>, epoch: u64) -> Result<(), En
     }
     Ok(())
 }
-
-/// Shared by the modules of the engine.
-pub(crate) type SharedDecoder = Arc<sluicebox_formats::Decoder>;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sluicebox_checkpoint::records::Offsets;
 
-use crate::batch::BatchOutcome;
+use crate::outcome::BatchOutcome;
 
 /// At most one line about commits in this time: a run may commit many times a second.
 const EVERY: Duration = Duration::from_secs(10);

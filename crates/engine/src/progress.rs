@@ -3,6 +3,7 @@
 //! Timings live here and nowhere else: everything that is committed must be the same when the batch is replayed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -160,4 +161,36 @@ pub struct Status {
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 pub fn per_second(count: u64, millis: u64) -> Option<f64> {
     (millis > 0).then(|| (count as f64 * 10_000.0 / millis as f64).round() / 10.0)
+}
+
+/// Is told what happens.
+pub trait Observer: Send {
+    /// A batch has been published.
+    fn batch(&mut self, progress: &Progress, status: &Status);
+
+    /// Nothing to read; called about once a second.
+    fn idle(&mut self, status: &Status) {
+        let _ = status;
+    }
+}
+
+/// What a run did, over all its batches.
+#[derive(Debug, Clone, Default)]
+pub struct Totals {
+    /// Batches.
+    pub batches: u64,
+    /// Events read.
+    pub events: u64,
+    /// Events without a value, which are no rows and no errors.
+    pub tombstones: u64,
+    /// Dead letters.
+    pub dead_letters: u64,
+    /// Offsets that were gone before they were read.
+    pub lost_offsets: u64,
+    /// Fates by table.
+    pub tables: BTreeMap<String, Fates>,
+    /// When the last batch began, by the clock that never goes back.
+    pub last_start: Option<Duration>,
+    /// Offsets not read at the end of the last batch.
+    pub backlog: u64,
 }

@@ -4,7 +4,7 @@
 //! was taken ([`decoding`]). The rest is kept, and is what the next batch reads.
 //!
 //! Nor need it wait for the batch before: while that one's files are staged, committed and published, what the next one will
-//! read is decoded already ([`Engine::look_ahead`]). Only a batch that is cut by a limit
+//! read is decoded already (`Engine::look_ahead`). Only a batch that is cut by a limit
 //! ([`Admission::full`](crate::admit::Admission::full)) is read ahead: another would miss what comes in meanwhile.
 
 use std::collections::BTreeMap;
@@ -17,13 +17,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use sluicebox_checkpoint::records::PlannedRange;
 use sluicebox_core::{OffsetRange, PartitionId};
-use sluicebox_durable::fault::{self, Effect, Phase, What};
 use sluicebox_sources::{Proof, Taken};
-use tokio::sync::watch;
 
 use crate::config::RowsOf;
-use crate::engine::Engine;
-use crate::leave::unless_left;
 use crate::report::SourceReport;
 use crate::{EngineError, decoding};
 
@@ -47,13 +43,14 @@ pub(crate) struct Read {
 }
 
 /// A batch that is being decoded.
-type Reading = BoxFuture<'static, Result<Read, EngineError>>;
+pub(crate) type Reading = BoxFuture<'static, Result<Read, EngineError>>;
 
 /// The next batch, as far as it is known before its plan.
 pub(crate) struct Ahead {
     /// What it reads, or a part of it.
     pub ranges: Vec<PlannedRange>,
-    reading: Reading,
+    /// Its rows, once they are there.
+    pub reading: Reading,
 }
 
 impl fmt::Debug for Ahead {
@@ -62,89 +59,21 @@ impl fmt::Debug for Ahead {
     }
 }
 
-impl Engine {
-    /// Reads the batch of `ranges`, as far as its rows fit `budget` bytes; `None` when the run is to stop and the log or the registry
-    /// keeps it waiting.
-    pub(crate) async fn read(
-        &mut self,
-        ranges: &[PlannedRange],
-        budget: usize,
-        stop: &watch::Receiver<bool>,
-    ) -> Result<Option<Read>, EngineError> {
-        let clock = Arc::clone(&self.config.clock);
-        let began = clock.monotonic();
-        let Some(reading) = unless_left(stop, self.begin_or_go_on(ranges, budget)).await else { return Ok(None) };
-        let (reading, taken) = (reading?, clock.monotonic());
-        let Some(read) = unless_left(stop, reading).await else { return Ok(None) };
-        let mut read = read?;
-        read.durations.insert("getBatch", taken.saturating_sub(began));
-        read.durations.insert("decode", clock.monotonic().saturating_sub(taken));
-        Ok(Some(read))
-    }
-
-    /// Begins to read the batch of `ranges`, unless that is what was begun already.
-    async fn begin_or_go_on(&mut self, ranges: &[PlannedRange], budget: usize) -> Result<Reading, EngineError> {
-        match self.ahead.take() {
-            Some(ahead) if ahead.ranges == ranges => Ok(ahead.reading),
-            _ => self.begin_reading(ranges, budget).await,
-        }
-    }
-
-    /// Begins to read the batch after the one that is computed now, if there is enough for a full one. What was left over by this one
-    /// waits: with its rows there would be twice the budget of such rows.
-    pub(crate) async fn look_ahead(&mut self) -> Result<(), EngineError> {
-        if !self.looks_ahead || self.ahead.is_some() {
-            return Ok(());
-        }
-        let admission = self.admission(self.next_batch + 1).await?;
-        if admission.full && !admission.is_empty() {
-            let budget = decoding::budget(self.config.batch_bytes);
-            let mut reading = self.begin_reading(&admission.ranges, budget).await?;
-            // Once it has been polled, other threads are at work on it.
-            if let Some(read) = (&mut reading).now_or_never() {
-                reading = std::future::ready(read).boxed();
-            }
-            self.ahead = Some(Ahead { ranges: admission.ranges, reading });
-        }
-        Ok(())
-    }
-
-    async fn begin_reading(&mut self, ranges: &[PlannedRange], budget: usize) -> Result<Reading, EngineError> {
-        let mut parts = Vec::with_capacity(self.config.sources.len());
-        let mut proofs = Vec::new();
-        for binding in &mut self.config.sources {
-            let own = ranges_of(&binding.name, ranges);
-            let mut taken = if own.is_empty() {
-                Taken::default()
-            } else {
-                fault::reach(What::Events, Effect::Fetch, Phase::Before);
-                let taken = binding.source.take(&own).await?;
-                fault::reach(What::Events, Effect::Fetch, Phase::After);
-                taken
-            };
-            proofs.push(std::mem::take(&mut taken.proof));
-            parts.push(Part { source: binding.name.clone(), rows: binding.rows.clone(), taken });
-        }
-        parts.sort_by(|a, b| a.source.cmp(&b.source));
-        Ok(reading(parts, ranges.to_vec(), proofs, budget))
-    }
-}
-
 /// What a batch takes of one source.
-struct Part {
-    source: String,
-    rows: RowsOf,
-    taken: Taken,
+pub(crate) struct Part {
+    pub source: String,
+    pub rows: RowsOf,
+    pub taken: Taken,
 }
 
 /// The ranges of `source` that hold something.
-fn ranges_of(source: &str, ranges: &[PlannedRange]) -> BTreeMap<PartitionId, OffsetRange> {
+pub(crate) fn ranges_of(source: &str, ranges: &[PlannedRange]) -> BTreeMap<PartitionId, OffsetRange> {
     let own = ranges.iter().filter(|r| r.partition.source == source && !r.range.is_empty());
     own.map(|r| (r.partition.clone(), r.range)).collect()
 }
 
 /// As [`rows_of`], which gives such a future itself.
-fn reading(parts: Vec<Part>, ranges: Vec<PlannedRange>, proofs: Vec<Proof>, budget: usize) -> Reading {
+pub(crate) fn reading(parts: Vec<Part>, ranges: Vec<PlannedRange>, proofs: Vec<Proof>, budget: usize) -> Reading {
     rows_of(parts, ranges, proofs, budget).boxed()
 }
 

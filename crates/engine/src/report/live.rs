@@ -12,11 +12,10 @@ use sluicebox_runtime::graph::{OperatorChange, OperatorKind, Runner, TableOutput
 use sluicebox_sources::LostRange;
 
 use super::{Identity, SourceReport};
-use crate::batch::BatchOutcome;
+use crate::outcome::BatchOutcome;
 use crate::progress::{
-    Progress, STATIONS, SinkProgress, SourceProgress, StateOperatorProgress, Status, TableStatus, per_second,
+    Progress, STATIONS, SinkProgress, SourceProgress, StateOperatorProgress, Status, TableStatus, Totals, per_second,
 };
-use crate::run::Totals;
 
 /// The progress of a batch, `since_last` after the one before it began.
 #[must_use]

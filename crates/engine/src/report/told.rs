@@ -8,7 +8,7 @@ use sluicebox_core::shown::cut_to;
 use sluicebox_pipeline::graph::OnError;
 use sluicebox_quality::{ErrorResult, ExpectationResult, Sample, place_of};
 
-use crate::batch::BatchOutcome;
+use crate::outcome::BatchOutcome;
 
 /// Characters that are told of a row, and of what is wrong with it. The report and the quarantine have all that is kept.
 pub const MOST: usize = 1_000;

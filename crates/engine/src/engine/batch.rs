@@ -9,7 +9,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sluicebox_checkpoint::records::{
     Commit, Offsets, OperatorState, OutputFiles, PlannedRange, Position, SeenSchemas, Totals,
@@ -24,36 +23,18 @@ use sluicebox_sinks::Check;
 use sluicebox_sources::Proof;
 use tokio::sync::watch;
 
+use super::Engine;
 use crate::EngineError;
-use crate::engine::Engine;
 use crate::leave::unless_left;
+use crate::outcome::BatchOutcome;
 use crate::read::Read;
 use crate::report::{self, SourceReport};
-
-/// What a batch did; for progress.
-#[derive(Debug)]
-pub struct BatchOutcome {
-    /// Its plan.
-    pub offsets: Offsets,
-    /// What was read, by source.
-    pub sources: Vec<SourceReport>,
-    /// What the tables gave; rows are dropped, counts stay.
-    pub tables: Vec<TableOutput>,
-    /// The operators after it.
-    pub operators: Vec<OperatorChange>,
-    /// The watermarks after it, by clause.
-    pub watermarks_after: BTreeMap<String, Option<i64>>,
-    /// Time by step.
-    pub durations: BTreeMap<&'static str, Duration>,
-    /// What each station took since the batch before was over; also for the one after it, as far as it is read ahead.
-    pub spent: AllSpent,
-}
 
 impl Engine {
     /// Runs the batch of `offsets`, which is durable and of which `read` was read; `None` when the run is to stop and the log keeps
     /// the batch waiting: then nothing has happened, and the next start runs it. On an error the operators' state is
     /// undefined: the run must end.
-    pub(crate) async fn run_batch(
+    pub(super) async fn run_batch(
         &mut self,
         offsets: Offsets,
         read: Read,
@@ -290,7 +271,7 @@ impl Engine {
     }
 }
 
-pub(crate) fn at_end(ranges: &[PlannedRange]) -> BTreeMap<PartitionId, AtEnd> {
+pub(super) fn at_end(ranges: &[PlannedRange]) -> BTreeMap<PartitionId, AtEnd> {
     ranges
         .iter()
         .map(|r| {

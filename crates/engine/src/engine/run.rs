@@ -12,9 +12,9 @@ use sluicebox_sources::Buffered;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::Engine;
 use crate::admit::{Admission, Limits, admit};
 use crate::config::Trigger;
-use crate::engine::Engine;
 use crate::leave::unless_left;
 use crate::progress::{Progress, Status};
 use crate::{EngineError, begin, topics};
@@ -27,38 +27,6 @@ const CAUGHT_UP: Duration = Duration::from_secs(1);
 const DISCOVERY: Duration = Duration::from_secs(10);
 /// How many batches go by between two purges of the checkpoint.
 const PURGE_EVERY: u64 = 10;
-
-/// Is told what happens.
-pub trait Observer: Send {
-    /// A batch has been published.
-    fn batch(&mut self, progress: &Progress, status: &Status);
-
-    /// Nothing to read; called about once a second.
-    fn idle(&mut self, status: &Status) {
-        let _ = status;
-    }
-}
-
-/// What a run did, over all its batches.
-#[derive(Debug, Clone, Default)]
-pub struct Totals {
-    /// Batches.
-    pub batches: u64,
-    /// Events read.
-    pub events: u64,
-    /// Events without a value, which are no rows and no errors.
-    pub tombstones: u64,
-    /// Dead letters.
-    pub dead_letters: u64,
-    /// Offsets that were gone before they were read.
-    pub lost_offsets: u64,
-    /// Fates by table.
-    pub tables: BTreeMap<String, Fates>,
-    /// When the last batch began, by the clock that never goes back.
-    pub last_start: Option<Duration>,
-    /// Offsets not read at the end of the last batch.
-    pub backlog: u64,
-}
 
 /// What the loop found to do.
 enum Next {
@@ -201,7 +169,7 @@ impl Engine {
             return Ok(Next::Run(admission));
         }
         let clock = self.config.clock.now_micros();
-        let at_end = crate::batch::at_end(&admission.ranges);
+        let at_end = super::batch::at_end(&admission.ranges);
         match &self.run_end {
             Some(ends) if ends.iter().all(|(p, end)| self.positions.get(p).is_none_or(|at| at >= end)) => {
                 // A backfill ends where the living pipeline stands: nothing is closed for being at the end.
@@ -215,7 +183,7 @@ impl Engine {
     }
 
     /// What the batch of number `turn` would read if it were planned now.
-    pub(crate) async fn admission(&mut self, turn: u64) -> Result<Admission, EngineError> {
+    pub(super) async fn admission(&mut self, turn: u64) -> Result<Admission, EngineError> {
         let buffered = self.buffered().await?;
         let max_offsets =
             self.config.sources.iter().filter_map(|s| s.max_offsets.map(|max| (s.name.clone(), max))).collect();
@@ -349,7 +317,7 @@ impl Engine {
     }
 
     /// What the live status shows.
-    pub(crate) fn status(&mut self) -> Status {
+    pub(super) fn status(&mut self) -> Status {
         let topicless = self.config.sources.iter().filter_map(|binding| {
             let pattern = binding.starting.pattern.as_ref()?;
             let found = self.positions.keys().any(|p| p.source == binding.name);

@@ -8,15 +8,15 @@ use sluicebox_core::shown::cut;
 use sluicebox_core::station::{self, Station};
 use tokio::sync::watch;
 
-use crate::batch::BatchOutcome;
-use crate::engine::Engine;
+use super::Engine;
+use crate::outcome::BatchOutcome;
+use crate::progress::Observer;
 use crate::read::Read;
-use crate::run::Observer;
 use crate::{EngineError, decoding, journal};
 
 impl Engine {
     /// Reads `ranges`, makes a batch durable of them or of the part that its rows have room for, runs it, and tells of it.
-    pub(crate) async fn plan_and_run(
+    pub(super) async fn plan_and_run(
         &mut self,
         ranges: &[PlannedRange],
         finishing: bool,
@@ -57,7 +57,7 @@ impl Engine {
 
     /// Reads the batch of `offsets`, which is durable, whole, whatever its rows take; runs it, and tells of it. False when the run is
     /// to stop and the batch was left.
-    pub(crate) async fn one_batch(
+    pub(super) async fn one_batch(
         &mut self,
         offsets: Offsets,
         stop: &watch::Receiver<bool>,

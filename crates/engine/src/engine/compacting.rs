@@ -3,12 +3,12 @@
 use sluicebox_checkpoint::records::Commit;
 use sluicebox_upkeep::compact::Writer;
 
+use super::Engine;
 use crate::EngineError;
-use crate::engine::Engine;
 
 impl Engine {
     /// Between two batches: exchanges what is ready, and lets a task look for more.
-    pub(crate) async fn compact_between(&mut self) -> Result<(), EngineError> {
+    pub(super) async fn compact_between(&mut self) -> Result<(), EngineError> {
         let is_settled = self.is_settled();
         let run = Writer {
             checkpoint: &self.config.checkpoint,
@@ -22,7 +22,7 @@ impl Engine {
     }
 
     /// At the end of a run, which was `stopped` or has ended by itself.
-    pub(crate) async fn compact_at_end(&mut self, stopped: bool) -> Result<(), EngineError> {
+    pub(super) async fn compact_at_end(&mut self, stopped: bool) -> Result<(), EngineError> {
         let (is_settled, to_end) = (self.is_settled(), self.available_now());
         let run = Writer {
             checkpoint: &self.config.checkpoint,
