@@ -16,7 +16,7 @@ use sluicebox_sinks::{Owner, ParquetOptions, owner};
 use crate::EngineError;
 use crate::begin::Begin;
 use crate::config::Config;
-use crate::engine::{identities, new_runner};
+use crate::opening::{identities, new_runner};
 
 /// A filesystem that a pipeline writes to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,263 @@
+//! The steps of a start, which [`Engine::open`](crate::Engine::open) lists in their order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use sluicebox_checkpoint::backfill::original;
+use sluicebox_checkpoint::records::{Commit, Metadata, Offsets};
+use sluicebox_checkpoint::recovery::{Recovery, goes_on};
+use sluicebox_checkpoint::{Checkpoint, CheckpointError, RunLock};
+use sluicebox_durable as durable;
+use sluicebox_durable::fault::What;
+use sluicebox_evolve::adopt::{self, Adopted};
+use sluicebox_evolve::{Logs, Stage, named, presence, refresh};
+use sluicebox_runtime::graph::{ClauseSettings, Runner};
+use sluicebox_runtime::outputs::{Held, Outputs};
+use sluicebox_runtime::state_writer;
+use sluicebox_sinks::{Owner, owner};
+use sluicebox_upkeep::compact;
+
+use crate::config::{Config, SourceBinding};
+use crate::{EngineError, topics};
+
+/// Removes what a crash of an earlier run left unfinished, and tells of records that no run makes. Only who holds the lock alone.
+pub(crate) fn tidy(checkpoint: &Checkpoint, lock: &RunLock) -> Result<(), EngineError> {
+    if lock.exclusive() {
+        checkpoint.sweep_temporaries()?;
+        for path in checkpoint.strange_numbers()? {
+            tracing::warn!("{} is passed over: no run gives a record such a number", path.display());
+        }
+    }
+    Ok(())
+}
+
+/// The folders that the run writes to, which lie apart.
+pub(crate) fn outputs(config: &Config) -> Result<Outputs, EngineError> {
+    let outputs = Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.parquet)?;
+    outputs.refuse_shared(config.checkpoint.root())?;
+    Ok(match &config.change.stage {
+        Stage::Fill { tables, .. } => outputs.only(tables),
+        _ => outputs,
+    })
+}
+
+/// Does a full refresh that is asked for, or goes on with one that was begun.
+pub(crate) fn refreshed(config: &Config, outputs: &Outputs, lock: &RunLock, logs: &Logs) -> Result<(), EngineError> {
+    let opening = config.opening();
+    if refresh::is_due(&opening)? {
+        refresh::run(&opening, outputs, lock, logs)?;
+    }
+    Ok(())
+}
+
+/// Whose checkpoint it is: this pipeline's, of the logs that its sources read.
+pub(crate) fn metadata(config: &Config, outputs: &Outputs, logs: &Logs, epoch: u64) -> Result<Metadata, EngineError> {
+    let metadata = match config.checkpoint.metadata()? {
+        Some(metadata) => metadata,
+        None => first_metadata(config, outputs, logs.clone(), epoch)?,
+    };
+    check_identity(config, &metadata, logs)?;
+    Ok(metadata)
+}
+
+/// Claims the folders, and holds what lies in them against what the checkpoint knows. The newest compaction is settled between:
+/// who claims the folders has proved that they are the query's.
+pub(crate) fn hold(
+    config: &Config,
+    outputs: &Outputs,
+    metadata: &Metadata,
+    recovery: Recovery,
+    epoch: u64,
+) -> Result<Held, EngineError> {
+    let checkpoint = &config.checkpoint;
+    presence::refuse_lost_folders(checkpoint, outputs, &config.change.anew())?;
+    let mut held = outputs.claim(&metadata.id, metadata.generation, checkpoint.root(), config.take_over)?;
+    compact::settle(checkpoint, outputs, &metadata.id, epoch)?;
+    presence::refuse_newer_files(checkpoint, outputs, &metadata.id, recovery.committed())?;
+    // Not that of a copy, which is refused for being older than its tables.
+    outputs.tell_place(&mut held, &metadata.id, metadata.generation, checkpoint.root())?;
+    Ok(held)
+}
+
+/// Pins the topics that are new to the checkpoint; one that was made anew is refused.
+pub(crate) fn pin_topics(checkpoint: &Checkpoint, metadata: &Metadata, logs: &Logs) -> Result<(), EngineError> {
+    for (source, log) in logs {
+        topics::check_and_pin(checkpoint, metadata, original(source).unwrap_or(source), log)?;
+    }
+    Ok(())
+}
+
+/// The newest commit, and the plan that waits to be replayed. A run acts on no record of a later run.
+pub(crate) fn newest(
+    checkpoint: &Checkpoint,
+    recovery: Recovery,
+    epoch: u64,
+) -> Result<(Option<Commit>, Option<Offsets>), EngineError> {
+    let (last, replay) = match recovery {
+        Recovery::Start => (None, None),
+        Recovery::Publish { publish } => (Some(checkpoint.commit(publish)?), None),
+        Recovery::Replay { replay: 0 } => (None, Some(checkpoint.offsets(0)?)),
+        Recovery::Replay { replay } => (Some(checkpoint.commit(replay - 1)?), Some(checkpoint.offsets(replay)?)),
+    };
+    refuse_later_records(last.as_ref(), replay.as_ref(), epoch)?;
+    Ok((last, replay))
+}
+
+/// Publishes the newest commit again, if nothing proves that it was.
+pub(crate) fn published(
+    checkpoint: &Checkpoint,
+    outputs: &Outputs,
+    metadata: &Metadata,
+    recovery: Recovery,
+    last: Option<&Commit>,
+) -> Result<(), EngineError> {
+    if let (Recovery::Publish { .. }, Some(commit)) = (recovery, last) {
+        adopt::publish(checkpoint, outputs, &metadata.id, commit)?;
+    }
+    Ok(())
+}
+
+/// Adopts the run's pipeline, and takes out of `last` what does not go on under it.
+pub(crate) fn adopted(
+    config: &Config,
+    outputs: &Outputs,
+    lock: &RunLock,
+    metadata: &Metadata,
+    logs: &Logs,
+    last: &mut Option<Commit>,
+) -> Result<Adopted, EngineError> {
+    // What cannot be read stops the run before the SQL is adopted.
+    config.sources.iter().try_for_each(|s| config.checkpoint.source_start(&s.name).map(drop))?;
+    Ok(adopt::adopt(&config.opening(), outputs, lock, metadata, logs, last)?)
+}
+
+/// The runner as of the newest commit: watermarks and operators put back. A plan that is to be replayed must go on there.
+pub(crate) fn restored(
+    config: &Config,
+    last: Option<&Commit>,
+    replay: Option<&Offsets>,
+    adopted: &Adopted,
+    mut runner: Runner,
+) -> Result<Runner, EngineError> {
+    let checkpoint = &config.checkpoint;
+    let Some(commit) = last else { return Ok(runner) };
+    runner.restore_watermarks(&commit.watermarks);
+    state_writer::read(checkpoint, &mut runner, &commit.state, &adopted.filled)?;
+    if let Some(plan) = replay {
+        // Another SQL may begin watermarks anew.
+        let same = plan.sql_hash == durable::checksum(config.graph.pipeline.resolved.as_bytes());
+        let watermarks = if same { runner.watermarks() } else { BTreeMap::new() };
+        goes_on(commit, plan, &watermarks).map_err(|why| {
+            let path = checkpoint.root().join("offsets").join(plan.batch_id.to_string());
+            CheckpointError::Damaged { path, why }
+        })?;
+    }
+    Ok(runner)
+}
+
+/// The plan of the newest batch.
+pub(crate) fn newest_plan(
+    checkpoint: &Checkpoint,
+    last: Option<&Commit>,
+    replay: Option<&Offsets>,
+) -> Result<Option<Offsets>, EngineError> {
+    Ok(match (replay, last) {
+        (Some(offsets), _) => Some(offsets.clone()),
+        (None, Some(commit)) => Some(checkpoint.offsets(commit.batch_id)?),
+        (None, None) => None,
+    })
+}
+
+/// The log that each source reads now.
+pub(crate) async fn identities(sources: &mut [SourceBinding]) -> Result<Logs, EngineError> {
+    let mut logs = BTreeMap::new();
+    for binding in sources {
+        logs.insert(binding.name.clone(), binding.source.identity().await?);
+    }
+    Ok(logs)
+}
+
+/// The metadata of a first start. Tables that hold files, or are another's, stop it before anything is written.
+fn first_metadata(config: &Config, outputs: &Outputs, logs: Logs, epoch: u64) -> Result<Metadata, EngineError> {
+    for folder in outputs.folders() {
+        let home = |owner: &Owner| named::home(owner, config.checkpoint.root());
+        owner::check_unowned(&folder.location, outputs.pipeline(), home)?;
+    }
+    let metadata = Metadata {
+        id: uuid::Uuid::new_v4().to_string(),
+        generation: 1,
+        pipeline: config.graph.pipeline.name.clone(),
+        created_micros: config.clock.now_micros(),
+        plan_partitions: 1,
+        logs,
+    };
+    config.checkpoint.create_metadata(&metadata, epoch)?;
+    Ok(metadata)
+}
+
+fn check_identity(config: &Config, metadata: &Metadata, logs: &Logs) -> Result<(), EngineError> {
+    let name = &config.graph.pipeline.name;
+    if metadata.pipeline != *name {
+        return Err(CheckpointError::OtherPipeline {
+            checkpoint: config.checkpoint.root().display().to_string(),
+            pinned: metadata.pipeline.clone(),
+            found: name.clone(),
+        }
+        .into());
+    }
+    // A source that came later is pinned by the pipeline that brought it; a backfill reads the log of its source.
+    let adopted = config.checkpoint.newest_pipeline()?.map(|r| r.logs).unwrap_or_default();
+    for (source, found) in logs {
+        let name = original(source).unwrap_or(source);
+        let Some(pinned) = metadata.logs.get(name).or_else(|| adopted.get(name)) else { continue };
+        if pinned.log != found.log {
+            return Err(EngineError::OtherLog {
+                name: source.clone(),
+                pinned: pinned.log.clone(),
+                found: found.log.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The graph made ready, with empty state.
+pub(crate) fn new_runner(config: &Config) -> Result<Runner, EngineError> {
+    let settings = |sources: &BTreeSet<String>| {
+        let mut settings = config.sources.iter().filter(|s| sources.contains(&s.name)).map(|s| s.clauses);
+        let first = settings
+            .next()
+            .unwrap_or(ClauseSettings { idle_timeout_micros: 10_000_000, max_future_micros: 3_600_000_000 });
+        settings.fold(first, |a, b| ClauseSettings {
+            idle_timeout_micros: a.idle_timeout_micros.max(b.idle_timeout_micros),
+            max_future_micros: a.max_future_micros.min(b.max_future_micros),
+        })
+    };
+    let (session, clock) = (config.session.clone(), Arc::clone(&config.clock));
+    Ok(Runner::try_new(&config.graph, session, config.samples, clock, settings)?)
+}
+
+/// A run acts on no record of a later run: it has been passed.
+fn refuse_later_records(last: Option<&Commit>, plan: Option<&Offsets>, ours: u64) -> Result<(), EngineError> {
+    match last.map(|c| c.epoch).max(plan.map(|p| p.epoch)) {
+        Some(theirs) if theirs > ours => Err(CheckpointError::TakenOver { ours, theirs }.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Replaces the reader schemas that the run was asked to replace. Not while a planned batch waits to be replayed: it is
+/// replayed as it was planned.
+pub(crate) fn repin(config: &Config, replay: Option<&Offsets>, epoch: u64) -> Result<(), EngineError> {
+    for binding in config.sources.iter().filter(|s| config.repin.contains(&s.name)) {
+        if let Some(offsets) = replay {
+            return Err(EngineError::RepinBeforeReplay {
+                source_name: binding.name.clone(),
+                batch_id: offsets.batch_id,
+            });
+        }
+        let dir = config.checkpoint.source_dir(&binding.name);
+        durable::create_dir_durable(What::Source, &dir)?;
+        config.checkpoint.replace_fenced(What::Source, &dir.join("reader"), &binding.reader, epoch)?;
+    }
+    Ok(())
+}
