@@ -14,7 +14,7 @@ use sluicebox_checkpoint::Checkpoint;
 use sluicebox_core::provenance;
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_runtime::RuntimeError;
-use sluicebox_runtime::graph::{TableOutput, TableSink, Way};
+use sluicebox_runtime::graph::{Route, TableOutput, TableSink};
 use sluicebox_sinks::{BatchKey, ParquetOptions, ParquetTable, StagedFile, TableFormat};
 use tokio::task::JoinHandle;
 
@@ -114,14 +114,14 @@ impl TableSink for ToTable<'_> {
         Ok(())
     }
 
-    fn way(&mut self, _: &str) -> Result<Way, RuntimeError> {
+    fn route(&mut self, _: &str) -> Result<Route, RuntimeError> {
         let (to, mut from) = tokio::sync::mpsc::channel::<RecordBatch>(2);
         let table = Arc::clone(self.table);
         *self.job = Some(tokio::task::spawn_blocking(move || {
             let rows = std::iter::from_fn(|| provenance::visible(&from.blocking_recv()?).ok());
             table.stage_stream(&BatchKey { batch_id: 0, query_id: "bench", epoch: 1 }, rows)
         }));
-        Ok(Way::Send(to))
+        Ok(Route::Send(to))
     }
 }
 

@@ -1,8 +1,8 @@
 //! What every station of the road shares, and nothing that belongs to one of them.
 //!
 //! **Owns** the words that cross crate borders: partitions and offset ranges ([`offsets`]), raw events ([`raw`]),
-//! the hidden columns that carry provenance and event time ([`provenance`]), fates ([`fate`]), rows that are meant of
-//! others ([`chosen`]), a batch's columns ([`columns`]), whose fault an error is ([`blame`]), the clock ([`clock`]),
+//! the hidden columns that carry provenance and event time ([`provenance`]), fates ([`fate`]), a record batch with a selection
+//! mask ([`masked`]), a batch's columns ([`columns`]), whose fault an error is ([`blame`]), the clock ([`clock`]),
 //! where time goes ([`station`]), what is waited for ([`waiting`]), work on threads that the system may not have
 //! ([`threads`]), names that are alike ([`nearest`]), large numbers ([`digits`]), text of others on its way to people
 //! ([`mod@shown`]) and how much of it a message tells ([`told`]), maps that forget ([`bounded`]), which options hold a secret ([`secret`]), whether a file is PEM ([`pem`]), and in which types columns are
@@ -14,11 +14,11 @@
 
 pub mod blame;
 pub mod bounded;
-pub mod chosen;
 pub mod clock;
 pub mod columns;
 pub mod digits;
 pub mod fate;
+pub mod masked;
 pub mod nearest;
 pub mod offsets;
 pub mod pem;
@@ -33,8 +33,8 @@ pub mod told;
 pub mod waiting;
 
 pub use blame::{Blame, Blamed, Retry};
-pub use chosen::Chosen;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use fate::{Fate, Fates};
+pub use masked::Masked;
 pub use offsets::{OffsetRange, PartitionId};
 pub use station::Station;

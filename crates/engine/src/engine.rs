@@ -17,14 +17,14 @@ use sluicebox_upkeep::compact;
 
 use crate::begin::Begin;
 use crate::config::{Config, Trigger};
-use crate::goal::Goal;
 use crate::journal::Journal;
 use crate::letters::Letters;
 use crate::positions::positions;
 use crate::preflight::{self, Learned};
 use crate::progress::Totals;
-use crate::read::Ahead;
+use crate::read::ReadAhead;
 use crate::report::{Identity, Told};
+use crate::trigger::Goal;
 use crate::{EngineError, opening};
 
 mod batch;
@@ -62,7 +62,7 @@ pub struct Engine {
     /// Whether the next batch may be decided on before this one is over.
     looks_ahead: bool,
     /// The next batch, as far as it was read ahead.
-    ahead: Option<Ahead>,
+    ahead: Option<ReadAhead>,
     /// Whether this run has removed what older ones left staged.
     swept: bool,
     identity: Identity,

@@ -10,7 +10,7 @@ use sluicebox_checkpoint::{Checkpoint, CheckpointError, RunLock};
 use sluicebox_durable as durable;
 use sluicebox_durable::fault::What;
 use sluicebox_evolve::adopt::{self, Adopted};
-use sluicebox_evolve::{Logs, Stage, named, presence, refresh};
+use sluicebox_evolve::{Logs, Stage, folders_check, named, refresh};
 use sluicebox_runtime::graph::{ClauseSettings, Runner};
 use sluicebox_runtime::outputs::{Held, Outputs};
 use sluicebox_runtime::state_writer;
@@ -70,10 +70,10 @@ pub(crate) fn hold(
     epoch: u64,
 ) -> Result<Held, EngineError> {
     let checkpoint = &config.checkpoint;
-    presence::refuse_lost_folders(checkpoint, outputs, &config.change.anew())?;
+    folders_check::refuse_lost_folders(checkpoint, outputs, &config.change.anew())?;
     let mut held = outputs.claim(&metadata.id, metadata.generation, checkpoint.root(), config.take_over)?;
     compact::settle(checkpoint, outputs, &metadata.id, epoch)?;
-    presence::refuse_newer_files(checkpoint, outputs, &metadata.id, recovery.committed())?;
+    folders_check::refuse_newer_files(checkpoint, outputs, &metadata.id, recovery.committed())?;
     // Not that of a copy, which is refused for being older than its tables.
     outputs.tell_place(&mut held, &metadata.id, metadata.generation, checkpoint.root())?;
     Ok(held)

@@ -39,23 +39,23 @@ pub(crate) struct Read {
     /// Time by step.
     pub durations: BTreeMap<&'static str, Duration>,
     /// What was taken beyond `ranges`.
-    pub rest: Option<Ahead>,
+    pub rest: Option<ReadAhead>,
 }
 
 /// A batch that is being decoded.
 pub(crate) type Reading = BoxFuture<'static, Result<Read, EngineError>>;
 
 /// The next batch, as far as it is known before its plan.
-pub(crate) struct Ahead {
+pub(crate) struct ReadAhead {
     /// What it reads, or a part of it.
     pub ranges: Vec<PlannedRange>,
     /// Its rows, once they are there.
     pub reading: Reading,
 }
 
-impl fmt::Debug for Ahead {
+impl fmt::Debug for ReadAhead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ahead").field("ranges", &self.ranges).finish_non_exhaustive()
+        f.debug_struct("ReadAhead").field("ranges", &self.ranges).finish_non_exhaustive()
     }
 }
 
@@ -118,7 +118,7 @@ async fn rows_of(
     read.ranges = ranges;
     // What proves the events of this batch proves these: they were taken together.
     read.rest = (!ends.is_empty())
-        .then(|| Ahead { reading: reading(rest, behind.clone(), Vec::new(), budget), ranges: behind });
+        .then(|| ReadAhead { reading: reading(rest, behind.clone(), Vec::new(), budget), ranges: behind });
     Ok(read)
 }
 

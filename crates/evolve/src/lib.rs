@@ -23,7 +23,7 @@
 //!
 //! **Owns** the comparison of two versions of a pipeline, its verdicts and the ways on ([`compare()`], [`resolve`], [`prepare`]),
 //! adoption ([`adopt`]), the full refresh ([`refresh`]), the rows of files that fill tables ([`FileRows`]), and what is found in
-//! the folders before a run acts on a checkpoint ([`presence`], [`named`]).
+//! the folders before a run acts on a checkpoint ([`folders_check`], [`named`]).
 //!
 //! **May not know** how events become rows, how a batch is run or when it is committed.
 //!
@@ -44,10 +44,10 @@ mod compare;
 mod error;
 mod files;
 mod fill;
+pub mod folders_check;
 pub mod named;
 mod observe;
 mod opening;
-pub mod presence;
 pub mod refresh;
 mod retired;
 mod shape;

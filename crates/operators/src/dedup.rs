@@ -28,7 +28,7 @@ use arrow::array::{
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::logical_expr::Expr;
-use sluicebox_core::{Chosen, chosen, provenance};
+use sluicebox_core::{Masked, masked, provenance};
 use sluicebox_pipeline::equal;
 use sluicebox_pipeline::graph::{DedupNode, Node};
 
@@ -110,17 +110,17 @@ impl Dedup {
     /// # Errors
     /// [`Error::Input`] when the rows lack a column that the node promised.
     pub fn process(&mut self, rows: &[RecordBatch]) -> Result<Processed> {
-        self.process_chosen(chosen::whole(rows.to_vec()))
+        self.process_masked(masked::whole(rows.to_vec()))
     }
 
     /// As [`process`](Self::process), of rows among others.
     ///
     /// # Errors
     /// As there.
-    pub fn process_chosen(&mut self, mut rows: Vec<Chosen>) -> Result<Processed> {
-        if !is_ordered(rows.iter().map(Chosen::all)) {
-            let meant = chosen::into_rows(rows).map_err(Error::arrow("take rows out"))?;
-            rows = chosen::whole(in_offset_order(meant)?);
+    pub fn process_masked(&mut self, mut rows: Vec<Masked>) -> Result<Processed> {
+        if !is_ordered(rows.iter().map(Masked::all)) {
+            let meant = masked::into_rows(rows).map_err(Error::arrow("take rows out"))?;
+            rows = masked::whole(in_offset_order(meant)?);
         }
         let mut processed = Processed::default();
         for batch in &rows {
@@ -160,7 +160,7 @@ impl Dedup {
         Ok(times)
     }
 
-    fn process_batch(&mut self, chosen: &Chosen, processed: &mut Processed) -> Result<()> {
+    fn process_batch(&mut self, chosen: &Masked, processed: &mut Processed) -> Result<()> {
         let (batch, meant) = (chosen.all(), chosen.mask());
         let columns: Vec<ArrayRef> =
             self.keys.iter().map(|name| self.column(batch, name).cloned()).collect::<Result<_>>()?;
@@ -191,7 +191,7 @@ impl Dedup {
                 processed.duplicate += 1;
             }
         }
-        let kept = Chosen::new(self.without_keys(batch)?, keep.finish());
+        let kept = Masked::new(self.without_keys(batch)?, keep.finish());
         if kept.count() > 0 {
             processed.rows.push(kept.into_rows().map_err(Error::arrow("keep first rows"))?);
         }
@@ -381,8 +381,8 @@ impl Operator for Dedup {
         Box::pin(std::future::ready(Self::process(self, rows)))
     }
 
-    fn process_chosen(&mut self, rows: Vec<Chosen>) -> Step<'_, Processed> {
-        Box::pin(std::future::ready(Self::process_chosen(self, rows)))
+    fn process_masked(&mut self, rows: Vec<Masked>) -> Step<'_, Processed> {
+        Box::pin(std::future::ready(Self::process_masked(self, rows)))
     }
 
     fn close(&mut self, watermark: i64) -> Step<'_, Vec<RecordBatch>> {

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::Stream;
-use sluicebox_core::{Chosen, chosen};
+use sluicebox_core::{Masked, masked};
 
 use crate::error::{Error, Result};
 use crate::segment::{Segment, Work};
@@ -159,9 +159,9 @@ pub trait Operator: State + Send {
     fn process<'a>(&'a mut self, rows: &'a [RecordBatch]) -> Step<'a, Processed>;
 
     /// As [`process`](Self::process), for rows among others, which it need not copy before it leaves out some more.
-    fn process_chosen(&mut self, rows: Vec<Chosen>) -> Step<'_, Processed> {
+    fn process_masked(&mut self, rows: Vec<Masked>) -> Step<'_, Processed> {
         Box::pin(async move {
-            let rows = chosen::into_rows(rows).map_err(Error::arrow("take rows out"))?;
+            let rows = masked::into_rows(rows).map_err(Error::arrow("take rows out"))?;
             self.process(&rows).await
         })
     }

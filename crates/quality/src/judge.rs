@@ -13,7 +13,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::PhysicalExpr;
 use serde::{Deserialize, Serialize};
-use sluicebox_core::{Chosen, provenance};
+use sluicebox_core::{Masked, provenance};
 use sluicebox_pipeline::ast::Action;
 use sluicebox_pipeline::bind::checked::checked;
 use sluicebox_pipeline::equal;
@@ -84,7 +84,7 @@ pub struct FailUpdate {
 #[derive(Debug, Default)]
 pub struct Judged {
     /// Those that go on, with their hidden columns, in order.
-    pub kept: Vec<Chosen>,
+    pub kept: Vec<Masked>,
     /// Those for the quarantine, with the columns of [`crate::quarantine_schema`], in order.
     pub quarantined: Vec<RecordBatch>,
     /// How many were dropped.
@@ -176,7 +176,7 @@ impl Judge {
     ///
     /// # Errors
     /// When the rows do not have the table's columns.
-    pub fn judge(&mut self, candidates: Vec<Chosen>) -> Result<Judged> {
+    pub fn judge(&mut self, candidates: Vec<Masked>) -> Result<Judged> {
         let mut judged = Judged::default();
         for rows in candidates {
             self.judge_one(rows, &mut judged)?;
@@ -197,7 +197,7 @@ impl Judge {
         Verdict { results, failed }
     }
 
-    fn judge_one(&mut self, chosen: Chosen, judged: &mut Judged) -> Result<()> {
+    fn judge_one(&mut self, chosen: Masked, judged: &mut Judged) -> Result<()> {
         let batch = chosen.all();
         let visible = self.visible(batch)?;
         let mut outcomes = Vec::with_capacity(self.conditions.len());
@@ -284,7 +284,7 @@ impl Judge {
 
 impl Condition {
     /// Adds the outcome on `chosen` to the counts, and samples until there are enough.
-    fn record(&mut self, outcome: &Outcome, chosen: &Chosen, visible: &RecordBatch, samples: usize) -> Result<()> {
+    fn record(&mut self, outcome: &Outcome, chosen: &Masked, visible: &RecordBatch, samples: usize) -> Result<()> {
         let (result, batch) = (&mut self.result, chosen.all());
         let rows = u64::try_from(chosen.count()).unwrap_or(0);
         let failed = u64::try_from(batch.num_rows() - outcome.holds.true_count()).unwrap_or(0);

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::RuntimeError;
-use crate::graph::{TableOutput, TableSink, Way};
+use crate::graph::{Route, TableOutput, TableSink};
 use crate::outputs::{Job, Outputs};
 
 /// Jobs that run, in the order in which their files are named in the commit.
@@ -57,12 +57,12 @@ impl TableSink for Stager<'_> {
     }
 
     /// Rows are written as they come: if an expectation then fails the batch, what was staged is swept with the rest of it.
-    fn way(&mut self, table: &str) -> Result<Way, RuntimeError> {
+    fn route(&mut self, table: &str) -> Result<Route, RuntimeError> {
         if !self.outputs.writes(table) {
-            return Ok(Way::Discard);
+            return Ok(Route::Discard);
         }
         let (to, from) = mpsc::channel(WAITING);
         self.start(self.outputs.stream_job(table, from)?);
-        Ok(Way::Send(to))
+        Ok(Route::Send(to))
     }
 }

@@ -25,10 +25,10 @@ use tokio::sync::watch;
 
 use super::Engine;
 use crate::EngineError;
-use crate::leave::unless_left;
 use crate::outcome::BatchOutcome;
 use crate::read::Read;
 use crate::report::{self, SourceReport};
+use crate::shutdown::unless_left;
 
 impl Engine {
     /// Runs the batch of `offsets`, which is durable and of which `read` was read; `None` when the run is to stop and the log keeps

@@ -9,8 +9,8 @@ use sluicebox_sources::Taken;
 use tokio::sync::watch;
 
 use super::Engine;
-use crate::leave::unless_left;
-use crate::read::{Ahead, Part, Read, Reading, ranges_of, reading};
+use crate::read::{Part, Read, ReadAhead, Reading, ranges_of, reading};
+use crate::shutdown::unless_left;
 use crate::{EngineError, decoding};
 
 impl Engine {
@@ -55,7 +55,7 @@ impl Engine {
             if let Some(read) = (&mut reading).now_or_never() {
                 reading = std::future::ready(read).boxed();
             }
-            self.ahead = Some(Ahead { ranges: admission.ranges, reading });
+            self.ahead = Some(ReadAhead { ranges: admission.ranges, reading });
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::select_all;
 use sluicebox_checkpoint::CheckpointError;
 use sluicebox_checkpoint::records::PlannedRange;
-use sluicebox_core::{Fates, PartitionId};
+use sluicebox_core::PartitionId;
 use sluicebox_evolve::Stage;
 use sluicebox_sources::Buffered;
 use tokio::sync::watch;
@@ -15,9 +15,9 @@ use tokio::task::JoinHandle;
 use super::Engine;
 use crate::admit::{Admission, Limits, admit};
 use crate::config::Trigger;
-use crate::leave::unless_left;
-use crate::progress::{Progress, Status};
-use crate::{EngineError, begin, topics};
+use crate::progress::Status;
+use crate::shutdown::unless_left;
+use crate::{EngineError, Observer, Totals, begin, topics};
 
 /// How long to wait for a change before looking again whether a partition has become idle.
 const TICK: Duration = Duration::from_secs(1);

@@ -358,21 +358,21 @@ proptest! {
             })
             .collect();
         let mut at = 0;
-        let mut rows: Vec<Chosen> = all
+        let mut rows: Vec<Masked> = all
             .chunks(cut)
             .map(|rows| {
                 at += rows.len();
                 let first = at - rows.len();
                 let mask = BooleanBuffer::collect_bool(rows.len(), |row| left_out >> ((first + row) % 64) & 1 == 0);
-                Chosen::new(with_keys(&testing::batch(rows)), mask)
+                Masked::new(with_keys(&testing::batch(rows)), mask)
             })
             .collect();
         if turned {
             rows.reverse();
         }
         let (mut among, mut alone) = (dedup(delay), dedup(delay));
-        let found = among.process_chosen(rows.clone()).unwrap();
-        let wanted = alone.process(&chosen::into_rows(rows).unwrap()).unwrap();
+        let found = among.process_masked(rows.clone()).unwrap();
+        let wanted = alone.process(&masked::into_rows(rows).unwrap()).unwrap();
         prop_assert_eq!(places(&found.rows), places(&wanted.rows));
         prop_assert_eq!(found.duplicate, wanted.duplicate);
         prop_assert_eq!(found.filtered_null_event_time, wanted.filtered_null_event_time);

@@ -8,7 +8,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::prelude::{is_not_true, now};
 use proptest::prelude::*;
-use sluicebox_core::{Blame, Blamed, Chosen, chosen, provenance};
+use sluicebox_core::{Blame, Blamed, Masked, masked, provenance};
 use sluicebox_pipeline::ast::{Action, Span};
 use sluicebox_pipeline::graph::Expectation;
 
@@ -116,12 +116,12 @@ proptest! {
         let batches: Vec<RecordBatch> =
             (0..values.len()).step_by(cut).map(|at| all.slice(at, cut.min(values.len() - at))).collect();
         let meant = |row: usize| left_out >> (row % 64) & 1 == 0;
-        let batches: Vec<Chosen> = (0..)
+        let batches: Vec<Masked> = (0..)
             .step_by(cut)
             .zip(batches)
             .map(|(at, rows)| {
                 let mask = BooleanBuffer::collect_bool(rows.num_rows(), |row| meant(at + row));
-                Chosen::new(rows, mask)
+                Masked::new(rows, mask)
             })
             .collect();
         let values: Vec<(i64, Row)> = (100..).zip(values).enumerate().filter(|(i, _)| meant(*i)).map(|(_, v)| v).collect();
@@ -142,7 +142,7 @@ proptest! {
                 Some(Action::Fail) => failed += 1,
             }
         }
-        prop_assert_eq!(offsets(&chosen::into_rows(judged.kept).unwrap()), kept);
+        prop_assert_eq!(offsets(&masked::into_rows(judged.kept).unwrap()), kept);
         prop_assert_eq!(judged.dropped, dropped);
         prop_assert_eq!(judged.failed, failed);
         let found: Vec<(Option<i64>, Vec<String>)> = judged.quarantined.iter().flat_map(quarantined_rows).collect();

@@ -15,7 +15,7 @@ use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use sluicebox_core::provenance::{ERROR, EVENT_TIME, LATE, Lateness};
 use sluicebox_core::station::{self, Station};
-use sluicebox_core::{Chosen, Clock, Fates, chosen};
+use sluicebox_core::{Clock, Fates, Masked, masked};
 use sluicebox_operators::{Closed, in_offset_order};
 use sluicebox_pipeline::bind::checked::checked_plan;
 use sluicebox_pipeline::bind::clock::bind_clock;
@@ -24,10 +24,9 @@ use sluicebox_pipeline::leaf::collect_in_order;
 use sluicebox_pipeline::room::{self, Room};
 use sluicebox_quality::{Errors, Quarantine, RowError};
 
-use super::BatchInput;
 use super::compile::{OperatorKind, RunClause, RunNode, RunOperator, RunPlan, lowest};
-use super::guard;
 use super::late::{self, LateRows};
+use super::{BatchInput, guard};
 use crate::RuntimeError;
 
 /// What a table's flows read and count while a batch runs.
@@ -66,25 +65,24 @@ impl FlowContext<'_> {
             match node {
                 RunNode::Stream { upstream, clause, schema } => self.stream(upstream, clause.as_ref(), schema),
                 RunNode::Plan(plan) => self.plan(plan).await,
-                RunNode::Late(_) => Ok(chosen::into_rows(self.candidates(node).await?)?),
+                RunNode::Late(_) => Ok(masked::into_rows(self.candidates(node).await?)?),
                 RunNode::Operator(input, operator) => {
                     let rows = self.run(input).await?;
-                    let rows = self.take_errors(chosen::whole(rows))?;
-                    self.operate_on_chosen(operator, rows).await
+                    let rows = self.take_errors(masked::whole(rows))?;
+                    self.operate_on_masked(operator, rows).await
                 }
             }
         })
     }
 
-    /// As [`run`](Self::run), but that rows which were taken out may still stand among the others: those that follow take out
-    /// more of them, and all are left out at once.
-    pub(super) async fn candidates(&mut self, node: &mut RunNode) -> Result<Vec<Chosen>, RuntimeError> {
+    /// Like [`run`](Self::run), but returns masked batches, so that consecutive filters copy the rows once.
+    pub(super) async fn candidates(&mut self, node: &mut RunNode) -> Result<Vec<Masked>, RuntimeError> {
         match node {
             RunNode::Late(input) => {
                 let rows = self.run(input).await?;
                 station::spend(Station::Watermark, || self.split_late(rows))
             }
-            other => Ok(chosen::whole(self.run(other).await?)),
+            other => Ok(masked::whole(self.run(other).await?)),
         }
     }
 
@@ -222,10 +220,10 @@ impl FlowContext<'_> {
     }
 
     /// Takes the rows out that could not be computed, for the quarantine.
-    pub(super) fn take_errors(&mut self, rows: Vec<Chosen>) -> Result<Vec<Chosen>, RuntimeError> {
+    pub(super) fn take_errors(&mut self, rows: Vec<Masked>) -> Result<Vec<Masked>, RuntimeError> {
         let (failed, rows): (Vec<_>, Vec<_>) =
             rows.into_iter().partition(|rows| rows.all().column_by_name(ERROR).is_some());
-        for batch in chosen::into_rows(failed)? {
+        for batch in masked::into_rows(failed)? {
             let errors = batch.column_by_name(ERROR).and_then(|c| c.as_any().downcast_ref::<StringArray>());
             let errors = errors.ok_or_else(|| RuntimeError::Bug("errors of rows are not text".to_owned()))?;
             let errors: Vec<RowError> = guard::read(errors)?.into_iter().map(|(_, error)| error).collect();
@@ -240,7 +238,7 @@ impl FlowContext<'_> {
     }
 
     /// Takes the late rows out.
-    fn split_late(&mut self, rows: Vec<RecordBatch>) -> Result<Vec<Chosen>, RuntimeError> {
+    fn split_late(&mut self, rows: Vec<RecordBatch>) -> Result<Vec<Masked>, RuntimeError> {
         let mut in_time = Vec::with_capacity(rows.len());
         for batch in rows {
             let verdicts = batch
@@ -251,10 +249,10 @@ impl FlowContext<'_> {
                 let verdict = |row| verdicts.is_valid(row) && late::verdict(verdicts, row) == lateness as u8;
                 BooleanBuffer::collect_bool(verdicts.len(), verdict)
             };
-            let chosen = Chosen::new(batch.clone(), of(Lateness::InTime));
+            let chosen = Masked::new(batch.clone(), of(Lateness::InTime));
             let count = batch.num_rows() - chosen.count();
             if count > 0 {
-                let late = Chosen::new(batch.clone(), !&of(Lateness::InTime));
+                let late = Masked::new(batch.clone(), !&of(Lateness::InTime));
                 let found = self.late.find(&late.into_rows()?)?;
                 self.fates.late += found.rows;
                 self.fates.late_clause += found.clause;
@@ -267,10 +265,10 @@ impl FlowContext<'_> {
     }
 
     /// Lets an operator take `rows`, some of others, then close what the watermark after this batch closes.
-    pub(super) async fn operate_on_chosen(
+    pub(super) async fn operate_on_masked(
         &mut self,
         run: &mut RunOperator,
-        rows: Vec<Chosen>,
+        rows: Vec<Masked>,
     ) -> Result<Vec<RecordBatch>, RuntimeError> {
         let (mut out, closed) = self.step(run, rows).await?;
         match closed {
@@ -284,7 +282,7 @@ impl FlowContext<'_> {
     pub(super) async fn step(
         &mut self,
         run: &mut RunOperator,
-        rows: Vec<Chosen>,
+        rows: Vec<Masked>,
     ) -> Result<(Vec<RecordBatch>, Closed), RuntimeError> {
         let kind = match run.kind {
             OperatorKind::Dedup => Station::Dedup,
@@ -292,7 +290,7 @@ impl FlowContext<'_> {
         };
         let started = self.clock.monotonic();
         // An operator may have done all its work before the future that it gives is awaited.
-        let processed = station::timed(kind, async { run.operator.process_chosen(rows).await }).await?;
+        let processed = station::timed(kind, async { run.operator.process_masked(rows).await }).await?;
         run.updates = self.clock.monotonic().saturating_sub(started);
         self.fates.absorbed += processed.absorbed;
         self.fates.duplicate += processed.duplicate;

@@ -24,7 +24,7 @@ mod table;
 mod waits;
 
 pub use compile::{ClauseSettings, OperatorKind, Runner};
-pub use sink::{TableOutput, TableSink, Way};
+pub use sink::{Route, TableOutput, TableSink};
 pub use state::OperatorChange;
 pub use waits::Wait;
 

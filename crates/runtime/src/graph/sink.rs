@@ -14,7 +14,7 @@ use crate::RuntimeError;
 pub struct TableOutput {
     /// The table.
     pub table: String,
-    /// The rows to write, with their hidden columns, in order; without those that went another [`Way`](super::Way).
+    /// The rows to write, with their hidden columns, in order; without those that went another [`Route`].
     pub rows: Vec<RecordBatch>,
     /// Late rows, with the columns of [`sluicebox_pipeline::graph::LateColumns`].
     pub late: Vec<RecordBatch>,
@@ -55,7 +55,7 @@ impl TableOutput {
 
 /// What becomes of the rows of a table that come a few at a time.
 #[derive(Debug)]
-pub enum Way {
+pub enum Route {
     /// They are put together and handed on as a whole.
     Collect,
     /// They are counted.
@@ -76,9 +76,9 @@ pub trait TableSink: Send {
     ///
     /// # Errors
     /// As for `table`.
-    fn way(&mut self, table: &str) -> Result<Way, RuntimeError> {
+    fn route(&mut self, table: &str) -> Result<Route, RuntimeError> {
         let _ = table;
-        Ok(Way::Collect)
+        Ok(Route::Collect)
     }
 }
 

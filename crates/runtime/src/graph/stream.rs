@@ -4,19 +4,19 @@
 use arrow::array::RecordBatch;
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
-use sluicebox_core::chosen;
+use sluicebox_core::masked;
 use sluicebox_operators::{Closed, RowStream};
 
 use super::compile::RunNode;
 use super::flow::{FlowContext, count};
-use super::sink::{TableSink, Way};
+use super::sink::{Route, TableSink};
 use crate::RuntimeError;
 
 /// Rows that go through plans and expectations together, about: a plan is made for each.
 const TOGETHER: usize = 1 << 16;
 
 /// Rows of one flow over one batch.
-pub(super) enum Flowing {
+pub(super) enum FlowRows {
     /// All of them.
     Rows(Vec<RecordBatch>),
     /// As they are asked for, of [`FlowContext::next`].
@@ -26,28 +26,28 @@ pub(super) enum Flowing {
 impl FlowContext<'_> {
     /// As [`FlowContext::run`], but that the rows of a large close are not all made at once, if nothing is between it and the
     /// table but plans that look at each row alone.
-    pub(super) fn open<'s>(&'s mut self, node: &'s mut RunNode) -> BoxFuture<'s, Result<Flowing, RuntimeError>> {
+    pub(super) fn open<'s>(&'s mut self, node: &'s mut RunNode) -> BoxFuture<'s, Result<FlowRows, RuntimeError>> {
         Box::pin(async move {
             match node {
                 RunNode::Operator(input, operator) => {
                     let rows = self.run(input).await?;
-                    let rows = self.take_errors(chosen::whole(rows))?;
+                    let rows = self.take_errors(masked::whole(rows))?;
                     let (mut rows, closed) = self.step(operator, rows).await?;
                     match closed {
                         Closed::Rows(closed) => rows.extend(closed),
-                        Closed::Stream(closed) if rows.is_empty() => return Ok(Flowing::Stream(closed)),
+                        Closed::Stream(closed) if rows.is_empty() => return Ok(FlowRows::Stream(closed)),
                         Closed::Stream(closed) => rows.extend(closed.try_collect::<Vec<_>>().await?),
                     }
-                    Ok(Flowing::Rows(rows))
+                    Ok(FlowRows::Rows(rows))
                 }
                 RunNode::Plan(plan) if plan.row_by_row && plan.inputs.len() == 1 => {
-                    let Some((_, input)) = plan.inputs.first_mut() else { return Ok(Flowing::Rows(Vec::new())) };
+                    let Some((_, input)) = plan.inputs.first_mut() else { return Ok(FlowRows::Rows(Vec::new())) };
                     match self.open(input).await? {
-                        Flowing::Rows(rows) => Ok(Flowing::Rows(self.apply(plan, vec![rows]).await?)),
-                        Flowing::Stream(rows) => Ok(Flowing::Stream(rows)),
+                        FlowRows::Rows(rows) => Ok(FlowRows::Rows(self.apply(plan, vec![rows]).await?)),
+                        FlowRows::Stream(rows) => Ok(FlowRows::Stream(rows)),
                     }
                 }
-                other => Ok(Flowing::Rows(self.run(other).await?)),
+                other => Ok(FlowRows::Rows(self.run(other).await?)),
             }
         })
     }
@@ -90,26 +90,26 @@ impl FlowContext<'_> {
 }
 
 /// The rows that a table keeps, on their way.
-pub(super) struct Kept {
+pub(super) struct TableRows {
     /// Those that are handed on as a whole.
     pub rows: Vec<RecordBatch>,
     /// How many there were, wherever they went.
     pub written: u64,
     /// The least and greatest event time of all.
     pub event_time: Option<(i64, i64)>,
-    way: Way,
+    route: Route,
     asked: bool,
 }
 
-impl Kept {
+impl TableRows {
     pub fn new() -> Self {
-        Self { rows: Vec::new(), written: 0, event_time: None, way: Way::Collect, asked: false }
+        Self { rows: Vec::new(), written: 0, event_time: None, route: Route::Collect, asked: false }
     }
 
     /// From here on rows go as `sink` says; those that are here go first.
     pub async fn stream_to(&mut self, sink: &mut impl TableSink, table: &str) -> Result<(), RuntimeError> {
         if !std::mem::replace(&mut self.asked, true) {
-            self.way = sink.way(table)?;
+            self.route = sink.route(table)?;
             let rows = std::mem::take(&mut self.rows);
             self.pass(rows).await;
         }
@@ -124,14 +124,14 @@ impl Kept {
     }
 
     async fn pass(&mut self, rows: Vec<RecordBatch>) {
-        match &self.way {
-            Way::Collect => self.rows.extend(rows),
-            Way::Discard => {}
-            Way::Send(to) => {
+        match &self.route {
+            Route::Collect => self.rows.extend(rows),
+            Route::Discard => {}
+            Route::Send(to) => {
                 for batch in rows {
-                    // Whoever takes them has failed, and says why when the batch waits for it.
+                    // The receiver is gone: its task failed. The batch gets that error when it awaits staging.
                     if to.send(batch).await.is_err() {
-                        self.way = Way::Discard;
+                        self.route = Route::Discard;
                         break;
                     }
                 }

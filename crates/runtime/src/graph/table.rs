@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 use datafusion::execution::SessionState;
 use sluicebox_core::station::{self, Station};
-use sluicebox_core::{Fates, chosen};
+use sluicebox_core::{Fates, masked};
 use sluicebox_pipeline::bind::bind_expectation;
 use sluicebox_quality::{Errors, Judge, Quarantine};
 
@@ -14,7 +14,7 @@ use super::compile::{RunTable, Runner, lowest};
 use super::flow::{FlowContext, count};
 use super::late::LateRows;
 use super::sink::{TableOutput, TableSink};
-use super::stream::{Flowing, Kept};
+use super::stream::{FlowRows, TableRows};
 use crate::RuntimeError;
 
 impl Runner {
@@ -78,17 +78,17 @@ impl Runner {
             quarantine,
             quarantined: Vec::new(),
         };
-        let mut kept = Kept::new();
+        let mut kept = TableRows::new();
         for flow in &mut table.flows {
             let mut stream = None;
             let mut candidates = if table.alone && flow.dedup.is_none() {
                 match context.open(&mut flow.candidates).await? {
-                    Flowing::Rows(rows) => Some(chosen::whole(rows)),
-                    Flowing::Stream(mut rows) => {
+                    FlowRows::Rows(rows) => Some(masked::whole(rows)),
+                    FlowRows::Stream(mut rows) => {
                         kept.stream_to(sink, &table.name).await?;
                         let first = context.next(&mut flow.candidates, &mut rows).await?;
                         stream = Some(rows);
-                        first.map(chosen::whole)
+                        first.map(masked::whole)
                     }
                 }
             } else {
@@ -103,12 +103,12 @@ impl Runner {
                 context.fates.dropped += judged.dropped;
                 context.quarantined.extend(judged.quarantined);
                 match &mut flow.dedup {
-                    Some(dedup) => kept.extend(context.operate_on_chosen(dedup, judged.kept).await?).await,
-                    None => kept.extend(station::spend(Station::Judge, || chosen::into_rows(judged.kept))?).await,
+                    Some(dedup) => kept.extend(context.operate_on_masked(dedup, judged.kept).await?).await,
+                    None => kept.extend(station::spend(Station::Judge, || masked::into_rows(judged.kept))?).await,
                 }
                 context.out = false;
                 if let Some(stream) = &mut stream {
-                    candidates = context.next(&mut flow.candidates, stream).await?.map(chosen::whole);
+                    candidates = context.next(&mut flow.candidates, stream).await?.map(masked::whole);
                 }
             }
         }
@@ -125,7 +125,12 @@ fn judge_of(table: &RunTable, input: &BatchInput, session: &SessionState) -> Res
 }
 
 /// What `table` gave, when all its flows have run.
-fn output(table: &RunTable, context: FlowContext<'_>, kept: Kept, judge: Judge) -> Result<TableOutput, RuntimeError> {
+fn output(
+    table: &RunTable,
+    context: FlowContext<'_>,
+    kept: TableRows,
+    judge: Judge,
+) -> Result<TableOutput, RuntimeError> {
     let verdict = judge.finish();
     Ok(TableOutput {
         table: table.name.clone(),

@@ -9,7 +9,7 @@ use sluicebox_checkpoint::records::{Commit, Metadata, Why};
 use sluicebox_checkpoint::recovery::{Recovery, decide};
 use sluicebox_checkpoint::{Checkpoint, CheckpointError};
 use sluicebox_core::Clock;
-use sluicebox_evolve::{Decision, Prepared, Stage, adopt, presence};
+use sluicebox_evolve::{Decision, Prepared, Stage, adopt, folders_check};
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_runtime::outputs::Outputs;
 use sluicebox_sinks::parquet::compact::{self, Folder, Input};
@@ -201,10 +201,10 @@ impl Run<'_> {
     fn work(&self, epoch: u64, tell: Tell<'_>) -> Result<(), UpkeepError> {
         let checkpoint = &self.config.checkpoint;
         let recovery = decide(checkpoint.observe()?)?;
-        presence::refuse_lost_folders(checkpoint, self.outputs, &BTreeSet::new())?;
+        folders_check::refuse_lost_folders(checkpoint, self.outputs, &BTreeSet::new())?;
         let _held = self.outputs.claim(&self.metadata.id, self.metadata.generation, checkpoint.root(), false)?;
         settle(checkpoint, self.outputs, &self.metadata.id, epoch)?;
-        presence::refuse_newer_files(checkpoint, self.outputs, &self.metadata.id, recovery.committed())?;
+        folders_check::refuse_newer_files(checkpoint, self.outputs, &self.metadata.id, recovery.committed())?;
         let newest = published(checkpoint, self.outputs, &self.metadata.id, recovery)?;
         let Some(newest) = newest else { return Ok(()) };
         let mut old = Vec::new();

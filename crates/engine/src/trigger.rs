@@ -1,5 +1,5 @@
-//! What a trigger is for: when it fires, all that is in the log then is read, in as many batches as that takes, before the
-//! run waits for the next. So with a trigger of an hour nothing that is there waits for two.
+//! A trigger reads everything that was in the log when it fired, in as many batches as that takes, before the run waits for the
+//! next.
 //!
 //! A partition that gives nothing, for its broker is away, holds up no other for longer than a trigger: when the time
 //! of one is over, the next fires, whatever is left.

@@ -1,5 +1,5 @@
-//! Rows of which some are meant: a record batch and a mask, so that steps that each leave out a few rows of it do not copy
-//! all the others every time.
+//! A record batch with a selection mask: so that steps that each leave out a few rows of it do not copy all the others every
+//! time.
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
@@ -8,19 +8,19 @@ use arrow::error::ArrowError;
 
 /// Rows of a record batch, in its order.
 #[derive(Debug, Clone)]
-pub struct Chosen {
+pub struct Masked {
     rows: RecordBatch,
     /// As long as `rows`; `None` when all of them are meant.
     mask: Option<BooleanBuffer>,
 }
 
-impl From<RecordBatch> for Chosen {
+impl From<RecordBatch> for Masked {
     fn from(rows: RecordBatch) -> Self {
         Self { rows, mask: None }
     }
 }
 
-impl Chosen {
+impl Masked {
     /// The rows of `rows` where `mask`, which is as long, is true.
     #[must_use]
     pub fn new(rows: RecordBatch, mask: BooleanBuffer) -> Self {
@@ -68,16 +68,16 @@ impl Chosen {
 
 /// All rows of `rows`.
 #[must_use]
-pub fn whole(rows: Vec<RecordBatch>) -> Vec<Chosen> {
-    rows.into_iter().map(Chosen::from).collect()
+pub fn whole(rows: Vec<RecordBatch>) -> Vec<Masked> {
+    rows.into_iter().map(Masked::from).collect()
 }
 
-/// The rows that are meant of all of `chosen`, as [`Chosen::into_rows`], without batches that have none.
+/// The rows that are meant of all of `masked`, as [`Masked::into_rows`], without batches that have none.
 ///
 /// # Errors
 /// As there.
-pub fn into_rows(chosen: Vec<Chosen>) -> Result<Vec<RecordBatch>, ArrowError> {
-    chosen.into_iter().filter(|chosen| chosen.count() > 0).map(Chosen::into_rows).collect()
+pub fn into_rows(masked: Vec<Masked>) -> Result<Vec<RecordBatch>, ArrowError> {
+    masked.into_iter().filter(|masked| masked.count() > 0).map(Masked::into_rows).collect()
 }
 
 #[cfg(test)]
@@ -101,20 +101,20 @@ mod tests {
 
     #[test]
     fn rows_are_left_out_once_for_all_masks() {
-        let chosen = Chosen::new(numbers(12), mask(12, |n| n % 2 == 0)).and(&mask(12, |n| n % 3 == 0));
-        assert_eq!(chosen.count(), 2);
-        let rows = chosen.into_rows().unwrap();
+        let masked = Masked::new(numbers(12), mask(12, |n| n % 2 == 0)).and(&mask(12, |n| n % 3 == 0));
+        assert_eq!(masked.count(), 2);
+        let rows = masked.into_rows().unwrap();
         assert_eq!(rows.column(0).as_primitive::<Int64Type>().values(), &[0, 6]);
     }
 
     #[test]
     fn all_rows_are_not_copied_and_none_are_not_there() {
         let rows = numbers(3);
-        let chosen = Chosen::new(rows.clone(), mask(3, |_| true));
-        assert!(chosen.mask().is_none());
-        assert_eq!(chosen.count(), 3);
-        let none = Chosen::from(rows.clone()).and(&mask(3, |_| false));
-        let left = into_rows(vec![none, chosen]).unwrap();
+        let masked = Masked::new(rows.clone(), mask(3, |_| true));
+        assert!(masked.mask().is_none());
+        assert_eq!(masked.count(), 3);
+        let none = Masked::from(rows.clone()).and(&mask(3, |_| false));
+        let left = into_rows(vec![none, masked]).unwrap();
         assert_eq!(left.len(), 1);
         assert!(Arc::ptr_eq(left[0].column(0), rows.column(0)));
     }
