@@ -23,6 +23,7 @@ pub mod nested;
 pub mod operators;
 mod refused;
 mod rows;
+pub mod schema;
 pub mod size;
 pub mod text;
 mod theirs;

@@ -19,6 +19,7 @@ use datafusion::sql::sqlparser::ast as sql;
 use sluicebox_core::provenance::event_time_type;
 use sluicebox_functions::math::WholeAsDecimal;
 use sluicebox_functions::operators::planner::SparkOperators;
+use sluicebox_functions::schema::named;
 
 use super::durations::IntervalAsDuration;
 use crate::equal::OneEquality;
@@ -137,16 +138,8 @@ impl TypePlanner for SqlTypes {
                 Some(DataType::Decimal128(10, 0))
             }
             sql::DataType::Numeric(sql::ExactNumberInfo::None) => Some(DataType::Decimal128(10, 0)),
-            sql::DataType::Custom(name, modifiers) if modifiers.is_empty() => {
-                match name.to_string().to_lowercase().as_str() {
-                    "byte" => Some(DataType::Int8),
-                    "short" => Some(DataType::Int16),
-                    "long" => Some(DataType::Int64),
-                    "timestamp_ltz" => Some(event_time_type()),
-                    "timestamp_ntz" => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
-                    _ => None,
-                }
-            }
+            // Names of Spark that no other database has.
+            sql::DataType::Custom(name, modifiers) if modifiers.is_empty() => named(&name.to_string()),
             sql::DataType::Map(key, value) => match (self.whole(key)?, self.whole(value)?) {
                 (Some(key), Some(value)) => {
                     let pair = vec![Field::new("key", key, false), Field::new("value", value, true)];

@@ -5,6 +5,8 @@
 
 mod calls;
 
+use sluicebox_functions::schema::IN_WORDS;
+
 use super::said::{self, Said};
 use calls::{count, function_name, wrong_types};
 
@@ -91,12 +93,7 @@ fn syntax(text: &str) -> Option<Said> {
         ));
     }
     if let Some(name) = behind(text, "Unsupported SQL type ") {
-        return Some(
-            Said::new("unknown-type", format!("there is no type `{name}`")).help(
-                "types are BOOLEAN, TINYINT, SMALLINT, INT, BIGINT, FLOAT, DOUBLE, DECIMAL(p, s), STRING, BINARY, DATE, TIMESTAMP, \
-                 ARRAY<...>, MAP<...> and STRUCT<...>",
-            ),
-        );
+        return Some(Said::new("unknown-type", format!("there is no type `{name}`")).help(IN_WORDS));
     }
     if text.starts_with("DECIMAL(precision") || text.starts_with("Decimal(precision") {
         return Some(
