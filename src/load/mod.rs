@@ -28,7 +28,7 @@ use sluicebox_pipeline::diagnostic::{Diagnostic, Diagnostics};
 use sluicebox_pipeline::graph::{Graph, Table};
 use sluicebox_pipeline::parse::parse_with;
 use sluicebox_pipeline::settings::{Compression, Properties, Settings};
-use sluicebox_pipeline::{bind, values};
+use sluicebox_pipeline::{bind, formats, values};
 use sluicebox_sinks::{LakeError, ParquetOptions};
 use sluicebox_sources::SourceError;
 use sluicebox_upkeep::compact::{Policy, Retain};
@@ -275,7 +275,9 @@ fn trigger_of(pipeline: &Pipeline) -> Option<Trigger> {
 fn parsed(args: &LoadArgs) -> anyhow::Result<Pipeline> {
     let file = args.pipeline.display().to_string();
     let text = read_text(&args.pipeline, &file)?;
-    Ok(parse_with(&file, &text, &overrides(&args.set)?, &|name| std::env::var(name).ok())?)
+    let pipeline = parse_with(&file, &text, &overrides(&args.set)?, &|name| std::env::var(name).ok())?;
+    formats::decoded(&pipeline)?;
+    Ok(pipeline)
 }
 
 fn overrides(set: &[String]) -> anyhow::Result<Vec<(String, String)>> {

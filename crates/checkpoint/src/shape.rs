@@ -28,7 +28,7 @@ pub struct SourceShape {
     pub selection: String,
     /// The topics, the `topic/partition`s or the pattern that it names.
     pub topics: BTreeSet<String>,
-    /// The options that are set and matter, as they are written.
+    /// The options that are set and matter, as they are written, and its list of columns as `columns`, if it has one.
     pub options: BTreeMap<String, String>,
 }
 

@@ -28,6 +28,9 @@ pub const ERROR: &str = "__sb_error";
 /// What the names of columns begin with that a plan computes for the aggregate above it; they may be NULL.
 pub const VALUE: &str = "__sb_value_";
 
+/// The names of the columns that stand behind those of the value in every row of a source.
+pub const METADATA: [&str; 7] = ["_topic", "_partition", "_offset", "_timestamp", "_key", "_headers", "_schema_id"];
+
 /// What [`LATE`] says of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

@@ -13,20 +13,24 @@ use sluicebox_durable::checksum;
 use sluicebox_pipeline::ast::SourceDef;
 use sluicebox_pipeline::bind::{FlowDescription, TableDescription};
 use sluicebox_pipeline::graph::{Flow, Graph, Node, Table};
-use sluicebox_pipeline::options;
+use sluicebox_pipeline::{formats, options};
 use sluicebox_runtime::graph::{ClauseSettings, Runner};
 
 use crate::{EvolveError, canonical};
 
 /// The options of a source by which what it gives is another thing. Where the broker is, how fast it is read and who one
 /// is to it are not among them.
-const OPTIONS: [&str; 8] = [
+const OPTIONS: [&str; 12] = [
     "startingOffsets",
     "failOnDataLoss",
     "includeHeaders",
     "value.format",
     "value.subject",
     "value.schema.version",
+    "key.format",
+    "json.extraFields",
+    "json.timestamps",
+    "json.maxDepth",
     "idleTimeout",
     "maxFuture",
 ];
@@ -64,11 +68,12 @@ fn source_shape(source: &SourceDef) -> SourceShape {
         _ => BTreeSet::from([value.to_owned()]),
     };
     let set = OPTIONS.into_iter().filter_map(|name| Some((name.to_owned(), options::get(source, name)?.to_owned())));
+    let columns = formats::listed(source).map(|columns| ("columns".to_owned(), columns));
     SourceShape {
         kind: options::name_of(source.kind.value).to_owned(),
         selection: selection.to_owned(),
         topics,
-        options: set.collect(),
+        options: set.chain(columns).collect(),
     }
 }
 

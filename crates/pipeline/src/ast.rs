@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::sql::sqlparser::ast as sql;
 use datafusion::sql::sqlparser::tokenizer::Location;
 
@@ -64,8 +65,29 @@ pub struct SourceDef {
     pub name: Spanned<String>,
     /// `kafka`, `files` or `rate`.
     pub kind: Spanned<SourceKind>,
+    /// The columns that its events have, if they are listed; the place is that of the whole list.
+    pub columns: Option<Spanned<Vec<DeclaredColumn>>>,
     /// The options, checked against the list of known ones; `kafka.*` properties are passed through.
     pub options: Vec<(Spanned<String>, Spanned<String>)>,
+}
+
+/// A column that a source lists: `name type [NOT NULL] [COMMENT 'text']`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeclaredColumn {
+    /// The name of the column and of the events' field.
+    pub name: Spanned<String>,
+    /// The type. Its structs say which of their fields may be NULL.
+    pub data_type: Spanned<DataType>,
+    /// Whether it may be NULL.
+    pub nullable: bool,
+}
+
+impl DeclaredColumn {
+    /// The column of Arrow.
+    #[must_use]
+    pub fn field(&self) -> FieldRef {
+        Arc::new(Field::new(&self.name.value, self.data_type.value.clone(), self.nullable))
+    }
 }
 
 /// The kinds of source.

@@ -1,6 +1,7 @@
 //! From SQL text to a checked pipeline, without I/O.
 //!
-//! **Owns** the language: its statements ([`parse`](mod@parse)), options ([`options`]), settings ([`settings`]), the
+//! **Owns** the language: its statements ([`parse`](mod@parse)), options ([`options`]), what they say of the events' encoding
+//! ([`formats`]), settings ([`settings`]), the
 //! function `window` ([`window`]), when two values are equal ([`equal`]), what a mistake looks like to the user ([`diagnostic`]), and the graph of plans and
 //! stateful operators that an engine can run a batch through ([`bind`], [`graph`]).
 //!
@@ -21,6 +22,7 @@ pub mod ast;
 pub mod bind;
 pub mod diagnostic;
 pub mod equal;
+pub mod formats;
 pub mod graph;
 mod late;
 pub mod leaf;

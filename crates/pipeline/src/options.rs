@@ -6,6 +6,7 @@ use sluicebox_core::secret::is_secret;
 
 use crate::ast::{SourceDef, SourceKind};
 use crate::diagnostic::nearest;
+use crate::formats::{ExtraFields, JsonTimestamps, ValueFormat};
 pub use crate::values::ValueType;
 use crate::values::{self, Problem};
 
@@ -68,15 +69,39 @@ pub const OPTIONS: &[OptionDef] = &[
     option("includeHeaders", ValueType::Bool, "`false`", "Whether rows carry the events' headers in `_headers`."),
     option(
         "value.format",
-        ValueType::OneOf(&["avro"]),
+        ValueType::OneOf(ValueFormat::NAMES),
         "`avro`",
-        "How values are encoded: Avro in Confluent's framing.",
+        "How values are encoded: Avro in Confluent's framing; JSON, an object an event, whose columns the source lists; text in UTF-8 or bytes, in the one column `value`.",
+    ),
+    option(
+        "key.format",
+        ValueType::OneOf(ValueFormat::NAMES),
+        "none",
+        "How keys are encoded. With it a row has the column `key` behind those of the value, which is listed for `json`; without it only `_key`, as it came.",
+    ),
+    option(
+        "json.extraFields",
+        ValueType::OneOf(ExtraFields::NAMES),
+        "`ignore`",
+        "What becomes of fields that are not listed: they are left out, kept as JSON text in the column `_rescued`, or make the event a dead letter.",
+    ),
+    option(
+        "json.timestamps",
+        ValueType::OneOf(JsonTimestamps::NAMES),
+        "`iso8601`",
+        "How a TIMESTAMP is written: as text such as `2026-01-31T10:15:00Z`, or as a number of seconds, milliseconds or microseconds since 1970 UTC. Never guessed.",
+    ),
+    option(
+        "json.maxDepth",
+        ValueType::Int(1, 1_000),
+        "`100`",
+        "At most so many objects and arrays stand within each other; a deeper event is a dead letter.",
     ),
     option(
         "value.subject",
         ValueType::Text,
         "`<topic>-value` of the first topic",
-        "The registry's subject whose schema rows are read with. Required beside `subscribePattern`.",
+        "The registry's subject whose schema rows are read with. Required of Avro beside `subscribePattern`.",
     ),
     option(
         "value.schema.version",
@@ -155,8 +180,20 @@ const NOT_HERE: &[(&str, &str)] = &[
     ("kafkaConsumer.pollTimeoutMs", "the consumer needs no poll timeout"),
     ("fetchOffset.numRetries", "a broker that is down is waited for"),
     ("fetchOffset.retryIntervalMs", "a broker that is down is waited for"),
-    ("value.deserializer", "write 'value.format' = 'avro'"),
-    ("key.deserializer", "keys stay bytes, in the column _key"),
+    ("format", "write 'value.format', and 'key.format' for keys"),
+    ("value.deserializer", "write 'value.format'"),
+    ("key.deserializer", "write 'key.format'; without it keys are bytes, in the column _key"),
+    ("mode", "an event that cannot be read is a dead letter, and its neighbours are rows"),
+    ("columnNameOfCorruptRecord", "an event that cannot be read is a dead letter, which keeps its bytes"),
+    ("rescuedDataColumn", "write 'json.extraFields' = 'rescue'"),
+    ("timestampFormat", "write 'json.timestamps'; or declare a STRING, and to_timestamp(column, 'pattern') in a table"),
+    ("timestampNTZFormat", "declare a STRING, and to_timestamp_ntz(column, 'pattern') in a table"),
+    ("dateFormat", "declare a STRING, and to_date(column, 'pattern') in a table"),
+    ("maxNestingDepth", "write 'json.maxDepth'"),
+    ("multiLine", "an event is one JSON object, on any number of lines"),
+    ("primitivesAsString", "declare the columns as STRING"),
+    ("prefersDecimal", "declare the columns as DECIMAL(p, s)"),
+    ("inferSchema", "list the columns: CREATE TABLE name (column TYPE, ...)"),
     ("topic", "write 'subscribe' = 'topic'"),
     ("topics", "write 'subscribe' = 'topic,topic'"),
     ("bootstrap.servers", "write 'kafka.bootstrap.servers'"),
@@ -168,8 +205,8 @@ const KAFKA_OURS: &[(&str, &str)] = &[
     ("kafka.enable.auto.commit", "offsets are committed after each batch, for lag tools only"),
     ("kafka.enable.auto.offset.store", "offsets are committed after each batch, for lag tools only"),
     ("kafka.enable.partition.eof", "the source needs to see the ends of partitions"),
-    ("kafka.key.deserializer", "keys stay bytes, in the column _key"),
-    ("kafka.value.deserializer", "write 'value.format' = 'avro'"),
+    ("kafka.key.deserializer", "write 'key.format'; without it keys are bytes, in the column _key"),
+    ("kafka.value.deserializer", "write 'value.format'"),
     ("kafka.interceptor.classes", "there is no JVM to load classes"),
     ("kafka.sasl.jaas.config", "write 'kafka.sasl.username' and 'kafka.sasl.password' = '${env:NAME}'"),
     ("kafka.ssl.truststore.location", "write 'kafka.ssl.ca.location' with a PEM file"),

@@ -17,7 +17,8 @@ use arrow::datatypes::{DataType, Field};
 pub use self::names::{IN_WORDS, NAMES, named};
 pub use self::pieces::pieces;
 use self::read::Reader;
-pub use self::written::written;
+pub use self::read::refused;
+pub use self::written::{written, written_columns};
 
 /// So deep may types stand within each other, as in the text of a query.
 pub const DEEPEST: usize = 50;

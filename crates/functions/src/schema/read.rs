@@ -78,7 +78,7 @@ impl<'a, I: Iterator<Item = Piece<'a>>> Reader<I> {
     fn behind_column(&mut self, wanted: &str) -> Mistake {
         let mistake = self.unexpected(wanted);
         let Some(What::Word(word)) = self.pieces.peek().map(|p| &p.what) else { return mistake };
-        match not_here(word).filter(|_| self.how == How::Declared) {
+        match refused(word).filter(|_| self.how == How::Declared) {
             Some((message, help)) => Mistake {
                 kind: Kind::Column,
                 message: message.to_owned(),
@@ -315,8 +315,9 @@ fn no_type(place: Place, message: String, help: Option<String>) -> Mistake {
     Mistake { kind: Kind::Type, place, message, label: "not a type here".to_owned(), help }
 }
 
-/// What a source has no use for behind a column: why, and what to write.
-fn not_here(word: &str) -> Option<(&'static str, &'static str)> {
+/// What the list of columns of a source does not take, by the word that it begins with: why, and what to write.
+#[must_use]
+pub fn refused(word: &str) -> Option<(&'static str, &'static str)> {
     Some(match word.to_ascii_uppercase().as_str() {
         "PRIMARY" | "UNIQUE" | "KEY" => (
             "a source has no key: its events come as they are",
@@ -334,6 +335,10 @@ fn not_here(word: &str) -> Option<(&'static str, &'static str)> {
         "CHECK" | "CONSTRAINT" | "EXPECT" => (
             "a source judges no rows",
             "take it out, and write CONSTRAINT name EXPECT (condition) in the first table below",
+        ),
+        "WATERMARK" => (
+            "a watermark is given where the source is read",
+            "take it out, and write FROM STREAM source WATERMARK column DELAY OF INTERVAL '10 minutes' in a table below",
         ),
         "NULL" => ("any column may be NULL that is not declared NOT NULL", "take NULL out"),
         "COLLATE" => ("texts are compared by their bytes", "take COLLATE out"),

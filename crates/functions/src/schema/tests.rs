@@ -2,7 +2,7 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 
-use super::{Column, How, Kind, Mistake, NAMES, columns, data_type, named, pieces, written};
+use super::{Column, How, Kind, Mistake, NAMES, columns, data_type, named, pieces, written, written_columns};
 use crate::types::{name, timestamp};
 
 fn declared(text: &str) -> Result<Vec<Column>, Mistake> {
@@ -111,4 +111,11 @@ fn what_is_written_is_read_as_the_same() {
         let read = data_type(pieces(text), How::Declared).unwrap();
         assert_eq!(written(&read, How::Declared), text);
     }
+}
+
+#[test]
+fn columns_are_written_as_they_are_declared() {
+    let text = "tenant STRING NOT NULL, `userId` BIGINT, props STRUCT<page: STRING>";
+    let fields: Vec<_> = declared(text).unwrap().iter().map(|column| column.field().into()).collect();
+    assert_eq!(written_columns(&fields, How::Declared), text);
 }

@@ -13,10 +13,7 @@ pub fn written(data_type: &DataType, how: How) -> String {
         // A value that is always NULL fits any type.
         DataType::Null => "STRING".to_owned(),
         DataType::List(item) => format!("ARRAY<{}>", written(item.data_type(), how)),
-        DataType::Struct(fields) => {
-            let fields: Vec<String> = fields.iter().map(|field| member(field, how)).collect();
-            format!("STRUCT<{}>", fields.join(", "))
-        }
+        DataType::Struct(fields) => format!("STRUCT<{}>", members(fields, ": ", how)),
         DataType::Map(entries, _) => match entries.data_type() {
             DataType::Struct(pair) if pair.len() == 2 => {
                 format!("MAP<{}, {}>", written(pair[0].data_type(), how), written(pair[1].data_type(), how))
@@ -27,9 +24,18 @@ pub fn written(data_type: &DataType, how: How) -> String {
     }
 }
 
-fn member(field: &FieldRef, how: How) -> String {
-    let not_null = if field.is_nullable() { "" } else { " NOT NULL" };
-    format!("{}: {}{not_null}", quoted(field.name(), how), written(field.data_type(), how))
+/// The columns as a list of them stands in a schema.
+#[must_use]
+pub fn written_columns(fields: &[FieldRef], how: How) -> String {
+    members(fields, " ", how)
+}
+
+fn members(fields: &[FieldRef], between: &str, how: How) -> String {
+    let one = |field: &FieldRef| {
+        let not_null = if field.is_nullable() { "" } else { " NOT NULL" };
+        format!("{}{between}{}{not_null}", quoted(field.name(), how), written(field.data_type(), how))
+    };
+    fields.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// The name of a field, between backticks if it could not be read without them.

@@ -136,7 +136,7 @@ fn a_schema_that_is_no_record_has_one_column() {
 
 #[test]
 fn names_of_metadata_columns_are_taken() {
-    for name in ["_topic", "_schema_id", "__sb_offset"] {
+    for name in sluicebox_core::provenance::METADATA.into_iter().chain(["__sb_offset"]) {
         let text = schema("\"int\"").replace("\"x\"", &format!("\"{name}\""));
         let error = Fixture::try_new(&text, &[]).err().unwrap().to_string();
         assert!(error.contains(name) && error.contains("alias"), "{error}");

@@ -1,5 +1,6 @@
 //! What can be said of the whole pipeline without a schema.
 
+mod formats;
 mod graph;
 mod location;
 
@@ -11,6 +12,7 @@ use super::Context;
 use super::cursor::quoted;
 use crate::ast::{SourceDef, Span, Spanned, TableDef};
 use crate::diagnostic::{Diagnostic, nearest};
+use crate::formats::ValueFormat;
 use crate::options;
 
 pub(crate) use location::default_location;
@@ -62,6 +64,7 @@ pub(crate) fn all(cx: &mut Context<'_>) {
     for source in &cx.sources {
         if !cx.broken.contains(&source.name.value) {
             source_options(source, &mut found);
+            formats::check(source, &mut found);
         }
     }
     for table in &cx.tables {
@@ -177,7 +180,8 @@ fn source_options(source: &SourceDef, found: &mut Vec<Diagnostic>) {
     let given: Vec<_> = source.options.iter().filter(|(k, _)| which.contains(&k.value.as_str())).collect();
     match given.as_slice() {
         [(key, _)] => {
-            if key.value == "subscribePattern" && options::get(source, "value.subject").is_none() {
+            let avro = ValueFormat::of(source) == ValueFormat::Avro;
+            if avro && key.value == "subscribePattern" && options::get(source, "value.subject").is_none() {
                 found.push(
                     Diagnostic::new(
                         "missing-option",

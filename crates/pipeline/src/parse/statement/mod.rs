@@ -1,5 +1,6 @@
 //! One statement: what it is, and SET, views and flows.
 
+mod columns;
 mod source;
 mod table;
 
@@ -302,4 +303,31 @@ fn pair_value(cursor: &mut Cursor<'_>, key: &Spanned<String>, equals: bool) -> P
         }
         mistake
     })
+}
+
+/// The parts of `toks` between commas outside of what `opens` says is opened (1) and closed (-1); none for no tokens.
+fn split_commas(toks: &[Tok], opens: impl Fn(&Token) -> i32) -> Vec<&[Tok]> {
+    let mut depth = 0;
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for (i, tok) in toks.iter().enumerate() {
+        if depth == 0 && tok.is_token(&Token::Comma) {
+            parts.push(&toks[start..i]);
+            start = i + 1;
+        }
+        depth = (depth + opens(&tok.token.token)).max(0);
+    }
+    if !toks.is_empty() {
+        parts.push(&toks[start..]);
+    }
+    parts
+}
+
+/// What parentheses open.
+fn parentheses(token: &Token) -> i32 {
+    match token {
+        Token::LParen => 1,
+        Token::RParen => -1,
+        _ => 0,
+    }
 }

@@ -1,8 +1,10 @@
-//! `CREATE TABLE name USING kind OPTIONS (...)`: a source.
+//! `CREATE TABLE name [(columns)] USING kind OPTIONS (...)`: a source.
+
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::Context;
 use super::super::cursor::{Cursor, Parsed, quoted};
-use super::{comment, pairs};
+use super::{columns, comment, pairs};
 use crate::ast::{SourceDef, SourceKind, Spanned};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::options;
@@ -23,17 +25,11 @@ pub(super) fn source(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()
             .with_help(help),
         ));
     }
-    if cursor.peek().is_some_and(|t| t.is_token(&datafusion::sql::sqlparser::tokenizer::Token::LParen)) {
-        return Err(Box::new(
-            Diagnostic::new(
-                "source-columns",
-                cursor.here(),
-                "a source lists no columns: they come from its schema",
-                "columns are not listed",
-            )
-            .with_help("take the list out; cast or rename columns in the first table below"),
-        ));
-    }
+    let before = cx.found.len();
+    let columns = match cursor.peek() {
+        Some(tok) if tok.is_token(&Token::LParen) => Some(columns::columns(cx, cursor)?),
+        _ => None,
+    };
     let mut kind: Option<Spanned<SourceKind>> = None;
     let mut options: Option<Vec<(Spanned<String>, Spanned<String>)>> = None;
     while cursor.peek().is_some() {
@@ -89,7 +85,6 @@ pub(super) fn source(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()
         ));
     };
     let mut options = options.unwrap_or_default();
-    let before = cx.found.len();
     for (key, value) in &mut options {
         let written = value.value.clone();
         if !options::keeps_references(&key.value)
@@ -107,7 +102,7 @@ pub(super) fn source(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()
     if cx.found.len() > before {
         cx.broken.push(name.value.clone());
     }
-    cx.sources.push(SourceDef { name, kind, options });
+    cx.sources.push(SourceDef { name, kind, columns, options });
     Ok(())
 }
 

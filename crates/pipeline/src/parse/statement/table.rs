@@ -7,7 +7,7 @@ use super::super::cursor::{Cursor, Parsed, quoted};
 use super::super::lex::{Tok, span_of};
 use super::super::query::{expression, query};
 use super::super::references;
-use super::pairs;
+use super::{pairs, parentheses, split_commas};
 use crate::ast::{Action, ConstraintDef, FlowDef, Span, Spanned, TableDef};
 use crate::diagnostic::Diagnostic;
 use crate::settings;
@@ -132,7 +132,7 @@ fn partition_columns(cursor: &mut Cursor<'_>) -> Parsed<Vec<Spanned<String>>> {
     let open = cursor.here();
     let inner = cursor.group("PARTITIONED BY")?;
     let mut columns = Vec::new();
-    for toks in split_commas(inner) {
+    for toks in split_commas(inner, parentheses) {
         let mut cursor = cursor.over(toks);
         if toks.len() > 1 {
             return Err(Box::new(
@@ -162,7 +162,7 @@ fn constraints(cx: &mut Context<'_>, cursor: &mut Cursor<'_>, table: &mut TableD
                 .with_help("take () out"),
         ));
     }
-    for toks in split_commas(inner) {
+    for toks in split_commas(inner, parentheses) {
         let mut cursor = cursor.over(toks);
         match constraint(cx, &mut cursor, open) {
             Ok(constraint) => table.constraints.push(constraint),
@@ -275,26 +275,4 @@ fn action(cursor: &mut Cursor<'_>) -> Parsed<Action> {
             "expected , or )",
         ))),
     }
-}
-
-/// The parts of `toks` between commas outside parentheses; none for no tokens.
-fn split_commas(toks: &[Tok]) -> Vec<&[Tok]> {
-    let mut depth = 0_usize;
-    let mut parts = Vec::new();
-    let mut start = 0;
-    for (i, tok) in toks.iter().enumerate() {
-        match tok.token.token {
-            Token::LParen => depth += 1,
-            Token::RParen => depth = depth.saturating_sub(1),
-            Token::Comma if depth == 0 => {
-                parts.push(&toks[start..i]);
-                start = i + 1;
-            }
-            _ => {}
-        }
-    }
-    if !toks.is_empty() {
-        parts.push(&toks[start..]);
-    }
-    parts
 }

@@ -1,0 +1,256 @@
+//! How events are encoded, as the options of their source say.
+//!
+//! The words are those of the options: their table and what is read here share the lists of this module. Which formats can be decoded
+//! is [`DECODED`] and [`DECODED_KEYS`] alone.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use sluicebox_functions::schema::{How, written_columns};
+
+use crate::ast::{DeclaredColumn, Pipeline, SourceDef, Spanned};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::options;
+use crate::parse::one_of;
+
+/// The one column of text and of bytes.
+pub const VALUE: &str = "value";
+/// The column of decoded keys.
+pub const KEY: &str = "key";
+/// The column of fields that no column is declared for.
+pub const RESCUED: &str = "_rescued";
+
+/// The formats of values that are decoded; a source of another one is refused before anything is read.
+pub const DECODED: &[ValueFormat] = &[ValueFormat::Avro];
+/// The same of keys. Without a format a key is bytes, as it came.
+pub const DECODED_KEYS: &[ValueFormat] = &[];
+
+/// How values, or keys, are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueFormat {
+    /// Avro in Confluent's framing; the registry has its columns.
+    Avro,
+    /// JSON, an object an event; the source declares its columns.
+    Json,
+    /// Text in UTF-8, one column.
+    Text,
+    /// Bytes, one column.
+    Binary,
+}
+
+impl ValueFormat {
+    const ALL: [Self; 4] = [Self::Avro, Self::Json, Self::Text, Self::Binary];
+
+    /// Their names, as the options take them.
+    pub const NAMES: &'static [&'static str] =
+        &[Self::Avro.name(), Self::Json.name(), Self::Text.name(), Self::Binary.name()];
+
+    /// Its name, as the options take it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Avro => "avro",
+            Self::Json => "json",
+            Self::Text => "text",
+            Self::Binary => "binary",
+        }
+    }
+
+    /// That of the values of `source`.
+    #[must_use]
+    pub fn of(source: &SourceDef) -> Self {
+        word(source, "value.format", &Self::ALL, Self::name).unwrap_or(Self::Avro)
+    }
+
+    /// That of the keys of `source`, if it says one: then its rows have the column [`KEY`].
+    #[must_use]
+    pub fn of_key(source: &SourceDef) -> Option<Self> {
+        word(source, "key.format", &Self::ALL, Self::name)
+    }
+
+    /// The type of the one column that it gives, if it gives one.
+    #[must_use]
+    pub fn single(self) -> Option<DataType> {
+        match self {
+            Self::Text => Some(DataType::Utf8),
+            Self::Binary => Some(DataType::Binary),
+            Self::Avro | Self::Json => None,
+        }
+    }
+}
+
+/// What becomes of the fields of an event that no column is declared for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExtraFields {
+    /// They are left out.
+    Ignore,
+    /// They are kept as JSON text in the column [`RESCUED`].
+    Rescue,
+    /// The event becomes a dead letter.
+    Letter,
+}
+
+impl ExtraFields {
+    const ALL: [Self; 3] = [Self::Ignore, Self::Rescue, Self::Letter];
+
+    /// Their names, as the option takes them.
+    pub const NAMES: &'static [&'static str] = &[Self::Ignore.name(), Self::Rescue.name(), Self::Letter.name()];
+
+    /// Its name, as the option takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::Rescue => "rescue",
+            Self::Letter => "letter",
+        }
+    }
+}
+
+/// How JSON writes a TIMESTAMP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonTimestamps {
+    /// A text, as `2026-01-31T10:15:00Z`.
+    Iso8601,
+    /// A number of seconds since 1970 UTC.
+    EpochSeconds,
+    /// A number of milliseconds since 1970 UTC.
+    EpochMillis,
+    /// A number of microseconds since 1970 UTC.
+    EpochMicros,
+}
+
+impl JsonTimestamps {
+    const ALL: [Self; 4] = [Self::Iso8601, Self::EpochSeconds, Self::EpochMillis, Self::EpochMicros];
+
+    /// Their names, as the option takes them.
+    pub const NAMES: &'static [&'static str] =
+        &[Self::Iso8601.name(), Self::EpochSeconds.name(), Self::EpochMillis.name(), Self::EpochMicros.name()];
+
+    /// Its name, as the option takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Iso8601 => "iso8601",
+            Self::EpochSeconds => "epoch_seconds",
+            Self::EpochMillis => "epoch_millis",
+            Self::EpochMicros => "epoch_micros",
+        }
+    }
+}
+
+/// What the options of a source say of its JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JsonOptions {
+    /// `json.extraFields`.
+    pub extra: ExtraFields,
+    /// `json.timestamps`.
+    pub timestamps: JsonTimestamps,
+    /// `json.maxDepth`.
+    pub max_depth: usize,
+}
+
+impl JsonOptions {
+    /// `json.maxDepth` where it is not set.
+    pub const MAX_DEPTH: usize = 100;
+
+    /// The options of `source`, with their defaults.
+    #[must_use]
+    pub fn of(source: &SourceDef) -> Self {
+        let extra = word(source, "json.extraFields", &ExtraFields::ALL, ExtraFields::name);
+        let timestamps = word(source, "json.timestamps", &JsonTimestamps::ALL, JsonTimestamps::name);
+        let max_depth = options::get(source, "json.maxDepth").and_then(|depth| depth.trim().parse().ok());
+        Self {
+            extra: extra.unwrap_or(ExtraFields::Ignore),
+            timestamps: timestamps.unwrap_or(JsonTimestamps::Iso8601),
+            max_depth: max_depth.unwrap_or(Self::MAX_DEPTH),
+        }
+    }
+}
+
+/// The one of `all` whose name an option of `source` has.
+fn word<T: Copy>(source: &SourceDef, option: &str, all: &[T], name: fn(T) -> &'static str) -> Option<T> {
+    let given = options::get(source, option)?.to_lowercase();
+    all.iter().copied().find(|one| name(*one) == given)
+}
+
+/// The list of columns of `source` as it would be written, if it has one.
+#[must_use]
+pub fn listed(source: &SourceDef) -> Option<String> {
+    let columns = source.columns.as_ref()?;
+    let fields: Vec<FieldRef> = columns.value.iter().map(DeclaredColumn::field).collect();
+    Some(written_columns(&fields, How::Declared))
+}
+
+/// The columns that the values of `source` give, if they are known without a registry.
+#[must_use]
+pub fn value_columns(source: &SourceDef) -> Option<Vec<FieldRef>> {
+    let format = ValueFormat::of(source);
+    if let Some(single) = format.single() {
+        // What has no value is a tombstone, and no row.
+        return Some(vec![Arc::new(Field::new(VALUE, single, false))]);
+    }
+    if format != ValueFormat::Json {
+        return None;
+    }
+    let of_key = ValueFormat::of_key(source).is_some();
+    let listed = source.columns.iter().flat_map(|columns| &columns.value);
+    let mut fields: Vec<FieldRef> =
+        listed.filter(|column| !(of_key && column.name.value == KEY)).map(|column| column.field()).collect();
+    if JsonOptions::of(source).extra == ExtraFields::Rescue {
+        fields.push(Arc::new(Field::new(RESCUED, DataType::Utf8, true)));
+    }
+    Some(fields)
+}
+
+/// The column that the keys of `source` give, if they have a format, and it is known without a registry. It stands behind those of the
+/// value.
+#[must_use]
+pub fn key_column(source: &SourceDef) -> Option<FieldRef> {
+    let format = ValueFormat::of_key(source)?;
+    if let Some(single) = format.single() {
+        return Some(Arc::new(Field::new(KEY, single, true)));
+    }
+    let mut listed = source.columns.iter().flat_map(|columns| &columns.value);
+    listed.find(|column| column.name.value == KEY).map(|column| column.field())
+}
+
+/// That every source of `pipeline` has formats that are decoded.
+///
+/// # Errors
+/// Each option that names one that is not.
+pub fn decoded(pipeline: &Pipeline) -> Result<(), Diagnostics> {
+    let mut found = Vec::new();
+    for source in &pipeline.sources {
+        for (key, value) in &source.options {
+            let (format, decoded) = match key.value.as_str() {
+                "value.format" => (Some(ValueFormat::of(source)), DECODED),
+                "key.format" => (ValueFormat::of_key(source), DECODED_KEYS),
+                _ => continue,
+            };
+            if let Some(format) = format.filter(|format| !decoded.contains(format)) {
+                found.push(not_decoded(key, value, format, decoded));
+            }
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Diagnostics::new(pipeline.file.clone(), Arc::clone(&pipeline.text), found))
+}
+
+fn not_decoded(
+    key: &Spanned<String>,
+    value: &Spanned<String>,
+    format: ValueFormat,
+    decoded: &[ValueFormat],
+) -> Diagnostic {
+    let message = format!("'{}' = '{}' is not supported yet", key.value, format.name());
+    let names: Vec<String> = decoded.iter().map(|format| format!("'{}'", format.name())).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let help = match names.as_slice() {
+        [] => format!("take '{}' out: the key is in the column _key, as it came", key.value),
+        some => format!("write {}", one_of(some)),
+    };
+    Diagnostic::new("option", value.span, message, "not decoded yet").with_help(help)
+}
