@@ -1,0 +1,3 @@
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events', 'value.format' = 'json');
+
+CREATE STREAMING TABLE bronze_events AS SELECT * FROM STREAM events;
