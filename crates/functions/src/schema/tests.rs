@@ -1,5 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, TimeUnit};
 
 use super::{Column, How, Kind, Mistake, NAMES, columns, data_type, named, pieces, written, written_columns};
@@ -116,6 +118,6 @@ fn what_is_written_is_read_as_the_same() {
 #[test]
 fn columns_are_written_as_they_are_declared() {
     let text = "tenant STRING NOT NULL, `userId` BIGINT, props STRUCT<page: STRING>";
-    let fields: Vec<_> = declared(text).unwrap().iter().map(|column| column.field().into()).collect();
+    let fields: Vec<_> = declared(text).unwrap().iter().map(|column| Arc::new(column.field())).collect();
     assert_eq!(written_columns(&fields, How::Declared), text);
 }
