@@ -188,6 +188,24 @@ fn the_event_time_of_a_window_is_part_of_its_state() {
 }
 
 #[test]
+fn another_list_of_columns_of_a_source_is_told() {
+    let listed = |columns: &str, more: &str| {
+        let source = format!(
+            "CREATE TABLE orders ({columns}) USING kafka OPTIONS ('subscribe' = 'orders.v1', 'value.format' = 'json'{more});"
+        );
+        [source.as_str(), BRONZE].join("\n")
+    };
+    let old = shape(&listed("id STRING NOT NULL, `Total` BIGINT", ""));
+    assert_eq!(old.sources["orders"].options["columns"], "id STRING NOT NULL, `Total` BIGINT");
+    assert_eq!(shape(&listed("id   string not null, `Total` LONG", "")), old, "the same types under other names");
+    let new = shape(&listed("id STRING, `Total` BIGINT", ", 'json.timestamps' = 'epoch_millis'"));
+    let told: Vec<String> =
+        compare(&old, &new, &facts()).into_iter().flat_map(|c| c.differences).map(|d| d.what).collect();
+    assert!(told.iter().any(|what| what.starts_with("'columns' was 'id STRING NOT NULL, ")), "{told:?}");
+    assert!(told.iter().any(|what| what == "'json.timestamps' was not set, is 'epoch_millis'"), "{told:?}");
+}
+
+#[test]
 fn a_new_table_is_filled_unless_it_reads_only_what_is_new() {
     let old = [SOURCE, BRONZE].join("\n");
     let more = "CREATE TABLE others USING kafka OPTIONS ('subscribe' = 'others');
