@@ -71,6 +71,14 @@ pub struct SourceDef {
     pub options: Vec<(Spanned<String>, Spanned<String>)>,
 }
 
+impl SourceDef {
+    /// The value of an option, as it was written; `name` is written as in the reference.
+    #[must_use]
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options.iter().find(|(key, _)| key.value == name).map(|(_, value)| value.value.as_str())
+    }
+}
+
 /// A column that a source lists: `name type [NOT NULL] [COMMENT 'text']`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeclaredColumn {

@@ -10,8 +10,6 @@ use sluicebox_functions::schema::{How, written_columns};
 
 use crate::ast::{DeclaredColumn, Pipeline, SourceDef, Spanned};
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::options;
-use crate::parse::one_of;
 
 /// The one column of text and of bytes.
 pub const VALUE: &str = "value";
@@ -159,7 +157,7 @@ impl JsonOptions {
     pub fn of(source: &SourceDef) -> Self {
         let extra = word(source, "json.extraFields", &ExtraFields::ALL, ExtraFields::name);
         let timestamps = word(source, "json.timestamps", &JsonTimestamps::ALL, JsonTimestamps::name);
-        let max_depth = options::get(source, "json.maxDepth").and_then(|depth| depth.trim().parse().ok());
+        let max_depth = source.option("json.maxDepth").and_then(|depth| depth.trim().parse().ok());
         Self {
             extra: extra.unwrap_or(ExtraFields::Ignore),
             timestamps: timestamps.unwrap_or(JsonTimestamps::Iso8601),
@@ -170,7 +168,7 @@ impl JsonOptions {
 
 /// The one of `all` whose name an option of `source` has.
 fn word<T: Copy>(source: &SourceDef, option: &str, all: &[T], name: fn(T) -> &'static str) -> Option<T> {
-    let given = options::get(source, option)?.to_lowercase();
+    let given = source.option(option)?.to_lowercase();
     all.iter().copied().find(|one| name(*one) == given)
 }
 
@@ -247,10 +245,9 @@ fn not_decoded(
 ) -> Diagnostic {
     let message = format!("'{}' = '{}' is not supported yet", key.value, format.name());
     let names: Vec<String> = decoded.iter().map(|format| format!("'{}'", format.name())).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let help = match names.as_slice() {
-        [] => format!("take '{}' out: the key is in the column _key, as it came", key.value),
-        some => format!("write {}", one_of(some)),
+    let help = match names.is_empty() {
+        true => format!("take '{}' out: the key is in the column _key, as it came", key.value),
+        false => format!("write {}", names.join(" or ")),
     };
     Diagnostic::new("option", value.span, message, "not decoded yet").with_help(help)
 }

@@ -269,7 +269,7 @@ pub fn name_of(kind: SourceKind) -> &'static str {
 /// The value of an option of a source, as it was written.
 #[must_use]
 pub fn get<'a>(source: &'a SourceDef, name: &str) -> Option<&'a str> {
-    source.options.iter().find(|(key, _)| key.value == name).map(|(_, value)| value.value.as_str())
+    source.option(name)
 }
 
 /// What holds for the event times of a source.
