@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::task::Poll;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use sluicebox_checkpoint::envelope;
 use sluicebox_durable::fault::What;
 use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger, check_folders};
@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::failure::{self, Usage};
-use crate::live::Show;
+use crate::live::{ProgressMode, Show};
 use crate::load::{Checked, LoadArgs, Loaded, engine_trigger, parquet_options_of, policies};
 use crate::screen::{self, say};
 
@@ -71,19 +71,6 @@ pub struct RunArgs {
     /// As JSON, for programs: the same as --progress json
     #[arg(long, conflicts_with = "progress")]
     json: bool,
-}
-
-/// What to show while running.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ProgressMode {
-    /// A live status on a terminal, else lines at the start and the end, and one when a table gets its first rows
-    Auto,
-    /// A live status
-    Bar,
-    /// One line per batch on stdout, with the keys of Spark's StreamingQueryProgress
-    Json,
-    /// Nothing but warnings and errors
-    None,
 }
 
 /// What `--full-refresh` without tables stands for.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use sluicebox_core::shown::in_json;
 use sluicebox_core::{Clock, SystemClock, waiting};
 use sluicebox_engine::progress::{Progress, Status};
@@ -20,7 +21,6 @@ use self::rates::Rates;
 use self::status::View;
 use self::words::{describe, number};
 use crate::load::Loaded;
-use crate::run::ProgressMode;
 use crate::screen::{self, say};
 
 /// How often the live status is drawn.
@@ -37,6 +37,19 @@ pub enum Show {
     Lines,
     /// Nothing.
     Quiet,
+}
+
+/// What to show while running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// A live status on a terminal, else lines at the start and the end, and one when a table gets its first rows
+    Auto,
+    /// A live status
+    Bar,
+    /// One line per batch on stdout, with the keys of Spark's StreamingQueryProgress
+    Json,
+    /// Nothing but warnings and errors
+    None,
 }
 
 impl Show {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::ast::Span;
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::parse::one_of;
 
 /// What a value may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -473,5 +472,14 @@ fn reference(body: &str) -> Option<Reference<'_>> {
         "env" => Some(Reference::Env(name)),
         "file" => Some(Reference::File(name)),
         _ => None,
+    }
+}
+
+/// `A`, `A or B`, `A, B or C`.
+pub(crate) fn one_of(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [init @ .., last] => format!("{} or {last}", init.join(", ")),
     }
 }

@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::lex::{Tok, span_of, unclosed};
 use crate::ast::{Span, Spanned};
 use crate::diagnostic::{Diagnostic, nearest};
+use crate::values::one_of;
 
 /// Words that are never meant as names: where one stands, a name was forgotten.
 const NO_NAMES: &[&str] =
@@ -282,14 +283,5 @@ pub(crate) fn quoted(text: &str) -> String {
         format!("`{}...`", line.chars().take(37).collect::<String>())
     } else {
         format!("`{line}`")
-    }
-}
-
-/// `A`, `A or B`, `A, B or C`.
-pub(crate) fn one_of(words: &[&str]) -> String {
-    match words {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        [init @ .., last] => format!("{} or {last}", init.join(", ")),
     }
 }

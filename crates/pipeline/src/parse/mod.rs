@@ -30,7 +30,6 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::values::Unresolved;
 
 pub(crate) use check::default_location;
-pub(crate) use cursor::one_of;
 pub(crate) use interval::of_expr;
 pub use masked::starred;
 

@@ -13,7 +13,7 @@ pub(super) fn count(function: &str, takes: &[usize], given: usize) -> Said {
     let given = if given == 0 { "none".to_owned() } else { given.to_string() };
     Said::new(
         "argument-count",
-        format!("`{function}` takes {} argument{plural}, and is given {given}", crate::parse::one_of(&words)),
+        format!("`{function}` takes {} argument{plural}, and is given {given}", crate::values::one_of(&words)),
     )
     .help("remove or add arguments")
 }
@@ -23,7 +23,7 @@ pub(super) fn wrong_types(function: &str, given: &str, takes: &[&str]) -> Said {
     let mut seen = std::collections::BTreeSet::new();
     takes.retain(|t| seen.insert(*t));
     let said = Said::new("argument-types", format!("`{function}` does not take {}", given.trim_end_matches('.')));
-    let said = if takes.is_empty() { said } else { said.note(format!("it takes {}", crate::parse::one_of(&takes))) };
+    let said = if takes.is_empty() { said } else { said.note(format!("it takes {}", crate::values::one_of(&takes))) };
     said.help("CAST the argument to a type that it takes, or take another function")
 }
 
