@@ -10,6 +10,7 @@ use std::sync::Once;
 
 use sluicebox_durable::Own;
 use sluicebox_durable::fault::What;
+use sluicebox_operators::OperatorKind;
 use sluicebox_sinks::owner;
 
 use crate::records::Commit;
@@ -44,11 +45,9 @@ fn batch_of(name: &str) -> Option<u64> {
     Some(id)
 }
 
-/// Whether operators have ids of the form of `name`: `<table or flow>.dedup.<n>` or `<table or flow>.aggregate.<n>`.
+/// Whether operators have ids of the form of `name`.
 fn is_operator(name: &str) -> bool {
-    let mut parts = name.rsplitn(3, '.');
-    let is_numbered = parts.next().is_some_and(|n| n.parse::<u64>().is_ok());
-    is_numbered && matches!(parts.next(), Some("dedup" | "aggregate")) && parts.next().is_some()
+    OperatorKind::of_id(name).is_some()
 }
 
 impl Checkpoint {

@@ -8,8 +8,8 @@
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
@@ -31,10 +31,13 @@ pub enum Station {
     Watermark,
     /// Judging expectations.
     Judge,
-    /// Operators that forget copies.
-    Dedup,
-    /// Operators that aggregate windows.
-    Aggregate,
+    /// Operators of one kind.
+    Operator {
+        /// Where the kind stands among all of them, below [`KINDS`]; those behind share the last place.
+        place: usize,
+        /// What the kind is called in the progress.
+        name: &'static str,
+    },
     /// Encoding rows as Parquet and writing the files.
     Encode,
     /// Writing the state of operators.
@@ -49,24 +52,38 @@ pub enum Station {
     Sync,
 }
 
+/// How many kinds of operators are counted apart.
+pub const KINDS: usize = 8;
+
+/// How many stations are counted.
+const STATIONS: usize = Station::BEFORE.len() + KINDS + Station::BEHIND.len();
+
 impl Station {
-    /// All of them, in the order of the road.
-    pub const ALL: [Self; 14] = [
-        Self::Fetch,
-        Self::Decode,
-        Self::Plan,
-        Self::Query,
-        Self::Watermark,
-        Self::Judge,
-        Self::Dedup,
-        Self::Aggregate,
-        Self::Encode,
-        Self::State,
-        Self::Report,
-        Self::Commit,
-        Self::Publish,
-        Self::Sync,
-    ];
+    /// Those before the operators, in the order of the road.
+    const BEFORE: [Self; 6] = [Self::Fetch, Self::Decode, Self::Plan, Self::Query, Self::Watermark, Self::Judge];
+
+    /// Those behind them.
+    const BEHIND: [Self; 6] = [Self::Encode, Self::State, Self::Report, Self::Commit, Self::Publish, Self::Sync];
+
+    /// Its place in the order of the road.
+    fn place(self) -> usize {
+        let behind = |nth: usize| Self::BEFORE.len() + KINDS + nth;
+        match self {
+            Self::Fetch => 0,
+            Self::Decode => 1,
+            Self::Plan => 2,
+            Self::Query => 3,
+            Self::Watermark => 4,
+            Self::Judge => 5,
+            Self::Operator { place, .. } => Self::BEFORE.len() + place.min(KINDS - 1),
+            Self::Encode => behind(0),
+            Self::State => behind(1),
+            Self::Report => behind(2),
+            Self::Commit => behind(3),
+            Self::Publish => behind(4),
+            Self::Sync => behind(5),
+        }
+    }
 
     /// Its name in the progress.
     #[must_use]
@@ -78,8 +95,7 @@ impl Station {
             Self::Query => "query",
             Self::Watermark => "watermark",
             Self::Judge => "judge",
-            Self::Dedup => "dedup",
-            Self::Aggregate => "aggregate",
+            Self::Operator { name, .. } => name,
             Self::Encode => "encode",
             Self::State => "state",
             Self::Report => "report",
@@ -101,20 +117,24 @@ pub struct Spent {
     pub cpu: Duration,
 }
 
-/// What each station took, in the order of [`Station::ALL`].
+/// What each station took, in the order of the road.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct AllSpent([Spent; Station::ALL.len()]);
+pub struct AllSpent([Spent; STATIONS]);
 
 impl AllSpent {
-    /// The stations with what each took.
+    /// The stations with what each took; of the kinds of operators those that have been at work.
     pub fn iter(&self) -> impl Iterator<Item = (Station, Spent)> {
-        Station::ALL.into_iter().zip(self.0)
+        let operators = NAMES.iter().enumerate();
+        let operators =
+            operators.filter_map(|(place, name)| Some(Station::Operator { place, name: name.get().copied()? }));
+        let all = Station::BEFORE.into_iter().chain(operators).chain(Station::BEHIND);
+        all.filter_map(move |station| Some((station, *self.0.get(station.place())?)))
     }
 
     /// What `station` took.
     #[must_use]
     pub fn of(&self, station: Station) -> Spent {
-        self.iter().find(|(s, _)| *s == station).map(|(_, spent)| spent).unwrap_or_default()
+        self.0.get(station.place()).copied().unwrap_or_default()
     }
 
     /// What was spent between `earlier` and this.
@@ -137,13 +157,15 @@ struct Counters {
     cpu_nanos: AtomicU64,
 }
 
-static COUNTERS: [Counters; Station::ALL.len()] =
+static COUNTERS: [Counters; STATIONS] =
     [const { Counters { times: AtomicU64::new(0), wall_nanos: AtomicU64::new(0), cpu_nanos: AtomicU64::new(0) } };
-        Station::ALL.len()];
+        STATIONS];
+/// The names of the kinds of operators that have been at work.
+static NAMES: [OnceLock<&'static str>; KINDS] = [const { OnceLock::new() }; KINDS];
 static CLOCK: LazyLock<SystemClock> = LazyLock::new(SystemClock::new);
 
 fn counters(station: Station) -> Option<&'static Counters> {
-    COUNTERS.get(station as usize)
+    COUNTERS.get(station.place())
 }
 
 /// What one thread is at, and since when.
@@ -203,6 +225,11 @@ pub fn begin(station: Station) -> AtWork {
 }
 
 fn count(station: Station) {
+    if let Station::Operator { place, name } = station
+        && let Some(known) = NAMES.get(place.min(KINDS - 1))
+    {
+        known.get_or_init(|| name);
+    }
     if let Some(counters) = counters(station) {
         counters.times.fetch_add(1, Ordering::Relaxed);
     }
@@ -249,15 +276,30 @@ mod tests {
 
     #[test]
     fn every_station_has_its_place() {
-        for (at, station) in Station::ALL.into_iter().enumerate() {
-            assert_eq!(station as usize, at);
+        let operators = (0..KINDS).map(|place| Station::Operator { place, name: "operator" });
+        let all: Vec<Station> = Station::BEFORE.into_iter().chain(operators).chain(Station::BEHIND).collect();
+        assert_eq!(all.len(), STATIONS);
+        for (at, station) in all.into_iter().enumerate() {
+            assert_eq!(station.place(), at);
         }
+    }
+
+    #[test]
+    fn kinds_of_operators_are_told_by_name_once_they_worked() {
+        // No other test of this crate is at these two places.
+        let (one, other) =
+            (Station::Operator { place: 3, name: "one" }, Station::Operator { place: KINDS + 5, name: "other" });
+        spend(other, || spend(one, || ()));
+        let spent = spent();
+        let operators: Vec<Station> = spent.iter().map(|(station, _)| station).filter(|s| s.place() > 8).collect();
+        assert_eq!(operators[..2], [one, Station::Operator { place: KINDS - 1, name: "other" }]);
+        assert_eq!((spent.of(one).times, spent.of(other).times), (1, 1));
     }
 
     #[test]
     fn work_inside_other_work_counts_once() {
         // No other test of this crate is at these two stations.
-        let (outer, inner) = (Station::Aggregate, Station::Judge);
+        let (outer, inner) = (Station::Query, Station::Judge);
         let (before, began) = (spent(), CLOCK.monotonic());
         spend(outer, || {
             for _ in 0..3 {
@@ -273,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_future_counts_once_and_only_while_it_is_polled() {
-        let station = Station::Dedup;
+        let station = Station::Report;
         let before = spent();
         let mut polls = 0;
         let mut work = Box::pin(timed(

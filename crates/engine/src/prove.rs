@@ -16,7 +16,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::collect;
 use sluicebox_core::provenance;
 use sluicebox_operators::aggregate::WindowAggregate;
-use sluicebox_operators::{Dedup, Operator, State};
+use sluicebox_operators::{Operator, State, operator_of};
 use sluicebox_pipeline::ast::Span;
 use sluicebox_pipeline::bind::dates::with_dates_by_division;
 use sluicebox_pipeline::bind::{Blamer, bind_clock, bind_expr_clock};
@@ -75,9 +75,6 @@ async fn step(node: &Node, session: &SessionState, blamer: &Blamer<'_>, span: Sp
             };
             Err(Box::new(blamer.blame(&error, &expr, span)))
         }
-        Node::Dedup(dedup) => Dedup::try_new(dedup)
-            .map(drop)
-            .map_err(|error| Box::new(blamer.say("key-type", &error.to_string(), [], span))),
         Node::Aggregate(aggregate) => {
             let Err(error) = run_some_row(aggregate, session).await else { return Ok(()) };
             // One of several is to blame, as a rule.
@@ -88,6 +85,9 @@ async fn step(node: &Node, session: &SessionState, blamer: &Blamer<'_>, span: Sp
             }
             Err(Box::new(blamer.say("aggregate", &root(error).to_string(), &aggregate.group, span)))
         }
+        stateful => operator_of(stateful, session)
+            .map(drop)
+            .map_err(|error| Box::new(blamer.say("key-type", &error.to_string(), [], span))),
     }
 }
 

@@ -77,9 +77,6 @@ fn source_of(
 fn upstream<'n>(table: &str, node: &'n Node) -> Result<&'n str, String> {
     match node {
         Node::Stream(stream) => Ok(&stream.upstream),
-        Node::Late(input) => upstream(table, input),
-        Node::Dedup(dedup) => upstream(table, &dedup.input),
-        Node::Aggregate(_) => Err(format!("the rows of {table} are aggregates, which come from no offset")),
         Node::Plan(plan) => {
             let [(_, input)] = plan.inputs.as_slice() else {
                 return Err(format!(
@@ -97,5 +94,12 @@ fn upstream<'n>(table: &str, node: &'n Node) -> Result<&'n str, String> {
                 None => upstream(table, input),
             }
         }
+        other if other.operator().is_some_and(|spec| !spec.kind.keeps_rows) => {
+            Err(format!("the rows of {table} are aggregates, which come from no offset"))
+        }
+        other => match other.inputs().as_slice() {
+            [input] => upstream(table, input),
+            _ => Err(format!("{table} unites several streams: the order between their rows is not in its files")),
+        },
     }
 }

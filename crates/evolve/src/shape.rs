@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::Expr;
 use sluicebox_checkpoint::shape::{
     ClauseShape, ColumnShape, ExpectationShape, FORMAT, FlowShape, OperatorShape, Shape, SourceShape, TableShape,
 };
@@ -128,36 +129,18 @@ fn flow_shape(flow: &Flow, words: &FlowDescription) -> FlowShape {
 }
 
 fn operator_shape(node: &Node, fingerprints: &BTreeMap<String, String>) -> Option<(String, OperatorShape)> {
-    let (id, shape) = match node {
-        Node::Dedup(dedup) => {
-            let keys = dedup.keys.iter().map(|key| canonical::column_meaning(&dedup.input, key));
-            let shape = OperatorShape {
-                kind: "dedup".to_owned(),
-                keys: keys.collect(),
-                computes: Vec::new(),
-                window: None,
-                remembers: dedup.delay_micros,
-                clauses: dedup.clauses.iter().cloned().collect(),
-                state: String::new(),
-            };
-            (&dedup.id, shape)
-        }
-        Node::Aggregate(aggregate) => {
-            let meaning = |expr| canonical::meaning(&aggregate.input, expr);
-            let window = &aggregate.window;
-            let shape = OperatorShape {
-                kind: "window".to_owned(),
-                keys: aggregate.group.iter().map(meaning).collect(),
-                computes: aggregate.known_as.iter().map(meaning).collect(),
-                window: Some([window.size_micros, window.slide_micros, window.offset_micros]),
-                remembers: None,
-                clauses: aggregate.clauses.iter().cloned().collect(),
-                state: String::new(),
-            };
-            (&aggregate.id, shape)
-        }
-        _ => return None,
+    let spec = node.operator()?;
+    let inputs = node.inputs();
+    let input = inputs.first()?;
+    let meaning = |expr: &Expr| canonical::meaning(input, expr);
+    let shape = OperatorShape {
+        kind: spec.kind.name.to_owned(),
+        keys: spec.keys.iter().map(meaning).collect(),
+        computes: spec.computes.iter().map(meaning).collect(),
+        window: spec.window.map(|window| [window.size_micros, window.slide_micros, window.offset_micros]),
+        remembers: spec.remembers_micros,
+        clauses: spec.clauses.iter().cloned().collect(),
+        state: fingerprints.get(spec.id).cloned().unwrap_or_default(),
     };
-    let state = fingerprints.get(id).cloned().unwrap_or_default();
-    Some((id.clone(), OperatorShape { state, ..shape }))
+    Some((spec.id.to_owned(), shape))
 }

@@ -38,11 +38,9 @@ pub fn part(graph: &Graph, tables: &BTreeSet<String>, number: u64) -> Graph {
     graph.pipeline.sources.retain(|s| needed.contains(&s.name.value));
     graph.tables.retain(|t| needed.contains(&t.name));
     let mut renamed: BTreeSet<String> = graph.pipeline.sources.iter().map(|s| s.name.value.clone()).collect();
-    for table in graph.tables.iter_mut().filter(|t| !tables.contains(&t.name)) {
-        for flow in &mut table.flows {
-            ids(&mut flow.node, &mut |id| {
-                renamed.insert(id.clone());
-            });
+    for table in graph.tables.iter().filter(|t| !tables.contains(&t.name)) {
+        for flow in &table.flows {
+            renamed.extend(flow.node.bottom_up().into_iter().filter_map(|node| node.id().map(str::to_owned)));
         }
     }
     let mut rename = |name: &mut String| {
@@ -62,8 +60,7 @@ fn rename_in(tables: &mut [Table], rename: &mut impl FnMut(&mut String)) {
     for table in tables {
         table.clauses.iter_mut().for_each(&mut *rename);
         for flow in &mut table.flows {
-            ids(&mut flow.node, rename);
-            references(&mut flow.node, rename);
+            flow.node.change_bottom_up(&mut |node: &mut Node| node.names_mut().into_iter().for_each(&mut *rename));
         }
     }
 }
@@ -115,38 +112,4 @@ fn judged_again(graph: &Graph, table: &Table) -> Option<Table> {
     let node = Node::Late(Box::new(Node::Stream(stream)));
     let flows = vec![Flow { name: table.name.clone(), node }];
     Some(Table { expectations: Vec::new(), flows, ledger: Ledger::Rows, ..table.clone() })
-}
-
-/// Calls `f` for the ids of operators and clauses in `node`.
-fn ids(node: &mut Node, f: &mut impl FnMut(&mut String)) {
-    match node {
-        Node::Stream(stream) => stream.clause.iter_mut().for_each(|c| f(&mut c.id)),
-        Node::Plan(plan) => plan.inputs.iter_mut().for_each(|(_, input)| ids(input, f)),
-        Node::Late(input) => ids(input, f),
-        Node::Dedup(dedup) => {
-            f(&mut dedup.id);
-            ids(&mut dedup.input, f);
-        }
-        Node::Aggregate(aggregate) => {
-            f(&mut aggregate.id);
-            ids(&mut aggregate.input, f);
-        }
-    }
-}
-
-/// Calls `f` for the names of upstreams and clauses that `node` refers to.
-fn references(node: &mut Node, f: &mut impl FnMut(&mut String)) {
-    match node {
-        Node::Stream(stream) => f(&mut stream.upstream),
-        Node::Plan(plan) => plan.inputs.iter_mut().for_each(|(_, input)| references(input, f)),
-        Node::Late(input) => references(input, f),
-        Node::Dedup(dedup) => {
-            dedup.clauses.iter_mut().for_each(&mut *f);
-            references(&mut dedup.input, f);
-        }
-        Node::Aggregate(aggregate) => {
-            aggregate.clauses.iter_mut().for_each(&mut *f);
-            references(&mut aggregate.input, f);
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluicebox_checkpoint::shape::{ColumnShape, FlowShape, OperatorShape, Shape, TableShape};
+use sluicebox_pipeline::graph::{AggregateNode, Gone, KINDS, OperatorKind};
 
 use crate::verdict::{Difference, Facts, Matter, Verdict, difference, from};
 
@@ -189,8 +190,7 @@ fn flow_name(name: &str, table: &TableShape) -> String {
 /// The steps that are gone and those that are new, or that only columns were chosen otherwise. None if only operators
 /// changed, which are told of by themselves.
 fn query_change(name: &str, old: &FlowShape, new: &FlowShape) -> Option<String> {
-    let stateful =
-        |step: &str| ["aggregate ", "group by ", "keep the first row per "].iter().any(|s| step.starts_with(s));
+    let stateful = |step: &str| KINDS.iter().flat_map(|kind| kind.steps).any(|begins| step.starts_with(begins));
     let gone: Vec<&String> = old.steps.iter().filter(|s| !new.steps.contains(s)).collect();
     let come: Vec<&String> = new.steps.iter().filter(|s| !old.steps.contains(s)).collect();
     let operators = gone.iter().chain(&come).any(|s| stateful(s));
@@ -211,18 +211,16 @@ fn operators(old: Side<'_>, new: Side<'_>, facts: &Facts, found: &mut Vec<Differ
     for (id, before) in &old.1.operators {
         match new.1.operators.get(id) {
             Some(after) => found.extend(operator(id, (old.0, before), new, after, facts)),
-            None if before.kind == "dedup" => found.push(difference(
-                Verdict::Safe,
-                Matter::Rows,
-                format!("{id} is gone"),
-                format!("duplicates are written {}, and the keys are forgotten", from(facts)),
-            )),
-            None => found.push(difference(
-                Verdict::Choice,
-                Matter::State,
-                format!("{id} is gone"),
-                "the windows that are open would never be written",
-            )),
+            None => {
+                let what = format!("{id} is gone");
+                found.push(match kind_of(before).gone {
+                    Gone::Harmless(rows, state) => {
+                        let effect = format!("{rows} {}, and {state}", from(facts));
+                        difference(Verdict::Safe, Matter::Rows, what, effect)
+                    }
+                    Gone::Loses(effect) => difference(Verdict::Choice, Matter::State, what, effect),
+                });
+            }
         }
     }
     for (id, after) in new.1.operators.iter().filter(|(id, _)| !old.1.operators.contains_key(*id)) {
@@ -231,12 +229,13 @@ fn operators(old: Side<'_>, new: Side<'_>, facts: &Facts, found: &mut Vec<Differ
         if !old.1.flows.contains_key(flow) {
             continue;
         }
-        let effect = match after.kind.as_str() {
-            "dedup" => "it knows none of the keys that are in the files",
-            _ => "it knows none of the rows that came before",
-        };
-        found.push(difference(Verdict::Choice, Matter::State, format!("{id} is new"), effect));
+        found.push(difference(Verdict::Choice, Matter::State, format!("{id} is new"), kind_of(after).lacks));
     }
+}
+
+/// The kind of an operator. One that this version does not know is taken for what loses the most.
+fn kind_of(operator: &OperatorShape) -> &'static OperatorKind {
+    OperatorKind::named(&operator.kind).unwrap_or(&AggregateNode::KIND)
 }
 
 fn operator(
@@ -267,10 +266,9 @@ fn operator(
                 let (a, b) = (format!("{} of {}", a.column, a.upstream), format!("{} of {}", b.column, b.upstream));
                 was.push(format!("event time {a} is {b}"));
             }
-            // Windows bear another delay: W never goes back, and a row behind it is late. A clause of the table's own is
-            // told of by itself.
+            // A clause of the table's own is told of by itself.
             (Some(a), Some(b))
-                if a.delay != b.delay && after.kind != "dedup" && !new.1.clauses.contains_key(clause) =>
+                if a.delay != b.delay && kind_of(after).bears_other_delay && !new.1.clauses.contains_key(clause) =>
             {
                 found.push(difference(
                     Verdict::Safe,

@@ -38,6 +38,11 @@ mod conformance;
 #[cfg(test)]
 mod testing;
 
+use datafusion::execution::SessionState;
+use sluicebox_pipeline::graph::Node;
+/// What is said of operators by kind.
+pub use sluicebox_pipeline::graph::OperatorKind;
+
 pub use aggregate::WindowAggregate;
 pub use dedup::Dedup;
 pub use error::{Error, Result};
@@ -45,3 +50,16 @@ pub use operator::{Closed, Operator, Processed, RowStream, State, Step};
 pub use order::in_offset_order;
 pub use segment::{Segment, SegmentContent, SegmentFile, Work, Written};
 pub use watermark::{AtEnd, ClauseConfig, Judgement, Policy, Watermark, WatermarkState};
+
+/// The operator of `node`, with nothing in it; `None` of a node without state.
+///
+/// # Errors
+/// As [`Dedup::try_new`] and [`WindowAggregate::try_new`].
+pub fn operator_of(node: &Node, session: &SessionState) -> Result<Option<Box<dyn Operator>>> {
+    let operator: Box<dyn Operator> = match node {
+        Node::Stream(_) | Node::Plan(_) | Node::Late(_) => return Ok(None),
+        Node::Dedup(node) => Box::new(Dedup::try_new(node)?),
+        Node::Aggregate(node) => Box::new(WindowAggregate::try_new(node, session)?),
+    };
+    Ok(Some(operator))
+}

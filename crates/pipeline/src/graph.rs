@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
-use datafusion::common::DFSchemaRef;
+use datafusion::common::{Column, DFSchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use sluicebox_core::fate::Ledger;
 use sluicebox_functions::operators::sums;
@@ -21,6 +21,11 @@ use crate::ast::{Action, Pipeline, Span};
 use crate::diagnostic::Diagnostic;
 pub use crate::late::LateColumns;
 pub use crate::settings::OnError;
+
+mod operator;
+mod walk;
+
+pub use operator::{Gone, OperatorKind, OperatorSpec};
 
 /// A checked pipeline.
 #[derive(Debug, Clone)]
@@ -211,7 +216,39 @@ pub struct AggregateNode {
     pub schema: SchemaRef,
 }
 
+/// The kinds of operators, in a fixed order.
+pub const KINDS: [&OperatorKind; 2] = [&DedupNode::KIND, &AggregateNode::KIND];
+
+impl DedupNode {
+    /// What is said of it by kind.
+    pub const KIND: OperatorKind = OperatorKind {
+        name: "dedup",
+        word: "dedup",
+        in_progress: "dedup",
+        steps: &["keep the first row per "],
+        keeps_rows: true,
+        gives_up_at_once: true,
+        bears_other_delay: false,
+        gone: Gone::Harmless("duplicates are written", "the keys are forgotten"),
+        lacks: "it knows none of the keys that are in the files",
+    };
+}
+
 impl AggregateNode {
+    /// What is said of it by kind.
+    pub const KIND: OperatorKind = OperatorKind {
+        name: "window",
+        word: "aggregate",
+        in_progress: "windowAggregate",
+        steps: &["aggregate ", "group by "],
+        keeps_rows: false,
+        gives_up_at_once: false,
+        // W never goes back, and a row behind it is late.
+        bears_other_delay: true,
+        gone: Gone::Loses("the windows that are open would never be written"),
+        lacks: "it knows none of the rows that came before",
+    };
+
     /// Whether the state of the aggregate function at `position` was a BIGINT in an earlier version.
     #[must_use]
     pub fn was_bigint(&self, position: usize) -> bool {
@@ -258,6 +295,71 @@ impl Node {
             Self::Late(input) => input.schema(),
             Self::Dedup(node) => &node.schema,
             Self::Aggregate(node) => &node.schema,
+        }
+    }
+
+    /// The nodes whose rows this one takes.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<&Self> {
+        match self {
+            Self::Stream(_) => Vec::new(),
+            Self::Plan(plan) => plan.inputs.iter().map(|(_, node)| node).collect(),
+            Self::Late(input) => vec![input],
+            Self::Dedup(dedup) => vec![&dedup.input],
+            Self::Aggregate(aggregate) => vec![&aggregate.input],
+        }
+    }
+
+    /// The same, to be changed.
+    #[must_use]
+    pub fn inputs_mut(&mut self) -> Vec<&mut Self> {
+        match self {
+            Self::Stream(_) => Vec::new(),
+            Self::Plan(plan) => plan.inputs.iter_mut().map(|(_, node)| node).collect(),
+            Self::Late(input) => vec![input.as_mut()],
+            Self::Dedup(dedup) => vec![dedup.input.as_mut()],
+            Self::Aggregate(aggregate) => vec![aggregate.input.as_mut()],
+        }
+    }
+
+    /// What is asked of the operator that stands here; `None` where no state is.
+    #[must_use]
+    pub fn operator(&self) -> Option<OperatorSpec<'_>> {
+        match self {
+            Self::Stream(_) | Self::Plan(_) | Self::Late(_) => None,
+            Self::Dedup(node) => Some(OperatorSpec {
+                id: &node.id,
+                kind: &DedupNode::KIND,
+                clauses: &node.clauses,
+                keys: node.keys.iter().map(|key| Expr::Column(Column::new_unqualified(key))).collect(),
+                computes: &[],
+                window: None,
+                remembers_micros: node.delay_micros,
+            }),
+            Self::Aggregate(node) => Some(OperatorSpec {
+                id: &node.id,
+                kind: &AggregateNode::KIND,
+                clauses: &node.clauses,
+                keys: node.group.clone(),
+                computes: &node.known_as,
+                window: Some(node.window),
+                remembers_micros: None,
+            }),
+        }
+    }
+
+    /// The names that stand in this node alone: of its operator, of the clause that starts here, and of the streams and
+    /// clauses that it refers to.
+    #[must_use]
+    pub fn names_mut(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::Stream(node) => {
+                let clause = node.clause.iter_mut().map(|clause| &mut clause.id);
+                clause.chain([&mut node.upstream]).collect()
+            }
+            Self::Plan(_) | Self::Late(_) => Vec::new(),
+            Self::Dedup(node) => node.clauses.iter_mut().chain([&mut node.id]).collect(),
+            Self::Aggregate(node) => node.clauses.iter_mut().chain([&mut node.id]).collect(),
         }
     }
 }

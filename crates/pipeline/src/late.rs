@@ -73,11 +73,6 @@ fn free_name(types: &HashMap<String, DataType>, field: &Field, stream: &str) -> 
 
 /// The streams below `node` at which a clause stands, and its id.
 fn judged(node: &Node) -> Vec<(&StreamNode, &String)> {
-    match node {
-        Node::Stream(stream) => stream.clause.iter().map(|clause| (stream, &clause.id)).collect(),
-        Node::Plan(plan) => plan.inputs.iter().flat_map(|(_, input)| judged(input)).collect(),
-        Node::Late(input) => judged(input),
-        Node::Dedup(dedup) => judged(&dedup.input),
-        Node::Aggregate(aggregate) => judged(&aggregate.input),
-    }
+    let streams = node.streams().into_iter();
+    streams.filter_map(|stream| stream.clause.as_ref().map(|clause| (stream, &clause.id))).collect()
 }

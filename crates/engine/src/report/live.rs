@@ -8,7 +8,7 @@ use sluicebox_checkpoint::records::{self, PlannedRange};
 use sluicebox_core::clock::iso;
 use sluicebox_core::station::Spent;
 use sluicebox_core::{Station, waiting};
-use sluicebox_runtime::graph::{OperatorChange, OperatorKind, Runner, TableOutput};
+use sluicebox_runtime::graph::{OperatorChange, Runner, TableOutput};
 use sluicebox_sources::LostRange;
 
 use super::{Identity, SourceReport};
@@ -59,10 +59,7 @@ fn operator(change: &OperatorChange, tables: &[TableOutput]) -> StateOperatorPro
     // An operator's id begins with its table's name.
     let table = tables.iter().find(|t| change.id.strip_prefix(&t.table).is_some_and(|rest| rest.starts_with('.')));
     StateOperatorProgress {
-        operator_name: match change.kind {
-            OperatorKind::Dedup => "dedup".to_owned(),
-            OperatorKind::WindowAggregate => "windowAggregate".to_owned(),
-        },
+        operator_name: change.kind.in_progress.to_owned(),
         num_rows_total: change.rows,
         num_rows_updated: change.updated,
         all_updates_time_ms: millis(change.updates),

@@ -10,7 +10,7 @@ use sluicebox_core::fate::Ledger;
 use super::words::{Words, duration, sql_type};
 use crate::ast::{Action, SourceKind};
 use crate::diagnostic::{Diagnostic, line_col};
-use crate::graph::{Clause, Flow, Graph, Node, PlanNode, StreamNode, Table, Window};
+use crate::graph::{AggregateNode, Clause, DedupNode, Flow, Graph, Node, PlanNode, Table, Window};
 
 /// A pipeline, described.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -147,6 +147,9 @@ pub struct StateDescription {
     pub until: String,
     /// Whether what is held has a bound, given a bounded rate of events.
     pub bounded: bool,
+    /// What it is for, in few words.
+    #[serde(skip)]
+    pub brief: String,
 }
 
 /// An expectation.
@@ -174,7 +177,7 @@ impl Graph {
         let mut tables: Vec<TableDescription> = self.tables.iter().map(|t| table(t, &clauses)).collect();
         for (described, table) in tables.iter_mut().zip(&self.tables) {
             let steps = described.flows.iter_mut().flat_map(|f| &mut f.steps);
-            let keys = described.state.iter_mut().flat_map(|s| &mut s.keys);
+            let keys = described.state.iter_mut().flat_map(|s| s.keys.iter_mut().chain([&mut s.brief]));
             steps.chain(keys).for_each(|sql| *sql = self.pipeline.as_written(sql));
             for (described, expectation) in described.expectations.iter_mut().zip(&table.expectations) {
                 described.condition = one_line(&self.pipeline.as_written(&expectation.text));
@@ -196,37 +199,6 @@ impl Graph {
         let flows = self.tables.iter().flat_map(|t| &t.flows);
         let streams = flows.flat_map(|f| f.node.streams());
         streams.filter_map(|s| s.clause.clone().map(|c| (c.id.clone(), (s.upstream.clone(), c)))).collect()
-    }
-}
-
-impl Node {
-    /// The nodes whose rows this one takes.
-    #[must_use]
-    pub fn inputs(&self) -> Vec<&Self> {
-        match self {
-            Self::Stream(_) => Vec::new(),
-            Self::Plan(plan) => plan.inputs.iter().map(|(_, node)| node).collect(),
-            Self::Late(input) => vec![input],
-            Self::Dedup(dedup) => vec![&dedup.input],
-            Self::Aggregate(aggregate) => vec![&aggregate.input],
-        }
-    }
-
-    /// The streams at the leaves, in the order of the text.
-    #[must_use]
-    pub fn streams(&self) -> Vec<&StreamNode> {
-        match self {
-            Self::Stream(stream) => vec![stream],
-            other => other.inputs().into_iter().flat_map(Self::streams).collect(),
-        }
-    }
-
-    /// This node after all those below it, each after its inputs.
-    #[must_use]
-    pub fn bottom_up(&self) -> Vec<&Self> {
-        let mut all: Vec<&Self> = self.inputs().into_iter().flat_map(Self::bottom_up).collect();
-        all.push(self);
-        all
     }
 }
 
@@ -370,10 +342,12 @@ fn state(node: &Node, clauses: &Clauses) -> Option<StateDescription> {
                     "for ever: memory grows with the number of keys; a WATERMARK on the stream bounds it".to_owned()
                 }
             };
+            let keys = dedup_keys(node);
             Some(StateDescription {
                 id: dedup.id.clone(),
-                operator: "dedup",
-                keys: dedup_keys(node),
+                operator: DedupNode::KIND.name,
+                brief: format!("first row per {}", keys.join(", ")),
+                keys,
                 holds: "one entry per key".to_owned(),
                 until,
                 bounded: dedup.delay_micros.is_some(),
@@ -384,7 +358,8 @@ fn state(node: &Node, clauses: &Clauses) -> Option<StateDescription> {
             let delay = delay.map(duration).unwrap_or_default();
             Some(StateDescription {
                 id: aggregate.id.clone(),
-                operator: "window",
+                operator: AggregateNode::KIND.name,
+                brief: window_words(&aggregate.window),
                 keys: aggregate.group.iter().map(|e| words.say(e)).collect(),
                 holds: format!("one partial row per {} and group", window_words(&aggregate.window)),
                 until: format!(

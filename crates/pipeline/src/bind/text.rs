@@ -107,10 +107,7 @@ fn summary(table: &TableDescription) -> String {
         words.push(format!("watermark {} - {}", clause.column, clause.delay));
     }
     for state in &table.state {
-        words.push(match state.operator {
-            "dedup" => format!("first row per {}", state.keys.join(", ")),
-            _ => state.holds.trim_start_matches("one partial row per ").trim_end_matches(" and group").to_owned(),
-        });
+        words.push(state.brief.clone());
     }
     if !table.expectations.is_empty() {
         let n = table.expectations.len();

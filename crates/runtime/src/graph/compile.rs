@@ -9,11 +9,10 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use sluicebox_core::fate::Ledger;
 use sluicebox_core::{Clock, PartitionId};
-use sluicebox_operators::aggregate::WindowAggregate;
-use sluicebox_operators::{AtEnd, ClauseConfig, Dedup, Operator, Watermark};
+use sluicebox_operators::{AtEnd, ClauseConfig, Operator, OperatorKind, Watermark, operator_of};
 use sluicebox_pipeline::bind::clock::uses_clock;
 use sluicebox_pipeline::bind::dates::with_dates_by_division;
-use sluicebox_pipeline::graph::{DedupNode, Expectation, Graph, LateColumns, Node, OnError};
+use sluicebox_pipeline::graph::{Expectation, Graph, LateColumns, Node, OnError};
 use sluicebox_pipeline::leaf::{LeafTable, leaves};
 
 use crate::RuntimeError;
@@ -88,29 +87,13 @@ pub(super) struct RunFlow {
 pub(super) struct RunOperator {
     pub operator: Box<dyn Operator>,
     pub clauses: Vec<String>,
-    pub kind: OperatorKind,
+    pub kind: &'static OperatorKind,
     /// How long the last batch took to take in rows.
     pub updates: Duration,
     /// How long the last batch took to close what was final.
     pub removals: Duration,
     /// Rows of the state that the last batch let go.
     pub removed: u64,
-}
-
-impl RunOperator {
-    fn new(operator: Box<dyn Operator>, clauses: &[String], kind: OperatorKind) -> Self {
-        let (updates, removals) = (Duration::ZERO, Duration::ZERO);
-        Self { operator, clauses: clauses.to_vec(), kind, updates, removals, removed: 0 }
-    }
-}
-
-/// The kinds of operator, as progress names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OperatorKind {
-    /// Keeps the first row per key.
-    Dedup,
-    /// Aggregates over windows.
-    WindowAggregate,
 }
 
 impl std::fmt::Debug for RunOperator {
@@ -214,18 +197,13 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn sources_of(&self, node: &Node) -> BTreeSet<String> {
-        match node {
-            Node::Stream(stream) => self.upstream.get(&stream.upstream).cloned().unwrap_or_default(),
-            Node::Plan(plan) => plan.inputs.iter().flat_map(|(_, input)| self.sources_of(input)).collect(),
-            Node::Late(input) => self.sources_of(input),
-            Node::Dedup(dedup) => self.sources_of(&dedup.input),
-            Node::Aggregate(aggregate) => self.sources_of(&aggregate.input),
-        }
+        node.streams().into_iter().filter_map(|stream| self.upstream.get(&stream.upstream)).flatten().cloned().collect()
     }
 
     fn flow(&mut self, node: &Node) -> Result<RunFlow, RuntimeError> {
-        if let Node::Dedup(dedup) = node {
-            return Ok(RunFlow { candidates: self.node(&dedup.input)?, dedup: Some(dedup_operator(dedup)?) });
+        if node.operator().is_some_and(|spec| spec.kind.keeps_rows) {
+            let (input, operator) = self.operator(node)?;
+            return Ok(RunFlow { candidates: input, dedup: Some(operator) });
         }
         Ok(RunFlow { candidates: self.node(node)?, dedup: None })
     }
@@ -267,27 +245,27 @@ impl Compiler<'_> {
                 })
             }
             Node::Late(input) => RunNode::Late(Box::new(self.node(input)?)),
-            Node::Dedup(dedup) => RunNode::Operator(Box::new(self.node(&dedup.input)?), dedup_operator(dedup)?),
-            Node::Aggregate(aggregate) => {
-                let operator = Box::new(WindowAggregate::try_new(aggregate, self.session)?);
-                let operator = RunOperator::new(operator, &aggregate.clauses, OperatorKind::WindowAggregate);
-                RunNode::Operator(Box::new(self.node(&aggregate.input)?), operator)
+            stateful => {
+                let (input, operator) = self.operator(stateful)?;
+                RunNode::Operator(Box::new(input), operator)
             }
         })
     }
-}
 
-fn dedup_operator(node: &DedupNode) -> Result<RunOperator, RuntimeError> {
-    let operator = Box::new(Dedup::try_new(node)?);
-    Ok(RunOperator::new(operator, &node.clauses, OperatorKind::Dedup))
-}
-
-fn has_aggregate(node: &Node) -> bool {
-    match node {
-        Node::Stream(_) => false,
-        Node::Plan(plan) => plan.inputs.iter().any(|(_, input)| has_aggregate(input)),
-        Node::Late(input) => has_aggregate(input),
-        Node::Dedup(dedup) => has_aggregate(&dedup.input),
-        Node::Aggregate(_) => true,
+    /// What gives the rows of the operator at `node`, and the operator.
+    fn operator(&mut self, node: &Node) -> Result<(RunNode, RunOperator), RuntimeError> {
+        let bug = || RuntimeError::Bug("an operator is expected where none is".to_owned());
+        let spec = node.operator().ok_or_else(bug)?;
+        let operator = operator_of(node, self.session)?.ok_or_else(bug)?;
+        let inputs = node.inputs();
+        let input = self.node(inputs.first().ok_or_else(bug)?)?;
+        let (updates, removals) = (Duration::ZERO, Duration::ZERO);
+        let clauses = spec.clauses.to_vec();
+        Ok((input, RunOperator { operator, clauses, kind: spec.kind, updates, removals, removed: 0 }))
     }
+}
+
+/// Whether the rows of `node` are others than those of its streams.
+fn has_aggregate(node: &Node) -> bool {
+    node.bottom_up().into_iter().any(|node| node.operator().is_some_and(|spec| !spec.kind.keeps_rows))
 }

@@ -24,7 +24,7 @@ use sluicebox_pipeline::leaf::collect_in_order;
 use sluicebox_pipeline::room::{self, Room};
 use sluicebox_quality::{Errors, Quarantine, RowError};
 
-use super::compile::{OperatorKind, RunClause, RunNode, RunOperator, RunPlan, lowest};
+use super::compile::{RunClause, RunNode, RunOperator, RunPlan, lowest};
 use super::late::{self, LateRows};
 use super::{BatchInput, guard};
 use crate::RuntimeError;
@@ -284,13 +284,10 @@ impl FlowContext<'_> {
         run: &mut RunOperator,
         rows: Vec<Masked>,
     ) -> Result<(Vec<RecordBatch>, Closed), RuntimeError> {
-        let kind = match run.kind {
-            OperatorKind::Dedup => Station::Dedup,
-            OperatorKind::WindowAggregate => Station::Aggregate,
-        };
+        let at = Station::Operator { place: run.kind.place(), name: run.kind.word };
         let started = self.clock.monotonic();
         // An operator may have done all its work before the future that it gives is awaited.
-        let processed = station::timed(kind, async { run.operator.process_masked(rows).await }).await?;
+        let processed = station::timed(at, async { run.operator.process_masked(rows).await }).await?;
         run.updates = self.clock.monotonic().saturating_sub(started);
         self.fates.absorbed += processed.absorbed;
         self.fates.duplicate += processed.duplicate;
@@ -303,7 +300,7 @@ impl FlowContext<'_> {
         let held = run.operator.rows();
         let started = self.clock.monotonic();
         let closed = match lowest(self.clauses, &run.clauses) {
-            Some(w) => station::timed(kind, async { run.operator.close_rows(w).await }).await?,
+            Some(w) => station::timed(at, async { run.operator.close_rows(w).await }).await?,
             None => Closed::Rows(Vec::new()),
         };
         run.removals = self.clock.monotonic().saturating_sub(started);

@@ -23,7 +23,7 @@ mod stream;
 mod table;
 mod waits;
 
-pub use compile::{ClauseSettings, OperatorKind, Runner};
+pub use compile::{ClauseSettings, Runner};
 pub use sink::{Route, TableOutput, TableSink};
 pub use state::OperatorChange;
 pub use waits::Wait;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use sluicebox_core::PartitionId;
-use sluicebox_operators::{AtEnd, Operator, Watermark, WatermarkState};
+use sluicebox_operators::{AtEnd, Operator, OperatorKind, Watermark, WatermarkState};
 
-use super::compile::{OperatorKind, RunNode, RunOperator, Runner, lowest};
+use super::compile::{RunNode, RunOperator, Runner, lowest};
 use crate::RuntimeError;
 
 /// What one batch changed in one operator.
@@ -16,7 +16,7 @@ pub struct OperatorChange {
     /// The operator's id.
     pub id: String,
     /// What it does.
-    pub kind: OperatorKind,
+    pub kind: &'static OperatorKind,
     /// Of its plan.
     pub fingerprint: String,
     /// What the batch added; `None` when nothing.

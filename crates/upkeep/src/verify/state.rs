@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sluicebox_checkpoint::Checkpoint;
 use sluicebox_checkpoint::backfill::original;
 use sluicebox_checkpoint::records::{Commit, OperatorState, SegmentRecord, StateFile};
+use sluicebox_pipeline::graph::OperatorKind;
 
 use super::Verdict;
 use super::ledger::Absorbed;
@@ -62,7 +63,7 @@ fn only_windows(checkpoint: &Checkpoint, pipeline: u64) -> BTreeMap<String, Stri
     let Ok(record) = checkpoint.pipeline(pipeline) else { return BTreeMap::new() };
     let mut found = BTreeMap::new();
     for (table, shape) in record.shape.tables {
-        let mut windows = shape.operators.into_iter().filter(|(_, operator)| operator.kind == "window");
+        let mut windows = shape.operators.into_iter().filter(|(_, operator)| absorbs(&operator.kind));
         if let (Some((operator, _)), None) = (windows.next(), windows.next()) {
             found.insert(table, operator);
         }
@@ -175,7 +176,12 @@ fn follows(operator: &str, before: &OperatorState, after: &OperatorState, key: (
 
 /// A deduplication may give up a segment in the batch that was to name it: the watermark has passed all that went into it.
 fn gives_up_at_once(operator: &str) -> bool {
-    operator.rsplit('.').nth(1) == Some("dedup")
+    OperatorKind::of_id(operator).is_some_and(|kind| kind.gives_up_at_once)
+}
+
+/// Whether the rows that an operator of this kind takes go into its state, and others come out.
+fn absorbs(kind: &str) -> bool {
+    OperatorKind::named(kind).is_some_and(|kind| !kind.keeps_rows)
 }
 
 fn foreign(file: &StateFile) -> String {
