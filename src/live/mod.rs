@@ -108,7 +108,7 @@ impl Show {
             return;
         }
         for folder in engine.outputs().folders() {
-            if let Some(table) = folder.output.strip_prefix("table ") {
+            if let Some(table) = folder.output.table() {
                 say!("  writes  {table}  {}", folder.location.display());
             }
         }

@@ -51,7 +51,9 @@ fn named(commit: &Commit) -> Vec<(String, String, u64, u64, String)> {
     let mut all: Vec<_> = commit
         .files
         .iter()
-        .flat_map(|o| o.files.iter().map(|f| (o.output.clone(), f.target.clone(), f.rows, f.bytes, f.checksum.clone())))
+        .flat_map(|o| {
+            o.files.iter().map(|f| (o.output.to_string(), f.target.clone(), f.rows, f.bytes, f.checksum.clone()))
+        })
         .collect();
     all.sort();
     all

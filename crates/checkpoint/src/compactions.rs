@@ -119,6 +119,7 @@ pub fn settled(compaction: &Compaction, present: &BTreeSet<String>) -> Settled {
 
 #[cfg(test)]
 mod tests {
+    use sluicebox_core::OutputId;
     use sluicebox_sinks::parquet::compact::FileSum;
 
     use super::*;
@@ -137,7 +138,7 @@ mod tests {
             pipeline: 1,
             at_micros: 0,
             why: Why::Compact,
-            output: "table t".to_owned(),
+            output: OutputId::Table("t".to_owned()),
             location: "/t".to_owned(),
             folder: "d=1".to_owned(),
             staging: "/s".to_owned(),

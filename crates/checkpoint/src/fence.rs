@@ -78,6 +78,8 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use std::collections::{BTreeMap, BTreeSet};
 
+    use sluicebox_core::OutputId;
+
     use super::*;
     use crate::records::{BatchRows, Commit, Compaction, Metadata, Offsets, Why};
 
@@ -129,7 +131,7 @@ mod tests {
             pipeline: 1,
             at_micros: 0,
             why: Why::Compact,
-            output: "table t".to_owned(),
+            output: OutputId::Table("t".to_owned()),
             location: "/t".to_owned(),
             folder: "d=1".to_owned(),
             staging: "/.sluicebox-q".to_owned(),

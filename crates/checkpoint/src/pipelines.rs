@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use sluicebox_core::OutputId;
 use sluicebox_durable::Created;
 use sluicebox_durable::fault::What;
 use sluicebox_sources::LogIdentity;
@@ -48,11 +49,10 @@ impl PipelineRecord {
         }
     }
 
-    /// Whether `output` of a commit, as `files[].output` names it, was deleted when this pipeline was adopted.
+    /// Whether `output` of a commit was deleted when this pipeline was adopted.
     #[must_use]
-    pub fn cleared(&self, output: &str) -> bool {
-        let table = ["table ", "late ", "quarantine "].iter().find_map(|kind| output.strip_prefix(kind));
-        table.is_some_and(|table| self.clears.contains_key(table))
+    pub fn cleared(&self, output: &OutputId) -> bool {
+        output.of_table().is_some_and(|table| self.clears.contains_key(table))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use sluicebox_core::{Fates, OffsetRange, PartitionId};
+use sluicebox_core::{Fates, OffsetRange, OutputId, PartitionId};
 use sluicebox_operators::WatermarkState;
 use sluicebox_sinks::StagedFile;
 use sluicebox_sinks::parquet::compact::FileSum;
@@ -115,8 +115,8 @@ pub struct Totals {
 /// The staged files of one output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OutputFiles {
-    /// What wrote them: `table bronze_sales`, `dead letters sales_events`, ...
-    pub output: String,
+    /// What they are of.
+    pub output: OutputId,
     /// The output's folder: absolute here, see `place` for how the file names it.
     pub location: String,
     /// Its files.
@@ -250,8 +250,8 @@ pub struct Compaction {
     pub at_micros: i64,
     /// Why.
     pub why: Why,
-    /// What had written the files: `table bronze_sales`.
-    pub output: String,
+    /// What the files are of: a table.
+    pub output: OutputId,
     /// The output's folder: absolute here, see `place` for how the file names it.
     pub location: String,
     /// The partition's folder below it.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sluicebox_checkpoint::backfill::{original, prefix};
 use sluicebox_checkpoint::records::{Commit, Metadata, Position, SourceStart};
 use sluicebox_checkpoint::{Checkpoint, PipelineRecord, RunLock};
-use sluicebox_core::PartitionId;
+use sluicebox_core::{OutputId, PartitionId};
 use sluicebox_runtime::outputs::{self, OutputFolder, Outputs};
 use sluicebox_sinks::{Check, Publisher, owner};
 use sluicebox_sources::{LogIdentity, Source};
@@ -189,7 +189,7 @@ fn claim_cleared(
         let beside = outputs.beside(table, &metadata.id);
         for location in folders.iter().map(PathBuf::from) {
             let known = beside.iter().find(|folder| folder.location == location);
-            let output = known.map_or_else(|| format!("table {table}"), |folder| folder.output.clone());
+            let output = known.map_or_else(|| OutputId::Table(table.clone()), |folder| folder.output.clone());
             let folder = OutputFolder { output, location };
             sluicebox_sinks::prepare(&folder.location)?;
             let mark = outputs.owner(&folder, &metadata.id, metadata.generation, opening.checkpoint.root());

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use sluicebox_checkpoint::CheckpointError;
-use sluicebox_core::{Blame, Blamed, columns};
+use sluicebox_core::{Blame, Blamed, OutputId, columns};
 use sluicebox_durable::FileError;
 use sluicebox_runtime::RuntimeError;
 use sluicebox_sinks::LakeError;
@@ -64,11 +64,11 @@ pub enum EvolveError {
          computes the table again, if the topic still has its events; or restore the folder from a backup; or start from the \
          beginning with `--full-refresh`, which deletes this pipeline's tables first",
         location.display(),
-        output.strip_prefix("table ").unwrap_or("TABLE")
+        output.table().unwrap_or("TABLE")
     )]
     LostFolder {
         /// The output.
-        output: String,
+        output: OutputId,
         /// Its folder.
         location: PathBuf,
         /// A batch that has files in it.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use sluicebox_checkpoint::{Checkpoint, CheckpointError};
+use sluicebox_core::OutputId;
 use sluicebox_runtime::outputs::{OutputFolder, Outputs};
 use sluicebox_sinks::{LakeError, contents, contents_after, owner};
 
@@ -28,7 +29,7 @@ pub fn refuse_newer_files(
     committed: Option<u64>,
 ) -> Result<(), EvolveError> {
     for folder in outputs.folders().into_iter().chain(outputs.older(&[query_id])) {
-        let seen = match folder.output.starts_with("table ") {
+        let seen = match folder.output.table().is_some() {
             true => contents(&folder.location)?,
             false => contents_after(&folder.location, committed)?,
         };
@@ -68,7 +69,7 @@ pub fn refuse_lost_folders(
     anew: &BTreeSet<String>,
 ) -> Result<(), EvolveError> {
     let mut unmarked: Vec<OutputFolder> = outputs.folders();
-    let kept = |output: &str| output.strip_prefix("table ").is_some_and(|table| !anew.contains(table));
+    let kept = |output: &OutputId| output.table().is_some_and(|table| !anew.contains(table));
     unmarked.retain(|f| kept(&f.output) && (!owner::is_marked(&f.location) || is_empty(&f.location)));
     if unmarked.is_empty() {
         return Ok(());

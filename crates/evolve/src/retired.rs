@@ -58,7 +58,7 @@ pub fn retired(checkpoint: &Checkpoint) -> Result<BTreeMap<String, Retired>, Evo
     leave_cleared(checkpoint, &mut records)?;
     let mut found: BTreeMap<String, Vec<&Compaction>> = BTreeMap::new();
     for record in &records {
-        if let Some(table) = record.output.strip_prefix("table ") {
+        if let Some(table) = record.output.table() {
             found.entry(table.to_owned()).or_default().push(record);
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use sluicebox_checkpoint::records::OutputFiles;
+use sluicebox_core::OutputId;
 use sluicebox_core::provenance;
 use sluicebox_core::station::{self, Station};
 use sluicebox_core::stored::stored_rows;
@@ -21,7 +22,7 @@ use crate::RuntimeError;
 mod apart;
 mod marks;
 
-pub use apart::{ApartError, refuse_in_table};
+pub use apart::{ApartError, NamedFolder, refuse_in_table};
 pub use marks::Held;
 
 /// The partition column of everything beside the tables.
@@ -40,8 +41,8 @@ pub struct Outputs {
 /// A folder with the name under which commits and messages know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputFolder {
-    /// `table bronze_sales`, `late silver_sales`, `dead letters sales_events`, `reports`, ...
-    pub output: String,
+    /// What is written there.
+    pub output: OutputId,
     /// The folder, absolute.
     pub location: PathBuf,
 }
@@ -129,7 +130,7 @@ impl Outputs {
             .tables
             .iter()
             .map(|(name, table)| OutputFolder {
-                output: format!("table {name}"),
+                output: OutputId::Table(name.clone()),
                 location: table.location().to_owned(),
             })
             .collect();
@@ -143,26 +144,29 @@ impl Outputs {
         folders
     }
 
-    fn side(&self, output: String, path: &[&str]) -> OutputFolder {
+    fn side(&self, output: OutputId, path: &[&str]) -> OutputFolder {
         OutputFolder { output, location: path.iter().fold(self.data_dir.clone(), |dir, part| dir.join(part)) }
     }
 
     fn quarantine(&self, table: &str) -> OutputFolder {
-        self.side(format!("quarantine {table}"), &["quarantine", &self.pipeline, table])
+        self.side(OutputId::Quarantine(table.to_owned()), &["quarantine", &self.pipeline, table])
     }
 
     fn late(&self, table: &str) -> OutputFolder {
-        self.side(format!("late {table}"), &["late", &self.pipeline, table])
+        self.side(OutputId::Late(table.to_owned()), &["late", &self.pipeline, table])
     }
 
     fn dead_letters(&self, source: &str) -> OutputFolder {
-        self.side(format!("dead letters {source}"), &["dead_letters", &self.pipeline, source])
+        self.side(OutputId::DeadLetters(source.to_owned()), &["dead_letters", &self.pipeline, source])
     }
 
     /// The folders of a table's late and quarantined rows, those of the query in an older place too.
     #[must_use]
     pub fn beside(&self, table: &str, query_id: &str) -> Vec<OutputFolder> {
-        let older = ["late", "quarantine"].map(|kind| self.side(format!("{kind} {table}"), &[kind, table]));
+        let older = [
+            self.side(OutputId::Late(table.to_owned()), &["late", table]),
+            self.side(OutputId::Quarantine(table.to_owned()), &["quarantine", table]),
+        ];
         let older = older.into_iter().filter(|folder| self.marked(folder).is_some_and(|o| o.query_id == query_id));
         [self.late(table), self.quarantine(table)].into_iter().chain(older).collect()
     }
@@ -178,10 +182,14 @@ impl Outputs {
     /// The folders in such places whose marks name a pipeline of this name and that output, in the order of paths.
     #[must_use]
     pub fn older_marked(&self) -> Vec<(OutputFolder, Owner)> {
-        let of_table = |name: &String| [("quarantine", "quarantine", name.clone()), ("late", "late", name.clone())];
-        let letters = self.sources.iter().map(|name| ("dead letters", "dead_letters", name.clone()));
-        let all = self.tables.keys().flat_map(of_table).chain(letters);
-        let folders = all.map(|(kind, dir, name)| self.side(format!("{kind} {name}"), &[dir, &name]));
+        let of_table = |name: &String| {
+            [
+                self.side(OutputId::Quarantine(name.clone()), &["quarantine", name]),
+                self.side(OutputId::Late(name.clone()), &["late", name]),
+            ]
+        };
+        let letters = |name: &String| self.side(OutputId::DeadLetters(name.clone()), &["dead_letters", name]);
+        let folders = self.tables.keys().flat_map(of_table).chain(self.sources.iter().map(letters));
         let mut found: Vec<(OutputFolder, Owner)> =
             folders.filter_map(|folder| self.marked(&folder).map(|owner| (folder, owner))).collect();
         found.sort_by(|(a, _), (b, _)| a.location.cmp(&b.location));
@@ -192,15 +200,15 @@ impl Outputs {
     /// be read names nobody.
     fn marked(&self, folder: &OutputFolder) -> Option<Owner> {
         let owner = owner::read(&folder.location).ok().flatten()?;
-        (owner.pipeline == self.pipeline && owner.table == folder.output).then_some(owner)
+        (owner.pipeline == self.pipeline && owner.table == folder.output.in_mark()).then_some(owner)
     }
 
     fn reports(&self) -> OutputFolder {
-        self.side("reports".to_owned(), &["dq", &self.pipeline, "metrics"])
+        self.side(OutputId::Reports, &["dq", &self.pipeline, "metrics"])
     }
 
     fn samples(&self) -> OutputFolder {
-        self.side("samples".to_owned(), &["dq", &self.pipeline, "samples"])
+        self.side(OutputId::Samples, &["dq", &self.pipeline, "samples"])
     }
 
     /// Where the samples of a batch that FAIL UPDATE stopped go: outside the commit.
@@ -230,7 +238,7 @@ impl Outputs {
 
     fn table(&self, table: &str) -> Result<(OutputFolder, Arc<ParquetTable>), RuntimeError> {
         let format = self.tables.get(table).ok_or_else(|| RuntimeError::Bug(format!("no table `{table}`")))?;
-        let folder = OutputFolder { output: format!("table {table}"), location: format.location().to_owned() };
+        let folder = OutputFolder { output: OutputId::Table(table.to_owned()), location: format.location().to_owned() };
         Ok((folder, Arc::clone(format)))
     }
 

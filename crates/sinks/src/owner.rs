@@ -13,6 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sluicebox_core::OutputId;
 use sluicebox_durable::fault::What;
 use sluicebox_durable::sealed::{self, Broken};
 use sluicebox_durable::{self as durable, Created, FileError, Own, is_no_file, open_regular};
@@ -161,12 +162,9 @@ impl Owner {
     /// them where the folders of a pipeline of that name are now, so that others' may lie in it.
     #[must_use]
     pub fn is_beside(&self) -> bool {
-        BESIDE.iter().any(|kind| self.table.starts_with(kind))
+        OutputId::of_mark(&self.table).is_beside()
     }
 }
-
-/// What the output of a folder beside the tables begins with.
-const BESIDE: [&str; 3] = ["quarantine ", "late ", "dead letters "];
 
 impl std::fmt::Display for Owner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

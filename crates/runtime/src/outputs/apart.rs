@@ -33,16 +33,16 @@ pub enum ApartError {
         "{} would be written to {}, and {} is {}: it is the same folder, or the one lies in the other. Runs delete what is over in \
          the folders that they keep for themselves, and readers take every file of a table's folder for rows. Give the table \
          another LOCATION, or the checkpoint another folder by `--checkpoint`",
-        output.output,
+        output.name,
         output.location.display(),
-        kept.output,
+        kept.name,
         kept.location.display()
     )]
     Kept {
         /// What would be written.
-        output: OutputFolder,
+        output: NamedFolder,
         /// What runs keep.
-        kept: OutputFolder,
+        kept: NamedFolder,
     },
     /// An output in a checkpoint, maybe another project's.
     #[error(
@@ -87,6 +87,21 @@ pub enum ApartError {
     },
 }
 
+/// A folder, and what it is to people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedFolder {
+    /// `table bronze_sales`, `the checkpoint`, ...
+    pub name: String,
+    /// The folder, absolute.
+    pub location: PathBuf,
+}
+
+impl From<&OutputFolder> for NamedFolder {
+    fn from(folder: &OutputFolder) -> Self {
+        Self { name: folder.output.to_string(), location: folder.location.clone() }
+    }
+}
+
 impl Outputs {
     /// Stops a pipeline of which two outputs would write to one folder, or one inside the other's; or one of which an output
     /// would write to what runs keep for themselves, or to a checkpoint, or around them: its own in `checkpoint`, or any other.
@@ -106,7 +121,7 @@ impl Outputs {
                 return Err(ApartError::Shared { first: first.clone(), second: second.clone() }.into());
             }
         }
-        let named = |output: &str, location: PathBuf| OutputFolder { output: output.to_owned(), location };
+        let named = |name: &str, location: PathBuf| NamedFolder { name: name.to_owned(), location };
         let own = named("the checkpoint", checkpoint.to_owned());
         let log = named("the embedded log", self.data_dir.join(".log"));
         let around = named("the folder of checkpoints", self.working_dir.join("checkpoints"));
@@ -115,7 +130,7 @@ impl Outputs {
             let path = real_path(&kept.location)?;
             let overlaps = |other: &Path| other.starts_with(&path) || path.starts_with(other);
             if let Some((_, output)) = real.iter().find(|(other, _)| overlaps(other)) {
-                return Err(ApartError::Kept { output: output.clone(), kept: kept.clone() }.into());
+                return Err(ApartError::Kept { output: output.into(), kept: kept.clone() }.into());
             }
             if kept == &log && overlaps(&own_path) {
                 return Err(ApartError::Kept { output: own.clone(), kept: kept.clone() }.into());

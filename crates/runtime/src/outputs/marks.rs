@@ -53,7 +53,7 @@ impl Outputs {
             query_id: query_id.to_owned(),
             generation,
             pipeline: self.pipeline.clone(),
-            table: folder.output.strip_prefix("table ").unwrap_or(&folder.output).to_owned(),
+            table: folder.output.in_mark(),
             checkpoint: checkpoint.display().to_string(),
             host: hostname(),
         }

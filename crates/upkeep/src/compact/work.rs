@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sluicebox_checkpoint::records::{BatchRows, Commit, Compaction, Why};
 use sluicebox_checkpoint::{Checkpoint, CheckpointError};
+use sluicebox_core::OutputId;
 use sluicebox_sinks::parquet::compact::{self, Facts, FileSum, Folder, Input, Part, Piece, Staging};
 use sluicebox_sinks::{LakeError, ParquetTable, TableFormat, layout};
 
@@ -33,8 +34,8 @@ pub(super) struct Ready {
 }
 
 impl Table<'_> {
-    fn output(&self) -> String {
-        format!("table {}", self.name)
+    fn output(&self) -> OutputId {
+        OutputId::Table(self.name.to_owned())
     }
 
     pub fn staging(&self) -> Result<Staging, UpkeepError> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sluicebox_checkpoint::Checkpoint;
 use sluicebox_checkpoint::records::{Commit, Metadata};
+use sluicebox_core::OutputId;
 use sluicebox_durable::FileError;
 use sluicebox_sinks::owner;
 use sluicebox_sinks::parquet::inspect::{FileName, FoundFile, inspect, rows_in};
@@ -77,14 +78,14 @@ fn folders(
     metadata: &Metadata,
     records: &Records,
     verdict: &mut Verdict,
-) -> Result<BTreeMap<PathBuf, String>, UpkeepError> {
+) -> Result<BTreeMap<PathBuf, OutputId>, UpkeepError> {
     let mut folders = BTreeMap::new();
     let outputs = || records.commits.values().flat_map(|commit| &commit.files);
     for output in outputs() {
         folders.insert(PathBuf::from(&output.location), output.output.clone());
     }
     // Reports lie in <data>/dq/<pipeline>/metrics.
-    let reports = outputs().find(|o| o.output == "reports").map(|o| PathBuf::from(&o.location));
+    let reports = outputs().find(|o| o.output == OutputId::Reports).map(|o| PathBuf::from(&o.location));
     match reports.as_deref().and_then(|r| r.ancestors().nth(3)) {
         Some(data) => marked(data, metadata, &mut folders, 0)?,
         None => verdict.unproved.push(format!(
@@ -99,20 +100,16 @@ fn folders(
 fn marked(
     folder: &Path,
     metadata: &Metadata,
-    folders: &mut BTreeMap<PathBuf, String>,
+    folders: &mut BTreeMap<PathBuf, OutputId>,
     depth: usize,
 ) -> Result<(), UpkeepError> {
     if let Ok(Some(found)) = owner::read(folder)
         && found.query_id == metadata.id
     {
-        let beside = found.is_beside();
-        let output = if beside || matches!(found.table.as_str(), "reports" | "samples") {
-            found.table
-        } else {
-            format!("table {}", found.table)
-        };
-        folders.entry(folder.to_owned()).or_insert(output);
+        let output = OutputId::of_mark(&found.table);
         // In a folder of an older place the newer ones may lie.
+        let beside = output.is_beside();
+        folders.entry(folder.to_owned()).or_insert(output);
         if !beside {
             return Ok(());
         }
@@ -150,13 +147,13 @@ fn check_mark(location: &Path, metadata: &Metadata, verdict: &mut Verdict) {
 
 fn check_folder(
     location: &Path,
-    output: &str,
+    output: &OutputId,
     metadata: &Metadata,
     records: &Records,
     found: &mut Found,
     verdict: &mut Verdict,
 ) -> Result<(), UpkeepError> {
-    found.outputs.insert(output.to_owned());
+    found.outputs.insert(output.clone());
     let inspection = inspect(location)?;
     let named = named(location, records);
     let compacted = records.compactions.named(location);
@@ -216,7 +213,7 @@ fn older(file: &FoundFile, query: &str, records: &Records) -> Result<u64, String
     Ok(batch)
 }
 
-fn count_older(path: &Path, output: &str, batch: u64, file: &FoundFile, found: &mut Found, verdict: &mut Verdict) {
+fn count_older(path: &Path, output: &OutputId, batch: u64, file: &FoundFile, found: &mut Found, verdict: &mut Verdict) {
     if file.name == (FileName::OfBatch { batch }) {
         found.reports.insert(batch, path.to_owned());
         return;
@@ -224,7 +221,7 @@ fn count_older(path: &Path, output: &str, batch: u64, file: &FoundFile, found: &
     match rows_in(path) {
         // A footer may count what nobody wrote.
         Ok(rows) => {
-            let all = found.rows.entry((output.to_owned(), batch)).or_default();
+            let all = found.rows.entry((output.clone(), batch)).or_default();
             *all = all.saturating_add(rows);
         }
         Err(e) => verdict.problems.push(e.to_string()),

@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use sluicebox_core::OutputId;
 use sluicebox_durable::checksum_of;
 
 /// What the folders hold.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Rows by what wrote them (`table t`, `late t`, ...) and batch.
-    pub rows: BTreeMap<(String, u64), u64>,
+    pub rows: BTreeMap<(OutputId, u64), u64>,
     /// Reports of batches without records, by batch.
     pub reports: BTreeMap<u64, PathBuf>,
     /// What has a folder that was looked at.
-    pub outputs: BTreeSet<String>,
+    pub outputs: BTreeSet<OutputId>,
 }
 
 /// How a file differs from what a commit says of it.

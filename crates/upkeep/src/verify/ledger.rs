@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use sluicebox_checkpoint::Checkpoint;
 use sluicebox_checkpoint::backfill::original;
 use sluicebox_checkpoint::records::Commit;
-use sluicebox_core::PartitionId;
 use sluicebox_core::fate::{Ledger, sum};
+use sluicebox_core::{OutputId, PartitionId};
 use sluicebox_durable::read_regular;
 use sluicebox_quality::BatchReport;
 
@@ -104,7 +104,7 @@ impl Missing {
 fn paths(records: &Records, found: &Found) -> BTreeMap<u64, PathBuf> {
     let mut paths = found.reports.clone();
     for (id, commit) in &records.commits {
-        for output in commit.files.iter().filter(|o| o.output == "reports") {
+        for output in commit.files.iter().filter(|o| o.output == OutputId::Reports) {
             let json = output.files.iter().find(|file| file.target.ends_with(".json"));
             paths.extend(json.map(|file| {
                 let (target, staged) = (file.target.as_str(), file.staged.as_str());
@@ -183,7 +183,7 @@ fn check_balance(report: &BatchReport, verdict: &mut Verdict) {
 /// What the report counts is what the files hold.
 fn check_rows(report: &BatchReport, records: &Records, found: &Found, verdict: &mut Verdict) {
     let id = report.batch_id;
-    let mut compare = |output: String, told: u64| {
+    let mut compare = |output: OutputId, told: u64| {
         let emptied = records.emptied.get(&output).is_some_and(|first| id < *first);
         if emptied || (told == 0 && !found.outputs.contains(&output)) {
             return;
@@ -195,12 +195,12 @@ fn check_rows(report: &BatchReport, records: &Records, found: &Found, verdict: &
     };
     // Dead letters are the living pipeline's: what fills a table meets them again.
     for source in report.sources.iter().filter(|s| original(&s.source).is_none()) {
-        compare(format!("dead letters {}", source.source), source.dead_letters);
+        compare(OutputId::DeadLetters(source.source.clone()), source.dead_letters);
     }
     for table in &report.tables {
-        compare(format!("table {}", table.table), table.fates.written);
-        compare(format!("late {}", table.table), table.fates.late);
-        compare(format!("quarantine {}", table.table), table.fates.quarantined);
+        compare(OutputId::Table(table.table.clone()), table.fates.written);
+        compare(OutputId::Late(table.table.clone()), table.fates.late);
+        compare(OutputId::Quarantine(table.table.clone()), table.fates.quarantined);
     }
 }
 

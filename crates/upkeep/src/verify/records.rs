@@ -6,7 +6,7 @@ use std::path::Path;
 use sluicebox_checkpoint::backfill::original;
 use sluicebox_checkpoint::records::{Commit, Offsets};
 use sluicebox_checkpoint::{Checkpoint, keep_from};
-use sluicebox_core::PartitionId;
+use sluicebox_core::{OutputId, PartitionId};
 use sluicebox_durable::FileError;
 
 use super::Verdict;
@@ -23,7 +23,7 @@ pub(super) struct Records {
     pub kept_from: u64,
     pub newest: u64,
     /// Outputs that a refresh of their table has emptied, with the first batch after it.
-    pub emptied: BTreeMap<String, u64>,
+    pub emptied: BTreeMap<OutputId, u64>,
     pub compactions: Compactions,
 }
 
@@ -68,9 +68,7 @@ impl Records {
                 commit.files.retain(|output| !pipeline.cleared(&output.output));
             }
             for table in pipeline.clears.keys() {
-                for kind in ["table", "late", "quarantine"] {
-                    self.emptied.insert(format!("{kind} {table}"), first);
-                }
+                self.emptied.extend(OutputId::all_of_table(table).map(|output| (output, first)));
             }
         }
         Ok(())
