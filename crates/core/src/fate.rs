@@ -1,5 +1,7 @@
 //! Fates: what became of each event. Each is counted where it happens, none is computed as the rest (invariant 1).
 
+use std::ops::AddAssign;
+
 use serde::{Deserialize, Serialize};
 
 /// What became of one event or row.
@@ -87,6 +89,42 @@ impl Fates {
     }
 }
 
+impl AddAssign for Fates {
+    fn add_assign(&mut self, more: Self) {
+        // Each field by name, so that a new one is not left out.
+        let Self {
+            rows_in,
+            written,
+            duplicate,
+            duplicate_in,
+            late,
+            late_clause,
+            quarantined,
+            quarantined_in,
+            dropped,
+            filtered,
+            filtered_in,
+            filtered_null_event_time,
+            absorbed,
+            rows_out,
+        } = more;
+        self.rows_in += rows_in;
+        self.written += written;
+        self.duplicate += duplicate;
+        self.duplicate_in += duplicate_in;
+        self.late += late;
+        self.late_clause += late_clause;
+        self.quarantined += quarantined;
+        self.quarantined_in += quarantined_in;
+        self.dropped += dropped;
+        self.filtered += filtered;
+        self.filtered_in += filtered_in;
+        self.filtered_null_event_time += filtered_null_event_time;
+        self.absorbed += absorbed;
+        self.rows_out += rows_out;
+    }
+}
+
 /// Which of the equations of invariant 1 a table's fates must satisfy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -164,7 +202,21 @@ pub fn sum(counts: impl IntoIterator<Item = u64>) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use super::{Fates, Ledger, OLD};
+
+    #[test]
+    fn a_sum_has_every_fate() {
+        let numbered = || {
+            let names = Fates::default().named().map(|(name, _)| name);
+            let numbers = names.into_iter().zip(1_u64..).map(|(name, n)| (name.to_owned(), n.into()));
+            let fates: Fates = serde_json::from_value(serde_json::Value::Object(numbers.collect())).unwrap();
+            fates
+        };
+        let mut sum = numbered();
+        sum += numbered();
+        assert_eq!(sum.named().map(|(_, n)| n), std::array::from_fn(|at| 2 * (at as u64 + 1)));
+    }
 
     /// The lowest 64 bits of both sides are the same: neither a sum that wraps nor one that stops the process will do.
     #[test]

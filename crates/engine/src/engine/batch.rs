@@ -222,7 +222,7 @@ impl Engine {
             totals.dead_letters += sources.iter().map(SourceReport::dead_letters).sum::<u64>();
         }
         for table in tables.iter().filter(|t| self.outputs.writes(&t.table)) {
-            report::add(totals.tables.entry(table.table.clone()).or_default(), &table.fates);
+            *totals.tables.entry(table.table.clone()).or_default() += table.fates;
         }
         totals
     }

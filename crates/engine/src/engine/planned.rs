@@ -122,7 +122,7 @@ impl Engine {
             totals.lost_offsets += source.lost_offsets(None);
         }
         for table in &outcome.tables {
-            crate::report::add(totals.tables.entry(table.table.clone()).or_default(), &table.fates);
+            *totals.tables.entry(table.table.clone()).or_default() += table.fates;
         }
         totals.backlog =
             outcome.offsets.ranges.iter().map(|r| u64::try_from(r.log_end - r.range.to).unwrap_or(0)).sum();

@@ -11,7 +11,6 @@ pub use source::SourceReport;
 pub use told::Told;
 
 use sluicebox_checkpoint::records::Metadata;
-use sluicebox_core::Fates;
 use sluicebox_durable::checksum;
 
 use crate::config::Config;
@@ -43,22 +42,4 @@ impl Identity {
             sources: config.sources.iter().map(|s| (s.name.clone(), s.description.clone())).collect(),
         }
     }
-}
-
-/// Adds `more` to `sum`.
-pub fn add(sum: &mut Fates, more: &Fates) {
-    sum.rows_in += more.rows_in;
-    sum.written += more.written;
-    sum.duplicate += more.duplicate;
-    sum.duplicate_in += more.duplicate_in;
-    sum.late += more.late;
-    sum.late_clause += more.late_clause;
-    sum.quarantined += more.quarantined;
-    sum.quarantined_in += more.quarantined_in;
-    sum.dropped += more.dropped;
-    sum.filtered += more.filtered;
-    sum.filtered_in += more.filtered_in;
-    sum.filtered_null_event_time += more.filtered_null_event_time;
-    sum.absorbed += more.absorbed;
-    sum.rows_out += more.rows_out;
 }
