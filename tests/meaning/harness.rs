@@ -180,6 +180,18 @@ impl Job {
         self.attempt_to_end(sql, cut, None).unwrap_or_else(|| panic!("a run that nobody stopped came to its end"))
     }
 
+    /// Reads all there is under a configuration that `change` has changed.
+    pub fn try_changed(&self, sql: &str, cut: &Cut, change: impl FnOnce(&mut Config)) -> Result<(), EngineError> {
+        std::fs::create_dir_all(&self.dir).unwrap();
+        let (_stop, stop) = watch::channel(false);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(Box::pin(async {
+            let mut config = self.config(sql, cut, Trigger::AvailableNow).await;
+            change(&mut config);
+            Engine::open(config).await?.run(stop, &mut Nobody).await.map(drop)
+        }))
+    }
+
     /// How it ended, if it did.
     fn attempt_to_end(&self, sql: &str, cut: &Cut, polls: Option<u32>) -> Option<Result<(), EngineError>> {
         let (_stop, stop) = watch::channel(false);

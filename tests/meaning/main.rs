@@ -14,6 +14,7 @@
 //! ([`first`]), then made smaller, and kept in `tests/meaning/regressions.txt`, which is tried first the next time.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
+mod broken;
 mod events;
 mod failing;
 mod first;

@@ -26,10 +26,12 @@ pub enum RuntimeError {
     #[error(transparent)]
     Operator(#[from] sluicebox_operators::Error),
     /// A table's query failed as a whole, not for one of its rows.
-    #[error("table `{table}`: its query failed: {}", in_words(source))]
+    #[error("table `{table}`: its query failed{}: {}", in_batch(*batch_id), in_words(source))]
     Query {
         /// The table.
         table: String,
+        /// The batch; `None` when the query was made ready, before any.
+        batch_id: Option<u64>,
         /// What DataFusion said.
         source: datafusion::error::DataFusionError,
     },
@@ -75,6 +77,10 @@ pub enum RuntimeError {
     Bug(String),
 }
 
+fn in_batch(id: Option<u64>) -> String {
+    id.map_or_else(String::new, |id| format!(" in batch {id}"))
+}
+
 impl RuntimeError {
     /// The same, of the query of `table`.
     #[must_use]
@@ -87,7 +93,16 @@ impl RuntimeError {
                 let why = "its aggregate needs more memory than 'query.memory' allows, most likely for one group";
                 Self::OutOfMemory { table: table.to_owned(), why: why.to_owned() }
             }
-            Self::DataFusion(source) => Self::Query { table: table.to_owned(), source },
+            Self::DataFusion(source) => Self::Query { table: table.to_owned(), batch_id: None, source },
+            other => other,
+        }
+    }
+
+    /// The same, of what happened in batch `id`.
+    #[must_use]
+    pub fn of_batch(self, id: u64) -> Self {
+        match self {
+            Self::Query { table, source, .. } => Self::Query { table, batch_id: Some(id), source },
             other => other,
         }
     }

@@ -126,7 +126,8 @@ impl Engine {
             staging,
         };
         let partitions = input.partitions.clone();
-        let tables = self.runner.run_batch_into(input, stager).await?;
+        let tables =
+            self.runner.run_batch_into(input, stager).await.map_err(|error| error.of_batch(offsets.batch_id))?;
         if let Some(error) = report::failed_row(&tables, offsets.batch_id, &partitions) {
             return Err(error);
         }
