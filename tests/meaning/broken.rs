@@ -1,4 +1,5 @@
-//! A query that fails as a whole, and not for one of its rows: the message says of which table and in which batch.
+//! What no text of a pipeline brings about. A query that fails as a whole, and not for one of its rows: the message says of which
+//! table and in which batch. Plans that are made otherwise than those of the checkpoint.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{ColumnarValue, LogicalPlanBuilder, Volatility, create_udf};
 use datafusion::prelude::col;
 use sluicebox_engine::EngineError;
+use sluicebox_pipeline::bind::session_state;
 use sluicebox_pipeline::graph::{Graph, Node};
 use sluicebox_runtime::RuntimeError;
 
@@ -34,21 +36,36 @@ fn break_query(graph: &mut Graph, table: &str) {
     node.plan = plan.build().unwrap();
 }
 
-#[test]
-fn a_query_that_fails_is_named_with_its_table_and_its_batch() {
+fn cut() -> Cut {
+    let (memory_limit, batch_bytes) = (256 << 20, 16 << 20);
+    Cut { max_offsets: None, batch_bytes, memory_limit, state_deltas: 5, threads: 1, cancels: Vec::new() }
+}
+
+/// A topic with one event.
+fn world() -> World {
     let world = World::new();
     let mut step: Step = vec![Vec::new(); PARTITIONS];
     step[0] = vec![Content::Row(Row { seq: 7, ..Row::default() })];
     world.append(&step);
+    world
+}
+
+#[test]
+fn plans_of_another_number_of_partitions_do_not_go_on() {
+    let world = world();
     let job = world.job(0);
-    let cut = Cut {
-        max_offsets: None,
-        batch_bytes: 16 << 20,
-        memory_limit: 256 << 20,
-        state_deltas: 5,
-        threads: 1,
-        cancels: Vec::new(),
-    };
+    job.run(SQL, &cut());
+    let error = job.try_changed(SQL, &cut(), |config| config.session = session_state(2)).unwrap_err();
+    assert!(matches!(error, EngineError::OtherPartitions { pinned: 1, found: 2, .. }), "{error:?}");
+    assert_eq!(error.code(), "newer-version");
+    job.run(SQL, &cut());
+}
+
+#[test]
+fn a_query_that_fails_is_named_with_its_table_and_its_batch() {
+    let world = world();
+    let job = world.job(0);
+    let cut = cut();
     let error = job.try_changed(SQL, &cut, |config| break_query(&mut config.graph, "silver_e")).unwrap_err();
     let EngineError::Runtime(RuntimeError::Query { table, batch_id, .. }) = &error else { panic!("{error:?}") };
     assert_eq!((table.as_str(), *batch_id), ("silver_e", Some(0)));

@@ -33,6 +33,7 @@ impl EngineError {
             Self::TooManyLetters { .. } => "too-many-letters",
             Self::Stalled { .. } => "no-answer",
             Self::OtherLog { .. } => "other-log",
+            Self::OtherPartitions { .. } => "newer-version",
             Self::RepinBeforeReplay { .. } => "repin-before-replay",
             other => by_blame(other.blame()),
         }

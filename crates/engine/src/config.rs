@@ -119,8 +119,14 @@ impl Config {
             pipeline: &self.graph.pipeline,
             change: &self.change,
             clock: self.clock.as_ref(),
+            plan_partitions: self.plan_partitions(),
             full_refresh: self.full_refresh,
             take_tables: self.take_tables,
         }
+    }
+
+    /// The partitions of every plan.
+    pub(crate) fn plan_partitions(&self) -> usize {
+        self.session.config().target_partitions()
     }
 }

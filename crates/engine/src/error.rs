@@ -141,6 +141,20 @@ pub enum EngineError {
         /// The log that was found.
         found: String,
     },
+    /// The checkpoint's plans have another number of partitions.
+    #[error(
+        "the plans of the checkpoint {checkpoint} have {pinned} partitions, those of this version {found}: a batch that is run \
+         again would have its rows in another order. Go on with the version that made the checkpoint; or start from the \
+         beginning with `--full-refresh`, which deletes this pipeline's tables first"
+    )]
+    OtherPartitions {
+        /// The folder.
+        checkpoint: String,
+        /// The partitions in the checkpoint.
+        pinned: usize,
+        /// Those of this run's plans.
+        found: usize,
+    },
     /// A new reader schema while a batch waits to be replayed.
     #[error(
         "source `{source_name}`: batch {batch_id} was planned with the old schema and waits to be replayed; run once without \
@@ -211,7 +225,7 @@ impl Blamed for EngineError {
             Self::Evolve(e) => e.blame(),
             Self::Upkeep(e) => e.blame(),
             Self::File(e) => e.blame(),
-            Self::OtherLog { .. } | Self::RepinBeforeReplay { .. } => Blame::User,
+            Self::OtherLog { .. } | Self::OtherPartitions { .. } | Self::RepinBeforeReplay { .. } => Blame::User,
             Self::TooManyLetters { .. } | Self::Stalled { .. } | Self::FailUpdate { .. } | Self::FailRow { .. } => {
                 Blame::Outside
             }

@@ -188,7 +188,7 @@ fn first_metadata(config: &Config, outputs: &Outputs, logs: Logs, epoch: u64) ->
         generation: 1,
         pipeline: config.graph.pipeline.name.clone(),
         created_micros: config.clock.now_micros(),
-        plan_partitions: 1,
+        plan_partitions: config.plan_partitions(),
         logs,
     };
     config.checkpoint.create_metadata(&metadata, epoch)?;
@@ -204,6 +204,13 @@ fn check_identity(config: &Config, metadata: &Metadata, logs: &Logs) -> Result<(
             found: name.clone(),
         }
         .into());
+    }
+    if metadata.plan_partitions != config.plan_partitions() {
+        return Err(EngineError::OtherPartitions {
+            checkpoint: config.checkpoint.root().display().to_string(),
+            pinned: metadata.plan_partitions,
+            found: config.plan_partitions(),
+        });
     }
     // A source that came later is pinned by the pipeline that brought it; a backfill reads the log of its source.
     let adopted = config.checkpoint.newest_pipeline()?.map(|r| r.logs).unwrap_or_default();

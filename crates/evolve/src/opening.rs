@@ -23,6 +23,8 @@ pub struct Opening<'a> {
     pub change: &'a Prepared,
     /// The time.
     pub clock: &'a dyn Clock,
+    /// The partitions of every plan.
+    pub plan_partitions: usize,
     /// Whether a full refresh is asked for.
     pub full_refresh: bool,
     /// Whether that deletes what pipelines of this name wrote under checkpoints that are lost, too.

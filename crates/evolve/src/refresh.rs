@@ -85,7 +85,7 @@ pub fn run(opening: &Opening<'_>, outputs: &Outputs, lock: &RunLock, logs: &Logs
         generation: record.generation,
         pipeline: opening.pipeline.name.clone(),
         created_micros: opening.clock.now_micros(),
-        plan_partitions: 1,
+        plan_partitions: opening.plan_partitions,
         logs: logs.clone(),
     })?;
     let named = locations(&record);
