@@ -11,6 +11,7 @@ use sluicebox_durable as durable;
 use sluicebox_durable::fault::What;
 use sluicebox_evolve::adopt::{self, Adopted};
 use sluicebox_evolve::{Logs, Stage, folders_check, named, refresh};
+use sluicebox_pipeline::options::EventTimeOptions;
 use sluicebox_runtime::graph::{ClauseSettings, Runner};
 use sluicebox_runtime::outputs::{Held, Outputs};
 use sluicebox_runtime::state_writer;
@@ -232,9 +233,8 @@ fn check_identity(config: &Config, metadata: &Metadata, logs: &Logs) -> Result<(
 pub(crate) fn new_runner(config: &Config) -> Result<Runner, EngineError> {
     let settings = |sources: &BTreeSet<String>| {
         let mut settings = config.sources.iter().filter(|s| sources.contains(&s.name)).map(|s| s.clauses);
-        let first = settings
-            .next()
-            .unwrap_or(ClauseSettings { idle_timeout_micros: 10_000_000, max_future_micros: 3_600_000_000 });
+        let EventTimeOptions { idle_timeout_micros, max_future_micros } = EventTimeOptions::default();
+        let first = settings.next().unwrap_or(ClauseSettings { idle_timeout_micros, max_future_micros });
         settings.fold(first, |a, b| ClauseSettings {
             idle_timeout_micros: a.idle_timeout_micros.max(b.idle_timeout_micros),
             max_future_micros: a.max_future_micros.min(b.max_future_micros),

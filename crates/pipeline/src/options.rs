@@ -2,6 +2,7 @@
 //!
 //! The names are Spark's where Spark has the option. The list is what `docs/sql.md` is checked against.
 
+use sluicebox_core::options as of;
 use sluicebox_core::secret::is_secret;
 
 use crate::ast::{SourceDef, SourceKind};
@@ -30,43 +31,43 @@ const fn option(name: &'static str, value: ValueType, default: &'static str, doc
 /// Every option of `USING kafka`, but for `kafka.*`, which is handed to librdkafka as it is.
 pub const OPTIONS: &[OptionDef] = &[
     option(
-        "subscribe",
+        of::SUBSCRIBE,
         ValueType::Names,
         "",
         "Topics to read. One of `subscribe`, `assign` and `subscribePattern` is required.",
     ),
-    option("assign", ValueType::Partitions, "", "Partitions to read, and no others."),
+    option(of::ASSIGN, ValueType::Partitions, "", "Partitions to read, and no others."),
     option(
-        "subscribePattern",
+        of::SUBSCRIBE_PATTERN,
         ValueType::Pattern,
         "",
         "Topics to read: those whose whole name matches, also ones that come later.",
     ),
     option(
-        "startingOffsets",
+        of::STARTING_OFFSETS,
         ValueType::Offsets,
         "`earliest`",
         "Where the first run starts; -2 is earliest, -1 is latest. Resolved once, then the checkpoint alone says where to go on. New partitions start at their earliest offset.",
     ),
     option(
-        "maxOffsetsPerTrigger",
+        of::MAX_OFFSETS_PER_TRIGGER,
         ValueType::Int(1, u64::MAX),
         "no limit besides `batch.bytes`",
         "At most so many offsets in a batch, shared over partitions by backlog: at least one each, or by turns.",
     ),
     option(
-        "failOnDataLoss",
+        of::FAIL_ON_DATA_LOSS,
         ValueType::Bool,
         "`true`",
         "Whether offsets that the topic has lost stop the run, or are reported and passed over.",
     ),
     option(
-        "groupIdPrefix",
+        of::GROUP_ID_PREFIX,
         ValueType::Text,
         "`sluicebox`",
         "What the name of the consumer group starts with, under which offsets are committed for lag tools.",
     ),
-    option("includeHeaders", ValueType::Bool, "`false`", "Whether rows carry the events' headers in `_headers`."),
+    option(of::INCLUDE_HEADERS, ValueType::Bool, "`false`", "Whether rows carry the events' headers in `_headers`."),
     option(
         "value.format",
         ValueType::OneOf(ValueFormat::NAMES),
@@ -199,20 +200,6 @@ const NOT_HERE: &[(&str, &str)] = &[
     ("bootstrap.servers", "write 'kafka.bootstrap.servers'"),
 ];
 
-/// Properties of `kafka.*` that the source sets itself, and what to write instead.
-const KAFKA_OURS: &[(&str, &str)] = &[
-    ("kafka.auto.offset.reset", "startingOffsets says where to start"),
-    ("kafka.enable.auto.commit", "offsets are committed after each batch, for lag tools only"),
-    ("kafka.enable.auto.offset.store", "offsets are committed after each batch, for lag tools only"),
-    ("kafka.enable.partition.eof", "the source needs to see the ends of partitions"),
-    ("kafka.key.deserializer", "write 'key.format'; without it keys are bytes, in the column _key"),
-    ("kafka.value.deserializer", "write 'value.format'"),
-    ("kafka.interceptor.classes", "there is no JVM to load classes"),
-    ("kafka.sasl.jaas.config", "write 'kafka.sasl.username' and 'kafka.sasl.password' = '${env:NAME}'"),
-    ("kafka.ssl.truststore.location", "write 'kafka.ssl.ca.location' with a PEM file"),
-    ("kafka.ssl.truststore.password", "write 'kafka.ssl.ca.location' with a PEM file"),
-];
-
 /// The option of this name, looked up without regard to case; `kafka.*` are not in the list.
 #[must_use]
 pub fn find(key: &str) -> Option<&'static OptionDef> {
@@ -221,17 +208,17 @@ pub fn find(key: &str) -> Option<&'static OptionDef> {
 
 /// Whether the value of `key` keeps its references until a source is connected: it may be a secret, or hold one.
 pub(crate) fn keeps_references(key: &str) -> bool {
-    key.get(..6).is_some_and(|p| p.eq_ignore_ascii_case("kafka."))
+    of::property(key).is_some()
         || find(key).is_none_or(|option| matches!(option.value, ValueType::Text | ValueType::Secret))
 }
 
 /// The option's name as it is written in the reference, if key and value are right. `written` is what stands in the file in the place of the
 /// value, and is what is shown of it.
 pub(crate) fn check(key: &str, value: &str, written: &str) -> Result<String, Problem> {
-    if key.get(..6).is_some_and(|p| p.eq_ignore_ascii_case("kafka.")) {
+    if let Some(property) = of::property(key) {
         let lower = key.to_lowercase();
-        if let Some((_, instead)) = KAFKA_OURS.iter().find(|(name, _)| *name == lower) {
-            let problem = Problem::unknown(format!("`{key}` is not for the pipeline to set"), (*instead).to_owned());
+        if let Some(instead) = of::instead_of(property) {
+            let problem = Problem::unknown(format!("`{key}` is not for the pipeline to set"), instead.to_owned());
             return Err(Problem { label: "not this one".into(), ..problem });
         }
         let value_type = if is_secret(&lower) { ValueType::Secret } else { ValueType::Text };
@@ -281,14 +268,40 @@ pub struct EventTimeOptions {
     pub max_future_micros: i64,
 }
 
+/// 10 seconds and 1 hour.
+impl Default for EventTimeOptions {
+    fn default() -> Self {
+        Self { idle_timeout_micros: 10_000_000, max_future_micros: 3_600_000_000 }
+    }
+}
+
 impl EventTimeOptions {
-    /// The options of `source`, with their defaults: 10 seconds and 1 hour.
+    /// The options of `source`, with their defaults.
     #[must_use]
     pub fn of(source: &SourceDef) -> Self {
         let micros = |name: &str, default: i64| get(source, name).and_then(values::duration).unwrap_or(default);
+        let default = Self::default();
         Self {
-            idle_timeout_micros: micros("idleTimeout", 10_000_000),
-            max_future_micros: micros("maxFuture", 3_600_000_000),
+            idle_timeout_micros: micros("idleTimeout", default.idle_timeout_micros),
+            max_future_micros: micros("maxFuture", default.max_future_micros),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_says_the_defaults_that_hold() {
+        let said = |name: &str| find(name).and_then(|option| values::duration(option.default.trim_matches('`')));
+        let EventTimeOptions { idle_timeout_micros, max_future_micros } = EventTimeOptions::default();
+        assert_eq!(said("idleTimeout"), Some(idle_timeout_micros));
+        assert_eq!(said("maxFuture"), Some(max_future_micros));
+    }
+
+    #[test]
+    fn every_option_of_a_log_can_be_written() {
+        assert!(of::OF_LOGS.into_iter().all(|name| find(name).is_some()));
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use regex::Regex;
 use sluicebox_core::PartitionId;
+use sluicebox_core::options as names;
 use sluicebox_core::secret::{Pieces, may_be_secret};
 
 use crate::error::{Result, SourceError};
@@ -20,25 +21,12 @@ mod tests;
 /// The environment variable that holds the brokers when the option `kafka.bootstrap.servers` is absent.
 pub const BROKERS_ENV: &str = "KAFKA_BOOTSTRAP_SERVERS";
 
-/// The options that [`KafkaOptions`] reads, beside every `kafka.*`. Names are compared without case, as in Spark.
-pub const KNOWN_OPTIONS: &[&str] = &[
-    "subscribe",
-    "assign",
-    "subscribePattern",
-    "startingOffsets",
-    "maxOffsetsPerTrigger",
-    "failOnDataLoss",
-    "groupIdPrefix",
-    "includeHeaders",
-];
-
 mod properties;
 
 pub(crate) use properties::check_files;
 pub use properties::{check_brokers, is_property};
-
-/// What the prefix of pass-through properties is.
-pub const KAFKA_PREFIX: &str = "kafka.";
+/// Names of options.
+pub use sluicebox_core::options::{KAFKA_PREFIX, OF_LOGS};
 
 /// Which topics and partitions a source reads.
 #[derive(Debug, Clone)]
@@ -223,7 +211,7 @@ impl fmt::Debug for KafkaOptions {
 }
 
 impl KafkaOptions {
-    /// Reads the options of source `source_name`. Options that are not in [`KNOWN_OPTIONS`] and do not start with
+    /// Reads the options of source `source_name`. Options that are not in [`OF_LOGS`] and do not start with
     /// `kafka.` are another station's and are left alone; of an option given twice the last one holds. Values are taken as they
     /// are: references have been replaced before. `env` looks up [`BROKERS_ENV`].
     ///
@@ -237,15 +225,13 @@ impl KafkaOptions {
         let mut properties = BTreeMap::new();
         let mut known = BTreeMap::new();
         for (key, value) in options {
-            let lower = key.to_ascii_lowercase();
-            if lower.starts_with(KAFKA_PREFIX) {
-                let property = key[KAFKA_PREFIX.len()..].to_owned();
-                properties::check(source_name, key, &property)?;
-                if lower == "kafka.bootstrap.servers" {
+            if let Some(property) = names::property(key) {
+                properties::check(source_name, key, property)?;
+                if property.eq_ignore_ascii_case("bootstrap.servers") {
                     known.insert("kafka.bootstrap.servers", value.trim());
                 }
-                properties.insert(property, value.clone());
-            } else if let Some(name) = KNOWN_OPTIONS.iter().find(|n| n.eq_ignore_ascii_case(key)) {
+                properties.insert(property.to_owned(), value.clone());
+            } else if let Some(name) = OF_LOGS.iter().find(|n| n.eq_ignore_ascii_case(key)) {
                 known.insert(*name, value.trim());
             }
         }

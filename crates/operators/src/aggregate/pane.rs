@@ -2,10 +2,7 @@
 
 use arrow::array::{Int64Array, TimestampMicrosecondArray};
 use sluicebox_pipeline::graph::Window;
-use sluicebox_pipeline::window::LONGEST_MICROS;
-
-/// The largest number of panes in a window: each is looked at when the window closes.
-pub(super) const MOST_PANES: i64 = 1_000;
+use sluicebox_pipeline::window::{MAX_PANES, Wrong, pane_micros, problem};
 
 /// How windows lie, and the panes that they are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,21 +18,23 @@ impl Panes {
     /// The panes of `window`, or why there are none.
     pub fn try_new(window: &Window) -> Result<Self, String> {
         let Window { size_micros: size, slide_micros: slide, offset_micros: offset, .. } = *window;
-        if size <= 0 || slide <= 0 || size > LONGEST_MICROS {
-            return Err(format!("a window of {size} us every {slide} us is none; both must be positive"));
+        match problem(size, slide, offset) {
+            Some(Wrong::Size | Wrong::Long | Wrong::Slide) => {
+                Err(format!("a window of {size} us every {slide} us is none; both must be positive"))
+            }
+            Some(Wrong::Gaps) => {
+                Err(format!("windows of {size} us every {slide} us leave gaps; make the slide at most the size"))
+            }
+            // Each is looked at when the window closes.
+            Some(Wrong::Panes(panes)) => Err(format!(
+                "a window of {size} us every {slide} us has {panes} panes, more than {MAX_PANES}; \
+                 make the slide a larger part of the size"
+            )),
+            // A longer shift gives the same windows.
+            Some(Wrong::Offset) | None => {
+                Ok(Self { size, slide, offset: offset.rem_euclid(slide), width: pane_micros(size, slide) })
+            }
         }
-        if slide > size {
-            return Err(format!("windows of {size} us every {slide} us leave gaps; make the slide at most the size"));
-        }
-        let width = gcd(size, slide);
-        if size / width > MOST_PANES {
-            return Err(format!(
-                "a window of {size} us every {slide} us has {} panes, more than {MOST_PANES}; \
-                 make the slide a larger part of the size",
-                size / width
-            ));
-        }
-        Ok(Self { size, slide, offset: offset.rem_euclid(slide), width })
     }
 
     /// The start of the pane of each event time; NULL where there is none: for NULL, and for times so far before 1970 that
@@ -109,8 +108,4 @@ impl std::fmt::Display for Panes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "window of {} us every {} us from {} us", self.size, self.slide, self.offset)
     }
-}
-
-fn gcd(a: i64, b: i64) -> i64 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }

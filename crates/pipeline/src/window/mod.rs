@@ -103,7 +103,7 @@ fn intervals_of(intervals: &[i64]) -> Option<(i64, i64, i64)> {
 
 /// What is wrong with a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wrong {
+pub enum Wrong {
     /// The size is not positive.
     Size,
     /// The size is more than [`LONGEST_MICROS`].
@@ -119,7 +119,8 @@ pub(crate) enum Wrong {
 }
 
 /// What is wrong with a window of these intervals, if anything is.
-pub(crate) fn problem(size: i64, slide: i64, offset: i64) -> Option<Wrong> {
+#[must_use]
+pub fn problem(size: i64, slide: i64, offset: i64) -> Option<Wrong> {
     if size <= 0 {
         return Some(Wrong::Size);
     }
@@ -132,16 +133,18 @@ pub(crate) fn problem(size: i64, slide: i64, offset: i64) -> Option<Wrong> {
     if slide > size {
         return Some(Wrong::Gaps);
     }
-    let panes = size / gcd(size, slide);
+    let panes = size / pane_micros(size, slide);
     if panes > MAX_PANES {
         return Some(Wrong::Panes(panes));
     }
     (offset.unsigned_abs() >= slide.unsigned_abs()).then_some(Wrong::Offset)
 }
 
-/// The greatest common divisor of two positive numbers.
-fn gcd(a: i64, b: i64) -> i64 {
-    if b == 0 { a } else { gcd(b, a % b) }
+/// The length of the longest stretches of time into which all windows of this size and slide can be cut, both positive: their greatest
+/// common divisor.
+#[must_use]
+pub fn pane_micros(size: i64, slide: i64) -> i64 {
+    if slide == 0 { size } else { pane_micros(slide, size % slide) }
 }
 
 /// The constant interval that `expr` is, in microseconds; the analyser may have put casts around it.

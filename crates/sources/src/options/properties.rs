@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use sluicebox_core::nearest::nearest;
+use sluicebox_core::options::instead_of;
 use sluicebox_core::pem::{self, Holds, Unfit};
 use sluicebox_core::secret::is_loopback;
 use sluicebox_durable::open_regular;
@@ -13,41 +14,6 @@ use crate::error::{Result, SourceError};
 
 #[cfg(test)]
 mod tests;
-
-/// Properties that a user must not set, and what to do instead.
-const RESERVED: &[(&str, &str)] = &[
-    ("auto.offset.reset", "leave it out: 'startingOffsets' says where a first start begins"),
-    ("enable.auto.commit", "leave it out: Sluicebox commits offsets after each batch"),
-    ("enable.auto.offset.store", "leave it out: Sluicebox commits offsets after each batch"),
-    ("enable.partition.eof", "leave it out: the source needs it on"),
-    ("key.deserializer", "leave it out: use 'key.format'"),
-    ("value.deserializer", "leave it out: use 'value.format'"),
-    (
-        "sasl.jaas.config",
-        "leave it out, it is a property of the Java client: set 'kafka.sasl.username' and 'kafka.sasl.password'",
-    ),
-    (
-        "ssl.truststore.location",
-        "leave it out, it is a property of the Java client: set 'kafka.ssl.ca.location' to a PEM file",
-    ),
-    (
-        "ssl.truststore.password",
-        "leave it out, it is a property of the Java client: set 'kafka.ssl.ca.location' to a PEM file",
-    ),
-    (
-        "ssl.truststore.type",
-        "leave it out, it is a property of the Java client: set 'kafka.ssl.ca.location' to a PEM file",
-    ),
-    (
-        "ssl.keystore.type",
-        "leave it out, it is a property of the Java client: 'kafka.ssl.keystore.location' names a PKCS#12 file",
-    ),
-    (
-        "max.poll.records",
-        "leave it out, it is a property of the Java client: 'maxOffsetsPerTrigger' bounds what a batch reads",
-    ),
-    ("metadata.broker.list", "write 'kafka.bootstrap.servers', which is another name of it"),
-];
 
 /// What brokers are written as.
 pub(super) const BROKERS: &str =
@@ -93,8 +59,8 @@ enum Content {
 /// # Errors
 /// When the source sets it by itself, a consumer has none of this name, or only a producer has.
 pub(super) fn check(source_name: &str, option: &str, property: &str) -> Result<()> {
-    if let Some((_, instead)) = RESERVED.iter().find(|(name, _)| *name == property) {
-        return Err(SourceError::option(source_name, option, "set", *instead));
+    if let Some(instead) = instead_of(property) {
+        return Err(SourceError::option(source_name, option, "set", instead));
     }
     if CONSUMER.contains(&property) {
         return Ok(());

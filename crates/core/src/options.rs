@@ -1,0 +1,100 @@
+//! The options of a source that more than one station reads: the text of a pipeline is checked by them, and a source is made of them.
+//!
+//! The names are Spark's where Spark has the option. Here are names alone: what each takes, its default and its meaning stand
+//! where the text is checked, what it does where the source is made.
+
+/// Topics to read.
+pub const SUBSCRIBE: &str = "subscribe";
+/// Partitions to read.
+pub const ASSIGN: &str = "assign";
+/// Topics to read, by a pattern.
+pub const SUBSCRIBE_PATTERN: &str = "subscribePattern";
+/// Where the first run starts.
+pub const STARTING_OFFSETS: &str = "startingOffsets";
+/// How many offsets a batch takes at most.
+pub const MAX_OFFSETS_PER_TRIGGER: &str = "maxOffsetsPerTrigger";
+/// Whether lost offsets stop the run.
+pub const FAIL_ON_DATA_LOSS: &str = "failOnDataLoss";
+/// What the name of the consumer group starts with.
+pub const GROUP_ID_PREFIX: &str = "groupIdPrefix";
+/// Whether rows carry the events' headers.
+pub const INCLUDE_HEADERS: &str = "includeHeaders";
+
+/// The options of which a source over a log is made, beside those with [`KAFKA_PREFIX`].
+pub const OF_LOGS: [&str; 8] = [
+    SUBSCRIBE,
+    ASSIGN,
+    SUBSCRIBE_PATTERN,
+    STARTING_OFFSETS,
+    MAX_OFFSETS_PER_TRIGGER,
+    FAIL_ON_DATA_LOSS,
+    GROUP_ID_PREFIX,
+    INCLUDE_HEADERS,
+];
+
+/// What the properties begin with that are handed to the log's client as they are.
+pub const KAFKA_PREFIX: &str = "kafka.";
+
+/// The properties of the client that are not for a pipeline to set, in lower case and without the prefix, and what to write
+/// instead.
+pub const NOT_TO_SET: &[(&str, &str)] = &[
+    ("auto.offset.reset", "startingOffsets says where to start"),
+    ("enable.auto.commit", "offsets are committed after each batch, for lag tools only"),
+    ("enable.auto.offset.store", "offsets are committed after each batch, for lag tools only"),
+    ("enable.partition.eof", "the source needs to see the ends of partitions"),
+    ("key.deserializer", "write 'key.format'; without it keys are bytes, in the column _key"),
+    ("value.deserializer", "write 'value.format'"),
+    ("interceptor.classes", "there is no JVM to load classes"),
+    ("sasl.jaas.config", "write 'kafka.sasl.username' and 'kafka.sasl.password' = '${env:NAME}'"),
+    ("ssl.truststore.location", "write 'kafka.ssl.ca.location' with a PEM file"),
+    ("ssl.truststore.password", "write 'kafka.ssl.ca.location' with a PEM file"),
+    (
+        "ssl.truststore.type",
+        "leave it out, it is a property of the Java client: set 'kafka.ssl.ca.location' to a PEM file",
+    ),
+    (
+        "ssl.keystore.type",
+        "leave it out, it is a property of the Java client: 'kafka.ssl.keystore.location' names a PKCS#12 file",
+    ),
+    (
+        "max.poll.records",
+        "leave it out, it is a property of the Java client: 'maxOffsetsPerTrigger' bounds what a batch reads",
+    ),
+    ("metadata.broker.list", "write 'kafka.bootstrap.servers', which is another name of it"),
+];
+
+/// The property of the option `key`, without its prefix and as it is written; `None` of other options.
+#[must_use]
+pub fn property(key: &str) -> Option<&str> {
+    let (prefix, property) = key.split_at_checked(KAFKA_PREFIX.len())?;
+    prefix.eq_ignore_ascii_case(KAFKA_PREFIX).then_some(property)
+}
+
+/// What to write instead of the property `name`, which has no prefix, if it is not for a pipeline to set.
+#[must_use]
+pub fn instead_of(name: &str) -> Option<&'static str> {
+    NOT_TO_SET.iter().find(|(reserved, _)| reserved.eq_ignore_ascii_case(name)).map(|(_, instead)| *instead)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_are_told_by_their_prefix_in_any_case() {
+        assert_eq!(property("kafka.client.id"), Some("client.id"));
+        assert_eq!(property("Kafka.Client.Id"), Some("Client.Id"));
+        for other in ["kafka", "subscribe", "", "kafké.x", "xkafka.client.id"] {
+            assert_eq!(property(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_to_be_set_has_another_way() {
+        for (name, instead) in NOT_TO_SET {
+            assert_eq!(*name, name.to_lowercase());
+            assert_eq!(instead_of(&name.to_uppercase()), Some(*instead));
+        }
+        assert_eq!(instead_of("client.id"), None);
+    }
+}
