@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -14,7 +14,7 @@ use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::TryStreamExt;
-use sluicebox_core::columns::by_name;
+use sluicebox_core::columns::{Unfit, fitted};
 
 use crate::graph::PlanNode;
 
@@ -57,19 +57,10 @@ impl LeafTable {
         if Arc::ptr_eq(batch.schema_ref(), &self.schema) {
             return Ok(batch);
         }
-        let by_name = by_name(&batch);
-        let columns = self
-            .schema
-            .fields()
-            .iter()
-            .map(|f| {
-                by_name.get(f.name().as_str()).copied().cloned().ok_or_else(|| {
-                    DataFusionError::Internal(format!("the rows of a leaf lack the column `{}`", f.name()))
-                })
-            })
-            .collect::<Result<Vec<ArrayRef>>>()?;
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+        fitted(&batch, &self.schema).map_err(|unfit| match unfit {
+            Unfit::Missing(name) => DataFusionError::Internal(format!("the rows of a leaf lack the column `{name}`")),
+            Unfit::Arrow(error) => error.into(),
+        })
     }
 
     fn take(&self) -> Vec<RecordBatch> {

@@ -13,6 +13,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
+use sluicebox_core::columns::{self, Unfit};
 use sluicebox_core::provenance::{ERROR, EVENT_TIME, LATE, Lateness};
 use sluicebox_core::station::{self, Station};
 use sluicebox_core::{Clock, Fates, Masked, masked};
@@ -344,15 +345,18 @@ fn told_apart(part: guard::Rows, schema: &SchemaRef) -> Result<Vec<RecordBatch>,
 
 /// The columns of `schema` from `batch`, by name, under `schema`.
 fn in_shape(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, RuntimeError> {
-    if batch.schema_ref() == schema {
-        return Ok(batch.clone());
-    }
-    let columns = schema.fields().iter().map(|field| column_of(batch, field.name())).collect::<Result<Vec<_>, _>>()?;
-    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+    columns::fitted(batch, schema).map_err(|unfit| match unfit {
+        Unfit::Missing(name) => without(&name),
+        Unfit::Arrow(error) => error.into(),
+    })
 }
 
-fn column_of(batch: &RecordBatch, name: &str) -> Result<arrow::array::ArrayRef, RuntimeError> {
-    batch.column_by_name(name).cloned().ok_or_else(|| RuntimeError::Bug(format!("rows without a column `{name}`")))
+fn column_of(batch: &RecordBatch, name: &str) -> Result<ArrayRef, RuntimeError> {
+    batch.column_by_name(name).cloned().ok_or_else(|| without(name))
+}
+
+fn without(name: &str) -> RuntimeError {
+    RuntimeError::Bug(format!("rows without a column `{name}`"))
 }
 
 /// The number of rows in `batches`.

@@ -10,7 +10,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
-use sluicebox_core::columns::by_name;
+use sluicebox_core::columns::of_schema;
 use sluicebox_core::stored::last_of_each_key;
 
 use crate::TableFormat;
@@ -181,13 +181,8 @@ impl ParquetTable {
                 if have != want {
                     return Err(mismatch(format!("{have} columns where {want} are expected")));
                 }
-                let by_name = by_name(batch);
-                let mut columns = Vec::with_capacity(want);
-                for field in self.schema.fields() {
-                    let column = by_name.get(field.name().as_str()).copied();
-                    let column = column.ok_or_else(|| mismatch(format!("there is no column {}", field.name())))?;
-                    columns.push(last_of_each_key(column)?);
-                }
+                let columns = of_schema(batch, &self.schema).map_err(|unfit| mismatch(unfit.to_string()))?;
+                let columns = columns.iter().map(last_of_each_key).collect::<Result<Vec<_>, _>>()?;
                 // Checks types of the columns, and that one that may not be NULL is not.
                 RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|e| mismatch(e.to_string()))
             })
