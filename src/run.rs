@@ -302,6 +302,7 @@ fn trigger(text: &str) -> anyhow::Result<Trigger> {
 
 /// Turns true at the first Ctrl-C, SIGTERM or SIGHUP, which is answered with `stopping`; the second ends the process. From the
 /// return of this call on neither ends the process by itself.
+#[expect(clippy::disallowed_methods, reason = "it lives as long as the process, whose end it says")]
 pub fn stop_watch(stopping: &'static str) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     let mut signals = StopSignals::catch();

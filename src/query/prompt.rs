@@ -75,6 +75,7 @@ pub async fn run(data: &Path, format: Format, engine: Engine) -> anyhow::Result<
 }
 
 /// What `work` gives; `None` if Ctrl-C stops it. Where it does not give way, a second Ctrl-C ends the process.
+#[expect(clippy::disallowed_methods, reason = "it is aborted when the work is done")]
 async fn unless_interrupted<T>(work: impl Future<Output = T>) -> std::io::Result<Option<T>> {
     let mut interrupts = signal(SignalKind::interrupt())?;
     let (stop, stopped) = oneshot::channel();

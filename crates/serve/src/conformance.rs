@@ -237,6 +237,7 @@ struct Running {
 
 impl Running {
     /// Starts it with a rule that cuts nobody off but for what `change` sets.
+    #[expect(clippy::disallowed_methods, reason = "a server runs beside who asks it, until it is stopped")]
     async fn start(tried: &Tried, change: impl FnOnce(&mut Rule)) -> Self {
         let mut rule = Rule { head: LONG, body: LONG, answer: LONG, age: LONG, grace: LONG, ..Rule::new(tried.refuse) };
         change(&mut rule);

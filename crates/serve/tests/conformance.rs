@@ -1,5 +1,6 @@
 //! The suite over a server that does next to nothing, and what an application can do to its server.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(clippy::disallowed_methods, reason = "a server runs beside who asks it")]
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -53,6 +53,7 @@ impl Wild {
     ///
     /// # Panics
     /// When there is none.
+    #[expect(clippy::disallowed_methods, reason = "it listens for as long as the test goes on")]
     pub async fn start(acts: Vec<Act>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
