@@ -18,8 +18,8 @@ use std::time::Duration;
 use clap::Args;
 use datafusion::execution::SessionState;
 use sluicebox_checkpoint::shape::Shape;
-use sluicebox_checkpoint::{Checkpoint, backfill, column_order};
-use sluicebox_core::{Clock, SystemClock};
+use sluicebox_checkpoint::{Checkpoint, column_order};
+use sluicebox_core::{Clock, Scope, SystemClock};
 use sluicebox_engine::{EngineError, SourceBinding, Trigger, prove};
 use sluicebox_evolve::{FileRows, Stage};
 use sluicebox_formats::{LeftOut, left_out, source_columns};
@@ -209,9 +209,9 @@ impl Checked {
                 let all = self.graph.clone();
                 let part = if *from_files { sluicebox_evolve::part_from_files } else { sluicebox_evolve::part };
                 self.graph = part(&all, tables, *number);
-                let prefix = backfill::prefix(*number);
+                let scope = Scope::Backfill(*number);
                 for connection in &mut self.connections {
-                    connection.alias = Some(format!("{prefix}{}", connection.name));
+                    connection.alias = Some(scope.id(&connection.name));
                 }
                 let read: Vec<&String> = self.graph.pipeline.sources.iter().map(|s| &s.name.value).collect();
                 self.connections.retain(|c| c.alias.as_ref().is_some_and(|alias| read.contains(&alias)));
@@ -238,7 +238,7 @@ impl Options {
             _ => return error.into(),
         };
         // What fills a table reads its source under another name.
-        let source = backfill::original(source).unwrap_or(source);
+        let source = Scope::name_of(source);
         match self.0.get(source) {
             Some(places) => places.of_engine(error),
             None => error.into(),

@@ -32,7 +32,6 @@
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
 
-pub mod backfill;
 mod compactions;
 pub mod envelope;
 mod error;

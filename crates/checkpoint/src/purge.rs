@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
+use sluicebox_core::Scope;
 use sluicebox_durable::Own;
 use sluicebox_durable::fault::What;
 use sluicebox_operators::OperatorKind;
@@ -119,7 +120,7 @@ impl Checkpoint {
     pub fn forget_backfills(&self) -> Result<(), CheckpointError> {
         let Some(sources) = self.removable("sources")? else { return Ok(()) };
         for source in folders(What::Sweep, &sources)? {
-            let is_over = crate::backfill::original(&source).is_some();
+            let is_over = !Scope::of(&source).is_live();
             if is_over && self.table_in(What::Sweep, Path::new("sources").join(&source))?.is_none() {
                 sources.remove_tree(What::Sweep, source)?;
             }

@@ -1,13 +1,13 @@
 //! What every station of the road shares, and nothing that belongs to one of them.
 //!
-//! **Owns** the words that cross crate borders: partitions and offset ranges ([`offsets`]), raw events ([`raw`]),
-//! what a pipeline writes ([`output`]), the names of options ([`options`]), the hidden columns that carry provenance and
-//! event time ([`provenance`]), fates ([`fate`]), a record batch with a selection mask ([`masked`]), a batch's columns
-//! ([`columns`]), whose fault an error is ([`blame`]), the clock ([`clock`]),
-//! where time goes ([`station`]), what is waited for ([`waiting`]), work on threads that the system may not have
-//! ([`threads`]), names that are alike ([`nearest`]), large numbers ([`digits`]), text of others on its way to people
-//! ([`mod@shown`]) and how much of it a message tells ([`told`]), maps that forget ([`bounded`]), which options hold a secret ([`secret`]), whether a file is PEM ([`pem`]), and in which types columns are
-//! written ([`stored`]).
+//! **Owns** the words that cross crate borders: partitions and offset ranges ([`offsets`]), raw events ([`raw`]), what a
+//! pipeline writes ([`output`]), to what an id belongs ([`scope`]), the names of options ([`options`]), the hidden columns that
+//! carry provenance and event time ([`provenance`]), fates ([`fate`]), a record batch with a selection mask ([`masked`]), a
+//! batch's columns ([`columns`]), whose fault an error is ([`blame`]), the clock ([`clock`]), where time goes ([`station`]),
+//! what is waited for ([`waiting`]), work on threads that the system may not have ([`threads`]), names that are alike
+//! ([`nearest`]), large numbers ([`digits`]), text of others on its way to people ([`mod@shown`]) and how much of it a message
+//! tells ([`told`]), maps that forget ([`bounded`]), which options hold a secret ([`secret`]), whether a file is PEM ([`pem`]),
+//! and in which types columns are written ([`stored`]).
 //!
 //! **May not know** files, Kafka, Avro, SQL, Parquet or DataFusion.
 //!
@@ -27,6 +27,7 @@ pub mod output;
 pub mod pem;
 pub mod provenance;
 pub mod raw;
+pub mod scope;
 pub mod secret;
 pub mod shown;
 pub mod station;
@@ -41,4 +42,5 @@ pub use fate::{Fate, Fates};
 pub use masked::Masked;
 pub use offsets::{OffsetRange, PartitionId};
 pub use output::OutputId;
+pub use scope::Scope;
 pub use station::Station;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sluicebox_checkpoint::backfill::original;
 use sluicebox_checkpoint::records::{Commit, Metadata, Offsets};
 use sluicebox_checkpoint::recovery::{Recovery, goes_on};
 use sluicebox_checkpoint::{Checkpoint, CheckpointError, RunLock};
+use sluicebox_core::Scope;
 use sluicebox_durable as durable;
 use sluicebox_durable::fault::What;
 use sluicebox_evolve::adopt::{self, Adopted};
@@ -83,7 +83,7 @@ pub(crate) fn hold(
 /// Pins the topics that are new to the checkpoint; one that was made anew is refused.
 pub(crate) fn pin_topics(checkpoint: &Checkpoint, metadata: &Metadata, logs: &Logs) -> Result<(), EngineError> {
     for (source, log) in logs {
-        topics::check_and_pin(checkpoint, metadata, original(source).unwrap_or(source), log)?;
+        topics::check_and_pin(checkpoint, metadata, Scope::name_of(source), log)?;
     }
     Ok(())
 }
@@ -216,7 +216,7 @@ fn check_identity(config: &Config, metadata: &Metadata, logs: &Logs) -> Result<(
     // A source that came later is pinned by the pipeline that brought it; a backfill reads the log of its source.
     let adopted = config.checkpoint.newest_pipeline()?.map(|r| r.logs).unwrap_or_default();
     for (source, found) in logs {
-        let name = original(source).unwrap_or(source);
+        let name = Scope::name_of(source);
         let Some(pinned) = metadata.logs.get(name).or_else(|| adopted.get(name)) else { continue };
         if pinned.log != found.log {
             return Err(EngineError::OtherLog {

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use sluicebox_checkpoint::backfill::original;
 use sluicebox_checkpoint::records::{Commit, Offsets, Position, SourceStart};
 use sluicebox_checkpoint::{CheckpointError, envelope};
-use sluicebox_core::PartitionId;
+use sluicebox_core::{PartitionId, Scope};
 use sluicebox_durable as durable;
 use sluicebox_durable::fault::What;
 use sluicebox_evolve::adopt;
@@ -46,7 +45,7 @@ pub(crate) async fn positions(
                 return Err(CheckpointError::Missing { name: format!("sources/{}/start", binding.name) }.into());
             }
             None => {
-                let start = if original(&binding.name).is_some() {
+                let start = if !Scope::of(&binding.name).is_live() {
                     let of = (binding.name.as_str(), matches!(binding.rows, RowsOf::Files(_)));
                     adopt::fill_start(&config.checkpoint, of, binding.source.as_mut(), last).await?
                 } else {
@@ -79,7 +78,7 @@ pub(crate) async fn positions(
 
 /// Whether a source, none of a backfill, reads a log, and topics that it names.
 fn is_named(binding: &SourceBinding) -> bool {
-    let is_log = binding.starting.at.is_some() && original(&binding.name).is_none();
+    let is_log = binding.starting.at.is_some() && Scope::of(&binding.name).is_live();
     is_log && binding.starting.pattern.is_none()
 }
 
@@ -103,7 +102,7 @@ async fn start_all(
         let own: BTreeMap<PartitionId, i64> =
             positions.iter().filter(|(p, _)| p.source == binding.name).map(|(p, o)| (p.clone(), *o)).collect();
         binding.source.start(&own).await?;
-        if original(&binding.name).is_some() {
+        if !Scope::of(&binding.name).is_live() {
             continue;
         }
         begins.push(match firsts.remove(&binding.name) {

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sluicebox_checkpoint::Checkpoint;
-use sluicebox_checkpoint::backfill::original;
+use sluicebox_core::Scope;
 use sluicebox_durable::{self as durable, FileError};
 use sluicebox_evolve::{Logs, named, refresh};
 use sluicebox_pipeline::graph::Graph;
@@ -116,7 +116,7 @@ pub(crate) async fn first_start(config: &mut Config) -> Result<Option<Learned>, 
     new_runner(config)?;
     let logs = identities(&mut config.sources).await?;
     let mut begins = BTreeMap::new();
-    for binding in config.sources.iter_mut().filter(|b| original(&b.name).is_none()) {
+    for binding in config.sources.iter_mut().filter(|b| Scope::of(&b.name).is_live()) {
         begins.insert(binding.name.clone(), Begin::first(binding.source.as_mut(), &binding.starting).await?);
     }
     Ok(Some(Learned { logs, begins }))

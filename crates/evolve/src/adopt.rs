@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use sluicebox_checkpoint::backfill::{original, prefix};
 use sluicebox_checkpoint::records::{Commit, Metadata, Position, SourceStart};
 use sluicebox_checkpoint::{Checkpoint, PipelineRecord, RunLock};
-use sluicebox_core::{OutputId, PartitionId};
+use sluicebox_core::{OutputId, PartitionId, Scope};
 use sluicebox_runtime::outputs::{self, OutputFolder, Outputs};
 use sluicebox_sinks::{Check, Publisher, owner};
 use sluicebox_sources::{LogIdentity, Source};
@@ -154,7 +153,7 @@ fn record(
             outputs.beside(table, &metadata.id).into_iter().map(|folder| folder.location.display().to_string());
         (table.clone(), own.into_iter().chain(beside).collect())
     };
-    let known = logs.iter().map(|(source, log)| (original(source).unwrap_or(source).to_owned(), log.clone()));
+    let known = logs.iter().map(|(source, log)| (Scope::name_of(source).to_owned(), log.clone()));
     let mut pinned: BTreeMap<String, LogIdentity> = known.collect();
     pinned.extend(metadata.logs.clone());
     PipelineRecord {
@@ -228,9 +227,9 @@ fn clear(
 /// The watermarks at which the operators of the tables that were filled stand: of clauses above the tables those of the
 /// backfill.
 fn filled_at(last: &Commit, record: &PipelineRecord) -> BTreeMap<String, Option<i64>> {
-    let prefix = prefix(record.number);
+    let scope = Scope::Backfill(record.number);
     let at = |clause: &String| {
-        let state = last.watermarks.get(&format!("{prefix}{clause}")).or_else(|| last.watermarks.get(clause));
+        let state = last.watermarks.get(&scope.id(clause)).or_else(|| last.watermarks.get(clause));
         state.and_then(|s| s.watermark)
     };
     let tables = last.pending.iter().filter_map(|t| record.shape.tables.get(t));
@@ -240,15 +239,13 @@ fn filled_at(last: &Commit, record: &PipelineRecord) -> BTreeMap<String, Option<
 
 /// Ends a backfill: what its tables remember goes on under the living pipeline's sources, the rest of it is forgotten.
 fn settle(last: &mut Commit) {
-    last.state.retain(|id, _| original(id).is_none());
-    last.watermarks.retain(|id, _| original(id).is_none());
-    last.positions.retain(|p| original(&p.partition.source).is_none());
-    last.schemas.retain(|source, _| original(source).is_none());
+    last.state.retain(|id, _| Scope::of(id).is_live());
+    last.watermarks.retain(|id, _| Scope::of(id).is_live());
+    last.positions.retain(|p| Scope::of(&p.partition.source).is_live());
+    last.schemas.retain(|source, _| Scope::of(source).is_live());
     for clause in last.watermarks.values_mut() {
         for partition in &mut clause.partitions {
-            if let Some(source) = original(&partition.partition.source) {
-                partition.partition.source = source.to_owned();
-            }
+            partition.partition.source = Scope::name_of(&partition.partition.source).to_owned();
         }
         clause.partitions.sort_by(|a, b| a.partition.cmp(&b.partition));
         clause.partitions.dedup_by(|a, b| a.partition == b.partition);
@@ -266,7 +263,7 @@ pub async fn fill_start(
     source: &mut dyn Source,
     last: Option<&Commit>,
 ) -> Result<SourceStart, EvolveError> {
-    let Some(living) = original(name) else {
+    let (Scope::Backfill(_), living) = Scope::split(name) else {
         return Err(EvolveError::Bug(format!("source {name} is of no backfill")));
     };
     let ends = ends_of(name, last);
@@ -292,9 +289,8 @@ pub async fn fill_start(
 /// Where the source `name` of a backfill ends: where the living pipeline stands.
 #[must_use]
 pub fn ends_of(name: &str, last: Option<&Commit>) -> BTreeMap<PartitionId, i64> {
-    let Some(living) = original(name) else { return BTreeMap::new() };
-    let prefix = name.strip_suffix(living).unwrap_or_default();
-    last.map(|l| fill_ends(l, prefix, &BTreeSet::from([living.to_owned()]))).unwrap_or_default()
+    let (scope @ Scope::Backfill(_), living) = Scope::split(name) else { return BTreeMap::new() };
+    last.map(|l| fill_ends(l, scope, &BTreeSet::from([living.to_owned()]))).unwrap_or_default()
 }
 
 /// Where a run of `stage` over `sources` ends, if that is where the living pipeline stands.
@@ -304,6 +300,7 @@ pub fn fill_end<'s>(
     last: Option<&Commit>,
 ) -> Option<BTreeMap<PartitionId, i64>> {
     let Stage::Fill { number, .. } = stage else { return None };
-    let names = sources.filter_map(|name| original(name).map(str::to_owned)).collect();
-    Some(last.map(|l| fill_ends(l, &prefix(*number), &names)).unwrap_or_default())
+    let names = sources.map(Scope::split).filter(|(scope, _)| !scope.is_live());
+    let names = names.map(|(_, name)| name.to_owned()).collect();
+    Some(last.map(|l| fill_ends(l, Scope::Backfill(*number), &names)).unwrap_or_default())
 }

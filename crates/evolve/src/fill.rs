@@ -75,7 +75,7 @@ struct Looked {
 /// The rows of some tables of one source, in the order of that source's offsets.
 #[derive(Debug)]
 pub struct FileRows {
-    /// The name under which the rows are read: that of the source with the prefix of the backfill.
+    /// The name under which the rows are read: that of the source in the scope of the backfill.
     name: String,
     tables: Vec<ReadTable>,
     looked: OnceLock<Looked>,

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use datafusion::execution::SessionState;
 use serde::Serialize;
-use sluicebox_checkpoint::backfill::{original, prefix};
 use sluicebox_checkpoint::records::{Commit, Offsets};
 use sluicebox_checkpoint::recovery::{Observed, decide};
 use sluicebox_checkpoint::shape::{FORMAT, Shape};
 use sluicebox_checkpoint::{Checkpoint, CheckpointError, PipelineRecord};
-use sluicebox_core::{Clock, PartitionId};
+use sluicebox_core::{Clock, PartitionId, Scope};
 use sluicebox_durable::checksum;
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_sinks::owner;
@@ -356,9 +355,10 @@ fn stage(checkpoint: &Checkpoint, seen: &Seen, decision: &Decision, shape: &Shap
 
 /// Whether the batch that waits to be replayed is one of a backfill, of pipeline `number` if it is given.
 fn replays_backfill(seen: &Seen, number: Option<u64>) -> bool {
-    let is = |source: &str| match number {
-        Some(number) => source.starts_with(&prefix(number)),
-        None => original(source).is_some(),
+    let is = |source: &str| match (Scope::of(source), number) {
+        (Scope::Live, _) => false,
+        (scope, Some(number)) => scope == Scope::Backfill(number),
+        (Scope::Backfill(_), None) => true,
     };
     seen.replay.as_ref().is_some_and(|r| r.ranges.iter().any(|range| is(&range.partition.source)))
 }
@@ -372,23 +372,23 @@ fn filled(
     shape: &Shape,
     tables: &BTreeSet<String>,
 ) -> Result<bool, EvolveError> {
-    let prefix = prefix(number);
+    let scope = Scope::Backfill(number);
     let sources: BTreeSet<String> = tables.iter().flat_map(|t| shape.sources_of(t)).collect();
     let mut at: BTreeMap<PartitionId, i64> = BTreeMap::new();
     for source in &sources {
-        if let Some(start) = checkpoint.source_start(&format!("{prefix}{source}"))? {
+        if let Some(start) = checkpoint.source_start(&scope.id(source))? {
             at.extend(start.positions.into_iter().map(|p| (p.partition, p.offset)));
         }
     }
     at.extend(last.positions.iter().map(|p| (p.partition.clone(), p.offset)));
-    Ok(fill_ends(last, &prefix, &sources).iter().all(|(p, end)| at.get(p).is_some_and(|a| a >= end)))
+    Ok(fill_ends(last, scope, &sources).iter().all(|(p, end)| at.get(p).is_some_and(|a| a >= end)))
 }
 
-/// Where the backfill of `sources` ends: where the living pipeline stands, under the backfill's names.
-pub(crate) fn fill_ends(last: &Commit, prefix: &str, sources: &BTreeSet<String>) -> BTreeMap<PartitionId, i64> {
+/// Where the backfill of `sources` ends: where the living pipeline stands, in `scope`.
+pub(crate) fn fill_ends(last: &Commit, scope: Scope, sources: &BTreeSet<String>) -> BTreeMap<PartitionId, i64> {
     let live = last.positions.iter().filter(|p| sources.contains(&p.partition.source));
     live.map(|p| {
-        let source = format!("{prefix}{}", p.partition.source);
+        let source = scope.id(&p.partition.source);
         (PartitionId { source, ..p.partition.clone() }, p.offset)
     })
     .collect()

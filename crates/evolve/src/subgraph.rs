@@ -1,15 +1,15 @@
 //! The part of a graph that fills some of its tables from the topics, while the rest stands still. Pure.
 //!
 //! Everything above those tables is computed again and not written. It must not meet what the checkpoint knows of the
-//! living pipeline: its sources, operators and clauses go under other names, `backfill-<n>.<name>`, `<n>` being the number
-//! of the pipeline that was adopted. The tables' own operators and clauses keep their names: when the backfill ends, their
+//! living pipeline: its sources, operators and clauses are in a [`Scope`] of their own, that of the pipeline that was adopted. The
+//! tables' own operators and clauses keep their names: when the backfill ends, their
 //! state goes on.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
-use sluicebox_checkpoint::backfill::prefix;
+use sluicebox_core::Scope;
 use sluicebox_core::fate::Ledger;
 use sluicebox_core::provenance::{provenance_fields, watermark_fields};
 use sluicebox_pipeline::graph::{Clause, Flow, Graph, Node, StreamNode, Table};
@@ -27,7 +27,7 @@ pub fn without(graph: &Graph, tables: &BTreeSet<String>) -> Graph {
 /// What of `graph` gives the rows of `tables`, for the backfill of pipeline `number`.
 #[must_use]
 pub fn part(graph: &Graph, tables: &BTreeSet<String>, number: u64) -> Graph {
-    let prefix = prefix(number);
+    let scope = Scope::Backfill(number);
     let mut needed: BTreeSet<String> = tables.clone();
     for table in graph.tables.iter().rev() {
         if needed.contains(&table.name) {
@@ -45,7 +45,7 @@ pub fn part(graph: &Graph, tables: &BTreeSet<String>, number: u64) -> Graph {
     }
     let mut rename = |name: &mut String| {
         if renamed.contains(name) {
-            name.insert_str(0, &prefix);
+            *name = scope.id(name);
         }
     };
     for source in &mut graph.pipeline.sources {
@@ -70,7 +70,7 @@ fn rename_in(tables: &mut [Table], rename: &mut impl FnMut(&mut String)) {
 /// are there, under the name that it has in a backfill.
 #[must_use]
 pub fn part_from_files(graph: &Graph, tables: &BTreeSet<String>, number: u64) -> Graph {
-    let prefix = prefix(number);
+    let scope = Scope::Backfill(number);
     let sources = readable(graph);
     let filled = graph.tables.iter().filter(|t| tables.contains(&t.name));
     let above: BTreeSet<&String> =
@@ -83,16 +83,16 @@ pub fn part_from_files(graph: &Graph, tables: &BTreeSet<String>, number: u64) ->
         } else if above.contains(&table.name)
             && let Some(Ok(source)) = sources.get(&table.name)
         {
-            part.read_back.insert(table.name.clone(), format!("{prefix}{source}"));
+            part.read_back.insert(table.name.clone(), scope.id(source));
             part.tables.extend(judged_again(graph, table));
             renamed.extend(table.clauses.iter().cloned());
         }
     }
-    part.pipeline.sources.iter_mut().for_each(|s| s.name.value.insert_str(0, &prefix));
+    part.pipeline.sources.iter_mut().for_each(|s| s.name.value = scope.id(&s.name.value));
     part.pipeline.sources.retain(|s| part.read_back.values().any(|source| *source == s.name.value));
     let mut rename = |name: &mut String| {
         if renamed.contains(name) {
-            name.insert_str(0, &prefix);
+            *name = scope.id(name);
         }
     };
     rename_in(&mut part.tables, &mut rename);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use sluicebox_checkpoint::PipelineRecord;
-use sluicebox_checkpoint::backfill::original;
 use sluicebox_checkpoint::shape::Shape;
 use sluicebox_core::provenance::provenance_fields;
 use sluicebox_core::{Clock, SystemClock};
@@ -386,6 +385,4 @@ fn the_part_that_fills_a_table_has_names_of_its_own_above_it() {
     let bronze = super::part(&graph, &set(&["bronze"]), 4);
     assert_eq!(bronze.tables.len(), 1);
     assert_eq!(without(&graph, &set(&["silver", "gold"])).tables.len(), 1);
-    assert_eq!(original("backfill-12.a.b"), Some("a.b"));
-    assert_eq!((original("backfill-x.a"), original("orders")), (None, None));
 }

@@ -6,10 +6,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sluicebox_checkpoint::Checkpoint;
-use sluicebox_checkpoint::backfill::original;
 use sluicebox_checkpoint::records::Commit;
 use sluicebox_core::fate::{Ledger, sum};
-use sluicebox_core::{OutputId, PartitionId};
+use sluicebox_core::{OutputId, PartitionId, Scope};
 use sluicebox_durable::read_regular;
 use sluicebox_quality::BatchReport;
 
@@ -194,7 +193,7 @@ fn check_rows(report: &BatchReport, records: &Records, found: &Found, verdict: &
         }
     };
     // Dead letters are the living pipeline's: what fills a table meets them again.
-    for source in report.sources.iter().filter(|s| original(&s.source).is_none()) {
+    for source in report.sources.iter().filter(|s| Scope::of(&s.source).is_live()) {
         compare(OutputId::DeadLetters(source.source.clone()), source.dead_letters);
     }
     for table in &report.tables {

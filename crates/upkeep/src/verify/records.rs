@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use sluicebox_checkpoint::backfill::original;
 use sluicebox_checkpoint::records::{Commit, Offsets};
 use sluicebox_checkpoint::{Checkpoint, keep_from};
-use sluicebox_core::{OutputId, PartitionId};
+use sluicebox_core::{OutputId, PartitionId, Scope};
 use sluicebox_durable::FileError;
 
 use super::Verdict;
@@ -122,7 +121,7 @@ fn source_starts(checkpoint: &Checkpoint, records: &Records, verdict: &mut Verdi
     let sources: BTreeSet<&String> =
         records.plans.values().flat_map(|p| p.ranges.iter().map(|r| &r.partition.source)).collect();
     // What fills a table pins its start for as long as it takes.
-    let sources = sources.into_iter().filter(|source| original(source).is_none());
+    let sources = sources.into_iter().filter(|source| Scope::of(source).is_live());
     let mut starts = BTreeMap::new();
     for source in sources {
         match checkpoint.source_start(source) {
@@ -186,7 +185,7 @@ fn check_order(before: &Commit, commit: &Commit, verdict: &mut Verdict) {
     }
     let ends: BTreeMap<_, _> = commit.positions.iter().map(|p| (&p.partition, p.offset)).collect();
     // What filled a table is forgotten when it is full.
-    for position in before.positions.iter().filter(|p| original(&p.partition.source).is_none()) {
+    for position in before.positions.iter().filter(|p| Scope::of(&p.partition.source).is_live()) {
         if ends.get(&position.partition).is_none_or(|end| *end < position.offset) {
             verdict.problems.push(format!(
                 "batch {id}: {} was at offset {}, and is not any more",

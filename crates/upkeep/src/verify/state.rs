@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluicebox_checkpoint::Checkpoint;
-use sluicebox_checkpoint::backfill::original;
 use sluicebox_checkpoint::records::{Commit, OperatorState, SegmentRecord, StateFile};
+use sluicebox_core::Scope;
 use sluicebox_pipeline::graph::OperatorKind;
 
 use super::Verdict;
@@ -76,7 +76,7 @@ fn step(before: &States, commit: &Commit, windows: &BTreeMap<String, String>, ab
     let key = (commit.batch_id, commit.epoch);
     let fresh = OperatorState::default();
     // What fills a table is forgotten when it is full.
-    let gone = before.keys().filter(|id| !commit.state.contains_key(*id) && original(id).is_none());
+    let gone = before.keys().filter(|id| !commit.state.contains_key(*id) && Scope::of(id).is_live());
     let mut found: Vec<String> = gone.map(|id| problem(id, "is named no more")).collect();
     for (operator, after) in &commit.state {
         let before = before.get(operator).unwrap_or(&fresh);
