@@ -56,8 +56,7 @@ fn event_time(outcome: &BatchOutcome) -> BTreeMap<&'static str, String> {
 }
 
 fn operator(change: &OperatorChange, tables: &[TableOutput]) -> StateOperatorProgress {
-    // An operator's id begins with its table's name.
-    let table = tables.iter().find(|t| change.id.strip_prefix(&t.table).is_some_and(|rest| rest.starts_with('.')));
+    let table = tables.iter().find(|t| t.table == change.table);
     StateOperatorProgress {
         operator_name: change.kind.in_progress.to_owned(),
         num_rows_total: change.rows,

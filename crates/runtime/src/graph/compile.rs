@@ -86,6 +86,8 @@ pub(super) struct RunFlow {
 /// An operator with state, and the clauses whose watermark closes what it holds.
 pub(super) struct RunOperator {
     pub operator: Box<dyn Operator>,
+    /// The table whose query it is in.
+    pub table: String,
     pub clauses: Vec<String>,
     pub kind: &'static OperatorKind,
     /// How long the last batch took to take in rows.
@@ -138,7 +140,8 @@ impl Runner {
         clock: Arc<dyn Clock>,
         clause_settings: impl Fn(&BTreeSet<String>) -> ClauseSettings,
     ) -> Result<Self, RuntimeError> {
-        let mut compiler = Compiler { session: &session, upstream: BTreeMap::new(), clauses: BTreeMap::new() };
+        let (upstream, clauses, table) = (BTreeMap::new(), BTreeMap::new(), String::new());
+        let mut compiler = Compiler { session: &session, table, upstream, clauses };
         for source in &graph.pipeline.sources {
             let name = source.name.value.clone();
             compiler.upstream.insert(name.clone(), BTreeSet::from([name]));
@@ -150,6 +153,7 @@ impl Runner {
         }
         let mut tables = Vec::new();
         for table in &graph.tables {
+            compiler.table.clone_from(&table.name);
             let mut flows = Vec::new();
             let mut sources = BTreeSet::new();
             for flow in &table.flows {
@@ -189,6 +193,8 @@ impl Runner {
 
 struct Compiler<'a> {
     session: &'a SessionState,
+    /// The table whose queries are compiled now.
+    table: String,
     /// The sources above each source and table.
     upstream: BTreeMap<String, BTreeSet<String>>,
     /// Delay and sources of each clause.
@@ -260,8 +266,8 @@ impl Compiler<'_> {
         let inputs = node.inputs();
         let input = self.node(inputs.first().ok_or_else(bug)?)?;
         let (updates, removals) = (Duration::ZERO, Duration::ZERO);
-        let clauses = spec.clauses.to_vec();
-        Ok((input, RunOperator { operator, clauses, kind: spec.kind, updates, removals, removed: 0 }))
+        let (table, clauses) = (self.table.clone(), spec.clauses.to_vec());
+        Ok((input, RunOperator { operator, table, clauses, kind: spec.kind, updates, removals, removed: 0 }))
     }
 }
 

@@ -15,6 +15,8 @@ use crate::RuntimeError;
 pub struct OperatorChange {
     /// The operator's id.
     pub id: String,
+    /// The table whose query it is in.
+    pub table: String,
     /// What it does.
     pub kind: &'static OperatorKind,
     /// Of its plan.
@@ -85,6 +87,7 @@ impl Runner {
             let delta = run.operator.delta()?;
             changes.push(OperatorChange {
                 id: run.operator.id().to_owned(),
+                table: run.table.clone(),
                 kind: run.kind,
                 fingerprint: run.operator.fingerprint(),
                 updated: 0,
