@@ -17,7 +17,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
 use duckdb::{Connection, InterruptHandle};
 use serde_json::Value;
-use sluicebox_pipeline::ask::{Asked, Kind, TableName};
+use sluicebox_pipeline::ask::{Asked, StatementKind, TableName};
 use sluicebox_pipeline::ast::Span;
 use sluicebox_pipeline::diagnostic::Diagnostic;
 use sluicebox_sinks::TableFolder;
@@ -83,7 +83,7 @@ pub fn run(
     let sql = text.sql.get(asked.span.start..asked.span.end).unwrap_or_default();
     let _files = prepare(&connection, tables, text, asked)?;
     let wrapped = match (&asked.kind, format) {
-        (Kind::Explain, _) => sql.to_owned(),
+        (StatementKind::Explain, _) => sql.to_owned(),
         (_, Format::Json) => format!("SELECT to_json({ROW})::VARCHAR AS json FROM ({sql}\n) AS {ROW}"),
         (_, Format::Table | Format::Csv | Format::SafeCsv) => {
             let limit = printer.most_rows().map(|most| format!(" LIMIT {most}")).unwrap_or_default();
@@ -115,7 +115,7 @@ fn prepare(connection: &Connection, tables: &Tables, text: &Text, asked: &Asked)
     connection.execute_batch(&limits).context("cannot limit DuckDB's memory")?;
     let sql = text.sql.get(asked.span.start..asked.span.end).unwrap_or_default();
     let select = match asked.kind {
-        Kind::Explain => explained(sql),
+        StatementKind::Explain => explained(sql),
         _ => sql,
     };
     let base = asked.span.start + (sql.len() - select.len());

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use clap::{Args, ValueEnum};
-use sluicebox_pipeline::ask::{self, Asked, Kind};
+use sluicebox_pipeline::ask::{self, Asked, StatementKind};
 
 use crate::failure::Usage;
 use crate::load::read_text;
@@ -152,8 +152,8 @@ async fn answer(tables: &Tables, text: &Text, asked: &Asked, format: Format, eng
         printer.end()
     };
     match &asked.kind {
-        Kind::ShowTables => return rows(vec![("table", Arc::new(StringArray::from(tables.written())))]),
-        Kind::Describe(name) => {
+        StatementKind::ShowTables => return rows(vec![("table", Arc::new(StringArray::from(tables.written())))]),
+        StatementKind::Describe(name) => {
             let folder = tables.find(name).map_err(|mistake| text.wrong(vec![*mistake]))?;
             let columns = tables::columns(&tables::look(folder)?);
             let names = StringArray::from_iter_values(columns.iter().map(|(name, ..)| name));
@@ -165,7 +165,7 @@ async fn answer(tables: &Tables, text: &Text, asked: &Asked, format: Format, eng
                 ("partition", Arc::new(partitions)),
             ]);
         }
-        Kind::Rows | Kind::Explain => {}
+        StatementKind::Rows | StatementKind::Explain => {}
     }
     let mut tries = 0;
     loop {
@@ -193,13 +193,13 @@ async fn computed(
     match engine {
         #[cfg(feature = "duckdb")]
         Engine::Duckdb => {
-            let lines = format == Format::Json && asked.kind == Kind::Rows;
+            let lines = format == Format::Json && asked.kind == StatementKind::Rows;
             let (tables, text, asked) = (tables.clone(), text.clone(), asked.clone());
             // Stops DuckDB when this is given up, as Ctrl-C at the prompt does.
             let running = duckdb::Running::default();
             let connected = running.connected();
             let run = move || {
-                let mut printer = Printer::stdout(format, lines).of_plan(asked.kind == Kind::Explain);
+                let mut printer = Printer::stdout(format, lines).of_plan(asked.kind == StatementKind::Explain);
                 let computed = duckdb::run(&tables, &text, &asked, format, &mut printer, &connected);
                 (printer, computed)
             };
@@ -211,7 +211,7 @@ async fn computed(
             tokio::task::spawn_blocking(on_its_own).await?.context("cannot start a thread for DuckDB")
         }
         Engine::Datafusion => {
-            let mut printer = Printer::stdout(format, false).of_plan(asked.kind == Kind::Explain);
+            let mut printer = Printer::stdout(format, false).of_plan(asked.kind == StatementKind::Explain);
             let computed = Box::pin(datafusion::run(tables, text, asked, &mut printer)).await;
             Ok((printer, computed))
         }

@@ -9,7 +9,7 @@
 //! tells ([`told`]), maps that forget ([`bounded`]), which options hold a secret ([`secret`]), whether a file is PEM ([`pem`]),
 //! and in which types columns are written ([`stored`]).
 //!
-//! **May not know** files, Kafka, Avro, SQL, Parquet or DataFusion.
+//! **May not know** files, Kafka (but the names of its options), Avro, SQL, Parquet or DataFusion.
 //!
 //! **States, a crash.** It has no state but the accounts of [`station`], and no effect, so a crash leaves nothing.
 

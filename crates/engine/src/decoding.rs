@@ -17,7 +17,7 @@ use sluicebox_core::station::{self, Station};
 use sluicebox_formats::{Decoded, Decoder, Writers, portions, weight};
 
 use crate::EngineError;
-use crate::report::SourceReport;
+use crate::report::SourceTally;
 
 /// What turns the events of a source into rows, on several threads.
 pub(crate) type SharedDecoder = Arc<Decoder>;
@@ -44,7 +44,7 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    fn add(&mut self, report: &mut SourceReport, decoded: Decoded) {
+    fn add(&mut self, report: &mut SourceTally, decoded: Decoded) {
         report.add(&decoded);
         self.rows.extend(decoded.rows);
         if decoded.dead_letters.num_rows() > 0 {
@@ -56,7 +56,7 @@ impl Done {
 /// Decodes `events` until their rows take `left` bytes, from which it takes what they do. If it is not 0, that is one event at
 /// least.
 pub(crate) async fn decode(
-    report: &mut SourceReport,
+    report: &mut SourceTally,
     decoder: &SharedDecoder,
     events: Vec<RawEvents>,
     partitions: &[PartitionId],

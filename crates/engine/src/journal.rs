@@ -27,7 +27,7 @@ impl Journal {
         self.batches += 1;
         self.newest = outcome.offsets.batch_id;
         self.events += outcome.sources.iter().map(|s| s.read).sum::<u64>();
-        self.dead_letters += outcome.sources.iter().map(crate::report::SourceReport::dead_letters).sum::<u64>();
+        self.dead_letters += outcome.sources.iter().map(crate::report::SourceTally::dead_letters).sum::<u64>();
         self.rows += outcome.tables.iter().map(|t| t.fates.written).sum::<u64>();
         if self.told.is_none_or(|told| now.saturating_sub(told) >= EVERY) {
             self.tell();

@@ -7,7 +7,7 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use sluicebox_core::shown::cut;
 
 use crate::EngineError;
-use crate::report::SourceReport;
+use crate::report::SourceTally;
 
 /// Of fewer events a share says nothing.
 pub const FEWEST: u64 = 100;
@@ -23,7 +23,7 @@ pub(crate) struct Letters {
 
 impl Letters {
     /// Counts what a batch read, which is over.
-    pub(crate) fn count(&mut self, reports: &[SourceReport]) {
+    pub(crate) fn count(&mut self, reports: &[SourceTally]) {
         for report in reports {
             let (read, letters) = self.seen.entry(report.source.clone()).or_default();
             *read += report.read;
@@ -39,7 +39,7 @@ impl Letters {
         &self,
         batch_id: u64,
         limit_of: impl Fn(&str) -> Option<f64>,
-        reports: &[SourceReport],
+        reports: &[SourceTally],
         letters: &[(String, Vec<RecordBatch>)],
     ) -> Result<(), EngineError> {
         for report in reports {
@@ -63,7 +63,7 @@ impl Letters {
 
     /// The fields that a batch saw for the first time in this run and that the reader schema lacks: source, writer schema,
     /// field.
-    pub(crate) fn new_fields(&mut self, reports: &[SourceReport]) -> Vec<(String, String, String)> {
+    pub(crate) fn new_fields(&mut self, reports: &[SourceTally]) -> Vec<(String, String, String)> {
         let mut found = Vec::new();
         for report in reports {
             for schema in report.schemas.values() {
@@ -109,9 +109,9 @@ mod tests {
 
     use super::*;
 
-    fn report(source: &str, read: u64, letters: u64) -> SourceReport {
+    fn report(source: &str, read: u64, letters: u64) -> SourceTally {
         let by_class = BTreeMap::from([(ErrorClass::IncompleteHeader, letters)]);
-        SourceReport { read, by_class, ..SourceReport::new(source, &[], &Taken::default()) }
+        SourceTally { read, by_class, ..SourceTally::new(source, &[], &Taken::default()) }
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
         let mut letters = Letters::default();
         let limit_of = |source: &str| (source == "s").then_some(0.1);
         let judged =
-            |letters: &Letters, report: &SourceReport| letters.judge(7, limit_of, std::slice::from_ref(report), &[]);
+            |letters: &Letters, report: &SourceTally| letters.judge(7, limit_of, std::slice::from_ref(report), &[]);
         // Neither batch has enough events to judge; both have.
         let (first, second) = (report("s", 60, 3), report("s", 50, 9));
         judged(&letters, &first).unwrap();

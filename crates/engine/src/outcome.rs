@@ -7,7 +7,7 @@ use sluicebox_checkpoint::records::Offsets;
 use sluicebox_core::station::AllSpent;
 use sluicebox_runtime::graph::{OperatorChange, TableOutput};
 
-use crate::report::SourceReport;
+use crate::report::SourceTally;
 
 /// What a batch did; for progress.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct BatchOutcome {
     /// Its plan.
     pub offsets: Offsets,
     /// What was read, by source.
-    pub sources: Vec<SourceReport>,
+    pub sources: Vec<SourceTally>,
     /// What the tables gave; rows are dropped, counts stay.
     pub tables: Vec<TableOutput>,
     /// The operators after it.

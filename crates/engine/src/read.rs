@@ -20,7 +20,7 @@ use sluicebox_core::{OffsetRange, PartitionId};
 use sluicebox_sources::{Proof, Taken};
 
 use crate::config::RowsOf;
-use crate::report::SourceReport;
+use crate::report::SourceTally;
 use crate::{EngineError, decoding};
 
 /// What the sources gave to a batch.
@@ -29,7 +29,7 @@ pub(crate) struct Read {
     /// What was read: what was asked for, or the first part of it.
     pub ranges: Vec<PlannedRange>,
     /// One a source.
-    pub reports: Vec<SourceReport>,
+    pub reports: Vec<SourceTally>,
     /// Rows by source, or by the table whose rows were read back, in the order of (partition, offset).
     pub rows: BTreeMap<String, Vec<RecordBatch>>,
     /// Dead letters by source; only sources that have some.
@@ -88,7 +88,7 @@ async fn rows_of(
     let mut read = Read { proofs, ..Read::default() };
     let (mut left, mut rest, mut ends) = (budget, Vec::with_capacity(parts.len()), BTreeMap::new());
     for Part { source, rows, mut taken } in parts {
-        let mut report = SourceReport::new(&source, &ranges, &taken);
+        let mut report = SourceTally::new(&source, &ranges, &taken);
         let mut over = Taken::default();
         match &rows {
             RowsOf::Events(decoder) => {

@@ -5,25 +5,27 @@ use std::collections::BTreeSet;
 use sluicebox_checkpoint::shape::{Shape, SourceShape};
 
 use crate::table;
-use crate::verdict::{Change, Difference, Facts, Kind, Matter, Subject, Verdict, difference, from};
+use crate::verdict::{Change, ChangeFacts, ChangeKind, Difference, Matter, Subject, Verdict, difference, from};
 
 /// Compares. The ways on are left out.
 #[must_use]
-pub fn compare(old: &Shape, new: &Shape, facts: &Facts) -> Vec<Change> {
+pub fn compare(old: &Shape, new: &Shape, facts: &ChangeFacts) -> Vec<Change> {
     let mut changes = Vec::new();
     for name in old.sources.keys().chain(new.sources.keys()).collect::<BTreeSet<_>>() {
         let (kind, differences) = match (old.sources.get(name), new.sources.get(name)) {
-            (Some(old), Some(new)) => (Kind::Changed, source(name, old, new, facts)),
-            (None, _) => (Kind::Added, vec![added_source(facts)]),
-            (_, None) => (Kind::Removed, vec![removed_source()]),
+            (Some(old), Some(new)) => (ChangeKind::Changed, source(name, old, new, facts)),
+            (None, _) => (ChangeKind::Added, vec![added_source(facts)]),
+            (_, None) => (ChangeKind::Removed, vec![removed_source()]),
         };
         changes.push(change(Subject::Source, name, kind, differences));
     }
     for name in old.tables.keys().chain(new.tables.keys()).collect::<BTreeSet<_>>() {
         let (kind, differences) = match (old.tables.get(name), new.tables.get(name)) {
-            (Some(before), Some(after)) => (Kind::Changed, table::differences((old, before), (new, after), facts)),
-            (None, Some(_)) => (Kind::Added, vec![table::added(name, new, facts)]),
-            (Some(before), None) => (Kind::Removed, vec![table::removed(before, facts)]),
+            (Some(before), Some(after)) => {
+                (ChangeKind::Changed, table::differences((old, before), (new, after), facts))
+            }
+            (None, Some(_)) => (ChangeKind::Added, vec![table::added(name, new, facts)]),
+            (Some(before), None) => (ChangeKind::Removed, vec![table::removed(before, facts)]),
             (None, None) => continue,
         };
         changes.push(change(Subject::Table, name, kind, differences));
@@ -31,13 +33,13 @@ pub fn compare(old: &Shape, new: &Shape, facts: &Facts) -> Vec<Change> {
     changes
 }
 
-fn change(subject: Subject, name: &str, kind: Kind, differences: Vec<Difference>) -> Change {
+fn change(subject: Subject, name: &str, kind: ChangeKind, differences: Vec<Difference>) -> Change {
     let verdict = differences.iter().map(|d| d.verdict).max().unwrap_or(Verdict::Unchanged);
-    let kind = if differences.is_empty() { Kind::Same } else { kind };
+    let kind = if differences.is_empty() { ChangeKind::Same } else { kind };
     Change { subject, name: name.to_owned(), kind, verdict, differences, ways: Vec::new() }
 }
 
-fn added_source(facts: &Facts) -> Difference {
+fn added_source(facts: &ChangeFacts) -> Difference {
     let effect = format!("{}, read from its startingOffsets", from(facts));
     difference(Verdict::Safe, Matter::Rows, "it is new", effect)
 }
@@ -51,7 +53,7 @@ fn removed_source() -> Difference {
     )
 }
 
-fn source(name: &str, old: &SourceShape, new: &SourceShape, facts: &Facts) -> Vec<Difference> {
+fn source(name: &str, old: &SourceShape, new: &SourceShape, facts: &ChangeFacts) -> Vec<Difference> {
     let mut found = Vec::new();
     if old.kind != new.kind {
         found.push(difference(
@@ -84,7 +86,7 @@ fn source(name: &str, old: &SourceShape, new: &SourceShape, facts: &Facts) -> Ve
     found
 }
 
-fn topics(name: &str, old: &SourceShape, new: &SourceShape, facts: &Facts) -> Option<Difference> {
+fn topics(name: &str, old: &SourceShape, new: &SourceShape, facts: &ChangeFacts) -> Option<Difference> {
     let list = |s: &SourceShape| {
         let topics: Vec<&str> = s.topics.iter().map(String::as_str).collect();
         format!("'{}' = '{}'", s.selection, topics.join(","))

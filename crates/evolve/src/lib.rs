@@ -69,5 +69,5 @@ pub use opening::{Logs, Opening};
 pub use retired::{Retired, leave_cleared, retired};
 pub use shape::shape_of;
 pub use subgraph::{part, part_from_files, without};
-pub use verdict::{Change, Changes, Difference, Facts, Kind, Matter, Subject, Verdict, Way};
+pub use verdict::{Change, ChangeFacts, ChangeKind, Changes, Difference, Matter, Subject, Verdict, Way};
 pub use ways::{Adoption, Backfill, Request, resolve};

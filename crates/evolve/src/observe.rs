@@ -20,7 +20,7 @@ use crate::compare::compare;
 use crate::files::lacking;
 use crate::retired::retired;
 use crate::shape::shape_of;
-use crate::verdict::{Change, Changes, Facts, Kind, Subject, Verdict};
+use crate::verdict::{Change, ChangeFacts, ChangeKind, Changes, Subject, Verdict};
 use crate::ways::{Adoption, Backfill, Request, resolve};
 
 /// What a run does with its pipeline.
@@ -155,7 +155,8 @@ impl Prepared {
     #[must_use]
     pub fn anew(&self) -> BTreeSet<String> {
         let added = self.changes.iter().flat_map(|c| &c.changes);
-        let added = added.filter(|c| c.subject == Subject::Table && c.kind == Kind::Added).map(|c| c.name.clone());
+        let added =
+            added.filter(|c| c.subject == Subject::Table && c.kind == ChangeKind::Added).map(|c| c.name.clone());
         let cleared = match &self.decision {
             Decision::Adopt(_, adoption) => adoption.clears.clone(),
             _ => BTreeSet::new(),
@@ -221,7 +222,7 @@ fn looked(
     let old = old_shape(checkpoint, &seen, &shape, text)?;
     let anew = shape.tables.keys().any(|table| !old.tables.contains_key(table))
         || request.backfill.values().any(|from| *from == Backfill::Files);
-    let facts = Facts {
+    let facts = ChangeFacts {
         committed: seen.last.is_some(),
         from_batch: seen.next_batch(),
         occupied: occupied(&old, &shape, &seen.cleared())?,

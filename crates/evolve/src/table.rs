@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use sluicebox_checkpoint::shape::{ColumnShape, FlowShape, OperatorShape, Shape, TableShape};
 use sluicebox_pipeline::graph::{AggregateNode, Gone, KINDS, OperatorKind};
 
-use crate::verdict::{Difference, Facts, Matter, Verdict, difference, from};
+use crate::verdict::{ChangeFacts, Difference, Matter, Verdict, difference, from};
 
 type Side<'a> = (&'a Shape, &'a TableShape);
 
 /// The differences between two versions of a table.
-pub(super) fn differences(old: Side<'_>, new: Side<'_>, facts: &Facts) -> Vec<Difference> {
+pub(super) fn differences(old: Side<'_>, new: Side<'_>, facts: &ChangeFacts) -> Vec<Difference> {
     let mut found = Vec::new();
     found.extend(place(old.1, new.1));
     found.extend(partitions(old.1, new.1));
@@ -30,7 +30,7 @@ pub(super) fn differences(old: Side<'_>, new: Side<'_>, facts: &Facts) -> Vec<Di
 }
 
 /// The one difference of a table that is new.
-pub(super) fn added(name: &str, new: &Shape, facts: &Facts) -> Difference {
+pub(super) fn added(name: &str, new: &Shape, facts: &ChangeFacts) -> Difference {
     if facts.occupied.contains(name) {
         let location = new.tables.get(name).map(|t| t.location.as_str()).unwrap_or_default();
         return difference(
@@ -44,7 +44,7 @@ pub(super) fn added(name: &str, new: &Shape, facts: &Facts) -> Difference {
 }
 
 /// The one difference of a table that is gone.
-pub(super) fn removed(old: &TableShape, facts: &Facts) -> Difference {
+pub(super) fn removed(old: &TableShape, facts: &ChangeFacts) -> Difference {
     let state = if old.operators.is_empty() { "" } else { "; what it remembers is forgotten" };
     difference(
         Verdict::Safe,
@@ -81,7 +81,7 @@ fn partitions(old: &TableShape, new: &TableShape) -> Option<Difference> {
     })
 }
 
-fn columns(old: &[ColumnShape], new: &[ColumnShape], facts: &Facts) -> Vec<Difference> {
+fn columns(old: &[ColumnShape], new: &[ColumnShape], facts: &ChangeFacts) -> Vec<Difference> {
     let of = |columns: &[ColumnShape]| columns.iter().map(|c| (c.name.clone(), c.clone())).collect::<BTreeMap<_, _>>();
     let (before, after) = (of(old), of(new));
     let mut found = Vec::new();
@@ -141,7 +141,7 @@ fn written_now(r#type: &str) -> String {
     .fold(units, |text, (was, is)| text.replace(was, is))
 }
 
-fn flows(old: &TableShape, new: &TableShape, facts: &Facts, found: &mut Vec<Difference>) {
+fn flows(old: &TableShape, new: &TableShape, facts: &ChangeFacts, found: &mut Vec<Difference>) {
     for (name, before) in &old.flows {
         match new.flows.get(name) {
             None => found.push(difference(
@@ -207,7 +207,7 @@ fn query_change(name: &str, old: &FlowShape, new: &FlowShape) -> Option<String> 
     }
 }
 
-fn operators(old: Side<'_>, new: Side<'_>, facts: &Facts, found: &mut Vec<Difference>) {
+fn operators(old: Side<'_>, new: Side<'_>, facts: &ChangeFacts, found: &mut Vec<Difference>) {
     for (id, before) in &old.1.operators {
         match new.1.operators.get(id) {
             Some(after) => found.extend(operator(id, (old.0, before), new, after, facts)),
@@ -243,7 +243,7 @@ fn operator(
     old: (&Shape, &OperatorShape),
     new: Side<'_>,
     after: &OperatorShape,
-    facts: &Facts,
+    facts: &ChangeFacts,
 ) -> Vec<Difference> {
     let before = old.1;
     let mut was = Vec::new();
@@ -299,7 +299,7 @@ fn operator(
     found
 }
 
-fn clauses(old: &TableShape, new: &TableShape, facts: &Facts, found: &mut Vec<Difference>) {
+fn clauses(old: &TableShape, new: &TableShape, facts: &ChangeFacts, found: &mut Vec<Difference>) {
     for id in old.clauses.keys().chain(new.clauses.keys()).collect::<BTreeSet<_>>() {
         let what = match (old.clauses.get(id), new.clauses.get(id)) {
             (Some(a), Some(b)) if a == b => continue,
@@ -322,7 +322,7 @@ fn clauses(old: &TableShape, new: &TableShape, facts: &Facts, found: &mut Vec<Di
     }
 }
 
-fn settings(old: &TableShape, new: &TableShape, facts: &Facts, found: &mut Vec<Difference>) {
+fn settings(old: &TableShape, new: &TableShape, facts: &ChangeFacts, found: &mut Vec<Difference>) {
     for name in old.expectations.keys().chain(new.expectations.keys()).collect::<BTreeSet<_>>() {
         let what = match (old.expectations.get(name), new.expectations.get(name)) {
             (Some(a), Some(b)) if a == b => continue,

@@ -47,8 +47,8 @@ fn all() -> String {
     [SOURCE, BRONZE, SILVER, GOLD].join("\n")
 }
 
-fn facts() -> Facts {
-    Facts { committed: true, from_batch: 7, ..Facts::default() }
+fn facts() -> ChangeFacts {
+    ChangeFacts { committed: true, from_batch: 7, ..ChangeFacts::default() }
 }
 
 fn request(refresh: &[&str], reset: &[&str]) -> Request {
@@ -65,7 +65,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|n| (*n).to_owned()).collect()
 }
 
-fn changes(old: &str, new: &str, request: &Request, facts: &Facts) -> (Changes, Result<Adoption, Vec<String>>) {
+fn changes(old: &str, new: &str, request: &Request, facts: &ChangeFacts) -> (Changes, Result<Adoption, Vec<String>>) {
     let (old, new) = (shape(old), shape(new));
     let mut changes = compare(&old, &new, facts);
     let adoption = resolve(&mut changes, (&old, &new), request, facts, &BTreeSet::new());
@@ -219,11 +219,11 @@ fn a_new_table_is_filled_unless_it_reads_only_what_is_new() {
     let (_, adoption) = self::changes(&old, &new, &none, &facts());
     assert_eq!(adoption.unwrap().backfills, set(&["silver"]));
 
-    let first = Facts { committed: false, ..facts() };
+    let first = ChangeFacts { committed: false, ..facts() };
     let (_, adoption) = self::changes(&old, &new, &request(&[], &[]), &first);
     assert_eq!(adoption.unwrap(), Adoption::default(), "without a commit nothing was missed");
 
-    let occupied = Facts { occupied: set(&["gold"]), ..facts() };
+    let occupied = ChangeFacts { occupied: set(&["gold"]), ..facts() };
     let (changes, adoption) = self::changes(&old, &new, &request(&[], &[]), &occupied);
     assert_eq!(changes.verdict, Verdict::Refused, "{changes}");
     assert!(adoption.is_err());
@@ -260,7 +260,7 @@ fn a_reset_forgets_operators_and_keeps_the_watermark_so_that_no_window_is_writte
 
 #[test]
 fn what_was_not_filled_to_its_end_begins_anew() {
-    let facts = Facts { unfinished: set(&["gold"]), ..facts() };
+    let facts = ChangeFacts { unfinished: set(&["gold"]), ..facts() };
     let (changes, adoption) = changes(&all(), &all(), &request(&[], &[]), &facts);
     assert_eq!(verdicts(&changes), [("gold", Verdict::Safe)]);
     let adoption = adoption.unwrap();
@@ -271,7 +271,7 @@ fn what_was_not_filled_to_its_end_begins_anew() {
 fn what_was_retired_is_said_where_a_table_is_filled_from_files() {
     let (old, new) = ([SOURCE, BRONZE, SILVER].join("\n"), all());
     let retired = BTreeMap::from([("silver".to_owned(), Retired::new(&["day=2026-01-02", "day=2026-01-01"], 70))]);
-    let facts = Facts { retired, ..facts() };
+    let facts = ChangeFacts { retired, ..facts() };
     let mut asked = request(&[], &[]);
     asked.readable.insert("silver".to_owned(), Ok("orders".to_owned()));
     let lacks = "without what silver has retired: 2 partitions from day=2026-01-01 to day=2026-01-02, 70 rows";
@@ -310,7 +310,7 @@ fn a_table_with_rows_from_before_a_column_that_cannot_be_null_fills_none_from_it
     assert_eq!(lacking(&[record(second, false), record(now, true)]), BTreeMap::new());
 
     let more = bronze(now) + "CREATE STREAMING TABLE gold AS SELECT id FROM STREAM bronze;";
-    let facts = Facts { lacking: of_bronze(&["country", "one"]), ..facts() };
+    let facts = ChangeFacts { lacking: of_bronze(&["country", "one"]), ..facts() };
     let mut asked = request(&[], &[]);
     asked.readable.insert("bronze".to_owned(), Ok("orders".to_owned()));
     let text = changes(&bronze(now), &more, &asked, &facts).0.to_string();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::verdict::{Change, Changes, Kind, Subject, Verdict};
+use crate::verdict::{Change, ChangeKind, Changes, Subject, Verdict};
 
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,8 +48,8 @@ impl fmt::Display for Change {
         };
         let verdict = match (self.verdict, self.kind) {
             (Verdict::Unchanged, _) => "unchanged",
-            (Verdict::Safe, Kind::Added) => "safe: added",
-            (Verdict::Safe, Kind::Removed) => "safe: removed",
+            (Verdict::Safe, ChangeKind::Added) => "safe: added",
+            (Verdict::Safe, ChangeKind::Removed) => "safe: removed",
             (Verdict::Safe, _) => "safe",
             (Verdict::Choice, _) => "needs a choice",
             (Verdict::Refused, _) => "refused",

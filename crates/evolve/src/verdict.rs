@@ -62,7 +62,7 @@ pub enum Subject {
 /// What happened to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum ChangeKind {
     /// It is as it was.
     Same,
     /// It is another.
@@ -81,7 +81,7 @@ pub struct Change {
     /// Its name.
     pub name: String,
     /// What happened to it.
-    pub kind: Kind,
+    pub kind: ChangeKind,
     /// The worst of its differences.
     pub verdict: Verdict,
     /// Its differences.
@@ -109,7 +109,7 @@ pub struct Changes {
 
 /// What is known beside the two shapes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct ChangeFacts {
     /// Whether a batch was committed: without one there are neither rows nor state.
     pub committed: bool,
     /// The first batch under the new pipeline.
@@ -146,6 +146,6 @@ pub(crate) fn difference(
 }
 
 /// `from batch 7 on`.
-pub(crate) fn from(facts: &Facts) -> String {
+pub(crate) fn from(facts: &ChangeFacts) -> String {
     format!("from batch {} on", facts.from_batch)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use sluicebox_checkpoint::shape::Shape;
 
-use crate::verdict::{Change, Facts, Kind, Matter, Subject, Verdict, Way};
+use crate::verdict::{Change, ChangeFacts, ChangeKind, Matter, Subject, Verdict, Way};
 
 /// Where the rows come from that a new or refreshed table has missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -64,7 +64,7 @@ pub fn resolve(
     changes: &mut [Change],
     (old, new): (&Shape, &Shape),
     request: &Request,
-    facts: &Facts,
+    facts: &ChangeFacts,
     cleared: &BTreeSet<String>,
 ) -> Result<Adoption, Vec<String>> {
     let mut problems = unknown(changes, new, request);
@@ -85,7 +85,7 @@ pub fn resolve(
             });
         }
     }
-    let added = changes.iter().filter(|c| c.subject == Subject::Table && c.kind == Kind::Added);
+    let added = changes.iter().filter(|c| c.subject == Subject::Table && c.kind == ChangeKind::Added);
     let anew: BTreeSet<String> = added.map(|c| c.name.clone()).chain(refresh.iter().cloned()).collect();
     let missed = |table: &&String| new.sources_of(table).iter().any(|source| old.sources.contains_key(source));
     let wanted = |table: &&String| request.backfill.get(*table).copied() != Some(Backfill::None);
@@ -111,7 +111,7 @@ struct Files<'a> {
     old: &'a Shape,
     new: &'a Shape,
     request: &'a Request,
-    facts: &'a Facts,
+    facts: &'a ChangeFacts,
     /// The tables that are filled.
     filled: &'a BTreeSet<String>,
     /// Those and the ones that begin without rows.
@@ -188,7 +188,8 @@ fn unknown(changes: &[Change], new: &Shape, request: &Request) -> Vec<String> {
         problems.push(format!("--reset-state={name}: a full refresh forgets its state already; leave one of them out"));
     }
     for name in request.backfill.keys() {
-        let added = changes.iter().any(|c| c.subject == Subject::Table && c.kind == Kind::Added && c.name == *name);
+        let added =
+            changes.iter().any(|c| c.subject == Subject::Table && c.kind == ChangeKind::Added && c.name == *name);
         if !added && !request.refresh.contains(name) {
             problems.push(format!(
                 "--backfill={name}: it is neither new nor refreshed, so it has missed nothing; --full-refresh={name} \
@@ -277,12 +278,18 @@ fn refresh_command(request: &Request, new: &Shape, table: &str) -> String {
 }
 
 /// Says for each new table where the rows come from that it has missed.
-fn tell_backfills(changes: &mut [Change], files: &Files<'_>, facts: &Facts, from_files: bool, own: &BTreeSet<String>) {
+fn tell_backfills(
+    changes: &mut [Change],
+    files: &Files<'_>,
+    facts: &ChangeFacts,
+    from_files: bool,
+    own: &BTreeSet<String>,
+) {
     let request = files.request;
     for change in changes.iter_mut().filter(|c| c.subject == Subject::Table && c.verdict <= Verdict::Safe) {
         let name = change.name.clone();
-        if own.contains(&name) && change.kind != Kind::Added {
-            change.kind = Kind::Changed;
+        if own.contains(&name) && change.kind != ChangeKind::Added {
+            change.kind = ChangeKind::Changed;
             change.verdict = Verdict::Safe;
             change.differences.push(crate::verdict::difference(
                 Verdict::Safe,
@@ -292,7 +299,7 @@ fn tell_backfills(changes: &mut [Change], files: &Files<'_>, facts: &Facts, from
             ));
             continue;
         }
-        if change.kind != Kind::Added || !facts.committed {
+        if change.kind != ChangeKind::Added || !facts.committed {
             continue;
         }
         for difference in &mut change.differences {
@@ -327,7 +334,7 @@ fn tell_backfills(changes: &mut [Change], files: &Files<'_>, facts: &Facts, from
 }
 
 /// What is not in the files of `table` any more, if that is something.
-fn lacks(facts: &Facts, table: &str) -> String {
+fn lacks(facts: &ChangeFacts, table: &str) -> String {
     facts.retired.get(table).map_or_else(String::new, |gone| format!(", without what {table} has retired: {gone}"))
 }
 

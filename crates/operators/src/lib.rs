@@ -49,7 +49,7 @@ pub use error::{Error, Result};
 pub use operator::{Closed, Operator, Processed, RowStream, State, Step};
 pub use order::in_offset_order;
 pub use segment::{Segment, SegmentContent, SegmentFile, Work, Written};
-pub use watermark::{AtEnd, ClauseConfig, Judgement, Policy, Watermark, WatermarkState};
+pub use watermark::{AtEnd, ClauseConfig, Judgement, Watermark, WatermarkPolicy, WatermarkState};
 
 /// The operator of `node`, with nothing in it; `None` of a node without state.
 ///

@@ -50,7 +50,7 @@ mod decide;
 mod tests;
 
 pub use columns::to_event_time;
-pub use decide::{Observed, Policy, advance, holder};
+pub use decide::{Observed, WatermarkPolicy, advance, holder};
 
 /// The rules of one `WATERMARK` clause.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -337,7 +337,7 @@ impl Judgement {
 
 /// The verdicts `late` after an operator at watermark `watermark` (of the batch before) has looked too: rows that were in
 /// time and are at or before it become [`Lateness::Clause`]; their number is given. Only where streams meet under
-/// [`Policy::Max`] can there be any.
+/// [`WatermarkPolicy::Max`] can there be any.
 #[must_use]
 pub fn late_at(event_time: &TimestampMicrosecondArray, late: &UInt8Array, watermark: Option<i64>) -> (UInt8Array, u64) {
     let Some(watermark) = watermark else { return (late.clone(), 0) };

@@ -29,7 +29,7 @@ mod tests;
 
 /// What a statement asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum StatementKind {
     /// Rows: SELECT, WITH, VALUES, or FROM where the engine knows it.
     Rows,
     /// How rows would be computed: EXPLAIN.
@@ -53,7 +53,7 @@ pub struct TableName {
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// What it asks for.
-    pub kind: Kind,
+    pub kind: StatementKind,
     /// Where it stands, without the semicolon.
     pub span: Span,
     tokens: Vec<Tok>,
@@ -92,29 +92,31 @@ pub fn is_whole(text: &str) -> bool {
     mistake.is_none() && tokens.last().is_none_or(|t| t.is_token(&Token::SemiColon))
 }
 
-fn kind(text: &str, tokens: &[Tok]) -> Result<Kind, Box<Diagnostic>> {
-    let Some(first) = tokens.first() else { return Ok(Kind::Rows) };
+fn kind(text: &str, tokens: &[Tok]) -> Result<StatementKind, Box<Diagnostic>> {
+    let Some(first) = tokens.first() else { return Ok(StatementKind::Rows) };
     let second = tokens.get(1);
     let is = |tok: &Tok, words: &[&str]| words.iter().any(|w| tok.is(w));
     if is(first, &["SELECT", "WITH", "VALUES", "FROM"]) || first.is_token(&Token::LParen) {
-        return Ok(Kind::Rows);
+        return Ok(StatementKind::Rows);
     }
     if first.is("EXPLAIN") {
         let rest = tokens.iter().skip(1).find(|t| !is(t, &["ANALYZE", "VERBOSE"]));
         return match rest {
-            Some(t) if is(t, &["SELECT", "WITH", "VALUES", "FROM"]) || t.is_token(&Token::LParen) => Ok(Kind::Explain),
+            Some(t) if is(t, &["SELECT", "WITH", "VALUES", "FROM"]) || t.is_token(&Token::LParen) => {
+                Ok(StatementKind::Explain)
+            }
             Some(t) => Err(refused(text, t)),
             None => Err(refused(text, first)),
         };
     }
     if first.is("SHOW") && second.is_some_and(|t| t.is("TABLES")) && tokens.len() == 2 {
-        return Ok(Kind::ShowTables);
+        return Ok(StatementKind::ShowTables);
     }
     if is(first, &["DESCRIBE", "DESC"]) {
         let rest = tokens.get(1..).unwrap_or_default();
         let rest = if rest.first().is_some_and(|t| t.is("TABLE")) && rest.len() > 1 { &rest[1..] } else { rest };
         if let Some(name) = table_name(rest) {
-            return Ok(Kind::Describe(name));
+            return Ok(StatementKind::Describe(name));
         }
         return Err(misspoken(
             rest.first().unwrap_or(first),

@@ -10,7 +10,7 @@ use crate::graph::{Route, TableOutput, TableSink};
 use crate::outputs::{Job, Outputs};
 
 /// Jobs that run, in the order in which their files are named in the commit.
-pub type Staging = Vec<JoinHandle<Result<Option<OutputFiles>, RuntimeError>>>;
+pub type StagingJobs = Vec<JoinHandle<Result<Option<OutputFiles>, RuntimeError>>>;
 
 /// Lots of rows that wait for a file's writer: it is not to stand still while the next one is made.
 const WAITING: usize = 2;
@@ -27,7 +27,7 @@ pub struct Stager<'a> {
     /// The batch.
     pub batch_id: u64,
     /// The jobs that were started.
-    pub staging: &'a mut Staging,
+    pub staging: &'a mut StagingJobs,
 }
 
 impl Stager<'_> {

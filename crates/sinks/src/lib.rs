@@ -50,7 +50,7 @@ pub use contents::{Contents, contents, contents_after};
 pub use error::{LakeError, Result};
 pub use folder::{existing, prepare, real_path, sweep, try_out};
 pub use owner::Owner;
-pub use publish::{Check, Facts, Publisher, Refusal, Seen, Step, decide, publish};
+pub use publish::{Check, PublishFacts, PublishStep, Publisher, Refusal, Seen, decide, publish};
 pub use staged::{BatchKey, StagedFile, stage_file};
 
 use std::path::Path;

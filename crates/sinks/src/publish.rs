@@ -39,7 +39,7 @@ pub enum Seen {
 
 /// What was seen of one file of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct PublishFacts {
     /// The staged name.
     pub staged: Seen,
     /// The final name.
@@ -48,7 +48,7 @@ pub struct Facts {
 
 /// What to do for one file of a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum PublishStep {
     /// Link the staged file to its final name.
     Link,
     /// Nothing: it has its name.
@@ -70,7 +70,7 @@ pub enum Refusal {
 ///
 /// # Errors
 /// The reason why nothing can be done.
-pub fn decide(file: &StagedFile, facts: &Facts) -> Result<Step, Refusal> {
+pub fn decide(file: &StagedFile, facts: &PublishFacts) -> Result<PublishStep, Refusal> {
     let is_committed = |seen: &Seen, unread: bool| match seen {
         Seen::Absent => false,
         Seen::File { bytes, checksum } => {
@@ -78,10 +78,10 @@ pub fn decide(file: &StagedFile, facts: &Facts) -> Result<Step, Refusal> {
         }
     };
     match (&facts.staged, &facts.target) {
-        (_, target @ Seen::File { .. }) if is_committed(target, false) => Ok(Step::Done),
+        (_, target @ Seen::File { .. }) if is_committed(target, false) => Ok(PublishStep::Done),
         (_, Seen::File { .. }) => Err(Refusal::Foreign),
         (Seen::Absent, Seen::Absent) => Err(Refusal::Lost),
-        (staged, Seen::Absent) if is_committed(staged, true) => Ok(Step::Link),
+        (staged, Seen::Absent) if is_committed(staged, true) => Ok(PublishStep::Link),
         (_, Seen::Absent) => Err(Refusal::Damaged),
     }
 }
@@ -171,8 +171,8 @@ fn publish_one(location: &Path, file: &StagedFile, check: Check) -> Result<()> {
             Name::Target => see(&target, file, check),
         })?;
         match decide(file, &facts).map_err(|refusal| refuse(&refusal, file, &facts, &staged, &target))? {
-            Step::Done => return Ok(()),
-            Step::Link => {}
+            PublishStep::Done => return Ok(()),
+            PublishStep::Link => {}
         }
         match durable::link(What::Publish, &staged, &target) {
             Ok(()) => return Ok(()),
@@ -193,8 +193,9 @@ pub(crate) enum Name {
 
 /// Looks at the staged name first: it goes only after the final name is there, so that of a file that another process
 /// publishes meanwhile at least one name is seen.
-pub(crate) fn observe(check: Check, look: impl Fn(Name, Check) -> Result<Seen, FileError>) -> Result<Facts> {
-    let mut facts = Facts { staged: look(Name::Staged, Check::Size)?, target: look(Name::Target, Check::Content)? };
+pub(crate) fn observe(check: Check, look: impl Fn(Name, Check) -> Result<Seen, FileError>) -> Result<PublishFacts> {
+    let mut facts =
+        PublishFacts { staged: look(Name::Staged, Check::Size)?, target: look(Name::Target, Check::Content)? };
     if check == Check::Content && facts.target == Seen::Absent && facts.staged != Seen::Absent {
         facts.staged = look(Name::Staged, Check::Content)?;
         if facts.staged == Seen::Absent {
@@ -222,7 +223,7 @@ fn see(path: &Path, file: &StagedFile, check: Check) -> Result<Seen, FileError> 
     }
 }
 
-fn refuse(refusal: &Refusal, file: &StagedFile, facts: &Facts, staged: &Path, target: &Path) -> LakeError {
+fn refuse(refusal: &Refusal, file: &StagedFile, facts: &PublishFacts, staged: &Path, target: &Path) -> LakeError {
     let describe = |seen: &Seen| match seen {
         Seen::Absent => "absent".to_owned(),
         Seen::File { bytes, checksum: None } => format!("{bytes} bytes"),

@@ -93,7 +93,7 @@ async fn turn(
     partitions: &[PartitionId],
     budget: usize,
 ) -> (Vec<(i32, i64)>, Vec<RawEvents>) {
-    let mut report = SourceReport::new("s", &[], &Taken::default());
+    let mut report = SourceTally::new("s", &[], &Taken::default());
     let mut left = budget;
     let done = decode(&mut report, decoder, events, partitions, &mut left).await.unwrap();
     let places = places(&done.rows);

@@ -18,7 +18,7 @@ use sluicebox_core::station::{self, AllSpent, Station};
 use sluicebox_durable::fault::{self, Effect, Phase, What};
 use sluicebox_operators::AtEnd;
 use sluicebox_runtime::graph::{BatchInput, OperatorChange, TableOutput};
-use sluicebox_runtime::{Stager, Staging, outputs, state_writer};
+use sluicebox_runtime::{Stager, StagingJobs, outputs, state_writer};
 use sluicebox_sinks::Check;
 use sluicebox_sources::Proof;
 use tokio::sync::watch;
@@ -27,7 +27,7 @@ use super::Engine;
 use crate::EngineError;
 use crate::outcome::BatchOutcome;
 use crate::read::Read;
-use crate::report::{self, SourceReport};
+use crate::report::{self, SourceTally};
 use crate::shutdown::unless_left;
 
 impl Engine {
@@ -54,7 +54,7 @@ impl Engine {
             &sources,
             &dead_letters,
         )?;
-        let mut staging = Staging::new();
+        let mut staging = StagingJobs::new();
         for (source, rows) in dead_letters.into_iter().filter(|(source, _)| self.outputs.writes(source)) {
             self.stager(&offsets, &mut staging).start(self.outputs.dead_letter_job(&source, rows));
         }
@@ -116,7 +116,7 @@ impl Engine {
         &mut self,
         offsets: &Offsets,
         input: BatchInput,
-        staging: &mut Staging,
+        staging: &mut StagingJobs,
     ) -> Result<Vec<TableOutput>, EngineError> {
         let stager = Stager {
             outputs: &self.outputs,
@@ -137,7 +137,7 @@ impl Engine {
         }
     }
 
-    fn stager<'s>(&'s self, offsets: &Offsets, staging: &'s mut Staging) -> Stager<'s> {
+    fn stager<'s>(&'s self, offsets: &Offsets, staging: &'s mut StagingJobs) -> Stager<'s> {
         let (query_id, epoch) = (self.metadata.id.clone(), self.lock.epoch.epoch);
         Stager { outputs: &self.outputs, query_id, epoch, batch_id: offsets.batch_id, staging }
     }
@@ -161,9 +161,9 @@ impl Engine {
     fn stage_report(
         &self,
         offsets: &Offsets,
-        sources: &[SourceReport],
+        sources: &[SourceTally],
         tables: &[TableOutput],
-        staging: &mut Staging,
+        staging: &mut StagingJobs,
     ) -> Result<(), EngineError> {
         let none = SeenSchemas::new();
         let seen = self.last.as_ref().map_or(&none, |commit| &commit.schemas);
@@ -178,7 +178,7 @@ impl Engine {
     fn commit_record(
         &self,
         offsets: &Offsets,
-        sources: &[SourceReport],
+        sources: &[SourceTally],
         files: Vec<OutputFiles>,
         state: BTreeMap<String, OperatorState>,
     ) -> Commit {
@@ -214,13 +214,13 @@ impl Engine {
     }
 
     /// What all batches did, this one included.
-    fn totals_after(&self, offsets: &Offsets, sources: &[SourceReport], tables: &[TableOutput]) -> Totals {
+    fn totals_after(&self, offsets: &Offsets, sources: &[SourceTally], tables: &[TableOutput]) -> Totals {
         let before = self.last.as_ref().and_then(|commit| commit.totals.clone());
         let mut totals = before.unwrap_or_else(|| Totals { since: offsets.batch_id, ..Totals::default() });
         // What fills a table reads events again, and gives rows to that table alone.
         if self.is_live() {
             totals.events += sources.iter().map(|s| s.read).sum::<u64>();
-            totals.dead_letters += sources.iter().map(SourceReport::dead_letters).sum::<u64>();
+            totals.dead_letters += sources.iter().map(SourceTally::dead_letters).sum::<u64>();
         }
         for table in tables.iter().filter(|t| self.outputs.writes(&t.table)) {
             *totals.tables.entry(table.table.clone()).or_default() += table.fates;
@@ -290,7 +290,7 @@ async fn proven(proofs: Vec<Proof>) -> Result<(), EngineError> {
 }
 
 /// Waits for all staging, and puts the tables before what stands beside them, in a fixed order.
-async fn staged(staging: Staging) -> Result<Vec<OutputFiles>, EngineError> {
+async fn staged(staging: StagingJobs) -> Result<Vec<OutputFiles>, EngineError> {
     let mut files = Vec::with_capacity(staging.len());
     for task in staging {
         files.extend(task.await??);

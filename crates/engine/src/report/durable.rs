@@ -17,7 +17,7 @@ use sluicebox_runtime::graph::TableOutput;
 use sluicebox_sources::LostRange;
 
 use super::told::MOST;
-use super::{Identity, SourceReport};
+use super::{Identity, SourceTally};
 use crate::EngineError;
 
 /// A report in its three forms.
@@ -38,7 +38,7 @@ pub struct BuiltReport {
 pub fn build(
     identity: &Identity,
     offsets: &Offsets,
-    sources: &[SourceReport],
+    sources: &[SourceTally],
     tables: &[&TableOutput],
     seen: &SeenSchemas,
 ) -> Result<BuiltReport, EngineError> {
@@ -74,7 +74,7 @@ fn counts(table: &TableOutput) -> TableCounts {
     }
 }
 
-fn source(report: &SourceReport, seen: &SeenSchemas) -> sluicebox_quality::SourceReport {
+fn source(report: &SourceTally, seen: &SeenSchemas) -> sluicebox_quality::SourceReport {
     let before: Option<&BTreeSet<String>> = seen.get(&report.source);
     let mut out = sluicebox_quality::SourceReport {
         source: report.source.clone(),

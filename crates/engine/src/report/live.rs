@@ -11,7 +11,7 @@ use sluicebox_core::{Station, waiting};
 use sluicebox_runtime::graph::{OperatorChange, Runner, TableOutput};
 use sluicebox_sources::LostRange;
 
-use super::{Identity, SourceReport};
+use super::{Identity, SourceTally};
 use crate::outcome::BatchOutcome;
 use crate::progress::{
     Progress, STATIONS, SinkProgress, SourceProgress, StateOperatorProgress, Status, TableStatus, Totals, per_second,
@@ -73,7 +73,7 @@ fn operator(change: &OperatorChange, tables: &[TableOutput]) -> StateOperatorPro
     }
 }
 
-fn source(identity: &Identity, report: &SourceReport, interval: Option<u64>, duration: u64) -> SourceProgress {
+fn source(identity: &Identity, report: &SourceTally, interval: Option<u64>, duration: u64) -> SourceProgress {
     let behind: Vec<i64> = report.ranges.iter().map(|r| r.log_end - r.range.to).collect();
     let sum: i64 = behind.iter().sum();
     let average = if behind.is_empty() { 0.0 } else { rate(sum) / rate(i64::try_from(behind.len()).unwrap_or(1)) };

@@ -7,7 +7,7 @@ mod told;
 
 pub use durable::{BuiltReport, build, failed_row, failed_update};
 pub use live::{progress, status};
-pub use source::SourceReport;
+pub use source::SourceTally;
 pub use told::Told;
 
 use sluicebox_checkpoint::records::Metadata;

@@ -17,7 +17,7 @@ use crate::EngineError;
 
 /// What one source gave to one batch; its ledger is read = tombstones + dead letters + rows.
 #[derive(Debug, Clone)]
-pub struct SourceReport {
+pub struct SourceTally {
     /// The source.
     pub source: String,
     /// Its planned ranges, all partitions.
@@ -40,7 +40,7 @@ pub struct SourceReport {
     pub gap_offsets: BTreeMap<PartitionId, u64>,
 }
 
-impl SourceReport {
+impl SourceTally {
     /// What was taken from `source`, before decoding.
     #[must_use]
     pub fn new(source: &str, ranges: &[PlannedRange], taken: &Taken) -> Self {
@@ -214,20 +214,20 @@ mod tests {
             gap_offsets: BTreeMap::from([(first.clone(), 10), (second.clone(), 4)]),
             ..Taken::default()
         };
-        let balances = |report: &SourceReport| {
+        let balances = |report: &SourceTally| {
             report.ranges.iter().all(|planned| {
                 let of = |map: &BTreeMap<PartitionId, u64>| map.get(&planned.partition).copied().unwrap_or(0);
                 let lost = report.lost_offsets(Some(&planned.partition));
                 planned.range.len() == of(&report.records) + of(&report.gap_offsets) + lost
             })
         };
-        let mut report = SourceReport::new("s", &[planned(&first, 10, 30), planned(&second, 0, 5)], &taken);
+        let mut report = SourceTally::new("s", &[planned(&first, 10, 30), planned(&second, 0, 5)], &taken);
         assert!(balances(&report));
         let rest = report.give_back(vec![events(&first, &[20, 22], b"v")]);
         assert!(balances(&report), "{report:?}");
         assert_eq!(report.ranges, [planned(&first, 10, 20), planned(&second, 0, 5)]);
         assert_eq!((report.read, report.lost.len()), (4, 1));
-        let next = SourceReport::new("s", &[planned(&first, 20, 30), planned(&second, 5, 5)], &rest);
+        let next = SourceTally::new("s", &[planned(&first, 20, 30), planned(&second, 5, 5)], &rest);
         assert!(balances(&next), "{next:?}");
         assert_eq!((next.read, next.lost.len()), (2, 1));
         // All of a partition: what comes before the first event stays.
@@ -240,7 +240,7 @@ mod tests {
     /// Noise names as many ids as there are events: what compares each with all takes half a minute here.
     #[test]
     fn many_ids_of_a_batch_are_added_each_at_once_and_stand_in_order() {
-        let mut report = SourceReport::new("s", &[], &Taken::default());
+        let mut report = SourceTally::new("s", &[], &Taken::default());
         let clock = SystemClock::new();
         for portion in 0..6 {
             report.add(&decoded((0..20_000).map(|n| (n * 3 + portion) % 90_000)));

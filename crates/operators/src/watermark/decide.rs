@@ -36,7 +36,7 @@ pub fn holder(partitions: &[Observed]) -> Option<usize> {
 
 /// How the watermarks of several clauses become one, where their rows meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Policy {
+pub enum WatermarkPolicy {
     /// The lowest: nobody's rows are lost. Unknown while any is.
     #[default]
     Min,
@@ -44,7 +44,7 @@ pub enum Policy {
     Max,
 }
 
-impl Policy {
+impl WatermarkPolicy {
     /// The watermark of an operator whose rows have passed clauses with these watermarks. None for no clause.
     #[must_use]
     pub fn combine(self, watermarks: &[Option<i64>]) -> Option<i64> {

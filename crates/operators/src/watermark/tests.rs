@@ -225,11 +225,11 @@ fn a_partition_that_is_gone_is_not_waited_for() {
 
 #[test]
 fn policies_combine_clauses() {
-    assert_eq!(Policy::Min.combine(&[Some(3), Some(5)]), Some(3));
-    assert_eq!(Policy::Min.combine(&[None, Some(5)]), None);
-    assert_eq!(Policy::Max.combine(&[Some(3), Some(5), None]), Some(5));
-    assert_eq!(Policy::Max.combine(&[None]), None);
-    assert_eq!(Policy::Min.combine(&[]), None);
+    assert_eq!(WatermarkPolicy::Min.combine(&[Some(3), Some(5)]), Some(3));
+    assert_eq!(WatermarkPolicy::Min.combine(&[None, Some(5)]), None);
+    assert_eq!(WatermarkPolicy::Max.combine(&[Some(3), Some(5), None]), Some(5));
+    assert_eq!(WatermarkPolicy::Max.combine(&[None]), None);
+    assert_eq!(WatermarkPolicy::Min.combine(&[]), None);
 }
 
 #[test]

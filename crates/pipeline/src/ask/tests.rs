@@ -123,11 +123,11 @@ fn what_is_shown_and_described_is_told() {
 #[test]
 fn what_reads_is_told_apart() {
     let kinds = |text: &str| statements("q", text).unwrap().into_iter().map(|a| a.kind).collect::<Vec<_>>();
-    assert_eq!(kinds("SELECT ';' AS a -- ;\n; ; show tables;"), [Kind::Rows, Kind::ShowTables]);
-    assert_eq!(kinds("(SELECT 1) UNION ALL VALUES (2)"), [Kind::Rows]);
-    assert_eq!(kinds("explain verbose select 1"), [Kind::Explain]);
+    assert_eq!(kinds("SELECT ';' AS a -- ;\n; ; show tables;"), [StatementKind::Rows, StatementKind::ShowTables]);
+    assert_eq!(kinds("(SELECT 1) UNION ALL VALUES (2)"), [StatementKind::Rows]);
+    assert_eq!(kinds("explain verbose select 1"), [StatementKind::Explain]);
     let described = kinds("DESCRIBE Gold.\"Mixed\"");
-    assert!(matches!(&described[..], [Kind::Describe(t)] if t.parts == ["gold", "Mixed"]), "{described:?}");
+    assert!(matches!(&described[..], [StatementKind::Describe(t)] if t.parts == ["gold", "Mixed"]), "{described:?}");
     for text in ["WITH a AS (SELECT 1) SELECT * FROM a, b.c", "SELECT now() WHERE EXISTS (SELECT 1 FROM d.e)"] {
         assert_eq!(said(text), "reads");
     }

@@ -6,7 +6,7 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use super::functions::Clock;
+use super::functions::ClockValue;
 use crate::graph::Expectation;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -27,7 +27,7 @@ pub fn uses_clock(plan: &LogicalPlan) -> bool {
 /// Whether the expression asks for the clock.
 #[must_use]
 pub fn expr_uses_clock(expr: &Expr) -> bool {
-    expr.exists(|e| Ok(matches!(e, Expr::ScalarFunction(f) if Clock::of(&f.func).is_some()))).unwrap_or(true)
+    expr.exists(|e| Ok(matches!(e, Expr::ScalarFunction(f) if ClockValue::of(&f.func).is_some()))).unwrap_or(true)
 }
 
 /// Puts the clock, in microseconds since 1970-01-01T00:00Z, in place of `now()`, `current_timestamp`, `current_date`,
@@ -67,7 +67,7 @@ pub fn bind_expectation(expectation: &Expectation, clock_micros: i64) -> Result<
 fn bind(expr: Expr, micros: i64) -> Result<Transformed<Expr>> {
     expr.transform_up(|e| {
         Ok(match e {
-            Expr::ScalarFunction(ScalarFunction { ref func, .. }) => match Clock::of(func) {
+            Expr::ScalarFunction(ScalarFunction { ref func, .. }) => match ClockValue::of(func) {
                 Some(clock) => Transformed::yes(Expr::Literal(value(clock, micros), None)),
                 None => Transformed::no(e),
             },
@@ -76,11 +76,11 @@ fn bind(expr: Expr, micros: i64) -> Result<Transformed<Expr>> {
     })
 }
 
-fn value(clock: Clock, micros: i64) -> ScalarValue {
+fn value(clock: ClockValue, micros: i64) -> ScalarValue {
     match clock {
-        Clock::Now => ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())),
-        Clock::LocalTimestamp => ScalarValue::TimestampMicrosecond(Some(micros), None),
-        Clock::Date => ScalarValue::Date32(i32::try_from(micros.div_euclid(MICROS_PER_DAY)).ok()),
-        Clock::Time => ScalarValue::Time64Microsecond(Some(micros.rem_euclid(MICROS_PER_DAY))),
+        ClockValue::Now => ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())),
+        ClockValue::LocalTimestamp => ScalarValue::TimestampMicrosecond(Some(micros), None),
+        ClockValue::Date => ScalarValue::Date32(i32::try_from(micros.div_euclid(MICROS_PER_DAY)).ok()),
+        ClockValue::Time => ScalarValue::Time64Microsecond(Some(micros.rem_euclid(MICROS_PER_DAY))),
     }
 }

@@ -34,7 +34,7 @@ const REMOVED: [&str; 3] =
 ///
 /// - The functions of DataFusion, some of them within limits ([`sluicebox_functions::theirs()`]), then those of
 ///   datafusion-spark under names that are free, then those of [`sluicebox_functions`], `window`, `window_time`, and the
-///   functions of [`Clock`]: the later shadow the earlier, so that Spark's names mean what they mean in Spark and nothing
+///   functions of [`ClockValue`]: the later shadow the earlier, so that Spark's names mean what they mean in Spark and nothing
 ///   reads the wall clock.
 /// - `TIMESTAMP` is in microseconds and UTC, as in Spark; text is `Utf8`.
 /// - Operators, literals and casts are planned as Spark does, see [`sluicebox_functions::operators::planner`].
@@ -81,7 +81,7 @@ fn builder(target_partitions: usize) -> SessionStateBuilder {
     *builder.analyzer() = Some(analyzer);
     // The first planner that knows an operator has it.
     builder.expr_planners().get_or_insert_default().insert(0, Arc::new(SparkOperators));
-    let ours = [Clock::Now, Clock::Date, Clock::Time, Clock::LocalTimestamp]
+    let ours = [ClockValue::Now, ClockValue::Date, ClockValue::Time, ClockValue::LocalTimestamp]
         .map(|clock| Arc::new(ScalarUDF::from(ClockFunction::new(clock))));
     builder.aggregate_functions().get_or_insert_default().extend(sluicebox_functions::aggregate());
     let functions = builder.scalar_functions().get_or_insert_default();
@@ -186,7 +186,7 @@ impl SqlTypes {
 
 /// The functions whose value is the batch's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Clock {
+pub enum ClockValue {
     /// `now()`, `current_timestamp`.
     Now,
     /// `current_date`, `today()`, `curdate()`.
@@ -197,7 +197,7 @@ pub enum Clock {
     LocalTimestamp,
 }
 
-impl Clock {
+impl ClockValue {
     const fn names(self) -> &'static [&'static str] {
         match self {
             Self::Now => &["now", "current_timestamp"],
@@ -227,13 +227,13 @@ impl Clock {
 /// error, where DataFusion's own would silently read the wall clock and make a replay differ.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct ClockFunction {
-    clock: Clock,
+    clock: ClockValue,
     aliases: Vec<String>,
     signature: Signature,
 }
 
 impl ClockFunction {
-    fn new(clock: Clock) -> Self {
+    fn new(clock: ClockValue) -> Self {
         let aliases = clock.names().iter().skip(1).map(|s| (*s).to_owned()).collect();
         Self { clock, aliases, signature: Signature::nullary(Volatility::Stable) }
     }

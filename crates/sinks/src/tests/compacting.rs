@@ -12,7 +12,7 @@ use sluicebox_durable::fault::What;
 
 use super::{QUERY, glob, key, read, rows, table_with, walk};
 use crate::parquet::compact::{
-    Facts, Input, Piece, Staging, folders, names_in, plan, remove, swap, take, try_exchange,
+    FileFacts, Input, Piece, Staging, folders, names_in, plan, remove, swap, take, try_exchange,
 };
 use crate::{Check, LakeError, ParquetOptions, ParquetTable, TableFormat, layout};
 
@@ -64,7 +64,8 @@ fn a_merged_folder_has_the_same_rows_in_the_same_order() {
     let before = in_order();
     let found = folders(table.location(), 1, QUERY).unwrap();
     assert_eq!(found.len(), 3);
-    let facts: Vec<Facts> = found[0].parts.iter().map(|part| Facts { bytes: part.bytes, like_before: true }).collect();
+    let facts: Vec<FileFacts> =
+        found[0].parts.iter().map(|part| FileFacts { bytes: part.bytes, like_before: true }).collect();
     assert_eq!(plan(&facts, 1 << 20), [Piece::Merge(0..5)]);
     for (number, folder) in (1..).zip(&found) {
         remove(&exchange(&table, &staging, &folder.path, number, true)).unwrap();

@@ -8,7 +8,8 @@ use sluicebox_core::Blamed;
 use super::{glob, key, rows, table, walk};
 use crate::publish::{Name, observe};
 use crate::{
-    Check, Facts, LakeError, Publisher, Refusal, Seen, StagedFile, Step, TableFormat, decide, prepare, publish, sweep,
+    Check, LakeError, PublishFacts, PublishStep, Publisher, Refusal, Seen, StagedFile, TableFormat, decide, prepare,
+    publish, sweep,
 };
 
 fn staged(location: &Path, batch: u64, epoch: u64) -> Vec<StagedFile> {
@@ -29,20 +30,20 @@ fn every_fact_has_one_decision() {
     let right = || seen(10, Some("aa"));
     for (staged, target, decision) in [
         (Seen::Absent, Seen::Absent, Err(Refusal::Lost)),
-        (right(), Seen::Absent, Ok(Step::Link)),
-        (seen(10, None), Seen::Absent, Ok(Step::Link)),
+        (right(), Seen::Absent, Ok(PublishStep::Link)),
+        (seen(10, None), Seen::Absent, Ok(PublishStep::Link)),
         (seen(9, None), Seen::Absent, Err(Refusal::Damaged)),
         (seen(10, Some("bb")), Seen::Absent, Err(Refusal::Damaged)),
-        (Seen::Absent, right(), Ok(Step::Done)),
-        (right(), right(), Ok(Step::Done)),
-        (seen(9, None), right(), Ok(Step::Done)),
+        (Seen::Absent, right(), Ok(PublishStep::Done)),
+        (right(), right(), Ok(PublishStep::Done)),
+        (seen(9, None), right(), Ok(PublishStep::Done)),
         (Seen::Absent, seen(10, Some("bb")), Err(Refusal::Foreign)),
         (right(), seen(9, None), Err(Refusal::Foreign)),
         (right(), seen(9, Some("aa")), Err(Refusal::Foreign)),
         // A final file counts only when its content was looked at.
         (right(), seen(10, None), Err(Refusal::Foreign)),
     ] {
-        let facts = Facts { staged, target };
+        let facts = PublishFacts { staged, target };
         assert_eq!(decide(&file, &facts), decision, "{facts:?}");
     }
 }

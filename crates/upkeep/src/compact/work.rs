@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sluicebox_checkpoint::records::{BatchRows, Commit, Compaction, Why};
 use sluicebox_checkpoint::{Checkpoint, CheckpointError};
 use sluicebox_core::OutputId;
-use sluicebox_sinks::parquet::compact::{self, Facts, FileSum, Folder, Input, Part, Piece, Staging};
+use sluicebox_sinks::parquet::compact::{self, FileFacts, FileSum, Folder, Input, Part, Piece, Staging};
 use sluicebox_sinks::{LakeError, ParquetTable, TableFormat, layout};
 
 use super::settle::remove_if_empty;
@@ -177,9 +177,9 @@ pub(super) struct Exchanged {
     pub old: PathBuf,
 }
 
-pub(super) fn facts(inputs: &[Input]) -> Vec<Facts> {
+pub(super) fn facts(inputs: &[Input]) -> Vec<FileFacts> {
     let like = |at: usize| at.checked_sub(1).and_then(|before| inputs.get(before)).map(|before| &before.schema);
-    let fact = |(at, input): (usize, &Input)| Facts {
+    let fact = |(at, input): (usize, &Input)| FileFacts {
         bytes: input.file.bytes,
         like_before: like(at).is_some_and(|schema| *schema == input.schema),
     };

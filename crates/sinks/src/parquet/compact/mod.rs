@@ -25,6 +25,6 @@ mod swap;
 mod write;
 
 pub use look::{Folder, Part, folders, names_in};
-pub use plan::{Facts, Piece, files_after, is_small, plan};
+pub use plan::{FileFacts, Piece, files_after, is_small, plan};
 pub use swap::{Staging, remove, remove_partition, swap, take, try_exchange};
 pub use write::{FileSum, Input};

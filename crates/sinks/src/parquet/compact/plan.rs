@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// What counts of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct FileFacts {
     /// Its size.
     pub bytes: u64,
     /// Whether it has the columns of the file before it.
@@ -29,7 +29,7 @@ pub fn is_small(bytes: u64, target: u64) -> bool {
 /// Neighbouring small files with the same columns are merged where that makes fewer files; all others are kept. The order
 /// of the rows stays.
 #[must_use]
-pub fn plan(files: &[Facts], target: u64) -> Vec<Piece> {
+pub fn plan(files: &[FileFacts], target: u64) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut at = 0;
     while let Some(first) = files.get(at) {
@@ -49,7 +49,7 @@ pub fn plan(files: &[Facts], target: u64) -> Vec<Piece> {
 
 /// How many files there will be, about: a merged file may be somewhat smaller or larger than the ones before together.
 #[must_use]
-pub fn files_after(files: &[Facts], pieces: &[Piece], target: u64) -> usize {
+pub fn files_after(files: &[FileFacts], pieces: &[Piece], target: u64) -> usize {
     let of = |piece: &Piece| match piece {
         Piece::Keep(_) => 1,
         Piece::Merge(range) => files_of(files, range, target),
@@ -57,7 +57,7 @@ pub fn files_after(files: &[Facts], pieces: &[Piece], target: u64) -> usize {
     pieces.iter().map(of).sum()
 }
 
-fn files_of(files: &[Facts], range: &Range<usize>, target: u64) -> usize {
+fn files_of(files: &[FileFacts], range: &Range<usize>, target: u64) -> usize {
     let bytes: u64 = files.iter().take(range.end).skip(range.start).map(|file| file.bytes).sum();
     usize::try_from(bytes.div_ceil(target.max(1))).unwrap_or(usize::MAX).max(1)
 }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     fn decided(bytes: &[u64]) -> Vec<Piece> {
-        let files: Vec<Facts> = bytes.iter().map(|bytes| Facts { bytes: *bytes, like_before: true }).collect();
+        let files: Vec<FileFacts> = bytes.iter().map(|bytes| FileFacts { bytes: *bytes, like_before: true }).collect();
         plan(&files, 100)
     }
 
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn files_with_other_columns_are_not_put_together() {
-        let file = |like_before| Facts { bytes: 5, like_before };
+        let file = |like_before| FileFacts { bytes: 5, like_before };
         let files = [file(false), file(true), file(false), file(false), file(true)];
         assert_eq!(plan(&files, 100), [Piece::Merge(0..2), Piece::Keep(2), Piece::Merge(3..5)]);
         assert_eq!(files_after(&files, &plan(&files, 100), 100), 3);
