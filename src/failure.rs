@@ -178,7 +178,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         let code = code.map(|code| format!("[{code}]")).unwrap_or_default();
         // What has changed of a pipeline is several lines, all of them ours; what else is said is one.
         let text = match engine {
-            Some(EngineError::Evolve(EvolveError::Changed { .. })) => told(error),
+            Some(EngineError::Evolve(changed)) if matches!(**changed, EvolveError::Changed { .. }) => told(error),
             _ => cut_to(&told(error), LONGEST),
         };
         screen::headed(Style::Red, &format!("error{code}:"), &text);

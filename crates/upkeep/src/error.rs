@@ -25,7 +25,7 @@ pub enum UpkeepError {
     Runtime(RuntimeError),
     /// What lies in the folders does not fit the checkpoint.
     #[error(transparent)]
-    Evolve(EvolveError),
+    Evolve(Box<EvolveError>),
     /// A background task ended without a result.
     #[error("a background task was lost: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -51,7 +51,7 @@ impl From<EvolveError> for UpkeepError {
             EvolveError::Lake(error) => Self::Lake(error),
             EvolveError::File(error) => Self::File(error),
             EvolveError::Runtime(error) => error.into(),
-            other => Self::Evolve(other),
+            other => Self::Evolve(Box::new(other)),
         }
     }
 }

@@ -90,11 +90,10 @@ fn deepest(toks: &[Tok]) -> (usize, usize) {
         } else if tok.is_token(&Token::RParen) || keyword == Keyword::END {
             around -= open.pop().unwrap_or(0);
             row = 0;
-        } else if matches!(keyword, Keyword::NOT | Keyword::INTERVAL)
-            || tok.is_token(&Token::Minus)
-            || tok.is_token(&Token::Plus)
-        {
+        } else if keyword == Keyword::NOT || tok.is_token(&Token::Minus) || tok.is_token(&Token::Plus) {
             row += 1;
+        } else if keyword == Keyword::INTERVAL {
+            row += OF_INTERVAL;
         } else {
             row = 0;
         }
@@ -114,6 +113,9 @@ fn deepest(toks: &[Tok]) -> (usize, usize) {
     }
     most
 }
+
+/// As how many levels an INTERVAL counts: sqlparser reads what follows it without asking for more stack, in five functions.
+const OF_INTERVAL: usize = 4;
 
 /// Types that are of others, which stand behind `<`.
 const TYPES: &[Keyword] = &[Keyword::ARRAY, Keyword::MAP, Keyword::STRUCT];
