@@ -39,7 +39,7 @@ pub enum EngineError {
     Runtime(RuntimeError),
     /// A changed SQL, a full refresh, or what fills a table; as there.
     #[error(transparent)]
-    Evolve(EvolveError),
+    Evolve(Box<EvolveError>),
     /// Compaction or retention; as there.
     #[error(transparent)]
     Upkeep(UpkeepError),
@@ -194,7 +194,7 @@ impl From<EvolveError> for EngineError {
             EvolveError::Lake(error) => Self::Lake(error),
             EvolveError::File(error) => Self::File(error),
             EvolveError::Runtime(error) => error.into(),
-            other => Self::Evolve(other),
+            other => Self::Evolve(Box::new(other)),
         }
     }
 }
@@ -206,7 +206,7 @@ impl From<UpkeepError> for EngineError {
             UpkeepError::Lake(error) => Self::Lake(error),
             UpkeepError::File(error) => Self::File(error),
             UpkeepError::Runtime(error) => error.into(),
-            UpkeepError::Evolve(error) => error.into(),
+            UpkeepError::Evolve(error) => (*error).into(),
             UpkeepError::Task(error) => Self::Task(error),
             UpkeepError::RunFirst(_) => Self::Upkeep(error),
         }

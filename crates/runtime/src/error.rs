@@ -33,7 +33,7 @@ pub enum RuntimeError {
         /// The batch; `None` when the query was made ready, before any.
         batch_id: Option<u64>,
         /// What DataFusion said.
-        source: datafusion::error::DataFusionError,
+        source: Box<datafusion::error::DataFusionError>,
     },
     /// A table's query holds more at once than it may.
     #[error(
@@ -93,7 +93,7 @@ impl RuntimeError {
                 let why = "its aggregate needs more memory than 'query.memory' allows, most likely for one group";
                 Self::OutOfMemory { table: table.to_owned(), why: why.to_owned() }
             }
-            Self::DataFusion(source) => Self::Query { table: table.to_owned(), batch_id: None, source },
+            Self::DataFusion(source) => Self::Query { table: table.to_owned(), batch_id: None, source: Box::new(source) },
             other => other,
         }
     }
