@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use sluicebox_core::columns::of_schema;
 use sluicebox_core::stored::last_of_each_key;
 
@@ -22,6 +22,7 @@ use crate::parquet::view;
 use crate::staged::{BatchKey, StagedFile, StagedWriter, sync_staging};
 
 pub(crate) mod columns;
+mod lean;
 mod stream;
 
 /// How Parquet files are written. The defaults are those that `benches/writer.rs` found to be fast; its page has the
@@ -45,7 +46,7 @@ pub struct ParquetOptions {
 pub enum ParquetVersion {
     /// Plain values where dictionaries grow too large: for readers older than those of [`ParquetVersion::V2`].
     V1,
-    /// Differences instead of plain values, unless there are hundreds of columns: faster to write, and smaller. DuckDB,
+    /// Differences instead of plain values, of as many columns as there is room for: faster to write, and smaller. DuckDB,
     /// DataFusion, Arrow, Trino and Spark from 3.3 read it.
     V2,
 }
@@ -104,19 +105,6 @@ pub struct ParquetTable {
 /// gain nothing from a dictionary, are found out early.
 const DICTIONARY_BYTES: usize = 64 * 1024;
 
-/// Above so many columns, nested ones included, values are written as they are where a dictionary does not do. For differences a column
-/// sets two megabytes aside before it has a value.
-const WIDE: usize = 256;
-
-/// Above so many there are no dictionaries: 80 KiB a column.
-const VERY_WIDE: usize = 1024;
-
-/// `properties` for a file of so many `columns`: what these take before they have a value is little beside their rows.
-fn lean(properties: WriterPropertiesBuilder, columns: usize) -> WriterPropertiesBuilder {
-    let properties = if columns > WIDE { properties.set_encoding(Encoding::PLAIN) } else { properties };
-    if columns > VERY_WIDE { properties.set_dictionary_enabled(false) } else { properties }
-}
-
 /// Who wrote a file. Of the format that readers parse (`<application> version <version>`), without a time or a machine.
 const CREATED_BY: &str = concat!("sluicebox version ", env!("CARGO_PKG_VERSION"));
 
@@ -150,13 +138,13 @@ impl ParquetTable {
         let properties = options.writer_properties().map_err(|e| refuse("(all)", e.to_string()))?;
         let in_path: Vec<&Field> = partitioning.names().filter_map(|name| schema.field_with_name(name).ok()).collect();
         let told = view::told(&in_path).map(|pair| vec![pair]);
-        let columns = file_schema.flattened_fields().len();
-        let properties = lean(properties.into_builder().set_key_value_metadata(told), columns).build();
         for field in file_schema.fields() {
             can_write(field, &properties).map_err(|e| {
                 refuse(field.name(), format!("type {} has no Parquet form ({e}); cast it", field.data_type()))
             })?;
         }
+        let columns = ArrowSchemaConverter::new().convert(&file_schema).map_err(|e| refuse("(all)", e.to_string()))?;
+        let properties = lean::lean(properties.into_builder().set_key_value_metadata(told), &columns).build();
         let target_file_bytes = options.target_file_bytes;
         Ok(Self { location, schema, file_schema, file_columns, partitioning, properties, target_file_bytes })
     }
@@ -321,7 +309,9 @@ impl<W: Write + Send> ParquetWriter<W> {
 fn can_write(field: &Arc<Field>, properties: &WriterProperties) -> Result<(), ParquetError> {
     let nullable = Arc::new(Schema::new(vec![field.as_ref().clone().with_nullable(true)]));
     let row = RecordBatch::try_new(Arc::clone(&nullable), vec![new_null_array(field.data_type(), 1)])?;
-    let mut writer = ArrowWriter::try_new(std::io::sink(), nullable, Some(properties.clone()))?;
+    // As they are, values need nothing that is set aside, however many columns the type has.
+    let plain = properties.clone().into_builder().set_encoding(Encoding::PLAIN).set_dictionary_enabled(false).build();
+    let mut writer = ArrowWriter::try_new(std::io::sink(), nullable, Some(plain))?;
     writer.write(&row)?;
     writer.close()?;
     Ok(())

@@ -159,17 +159,39 @@ fn nothing_is_lost_in_between() {
     assert_eq!(found.column(0).len(), 20_000);
 }
 
-/// A writer of 3,000 columns set six gigabytes aside before it had a row.
+/// A writer of 3,000 texts set six gigabytes aside before it had a row; one of 209, 440 MB, and four such are open at once.
 #[test]
-fn what_columns_set_aside_does_not_grow_with_their_number() {
-    for (count, encoding, has_dictionary) in
-        [(256, None, true), (257, Some(Encoding::PLAIN), true), (1025, Some(Encoding::PLAIN), false)]
-    {
-        let fields: Vec<Field> = (0..count).map(|n| Field::new(format!("c{n}"), DataType::Utf8, true)).collect();
-        let schema = Arc::new(Schema::new(fields));
-        let table = ParquetTable::try_new("/nowhere", schema, Vec::new(), ParquetOptions::default()).unwrap();
-        let column = ColumnPath::from("c7");
-        assert_eq!(table.properties.encoding(&column), encoding, "{count} columns");
-        assert_eq!(table.properties.dictionary_enabled(&column), has_dictionary, "{count} columns");
-    }
+fn what_columns_set_aside_is_no_more_than_a_row_group() {
+    let table = |types: &[(&DataType, usize)]| {
+        let types = types.iter().flat_map(|(of, count)| std::iter::repeat_n((*of).clone(), *count)).enumerate();
+        let fields: Vec<Field> = types.map(|(n, of)| Field::new(format!("c{n}"), of, true)).collect();
+        ParquetTable::try_new("/nowhere", Arc::new(Schema::new(fields)), Vec::new(), ParquetOptions::default()).unwrap()
+    };
+    let by_differences = |table: &ParquetTable| {
+        let plain = |column: &str| table.properties.encoding(&ColumnPath::from(column)) == Some(Encoding::PLAIN);
+        table.schema().fields().iter().map(|field| !plain(field.name())).collect::<Vec<_>>()
+    };
+    let (text, number) = (&DataType::Utf8, &DataType::Int64);
+    assert_eq!(by_differences(&table(&[(text, 32)])), [true; 32]);
+    assert_eq!(by_differences(&table(&[(number, 64)])), [true; 64]);
+    // Texts of two megabytes each, until 64 are used up.
+    let wide = by_differences(&table(&[(text, 3_000)]));
+    assert_eq!((wide[..32].iter().all(|by| *by), wide[32..].iter().any(|by| *by)), (true, false));
+    // Numbers go first, wherever they stand.
+    let mixed = by_differences(&table(&[(text, 40), (number, 60)]));
+    assert_eq!((mixed[..2].to_vec(), mixed[2..40].iter().any(|by| *by)), (vec![true; 2], false));
+    assert!(mixed[40..].iter().all(|by| *by));
+    let column = ColumnPath::from("c7");
+    assert!(table(&[(text, 1_024)]).properties.dictionary_enabled(&column));
+    assert!(!table(&[(text, 1_025)]).properties.dictionary_enabled(&column));
+}
+
+/// Each column of a record has an encoder of its own.
+#[test]
+fn columns_of_records_are_counted_too() {
+    let inner: Fields = (0..40).map(|n| Field::new(format!("i{n}"), DataType::Utf8, true)).collect();
+    let schema = Arc::new(Schema::new(vec![Field::new("r", DataType::Struct(inner), true)]));
+    let table = ParquetTable::try_new("/nowhere", schema, Vec::new(), ParquetOptions::default()).unwrap();
+    let encoding = |n: usize| table.properties.encoding(&ColumnPath::from(vec!["r".to_owned(), format!("i{n}")]));
+    assert_eq!((encoding(31), encoding(32)), (None, Some(Encoding::PLAIN)));
 }
