@@ -12,8 +12,9 @@ use datafusion::common::{DataFusionError, Result};
 use super::types::{as_type, element_of, list_of};
 use crate::error::{plan_error, row_error};
 
-/// So many elements may the lists have that one call makes. The engine computes fewer rows at a time where they would be more.
-const MAX_ELEMENTS: usize = 16_000_000;
+/// So many elements may the lists have that one call makes. The engine computes fewer rows at a time where they would be more. Of an element whoever
+/// writes it holds up to 28 bytes beside its value, so these take no more than the bytes of the texts that one call makes.
+const MAX_ELEMENTS: usize = 4_000_000;
 /// So many elements may one list have that a number in a row asks for.
 pub(crate) const MAX_ASKED: i64 = 1_000_000;
 
@@ -126,9 +127,38 @@ impl Taken {
 /// If these are too many. The engine then computes fewer rows at a time.
 pub(crate) fn bounded(elements: usize) -> Result<()> {
     if elements > MAX_ELEMENTS {
-        return row_error(format!("its arrays would have more than {MAX_ELEMENTS} elements in total"));
+        return row_error(too_many());
     }
     Ok(())
+}
+
+fn too_many() -> String {
+    format!("its arrays would have more than {MAX_ELEMENTS} elements in total")
+}
+
+/// How many elements are still left for the lists of a call that gathers them before it makes the lists.
+pub(crate) struct Left(usize);
+
+impl Left {
+    /// All that a call may make.
+    pub(crate) fn new() -> Self {
+        Self::of(MAX_ELEMENTS)
+    }
+
+    /// So many.
+    pub(crate) fn of(elements: usize) -> Self {
+        Self(elements)
+    }
+
+    /// Puts `element` behind those of `list`.
+    ///
+    /// # Errors
+    /// As [`bounded`]: when none is left. In a sentence, for those whose errors are sentences.
+    pub(crate) fn push<T>(&mut self, element: T, list: &mut Vec<T>) -> std::result::Result<(), String> {
+        self.0 = self.0.checked_sub(1).ok_or_else(too_many)?;
+        list.push(element);
+        Ok(())
+    }
 }
 
 /// Lists of the elements `values`, so many to each row.

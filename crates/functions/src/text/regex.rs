@@ -4,6 +4,7 @@ use arrow::array::ArrayRef;
 use datafusion::common::{Result, ScalarValue};
 
 use super::pattern::{Found, Last, Pattern};
+use crate::nested::lists::Left;
 use crate::rows::{Call, Function, Gives, constant_text, function, plan_error, row_error, short, together};
 use crate::values::Kind::{Int, Text};
 
@@ -110,13 +111,15 @@ fn extract(call: &Call) -> Result<ArrayRef> {
 
 fn extract_all(call: &Call) -> Result<ArrayRef> {
     let text = call.text(0)?;
+    // All are there at once before the column is.
+    let mut left = Left::new();
     let found = each(call, |row, pattern| {
         let text = text.at(row);
         let mut out = Vec::new();
         for found in pattern.find_all(text) {
             let found = found.or_else(row_error)?;
             let group = checked_group(group(call, row, 1)?, pattern)?;
-            out.push(part(text, &found, group));
+            left.push(part(text, &found, group), &mut out).or_else(row_error)?;
         }
         Ok(out)
     })?;
@@ -231,10 +234,12 @@ fn replace(call: &Call) -> Result<ArrayRef> {
 
 fn split(call: &Call) -> Result<ArrayRef> {
     let text = call.text(0)?;
+    // As there.
+    let mut left = Left::new();
     let parts = each(call, |row, pattern| {
         let text = text.at(row);
         let limit = usize::try_from(group(call, row, 0)?).ok().filter(|n| *n > 0);
-        pattern.split(text, limit).or_else(row_error)
+        pattern.split(text, limit, &mut left).or_else(row_error)
     })?;
     let mut parts = parts;
     call.lists(|row| Ok(parts[row].take().unwrap_or_default()))

@@ -107,6 +107,7 @@ fn of_row(text: &str) -> Result<Rc<Pattern>, String> {
 mod tests {
     use super::super::made;
     use super::{Last, keeping_patterns};
+    use crate::nested::lists::Left;
 
     /// A text is looked through in time by its length times the size of the pattern: who sends both shall not have hours.
     #[test]
@@ -124,9 +125,21 @@ mod tests {
         for (pattern, text, parts) in
             [(",", "a,b,", vec!["a", "b", ""]), (",", "", vec![""]), ("", "aé", vec!["a", "é"]), ("[", "a", vec![])]
         {
-            let split = last.pattern(pattern).map(|pattern| pattern.split(text, None)).unwrap_or(Ok(Vec::new()));
+            let mut left = Left::new();
+            let split = last.pattern(pattern).map(|pattern| pattern.split(text, None, &mut left));
+            let split = split.unwrap_or(Ok(Vec::new()));
             assert_eq!(split, Ok(parts), "{pattern}");
         }
+    }
+
+    /// 16 MiB may become as many parts of a character, and whoever gathers parts takes 16 bytes for each.
+    #[test]
+    fn no_more_parts_are_gathered_than_are_left() {
+        let mut last = Last::new(true);
+        let mut of = |left| last.pattern(",").and_then(|p| p.split("a,b,c", None, &mut Left::of(left)));
+        assert_eq!(of(3), Ok(vec!["a", "b", "c"]));
+        let refused = of(2).err().unwrap_or_default();
+        assert!(refused.contains("elements in total"), "{refused}");
     }
 
     /// How many patterns are made when each of `patterns` is asked for `times` times, in turn.

@@ -15,6 +15,8 @@ use std::collections::HashMap;
 use regex::{Captures, Regex, RegexBuilder};
 use regex_automata::hybrid::dfa::DFA;
 
+use crate::nested::lists::Left;
+
 pub(crate) use kept::Last;
 pub use kept::keeping_patterns;
 use steps::Steps;
@@ -151,8 +153,13 @@ impl Pattern {
     /// The parts of `text` between matches, empty ones too, at most `limit`; by an empty pattern, every character.
     ///
     /// # Errors
-    /// That it takes too long, in a sentence.
-    pub(crate) fn split<'t>(&self, text: &'t str, limit: Option<usize>) -> Result<Vec<&'t str>, String> {
+    /// That it takes too long, or that they are more than `left`, in a sentence.
+    pub(crate) fn split<'t>(
+        &self,
+        text: &'t str,
+        limit: Option<usize>,
+        left: &mut Left,
+    ) -> Result<Vec<&'t str>, String> {
         let every = self.empty && !text.is_empty();
         let mut out = Vec::new();
         let mut last = 0;
@@ -164,10 +171,10 @@ impl Pattern {
             if begin == end && begin == 0 {
                 continue;
             }
-            out.push(&text[last..begin]);
+            left.push(&text[last..begin], &mut out)?;
             last = end;
         }
-        out.push(&text[last..]);
+        left.push(&text[last..], &mut out)?;
         Ok(out)
     }
 
