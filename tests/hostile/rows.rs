@@ -1,6 +1,6 @@
 //! Events of a few bytes whose rows are large.
 
-use crate::{Bench, nullable, with_default};
+use crate::{Bench, PIPELINE, nullable, with_default};
 
 /// 650 MB of rows of less than 5 kB of events.
 #[test]
@@ -37,4 +37,16 @@ fn thousands_of_columns_fit_the_addresses() {
     let batches = bench.run(&[]);
     assert!((3..=9).contains(&batches), "{batches} batches");
     bench.has_rows(12_000);
+}
+
+/// Their files are open at once, and for each of a file's columns its writer set two megabytes aside.
+#[test]
+fn wide_tables_that_are_written_at_once_fit_the_addresses() {
+    let bench = Bench::new(&nullable(200));
+    let more = |n| format!("CREATE STREAMING TABLE silver_t{n} AS SELECT * FROM STREAM bronze_t;\n");
+    bench.job.write("p.sql", &[PIPELINE.to_owned(), (0..4).map(more).collect()].concat());
+    bench.events(2_000);
+    bench.run(&[]);
+    bench.has_rows(2_000);
+    assert_eq!(bench.job.rows("SELECT count(*), sum(a) FROM silver.t3"), ["2000,14000"]);
 }

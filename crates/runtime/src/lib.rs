@@ -31,4 +31,4 @@ mod stager;
 
 pub use error::RuntimeError;
 pub use graph::ClauseSettings;
-pub use stager::{Stager, StagingJobs};
+pub use stager::{Held, Stager, StagingJobs};

@@ -11,6 +11,7 @@ use sluicebox_core::OutputId;
 use sluicebox_core::provenance;
 use sluicebox_core::station::{self, Station};
 use sluicebox_core::stored::stored_rows;
+use sluicebox_functions::size;
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_sinks::{
     BatchKey, Check, Owner, ParquetOptions, ParquetTable, Publisher, StagedFile, TableFormat, owner,
@@ -275,6 +276,18 @@ impl Outputs {
 }
 
 impl Job {
+    /// About how many bytes it holds, without the rows that are still to come.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match &self.content {
+            Content::Table(_, rows) | Content::Side(rows) => {
+                rows.iter().flat_map(RecordBatch::columns).map(|column| size::of(column)).sum()
+            }
+            Content::Stream(..) => 0,
+            Content::File(_, content) => content.len(),
+        }
+    }
+
     /// Stages it; blocking. `None` when there is nothing to write.
     ///
     /// # Errors

@@ -72,8 +72,6 @@ impl Engine {
         station::spend(Station::Report, || self.stage_report(&offsets, &sources, &tables, &mut staging))?;
         // What is computed for others alone, as when a table is filled, is told of nowhere.
         tables.retain(|table| self.outputs.writes(&table.table));
-        // Who writes them lets go of them, beside what follows.
-        tables.iter_mut().for_each(TableOutput::forget_rows);
         // After all that is to be staged, since threads take up work in the order in which it came.
         // What goes wrong with the next batch ends the run when this one is safe.
         let ahead = unless_left(stop, self.look_ahead()).await;
@@ -124,6 +122,7 @@ impl Engine {
             epoch: self.lock.epoch.epoch,
             batch_id: offsets.batch_id,
             staging,
+            held: Arc::default(),
         };
         let partitions = input.partitions.clone();
         let tables =
@@ -139,7 +138,7 @@ impl Engine {
 
     fn stager<'s>(&'s self, offsets: &Offsets, staging: &'s mut StagingJobs) -> Stager<'s> {
         let (query_id, epoch) = (self.metadata.id.clone(), self.lock.epoch.epoch);
-        Stager { outputs: &self.outputs, query_id, epoch, batch_id: offsets.batch_id, staging }
+        Stager { outputs: &self.outputs, query_id, epoch, batch_id: offsets.batch_id, staging, held: Arc::default() }
     }
 
     /// Writes what the batch changed in each operator, and names what was folded meanwhile: so that a restart reads little,

@@ -80,6 +80,16 @@ pub trait TableSink: Send {
         let _ = table;
         Ok(Route::Collect)
     }
+
+    /// Whether it has all that it needs of rows once it was given them. Then they are let go of, unless a table below reads them.
+    fn lets_go(&self) -> bool {
+        false
+    }
+
+    /// Is awaited before a table is computed: until what was given before takes little memory.
+    fn ready(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 impl<F: FnMut(&TableOutput) -> Result<(), RuntimeError> + Send> TableSink for F {

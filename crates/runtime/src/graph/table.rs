@@ -43,10 +43,16 @@ impl Runner {
         let mut rows: BTreeMap<String, Vec<RecordBatch>> = std::mem::take(&mut input.rows);
         let mut outputs = Vec::with_capacity(self.tables.len());
         for at in 0..self.tables.len() {
+            sink.ready().await;
             let output = self.run_table(at, &input, &rows, &mut sink).await;
-            let output = output.map_err(|error| error.of_table(&self.tables[at].name))?;
+            let mut output = output.map_err(|error| error.of_table(&self.tables[at].name))?;
             sink.table(&output)?;
-            rows.insert(output.table.clone(), output.rows.clone());
+            if !self.tables[at].alone {
+                rows.insert(output.table.clone(), output.rows.clone());
+            }
+            if sink.lets_go() {
+                output.forget_rows();
+            }
             outputs.push(output);
         }
         Ok(outputs)
