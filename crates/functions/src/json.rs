@@ -87,30 +87,35 @@ fn object(args: &[ArrayRef], _: usize, _: &DataType) -> Result<ArrayRef> {
             known = Some((path.to_owned(), path::steps(path)));
         }
         let steps = known.as_ref().and_then(|(_, steps)| steps.as_ref());
-        let found = steps.and_then(|steps| {
-            let value = parse(values.value(at), LENIENT).ok()??;
-            path::find(&value, steps)
-        });
+        let found = match steps {
+            Some(steps) => parse(values.value(at), LENIENT)?.ok().flatten().and_then(|value| path::find(&value, steps)),
+            None => None,
+        };
         out.append_option(found);
     }
     Ok(Arc::new(out.finish()))
 }
 
 fn json_array_length(args: &[ArrayRef], _: usize, _: &DataType) -> Result<ArrayRef> {
-    let length = |text: &str| match parse(text, LENIENT) {
-        Ok(Some(Json::Array(items))) => i32::try_from(items.len()).ok(),
-        _ => None,
+    let length = |text: &str| -> Result<Option<i32>> {
+        Ok(match parse(text, LENIENT)? {
+            Ok(Some(Json::Array(items))) => i32::try_from(items.len()).ok(),
+            _ => None,
+        })
     };
-    Ok(Arc::new(text(&args[0])?.iter().map(|t| t.and_then(length)).collect::<Int32Array>()))
+    let lengths = text(&args[0])?.iter().map(|t| t.map_or(Ok(None), length)).collect::<Result<Int32Array>>()?;
+    Ok(Arc::new(lengths))
 }
 
 fn json_object_keys(args: &[ArrayRef], _: usize, _: &DataType) -> Result<ArrayRef> {
     let values = text(&args[0])?;
-    let keys = |text: &str| match parse(text, LENIENT) {
-        Ok(Some(Json::Object(fields))) => Some(fields.into_iter().map(|(n, _)| n.into_owned()).collect::<Vec<_>>()),
-        _ => None,
+    let keys = |text: &str| -> Result<Option<Vec<String>>> {
+        Ok(match parse(text, LENIENT)? {
+            Ok(Some(Json::Object(fields))) => Some(fields.into_iter().map(|(n, _)| n.into_owned()).collect()),
+            _ => None,
+        })
     };
-    let all: Vec<Option<Vec<String>>> = values.iter().map(|t| t.and_then(keys)).collect();
+    let all = values.iter().map(|t| t.map_or(Ok(None), keys)).collect::<Result<Vec<_>>>()?;
     let lengths: Vec<usize> = all.iter().map(|k| k.as_ref().map_or(0, Vec::len)).collect();
     let valid = all.iter().map(Option::is_some).collect();
     let names: Vec<String> = all.into_iter().flatten().flatten().collect();
@@ -128,7 +133,7 @@ fn json_tuple(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Arr
     let names = args[1..].iter().map(text).collect::<Result<Vec<_>>>()?;
     let mut columns: Vec<StringBuilder> = names.iter().map(|_| StringBuilder::new()).collect();
     for at in 0..rows {
-        let value = if values.is_valid(at) { parse(values.value(at), LENIENT).ok().flatten() } else { None };
+        let value = if values.is_valid(at) { parse(values.value(at), LENIENT)?.ok().flatten() } else { None };
         let fields = if let Some(Json::Object(fields)) = value { fields } else { Vec::new() };
         for (names, out) in names.iter().zip(&mut columns) {
             let wanted = |(name, value): &&(_, Json<'_>)| {

@@ -37,7 +37,7 @@ fn said(mistake: Mistake, text: &str) -> String {
 /// The schema of a JSON text, as `schema_of_json` writes it; None if it is no JSON.
 pub(super) fn schema_of(text: &str) -> Option<String> {
     let lenient = super::parse::Lenient { control: false, not_finite: true };
-    let value = super::parse::parse(text, lenient).ok()??;
+    let value = super::parse::parse(text, lenient).ok()?.ok()??;
     Some(schema::written(&infer(&value), How::Text))
 }
 

@@ -9,6 +9,7 @@ use arrow::array::{
     NullArray, StringArray, StructArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::NullBuffer;
+use arrow::compute::concat;
 use arrow::datatypes::{DataType, Fields};
 use base64::Engine;
 use datafusion::common::{DataFusionError, Result};
@@ -49,19 +50,38 @@ struct Notes {
     partial: bool,
 }
 
+/// After so many bytes of texts their values become an array: as cells they take many times as much.
+const PIECE: usize = 1 << 20;
+
+/// What stands where there is nothing.
+static NULL: Cell = Cell::Null;
+
 /// The values of `texts` as `data_type`. What does not fit it is NULL, or an error if `strict`.
 pub(super) fn from_json(texts: &StringArray, data_type: &DataType, strict: bool) -> Result<ArrayRef> {
-    let mut cells = Vec::with_capacity(texts.len());
+    let array = |cells: &[Cell]| column(&cells.iter().collect::<Vec<_>>(), data_type);
+    let (mut pieces, mut cells, mut bytes) = (Vec::new(), Vec::new(), 0);
     for text in texts {
         cells.push(text.map_or(Ok(Cell::Null), |text| row(text, data_type, strict))?);
+        bytes += text.map_or(0, str::len);
+        if bytes >= PIECE {
+            pieces.push(array(&std::mem::take(&mut cells))?);
+            bytes = 0;
+        }
     }
-    column(&cells, data_type)
+    if !cells.is_empty() || pieces.is_empty() {
+        pieces.push(array(&cells)?);
+    }
+    if let [one] = pieces.as_slice() {
+        return Ok(Arc::clone(one));
+    }
+    let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
+    Ok(concat(&pieces)?)
 }
 
 fn row(text: &str, data_type: &DataType, strict: bool) -> Result<Cell> {
     let lenient = Lenient { control: false, not_finite: true };
     let mut notes = Notes::default();
-    let read = match parse(text, lenient) {
+    let read = match parse(text, lenient)? {
         Ok(None) => return Ok(Cell::Null),
         Ok(Some(value)) => root(&value, data_type, &mut notes).ok(),
         Err(_) => None,
@@ -188,14 +208,14 @@ fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
     number::decimal(&text.replace(',', ""), precision, scale)
 }
 
-fn whole(cells: &[Cell]) -> impl Iterator<Item = Option<i64>> + '_ {
+fn whole<'a>(cells: &'a [&'a Cell]) -> impl Iterator<Item = Option<i64>> + 'a {
     cells.iter().map(|c| match c {
         Cell::Whole(value) => Some(*value),
         _ => None,
     })
 }
 
-fn float(cells: &[Cell]) -> impl Iterator<Item = Option<f64>> + '_ {
+fn float<'a>(cells: &'a [&'a Cell]) -> impl Iterator<Item = Option<f64>> + 'a {
     cells.iter().map(|c| match c {
         Cell::Float(value) => Some(*value),
         _ => None,
@@ -203,11 +223,11 @@ fn float(cells: &[Cell]) -> impl Iterator<Item = Option<f64>> + '_ {
 }
 
 /// The array of `cells`.
-fn column(cells: &[Cell], data_type: &DataType) -> Result<ArrayRef> {
+fn column(cells: &[&Cell], data_type: &DataType) -> Result<ArrayRef> {
     Ok(match data_type {
         DataType::Null => Arc::new(NullArray::new(cells.len())),
         DataType::Boolean => {
-            let value = |c: &Cell| if let Cell::Bool(value) = c { Some(*value) } else { None };
+            let value = |c: &&Cell| if let Cell::Bool(value) = c { Some(*value) } else { None };
             Arc::new(cells.iter().map(value).collect::<BooleanArray>())
         }
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
@@ -218,7 +238,7 @@ fn column(cells: &[Cell], data_type: &DataType) -> Result<ArrayRef> {
         DataType::Float32 => Arc::new(float(cells).map(|v| v.map(|v| v as f32)).collect::<Float32Array>()),
         DataType::Float64 => Arc::new(float(cells).collect::<Float64Array>()),
         DataType::Decimal128(p, s) => {
-            let value = |c: &Cell| if let Cell::Decimal(value) = c { Some(*value) } else { None };
+            let value = |c: &&Cell| if let Cell::Decimal(value) = c { Some(*value) } else { None };
             let all = cells.iter().map(value).collect::<Decimal128Array>();
             Arc::new(all.with_precision_and_scale(*p, *s)?)
         }
@@ -229,8 +249,8 @@ fn column(cells: &[Cell], data_type: &DataType) -> Result<ArrayRef> {
             Arc::new(whole(cells).collect::<TimestampMicrosecondArray>().with_timezone_opt(zone.clone()))
         }
         DataType::Utf8 => {
-            let value = |c: &Cell| if let Cell::Text(value) = c { Some(value.clone()) } else { None };
-            Arc::new(cells.iter().map(value).collect::<StringArray>())
+            let texts = cells.iter().map(|c| if let Cell::Text(value) = c { Some(value.as_str()) } else { None });
+            Arc::new(texts.collect::<StringArray>())
         }
         DataType::Binary => {
             let mut out = BinaryBuilder::new();
@@ -240,9 +260,8 @@ fn column(cells: &[Cell], data_type: &DataType) -> Result<ArrayRef> {
         DataType::List(_) => lists(cells, data_type)?,
         DataType::Map(..) => maps(cells, data_type)?,
         DataType::Struct(fields) => {
-            let field = |at: usize| -> Vec<Cell> {
-                let one = |c: &Cell| if let Cell::Struct(values) = c { values[at].clone() } else { Cell::Null };
-                cells.iter().map(one).collect()
+            let field = |at: usize| -> Vec<&Cell> {
+                cells.iter().map(|&c| if let Cell::Struct(values) = c { &values[at] } else { &NULL }).collect()
             };
             let columns = fields.iter().enumerate().map(|(at, f)| column(&field(at), f.data_type()));
             let columns = columns.collect::<Result<Vec<_>>>()?;
@@ -253,23 +272,24 @@ fn column(cells: &[Cell], data_type: &DataType) -> Result<ArrayRef> {
     })
 }
 
-fn lists(cells: &[Cell], data_type: &DataType) -> Result<ArrayRef> {
+fn lists(cells: &[&Cell], data_type: &DataType) -> Result<ArrayRef> {
     let field = field_of(data_type)?;
-    let items = |c: &Cell| if let Cell::List(items) = c { items.clone() } else { Vec::new() };
-    let all: Vec<Vec<Cell>> = cells.iter().map(items).collect();
-    let values = column(&all.concat(), field.data_type())?;
+    let all: Vec<&[Cell]> =
+        cells.iter().map(|&c| if let Cell::List(items) = c { items.as_slice() } else { &[][..] }).collect();
+    let values: Vec<&Cell> = all.iter().copied().flatten().collect();
+    let values = column(&values, field.data_type())?;
     let valid = cells.iter().map(|c| matches!(c, Cell::List(_))).collect();
-    list(&field, &values, all.iter().map(Vec::len), valid)
+    list(&field, &values, all.iter().map(|items| items.len()), valid)
 }
 
-fn maps(cells: &[Cell], data_type: &DataType) -> Result<ArrayRef> {
-    let entries = |c: &Cell| if let Cell::Map(entries) = c { entries.clone() } else { Vec::new() };
-    let all: Vec<Vec<(String, Cell)>> = cells.iter().map(entries).collect();
-    let lengths: Vec<usize> = all.iter().map(Vec::len).collect();
-    let (keys, values): (Vec<String>, Vec<Cell>) = all.into_iter().flatten().unzip();
+fn maps(cells: &[&Cell], data_type: &DataType) -> Result<ArrayRef> {
+    let all: Vec<&[(String, Cell)]> =
+        cells.iter().map(|&c| if let Cell::Map(pairs) = c { pairs.as_slice() } else { &[][..] }).collect();
+    let lengths: Vec<usize> = all.iter().map(|entries| entries.len()).collect();
+    let entries = || all.iter().copied().flatten();
     let (_, value_type) = crate::nested::types::entry_of(data_type).unwrap_or((&DataType::Null, &DataType::Null));
-    let values = column(&values, value_type)?;
+    let values = column(&entries().map(|(_, value)| value).collect::<Vec<_>>(), value_type)?;
     let valid = cells.iter().map(|c| matches!(c, Cell::Map(_))).collect();
-    let keys: ArrayRef = Arc::new(StringArray::from(keys));
+    let keys: ArrayRef = Arc::new(StringArray::from_iter_values(entries().map(|(key, _)| key)));
     made(data_type, &keys, &values, &lengths, valid)
 }

@@ -2,6 +2,10 @@
 
 use std::borrow::Cow;
 
+use datafusion::common::DataFusionError;
+
+use crate::error::row_error;
+
 /// A value; numbers as they are written.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Json<'a> {
@@ -33,20 +37,33 @@ pub(super) struct Lenient {
 /// Deeper values are not read, as by Jackson.
 const MAX_DEPTH: usize = 500;
 
+/// So many values may a text have, each of which takes some 50 bytes when it is read, and again what it becomes: one of 16 MiB may
+/// have eight million.
+const MOST_VALUES: usize = 1 << 20;
+
 /// The first value in `text`; None if there is none.
-pub(super) fn parse(text: &str, lenient: Lenient) -> Read<Option<Json<'_>>> {
-    let mut reader = Reader { text, at: 0, depth: 0, lenient };
+///
+/// # Errors
+/// When it is of too many values.
+pub(super) fn parse(text: &str, lenient: Lenient) -> Result<Read<Option<Json<'_>>>, DataFusionError> {
+    let mut reader = Reader { text, at: 0, depth: 0, values: 0, lenient };
     reader.space();
     if reader.at == text.len() {
-        return Ok(None);
+        return Ok(Ok(None));
     }
-    reader.value().map(Some)
+    let value = reader.value().map(Some);
+    if reader.values > MOST_VALUES {
+        return row_error(format!("a JSON text has more than {MOST_VALUES} values"));
+    }
+    Ok(value)
 }
 
 struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    /// How many values there were so far.
+    values: usize,
     lenient: Lenient,
 }
 
@@ -68,6 +85,10 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&mut self) -> Read<Json<'a>> {
+        self.values += 1;
+        if self.values > MOST_VALUES {
+            return Err(Malformed);
+        }
         self.space();
         match self.peek().ok_or(Malformed)? {
             b'{' => self.nested(Self::object),

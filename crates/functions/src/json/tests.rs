@@ -13,7 +13,7 @@ use super::write::decimal;
 use super::{ddl, from, path};
 
 fn read(text: &str) -> Result<Option<Json<'_>>, Malformed> {
-    parse(text, Lenient { control: false, not_finite: true })
+    parse(text, Lenient { control: false, not_finite: true }).unwrap()
 }
 
 #[test]
@@ -108,4 +108,31 @@ fn of_a_key_that_is_there_twice_the_last_value_counts() {
     let row = made(&text, &columns.join(", "));
     let first = row.as_struct().column(0).as_primitive::<arrow::datatypes::Int32Type>();
     assert_eq!(first.value(0), 20);
+}
+
+/// Of 16 MiB of a digit and a comma a value took 50 bytes when it was read, and three times as much as a cell.
+#[test]
+fn a_text_of_too_many_values_is_a_row_that_cannot_be_computed() {
+    let of = |count: usize| StringArray::from(vec![format!("[{}1]", "1,".repeat(count - 1))]);
+    let schema = ddl::parse("ARRAY<INT>").unwrap();
+    let problem = from::from_json(&of(1 << 20), &schema, false).map(|_| "read").unwrap_err().to_string();
+    // The array is a value too.
+    assert!(problem.contains("more than 1048576 values"), "{problem}");
+    let most = from::from_json(&of((1 << 20) - 1), &schema, false).unwrap();
+    assert_eq!(most.as_list::<i32>().value_length(0), (1 << 20) - 1);
+}
+
+/// After each mebibyte of texts their values become an array.
+#[test]
+fn rows_of_many_texts_are_what_they_are_alone() {
+    let long = format!("[{{\"a\":1,\"b\":{{\"k\":\"{}\"}}}},null]", "x".repeat(300_000));
+    let texts = StringArray::from_iter((0..9).map(|n| (n % 4 != 1).then_some(if n == 4 { "[]" } else { &*long })));
+    let schema = ddl::parse("ARRAY<STRUCT<a: INT, b: MAP<STRING, STRING>>>").unwrap();
+    let all = from::from_json(&texts, &schema, true).unwrap();
+    assert_eq!(all.len(), 9);
+    for row in 0..9 {
+        let alone = from::from_json(&texts.slice(row, 1), &schema, true).unwrap();
+        assert_eq!(&all.slice(row, 1), &alone, "row {row}");
+    }
+    assert_eq!(all.as_list::<i32>().value_length(8), 2);
 }
