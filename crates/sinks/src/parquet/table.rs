@@ -98,6 +98,8 @@ pub struct ParquetTable {
     file_columns: Vec<usize>,
     partitioning: Partitioning,
     pub(crate) properties: WriterProperties,
+    /// Bytes that the writer of a file asks for before it has a row.
+    set_aside: usize,
     pub(crate) target_file_bytes: usize,
 }
 
@@ -144,9 +146,10 @@ impl ParquetTable {
             })?;
         }
         let columns = ArrowSchemaConverter::new().convert(&file_schema).map_err(|e| refuse("(all)", e.to_string()))?;
-        let properties = lean::lean(properties.into_builder().set_key_value_metadata(told), &columns).build();
+        let (properties, set_aside) = lean::lean(properties.into_builder().set_key_value_metadata(told), &columns);
+        let properties = properties.build();
         let target_file_bytes = options.target_file_bytes;
-        Ok(Self { location, schema, file_schema, file_columns, partitioning, properties, target_file_bytes })
+        Ok(Self { location, schema, file_schema, file_columns, partitioning, properties, set_aside, target_file_bytes })
     }
 
     /// The table's columns, partition columns included.

@@ -9,17 +9,21 @@ use parquet::file::properties::WriterPropertiesBuilder;
 use parquet::schema::types::SchemaDescriptor;
 
 /// So many bytes may the encoders of one file set aside: as many as a row group has.
-pub(crate) const SET_ASIDE: usize = 64 << 20;
+const SET_ASIDE: usize = 64 << 20;
 
 /// What the Parquet writer asks for to keep the differences of a number, or of the lengths of texts, in.
-pub(crate) const BUFFER: usize = 1 << 20;
+const BUFFER: usize = 1 << 20;
 
 /// Above so many columns there are no dictionaries: 80 KiB a column.
 const VERY_WIDE: usize = 1024;
 
 /// `properties` for a file of `columns`: what these take before they have a value is little beside their rows. As many columns as there is
 /// room for are written by differences where a dictionary does not do, numbers before texts, since they gain more; the others as they are.
-pub(super) fn lean(mut properties: WriterPropertiesBuilder, columns: &SchemaDescriptor) -> WriterPropertiesBuilder {
+/// Also gives what such a file sets aside.
+pub(super) fn lean(
+    mut properties: WriterPropertiesBuilder,
+    columns: &SchemaDescriptor,
+) -> (WriterPropertiesBuilder, usize) {
     let mut left = SET_ASIDE;
     for wanted in [1, 2] {
         for column in columns.columns().iter().filter(|column| buffers(column.physical_type()) == wanted) {
@@ -29,7 +33,10 @@ pub(super) fn lean(mut properties: WriterPropertiesBuilder, columns: &SchemaDesc
             }
         }
     }
-    if columns.num_columns() > VERY_WIDE { properties.set_dictionary_enabled(false) } else { properties }
+    if columns.num_columns() > VERY_WIDE {
+        properties = properties.set_dictionary_enabled(false);
+    }
+    (properties, SET_ASIDE - left)
 }
 
 /// How many times [`BUFFER`] a column of this type asks for.

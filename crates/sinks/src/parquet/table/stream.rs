@@ -18,6 +18,9 @@ use crate::staged::{BatchKey, StagedFile, sync_staging};
 /// Files that are open at once.
 const OPEN: usize = 16;
 
+/// Bytes that these may have set aside before they have a row: of wide tables fewer files are open.
+const OPEN_ASIDE: usize = 256 << 20;
+
 /// Bytes of open row groups over all files: above it, the largest is written out before it is full.
 const OPEN_BYTES: usize = 64 << 20;
 
@@ -147,7 +150,8 @@ impl Staging<'_> {
 
     /// Closes the file that has waited longest, when one more is to be opened for `folder` and there are many.
     fn make_room(&mut self, folder: &str) -> Result<()> {
-        if self.open.contains(folder) || self.open.len() < OPEN {
+        let most = OPEN.min(OPEN_ASIDE / self.table.set_aside.max(1));
+        if self.open.contains(folder) || self.open.len() < most {
             return Ok(());
         }
         let used = |name: &&String| self.folders.get(*name).map(|state| state.used);
