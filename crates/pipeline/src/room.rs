@@ -5,8 +5,9 @@
 //! a node above each projection and each unnest of a plan, which fails when the values take more than there is room for, and one below each
 //! unnest, which hands it few enough rows at a time that it makes no more than a [`PIECE`] of them.
 //!
-//! What is counted of a column is what it takes beyond [`FREE`] bytes for each row that comes in and [`TIMES`] what these rows take: so queries whose
-//! columns are about as large as what they read have all the room that their batches need, and what is counted is growth.
+//! What is counted of a column is what it takes beyond [`FREE`] bytes for each row that comes in and [`TIMES`] what it is computed of takes: so
+//! queries whose columns are about as large as what they read have all the room that their batches need, and what is counted is growth. A node below
+//! each that makes something looks at what comes in: a column that stands beside, however large, is nothing that another one may grow by.
 
 use std::fmt::Formatter;
 use std::sync::Arc;
@@ -20,11 +21,14 @@ use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::unnest::{ListUnnest, UnnestExec};
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::{StreamExt, stream};
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
+};
+use futures::{StreamExt, TryStreamExt, stream};
 use sluicebox_functions::size;
 
 #[cfg(test)]
@@ -96,32 +100,85 @@ pub fn is_full(error: &DataFusionError) -> bool {
     }
 }
 
-/// What `rows` may become in each column without being counted.
-#[must_use]
-pub fn free(rows: &[RecordBatch]) -> usize {
-    let of = |batch: &RecordBatch| {
-        FREE * batch.num_rows() + TIMES * batch.columns().iter().map(|column| size::of(column)).sum::<usize>()
-    };
-    rows.iter().map(of).sum()
+/// What a column is computed of.
+#[derive(Debug, Clone)]
+enum Of {
+    /// It is one of those that come in, and takes nothing.
+    Itself,
+    /// These columns.
+    These(Vec<usize>),
+    /// All of them.
+    All,
 }
 
-/// `plan` with what it makes counted against `room`, but for `free` bytes in each column, and with its unnests fed by pieces.
+/// What came into a node so far.
+#[derive(Debug)]
+struct Seen {
+    rows: AtomicUsize,
+    /// Bytes of each column.
+    bytes: Vec<AtomicUsize>,
+}
+
+impl Seen {
+    fn new(columns: usize) -> Self {
+        Self { rows: AtomicUsize::new(0), bytes: (0..columns).map(|_| AtomicUsize::new(0)).collect() }
+    }
+
+    fn add(&self, batch: &RecordBatch) {
+        self.rows.fetch_add(batch.num_rows(), Ordering::Relaxed);
+        for (column, bytes) in batch.columns().iter().zip(&self.bytes) {
+            bytes.fetch_add(size::of(column), Ordering::Relaxed);
+        }
+    }
+
+    /// What a column that is computed `of` these may take without being counted; `whole` are the bytes of all columns.
+    fn free(&self, of: &Of, whole: usize) -> usize {
+        let bytes = match of {
+            Of::Itself => return usize::MAX,
+            Of::These(columns) => columns.iter().filter_map(|at| self.bytes.get(*at)).map(read).sum::<usize>(),
+            Of::All => whole,
+        };
+        (FREE * read(&self.rows)).saturating_add(TIMES.saturating_mul(bytes))
+    }
+}
+
+fn read(number: &AtomicUsize) -> usize {
+    number.load(Ordering::Relaxed)
+}
+
+/// `plan` with what it makes counted against `room`, and with its unnests fed by pieces.
 ///
 /// # Errors
 /// None for a plan that could be made once.
-pub fn watched(plan: Arc<dyn ExecutionPlan>, room: &Arc<Room>, free: usize) -> Result<Arc<dyn ExecutionPlan>> {
-    let count = |node: Arc<dyn ExecutionPlan>| -> Arc<dyn ExecutionPlan> {
-        Arc::new(Gate { input: node, does: Does::Count { room: Arc::clone(room), free } })
-    };
+pub fn watched(plan: Arc<dyn ExecutionPlan>, room: &Arc<Room>) -> Result<Arc<dyn ExecutionPlan>> {
     let watched = plan.transform_up(|node| {
-        let makes = node.downcast_ref::<ProjectionExec>().is_some_and(makes);
-        Ok(match in_pieces(&node)? {
-            Some(unnest) => Transformed::yes(count(unnest)),
-            None if makes => Transformed::yes(count(node)),
-            None => Transformed::no(node),
-        })
+        let input = node.children().into_iter().next().cloned();
+        let (Some(made_of), Some(input)) = (made_of(&node), input) else { return Ok(Transformed::no(node)) };
+        let seen = Arc::new(Seen::new(input.schema().fields().len()));
+        let looked_at: Arc<dyn ExecutionPlan> = Arc::new(Gate { input, does: Does::Look { seen: Arc::clone(&seen) } });
+        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+        let node = node.replace_children(vec![looked_at], options)?;
+        let node = in_pieces(&node)?.unwrap_or(node);
+        let does = Does::Count { room: Arc::clone(room), seen, made_of: made_of.into() };
+        Ok(Transformed::yes(Arc::new(Gate { input: node, does }) as Arc<dyn ExecutionPlan>))
     })?;
     Ok(watched.data)
+}
+
+/// What each column of `node` is computed of, if it may become more than that.
+fn made_of(node: &Arc<dyn ExecutionPlan>) -> Option<Vec<Of>> {
+    if let Some(unnest) = node.downcast_ref::<UnnestExec>() {
+        let lists = !unnest.list_column_indices().is_empty();
+        return lists.then(|| vec![Of::All; unnest.schema().fields().len()]);
+    }
+    let projection = node.downcast_ref::<ProjectionExec>().filter(|projection| makes(projection))?;
+    let of = |expr: &Arc<dyn PhysicalExpr>| {
+        if expr.is::<Column>() {
+            return Of::Itself;
+        }
+        Of::These(collect_columns(expr).iter().map(Column::index).collect())
+    };
+    Some(projection.expr().iter().map(|e| of(&e.expr)).collect())
 }
 
 /// `plan` with its unnests fed by pieces.
@@ -168,8 +225,10 @@ struct Gate {
 /// What a [`Gate`] does with batches.
 #[derive(Debug, Clone)]
 enum Does {
-    /// Fails when they are more than there is room for.
-    Count { room: Arc<Room>, free: usize },
+    /// Looks how large they are.
+    Look { seen: Arc<Seen> },
+    /// Fails when they are more than there is room for. What they are made of was seen below.
+    Count { room: Arc<Room>, seen: Arc<Seen>, made_of: Arc<[Of]> },
     /// Cuts them so that not too much becomes of each.
     Cut { lists: Vec<ListUnnest> },
 }
@@ -177,6 +236,7 @@ enum Does {
 impl DisplayAs for Gate {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut Formatter<'_>) -> std::fmt::Result {
         match &self.does {
+            Does::Look { .. } => write!(f, "Gate: look"),
             Does::Count { .. } => write!(f, "Gate: count"),
             Does::Cut { .. } => write!(f, "Gate: cut"),
         }
@@ -218,12 +278,16 @@ impl ExecutionPlan for Gate {
         let input = self.input.execute(partition, context)?;
         let schema: SchemaRef = input.schema();
         let through = match &self.does {
-            Does::Count { room, free } => {
-                let (room, free) = (Arc::clone(room), *free);
-                let mut counts = vec![0; schema.fields().len()];
+            Does::Look { seen } => {
+                let seen = Arc::clone(seen);
+                input.inspect_ok(move |batch| seen.add(batch)).boxed()
+            }
+            Does::Count { room, seen, made_of } => {
+                let (room, seen, made_of) = (Arc::clone(room), Arc::clone(seen), Arc::clone(made_of));
+                let mut counts = vec![Counted::default(); schema.fields().len()];
                 let counted = input.map(move |batch| -> Result<RecordBatch> {
                     let batch = batch?;
-                    count(&batch, &mut counts, &room, free)?;
+                    count(&batch, &mut counts, &room, &seen, &made_of)?;
                     Ok(batch)
                 });
                 counted.boxed()
@@ -241,14 +305,24 @@ impl ExecutionPlan for Gate {
     }
 }
 
-/// Adds what the columns of `batch` take to `counts`, and takes what is more than `free` from `room`.
-fn count(batch: &RecordBatch, counts: &mut [usize], room: &Room, free: usize) -> Result<()> {
-    for (column, count) in batch.columns().iter().zip(counts) {
-        let before = count.saturating_sub(free);
-        *count = count.saturating_add(size::of(column));
-        if !room.take(count.saturating_sub(free) - before) {
+/// What a column takes so far.
+#[derive(Debug, Clone, Default)]
+struct Counted {
+    bytes: usize,
+    /// Of these, those that were taken from the room.
+    taken: usize,
+}
+
+/// Adds what the columns of `batch` take to `counts`, and takes what is more than is free, by what was `seen`, from `room`.
+fn count(batch: &RecordBatch, counts: &mut [Counted], room: &Room, seen: &Seen, made_of: &[Of]) -> Result<()> {
+    let whole: usize = seen.bytes.iter().map(read).sum();
+    for ((column, counted), of) in batch.columns().iter().zip(counts).zip(made_of) {
+        counted.bytes = counted.bytes.saturating_add(size::of(column));
+        let more = counted.bytes.saturating_sub(seen.free(of, whole)).saturating_sub(counted.taken);
+        if !room.take(more) {
             return Err(DataFusionError::External(Box::new(room.why())));
         }
+        counted.taken += more;
     }
     Ok(())
 }

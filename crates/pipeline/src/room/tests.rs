@@ -22,10 +22,10 @@ fn rows(numbers: &[i64], bytes: usize) -> RecordBatch {
 /// How many rows `sql` gives over `t`, with room for a mebibyte.
 async fn run(sql: &str, batch: RecordBatch) -> Result<usize> {
     let context = SessionContext::new_with_state(session_state_within(1, MIB as u64, false)?);
-    let (room, free) = (Arc::new(Room::of(&context.state())), free(std::slice::from_ref(&batch)));
+    let room = Arc::new(Room::of(&context.state()));
     context.register_batch("t", batch)?;
     let plan = context.sql(sql).await?.create_physical_plan().await?;
-    let rows = collect_in_order(watched(plan, &room, free)?, &context.task_ctx()).await?;
+    let rows = collect_in_order(watched(plan, &room)?, &context.task_ctx()).await?;
     Ok(rows.iter().map(RecordBatch::num_rows).sum())
 }
 
@@ -47,6 +47,18 @@ async fn growth_is_counted_and_what_is_as_large_as_its_rows_is_not() {
         let error = run(sql, rows(&many, 1_000)).await.unwrap_err();
         assert!(is_full(&error), "{sql}: {error}");
     }
+}
+
+/// A text of which nothing is made may be as long as it likes: what is made of a number is counted by that number.
+#[tokio::test]
+async fn a_column_beside_is_nothing_to_grow_by() {
+    for (sql, n) in
+        [("SELECT s, repeat('x', CAST(n AS INT)) AS p FROM t", 1_000), ("SELECT s, range(0, n) AS l FROM t", 100)]
+    {
+        let error = run(sql, rows(&vec![n; 10_000], 1_000)).await.unwrap_err();
+        assert!(is_full(&error), "{sql}: {error}");
+    }
+    assert_eq!(run("SELECT n, repeat(s, 4) AS p FROM t", rows(&[1; 10_000], 1_000)).await.unwrap(), 10_000);
 }
 
 /// Whatever the batch, the rows of one are not more than a row may become.

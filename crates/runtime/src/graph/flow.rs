@@ -152,10 +152,9 @@ impl FlowContext<'_> {
         plan: &mut RunPlan,
         inputs: Vec<Vec<RecordBatch>>,
     ) -> Result<Vec<RecordBatch>, RuntimeError> {
-        let (mut rows_in, mut uncounted) = (0, 0);
+        let mut rows_in = 0;
         for ((leaf, _), rows) in plan.inputs.iter().zip(&inputs) {
             rows_in += count(rows);
-            uncounted += room::free(rows);
             leaf.set(rows.clone())?;
         }
         if rows_in == 0 {
@@ -164,7 +163,7 @@ impl FlowContext<'_> {
         }
         let clock = plan.uses_clock.then_some(self.input.clock_micros);
         let physical = station::timed(Station::Plan, physical_plan(self.session, &plan.plan, clock)).await?;
-        let physical = room::watched(physical, &Arc::new(Room::of(self.session)), uncounted)?;
+        let physical = room::watched(physical, &Arc::new(Room::of(self.session)))?;
         let context = self.session.task_ctx();
         let (rows, left_out) =
             match station::timed(Station::Query, collect_in_order(Arc::clone(&physical), &context)).await {
