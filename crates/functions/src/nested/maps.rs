@@ -13,7 +13,7 @@ use datafusion::logical_expr::ScalarUDF;
 use super::access::text;
 use super::build::joined;
 use super::keys::keys;
-use super::lists::{Lists, Taken, field_of, list, pick};
+use super::lists::{Left, Lists, Taken, field_of, list, pick};
 use super::types::{as_list, as_map, as_type, element_of, entry_of, exactly, list_of, map_of, name, widest};
 use crate::arrays::Arrays;
 use crate::error::{plan_error, row_error};
@@ -322,6 +322,7 @@ fn str_to_map(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Arr
     let mut parts = arrow::array::StringBuilder::new();
     let mut lengths = Vec::with_capacity(rows);
     let mut valid = Vec::with_capacity(rows);
+    let mut left = Left::new();
     for at in 0..rows {
         let null = [&between, &within].into_iter().flatten().any(|s| s.is_null(at));
         if null || values.is_null(at) {
@@ -332,10 +333,10 @@ fn str_to_map(args: &[ArrayRef], rows: usize, returned: &DataType) -> Result<Arr
         let between = between.as_ref().map_or(",", |s| s.value(at));
         let within = within.as_ref().map_or(":", |s| s.value(at));
         let entries_by = entries_by.pattern(between).or_else(row_error)?;
-        let entries = entries_by.split(values.value(at), None).or_else(row_error)?;
+        let entries = entries_by.split(values.value(at), None, &mut left).or_else(row_error)?;
         let within = pair_by.pattern(within).or_else(row_error)?;
         for entry in &entries {
-            let pair = within.split(entry, Some(2)).or_else(row_error)?;
+            let pair = within.split(entry, Some(2), &mut Left::of(2)).or_else(row_error)?;
             keys.append_value(pair.first().copied().unwrap_or_default());
             parts.append_option(pair.get(1));
         }
