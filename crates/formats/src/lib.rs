@@ -19,18 +19,22 @@
 
 pub mod avro;
 pub mod class;
+mod column;
 mod decoded;
 mod error;
 mod events;
+mod fault;
 pub mod framing;
 mod letters;
+mod limits;
 mod portions;
 #[cfg(test)]
 mod testing;
 
-pub use avro::{Decoder, DecoderOptions, LeftOut, Limits, Writers, ignored_fields, left_out, source_columns};
+pub use avro::{Decoder, DecoderOptions, LeftOut, Writers, ignored_fields, left_out, source_columns};
 pub use class::ErrorClass;
 pub use decoded::{Decoded, SchemaUse};
 pub use error::AvroError;
 pub use letters::dead_letter_schema;
+pub use limits::Limits;
 pub use portions::{portions, weight};

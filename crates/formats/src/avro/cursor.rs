@@ -1,32 +1,8 @@
 //! Reading Avro's binary form from a body, with every bound checked.
 
-use sluicebox_core::raw::LONGEST_EVENT;
-
-use crate::avro::fault::{Fault, Step};
 use crate::class::ErrorClass;
-
-/// What one event may cost, so that no few bytes can become much memory or time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of a value.
-    pub bytes: usize,
-    /// Values that the arrays, maps and defaults of one event may become, counted over all columns below them.
-    pub values: usize,
-    /// Items that take no byte (of an array of nulls, say).
-    pub empty_items: usize,
-    /// Depth of nesting, which only fields that the reader lacks can reach: a reader schema's depth is its own.
-    pub depth: usize,
-}
-
-impl Default for Limits {
-    /// The bytes that an event may have, 1,048,576 values, 65,536 empty items, 256 levels.
-    fn default() -> Self {
-        Self { bytes: LONGEST_EVENT, values: 1 << 20, empty_items: 1 << 16, depth: 256 }
-    }
-}
-
-/// So many bytes that are not in the body count as a value.
-pub(crate) const WORTH: usize = 32;
+use crate::fault::{Fault, Step};
+use crate::limits::Limits;
 
 /// A position in a body, with what is left of the event's limits.
 #[derive(Debug)]

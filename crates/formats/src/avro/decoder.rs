@@ -14,17 +14,17 @@ use sluicebox_registry::{PinnedSchema, Registry, RegistryError, SchemaCache, Sch
 
 use crate::avro::Probe;
 use crate::avro::asking::{FETCHES, MOST_UNKNOWN, Unasked, count_keys, in_order};
-use crate::avro::column::width;
-use crate::avro::cursor::Limits;
 use crate::avro::foreign::{self, Foreign};
 use crate::avro::program::Program;
 use crate::avro::reader::reader_parts;
 use crate::avro::run::{ROW_BYTES, Run, Seen, Target};
 use crate::class::ErrorClass;
+use crate::column::width;
 use crate::decoded::Decoded;
 use crate::error::AvroError;
 use crate::events::{Events, source_schema};
 use crate::framing::unframe;
+use crate::limits::Limits;
 
 /// Schemas of writers that are kept ready, and bytes of their texts, of which what is kept takes several times as many. The cache has the
 /// others.

@@ -4,6 +4,7 @@ use sluicebox_registry::schema::{Kind, Logical, Node, Unit};
 
 use crate::avro::number;
 use crate::avro::program::{Op, Scale};
+use crate::limits::FURTHEST_MICROS;
 
 /// How a value of `writer` is read as `reader`, both types without parts; `None` if it cannot be.
 pub(super) fn leaf(writer: &Node, reader: &Node) -> Option<Op> {
@@ -69,7 +70,6 @@ fn within(raw: Op, int: bool, logical: Option<Logical>) -> Op {
 /// The values that a date or time may have: times of a day lie in it, dates and timestamps within 253,000 years of 1970,
 /// which calendars can still show. In nanoseconds 64 bits end before that.
 fn range(logical: Logical) -> Option<(i64, i64)> {
-    const FURTHEST_MICROS: i64 = 8_000_000_000_000_000_000;
     const DAY_MILLIS: i64 = 86_400_000;
     let around = |furthest: i64| Some((-furthest, furthest));
     match logical {

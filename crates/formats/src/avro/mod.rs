@@ -4,10 +4,8 @@
 //! the same columns in offset order. An event that fails is cut off the columns again and becomes a dead letter.
 
 mod asking;
-mod column;
 mod cursor;
 mod decoder;
-mod fault;
 mod foreign;
 mod leaf;
 mod number;
@@ -22,7 +20,6 @@ mod skip;
 mod tests;
 mod walk;
 
-pub use cursor::Limits;
 pub use decoder::{Decoder, DecoderOptions, Writers};
 pub(crate) use probe::Probe;
 pub use reader::{ignored_fields, left_out, source_columns};

@@ -3,8 +3,8 @@
 use arrow::datatypes::i256;
 
 use crate::avro::cursor::Cursor;
-use crate::avro::fault::Step;
 use crate::class::ErrorClass;
+use crate::fault::Step;
 
 /// How to read a decimal.
 #[derive(Debug, Clone)]

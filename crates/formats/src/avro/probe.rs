@@ -5,10 +5,10 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Fields};
 use sluicebox_registry::schema::AvroSchema;
 
-use crate::avro::column::{Column, Room};
-use crate::avro::cursor::Limits;
 use crate::avro::program::Program;
 use crate::avro::walk;
+use crate::column::{Column, Room};
+use crate::limits::Limits;
 
 /// Bytes that are set aside for what is read.
 const MOST_ROOM: usize = 1 << 20;

@@ -11,9 +11,9 @@ use indexmap::IndexSet;
 use sluicebox_core::told::{beginning, listed};
 use sluicebox_registry::schema::{AvroSchema, Defaults, Field, Kind, Logical, Node, NodeId};
 
-use crate::avro::cursor::WORTH;
 use crate::avro::leaf::leaf;
 use crate::avro::program::{FieldStep, Items, Op, Record, Symbols, What};
+use crate::limits::WORTH;
 
 /// Work that resolving one schema may take, about a tenth of a second of it: a name that is compared counts one.
 const MOST_WORK: usize = 5_000_000;

@@ -13,15 +13,15 @@ use arrow::error::ArrowError;
 use sluicebox_core::raw::{LONGEST_EVENT, Large, MOST_HEADERS};
 use sluicebox_registry::SchemaKey;
 
-use crate::avro::column::{Column, Room, Values, finish_struct, width};
-use crate::avro::cursor::{Limits, WORTH};
 use crate::avro::decoder::Writer;
 use crate::avro::foreign::Foreign;
 use crate::avro::walk;
 use crate::class::ErrorClass;
+use crate::column::{Column, Room, Values, finish_struct, width};
 use crate::decoded::{Decoded, SchemaUse};
 use crate::events::{Events, METADATA, Place, source_rows};
 use crate::letters::{DeadLetter, dead_letter_schema};
+use crate::limits::{Limits, WORTH};
 use crate::portions::BATCH_ROWS;
 
 /// A batch ends early when its rows take so many bytes, and no more are set aside for it.

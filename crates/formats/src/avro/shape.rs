@@ -26,7 +26,7 @@ use arrow::datatypes::{
 use sluicebox_core::raw::LONGEST_EVENT;
 use sluicebox_registry::schema::{AvroSchema, Kind, Logical, NodeId, SchemaError, Unit};
 
-use crate::avro::column::width;
+use crate::column::width;
 
 /// Columns, nested ones included, that a reader schema may have.
 const MOST_COLUMNS: usize = 10_000;

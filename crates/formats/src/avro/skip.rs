@@ -4,9 +4,9 @@
 use sluicebox_registry::schema::{Field, Kind, NodeId};
 
 use crate::avro::cursor::Cursor;
-use crate::avro::fault::Step;
 use crate::avro::program::Program;
 use crate::class::ErrorClass;
+use crate::fault::Step;
 
 /// Checks and passes over a value of the writer's node `id`.
 pub(crate) fn skip(program: &Program, id: NodeId, cursor: &mut Cursor<'_>) -> Step {

@@ -2,12 +2,13 @@
 
 use sluicebox_registry::key::hyphenated;
 
-use crate::avro::column::{Column, Struct};
-use crate::avro::cursor::{Cursor, Limits, WORTH};
-use crate::avro::fault::{Fault, Step};
+use crate::avro::cursor::Cursor;
 use crate::avro::program::{Items, Op, Program, Record, Scale, What};
 use crate::avro::skip::skip;
 use crate::class::ErrorClass;
+use crate::column::{Column, Struct};
+use crate::fault::{Fault, Step};
+use crate::limits::{Limits, WORTH};
 
 /// Appends the value of `body` to `root`, the struct of the value's columns, as one row; the result is the number of
 /// values it was charged for. If it fails, the caller truncates `root`.
