@@ -9,9 +9,9 @@ use sluicebox_checkpoint::envelope;
 use sluicebox_durable::fault::What;
 use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger, check_folders};
 use sluicebox_evolve::{Backfill, Decision, Prepared, Request, Stage};
+use sluicebox_formats::SourcePin;
 use sluicebox_pipeline::diagnostic::nearest;
 use sluicebox_pipeline::values;
-use sluicebox_registry::PinnedSchema;
 use sluicebox_runtime::segments::DELTAS;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -270,13 +270,11 @@ fn repinned(config: &Config) -> Vec<String> {
     let said = asked.filter_map(|source| {
         let path = config.checkpoint.source_dir(&source.name).join("reader");
         // What is damaged is told by who needs it; of a first start there is none.
-        let old: PinnedSchema = envelope::read(What::Source, &path).ok()??;
-        let (name, new) = (&source.name, &source.reader);
+        let old: SourcePin = envelope::read(What::Source, &path).ok()??;
+        let (name, new) = (&source.name, &source.pin);
         Some(match old == *new {
-            true => format!("{name}: {} version {} is adopted already", new.subject, new.version),
-            false => {
-                format!("{name}: {} version {} -> {} version {}", old.subject, old.version, new.subject, new.version)
-            }
+            true => format!("{name}: {new} is adopted already"),
+            false => format!("{name}: {old} -> {new}"),
         })
     });
     said.collect()

@@ -64,7 +64,7 @@ fn codes() -> BTreeSet<String> {
                 codes.extend(literal.filter(|code| is_code(code)).map(str::to_owned));
             }
         }
-        if file.ends_with("engine/src/code.rs") {
+        if file.ends_with("engine/src/code.rs") || file.ends_with("formats/src/code.rs") {
             codes.extend(text.split('"').filter(|code| is_code(code)).map(str::to_owned));
         }
     }

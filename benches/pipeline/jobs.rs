@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sluicebox_core::{Clock, OffsetRange, SystemClock, provenance};
-use sluicebox_formats::{Decoder, DecoderOptions, portions};
+use sluicebox_formats::{DecoderOptions, SourceDecoder, avro, portions};
 use sluicebox_librdkafka::{Polled, Queue};
 use sluicebox_registry::SchemaCache;
 use sluicebox_sinks::{BatchKey, ParquetOptions, ParquetTable, TableFormat};
@@ -204,18 +204,18 @@ async fn source(place: Place, topic: &str) -> anyhow::Result<JobReport> {
     meter.report(0)
 }
 
-async fn decoder(place: Place, topic: &str) -> anyhow::Result<(Arc<Decoder>, tempfile::TempDir)> {
+async fn decoder(place: Place, topic: &str) -> anyhow::Result<(Arc<SourceDecoder>, tempfile::TempDir)> {
     let registry = place.registry()?;
     let reader = registry.latest(&format!("{topic}-value")).await?;
     let cache = tempfile::tempdir()?;
     let decoder =
-        Decoder::new(DecoderOptions::new("bench"), reader, registry, SchemaCache::open(cache.path().to_owned())?)?;
+        avro::decoder(&DecoderOptions::new("bench"), reader, registry, SchemaCache::open(cache.path().to_owned())?)?;
     Ok((Arc::new(decoder), cache))
 }
 
 /// The rows of one batch; the chunks of its events are decoded on as many threads as there are.
-async fn decoded(decoder: &Arc<Decoder>, taken: Taken) -> anyhow::Result<Vec<RecordBatch>> {
-    let writers = Arc::new(decoder.prepare(&taken.events).await?);
+async fn decoded(decoder: &Arc<SourceDecoder>, taken: Taken) -> anyhow::Result<Vec<RecordBatch>> {
+    let writers = decoder.prepare(&taken.events).await?;
     let mut tasks = Vec::new();
     for portion in portions(taken.events, crate::cores()) {
         let (decoder, writers) = (Arc::clone(decoder), Arc::clone(&writers));

@@ -13,7 +13,7 @@ use sluicebox_durable::fault::{self, Effect, Phase, What};
 use sluicebox_durable::read_given_text;
 use sluicebox_engine::{EngineError, RowsOf, SourceBinding, Starting};
 use sluicebox_evolve::{FileRows, FileSource};
-use sluicebox_formats::{AvroError, Decoder, DecoderOptions};
+use sluicebox_formats::{DecoderOptions, FormatError, SourcePin, avro};
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, SourceKind};
 use sluicebox_pipeline::options::{self, EventTimeOptions};
 use sluicebox_pipeline::values::{self, Reference};
@@ -140,7 +140,7 @@ impl Connection {
     /// The reader schema as far as it can be known without touching anything: the checkpoint's, else the registry's;
     /// for a sample that has not been filled yet, the sample's own.
     pub async fn reader(&self, checkpoint: &Checkpoint, clock: &Arc<dyn Clock>) -> anyhow::Result<PinnedSchema> {
-        if let Some(pinned) = self.pinned(checkpoint)? {
+        if let Some(pinned) = self.pinned_schema(checkpoint)? {
             return Ok(pinned);
         }
         if self.options.brokers.is_none() {
@@ -159,8 +159,27 @@ impl Connection {
         self.registered(&self.registry(clock)?).await
     }
 
-    /// The schema that the checkpoint has pinned, if it has.
-    pub fn pinned(&self, checkpoint: &Checkpoint) -> anyhow::Result<Option<PinnedSchema>> {
+    /// The reader schema that the checkpoint has pinned, if it has.
+    pub fn pinned_schema(&self, checkpoint: &Checkpoint) -> anyhow::Result<Option<PinnedSchema>> {
+        match self.pinned(checkpoint)? {
+            None => Ok(None),
+            Some(SourcePin::Schema { schema, .. }) => Ok(Some(schema)),
+            Some(pin) => Err(self.other_format(&pin)),
+        }
+    }
+
+    /// That the checkpoint reads values in another format.
+    fn other_format(&self, pin: &SourcePin) -> anyhow::Error {
+        let (name, format) = (&self.name, pin.format());
+        Usage(format!(
+            "source `{name}`: its checkpoint reads values of the format '{format}', and 'value.format' says another: put it back, or go on \
+             in the other one from the next batch with `--repin {name}`"
+        ))
+        .into()
+    }
+
+    /// How values are read, as the checkpoint has pinned it, if it has.
+    fn pinned(&self, checkpoint: &Checkpoint) -> anyhow::Result<Option<SourcePin>> {
         if self.repin {
             return Ok(None);
         }
@@ -201,7 +220,7 @@ impl Connection {
             }
             Err(error) => error,
         };
-        Err(EngineError::from(AvroError::from(error)).into())
+        Err(EngineError::from(FormatError::from(error)).into())
     }
 
     /// The latest schema of the subject, if its version is not set.
@@ -261,7 +280,7 @@ impl Connection {
     /// The source with `files` in the place of its log and its registry, neither of which is asked.
     pub fn bind_files(self, files: Arc<FileRows>, checkpoint: &Checkpoint) -> anyhow::Result<SourceBinding> {
         let missing = |name: String| EngineError::from(CheckpointError::Missing { name });
-        let reader = self.pinned(checkpoint)?.ok_or_else(|| missing(format!("sources/{}/reader", self.name)))?;
+        let pin = self.pinned(checkpoint)?.ok_or_else(|| missing(format!("sources/{}/reader", self.name)))?;
         let metadata = checkpoint.metadata().map_err(EngineError::from)?;
         let adopted = checkpoint.newest_pipeline().map_err(EngineError::from)?;
         let logs = [metadata.map(|m| m.logs), adopted.map(|record| record.logs)];
@@ -271,7 +290,7 @@ impl Connection {
             description: format!("the files of {}", files.tables().join(", ")),
             source: Box::new(FileSource::new(Arc::clone(&files), log.ok_or_else(|| missing("metadata".to_owned()))?)),
             rows: RowsOf::Files(files),
-            reader,
+            pin,
             max_offsets: self.options.max_offsets_per_trigger,
             clauses: clauses(self.event_time),
             starting: Starting::default(),
@@ -318,7 +337,7 @@ impl Connection {
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<SourceBinding> {
         let registry = self.registry(clock)?;
-        let reader = match self.pinned(checkpoint)? {
+        let reader = match self.pinned_schema(checkpoint)? {
             Some(pinned) => pinned,
             None => self.registered(&registry).await?,
         };
@@ -326,13 +345,13 @@ impl Connection {
         let name = self.alias.clone().unwrap_or_else(|| self.name.clone());
         let mut options = DecoderOptions::new(&name);
         options.include_headers = self.options.include_headers;
-        let decoder = Decoder::new(options, reader.clone(), registry, cache).map_err(EngineError::from)?;
+        let decoder = avro::decoder(&options, reader, registry, cache).map_err(EngineError::from)?;
         let source = self.open(&name, pipeline, batch_bytes, clock)?;
         Ok(SourceBinding {
             description: self.description(),
             source,
+            pin: decoder.pin(),
             rows: RowsOf::Events(Arc::new(decoder)),
-            reader,
             max_offsets: self.options.max_offsets_per_trigger,
             clauses: clauses(self.event_time),
             starting: self.starting(),
@@ -392,5 +411,5 @@ pub fn open_log(clock: &Arc<dyn Clock>) -> anyhow::Result<EmbeddedLog> {
 
 /// An error of schemas in files, as what ends a run.
 fn of_files(error: SchemaFileError) -> EngineError {
-    AvroError::from(error).into()
+    FormatError::from(error).into()
 }

@@ -113,7 +113,7 @@ impl Checked {
     /// The fields of writers that no table can have, for the pinned reader schema lacks them: of the schemas that were seen
     /// before, and of the latest one.
     async fn drift(&self, connection: &Connection, offline: bool, found: &mut Vec<Check>) -> anyhow::Result<()> {
-        let Some(pinned) = connection.pinned(&self.checkpoint)? else { return Ok(()) };
+        let Some(pinned) = connection.pinned_schema(&self.checkpoint)? else { return Ok(()) };
         let name = &connection.name;
         let cache = SchemaCache::at(self.checkpoint.source_dir(name).join("schemas"));
         let mut writers = cache.all();

@@ -6,7 +6,7 @@ use sluicebox_core::nearest::nearest_few;
 use sluicebox_core::secret::Secret;
 use sluicebox_core::shown::cut_to;
 use sluicebox_engine::EngineError;
-use sluicebox_formats::AvroError;
+use sluicebox_formats::FormatError;
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, Span, Spanned};
 use sluicebox_pipeline::diagnostic::{COMMAND_LINE, Diagnostic, Diagnostics};
 use sluicebox_pipeline::parse::starred;
@@ -105,7 +105,7 @@ impl Places {
             let found = Diagnostic::new("option", *value, format!("`{option}`: {problem}"), "this value");
             return self.at(found.with_help_opt(right.clone())).into();
         }
-        EngineError::from(AvroError::from(error)).into()
+        EngineError::from(FormatError::from(error)).into()
     }
 
     /// That a topic is not in `log`, which has those that are `known`.

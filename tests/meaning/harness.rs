@@ -12,7 +12,7 @@ use sluicebox_core::{Clock, ManualClock};
 use sluicebox_engine::progress::{Progress, Status};
 use sluicebox_engine::{Config, Engine, EngineError, Observer, RowsOf, SourceBinding, Starting, Trigger};
 use sluicebox_evolve::Prepared;
-use sluicebox_formats::{Decoder, DecoderOptions, source_columns};
+use sluicebox_formats::{DecoderOptions, SourcePin, avro, source_columns};
 use sluicebox_pipeline::{bind, parse};
 use sluicebox_registry::store::{NewSchema, RegistryStore};
 use sluicebox_registry::{Registry, SchemaCache};
@@ -231,7 +231,7 @@ impl Job {
         let graph = bind::bind(pipeline, &columns).unwrap_or_else(|e| panic!("{e}\n{sql}"));
         let checkpoint = self.checkpoint();
         let cache = SchemaCache::open(checkpoint.source_dir("e").join("schemas")).unwrap();
-        let decoder = Decoder::new(DecoderOptions::new("e"), reader.clone(), registry, cache).unwrap();
+        let decoder = avro::decoder(&DecoderOptions::new("e"), reader.clone(), registry, cache).unwrap();
         let pairs = [("subscribe", TOPIC), ("startingOffsets", "earliest")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         let options = KafkaOptions::from_options("e", &pairs, &|_| None).unwrap();
         let source = LogSource::new("e", open_log(&self.world), options, cut.batch_bytes).unwrap();
@@ -245,7 +245,7 @@ impl Job {
                 description: "Log[e]".to_owned(),
                 source: Box::new(source),
                 rows: RowsOf::Events(Arc::new(decoder)),
-                reader,
+                pin: SourcePin::avro(reader),
                 max_offsets: cut.max_offsets,
                 clauses: ClauseSettings { idle_timeout_micros: self.idle_timeout, max_future_micros: 3_600_000_000 },
                 starting: Starting::default(),

@@ -3,9 +3,7 @@
 use sluicebox_checkpoint::CheckpointError;
 use sluicebox_core::{Blame, Blamed};
 use sluicebox_evolve::{EvolveError, Verdict};
-use sluicebox_formats::AvroError;
 use sluicebox_quality::QualityError;
-use sluicebox_registry::{RegistryError, SchemaFileError};
 use sluicebox_runtime::RuntimeError;
 use sluicebox_sinks::LakeError;
 use sluicebox_sources::SourceError;
@@ -20,7 +18,7 @@ impl EngineError {
         match self {
             Self::Checkpoint(e) => checkpoint(e),
             Self::Source(e) => source(e),
-            Self::Avro(e) => avro(e),
+            Self::Format(e) => e.code().unwrap_or_else(|| by_blame(e.blame())),
             Self::Lake(e) => lake(e),
             Self::Quality(e) => quality(e),
             Self::Runtime(e) => runtime(e),
@@ -132,21 +130,6 @@ fn source(error: &SourceError) -> &'static str {
         SourceError::Newer { .. } => "newer-version",
         SourceError::Topic { .. } => "embedded-topic",
         SourceError::Threads { .. } => "threads",
-        other => by_blame(other.blame()),
-    }
-}
-
-fn avro(error: &AvroError) -> &'static str {
-    match error {
-        AvroError::Registry(RegistryError::Unavailable { .. }) => "no-answer",
-        AvroError::Registry(RegistryError::NotFound { .. } | RegistryError::NoSubject { .. }) => "unknown-subject",
-        AvroError::Registry(RegistryError::NotAvro { .. }) => "not-avro",
-        AvroError::Registry(RegistryError::Denied { .. }) => "registry-denied",
-        AvroError::Registry(_) => "registry",
-        AvroError::ReaderSchema { .. } | AvroError::NameTaken { .. } => "reader-schema",
-        AvroError::Files(SchemaFileError::Damaged { .. }) => "damaged-schema",
-        AvroError::Files(SchemaFileError::Newer { .. }) => "newer-version",
-        AvroError::Files(SchemaFileError::File(_)) => "file",
         other => by_blame(other.blame()),
     }
 }

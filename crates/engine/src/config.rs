@@ -8,9 +8,8 @@ use datafusion::execution::SessionState;
 use sluicebox_checkpoint::Checkpoint;
 use sluicebox_core::Clock;
 use sluicebox_evolve::{FileRows, Opening, Prepared};
-use sluicebox_formats::Decoder;
+use sluicebox_formats::{SourceDecoder, SourcePin};
 use sluicebox_pipeline::graph::Graph;
-use sluicebox_registry::PinnedSchema;
 use sluicebox_runtime::graph::ClauseSettings;
 use sluicebox_sinks::ParquetOptions;
 use sluicebox_sources::Source;
@@ -32,7 +31,7 @@ pub enum Trigger {
 #[derive(Clone)]
 pub enum RowsOf {
     /// Its events, decoded.
-    Events(Arc<Decoder>),
+    Events(Arc<SourceDecoder>),
     /// The files of tables that hold what became of its events.
     Files(Arc<FileRows>),
 }
@@ -47,8 +46,8 @@ pub struct SourceBinding {
     pub source: Box<dyn Source>,
     /// What turns them into rows.
     pub rows: RowsOf,
-    /// The reader schema that the decoder has; made durable at the first start.
-    pub reader: PinnedSchema,
+    /// How the decoder reads values; made durable at the first start.
+    pub pin: SourcePin,
     /// `maxOffsetsPerTrigger`.
     pub max_offsets: Option<u64>,
     /// `idleTimeout` and `maxFuture`.

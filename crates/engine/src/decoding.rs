@@ -14,13 +14,13 @@ use arrow::array::RecordBatch;
 use sluicebox_core::PartitionId;
 use sluicebox_core::raw::RawEvents;
 use sluicebox_core::station::{self, Station};
-use sluicebox_formats::{Decoded, Decoder, Writers, portions, weight};
+use sluicebox_formats::{Decoded, Prepared, SourceDecoder, portions, weight};
 
 use crate::EngineError;
 use crate::report::SourceTally;
 
 /// What turns the events of a source into rows, on several threads.
-pub(crate) type SharedDecoder = Arc<Decoder>;
+pub(crate) type SharedDecoder = Arc<SourceDecoder>;
 
 /// Bytes of rows for each byte of raw events that a batch may take. Most events become twice what they were.
 const ROWS_OF_A_BYTE: u64 = 3;
@@ -67,7 +67,7 @@ pub(crate) async fn decode(
         done.rest = events;
         return Ok(done);
     }
-    let writers = Arc::new(decoder.prepare(&events).await?);
+    let prepared = decoder.prepare(&events).await?;
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let mut rest = events;
     while *left > 0 && !rest.is_empty() {
@@ -77,7 +77,7 @@ pub(crate) async fn decode(
         let mut at_once = waiting.len();
         while *left > 0 && !waiting.is_empty() {
             let behind = waiting.split_off(at_once.min(waiting.len()));
-            let tried = decode_all(decoder, &writers, std::mem::take(&mut waiting), partitions, *left).await?;
+            let tried = decode_all(decoder, &prepared, std::mem::take(&mut waiting), partitions, *left).await?;
             for (decoded, portion) in tried {
                 // One before it has no room for its last events, which come first.
                 if !waiting.is_empty() {
@@ -106,7 +106,7 @@ pub(crate) async fn decode(
 /// Decodes each of `portions` on a thread of its own, as far as it has its share of `left` bytes; gives them back, in their order.
 async fn decode_all(
     decoder: &SharedDecoder,
-    writers: &Arc<Writers>,
+    prepared: &Arc<dyn Prepared>,
     portions: Vec<Vec<RawEvents>>,
     partitions: &[PartitionId],
     left: usize,
@@ -120,9 +120,9 @@ async fn decode_all(
     let mut tasks = Vec::with_capacity(portions.len());
     for (portion, share) in portions.into_iter().zip(shares) {
         let parts = portion.iter().map(number).collect::<Result<Vec<_>, _>>()?;
-        let (decoder, writers) = (Arc::clone(decoder), Arc::clone(writers));
+        let (decoder, prepared) = (Arc::clone(decoder), Arc::clone(prepared));
         tasks.push(tokio::task::spawn_blocking(move || {
-            let decode = || decoder.decode_within(&writers, &portion, &parts, share);
+            let decode = || decoder.decode_within(&prepared, &portion, &parts, share);
             station::spend(Station::Decode, decode).map(|decoded| (decoded, portion))
         }));
     }

@@ -7,7 +7,7 @@ use sluicebox_core::digits::rows as counted;
 use sluicebox_core::{Blame, Blamed};
 use sluicebox_durable::FileError;
 use sluicebox_evolve::EvolveError;
-use sluicebox_formats::AvroError;
+use sluicebox_formats::FormatError;
 use sluicebox_pipeline::bind::in_words;
 use sluicebox_quality::QualityError;
 use sluicebox_runtime::RuntimeError;
@@ -27,7 +27,7 @@ pub enum EngineError {
     Source(#[from] SourceError),
     /// The registry or the decoder.
     #[error(transparent)]
-    Avro(#[from] AvroError),
+    Format(#[from] FormatError),
     /// A table's files.
     #[error(transparent)]
     Lake(#[from] LakeError),
@@ -218,7 +218,7 @@ impl Blamed for EngineError {
         match self {
             Self::Checkpoint(e) => e.blame(),
             Self::Source(e) => e.blame(),
-            Self::Avro(e) => e.blame(),
+            Self::Format(e) => e.blame(),
             Self::Lake(e) => e.blame(),
             Self::Quality(e) => e.blame(),
             Self::Runtime(e) => e.blame(),

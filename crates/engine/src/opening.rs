@@ -264,7 +264,7 @@ pub(crate) fn repin(config: &Config, replay: Option<&Offsets>, epoch: u64) -> Re
         }
         let dir = config.checkpoint.source_dir(&binding.name);
         durable::create_dir_durable(What::Source, &dir)?;
-        config.checkpoint.replace_fenced(What::Source, &dir.join("reader"), &binding.reader, epoch)?;
+        config.checkpoint.replace_fenced(What::Source, &dir.join("reader"), &binding.pin, epoch)?;
     }
     Ok(())
 }

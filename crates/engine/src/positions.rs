@@ -10,6 +10,7 @@ use sluicebox_core::{PartitionId, Scope};
 use sluicebox_durable as durable;
 use sluicebox_durable::fault::What;
 use sluicebox_evolve::adopt;
+use sluicebox_formats::SourcePin;
 use sluicebox_sources::Bounds;
 
 use crate::EngineError;
@@ -57,7 +58,7 @@ pub(crate) async fn positions(
                     firsts.insert(binding.name.clone(), begin);
                     start
                 };
-                pin_reader(config.checkpoint.source_dir(&binding.name).as_path(), &binding.reader)?;
+                pin_reader(config.checkpoint.source_dir(&binding.name).as_path(), &binding.pin)?;
                 config.checkpoint.write_source_start(&binding.name, &start)?;
                 start
             }
@@ -122,9 +123,9 @@ async fn start_all(
     Ok(begins)
 }
 
-/// Pins the reader schema beside the starting offsets.
-fn pin_reader(dir: &Path, reader: &sluicebox_registry::PinnedSchema) -> Result<(), EngineError> {
+/// Pins how values are read beside the starting offsets.
+fn pin_reader(dir: &Path, pin: &SourcePin) -> Result<(), EngineError> {
     durable::create_dir_durable(What::Source, dir)?;
-    envelope::create(What::Source, &dir.join("reader"), reader)?;
+    envelope::create(What::Source, &dir.join("reader"), pin)?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use arrow_avro::reader::ReaderBuilder;
 use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SchemaStore};
 use sluicebox_core::raw::{RawEvents, raw_schema};
 use sluicebox_core::{Clock, PartitionId, SystemClock};
-use sluicebox_formats::{Decoder, DecoderOptions, framing};
+use sluicebox_formats::{DecoderOptions, avro, framing};
 use sluicebox_registry::store::NewSchema;
 use sluicebox_registry::{PinnedSchema, Registry, RegistryStore, SchemaCache, SchemaText};
 
@@ -91,7 +91,7 @@ fn measure(name: &str, schema: &str, ids: &[i32], body: impl Fn(i64) -> Vec<u8>)
     }
     let registry: Arc<dyn Registry> = store;
     let cache = SchemaCache::open(dir.join("cache")).unwrap();
-    let decoder = Decoder::new(DecoderOptions::new("bench"), pinned, registry, cache).unwrap();
+    let decoder = avro::decoder(&DecoderOptions::new("bench"), pinned, registry, cache).unwrap();
     let offsets: Vec<i64> = (0..ROWS).collect();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int64Array::from(offsets.clone())),

@@ -14,7 +14,7 @@ pub struct Decoded {
     pub taken: usize,
     /// Bytes that the rows take in memory, about; keys and headers, which are parts of the raw events, and dead letters apart.
     pub bytes: usize,
-    /// Source rows in the order of the events, in batches of [`Decoder::schema`](crate::Decoder::schema), none empty.
+    /// Source rows in the order of the events, in batches of [`SourceDecoder::schema`](crate::SourceDecoder::schema), none empty.
     pub rows: Vec<RecordBatch>,
     /// One row per event that could not become one, in the order of the events; see [`dead_letter_schema`](crate::dead_letter_schema).
     pub dead_letters: RecordBatch,

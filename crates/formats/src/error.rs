@@ -6,9 +6,9 @@ use sluicebox_registry::schema::SchemaError;
 use sluicebox_registry::{RegistryError, SchemaFileError, SchemaKey};
 use thiserror::Error;
 
-/// What stops a run that decodes Avro.
+/// What stops a run that decodes events.
 #[derive(Debug, Error)]
-pub enum AvroError {
+pub enum FormatError {
     /// The registry could not be asked, or refused.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -40,6 +40,16 @@ pub enum AvroError {
         /// The field.
         field: String,
     },
+    /// A declared column has a name that Sluicebox adds itself.
+    #[error(
+        "source '{name}': a column is called '{column}', a name that every source row has already; give it another name"
+    )]
+    ColumnTaken {
+        /// The source's name in the pipeline.
+        name: String,
+        /// The column.
+        column: String,
+    },
     /// A file of the schema cache or of the embedded registry cannot be used.
     #[error(transparent)]
     Files(#[from] SchemaFileError),
@@ -69,11 +79,11 @@ pub enum AvroError {
     },
 }
 
-impl Blamed for AvroError {
+impl Blamed for FormatError {
     fn blame(&self) -> Blame {
         match self {
             Self::Registry(e) => e.blame(),
-            Self::ReaderSchema { .. } | Self::NameTaken { .. } => Blame::User,
+            Self::ReaderSchema { .. } | Self::NameTaken { .. } | Self::ColumnTaken { .. } => Blame::User,
             Self::Files(e) => e.blame(),
             Self::Columns { source, .. } => columns::blame_of(source),
             Self::NotPrepared { .. } | Self::RawSchema { .. } => Blame::Us,

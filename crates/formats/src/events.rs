@@ -12,7 +12,7 @@ use arrow::error::ArrowError;
 use sluicebox_core::provenance;
 use sluicebox_core::raw::{Large, RawEvents, column, header_item};
 
-use crate::error::AvroError;
+use crate::error::FormatError;
 use crate::framing::APICURIO_HEADERS;
 use crate::framing::VALUE_SCHEMA_ID_HEADER;
 
@@ -48,6 +48,38 @@ pub(crate) struct Events<'a> {
     headers: Option<Headers<'a>>,
 }
 
+/// An event with a value.
+#[derive(Clone, Copy)]
+pub(crate) struct Event<'e> {
+    events: &'e Events<'e>,
+    row: usize,
+    /// Its value.
+    pub(crate) value: &'e [u8],
+}
+
+impl<'e> Event<'e> {
+    /// The last header of the event that names its schema.
+    #[inline]
+    pub(crate) fn schema_header(&self) -> Option<&'e [u8]> {
+        self.events.schema_header(self.row)
+    }
+
+    /// Whether the event has headers of Apicurio's serialisers.
+    pub(crate) fn is_of_apicurio(&self) -> bool {
+        self.events.is_of_apicurio(self.row)
+    }
+
+    /// Its topic and partition.
+    pub(crate) fn partition(&self) -> String {
+        self.events.partition()
+    }
+
+    /// Its offset.
+    pub(crate) fn offset(&self) -> i64 {
+        self.events.offset(self.row)
+    }
+}
+
 /// The headers, if there is one that names a schema.
 struct Headers<'a> {
     rows: &'a ListArray,
@@ -57,8 +89,8 @@ struct Headers<'a> {
 
 impl<'a> Events<'a> {
     /// Those of `raw`, whose partition is number `part` of the batch.
-    pub(crate) fn new(raw: &'a RawEvents, part: i32) -> Result<Self, AvroError> {
-        let problem = |problem: String| AvroError::RawSchema { partition: raw.partition.to_string(), problem };
+    pub(crate) fn new(raw: &'a RawEvents, part: i32) -> Result<Self, FormatError> {
+        let problem = |problem: String| FormatError::RawSchema { partition: raw.partition.to_string(), problem };
         let found = raw.events.schema_ref();
         let expected = sluicebox_core::raw::raw_schema();
         let same = found.fields().len() == expected.fields().len()
@@ -88,6 +120,12 @@ impl<'a> Events<'a> {
     #[inline]
     pub(crate) fn value(&self, row: usize) -> Option<&'a [u8]> {
         self.values.is_valid(row).then(|| self.values.value(row))
+    }
+
+    /// The event at `row`, or `None` for a tombstone.
+    #[inline]
+    pub(crate) fn event(&self, row: usize) -> Option<Event<'_>> {
+        self.value(row).map(|value| Event { events: self, row, value })
     }
 
     /// The last header of the event that names its schema.
@@ -227,6 +265,11 @@ impl Pick {
             Self::Rows(rows) => take(array, rows, None),
         }
     }
+}
+
+/// Whether every source row has a column of this name already.
+pub(crate) fn is_taken(name: &str) -> bool {
+    provenance::is_hidden(name) || metadata_fields().iter().any(|field| field.name() == name)
 }
 
 /// The schema of source rows: `value`, the metadata, and provenance.

@@ -1,13 +1,13 @@
 //! Formats of values, and the frame of a source row: from raw events to rows and dead letters.
 //!
-//! **Owns** the frame that every row has, whatever its format: the columns that come from the event itself and provenance, dead
-//! letters ([`dead_letter_schema`]) and the closed list of reasons for them ([`class`]), the portions that threads decode
-//! ([`portions()`]), how a value names its schema ([`framing`]). Below [`avro`] it owns the walk over Avro's bytes.
+//! **Owns** the frame that every row has, whatever its format ([`SourceDecoder`]): the columns that come from the event itself and
+//! provenance, dead letters ([`dead_letter_schema`]) and the closed list of reasons for them ([`class`]), the portions that threads
+//! decode ([`portions()`]), how a value names its schema ([`framing`]). A format is a [`Decoder`] of values alone: [`avro`] is one.
 //!
 //! **May not know** where events come from, what a batch is, SQL, or what becomes of rows and dead letters. Where schemas are kept and
 //! asked for is `sluicebox_registry`'s.
 //!
-//! **States.** A [`Decoder`] has its reader schema from the start and learns writer schemas as events name them.
+//! **States.** A decoder has its columns from the start; that of Avro learns writer schemas as events name them.
 //!
 //! **Invariants** of the design kept here: 1 (every event of a batch is a tombstone, a dead letter or a row, each counted
 //! where it happens), 6 (what one event may cost is limited, [`Limits`]), 7 (no input panics, and an event that fails
@@ -19,22 +19,31 @@
 
 pub mod avro;
 pub mod class;
+mod code;
 mod column;
 mod decoded;
+mod decoder;
 mod error;
 mod events;
 mod fault;
 pub mod framing;
 mod letters;
 mod limits;
+mod pin;
 mod portions;
+mod run;
+mod source;
 #[cfg(test)]
 mod testing;
 
-pub use avro::{Decoder, DecoderOptions, LeftOut, Writers, ignored_fields, left_out, source_columns};
+pub use avro::{LeftOut, ignored_fields, left_out, source_columns};
 pub use class::ErrorClass;
 pub use decoded::{Decoded, SchemaUse};
-pub use error::AvroError;
+pub use decoder::{Decoder, Prepared};
+pub use error::FormatError;
 pub use letters::dead_letter_schema;
 pub use limits::Limits;
+pub use pin::SourcePin;
 pub use portions::{portions, weight};
+pub use run::Run;
+pub use source::{DecoderOptions, SourceDecoder};

@@ -10,7 +10,7 @@ const FEWEST: usize = 8 * 1024;
 /// What an event without a value weighs, in bytes.
 const EVENT: usize = 24;
 
-/// `events`, a batch's in their order, as portions for [`Decoder::decode`](crate::Decoder::decode): neighbouring chunks, as
+/// `events`, a batch's in their order, as portions for [`SourceDecoder::decode`](crate::SourceDecoder::decode): neighbouring chunks, as
 /// many as make a good batch of rows, and few enough that `threads` threads have work.
 #[must_use]
 pub fn portions(events: Vec<RawEvents>, threads: usize) -> Vec<Vec<RawEvents>> {

@@ -17,7 +17,7 @@ use sluicebox_core::raw::{RawEvents, header_fields, header_item, raw_schema};
 use sluicebox_registry::{Guid, PinnedSchema, Registry, RegistryError, SchemaCache, SchemaText};
 use tempfile::TempDir;
 
-use crate::{AvroError, Decoded, Decoder, DecoderOptions, Writers};
+use crate::{Decoded, DecoderOptions, FormatError, Prepared, SourceDecoder, avro};
 
 /// Schemas by id, in memory; counts what it is asked.
 #[derive(Debug, Default)]
@@ -63,7 +63,7 @@ pub(crate) fn pinned(text: &str) -> PinnedSchema {
 
 /// A decoder of `reader` with the folder of its cache.
 pub(crate) struct Fixture {
-    pub(crate) decoder: Decoder,
+    pub(crate) decoder: SourceDecoder,
     pub(crate) registry: Arc<MapRegistry>,
     pub(crate) dir: TempDir,
 }
@@ -73,16 +73,16 @@ impl Fixture {
         Self::try_new(reader, writers).unwrap()
     }
 
-    pub(crate) fn try_new(reader: &str, writers: &[(i32, &str)]) -> Result<Self, AvroError> {
+    pub(crate) fn try_new(reader: &str, writers: &[(i32, &str)]) -> Result<Self, FormatError> {
         let dir = tempfile::tempdir().unwrap();
         let registry = MapRegistry::of(writers);
         let cache = SchemaCache::open(dir.path()).unwrap();
         let options = DecoderOptions { include_headers: true, ..DecoderOptions::new("events") };
         let asked: Arc<dyn Registry> = Arc::<MapRegistry>::clone(&registry);
-        Ok(Self { decoder: Decoder::new(options, pinned(reader), asked, cache)?, registry, dir })
+        Ok(Self { decoder: avro::decoder(&options, pinned(reader), asked, cache)?, registry, dir })
     }
 
-    pub(crate) fn prepare(&self, events: &[RawEvents]) -> Result<Writers, AvroError> {
+    pub(crate) fn prepare(&self, events: &[RawEvents]) -> Result<Arc<dyn Prepared>, FormatError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(self.decoder.prepare(events))
     }

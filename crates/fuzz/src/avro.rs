@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use sluicebox_core::PartitionId;
 use sluicebox_core::raw::{RawEvents, column, raw_schema};
 use sluicebox_formats::framing::frame;
-use sluicebox_formats::{Decoder, DecoderOptions, Limits};
+use sluicebox_formats::{DecoderOptions, Limits, avro};
 use sluicebox_registry::{Guid, PinnedSchema, Registry, RegistryError, SchemaCache, SchemaText};
 
 use crate::input::{array, folder, line, wait};
@@ -52,7 +52,7 @@ fn decode(reader: &str, writer: &str, values: &[Option<Vec<u8>>]) -> Option<(usi
     let limits = Limits { bytes: 1 << 16, values: 1 << 12, empty_items: 1 << 8, depth: 64 };
     let options = DecoderOptions { limits, include_headers: true, ..DecoderOptions::new("s") };
     let cache = SchemaCache::open(dir.path()).unwrap();
-    let decoder = Decoder::new(options, pinned, Arc::new(One(writer.to_owned())), cache).ok()?;
+    let decoder = avro::decoder(&options, pinned, Arc::new(One(writer.to_owned())), cache).ok()?;
     let offsets: Int64Array = (0_i64..).take(values.len()).collect();
     let times: TimestampMillisecondArray = offsets.iter().collect();
     let schema = raw_schema();

@@ -14,7 +14,8 @@ use sluicebox_checkpoint::{Checkpoint, CheckpointError, envelope};
 use sluicebox_core::SystemClock;
 use sluicebox_durable::checksum;
 use sluicebox_durable::sealed::seal;
-use sluicebox_registry::{PinnedSchema, RegistryStore, SchemaCache, SchemaKey};
+use sluicebox_formats::SourcePin;
+use sluicebox_registry::{RegistryStore, SchemaCache, SchemaKey};
 use sluicebox_sinks::{Owner, owner};
 use sluicebox_upkeep::verify::verify;
 
@@ -108,7 +109,7 @@ pub(crate) fn run(mut input: &[u8]) {
         1 => record::<Epoch>(&content),
         2 => record::<SourceStart>(&content),
         3 => record::<Refresh>(&content),
-        4 => record::<PinnedSchema>(&content),
+        4 => record::<SourcePin>(&content),
         5 => in_place("metadata", &content),
         6 => in_place("offsets/0", &content),
         7 => in_place("commits/0", &content),

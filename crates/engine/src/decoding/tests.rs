@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use sluicebox_core::provenance::{OFFSET, PART};
 use sluicebox_core::raw::{column, raw_schema};
 use sluicebox_formats::framing::frame;
-use sluicebox_formats::{Decoder, DecoderOptions};
+use sluicebox_formats::{DecoderOptions, avro};
 use sluicebox_registry::{Guid, PinnedSchema, Registry, RegistryError, SchemaCache, SchemaText};
 use sluicebox_sources::Taken;
 use tempfile::TempDir;
@@ -62,7 +62,7 @@ fn decoder(fields: &str) -> (SharedDecoder, TempDir) {
     let reader = WRITER.replace("]}", &format!(",{fields}]}}"));
     let pinned = PinnedSchema { subject: "t-value".into(), version: 2, id: 2, text: SchemaText::new(reader) };
     let cache = SchemaCache::open(dir.path()).unwrap();
-    (Arc::new(Decoder::new(DecoderOptions::new("s"), pinned, Arc::new(One), cache).unwrap()), dir)
+    (Arc::new(avro::decoder(&DecoderOptions::new("s"), pinned, Arc::new(One), cache).unwrap()), dir)
 }
 
 /// The number of the partition and the offset of each row.

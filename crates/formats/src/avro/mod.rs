@@ -13,14 +13,14 @@ mod probe;
 mod program;
 mod reader;
 mod resolve;
-mod run;
 mod shape;
 mod skip;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod writers;
 
-pub use decoder::{Decoder, DecoderOptions, Writers};
+pub use decoder::{AvroDecoder, decoder};
 pub(crate) use probe::Probe;
 pub use reader::{ignored_fields, left_out, source_columns};
 pub use shape::LeftOut;

@@ -4,18 +4,20 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Fields, SchemaRef};
-use sluicebox_core::provenance;
 use sluicebox_registry::schema::AvroSchema;
 use sluicebox_registry::{PinnedSchema, SchemaText};
 
 use crate::avro::program::Program;
 use crate::avro::shape::{LeftOut, value_fields};
-use crate::error::AvroError;
-use crate::events::{metadata_fields, source_schema};
+use crate::error::FormatError;
+use crate::events::{is_taken, source_schema};
 
 /// The reader schema and the columns of values, if it can be one, and the fields that are none.
-pub(super) fn reader_parts(name: &str, pinned: &PinnedSchema) -> Result<(AvroSchema, Fields, Vec<LeftOut>), AvroError> {
-    let refused = |source| AvroError::ReaderSchema {
+pub(super) fn reader_parts(
+    name: &str,
+    pinned: &PinnedSchema,
+) -> Result<(AvroSchema, Fields, Vec<LeftOut>), FormatError> {
+    let refused = |source| FormatError::ReaderSchema {
         name: name.to_owned(),
         subject: pinned.subject.clone(),
         version: pinned.version,
@@ -27,10 +29,8 @@ pub(super) fn reader_parts(name: &str, pinned: &PinnedSchema) -> Result<(AvroSch
         let without: HashSet<&str> = left_out.iter().map(|l| l.field.as_str()).collect();
         reader.without_fields(|name| without.contains(name));
     }
-    let metadata = metadata_fields();
-    let taken = |name: &str| provenance::is_hidden(name) || metadata.iter().any(|f| f.name() == name);
-    if let Some(field) = value.iter().find(|f| taken(f.name())) {
-        return Err(AvroError::NameTaken {
+    if let Some(field) = value.iter().find(|f| is_taken(f.name())) {
+        return Err(FormatError::NameTaken {
             name: name.to_owned(),
             subject: pinned.subject.clone(),
             version: pinned.version,
@@ -43,8 +43,8 @@ pub(super) fn reader_parts(name: &str, pinned: &PinnedSchema) -> Result<(AvroSch
 /// The fields of `pinned`, the reader schema of source `name`, that have no column, each with its reason.
 ///
 /// # Errors
-/// As [`Decoder::new`](crate::Decoder::new).
-pub fn left_out(name: &str, pinned: &PinnedSchema) -> Result<Vec<LeftOut>, AvroError> {
+/// As [`AvroDecoder::new`](crate::avro::AvroDecoder::new).
+pub fn left_out(name: &str, pinned: &PinnedSchema) -> Result<Vec<LeftOut>, FormatError> {
     Ok(reader_parts(name, pinned)?.2)
 }
 
@@ -53,17 +53,17 @@ pub fn left_out(name: &str, pinned: &PinnedSchema) -> Result<Vec<LeftOut>, AvroE
 ///
 /// # Errors
 /// When the reader schema cannot be used.
-pub fn ignored_fields(name: &str, pinned: &PinnedSchema, writer: &SchemaText) -> Result<Vec<String>, AvroError> {
+pub fn ignored_fields(name: &str, pinned: &PinnedSchema, writer: &SchemaText) -> Result<Vec<String>, FormatError> {
     let (reader, ..) = reader_parts(name, pinned)?;
     let program = AvroSchema::parse(writer).ok().map(|writer| Program::compile(Arc::new(writer), &reader));
     Ok(program.and_then(Result::ok).map(|program| program.ignored).unwrap_or_default())
 }
 
-/// What [`Decoder::schema`](crate::Decoder::schema) of source `name` would be with the reader schema `pinned`; for
+/// What [`SourceDecoder::schema`](crate::SourceDecoder::schema) of source `name` would be with the reader schema `pinned`; for
 /// planning without a registry.
 ///
 /// # Errors
-/// As [`Decoder::new`](crate::Decoder::new).
-pub fn source_columns(name: &str, pinned: &PinnedSchema) -> Result<SchemaRef, AvroError> {
+/// As [`AvroDecoder::new`](crate::avro::AvroDecoder::new).
+pub fn source_columns(name: &str, pinned: &PinnedSchema) -> Result<SchemaRef, FormatError> {
     Ok(source_schema(&reader_parts(name, pinned)?.1))
 }

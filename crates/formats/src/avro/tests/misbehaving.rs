@@ -9,12 +9,12 @@ use sluicebox_registry::{SchemaCache, SchemaKey};
 
 use crate::framing::frame;
 use crate::testing::{Body, letters, pinned, raw, rows};
-use crate::{Decoder, DecoderOptions};
+use crate::{DecoderOptions, SourceDecoder, avro};
 
 /// A decoder of the reader schema `long` that asks `wild`.
-fn decoder(wild: &Wild, dir: &std::path::Path) -> Decoder {
+fn decoder(wild: &Wild, dir: &std::path::Path) -> SourceDecoder {
     let cache = SchemaCache::open(dir).unwrap();
-    Decoder::new(DecoderOptions::new("events"), pinned("\"long\""), Arc::new(wild.registry()), cache).unwrap()
+    avro::decoder(&DecoderOptions::new("events"), pinned("\"long\""), Arc::new(wild.registry()), cache).unwrap()
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+use std::sync::Arc;
+
 use apache_avro::Schema;
 use apache_avro::types::Value;
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -18,7 +20,7 @@ use super::random::{Random, expected};
 use crate::framing::frame;
 use crate::portions::BATCH_ROWS;
 use crate::testing::{Fixture, letters, raw, rows, value_json};
-use crate::{Decoded, Writers};
+use crate::{Decoded, Prepared};
 
 fn encode(schema: &Schema, value: Value) -> Vec<u8> {
     apache_avro::writer::datum::GenericDatumWriter::builder(schema).build().unwrap().write_value_to_vec(value).unwrap()
@@ -201,7 +203,7 @@ proptest! {
     }
 }
 
-fn decode_chunks(fixture: &Fixture, writers: &Writers, chunks: &[RawEvents]) -> Decoded {
+fn decode_chunks(fixture: &Fixture, writers: &Arc<dyn Prepared>, chunks: &[RawEvents]) -> Decoded {
     fixture.decoder.decode(writers, chunks, &vec![4; chunks.len()]).unwrap()
 }
 

@@ -10,7 +10,7 @@ use sluicebox_registry::{SchemaCache, SchemaKey};
 
 use crate::framing::frame;
 use crate::testing::{Body, Fixture, MapRegistry, pinned, raw, raw_with_headers, rows};
-use crate::{Decoder, DecoderOptions, ErrorClass, dead_letter_schema};
+use crate::{DecoderOptions, ErrorClass, avro, dead_letter_schema};
 
 const SCHEMA: &str = r#"{"type":"record","name":"E","fields":[{"name":"id","type":"long"}]}"#;
 
@@ -163,7 +163,7 @@ fn a_restart_needs_no_registry() {
     let gone = MapRegistry::of(&[]);
     let cache = SchemaCache::open(fixture.dir.path()).unwrap();
     let restarted = Fixture {
-        decoder: Decoder::new(DecoderOptions::new("events"), pinned(SCHEMA), gone.clone(), cache).unwrap(),
+        decoder: avro::decoder(&DecoderOptions::new("events"), pinned(SCHEMA), gone.clone(), cache).unwrap(),
         registry: gone,
         dir: fixture.dir,
     };

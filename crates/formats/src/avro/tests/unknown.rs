@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::avro::asking::MOST_UNKNOWN;
 use crate::framing::frame;
 use crate::testing::{Body, pinned, raw, rows};
-use crate::{Decoded, Decoder, DecoderOptions, ErrorClass};
+use crate::{Decoded, DecoderOptions, ErrorClass, SourceDecoder, avro};
 
 const SCHEMA: &str = r#"{"type":"record","name":"E","fields":[{"name":"id","type":"long"}]}"#;
 
@@ -58,7 +58,7 @@ impl Registry for Far {
 
 struct Scene {
     registry: Arc<Far>,
-    decoder: Decoder,
+    decoder: SourceDecoder,
     _cache: TempDir,
 }
 
@@ -68,7 +68,7 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let asked: Arc<dyn Registry> = Arc::<Far>::clone(&registry);
         let cache = SchemaCache::open(folder.path()).unwrap();
-        let decoder = Decoder::new(DecoderOptions::new("events"), pinned(SCHEMA), asked, cache).unwrap();
+        let decoder = avro::decoder(&DecoderOptions::new("events"), pinned(SCHEMA), asked, cache).unwrap();
         Self { registry, decoder, _cache: folder }
     }
 

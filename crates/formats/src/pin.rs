@@ -1,0 +1,103 @@
+//! What the checkpoint keeps of how a source's values are read.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sluicebox_registry::PinnedSchema;
+
+/// The format whose pin does not say its name: those of the first versions are all of it.
+const FIRST: &str = "avro";
+
+/// How the values of a source are read. The checkpoint pins it, so that a row's columns do not change between two starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SourcePin {
+    /// By a schema of a registry.
+    Schema {
+        /// The format.
+        #[serde(default = "first")]
+        format: String,
+        /// The reader schema.
+        #[serde(flatten)]
+        schema: PinnedSchema,
+    },
+    /// By the pipeline's text, which declares the columns, or by the format alone.
+    Text {
+        /// The format.
+        format: String,
+    },
+}
+
+impl SourcePin {
+    /// Avro, by the reader schema `schema`.
+    #[must_use]
+    pub fn avro(schema: PinnedSchema) -> Self {
+        Self::Schema { format: first(), schema }
+    }
+
+    /// The format `format`, which needs no schema.
+    #[must_use]
+    pub fn of_format(format: &str) -> Self {
+        Self::Text { format: format.to_owned() }
+    }
+
+    /// The format's name.
+    #[must_use]
+    pub fn format(&self) -> &str {
+        match self {
+            Self::Schema { format, .. } | Self::Text { format } => format,
+        }
+    }
+
+    /// The reader schema, if there is one.
+    #[must_use]
+    pub fn schema(&self) -> Option<&PinnedSchema> {
+        match self {
+            Self::Schema { schema, .. } => Some(schema),
+            Self::Text { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for SourcePin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Schema { schema, .. } => write!(f, "{} version {}", schema.subject, schema.version),
+            Self::Text { format } => f.write_str(format),
+        }
+    }
+}
+
+fn first() -> String {
+    FIRST.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use sluicebox_registry::SchemaText;
+
+    use super::*;
+
+    #[test]
+    fn pins_of_the_first_versions_are_read() {
+        let old = r#"{"subject": "s-value", "version": 3, "id": 7, "schema": "\"long\""}"#;
+        let pin: SourcePin = serde_json::from_str(old).unwrap();
+        let text = SchemaText::new("\"long\"");
+        assert_eq!(pin, SourcePin::avro(PinnedSchema { subject: "s-value".into(), version: 3, id: 7, text }));
+        assert_eq!((pin.format(), pin.to_string().as_str()), ("avro", "s-value version 3"));
+        let written = serde_json::to_string(&pin).unwrap();
+        assert_eq!(written, r#"{"format":"avro","subject":"s-value","version":3,"id":7,"schema":"\"long\""}"#);
+        assert_eq!(serde_json::from_str::<SourcePin>(&written).unwrap(), pin);
+        // And the first versions read what this one writes.
+        assert_eq!(Some(&serde_json::from_str::<PinnedSchema>(&written).unwrap()), pin.schema());
+    }
+
+    #[test]
+    fn a_format_without_a_schema_is_its_name() {
+        let pin: SourcePin = serde_json::from_str(r#"{"format": "json"}"#).unwrap();
+        assert_eq!((pin.format(), pin.schema()), ("json", None));
+        assert_eq!(pin, SourcePin::of_format("json"));
+        assert!(serde_json::from_str::<SourcePin>(r#"{"subject": "s-value"}"#).is_err(), "a pin is never half of one");
+    }
+}
