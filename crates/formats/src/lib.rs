@@ -33,8 +33,8 @@ mod pin;
 mod portions;
 mod run;
 mod source;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use avro::{LeftOut, ignored_fields, left_out, source_columns};
 pub use class::ErrorClass;

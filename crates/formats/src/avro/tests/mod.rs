@@ -2,6 +2,7 @@
 //! random schemas and bytes.
 
 mod budget;
+mod conforms;
 mod linear;
 mod misbehaving;
 mod properties;

@@ -214,7 +214,7 @@ impl Random {
     }
 }
 
-/// What [`crate::testing::cell`] must give for `value`, a value of node `id` of the reader schema.
+/// What `cell` must give for `value`, a value of node `id` of the reader schema.
 pub(super) fn expected(schema: &AvroSchema, id: NodeId, value: &Value) -> Json {
     match (&schema.node(id).kind, value) {
         (Kind::Union(branches), Value::Union(index, inner)) => {
