@@ -58,6 +58,26 @@ error_classes! {
     InvalidDecimal = "INVALID_DECIMAL",
     /// A block of an array or map has a size that its items do not have.
     InvalidBlock = "INVALID_BLOCK",
+    /// The value is no JSON text.
+    NotJson = "NOT_JSON",
+    /// More than one JSON value stands in the event.
+    SeveralValues = "SEVERAL_VALUES",
+    /// The event is a JSON value other than an object.
+    NotAnObject = "NOT_AN_OBJECT",
+    /// An object has a name twice.
+    DuplicateKey = "DUPLICATE_KEY",
+    /// A field that is NOT NULL is not there.
+    MissingField = "MISSING_FIELD",
+    /// A field that is NOT NULL is null.
+    NullField = "NULL_FIELD",
+    /// A field is there that is not declared, and that the source's options refuse.
+    ExtraField = "EXTRA_FIELD",
+    /// A value is of another type than its column.
+    WrongType = "WRONG_TYPE",
+    /// A date or timestamp is not written in the form that the source's options name.
+    InvalidTimestamp = "INVALID_TIMESTAMP",
+    /// The event's key is not of the format that the source's options name.
+    InvalidKey = "INVALID_KEY",
     /// Values are nested deeper than the limit.
     TooDeep = "TOO_DEEP",
     /// Arrays and maps have more items than the limit.

@@ -15,7 +15,7 @@ impl FormatError {
             Self::Registry(RegistryError::Denied { .. }) => "registry-denied",
             Self::Registry(_) => "registry",
             Self::ReaderSchema { .. } | Self::NameTaken { .. } => "reader-schema",
-            Self::ColumnTaken { .. } => "source-schema",
+            Self::ColumnTaken { .. } | Self::ColumnType { .. } => "source-schema",
             Self::Files(SchemaFileError::Damaged { .. }) => "damaged-schema",
             Self::Files(SchemaFileError::Newer { .. }) => "newer-version",
             Self::Files(SchemaFileError::File(_)) => "file",

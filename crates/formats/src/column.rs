@@ -15,7 +15,7 @@ use arrow::error::ArrowError;
 pub(crate) use finish::finish_struct;
 pub(crate) use size::{Room, width};
 
-/// A column of any type that a reader schema can have.
+/// A column of any type that a value can have.
 #[derive(Debug)]
 pub(crate) enum Column {
     Null(usize),
@@ -23,6 +23,8 @@ pub(crate) enum Column {
         values: BooleanBufferBuilder,
         nulls: NullBufferBuilder,
     },
+    Int8(Values<i8>),
+    Int16(Values<i16>),
     Int32(Values<i32>),
     Int64(Values<i64>),
     Float32(Values<f32>),
@@ -113,7 +115,7 @@ impl VarBytes {
         end.is_ok()
     }
 
-    fn push_null(&mut self) {
+    pub(crate) fn push_null(&mut self) {
         self.nulls.append_null();
         self.end();
     }
@@ -192,13 +194,15 @@ impl Column {
     /// An empty column of `data_type` with that room.
     ///
     /// # Errors
-    /// For a type that no reader schema has.
+    /// For a type that no format gives.
     pub(crate) fn new(data_type: &DataType, room: Room) -> Result<Self, ArrowError> {
         let rows = room.rows;
         let nulls = NullBufferBuilder::new(rows);
         Ok(match data_type {
             DataType::Null => Self::Null(0),
             DataType::Boolean => Self::Boolean { values: BooleanBufferBuilder::new(rows), nulls },
+            DataType::Int8 => Self::Int8(Values::new(rows)),
+            DataType::Int16 => Self::Int16(Values::new(rows)),
             DataType::Int32 | DataType::Date32 | DataType::Time32(_) => Self::Int32(Values::new(rows)),
             DataType::Int64 | DataType::Time64(_) | DataType::Timestamp(..) => Self::Int64(Values::new(rows)),
             DataType::Float32 => Self::Float32(Values::new(rows)),
@@ -237,6 +241,8 @@ impl Column {
         match self {
             Self::Null(len) => *len,
             Self::Boolean { nulls, .. } | Self::Fixed { nulls, .. } => nulls.len(),
+            Self::Int8(c) => c.nulls.len(),
+            Self::Int16(c) => c.nulls.len(),
             Self::Int32(c) => c.nulls.len(),
             Self::Int64(c) => c.nulls.len(),
             Self::Float32(c) => c.nulls.len(),
@@ -258,6 +264,8 @@ impl Column {
                 values.append(false);
                 nulls.append_null();
             }
+            Self::Int8(c) => c.push_null(),
+            Self::Int16(c) => c.push_null(),
             Self::Int32(c) => c.push_null(),
             Self::Int64(c) => c.push_null(),
             Self::Float32(c) => c.push_null(),
@@ -292,6 +300,8 @@ impl Column {
                 values.truncate(rows);
                 nulls.truncate(rows);
             }
+            Self::Int8(c) => c.truncate(rows),
+            Self::Int16(c) => c.truncate(rows),
             Self::Int32(c) => c.truncate(rows),
             Self::Int64(c) => c.truncate(rows),
             Self::Float32(c) => c.truncate(rows),

@@ -1,5 +1,6 @@
 //! The errors of this crate: those that stop a run. What only costs an event is an [`crate::ErrorClass`].
 
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use sluicebox_core::{Blame, Blamed, Retry, columns};
 use sluicebox_registry::schema::SchemaError;
@@ -50,6 +51,18 @@ pub enum FormatError {
         /// The column.
         column: String,
     },
+    /// A declared column is of a type into which values of the format cannot be read.
+    #[error("source '{name}': the column '{column}' is of the type {data_type}, into which {format} cannot be read")]
+    ColumnType {
+        /// The source's name in the pipeline.
+        name: String,
+        /// The column, with the path to what is in it.
+        column: String,
+        /// Its type.
+        data_type: DataType,
+        /// The format.
+        format: &'static str,
+    },
     /// A file of the schema cache or of the embedded registry cannot be used.
     #[error(transparent)]
     Files(#[from] SchemaFileError),
@@ -83,7 +96,9 @@ impl Blamed for FormatError {
     fn blame(&self) -> Blame {
         match self {
             Self::Registry(e) => e.blame(),
-            Self::ReaderSchema { .. } | Self::NameTaken { .. } | Self::ColumnTaken { .. } => Blame::User,
+            Self::ReaderSchema { .. } | Self::NameTaken { .. } | Self::ColumnTaken { .. } | Self::ColumnType { .. } => {
+                Blame::User
+            }
             Self::Files(e) => e.blame(),
             Self::Columns { source, .. } => columns::blame_of(source),
             Self::NotPrepared { .. } | Self::RawSchema { .. } => Blame::Us,

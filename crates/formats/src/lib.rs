@@ -27,6 +27,7 @@ mod error;
 mod events;
 mod fault;
 pub mod framing;
+pub mod json;
 mod letters;
 mod limits;
 mod pin;

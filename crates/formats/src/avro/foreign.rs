@@ -24,10 +24,12 @@ impl Foreign {
     pub(crate) fn hint(self) -> &'static str {
         match self {
             Self::Json => {
-                "it looks like JSON: let the producer write Avro with the registry's serialiser (KafkaAvroSerializer)"
+                "it looks like JSON: if all events are, list their columns and set 'value.format' = 'json'; else let the producer write \
+                 Avro with the registry's serialiser (KafkaAvroSerializer)"
             }
             Self::Text => {
-                "it looks like text: let the producer write Avro with the registry's serialiser (KafkaAvroSerializer)"
+                "it looks like text: if all events are, set 'value.format' = 'text'; else let the producer write Avro with the \
+                 registry's serialiser (KafkaAvroSerializer)"
             }
             Self::Glue => {
                 "it looks like the framing of AWS Glue's registry, which is not read: let the producer write with a \

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, FixedSizeBinaryArray, ListArray, MapArray, NullArray, StructArray};
 use arrow::buffer::{Buffer, NullBuffer};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int32Type, Int64Type,
-    Time32MillisecondType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType,
+    DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, Time32MillisecondType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType,
 };
 use arrow::error::ArrowError;
 use sluicebox_core::stored::unique_keys;
@@ -23,6 +23,8 @@ impl Column {
         Ok(match self {
             Self::Null(len) => Arc::new(NullArray::new(std::mem::take(len))),
             Self::Boolean { values, nulls } => Arc::new(BooleanArray::new(values.finish(), nulls.finish())),
+            Self::Int8(c) => c.finish::<Int8Type>(data_type)?,
+            Self::Int16(c) => c.finish::<Int16Type>(data_type)?,
             Self::Int32(c) => match data_type {
                 DataType::Date32 => c.finish::<Date32Type>(data_type)?,
                 DataType::Time32(_) => c.finish::<Time32MillisecondType>(data_type)?,

@@ -55,6 +55,8 @@ impl Column {
         match self {
             Self::Null(_) => 0,
             Self::Boolean { nulls, .. } => 2 * bits(nulls),
+            Self::Int8(c) => c.bytes(),
+            Self::Int16(c) => c.bytes(),
             Self::Int32(c) => c.bytes(),
             Self::Int64(c) => c.bytes(),
             Self::Float32(c) => c.bytes(),
