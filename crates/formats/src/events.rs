@@ -44,6 +44,7 @@ pub(crate) struct Events<'a> {
     /// The number of their partition in the batch.
     part: i32,
     offsets: &'a Int64Array,
+    keys: &'a BinaryArray,
     values: &'a BinaryArray,
     headers: Option<Headers<'a>>,
 }
@@ -107,6 +108,7 @@ impl<'a> Events<'a> {
             raw,
             part,
             offsets: raw.events.column(column::OFFSET).as_primitive::<Int64Type>(),
+            keys: raw.events.column(column::KEY).as_binary::<i32>(),
             values: raw.events.column(column::VALUE).as_binary::<i32>(),
             headers,
         })
@@ -120,6 +122,12 @@ impl<'a> Events<'a> {
     #[inline]
     pub(crate) fn value(&self, row: usize) -> Option<&'a [u8]> {
         self.values.is_valid(row).then(|| self.values.value(row))
+    }
+
+    /// The event's key, if it has one.
+    #[inline]
+    pub(crate) fn key(&self, row: usize) -> Option<&'a [u8]> {
+        self.keys.is_valid(row).then(|| self.keys.value(row))
     }
 
     /// The event at `row`, or `None` for a tombstone.

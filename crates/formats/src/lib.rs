@@ -2,7 +2,8 @@
 //!
 //! **Owns** the frame that every row has, whatever its format ([`SourceDecoder`]): the columns that come from the event itself and
 //! provenance, dead letters ([`dead_letter_schema`]) and the closed list of reasons for them ([`class`]), the portions that threads
-//! decode ([`portions()`]), how a value names its schema ([`framing`]). A format is a [`Decoder`] of values alone: [`avro`] is one.
+//! decode ([`portions()`]), how a value names its schema ([`framing`]). A format is a [`Decoder`] of values alone: [`avro`],
+//! [`json`], [`mod@text`].
 //!
 //! **May not know** where events come from, what a batch is, SQL, or what becomes of rows and dead letters. Where schemas are kept and
 //! asked for is `sluicebox_registry`'s.
@@ -28,6 +29,7 @@ mod events;
 mod fault;
 pub mod framing;
 pub mod json;
+mod key;
 mod letters;
 mod limits;
 mod pin;
@@ -36,12 +38,14 @@ mod run;
 mod source;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod text;
 
 pub use avro::{LeftOut, ignored_fields, left_out, source_columns};
 pub use class::ErrorClass;
 pub use decoded::{Decoded, SchemaUse};
 pub use decoder::{Decoder, Prepared};
 pub use error::FormatError;
+pub use key::{KEY, KeyDecoder};
 pub use letters::dead_letter_schema;
 pub use limits::Limits;
 pub use pin::SourcePin;

@@ -21,6 +21,7 @@ use crate::decoded::{Decoded, SchemaUse};
 use crate::error::FormatError;
 use crate::events::{Event, Events, METADATA, Place, source_rows};
 use crate::fault::Fault;
+use crate::key::KeyDecoder;
 use crate::letters::{DeadLetter, dead_letter_schema};
 use crate::limits::WORTH;
 use crate::portions::BATCH_ROWS;
@@ -86,6 +87,13 @@ impl Refused {
         Self::Event(Box::new(Letter { schema_id, class, message, in_columns: false }))
     }
 
+    /// An event that does not fit its column.
+    #[cold]
+    pub(crate) fn full() -> Self {
+        let message = "a column of the event does not fit 2 GiB".to_owned();
+        Self::Event(Box::new(Letter { schema_id: None, class: ErrorClass::TooLarge, message, in_columns: true }))
+    }
+
     /// An event that failed while it was appended.
     #[cold]
     pub(crate) fn fault(schema_id: Option<i32>, fault: &Fault) -> Self {
@@ -98,6 +106,8 @@ impl Refused {
 pub(crate) struct Target<'a> {
     /// The columns of the value.
     pub value: &'a Fields,
+    /// The column of the key, if there is one.
+    pub key: Option<&'a KeyDecoder>,
     /// Those of a row.
     pub schema: &'a SchemaRef,
     pub include_headers: bool,
@@ -115,6 +125,8 @@ pub struct Run<'a> {
     /// A struct of the value's columns, and how many rows are in it.
     root: Column,
     count: usize,
+    /// Their keys, where they are a column.
+    keys: Option<Column>,
     /// The ids that these rows name.
     ids: Values<i32>,
     /// Their metadata and places, of so many in turn: of chunks that ended. And the rows of the one that is read.
@@ -149,15 +161,19 @@ impl<'a> Run<'a> {
     pub(crate) fn new(target: Target<'a>, chunks: &'a [Events<'a>], budget: usize) -> Result<Self, ArrowError> {
         let data_type = DataType::Struct(target.value.clone());
         let rows = chunks.iter().map(Events::len).sum::<usize>().min(BATCH_ROWS);
+        let key_type = target.key.map(|key| key.field().data_type());
+        let keys = key_type.map(|key| Column::new(key, Room::of(key, rows, BATCH_BYTES))).transpose()?;
+        let row = width(&data_type) + key_type.map_or(0, width) + ROW_BYTES;
         Ok(Self {
             target,
             chunks,
             budget,
             taken: 0,
             root: Column::new(&data_type, Room::of(&data_type, rows, BATCH_BYTES))?,
-            bytes: Bytes { row: width(&data_type) + ROW_BYTES, made: 0, held: 0, beside: 0, guessed: 0 },
+            bytes: Bytes { row, made: 0, held: 0, beside: 0, guessed: 0 },
             data_type,
             count: 0,
+            keys,
             ids: Values::new(rows),
             metadata: Vec::with_capacity(chunks.len()),
             places: Vec::with_capacity(chunks.len()),
@@ -192,6 +208,12 @@ impl<'a> Run<'a> {
                     self.large(row, decoder.schema_id(event), large);
                     continue;
                 }
+                if let Err(message) = self.key(events, row) {
+                    let schema_id = decoder.schema_id(event);
+                    let class = ErrorClass::InvalidKey;
+                    self.refused(row, Letter { schema_id, class, message, in_columns: false });
+                    continue;
+                }
                 match decoder.decode(event, &mut self.root) {
                     Ok(done) => self.row(events, row, done).map_err(columns)?,
                     Err(Refused::Event(letter)) => self.refused(row, *letter),
@@ -211,6 +233,19 @@ impl<'a> Run<'a> {
     pub(crate) fn named(&mut self, mut schemas: Vec<SchemaUse>) {
         schemas.sort_by_key(|schema| schema.key);
         self.schemas = schemas;
+    }
+
+    /// Appends the key of the event at `row` of `events`, where keys are a column.
+    #[inline]
+    fn key(&mut self, events: &Events<'a>, row: usize) -> Result<(), String> {
+        match (&mut self.keys, self.target.key) {
+            (Some(column), Some(decoder)) => {
+                let key = events.key(row);
+                self.bytes.guessed += key.map_or(0, <[u8]>::len);
+                decoder.decode(key, column)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Notes that the event at `row` of the chunk that is read became a row.
@@ -241,6 +276,9 @@ impl<'a> Run<'a> {
         if in_columns {
             self.root.truncate(self.count);
         }
+        if let Some(keys) = &mut self.keys {
+            keys.truncate(self.count);
+        }
         *self.by_class.entry(class).or_default() += 1;
         self.letters.push(DeadLetter { row, schema_id, class, message });
     }
@@ -267,7 +305,7 @@ impl<'a> Run<'a> {
     }
 
     fn measure(&mut self) {
-        self.bytes.held = self.root.bytes() + self.bytes.beside;
+        self.bytes.held = self.root.bytes() + self.keys.as_ref().map_or(0, Column::bytes) + self.bytes.beside;
         self.bytes.guessed = 0;
     }
 
@@ -297,7 +335,10 @@ impl<'a> Run<'a> {
         self.bytes.made += std::mem::take(&mut self.bytes.held);
         self.bytes.beside = 0;
         let Column::Struct(root) = &mut self.root else { return Ok(()) };
-        let (_, value, _) = finish_struct(root, &self.data_type)?.into_parts();
+        let (_, mut value, _) = finish_struct(root, &self.data_type)?.into_parts();
+        if let (Some(keys), Some(key)) = (&mut self.keys, self.target.key) {
+            value.push(keys.finish(key.field().data_type())?);
+        }
         let ids = self.ids.finish::<Int32Type>(&DataType::Int32)?;
         let metadata = together(&std::mem::take(&mut self.metadata))?;
         let Target { schema, include_headers, .. } = self.target;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use sluicebox_core::raw::RawEvents;
 
 use crate::column::width;
@@ -10,6 +10,7 @@ use crate::decoded::Decoded;
 use crate::decoder::{Decoder, Prepared};
 use crate::error::FormatError;
 use crate::events::{Events, is_taken, source_schema};
+use crate::key::{KEY, KeyDecoder};
 use crate::limits::Limits;
 use crate::pin::SourcePin;
 use crate::run::{ROW_BYTES, Run, Target};
@@ -35,8 +36,10 @@ impl DecoderOptions {
 /// Decodes the events of one source. Shared by threads: each decodes other events.
 #[derive(Debug)]
 pub struct SourceDecoder {
+    source: String,
     include_headers: bool,
     format: Box<dyn Decoder>,
+    key: Option<KeyDecoder>,
     schema: SchemaRef,
     /// Bytes that a row takes at least.
     row: usize,
@@ -53,14 +56,32 @@ impl SourceDecoder {
             return Err(FormatError::ColumnTaken { name: options.source.clone(), column: field.name().clone() });
         }
         Ok(Self {
+            source: options.source.clone(),
             include_headers: options.include_headers,
+            key: None,
             schema: source_schema(value),
             row: width(&DataType::Struct(value.clone())) + ROW_BYTES,
             format: Box::new(format),
         })
     }
 
-    /// The schema of source rows: the value's columns, then `_topic`, `_partition`, `_offset`, `_timestamp`, `_key`,
+    /// The same, whose rows have the column [`KEY`] behind those of the value.
+    ///
+    /// # Errors
+    /// When a column of the value has that name.
+    pub fn with_key(mut self, key: KeyDecoder) -> Result<Self, FormatError> {
+        let value = self.format.columns();
+        if value.iter().any(|field| field.name() == KEY) {
+            return Err(FormatError::ColumnTaken { name: self.source, column: KEY.to_owned() });
+        }
+        let columns: Vec<FieldRef> = value.iter().chain([key.field()]).cloned().collect();
+        self.schema = source_schema(&columns);
+        self.row += width(key.field().data_type());
+        self.key = Some(key);
+        Ok(self)
+    }
+
+    /// The schema of source rows: the value's columns, that of the key if there is one, then `_topic`, `_partition`, `_offset`, `_timestamp`, `_key`,
     /// `_headers`, `_schema_id` (NULL for an event that names none, or a GUID), then the hidden columns of provenance.
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
@@ -120,8 +141,12 @@ impl SourceDecoder {
             let partition = chunks.first().map(Events::partition).unwrap_or_default();
             FormatError::Columns { partition, source }
         };
-        let target =
-            Target { value: self.format.columns(), schema: &self.schema, include_headers: self.include_headers };
+        let target = Target {
+            value: self.format.columns(),
+            key: self.key.as_ref(),
+            schema: &self.schema,
+            include_headers: self.include_headers,
+        };
         let mut run = Run::new(target, &chunks, budget.max(1)).map_err(columns)?;
         prepared.decode(&mut run)?;
         run.finish().map_err(columns)

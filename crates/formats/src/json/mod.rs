@@ -39,12 +39,13 @@ use sluicebox_core::raw::{LONGEST_EVENT, RawEvents};
 
 pub use self::time::Timestamps;
 
-use self::plan::Record;
+use self::plan::{Op, Record, within};
 use crate::class::ErrorClass;
 use crate::column::Column;
 use crate::decoder::{Decoder, Prepared};
 use crate::error::FormatError;
 use crate::events::Event;
+use crate::fault::Step;
 use crate::limits::Limits;
 use crate::pin::SourcePin;
 use crate::run::{EventDecoder, Refused, Row, Run};
@@ -138,6 +139,39 @@ impl JsonDecoder {
         let limits = Limits { bytes: json.max_bytes, depth: json.max_depth, ..options.limits };
         let declared = Declared { record, extra: json.extra, timestamps: json.timestamps, limits };
         Ok(Self { columns: columns.into(), declared: Arc::new(declared) })
+    }
+}
+
+/// Decodes keys that are JSON, of any type.
+#[derive(Debug)]
+pub(crate) struct JsonKey {
+    declared: Declared,
+    op: Op,
+    required: bool,
+}
+
+impl JsonKey {
+    /// The decoder of keys of the source of `options`, for which the column `field` is declared.
+    ///
+    /// # Errors
+    /// When JSON cannot be read into the column's type.
+    pub(crate) fn new(options: &DecoderOptions, field: &Field, json: &JsonOptions) -> Result<Self, FormatError> {
+        let op = Op::of(field.data_type()).map_err(|(path, data_type)| FormatError::ColumnType {
+            name: options.source.clone(),
+            column: within(field.name(), &path),
+            data_type,
+            format: NAME,
+        })?;
+        // What is not declared of a key has no column to be kept in.
+        let extra = if json.extra == Extra::Letter { Extra::Letter } else { Extra::Ignore };
+        let limits = Limits { bytes: json.max_bytes, depth: json.max_depth, ..options.limits };
+        let declared = Declared { record: Record::default(), extra, timestamps: json.timestamps, limits };
+        Ok(Self { declared, op, required: !field.is_nullable() })
+    }
+
+    /// Appends `key` to `column`. If it fails, the caller truncates the column.
+    pub(crate) fn decode(&self, key: &[u8], column: &mut Column) -> Step {
+        walk::decode_one(&self.declared, &self.op, self.required, key, column)
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) struct Item {
 }
 
 /// The declared fields of an object.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Record {
     pub(super) fields: Vec<RecordField>,
     /// Where each stands, if they are many.
@@ -97,7 +97,7 @@ impl Op {
     ///
     /// # Errors
     /// The type within it that JSON cannot be read into, behind the path to it.
-    fn of(data_type: &DataType) -> Result<Self, Refused> {
+    pub(super) fn of(data_type: &DataType) -> Result<Self, Refused> {
         let item = |field: &FieldRef, name: &str| -> Result<Box<Item>, Refused> {
             let op = Self::of(field.data_type()).map_err(|of| (within(name, &of.0), of.1))?;
             let width = op.width();
@@ -169,7 +169,8 @@ impl Op {
     }
 }
 
-fn within(name: &str, path: &str) -> String {
+/// The path `path` below `name`.
+pub(super) fn within(name: &str, path: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{name}.{path}") }
 }
 

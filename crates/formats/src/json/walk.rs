@@ -29,6 +29,15 @@ pub(super) fn decode(declared: &Declared, value: &[u8], root: &mut Struct) -> St
     }
 }
 
+/// Appends `value`, of any type, to `column`, as [`decode`] does. If it fails, the caller truncates `column`.
+pub(super) fn decode_one(declared: &Declared, op: &Op, required: bool, value: &[u8], column: &mut Column) -> Step {
+    let limits = &declared.limits;
+    check_text(value, limits)?;
+    let mut walk = Walk { reader: Reader::new(value, limits), declared, rescued: Rescued::default() };
+    let read = walk.value(op, required, None, column).and_then(|()| walk.reader.end());
+    read.map_err(|fault| first_of(fault, value, limits))
+}
+
 fn check_text(value: &[u8], limits: &Limits) -> Step {
     if value.len() > limits.bytes {
         let problem = format!("the value has {} bytes, the limit is {}", value.len(), limits.bytes);

@@ -1,0 +1,152 @@
+//! Keys of events as a column of their rows.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+
+use crate::column::Column;
+use crate::error::FormatError;
+use crate::json::{JsonKey, JsonOptions};
+use crate::source::DecoderOptions;
+
+/// The column of decoded keys, behind those of the value. The key as it came is in `_key`.
+pub const KEY: &str = "key";
+
+/// How the keys of a source become the column [`KEY`]. A key that cannot makes its event a dead letter.
+#[derive(Debug)]
+pub struct KeyDecoder {
+    field: FieldRef,
+    how: How,
+}
+
+#[derive(Debug)]
+enum How {
+    /// UTF-8.
+    Text,
+    Binary,
+    Json(JsonKey),
+}
+
+impl KeyDecoder {
+    /// Keys are text in UTF-8.
+    #[must_use]
+    pub fn text() -> Self {
+        Self { field: Arc::new(Field::new(KEY, DataType::Utf8, true)), how: How::Text }
+    }
+
+    /// Keys are bytes.
+    #[must_use]
+    pub fn binary() -> Self {
+        Self { field: Arc::new(Field::new(KEY, DataType::Binary, true)), how: How::Binary }
+    }
+
+    /// Keys of the source of `options` are JSON, of any type; `declared` is the column that is declared for them.
+    ///
+    /// # Errors
+    /// When JSON cannot be read into the column's type.
+    pub fn json(options: &DecoderOptions, declared: &Field, json: &JsonOptions) -> Result<Self, FormatError> {
+        let how = How::Json(JsonKey::new(options, declared, json)?);
+        Ok(Self { field: Arc::new(declared.clone().with_name(KEY)), how })
+    }
+
+    /// The column.
+    #[must_use]
+    pub fn field(&self) -> &FieldRef {
+        &self.field
+    }
+
+    /// Appends `key` to `column`.
+    ///
+    /// # Errors
+    /// What is wrong with it; what it has left in `column` is to be taken out again.
+    pub(crate) fn decode(&self, key: Option<&[u8]>, column: &mut Column) -> Result<(), String> {
+        let Some(key) = key else {
+            if !self.field.is_nullable() {
+                return Err("the event has no key, and the column of keys is NOT NULL".to_owned());
+            }
+            column.push_null();
+            return Ok(());
+        };
+        match &self.how {
+            How::Json(json) => return json.decode(key, column).map_err(|fault| format!("the key: {fault}")),
+            How::Text => {
+                std::str::from_utf8(key)
+                    .map_err(|error| format!("the key is not UTF-8 (at byte {})", error.valid_up_to()))?;
+            }
+            How::Binary => {}
+        }
+        let appended = match column {
+            Column::Bytes(column) => column.push(key),
+            _ => false,
+        };
+        if appended { Ok(()) } else { Err("the column of keys does not fit 2 GiB".to_owned()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use arrow::array::{BinaryArray, RecordBatch};
+    use serde_json::{Value as Json, json};
+    use sluicebox_core::raw::{RawEvents, column, raw_schema};
+
+    use super::*;
+    use crate::json::Timestamps;
+    use crate::source::SourceDecoder;
+    use crate::testing::{letters, raw, rows};
+    use crate::{Decoded, text};
+
+    /// What becomes of events with the values `v0`, `v1`, ... and these keys.
+    fn decode(decoder: &SourceDecoder, keys: &[Option<&[u8]>]) -> Decoded {
+        let values: Vec<_> = (0..keys.len()).map(|n| Some(format!("v{n}").into_bytes())).collect();
+        let events = raw(0, &values);
+        let mut columns = events.events.columns().to_vec();
+        columns[column::KEY] = Arc::new(keys.iter().copied().collect::<BinaryArray>());
+        let events = [RawEvents { events: RecordBatch::try_new(raw_schema(), columns).unwrap(), ..events }];
+        let prepared = futures::executor::block_on(decoder.prepare(&events)).unwrap();
+        decoder.decode(&prepared, &events, &[0]).unwrap()
+    }
+
+    fn with(key: KeyDecoder) -> SourceDecoder {
+        text::text(&DecoderOptions::new("events")).unwrap().with_key(key).unwrap()
+    }
+
+    fn keys(decoded: &Decoded) -> Vec<Json> {
+        rows(decoded).into_iter().map(|mut row| row[KEY].take()).collect()
+    }
+
+    #[test]
+    fn a_key_is_a_column_behind_the_value_and_a_bad_one_costs_its_event() {
+        let decoder = with(KeyDecoder::text());
+        let names: Vec<String> = decoder.schema().fields().iter().take(3).map(|field| field.name().clone()).collect();
+        assert_eq!(names, ["value", "key", "_topic"]);
+        let decoded = decode(&decoder, &[Some(b"a"), Some(b"\xff"), None, Some("ä".as_bytes())]);
+        assert_eq!(keys(&decoded), [json!("a"), Json::Null, json!("ä")]);
+        assert_eq!(letters(&decoded), [(102, "INVALID_KEY".to_owned())]);
+        let values: Vec<Json> = rows(&decoded).into_iter().map(|mut row| row["value"].take()).collect();
+        assert_eq!(values, [json!("v0"), json!("v2"), json!("v3")], "the values stay beside their keys");
+        assert_eq!(keys(&decode(&with(KeyDecoder::binary()), &[Some(b"\xff"), None])), [json!("ff"), Json::Null]);
+    }
+
+    #[test]
+    fn a_key_of_json_is_of_the_declared_type() {
+        let declared = Field::new(KEY, DataType::Int32, false);
+        let json = JsonOptions { timestamps: Timestamps::EpochMillis, ..JsonOptions::default() };
+        let decoder = with(KeyDecoder::json(&DecoderOptions::new("events"), &declared, &json).unwrap());
+        let given: [Option<&[u8]>; 7] =
+            [Some(b"1"), Some(b"x"), None, Some(b"null"), Some(b"1 2"), Some(b" 7 "), Some(b"")];
+        let decoded = decode(&decoder, &given);
+        assert_eq!(keys(&decoded), [json!(1), json!(7)]);
+        assert!(letters(&decoded).iter().all(|(_, class)| class == "INVALID_KEY"));
+        assert_eq!(letters(&decoded).len(), 5);
+        let time = Field::new(KEY, DataType::Time64(arrow::datatypes::TimeUnit::Microsecond), true);
+        assert!(KeyDecoder::json(&DecoderOptions::new("events"), &time, &json).is_err());
+    }
+
+    #[test]
+    fn a_value_with_a_column_of_that_name_is_refused() {
+        let columns = vec![Field::new(KEY, DataType::Utf8, true)].into();
+        let values = crate::json::decoder(&DecoderOptions::new("events"), &columns, &JsonOptions::default()).unwrap();
+        assert!(values.with_key(KeyDecoder::text()).unwrap_err().to_string().contains("'key'"));
+    }
+}
