@@ -16,11 +16,14 @@ use crate::error::FormatError;
 use crate::framing::APICURIO_HEADERS;
 use crate::framing::VALUE_SCHEMA_ID_HEADER;
 
+/// The first of the columns that follow the value's, and the key's.
+pub(crate) const FIRST: &str = "_topic";
+
 /// The columns that follow the value's in every source row, without the hidden ones.
 pub(crate) fn metadata_fields() -> Vec<FieldRef> {
     let field = |name: &str, data_type, nullable| Arc::new(Field::new(name, data_type, nullable));
     vec![
-        field("_topic", DataType::Utf8, false),
+        field(FIRST, DataType::Utf8, false),
         field("_partition", DataType::Int32, false),
         field("_offset", DataType::Int64, false),
         field("_timestamp", timestamp(), true),

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use crate::column::Column;
 use crate::error::FormatError;
+use crate::events::FIRST;
 use crate::json::{JsonKey, JsonOptions};
 use crate::source::DecoderOptions;
 
@@ -53,6 +54,20 @@ impl KeyDecoder {
     #[must_use]
     pub fn field(&self) -> &FieldRef {
         &self.field
+    }
+
+    /// The schema of source rows `schema`, those of `source`, with the column behind those of the value.
+    ///
+    /// # Errors
+    /// When a column of the value has its name.
+    pub fn beside(&self, source: &str, schema: &SchemaRef) -> Result<SchemaRef, FormatError> {
+        if schema.fields().iter().any(|field| field.name() == KEY) {
+            return Err(FormatError::ColumnTaken { name: source.to_owned(), column: KEY.to_owned() });
+        }
+        let mut fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
+        let behind = schema.index_of(FIRST).unwrap_or(fields.len());
+        fields.insert(behind, Arc::clone(&self.field));
+        Ok(Arc::new(Schema::new(fields)))
     }
 
     /// Appends `key` to `column`.

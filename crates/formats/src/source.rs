@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef};
 use sluicebox_core::raw::RawEvents;
 
 use crate::column::width;
@@ -10,7 +10,7 @@ use crate::decoded::Decoded;
 use crate::decoder::{Decoder, Prepared};
 use crate::error::FormatError;
 use crate::events::{Events, is_taken, source_schema};
-use crate::key::{KEY, KeyDecoder};
+use crate::key::KeyDecoder;
 use crate::limits::Limits;
 use crate::pin::SourcePin;
 use crate::run::{ROW_BYTES, Run, Target};
@@ -65,17 +65,12 @@ impl SourceDecoder {
         })
     }
 
-    /// The same, whose rows have the column [`KEY`] behind those of the value.
+    /// The same, whose rows have the column [`KEY`](crate::KEY) behind those of the value.
     ///
     /// # Errors
     /// When a column of the value has that name.
     pub fn with_key(mut self, key: KeyDecoder) -> Result<Self, FormatError> {
-        let value = self.format.columns();
-        if value.iter().any(|field| field.name() == KEY) {
-            return Err(FormatError::ColumnTaken { name: self.source, column: KEY.to_owned() });
-        }
-        let columns: Vec<FieldRef> = value.iter().chain([key.field()]).cloned().collect();
-        self.schema = source_schema(&columns);
+        self.schema = key.beside(&self.source, &self.schema)?;
         self.row += width(key.field().data_type());
         self.key = Some(key);
         Ok(self)
