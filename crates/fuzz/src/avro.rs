@@ -5,15 +5,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, TimestampMillisecondArray, new_null_array};
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use sluicebox_core::PartitionId;
-use sluicebox_core::raw::{RawEvents, column, raw_schema};
 use sluicebox_formats::framing::frame;
 use sluicebox_formats::{DecoderOptions, Limits, avro};
 use sluicebox_registry::{Guid, PinnedSchema, Registry, RegistryError, SchemaCache, SchemaText};
 
-use crate::input::{array, folder, line, wait};
+use crate::input::{array, events, folder, line, wait};
 
 /// Knows the writer schema as id 1, and nothing else.
 #[derive(Debug)]
@@ -53,18 +51,7 @@ fn decode(reader: &str, writer: &str, values: &[Option<Vec<u8>>]) -> Option<(usi
     let options = DecoderOptions { limits, include_headers: true, ..DecoderOptions::new("s") };
     let cache = SchemaCache::open(dir.path()).unwrap();
     let decoder = avro::decoder(&options, pinned, Arc::new(One(writer.to_owned())), cache).ok()?;
-    let offsets: Int64Array = (0_i64..).take(values.len()).collect();
-    let times: TimestampMillisecondArray = offsets.iter().collect();
-    let schema = raw_schema();
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(offsets),
-        Arc::new(times.with_timezone("UTC")),
-        new_null_array(schema.field(column::KEY).data_type(), values.len()),
-        Arc::new(values.iter().map(Option::as_deref).collect::<BinaryArray>()),
-        new_null_array(schema.field(column::HEADERS).data_type(), values.len()),
-    ];
-    let events = RecordBatch::try_new(schema, columns).unwrap();
-    let raw = RawEvents { partition: PartitionId::new("s", "t", 0), events, large: Vec::new() };
+    let raw = events(values);
     let writers = wait(decoder.prepare(std::slice::from_ref(&raw))).unwrap();
     let decoded = decoder.decode(&writers, std::slice::from_ref(&raw), &[0]).unwrap();
     let rows: usize = decoded.rows.iter().map(RecordBatch::num_rows).sum();

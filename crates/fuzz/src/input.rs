@@ -1,7 +1,10 @@
 //! Taking an input apart, and places to work in.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, TimestampMillisecondArray, new_null_array};
+use sluicebox_core::PartitionId;
+use sluicebox_core::raw::{RawEvents, column, raw_schema};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -20,6 +23,22 @@ pub(crate) fn line(input: &mut &[u8]) -> String {
     let (head, rest) = input.split_at(end);
     *input = rest.get(1..).unwrap_or_default();
     String::from_utf8_lossy(head).into_owned()
+}
+
+/// Events of one partition with these values.
+pub(crate) fn events(values: &[Option<Vec<u8>>]) -> RawEvents {
+    let offsets: Int64Array = (0_i64..).take(values.len()).collect();
+    let times: TimestampMillisecondArray = offsets.iter().collect();
+    let schema = raw_schema();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(offsets),
+        Arc::new(times.with_timezone("UTC")),
+        new_null_array(schema.field(column::KEY).data_type(), values.len()),
+        Arc::new(values.iter().map(Option::as_deref).collect::<BinaryArray>()),
+        new_null_array(schema.field(column::HEADERS).data_type(), values.len()),
+    ];
+    let events = RecordBatch::try_new(schema, columns).unwrap();
+    RawEvents { partition: PartitionId::new("s", "t", 0), events, large: Vec::new() }
 }
 
 /// A folder of its own, in memory where the system has such a place.

@@ -9,6 +9,7 @@ mod answers;
 mod avro;
 mod checkpoint;
 mod input;
+mod json;
 mod log;
 mod options;
 mod packed;
@@ -30,9 +31,10 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "avro", longest: 4096, run: avro::run },
     Target { name: "schema", longest: 4096, run: avro::schema },
+    Target { name: "json", longest: 2048, run: json::run },
     Target { name: "log", longest: 4096, run: log::run },
     Target { name: "packed", longest: 2048, run: packed::run },
     Target { name: "checkpoint", longest: 4096, run: checkpoint::run },

@@ -122,6 +122,11 @@ fn schema() {
 }
 
 #[test]
+fn json() {
+    holds("json");
+}
+
+#[test]
 fn log() {
     holds("log");
 }

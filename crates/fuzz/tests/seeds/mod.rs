@@ -34,6 +34,7 @@ pub fn of(target: &str) -> Seeds {
             ];
             all.map(|(name, text)| (name.to_owned(), format!("{text}\n{EVOLVED}").into_bytes())).into()
         }
+        "json" => json(),
         "log" => log(),
         "packed" => packed::seeds(),
         "checkpoint" => checkpoint(),
@@ -69,6 +70,69 @@ fn avro() -> Seeds {
                 NESTED,
                 NESTED,
                 &[&[0, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0], &[2, 0xfe, 0xff, 0xff, 0xff, 0x0f]],
+            ),
+        ),
+    ]
+}
+
+/// How events are read, and events.
+fn json() -> Seeds {
+    let seed = |how: u8, events: &[&str]| {
+        let mut out = vec![how];
+        for event in events {
+            out.push(u8::try_from(event.len()).unwrap());
+            out.extend_from_slice(event.as_bytes());
+        }
+        out
+    };
+    vec![
+        (
+            "good".into(),
+            seed(
+                0,
+                &[
+                    r#"{"id":1,"flag":true,"tiny":-5,"real":1.5,"price":12.50,"name":"a\u00e4\n","bytes":"AQL/"}"#,
+                    r#"{ "day":"2026-11-30", "id":2,"at":"2026-11-30T18:33:00.5+01:00","local":"2026-11-30 18:33" }"#,
+                    r#"{"id":3,"tags":["a",null],"map":{"k":1},"parts":[{"y":1},{"y":2,"x":[1, 2]}]}"#,
+                ],
+            ),
+        ),
+        (
+            "rescued".into(),
+            seed(
+                1,
+                &[
+                    r#"{"id":1,"other":{"a":[1,{"b":null}]},"parts":[{"y":1,"z":"\"q\""}]}"#,
+                    r#"{"z":0,"id":2,"map":{}}"#,
+                ],
+            ),
+        ),
+        (
+            "letters".into(),
+            seed(
+                2,
+                &[
+                    r#"{"id":1,"other":2}"#,
+                    r#"{"id":1}{"id":2}"#,
+                    r#"[1]"#,
+                    r#"{"id":1,"id":2}"#,
+                    r#"{"id":null}"#,
+                    r#"{"id":1,"name":"\ud83d"}"#,
+                    r#"{"id":1,"tags":[[[[[[[[[1]]]]]]]]]}"#,
+                    r#"{"id":99999999999999999999}"#,
+                    r#"{"id":1,"#,
+                ],
+            ),
+        ),
+        (
+            "epochs".into(),
+            seed(
+                7,
+                &[
+                    r#"{"id":1,"at":1700000000123,"local":-1}"#,
+                    r#"{"id":2,"at":1.7e12}"#,
+                    r#"{"id":3,"at":"2026-11-30"}"#,
+                ],
             ),
         ),
     ]
