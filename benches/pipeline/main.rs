@@ -8,6 +8,7 @@
 mod ceiling;
 mod growth;
 mod jobs;
+mod json;
 mod latency;
 mod live;
 mod measure;
@@ -131,6 +132,9 @@ fn main() -> anyhow::Result<()> {
             growth::partitions(place, args.events, &args.run_options, &mut out)?;
             growth::tables(place, args.events, &args.run_options, &mut out)?;
         }
+    }
+    if wants(Section::Throughput) {
+        json::section(args.events, &mut out)?;
     }
     if wants(Section::Batches) {
         growth::batches(args.growth_batches, &args.run_options, &mut out)?;
