@@ -5,33 +5,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluicebox_checkpoint::{Checkpoint, CheckpointError, envelope};
+use sluicebox_checkpoint::{Checkpoint, CheckpointError};
 use sluicebox_core::Clock;
-use sluicebox_core::nearest::nearest_few;
-use sluicebox_core::shown::cut_to;
-use sluicebox_durable::fault::{self, Effect, Phase, What};
 use sluicebox_durable::read_given_text;
 use sluicebox_engine::{EngineError, RowsOf, SourceBinding, Starting};
 use sluicebox_evolve::{FileRows, FileSource};
-use sluicebox_formats::{DecoderOptions, FormatError, SourcePin, avro};
+use sluicebox_formats::FormatError;
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, SourceKind};
+use sluicebox_pipeline::formats::ValueFormat;
 use sluicebox_pipeline::options::{self, EventTimeOptions};
 use sluicebox_pipeline::values::{self, Reference};
 use sluicebox_registry::store::RegistryStore;
-use sluicebox_registry::{
-    HttpOptions, HttpRegistry, LONGEST_NAME, PinnedSchema, Registry, RegistryError, SchemaCache, SchemaFileError,
-    SchemaText,
-};
+use sluicebox_registry::{HttpOptions, HttpRegistry, Registry, RegistryError, SchemaFileError};
 use sluicebox_runtime::ClauseSettings;
-use sluicebox_samples::sales::SALES_SCHEMA;
-use sluicebox_sources::{EmbeddedLog, KAFKA_PREFIX, KafkaOptions, KafkaSource, LogSource, Source, SourceError};
+use sluicebox_sources::{EmbeddedLog, KAFKA_PREFIX, KafkaOptions, KafkaSource, LogSource, Source};
 
 use super::LOG_DIR;
+use super::format::Formats;
 use super::places::Places;
 use crate::failure::Usage;
-
-/// Subjects that are named when the one that is looked for is not there.
-const SUBJECTS_NAMED: usize = 5;
 
 /// How a source is reached. Nothing is asked or opened to make one.
 pub struct Connection {
@@ -47,6 +39,8 @@ pub struct Connection {
     pub alias: Option<String>,
     /// The files that hold its rows, if they are read in its place: then it is not asked.
     pub files: Option<Arc<FileRows>>,
+    /// How its values and keys are read.
+    pub(super) formats: Formats,
     pub(super) pairs: BTreeMap<String, String>,
     event_time: EventTimeOptions,
     max_letters: Option<f64>,
@@ -65,6 +59,13 @@ impl Connection {
         if source.kind.value != SourceKind::Kafka {
             let kind = options::name_of(source.kind.value);
             return Err(Usage(format!("source `{name}`: USING {kind} is not there yet; USING kafka is")).into());
+        }
+        let formats = Formats::of(source);
+        let sample = options::get(source, "sample").map(str::to_lowercase);
+        if sample.is_some() && formats.value != ValueFormat::Avro {
+            let format = formats.value.name();
+            let why = format!("the sample is Avro, and 'value.format' is '{format}': take one of the two options out");
+            return Err(Usage(format!("source `{name}`: {why}")).into());
         }
         let mut places = Places::of(pipeline, source);
         let mut pairs = Vec::with_capacity(source.options.len());
@@ -85,7 +86,8 @@ impl Connection {
         Ok(Self {
             name,
             options,
-            sample: options::get(source, "sample").map(str::to_lowercase),
+            sample,
+            formats,
             repin: false,
             alias: None,
             files: None,
@@ -137,143 +139,14 @@ impl Connection {
         }
     }
 
-    /// The reader schema as far as it can be known without touching anything: the checkpoint's, else the registry's;
-    /// for a sample that has not been filled yet, the sample's own.
-    pub async fn reader(&self, checkpoint: &Checkpoint, clock: &Arc<dyn Clock>) -> anyhow::Result<PinnedSchema> {
-        if let Some(pinned) = self.pinned_schema(checkpoint)? {
-            return Ok(pinned);
-        }
-        if self.options.brokers.is_none() {
-            if !self.has_log_topic(clock)? {
-                return self.unfilled(clock);
-            }
-            if !registry_dir().is_dir() {
-                return Err(Usage(format!(
-                    "source `{}`: the embedded log has the topic, and {} no schema of it",
-                    self.name,
-                    registry_dir().display()
-                ))
-                .into());
-            }
-        }
-        self.registered(&self.registry(clock)?).await
-    }
-
-    /// The reader schema that the checkpoint has pinned, if it has.
-    pub fn pinned_schema(&self, checkpoint: &Checkpoint) -> anyhow::Result<Option<PinnedSchema>> {
-        match self.pinned(checkpoint)? {
-            None => Ok(None),
-            Some(SourcePin::Schema { schema, .. }) => Ok(Some(schema)),
-            Some(pin) => Err(self.other_format(&pin)),
-        }
-    }
-
-    /// That the checkpoint reads values in another format.
-    fn other_format(&self, pin: &SourcePin) -> anyhow::Error {
-        let (name, format) = (&self.name, pin.format());
-        Usage(format!(
-            "source `{name}`: its checkpoint reads values of the format '{format}', and 'value.format' says another: put it back, or go on \
-             in the other one from the next batch with `--repin {name}`"
-        ))
-        .into()
-    }
-
-    /// How values are read, as the checkpoint has pinned it, if it has.
-    fn pinned(&self, checkpoint: &Checkpoint) -> anyhow::Result<Option<SourcePin>> {
-        if self.repin {
-            return Ok(None);
-        }
-        // A refresh that was killed is finished by this run, whatever it was asked for: it begins anew.
-        if checkpoint.refresh().map_err(EngineError::from)?.is_some() {
-            return Ok(None);
-        }
-        // It is pinned before the starting offsets are: lost, it is not to be replaced by what is the latest now. Looked for
-        // in the other order, since another run may be pinning both at this moment.
-        let started = checkpoint.source_start(&self.name).map_err(EngineError::from)?.is_some();
-        let path = checkpoint.source_dir(&self.name).join("reader");
-        let pinned = envelope::read(What::Source, &path).map_err(EngineError::from)?;
-        if pinned.is_none() && started {
-            let name = format!("sources/{}/reader", self.name);
-            return Err(EngineError::from(CheckpointError::Missing { name }).into());
-        }
-        Ok(pinned)
-    }
-
-    async fn registered(&self, registry: &Arc<dyn Registry>) -> anyhow::Result<PinnedSchema> {
-        let subject = self.subject()?;
-        let version = self.pairs.get("value.schema.version").and_then(|v| v.trim().parse().ok());
-        fault::reach(What::Registry, Effect::Call, Phase::Before);
-        let found = match version {
-            Some(version) => registry.version(&subject, version).await,
-            None => registry.latest(&subject).await,
-        };
-        fault::reach(What::Registry, Effect::Call, Phase::After);
-        let error = match found {
-            Ok(found) => return Ok(found),
-            Err(RegistryError::NotFound { registry: name, .. }) if version.is_none() => {
-                // Only to help: what else is wrong with the registry is told by what it was asked for.
-                let known = registry.subjects().await.unwrap_or_default();
-                let topic = subject.strip_suffix("-value").unwrap_or(&subject);
-                let like = nearest_few(topic, known.iter().map(String::as_str), SUBJECTS_NAMED);
-                let like = like.into_iter().map(|name| cut_to(name, LONGEST_NAME)).collect();
-                RegistryError::NoSubject { subject, registry: name, like, total: known.len() }
-            }
-            Err(error) => error,
-        };
-        Err(EngineError::from(FormatError::from(error)).into())
-    }
-
-    /// The latest schema of the subject, if its version is not set.
-    pub async fn latest(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<PinnedSchema>> {
-        match self.pairs.contains_key("value.schema.version") {
-            true => Ok(None),
-            false => Ok(Some(self.registered(&self.registry(clock)?).await?)),
-        }
-    }
-
-    fn unfilled(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<PinnedSchema> {
-        match self.sample.as_deref() {
-            Some("sales") => {
-                Ok(PinnedSchema { subject: self.subject()?, version: 1, id: 1, text: SchemaText::new(SALES_SCHEMA) })
-            }
-            Some(other) => {
-                Err(Usage(format!("source `{}`: there is no sample '{other}'; there is 'sales'", self.name)).into())
-            }
-            None => {
-                let known = match Path::new(LOG_DIR).is_dir() {
-                    true => open_log(clock)?.topics().map_err(EngineError::from)?.into_keys().collect(),
-                    false => Vec::new(),
-                };
-                let (source_name, topic) = (self.name.clone(), self.topic().unwrap_or_default());
-                let log = format!("the embedded log {LOG_DIR}, which is read where no broker is configured");
-                Err(self.places.of_source(SourceError::UnknownTopic { source_name, topic, log, known }))
-            }
-        }
-    }
-
     /// Whether the embedded log is there and has the source's topic; one that reads by pattern needs the log only.
-    fn has_log_topic(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<bool> {
+    pub(super) fn has_log_topic(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<bool> {
         if !Path::new(LOG_DIR).is_dir() {
             return Ok(false);
         }
         match self.topic() {
             Some(topic) => Ok(open_log(clock)?.topic(&topic).map_err(EngineError::from)?.is_some()),
             None => Ok(true),
-        }
-    }
-
-    /// The subject of the values: `value.subject`, else `<topic>-value` of the first topic.
-    fn subject(&self) -> anyhow::Result<String> {
-        if let Some(subject) = self.pairs.get("value.subject") {
-            return Ok(subject.clone());
-        }
-        match self.topic() {
-            Some(topic) => Ok(format!("{topic}-value")),
-            None => Err(Usage(format!(
-                "source `{}` subscribes by pattern: name the registry's subject with 'value.subject'",
-                self.name
-            ))
-            .into()),
         }
     }
 
@@ -336,16 +209,8 @@ impl Connection {
         checkpoint: &Checkpoint,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<SourceBinding> {
-        let registry = self.registry(clock)?;
-        let reader = match self.pinned_schema(checkpoint)? {
-            Some(pinned) => pinned,
-            None => self.registered(&registry).await?,
-        };
-        let cache = SchemaCache::open(checkpoint.source_dir(&self.name).join("schemas")).map_err(of_files)?;
         let name = self.alias.clone().unwrap_or_else(|| self.name.clone());
-        let mut options = DecoderOptions::new(&name);
-        options.include_headers = self.options.include_headers;
-        let decoder = avro::decoder(&options, reader, registry, cache).map_err(EngineError::from)?;
+        let decoder = self.decoder(&name, checkpoint, clock).await?;
         let source = self.open(&name, pipeline, batch_bytes, clock)?;
         Ok(SourceBinding {
             description: self.description(),
@@ -410,6 +275,6 @@ pub fn open_log(clock: &Arc<dyn Clock>) -> anyhow::Result<EmbeddedLog> {
 }
 
 /// An error of schemas in files, as what ends a run.
-fn of_files(error: SchemaFileError) -> EngineError {
+pub(super) fn of_files(error: SchemaFileError) -> EngineError {
     FormatError::from(error).into()
 }

@@ -5,8 +5,10 @@
 
 mod connect;
 mod exposed;
+mod format;
 mod look;
 mod places;
+mod reader;
 mod sample;
 mod text;
 
@@ -22,7 +24,7 @@ use sluicebox_checkpoint::{Checkpoint, column_order};
 use sluicebox_core::{Clock, Scope, SystemClock};
 use sluicebox_engine::{EngineError, SourceBinding, Trigger, prove};
 use sluicebox_evolve::{FileRows, Stage};
-use sluicebox_formats::{LeftOut, left_out, source_columns};
+use sluicebox_formats::LeftOut;
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, TableDef};
 use sluicebox_pipeline::diagnostic::{Diagnostic, Diagnostics};
 use sluicebox_pipeline::graph::{Graph, Table};
@@ -41,6 +43,7 @@ pub use sample::register_sales;
 pub use text::read_text;
 
 use connect::Connection;
+use format::Columns;
 use places::Places;
 use sample::Sample;
 
@@ -140,11 +143,9 @@ impl Checked {
             connection.repin = repin(&connection.name);
             connection.places.begun = checkpoint.source_start(&connection.name).is_ok_and(|start| start.is_some());
             warnings.extend(connection.warnings(source));
-            let reader = connection.reader(&checkpoint, &clock).await?;
-            let columns = source_columns(&connection.name, &reader).map_err(EngineError::from)?;
-            let left_out = left_out(&connection.name, &reader).map_err(EngineError::from)?;
+            let Columns { schema, left_out } = connection.columns(&checkpoint, &clock).await?;
             warnings.extend(left_out.into_iter().map(|l| no_column(source, &l)));
-            schemas.insert(connection.name.clone(), columns);
+            schemas.insert(connection.name.clone(), schema);
             connections.push(connection);
         }
         let mut graph = bind::bind(pipeline, &schemas)?;

@@ -19,9 +19,9 @@ pub const KEY: &str = "key";
 pub const RESCUED: &str = "_rescued";
 
 /// The formats of values that are decoded; a source of another one is refused before anything is read.
-pub const DECODED: &[ValueFormat] = &[ValueFormat::Avro];
+pub const DECODED: &[ValueFormat] = &[ValueFormat::Avro, ValueFormat::Json, ValueFormat::Text, ValueFormat::Binary];
 /// The same of keys. Without a format a key is bytes, as it came.
-pub const DECODED_KEYS: &[ValueFormat] = &[];
+pub const DECODED_KEYS: &[ValueFormat] = &[ValueFormat::Json, ValueFormat::Text, ValueFormat::Binary];
 
 /// How values, or keys, are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,168 @@
+//! The reader schema of a source: what the checkpoint has pinned, or the registry has.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sluicebox_checkpoint::{Checkpoint, CheckpointError, envelope};
+use sluicebox_core::Clock;
+use sluicebox_core::nearest::nearest_few;
+use sluicebox_core::shown::cut_to;
+use sluicebox_durable::fault::{self, Effect, Phase, What};
+use sluicebox_engine::EngineError;
+use sluicebox_formats::{FormatError, SourcePin};
+use sluicebox_registry::{LONGEST_NAME, PinnedSchema, Registry, RegistryError, SchemaText};
+use sluicebox_samples::sales::SALES_SCHEMA;
+use sluicebox_sources::SourceError;
+
+use super::LOG_DIR;
+use super::connect::{Connection, open_log, registry_dir};
+use crate::failure::Usage;
+
+/// Subjects that are named when the one that is looked for is not there.
+const SUBJECTS_NAMED: usize = 5;
+
+impl Connection {
+    /// The reader schema as far as it can be known without touching anything: the checkpoint's, else the registry's;
+    /// for a sample that has not been filled yet, the sample's own.
+    pub async fn reader(&self, checkpoint: &Checkpoint, clock: &Arc<dyn Clock>) -> anyhow::Result<PinnedSchema> {
+        if let Some(pinned) = self.pinned_schema(checkpoint)? {
+            return Ok(pinned);
+        }
+        if self.options.brokers.is_none() {
+            if !self.has_log_topic(clock)? {
+                return self.unfilled(clock);
+            }
+            if !registry_dir().is_dir() {
+                return Err(Usage(format!(
+                    "source `{}`: the embedded log has the topic, and {} no schema of it",
+                    self.name,
+                    registry_dir().display()
+                ))
+                .into());
+            }
+        }
+        self.registered(&self.registry(clock)?).await
+    }
+
+    /// Looks whether a source whose columns are declared can be read: its format is the one that the checkpoint has pinned, and the
+    /// embedded log has its topic.
+    pub(super) fn declared_topic(&self, checkpoint: &Checkpoint, clock: &Arc<dyn Clock>) -> anyhow::Result<()> {
+        let begun = self.pinned(checkpoint)?.is_some();
+        if !begun && self.options.brokers.is_none() && !self.has_log_topic(clock)? {
+            return Err(self.no_topic(clock)?);
+        }
+        Ok(())
+    }
+
+    /// The reader schema that the checkpoint has pinned, if it has.
+    pub fn pinned_schema(&self, checkpoint: &Checkpoint) -> anyhow::Result<Option<PinnedSchema>> {
+        Ok(self.pinned(checkpoint)?.and_then(|pin| pin.schema().cloned()))
+    }
+
+    /// That the checkpoint reads values in another format.
+    fn other_format(&self, pin: &SourcePin) -> anyhow::Error {
+        let (name, format) = (&self.name, pin.format());
+        Usage(format!(
+            "source `{name}`: its checkpoint reads values of the format '{format}', and 'value.format' says another: put it back, or go on \
+             in the other one from the next batch with `--repin {name}`"
+        ))
+        .into()
+    }
+
+    /// How values are read, as the checkpoint has pinned it, if it has.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be read, or has pinned another format.
+    pub(super) fn pinned(&self, checkpoint: &Checkpoint) -> anyhow::Result<Option<SourcePin>> {
+        if self.repin {
+            return Ok(None);
+        }
+        // A refresh that was killed is finished by this run, whatever it was asked for: it begins anew.
+        if checkpoint.refresh().map_err(EngineError::from)?.is_some() {
+            return Ok(None);
+        }
+        // It is pinned before the starting offsets are: lost, it is not to be replaced by what is the latest now. Looked for
+        // in the other order, since another run may be pinning both at this moment.
+        let started = checkpoint.source_start(&self.name).map_err(EngineError::from)?.is_some();
+        let path = checkpoint.source_dir(&self.name).join("reader");
+        let pinned: Option<SourcePin> = envelope::read(What::Source, &path).map_err(EngineError::from)?;
+        if pinned.is_none() && started {
+            let name = format!("sources/{}/reader", self.name);
+            return Err(EngineError::from(CheckpointError::Missing { name }).into());
+        }
+        match pinned {
+            Some(pin) if pin.format() != self.formats.value.name() => Err(self.other_format(&pin)),
+            pinned => Ok(pinned),
+        }
+    }
+
+    pub(super) async fn registered(&self, registry: &Arc<dyn Registry>) -> anyhow::Result<PinnedSchema> {
+        let subject = self.subject()?;
+        let version = self.pairs.get("value.schema.version").and_then(|v| v.trim().parse().ok());
+        fault::reach(What::Registry, Effect::Call, Phase::Before);
+        let found = match version {
+            Some(version) => registry.version(&subject, version).await,
+            None => registry.latest(&subject).await,
+        };
+        fault::reach(What::Registry, Effect::Call, Phase::After);
+        let error = match found {
+            Ok(found) => return Ok(found),
+            Err(RegistryError::NotFound { registry: name, .. }) if version.is_none() => {
+                // Only to help: what else is wrong with the registry is told by what it was asked for.
+                let known = registry.subjects().await.unwrap_or_default();
+                let topic = subject.strip_suffix("-value").unwrap_or(&subject);
+                let like = nearest_few(topic, known.iter().map(String::as_str), SUBJECTS_NAMED);
+                let like = like.into_iter().map(|name| cut_to(name, LONGEST_NAME)).collect();
+                RegistryError::NoSubject { subject, registry: name, like, total: known.len() }
+            }
+            Err(error) => error,
+        };
+        Err(EngineError::from(FormatError::from(error)).into())
+    }
+
+    /// The latest schema of the subject, if its version is not set.
+    pub async fn latest(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<PinnedSchema>> {
+        match self.pairs.contains_key("value.schema.version") {
+            true => Ok(None),
+            false => Ok(Some(self.registered(&self.registry(clock)?).await?)),
+        }
+    }
+
+    fn unfilled(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<PinnedSchema> {
+        match self.sample.as_deref() {
+            Some("sales") => {
+                Ok(PinnedSchema { subject: self.subject()?, version: 1, id: 1, text: SchemaText::new(SALES_SCHEMA) })
+            }
+            Some(other) => {
+                Err(Usage(format!("source `{}`: there is no sample '{other}'; there is 'sales'", self.name)).into())
+            }
+            None => Err(self.no_topic(clock)?),
+        }
+    }
+
+    /// That the embedded log does not have the topic.
+    fn no_topic(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<anyhow::Error> {
+        let known = match Path::new(LOG_DIR).is_dir() {
+            true => open_log(clock)?.topics().map_err(EngineError::from)?.into_keys().collect(),
+            false => Vec::new(),
+        };
+        let (source_name, topic) = (self.name.clone(), self.topic().unwrap_or_default());
+        let log = format!("the embedded log {LOG_DIR}, which is read where no broker is configured");
+        Ok(self.places.of_source(SourceError::UnknownTopic { source_name, topic, log, known }))
+    }
+
+    /// The subject of the values: `value.subject`, else `<topic>-value` of the first topic.
+    fn subject(&self) -> anyhow::Result<String> {
+        if let Some(subject) = self.pairs.get("value.subject") {
+            return Ok(subject.clone());
+        }
+        match self.topic() {
+            Some(topic) => Ok(format!("{topic}-value")),
+            None => Err(Usage(format!(
+                "source `{}` subscribes by pattern: name the registry's subject with 'value.subject'",
+                self.name
+            ))
+            .into()),
+        }
+    }
+}
