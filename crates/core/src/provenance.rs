@@ -30,6 +30,12 @@ pub const VALUE: &str = "__sb_value_";
 
 /// The names of the columns that stand behind those of the value in every row of a source.
 pub const METADATA: [&str; 7] = ["_topic", "_partition", "_offset", "_timestamp", "_key", "_headers", "_schema_id"];
+/// The name of the one column of values that are text or bytes.
+pub const VALUE_COLUMN: &str = "value";
+/// The name of the column of decoded keys, which stands behind those of the value. The key as it came is in `_key`.
+pub const KEY_COLUMN: &str = "key";
+/// The name of the column that keeps the fields of an event for which no column is declared.
+pub const RESCUED_COLUMN: &str = "_rescued";
 
 /// What [`LATE`] says of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

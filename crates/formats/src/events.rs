@@ -17,19 +17,20 @@ use crate::framing::APICURIO_HEADERS;
 use crate::framing::VALUE_SCHEMA_ID_HEADER;
 
 /// The first of the columns that follow the value's, and the key's.
-pub(crate) const FIRST: &str = "_topic";
+pub(crate) const FIRST: &str = provenance::METADATA[0];
 
 /// The columns that follow the value's in every source row, without the hidden ones.
 pub(crate) fn metadata_fields() -> Vec<FieldRef> {
+    let [topic, partition, offset, at, key, all_headers, schema_id] = provenance::METADATA;
     let field = |name: &str, data_type, nullable| Arc::new(Field::new(name, data_type, nullable));
     vec![
-        field(FIRST, DataType::Utf8, false),
-        field("_partition", DataType::Int32, false),
-        field("_offset", DataType::Int64, false),
-        field("_timestamp", timestamp(), true),
-        field("_key", DataType::Binary, true),
-        field("_headers", headers(), true),
-        field("_schema_id", DataType::Int32, true),
+        field(topic, DataType::Utf8, false),
+        field(partition, DataType::Int32, false),
+        field(offset, DataType::Int64, false),
+        field(at, timestamp(), true),
+        field(key, DataType::Binary, true),
+        field(all_headers, headers(), true),
+        field(schema_id, DataType::Int32, true),
     ]
 }
 
@@ -280,7 +281,7 @@ impl Pick {
 
 /// Whether every source row has a column of this name already.
 pub(crate) fn is_taken(name: &str) -> bool {
-    provenance::is_hidden(name) || metadata_fields().iter().any(|field| field.name() == name)
+    provenance::is_hidden(name) || provenance::METADATA.contains(&name)
 }
 
 /// The schema of source rows: `value`, the metadata, and provenance.

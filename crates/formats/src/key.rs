@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
+pub use sluicebox_core::provenance::KEY_COLUMN as KEY;
+
 use crate::column::Column;
 use crate::error::FormatError;
 use crate::events::FIRST;
 use crate::json::{JsonKey, JsonOptions};
 use crate::source::DecoderOptions;
-
-/// The column of decoded keys, behind those of the value. The key as it came is in `_key`.
-pub const KEY: &str = "key";
 
 /// How the keys of a source become the column [`KEY`]. A key that cannot makes its event a dead letter.
 #[derive(Debug)]

@@ -6,6 +6,8 @@ use arrow::datatypes::{DataType, Field, Fields};
 use async_trait::async_trait;
 use sluicebox_core::raw::RawEvents;
 
+pub use sluicebox_core::provenance::VALUE_COLUMN as VALUE;
+
 use crate::class::ErrorClass;
 use crate::column::Column;
 use crate::decoder::{Decoder, Prepared};
@@ -19,8 +21,6 @@ use crate::source::{DecoderOptions, SourceDecoder};
 pub const TEXT: &str = "text";
 /// The name of the format of bytes.
 pub const BINARY: &str = "binary";
-/// The one column of both.
-pub const VALUE: &str = "value";
 
 /// The decoder of a source whose values are text in UTF-8. One that is not is a dead letter.
 ///

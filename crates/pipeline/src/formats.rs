@@ -6,17 +6,11 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
+pub use sluicebox_core::provenance::{KEY_COLUMN as KEY, RESCUED_COLUMN as RESCUED, VALUE_COLUMN as VALUE};
 use sluicebox_functions::schema::{How, written_columns};
 
 use crate::ast::{DeclaredColumn, Pipeline, SourceDef, Spanned};
 use crate::diagnostic::{Diagnostic, Diagnostics};
-
-/// The one column of text and of bytes.
-pub const VALUE: &str = "value";
-/// The column of decoded keys.
-pub const KEY: &str = "key";
-/// The column of fields that no column is declared for.
-pub const RESCUED: &str = "_rescued";
 
 /// The formats of values that are decoded; a source of another one is refused before anything is read.
 pub const DECODED: &[ValueFormat] = &[ValueFormat::Avro, ValueFormat::Json, ValueFormat::Text, ValueFormat::Binary];

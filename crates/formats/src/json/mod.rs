@@ -37,6 +37,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use async_trait::async_trait;
 use sluicebox_core::raw::{LONGEST_EVENT, RawEvents};
 
+pub use sluicebox_core::provenance::RESCUED_COLUMN as RESCUED;
+
 pub use self::time::Timestamps;
 
 use self::plan::{Op, Record, within};
@@ -53,9 +55,6 @@ use crate::source::{DecoderOptions, SourceDecoder};
 
 /// The name of the format.
 pub const NAME: &str = "json";
-
-/// The column of the fields that are not declared, with [`Extra::Rescue`].
-pub const RESCUED: &str = "_rescued";
 
 /// How deep objects and lists may be nested, unless an option says otherwise.
 const DEPTH: usize = 100;
