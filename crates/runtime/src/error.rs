@@ -93,7 +93,9 @@ impl RuntimeError {
                 let why = "its aggregate needs more memory than 'query.memory' allows, most likely for one group";
                 Self::OutOfMemory { table: table.to_owned(), why: why.to_owned() }
             }
-            Self::DataFusion(source) => Self::Query { table: table.to_owned(), batch_id: None, source: Box::new(source) },
+            Self::DataFusion(source) => {
+                Self::Query { table: table.to_owned(), batch_id: None, source: Box::new(source) }
+            }
             other => other,
         }
     }

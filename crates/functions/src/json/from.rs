@@ -290,6 +290,6 @@ fn maps(cells: &[&Cell], data_type: &DataType) -> Result<ArrayRef> {
     let (_, value_type) = crate::nested::types::entry_of(data_type).unwrap_or((&DataType::Null, &DataType::Null));
     let values = column(&entries().map(|(_, value)| value).collect::<Vec<_>>(), value_type)?;
     let valid = cells.iter().map(|c| matches!(c, Cell::Map(_))).collect();
-    let keys: ArrayRef = Arc::new(StringArray::from_iter_values(entries().map(|(key, _)| key)));
+    let keys: ArrayRef = Arc::new(entries().map(|(key, _)| Some(key)).collect::<StringArray>());
     made(data_type, &keys, &values, &lengths, valid)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use arrow::datatypes::{DataType, Field};
 use proptest::prelude::*;
-use serde_json::de::IgnoredAny;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value as Json, json};
 
 use super::{batch, column, list, map, of, one, record, timestamp};
