@@ -22,6 +22,16 @@ pub enum Retry {
     WithBackoff,
 }
 
+/// Whether what failed may have happened all the same. A remote call can fail after the other side has acted on it: then the
+/// answer was lost, not the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Certainty {
+    /// The other side did nothing, and will do nothing.
+    NotDone,
+    /// The other side may have done it. Ask what it holds before trying again.
+    Unknown,
+}
+
 /// An error that says whose fault it is. Every crate's error enum implements it.
 pub trait Blamed: std::error::Error {
     /// Whose fault this is.
@@ -30,5 +40,10 @@ pub trait Blamed: std::error::Error {
     /// Whether a retry can help. Most errors are final.
     fn retry(&self) -> Retry {
         Retry::No
+    }
+
+    /// Whether what failed may have happened. An error that does not know says so.
+    fn certainty(&self) -> Certainty {
+        Certainty::Unknown
     }
 }

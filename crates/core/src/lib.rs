@@ -36,7 +36,7 @@ pub mod threads;
 pub mod told;
 pub mod waiting;
 
-pub use blame::{Blame, Blamed, Retry};
+pub use blame::{Blame, Blamed, Certainty, Retry};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use fate::{Fate, Fates};
 pub use masked::Masked;
