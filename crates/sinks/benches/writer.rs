@@ -44,7 +44,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::schema::types::ColumnPath;
 use sluicebox_core::{Clock, SystemClock};
-use sluicebox_sinks::{BatchKey, Check, ParquetOptions, ParquetTable, TableFormat};
+use sluicebox_sinks::{BatchKey, Check, ParquetOptions, ParquetTable, prepare, publish};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -77,12 +77,12 @@ fn main() -> Result<(), Failure> {
         let dir = tempfile::tempdir()?;
         let table =
             ParquetTable::try_new(dir.path(), batches[0].schema(), vec![by.to_owned()], ParquetOptions::default())?;
-        table.prepare()?;
+        prepare(table.location())?;
         let mut batch_id = 0;
         let (seconds, bytes) = best_of(ROUNDS, || {
             batch_id += 1;
-            let files = table.stage(&BatchKey { batch_id, query_id: "bench", epoch: 1 }, &batches)?;
-            table.publish(&files, Check::Size)?;
+            let files = table.stage_files(&BatchKey { batch_id, query_id: "bench", epoch: 1 }, &batches)?;
+            publish(table.location(), &files, Check::Size)?;
             Ok(files.iter().map(|f| f.bytes).sum::<u64>())
         })?;
         report(name, rows, seconds, bytes);

@@ -12,7 +12,10 @@ use thiserror::Error;
 use crate::owner::{Home, Owner};
 
 mod blame;
+mod remote;
 mod words;
+
+pub use remote::RemoteError;
 
 use words::{chosen_by, parquet_way_out, since, whose_checkpoint};
 
@@ -26,6 +29,9 @@ pub enum LakeError {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A transactional sink, or the rows that wait for it.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// The Parquet writer failed.
     #[error("cannot write {}: {source}{}", path.display(), parquet_way_out(source))]
     Parquet {

@@ -1,8 +1,9 @@
-//! Table formats: how a batch's rows become files that any reader may glob at any moment.
+//! Sinks: where a batch's rows go, once its commit is durable.
 //!
-//! **Owns** folders of files: where a staged file lies and what its final name is ([`layout`]), how rows become files
-//! ([`TableFormat`]; Parquet in hive folders: [`ParquetTable`], [`crate::parquet`]), the three steps of a write (`stage` here, the commit in the
-//! engine's checkpoint, [`publish()`] here), whose folder it is ([`owner`]), and what tables there are ([`catalog`]).
+//! **Owns** the trait of all sinks ([`Sink`]), the rows that wait for a transactional one ([`Outbox`]), and folders of files
+//! that any reader may glob at any moment: where a staged file lies and what its final name is ([`layout`]), how rows become
+//! files (Parquet in hive folders: [`ParquetTable`], [`crate::parquet`]), the three steps of a write (`stage` here, the commit in
+//! the engine's checkpoint, [`publish()`] here), whose folder it is ([`owner`]), and what tables there are ([`catalog`]).
 //!
 //! **May not know** Kafka, Avro, SQL, expectations, watermarks, or any batch but the one it is handed.
 //!
@@ -35,62 +36,31 @@
 pub mod catalog;
 mod contents;
 mod error;
+mod fit;
 mod folder;
 pub mod layout;
+mod outbox;
+mod output;
 pub mod owner;
 pub mod parquet;
 mod publish;
+mod sink;
 mod staged;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
-pub use self::parquet::{ParquetOptions, ParquetTable, ParquetVersion};
+pub use self::parquet::{BATCH_ID, ParquetOptions, ParquetTable, ParquetVersion, stage_beside};
 pub use catalog::{BESIDE_LAYERS, TableFolder, list_tables, list_without_rows};
 pub use contents::{Contents, contents, contents_after};
-pub use error::{LakeError, Result};
+pub use error::{LakeError, RemoteError, Result};
 pub use folder::{existing, prepare, real_path, sweep, try_out};
+pub use outbox::{OUTBOX, Outbox, OutboxRows, is_outbox_path};
+pub use output::{Staged, StagedFiles, StagedRows};
 pub use owner::Owner;
 pub use publish::{Check, PublishFacts, PublishStep, Publisher, Refusal, Seen, decide, publish};
+pub use sink::{Rows, Sink, Sinks, Takes};
 pub use staged::{BatchKey, StagedFile, stage_file};
-
-use std::path::Path;
-
-use arrow::array::RecordBatch;
-
-/// How the rows of a table become files. Every implementation keeps the invariants of this page.
-pub trait TableFormat: Send + Sync + std::fmt::Debug {
-    /// The table's folder, absolute.
-    fn location(&self) -> &Path;
-
-    /// Makes the folder, durable, and proves that files can be staged and published in it; see [`prepare`].
-    ///
-    /// # Errors
-    /// When the folder cannot be made, is read-only, or its filesystem cannot publish.
-    fn prepare(&self) -> Result<()> {
-        prepare(self.location())
-    }
-
-    /// Writes `rows`, in their order, to staged files and makes them durable. Nothing of it is visible to readers. No rows
-    /// give no files. Staging the same batch again in the same epoch replaces what was staged.
-    ///
-    /// # Errors
-    /// When the rows are not the table's, a partition value is too long for a folder's name, or a file cannot be written; what was
-    /// staged until then is never published, and swept later.
-    fn stage(&self, batch: &BatchKey<'_>, rows: &[RecordBatch]) -> Result<Vec<StagedFile>>;
-
-    /// Gives the committed `files` their final names; see [`publish()`].
-    ///
-    /// # Errors
-    /// When another file is in the way, a staged file is lost or damaged, or the filesystem fails.
-    fn publish(&self, files: &[StagedFile], check: Check) -> Result<()> {
-        publish(self.location(), files, check)
-    }
-
-    /// Removes what older epochs staged and no commit names; see [`sweep`] for when this may be called.
-    ///
-    /// # Errors
-    /// When a file or folder cannot be removed.
-    fn sweep(&self, epoch: u64) -> Result<()> {
-        sweep(self.location(), epoch)
-    }
-}
+pub use upkeep::Upkeep;

@@ -16,39 +16,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::{BatchKey, ParquetOptions, ParquetTable, TableFormat};
+use crate::{ParquetOptions, ParquetTable, prepare};
 
-pub(crate) const QUERY: &str = "0f3a9c1e-5b7d-4e21-9a77-aa00bb11cc22";
-
-pub(crate) fn key(batch_id: u64, epoch: u64) -> BatchKey<'static> {
-    BatchKey { batch_id, query_id: QUERY, epoch }
-}
-
-pub(crate) fn schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("id", DataType::Int64, false),
-        Field::new("region", DataType::Utf8, true),
-        Field::new("note", DataType::Utf8, true),
-        Field::new("day", DataType::Date32, true),
-    ]))
-}
-
-/// Rows with ids from `first`, one for each (region, day).
-pub(crate) fn rows(first: i64, values: &[(Option<&str>, Option<i32>)]) -> RecordBatch {
-    let n = i64::try_from(values.len()).unwrap();
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from_iter_values(first..first + n)),
-        Arc::new(values.iter().map(|(region, _)| *region).collect::<StringArray>()),
-        Arc::new((first..first + n).map(|i| (i % 5 != 0).then(|| format!("note {}", i % 77))).collect::<StringArray>()),
-        Arc::new(values.iter().map(|(_, day)| *day).collect::<Date32Array>()),
-    ];
-    RecordBatch::try_new(schema(), columns).unwrap()
-}
+pub(crate) use crate::testing::{QUERY, key, rows, schema};
 
 pub(crate) fn table(location: &Path, by: &[&str]) -> ParquetTable {
     table_with(location, by, ParquetOptions::default())
@@ -57,7 +31,7 @@ pub(crate) fn table(location: &Path, by: &[&str]) -> ParquetTable {
 pub(crate) fn table_with(location: &Path, by: &[&str], options: ParquetOptions) -> ParquetTable {
     let by: Vec<String> = by.iter().map(|c| (*c).to_owned()).collect();
     let table = ParquetTable::try_new(location, schema(), by, options).unwrap();
-    table.prepare().unwrap();
+    prepare(location).unwrap();
     table
 }
 

@@ -1,6 +1,6 @@
 //! Whose fault it is.
 
-use sluicebox_core::blame::{Blame, Blamed};
+use sluicebox_core::blame::{Blame, Blamed, Certainty, Retry};
 use sluicebox_core::columns;
 
 use super::LakeError;
@@ -8,6 +8,7 @@ use super::LakeError;
 impl Blamed for LakeError {
     fn blame(&self) -> Blame {
         match self {
+            Self::Remote(error) => error.blame(),
             Self::Arrow(error) => columns::blame_of(error),
             Self::Rows { .. } | Self::NotAbsolute { .. } | Self::ManifestPath { .. } => Blame::Us,
             Self::Column { .. }
@@ -37,6 +38,19 @@ impl Blamed for LakeError {
             | Self::DamagedInput { .. }
             | Self::LinkedPartition { .. }
             | Self::DamagedOwner { .. } => Blame::Outside,
+        }
+    }
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Remote(error) => error.retry(),
+            _ => Retry::No,
+        }
+    }
+
+    fn certainty(&self) -> Certainty {
+        match self {
+            Self::Remote(error) => error.certainty(),
+            _ => Certainty::Unknown,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A folder of Parquet files in hive folders: written, read back, compacted, and shown to readers as one table.
 //!
-//! [`ParquetTable`] is the [`TableFormat`](crate::TableFormat): rows are split by partition value, gathered into chunks of a fixed
+//! [`ParquetTable`] is the [`Sink`](crate::Sink): rows are split by partition value, gathered into chunks of a fixed
 //! size and encoded. [`compact`] rewrites partitions, [`read_back`] and [`inspect`] read what was published, [`view`] tells a reader the
 //! columns over all files.
 //!
@@ -14,4 +14,4 @@ pub mod read_back;
 pub(crate) mod table;
 pub mod view;
 
-pub use table::{ParquetOptions, ParquetTable, ParquetVersion};
+pub use table::{BATCH_ID, ParquetOptions, ParquetTable, ParquetVersion, stage_beside};

@@ -10,20 +10,22 @@ use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
-use sluicebox_core::columns::of_schema;
-use sluicebox_core::stored::last_of_each_key;
 
-use crate::TableFormat;
 use crate::error::{LakeError, Result};
+use crate::fit;
 use crate::layout;
 use crate::parquet::gather::{self, Run};
 use crate::parquet::partition::Partitioning;
 use crate::parquet::view;
 use crate::staged::{BatchKey, StagedFile, StagedWriter, sync_staging};
 
+mod beside;
 pub(crate) mod columns;
 mod lean;
+mod sink;
 mod stream;
+
+pub use beside::{BATCH_ID, stage_beside};
 
 /// How Parquet files are written. The defaults are those that `benches/writer.rs` found to be fast; its page has the
 /// figures.
@@ -163,21 +165,9 @@ impl ParquetTable {
         self.partitioning.names()
     }
 
-    /// `rows` in the order of the table's columns, checked against its schema, and labelled with it. A map has each key once.
+    /// `rows` in the order of the table's columns, checked against its schema.
     fn table_rows(&self, rows: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
-        let mismatch = |reason: String| LakeError::Rows { location: self.location.clone(), reason };
-        rows.iter()
-            .map(|batch| {
-                let (have, want) = (batch.num_columns(), self.schema.fields().len());
-                if have != want {
-                    return Err(mismatch(format!("{have} columns where {want} are expected")));
-                }
-                let columns = of_schema(batch, &self.schema).map_err(|unfit| mismatch(unfit.to_string()))?;
-                let columns = columns.iter().map(last_of_each_key).collect::<Result<Vec<_>, _>>()?;
-                // Checks types of the columns, and that one that may not be NULL is not.
-                RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|e| mismatch(e.to_string()))
-            })
-            .collect()
+        rows.iter().map(|batch| fit::to_table(&self.location, &self.schema, batch)).collect()
     }
 
     /// Table rows without the partition columns.
@@ -189,6 +179,33 @@ impl ParquetTable {
         let name = layout::file_name(batch.batch_id, part, batch.query_id, "parquet");
         let target = if folder.is_empty() { name } else { format!("{folder}/{name}") };
         ParquetWriter::create(self, batch, &target)
+    }
+
+    /// The table's folder, absolute.
+    #[must_use]
+    pub fn location(&self) -> &Path {
+        &self.location
+    }
+
+    /// Writes `rows`, in their order, to staged files and makes them durable. Nothing of it is visible to readers. No rows
+    /// give no files. Staging the same batch again in the same epoch replaces what was staged.
+    ///
+    /// # Errors
+    /// When the rows are not the table's, a partition value is too long for a folder's name, or a file cannot be written; what was
+    /// staged until then is never published, and swept later.
+    pub fn stage_files(&self, batch: &BatchKey<'_>, rows: &[RecordBatch]) -> Result<Vec<StagedFile>> {
+        let rows = self.table_rows(rows)?;
+        let split = self.partitioning.split(&self.location, &rows)?;
+        let rows = self.file_rows(&rows)?;
+        let in_memory = columns::bytes_in_memory(&rows);
+        let mut files = Vec::with_capacity(split.len());
+        for (folder, runs) in &split {
+            self.stage_folder(batch, folder, &rows, in_memory, runs, &mut files)?;
+        }
+        if !files.is_empty() {
+            sync_staging(&self.location, batch.epoch)?;
+        }
+        Ok(files)
     }
 
     /// Writes one folder's rows, of all `rows` which take `in_memory` bytes, as as many parts as their size asks for.
@@ -239,27 +256,6 @@ impl ParquetTable {
             files.push(writer.finish()?);
         }
         Ok(())
-    }
-}
-
-impl TableFormat for ParquetTable {
-    fn location(&self) -> &Path {
-        &self.location
-    }
-
-    fn stage(&self, batch: &BatchKey<'_>, rows: &[RecordBatch]) -> Result<Vec<StagedFile>> {
-        let rows = self.table_rows(rows)?;
-        let split = self.partitioning.split(&self.location, &rows)?;
-        let rows = self.file_rows(&rows)?;
-        let in_memory = columns::bytes_in_memory(&rows);
-        let mut files = Vec::with_capacity(split.len());
-        for (folder, runs) in &split {
-            self.stage_folder(batch, folder, &rows, in_memory, runs, &mut files)?;
-        }
-        if !files.is_empty() {
-            sync_staging(&self.location, batch.epoch)?;
-        }
-        Ok(files)
     }
 }
 

@@ -10,7 +10,7 @@ use super::owning::{me, write_one};
 use super::{glob, key, rows, table, walk};
 use crate::contents::contents;
 use crate::owner::{self, mark};
-use crate::{LakeError, TableFormat, prepare, sweep};
+use crate::{LakeError, prepare, sweep};
 
 #[test]
 fn a_full_refresh_deletes_all_but_hidden_names_and_may_be_repeated() {
@@ -19,7 +19,7 @@ fn a_full_refresh_deletes_all_but_hidden_names_and_may_be_repeated() {
     owner::claim(dir.path(), &me(1)).unwrap();
     fs::write(dir.path().join(".gitkeep"), "").unwrap();
     write_one(dir.path());
-    table(dir.path(), &["day"]).stage(&key(2, 1), &[rows(0, &[(None, None)])]).unwrap();
+    table(dir.path(), &["day"]).stage_files(&key(2, 1), &[rows(0, &[(None, None)])]).unwrap();
     fs::write(dir.path().join("day=1970-01-02/_note"), "").unwrap();
     owner::clear(dir.path(), &[super::QUERY]).unwrap();
     owner::clear(dir.path(), &[super::QUERY]).unwrap();

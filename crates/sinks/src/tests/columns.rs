@@ -19,7 +19,7 @@ use rand::{Rng, SeedableRng};
 use super::key;
 use crate::parquet::gather::Run;
 use crate::parquet::table::columns::bytes_in_memory;
-use crate::{ParquetOptions, ParquetTable, TableFormat};
+use crate::{ParquetOptions, ParquetTable, prepare};
 
 /// Columns of all sorts, the nested ones with several leaves each.
 fn rows(count: usize, seed: u64) -> RecordBatch {
@@ -56,7 +56,7 @@ fn rows(count: usize, seed: u64) -> RecordBatch {
 
 fn table(location: &std::path::Path, schema: SchemaRef, options: ParquetOptions) -> ParquetTable {
     let table = ParquetTable::try_new(location, schema, Vec::new(), options).unwrap();
-    table.prepare().unwrap();
+    prepare(table.location()).unwrap();
     table
 }
 

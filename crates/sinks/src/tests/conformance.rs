@@ -1,109 +1,132 @@
-//! What every table format promises, whatever its files are. An implementation joins by a line in
-//! [`every_table_format_conforms`].
+//! Every sink of this crate runs the suite of all sinks. An implementation joins by a line here.
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use sluicebox_core::{Blamed, Retry};
 
-use super::{glob, key, rows, table, table_with};
-use crate::{Check, LakeError, ParquetOptions, ParquetVersion, StagedFile, TableFormat, prepare};
+use super::{glob, key, read, rows, table, table_with, walk};
+use crate::testing::{Fault, RemoteStore, Subject, conforms, owner, schema};
+use crate::{Check, LakeError, ParquetOptions, ParquetTable, ParquetVersion, RemoteError, Rows, Sink, publish};
 
-type Make<'a> = &'a dyn Fn(&Path) -> Box<dyn TableFormat>;
+type Make = fn(&Path) -> ParquetTable;
 
-#[test]
-fn every_table_format_conforms() {
-    let old = ParquetOptions { version: ParquetVersion::V1, zstd_level: 0, ..ParquetOptions::default() };
-    let small = ParquetOptions { target_file_bytes: 1, row_group_rows: 100, ..ParquetOptions::default() };
-    let formats: [(&str, Make<'_>); 4] = [
-        ("parquet", &|location| Box::new(table(location, &[]))),
-        ("parquet in folders", &|location| Box::new(table(location, &["region", "day"]))),
-        ("parquet of version 1", &move |location| Box::new(table_with(location, &["day"], old))),
-        ("parquet in many parts", &move |location| Box::new(table_with(location, &["day"], small))),
-    ];
-    for (name, make) in formats {
-        println!("{name}");
-        nothing_shows_before_publish(make);
-        publishing_is_repeatable(make);
-        a_replay_gives_the_same_files(make);
-        batches_stand_side_by_side(make);
-        nothing_is_replaced(make);
-        a_sweep_spares_its_own_epoch(make);
+/// A folder of Parquet files, as the suite meets it.
+struct Folder {
+    dir: tempfile::TempDir,
+    make: Make,
+}
+
+impl Subject for Folder {
+    fn sink(&self) -> Arc<dyn Sink> {
+        Arc::new((self.make)(self.dir.path()))
+    }
+
+    fn seen(&self) -> Vec<i64> {
+        let mut seen = Vec::new();
+        for path in glob(self.dir.path()).keys().map(|name| self.dir.path().join(name)) {
+            seen.extend_from_slice(read(&path).column(0).as_primitive::<Int64Type>().values());
+        }
+        seen
     }
 }
 
-fn some_rows(n: usize) -> Vec<RecordBatch> {
-    let values: Vec<(Option<&str>, Option<i32>)> =
-        (0..n).map(|i| ([Some("NA"), Some("a/b"), None][i % 3], [Some(1), None][i % 2])).collect();
-    vec![rows(0, &values), rows(i64::try_from(n).unwrap_or(0), &values)]
+#[tokio::test]
+async fn folders_of_parquet_files_conform() {
+    let formats: [(&str, Make); 4] = [
+        ("parquet", |location| table(location, &[])),
+        ("parquet in folders", |location| table(location, &["region", "day"])),
+        ("parquet of version 1", |location| {
+            let old = ParquetOptions { version: ParquetVersion::V1, zstd_level: 0, ..ParquetOptions::default() };
+            table_with(location, &["day"], old)
+        }),
+        ("parquet in many parts", |location| {
+            let small = ParquetOptions { target_file_bytes: 1, row_group_rows: 100, ..ParquetOptions::default() };
+            table_with(location, &["day"], small)
+        }),
+    ];
+    for (name, make) in formats {
+        println!("{name}");
+        conforms(|| Folder { dir: tempfile::tempdir().unwrap(), make }).await;
+        published_files_are_those_that_were_committed(make);
+        nothing_is_replaced(make);
+    }
 }
 
-fn contents(files: &[StagedFile]) -> Vec<(&str, u64, u64, &str)> {
-    files.iter().map(|f| (f.target.as_str(), f.rows, f.bytes, f.checksum.as_str())).collect()
-}
-
-fn nothing_shows_before_publish(make: Make<'_>) {
+#[tokio::test]
+async fn a_store_with_transactions_conforms() {
     let dir = tempfile::tempdir().unwrap();
-    let format = make(dir.path());
-    let files = format.stage(&key(1, 1), &some_rows(9000)).unwrap();
+    let made = std::cell::Cell::new(0);
+    conforms(|| {
+        made.set(made.get() + 1);
+        let name = format!("store {}", made.get());
+        RemoteStore::new(&name, dir.path().join(&name), schema())
+    })
+    .await;
+    assert!(!walk(dir.path()).is_empty());
+}
+
+#[tokio::test]
+async fn whatever_a_store_says_its_rows_are_there_once() {
+    for faults in [
+        [Fault::NotDone; 2],
+        [Fault::Cut; 2],
+        [Fault::Lost; 2],
+        [Fault::Lost, Fault::NotDone],
+        [Fault::Cut, Fault::Lost],
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = RemoteStore::new("s", dir.path(), schema());
+        let sink = store.connect();
+        sink.open(&owner(), 1).await.unwrap();
+        let staged = sink.stage(&key(0, 1), Rows::All(&[rows(0, &[(None, None); 3])])).unwrap().unwrap();
+        store.fail(&faults);
+        let mut tries = 0;
+        while let Err(error) = sink.publish(&key(0, 1), &staged, Check::Size).await {
+            assert_eq!(error.retry(), Retry::WithBackoff, "{error}");
+            drop(sink.open(&owner(), 1).await);
+            tries += 1;
+            assert!(tries < 10, "{faults:?}");
+        }
+        assert_eq!((store.seen(), sink.published().await.unwrap()), (vec![0, 1, 2], Some(0)), "{faults:?}");
+        let left = walk(dir.path());
+        assert!(left.is_empty(), "rows that are published do not wait any more: {left:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_no_outage() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RemoteStore::new("s", dir.path(), schema());
+    store.fail(&[Fault::Refused]);
+    let error = store.connect().open(&owner(), 1).await.unwrap_err();
+    assert!(matches!(error, LakeError::Remote(RemoteError::Refused { .. })) && error.retry() == Retry::No);
+}
+
+fn published_files_are_those_that_were_committed(make: Make) {
+    let dir = tempfile::tempdir().unwrap();
+    let table = make(dir.path());
+    let files =
+        table.stage_files(&key(1, 1), &[rows(0, &[(Some("NA"), Some(1)), (None, None), (Some("a/b"), None)])]).unwrap();
     assert!(glob(dir.path()).is_empty());
-    assert_eq!(files.iter().map(|f| f.rows).sum::<u64>(), 18_000);
-    format.publish(&files, Check::Size).unwrap();
+    publish(dir.path(), &files[..1], Check::Size).unwrap();
+    publish(dir.path(), &files, Check::Content).unwrap();
     let found = glob(dir.path());
-    assert_eq!(found.keys().collect::<Vec<_>>().len(), files.len());
+    assert_eq!(found.len(), files.len());
     for file in &files {
         assert_eq!(sluicebox_durable::checksum(&found[&file.target]), file.checksum);
     }
 }
 
-fn publishing_is_repeatable(make: Make<'_>) {
+fn nothing_is_replaced(make: Make) {
     let dir = tempfile::tempdir().unwrap();
-    let format = make(dir.path());
-    let files = format.stage(&key(1, 1), &some_rows(10)).unwrap();
-    format.publish(&files[..1], Check::Size).unwrap();
-    for check in [Check::Content, Check::Size, Check::Content] {
-        format.publish(&files, check).unwrap();
-        assert_eq!(glob(dir.path()).len(), files.len());
-    }
-}
-
-fn a_replay_gives_the_same_files(make: Make<'_>) {
-    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let first = make(one.path()).stage(&key(5, 1), &some_rows(9000)).unwrap();
-    let again = make(two.path()).stage(&key(5, 2), &some_rows(9000)).unwrap();
-    assert_eq!(contents(&first), contents(&again));
-}
-
-fn batches_stand_side_by_side(make: Make<'_>) {
-    let dir = tempfile::tempdir().unwrap();
-    let format = make(dir.path());
-    let mut files = 0;
-    for batch in 1..4 {
-        let staged = format.stage(&key(batch, 1), &some_rows(10)).unwrap();
-        format.publish(&staged, Check::Size).unwrap();
-        files += staged.len();
-    }
-    assert_eq!(glob(dir.path()).len(), files);
-}
-
-fn nothing_is_replaced(make: Make<'_>) {
-    let dir = tempfile::tempdir().unwrap();
-    let format = make(dir.path());
-    let files = format.stage(&key(1, 1), &some_rows(10)).unwrap();
+    let files = make(dir.path()).stage_files(&key(1, 1), &[rows(0, &[(None, None); 10])]).unwrap();
     let target = dir.path().join(&files[0].target);
     fs::create_dir_all(target.parent().unwrap()).unwrap();
     fs::write(&target, "another's").unwrap();
-    assert!(matches!(format.publish(&files, Check::Size), Err(LakeError::ForeignFile { .. })));
+    assert!(matches!(publish(dir.path(), &files, Check::Size), Err(LakeError::ForeignFile { .. })));
     assert_eq!(fs::read(&target).unwrap(), b"another's");
-}
-
-fn a_sweep_spares_its_own_epoch(make: Make<'_>) {
-    let dir = tempfile::tempdir().unwrap();
-    let format = make(dir.path());
-    let old = format.stage(&key(1, 1), &some_rows(10)).unwrap();
-    let own = format.stage(&key(1, 2), &some_rows(10)).unwrap();
-    format.sweep(2).unwrap();
-    prepare(dir.path()).unwrap();
-    assert!(!dir.path().join(&old[0].staged).exists());
-    format.publish(&own, Check::Content).unwrap();
 }

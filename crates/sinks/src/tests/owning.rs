@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{glob, key, rows, table, walk};
 use crate::owner::{self, Home, MARK, Observed, mark};
-use crate::{Check, LakeError, Owner, TableFormat, list_tables, prepare, real_path, sweep};
+use crate::{Check, LakeError, Owner, list_tables, prepare, publish, real_path, sweep};
 
 pub(super) fn me(generation: u64) -> Owner {
     Owner {
@@ -27,8 +27,8 @@ fn check_unowned(location: &Path, pipeline: &str) -> crate::Result<()> {
 
 pub(super) fn write_one(location: &Path) {
     let table = table(location, &["day"]);
-    let files = table.stage(&key(1, 1), &[rows(0, &[(None, Some(1)), (None, None)])]).unwrap();
-    table.publish(&files, Check::Size).unwrap();
+    let files = table.stage_files(&key(1, 1), &[rows(0, &[(None, Some(1)), (None, None)])]).unwrap();
+    publish(table.location(), &files, Check::Size).unwrap();
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn tables_are_listed_once_they_have_a_published_file() {
     for folder in ["gold/revenue_5m", "bronze/sales", "dq/p/metrics", "quarantine/p/silver_sales/batch_id=0"] {
         write_one(&dir.path().join(folder));
     }
-    table(&dir.path().join("silver/staged_only"), &[]).stage(&key(1, 1), &[rows(0, &[(None, None)])]).unwrap();
+    table(&dir.path().join("silver/staged_only"), &[]).stage_files(&key(1, 1), &[rows(0, &[(None, None)])]).unwrap();
     fs::create_dir_all(dir.path().join("late/empty")).unwrap();
     fs::create_dir_all(dir.path().join(".log/x")).unwrap();
     let tables: Vec<String> =

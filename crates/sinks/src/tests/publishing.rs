@@ -8,13 +8,12 @@ use sluicebox_core::Blamed;
 use super::{glob, key, rows, table, walk};
 use crate::publish::{Name, observe};
 use crate::{
-    Check, LakeError, PublishFacts, PublishStep, Publisher, Refusal, Seen, StagedFile, TableFormat, decide, prepare,
-    publish, sweep,
+    Check, LakeError, PublishFacts, PublishStep, Publisher, Refusal, Seen, StagedFile, decide, prepare, publish, sweep,
 };
 
 fn staged(location: &Path, batch: u64, epoch: u64) -> Vec<StagedFile> {
     let values: Vec<(Option<&str>, Option<i32>)> = (0..20).map(|i| (Some("r"), Some(i % 4))).collect();
-    table(location, &["day"]).stage(&key(batch, epoch), &[rows(0, &values)]).unwrap()
+    table(location, &["day"]).stage_files(&key(batch, epoch), &[rows(0, &values)]).unwrap()
 }
 
 #[test]

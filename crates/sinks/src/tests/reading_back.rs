@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::{key, rows, schema, table};
 use crate::parquet::inspect::rows_in;
 use crate::parquet::read_back::{published, read_back, unpacked_bytes};
-use crate::{Check, TableFormat};
+use crate::{Check, publish};
 
 #[test]
 fn every_row_comes_back_with_its_partition_values_whatever_file_it_lies_in() {
@@ -24,8 +24,8 @@ fn every_row_comes_back_with_its_partition_values_whatever_file_it_lies_in() {
         (Some("EMEA"), Some(20_001)),
     ];
     let written = rows(1, &values);
-    let files = table.stage(&key(3, 1), std::slice::from_ref(&written)).unwrap();
-    table.publish(&files, Check::Content).unwrap();
+    let files = table.stage_files(&key(3, 1), std::slice::from_ref(&written)).unwrap();
+    publish(table.location(), &files, Check::Content).unwrap();
     std::fs::write(dir.path().join("foreign.parquet"), "not ours").unwrap();
 
     let files = published(dir.path()).unwrap();
@@ -51,8 +51,8 @@ fn every_row_comes_back_with_its_partition_values_whatever_file_it_lies_in() {
 fn a_file_in_a_folder_whose_name_is_no_text_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let table = table(dir.path(), &["day", "region"]);
-    let files = table.stage(&key(3, 1), &[rows(1, &[(Some("EMEA"), Some(20_000))])]).unwrap();
-    table.publish(&files, Check::Content).unwrap();
+    let files = table.stage_files(&key(3, 1), &[rows(1, &[(Some("EMEA"), Some(20_000))])]).unwrap();
+    publish(table.location(), &files, Check::Content).unwrap();
     let file = published(dir.path()).unwrap().remove(0);
     let odd = dir.path().join(OsStr::from_bytes(b"day=2024-10-04/region=\xffA"));
     std::fs::create_dir_all(&odd).unwrap();
@@ -71,8 +71,8 @@ fn a_file_in_a_folder_whose_name_is_no_text_is_named() {
 fn a_file_that_is_damaged_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let table = table(dir.path(), &[]);
-    let files = table.stage(&key(0, 1), &[rows(1, &[(None, None)])]).unwrap();
-    table.publish(&files, Check::Content).unwrap();
+    let files = table.stage_files(&key(0, 1), &[rows(1, &[(None, None)])]).unwrap();
+    publish(table.location(), &files, Check::Content).unwrap();
     let file = published(dir.path()).unwrap().remove(0);
     std::fs::write(&file, "PAR1 and no more").unwrap();
     let error = read_back(dir.path(), &file, &schema()).unwrap_err().to_string();

@@ -11,7 +11,7 @@ use sluicebox_durable::checksum;
 
 use super::{key, read, rows, table, table_with};
 use crate::layout::{NULL_FOLDER, folder_value};
-use crate::{Check, LakeError, ParquetOptions, StagedFile, TableFormat, stage_file};
+use crate::{Check, LakeError, ParquetOptions, StagedFile, publish, stage_file};
 
 /// `rows` cut into batches of the lengths `cuts`, repeated; empty batches included.
 fn cut(rows: &RecordBatch, cuts: &[usize]) -> Vec<RecordBatch> {
@@ -96,14 +96,14 @@ proptest! {
         let all = rows(0, &values);
         let dir = tempfile::tempdir().unwrap();
         let table = table(dir.path(), &["region", "day"]);
-        let whole = table.stage(&key(1, 1), std::slice::from_ref(&all)).unwrap();
+        let whole = table.stage_files(&key(1, 1), std::slice::from_ref(&all)).unwrap();
         prop_assert_eq!(found(dir.path(), &whole), expected(&all));
         for file in &whole {
             let content = fs::read(dir.path().join(&file.staged)).unwrap();
             prop_assert_eq!(&checksum(&content), &file.checksum);
             prop_assert_eq!(u64::try_from(content.len()).unwrap(), file.bytes);
         }
-        let pieces = table.stage(&key(1, 2), &cut(&all, &cuts)).unwrap();
+        let pieces = table.stage_files(&key(1, 2), &cut(&all, &cuts)).unwrap();
         let identity = |files: &[StagedFile]| -> Vec<_> {
             files.iter().map(|f| (f.target.clone(), f.rows, f.bytes, f.checksum.clone())).collect()
         };
@@ -139,13 +139,13 @@ fn a_batch_of_thousands_of_partition_values_is_written_whole_and_the_same_each_t
     let all = rows(0, &values);
     let dir = tempfile::tempdir().unwrap();
     let table = table(dir.path(), &["region", "day"]);
-    let whole = table.stage(&key(1, 1), std::slice::from_ref(&all)).unwrap();
+    let whole = table.stage_files(&key(1, 1), std::slice::from_ref(&all)).unwrap();
     assert_eq!(whole.len(), 3_000);
     assert_eq!(found(dir.path(), &whole), expected(&all));
     let identity = |files: Vec<StagedFile>| -> Vec<_> {
         files.into_iter().map(|f| (f.target, f.rows, f.bytes, f.checksum)).collect()
     };
-    let again = table.stage(&key(1, 2), &cut(&all, &[1_234])).unwrap();
+    let again = table.stage_files(&key(1, 2), &cut(&all, &[1_234])).unwrap();
     let stream = table.stage_stream(&key(1, 3), cut(&all, &[777, 5]).into_iter()).unwrap();
     let whole = identity(whole);
     assert_eq!(whole, identity(again));
@@ -164,7 +164,7 @@ fn the_same_rows_cut_differently_give_the_same_bytes() {
     let mut seen = None;
     for (epoch, cuts) in [vec![60_000], vec![8192], vec![8191, 1, 77], vec![1000, 33_000], vec![13]].iter().enumerate()
     {
-        let files = table.stage(&key(3, u64::try_from(epoch).unwrap()), &cut(&all, cuts)).unwrap();
+        let files = table.stage_files(&key(3, u64::try_from(epoch).unwrap()), &cut(&all, cuts)).unwrap();
         assert!(files.iter().any(|f| f.target.contains("-001-")), "more than one part: {files:?}");
         let identity: Vec<_> = files.into_iter().map(|f| (f.target, f.rows, f.bytes, f.checksum)).collect();
         assert_eq!(*seen.get_or_insert(identity.clone()), identity, "cut by {cuts:?}");
@@ -175,7 +175,7 @@ fn the_same_rows_cut_differently_give_the_same_bytes() {
 fn nothing_staged_is_visible_and_names_carry_batch_part_and_query() {
     let dir = tempfile::tempdir().unwrap();
     let table = table(dir.path(), &["day"]);
-    let files = table.stage(&key(42, 3), &[rows(0, &[(None, Some(0)), (None, None)])]).unwrap();
+    let files = table.stage_files(&key(42, 3), &[rows(0, &[(None, Some(0)), (None, None)])]).unwrap();
     let report = stage_file(dir.path(), &key(42, 3), "batch_id=42/report.json", b"{}").unwrap();
     assert!(super::glob(dir.path()).is_empty());
     let targets: Vec<&str> = files.iter().map(|f| f.target.as_str()).collect();
@@ -189,7 +189,7 @@ fn nothing_staged_is_visible_and_names_carry_batch_part_and_query() {
     for file in files.iter().chain([&report]) {
         assert!(file.staged.starts_with("_staging/3/") && file.staged.ends_with(".staged"), "{}", file.staged);
     }
-    table.publish(&files, Check::Size).unwrap();
+    publish(table.location(), &files, Check::Size).unwrap();
     crate::publish(dir.path(), &[report], Check::Size).unwrap();
     assert_eq!(super::glob(dir.path()).len(), 3);
 }
@@ -204,7 +204,7 @@ fn a_file_larger_than_any_buffer_has_the_checksum_of_its_content() {
     assert_eq!(fs::read(dir.path().join(&file.staged)).unwrap(), content);
     let values: Vec<String> = (0..60_000_u64).map(|i| format!("{:x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
     let values: Vec<_> = values.iter().map(|v| (Some(v.as_str()), None)).collect();
-    let files = table(dir.path(), &["day"]).stage(&key(2, 1), &[rows(0, &values)]).unwrap();
+    let files = table(dir.path(), &["day"]).stage_files(&key(2, 1), &[rows(0, &values)]).unwrap();
     let content = fs::read(dir.path().join(&files[0].staged)).unwrap();
     assert!(content.len() > 300_000);
     assert_eq!(files[0].checksum, checksum(&content));
@@ -225,9 +225,9 @@ fn a_report_cannot_be_staged_for_a_name_outside_or_hidden() {
 fn no_rows_give_no_files() {
     let dir = tempfile::tempdir().unwrap();
     let table = table(dir.path(), &[]);
-    assert!(table.stage(&key(1, 1), &[]).unwrap().is_empty());
-    assert!(table.stage(&key(1, 1), &[rows(0, &[])]).unwrap().is_empty());
-    let files = table.stage(&key(1, 1), &[rows(0, &[]), rows(0, &[(None, None)])]).unwrap();
+    assert!(table.stage_files(&key(1, 1), &[]).unwrap().is_empty());
+    assert!(table.stage_files(&key(1, 1), &[rows(0, &[])]).unwrap().is_empty());
+    let files = table.stage_files(&key(1, 1), &[rows(0, &[]), rows(0, &[(None, None)])]).unwrap();
     assert_eq!(files.len(), 1);
     assert_eq!(read(&dir.path().join(&files[0].staged)), rows(0, &[(None, None)]));
 }
@@ -237,8 +237,8 @@ fn staging_again_in_the_same_epoch_replaces() {
     let dir = tempfile::tempdir().unwrap();
     let table = table(dir.path(), &[]);
     let longer: Vec<_> = (0..1000).map(|i| (None, Some(i))).collect();
-    table.stage(&key(1, 1), &[rows(0, &longer)]).unwrap();
-    let files = table.stage(&key(1, 1), &[rows(5, &[(None, None)])]).unwrap();
+    table.stage_files(&key(1, 1), &[rows(0, &longer)]).unwrap();
+    let files = table.stage_files(&key(1, 1), &[rows(5, &[(None, None)])]).unwrap();
     assert_eq!(read(&dir.path().join(&files[0].staged)), rows(5, &[(None, None)]));
     assert_eq!(checksum(&fs::read(dir.path().join(&files[0].staged)).unwrap()), files[0].checksum);
 }
@@ -250,7 +250,7 @@ fn rows_of_another_table_are_refused() {
     // Columns are taken by their names: a query may have them in another order than the table.
     let (as_it_is, turned) = (rows(0, &[(None, None)]), rows(0, &[(None, None)]).project(&[0, 2, 1, 3]).unwrap());
     let staged = |rows: RecordBatch| {
-        let files = table.stage(&key(1, 1), &[rows]).unwrap();
+        let files = table.stage_files(&key(1, 1), &[rows]).unwrap();
         read(&dir.path().join(&files[0].staged))
     };
     assert_eq!(staged(turned), staged(as_it_is.clone()));
@@ -258,7 +258,7 @@ fn rows_of_another_table_are_refused() {
     let renamed = fields.into_iter().enumerate().map(|(i, f)| if i == 0 { f.with_name("another") } else { f });
     let renamed = std::sync::Arc::new(arrow::datatypes::Schema::new(renamed.collect::<Vec<_>>()));
     let other = RecordBatch::try_new(renamed, as_it_is.columns().to_vec()).unwrap();
-    assert!(matches!(table.stage(&key(1, 1), &[other]), Err(LakeError::Rows { .. })));
+    assert!(matches!(table.stage_files(&key(1, 1), &[other]), Err(LakeError::Rows { .. })));
     let mut columns = rows(0, &[(None, None)]).columns().to_vec();
     columns[0] = arrow::array::new_null_array(columns[0].data_type(), 1);
     let nullable = rows(0, &[(None, None)])
@@ -268,10 +268,10 @@ fn rows_of_another_table_are_refused() {
         .map(|f| f.as_ref().clone().with_nullable(true))
         .collect::<Vec<_>>();
     let null = RecordBatch::try_new(std::sync::Arc::new(arrow::datatypes::Schema::new(nullable)), columns).unwrap();
-    let error = table.stage(&key(1, 1), &[null]).unwrap_err().to_string();
+    let error = table.stage_files(&key(1, 1), &[null]).unwrap_err().to_string();
     assert!(error.contains("id"), "a NULL in a column without: {error}");
     let fewer = rows(0, &[(None, None)]).project(&[0, 1]).unwrap();
-    assert!(matches!(table.stage(&key(1, 1), &[fewer]), Err(LakeError::Rows { .. })));
+    assert!(matches!(table.stage_files(&key(1, 1), &[fewer]), Err(LakeError::Rows { .. })));
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn a_value_too_long_for_a_folder_names_the_column() {
     let dir = tempfile::tempdir().unwrap();
     let table = table(dir.path(), &["region"]);
     let long = "x".repeat(300);
-    let error = table.stage(&key(1, 1), &[rows(0, &[(Some(&long), None)])]).unwrap_err();
+    let error = table.stage_files(&key(1, 1), &[rows(0, &[(Some(&long), None)])]).unwrap_err();
     assert!(error.to_string().contains("partition column region"), "{error}");
     assert_eq!(error.blame(), sluicebox_core::Blame::User);
 }

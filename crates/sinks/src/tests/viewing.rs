@@ -9,15 +9,15 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::key;
 use crate::parquet::view::view;
-use crate::{Check, ParquetOptions, ParquetTable, TableFormat};
+use crate::{Check, ParquetOptions, ParquetTable, prepare};
 
 /// Publishes a batch of a table that is partitioned by `region`.
 fn publish(location: &Path, batch: u64, rows: &RecordBatch) {
     let by = vec!["region".to_owned()];
     let table = ParquetTable::try_new(location, rows.schema(), by, ParquetOptions::default()).unwrap();
-    table.prepare().unwrap();
-    let files = table.stage(&key(batch, 1), std::slice::from_ref(rows)).unwrap();
-    table.publish(&files, Check::Size).unwrap();
+    prepare(table.location()).unwrap();
+    let files = table.stage_files(&key(batch, 1), std::slice::from_ref(rows)).unwrap();
+    crate::publish(table.location(), &files, Check::Size).unwrap();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  LOCATION/<col>=<value>/                    as readers see it         looked at: `folders`
-//!  LOCATION/../.sluicebox-<query>/<e>/<n>/    the same rows, new names  written, synced: `ParquetTable::rewrite`
+//!  LOCATION/../.sluicebox-<query>/<e>/<n>/    the same rows, new names  written, synced: `Upkeep::rewrite`
 //!      both exchanged at one instant, the folders around them synced    `swap`
 //!  LOCATION/../.sluicebox-<query>/<e>/<n>/    the old files             removed a while later
 //! ```

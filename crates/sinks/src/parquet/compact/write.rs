@@ -107,7 +107,7 @@ impl ParquetTable {
     ///
     /// # Errors
     /// When an input cannot be read, other rows come out than went in, or a file cannot be written.
-    pub fn rewrite(
+    pub(crate) fn rewrite_files(
         &self,
         folder: &Path,
         inputs: &[Input],

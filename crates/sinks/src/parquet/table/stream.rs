@@ -1,6 +1,6 @@
 //! Staging rows that come a few at a time: more than are worth holding.
 //!
-//! Files get the rows and the names that [`stage`](crate::TableFormat::stage) gives them, in the same chunks, but for folders
+//! Files get the rows and the names that [`stage_files`](ParquetTable::stage_files) gives them, in the same chunks, but for folders
 //! that rows come back to: only so many files are open at once, and one that had to be closed is followed by another part.
 //! When that happens depends on the rows and their order alone, so a replay gives the same files.
 
@@ -10,7 +10,6 @@ use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 
 use super::{ParquetTable, ParquetWriter};
-use crate::TableFormat;
 use crate::error::{LakeError, Result};
 use crate::parquet::gather::{CHUNK_ROWS, Run};
 use crate::staged::{BatchKey, StagedFile, sync_staging};
@@ -49,7 +48,7 @@ struct Staging<'a> {
 }
 
 impl ParquetTable {
-    /// As [`stage`](crate::TableFormat::stage), of rows that are taken as they come. It holds one chunk of each folder's rows
+    /// As [`stage_files`](ParquetTable::stage_files), of rows that are taken as they come. It holds one chunk of each folder's rows
     /// and the open row groups, however many rows there are.
     ///
     /// # Errors

@@ -1,0 +1,50 @@
+//! What an output has staged of a batch: what a commit names, and what publishing needs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::staged::StagedFile;
+
+/// What one output has staged of a batch. The commit holds it as JSON: `docs/formats.md` specifies the fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Staged {
+    /// Files with their final content, of a naming sink: publishing gives them their final names.
+    Files(StagedFiles),
+    /// Rows in a file of the checkpoint, of a transactional sink: publishing sends them in one transaction.
+    Rows(StagedRows),
+}
+
+impl Staged {
+    /// The rows in it; 0 for files that have none.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        match self {
+            Self::Files(staged) => staged.files.iter().map(|file| file.rows).sum(),
+            Self::Rows(staged) => staged.rows,
+        }
+    }
+}
+
+/// The staged files of one folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedFiles {
+    /// The folder: absolute in memory. A checkpoint may name it relative to itself.
+    pub location: String,
+    /// Its files.
+    pub files: Vec<StagedFile>,
+}
+
+/// Staged rows that wait for their transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedRows {
+    /// Where they go, as [`Sink::identity`](crate::Sink::identity) says it: no other sink may publish them.
+    pub sink: String,
+    /// The Arrow stream with the rows, below the checkpoint.
+    pub path: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// The checksum over its content, as [`sluicebox_durable::checksum`] gives it.
+    pub checksum: String,
+}

@@ -1,0 +1,33 @@
+//! What is done to published rows: partitions are compacted and retired.
+
+use std::fmt::Debug;
+use std::path::Path;
+
+use crate::error::Result;
+use crate::parquet::compact::{FileSum, Input, Piece};
+
+/// A table whose published files may be put together, and retired with their partition. Only where the format can.
+pub trait Upkeep: Send + Sync + Debug {
+    /// The table's folder, absolute.
+    fn location(&self) -> &Path;
+
+    /// How many columns are in the path. A table without partition columns cannot be compacted: only folders of partitions
+    /// are exchanged.
+    fn partition_columns(&self) -> usize;
+
+    /// Writes the files that `pieces` say to the folder `staged`, which is there and empty, from the `inputs` in `folder`.
+    /// `name` gives the name of the n-th. Rows keep their order. When it returns, contents and names are durable. `None` when
+    /// `go_on` said no in between.
+    ///
+    /// # Errors
+    /// When an input cannot be read, other rows come out than went in, or a file cannot be written.
+    fn rewrite(
+        &self,
+        folder: &Path,
+        inputs: &[Input],
+        pieces: &[Piece],
+        staged: &Path,
+        name: &dyn Fn(u64) -> String,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<FileSum>>>;
+}
