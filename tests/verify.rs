@@ -197,7 +197,7 @@ fn records_that_do_not_follow_from_each_other_are_named() {
     let dropped = edit(|plan: &mut Offsets| plan.watermarks.clear());
     with_damage(&job, REVENUE, &at("offsets/3"), dropped, &["batch 3", "silver_sales.0 is planned as None"]);
     let forgotten =
-        edit(|commit: &mut Commit| commit.files.retain(|output| output.output.table() != Some("bronze_sales")));
+        edit(|commit: &mut Commit| commit.outputs.retain(|output| output.id.table() != Some("bronze_sales")));
     with_damage(&job, REVENUE, &at("commits/3"), forgotten, &["whose commit does not name it", "holds 0 rows"]);
 
     // The newest records, under a number so high that nobody can count up to it.

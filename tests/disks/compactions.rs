@@ -43,8 +43,8 @@ fn took_from_the_newest(scene: &Scene, record: &Path) -> bool {
         .iter()
         .map(|file| file.as_str().unwrap().split(' ').next().unwrap())
         .collect();
-    let outputs = newest["files"].as_array().unwrap().iter().filter(|output| output["output"] == record["output"]);
-    outputs.flat_map(|output| output["files"].as_array().unwrap()).any(|file| {
+    let outputs = newest["outputs"].as_array().unwrap().iter().filter(|output| output["id"] == record["output"]);
+    outputs.flat_map(|output| output["staged"]["files"].as_array().unwrap()).any(|file| {
         let target = Path::new(file["target"].as_str().unwrap());
         inputs.contains(&target.file_name().unwrap().to_str().unwrap())
     })

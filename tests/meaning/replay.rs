@@ -38,9 +38,8 @@ pub fn check(job: &Job, sql: &str, cut: &Cut) {
 /// Path to content of every file that the commit names.
 fn contents(commit: &Commit) -> BTreeMap<PathBuf, Vec<u8>> {
     let files = commit
-        .files
-        .iter()
-        .flat_map(|output| output.files.iter().map(|file| PathBuf::from(&output.location).join(&file.target)));
+        .files()
+        .flat_map(|output| output.files.iter().map(move |file| PathBuf::from(output.location).join(&file.target)));
     files
         .map(|path| (path.clone(), std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))))
         .collect()
@@ -49,10 +48,9 @@ fn contents(commit: &Commit) -> BTreeMap<PathBuf, Vec<u8>> {
 /// What the commit says of its files, but where they were staged.
 fn named(commit: &Commit) -> Vec<(String, String, u64, u64, String)> {
     let mut all: Vec<_> = commit
-        .files
-        .iter()
+        .files()
         .flat_map(|o| {
-            o.files.iter().map(|f| (o.output.to_string(), f.target.clone(), f.rows, f.bytes, f.checksum.clone()))
+            o.files.iter().map(move |f| (o.output.to_string(), f.target.clone(), f.rows, f.bytes, f.checksum.clone()))
         })
         .collect();
     all.sort();

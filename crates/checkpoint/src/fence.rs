@@ -115,7 +115,7 @@ mod tests {
             pending: BTreeSet::new(),
             batch_id: 0,
             epoch: 1,
-            files: Vec::new(),
+            outputs: Vec::new(),
             positions: Vec::new(),
             watermarks: BTreeMap::new(),
             state: BTreeMap::new(),

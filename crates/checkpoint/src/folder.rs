@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use sluicebox_durable::fault::What;
-use sluicebox_durable::sealed::{NEWEST, VERSION};
 use sluicebox_durable::{self as durable, Created, Own};
 use sluicebox_sinks::owner;
 
 use crate::numbers::NUMBERED;
-use crate::records::{Commit, Metadata, Offsets, Refresh, SourceStart};
+use crate::records::{COMMIT_VERSION, Commit, Metadata, Offsets, Refresh, SourceStart};
 use crate::recovery::Observed;
 use crate::{CheckpointError, envelope, judge, place};
 
@@ -170,9 +169,7 @@ impl Checkpoint {
         let mut found: Commit = self.required(What::Commit, &format!("commits/{id}"))?;
         self.of_its_name("commits", id, found.batch_id)?;
         judge::commit(&found).map_err(|why| self.damaged("commits", id, why))?;
-        for output in &mut found.files {
-            output.location = self.location_of(&output.location);
-        }
+        found.locations(|location| self.location_of(location));
         Ok(found)
     }
 
@@ -215,11 +212,8 @@ impl Checkpoint {
     pub fn write_commit(&self, commit: &Commit) -> Result<(), CheckpointError> {
         let path = self.root.join("commits").join(commit.batch_id.to_string());
         let mut stored = commit.clone();
-        for output in &mut stored.files {
-            output.location = self.name_of(&output.location);
-        }
-        let version = if stored.state.values().all(|s| s.segments.is_empty()) { VERSION } else { NEWEST };
-        let content = envelope::wrap_as(version, &stored)?;
+        stored.locations(|location| self.name_of(location));
+        let content = envelope::wrap_as(COMMIT_VERSION, &stored)?;
         match self.create_content_fenced(What::Commit, &path, &content, commit.epoch)? {
             Created::New => Ok(()),
             Created::Exists => Err(taken(path, commit.epoch, self.commit(commit.batch_id)?.epoch)),

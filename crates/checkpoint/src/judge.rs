@@ -3,7 +3,7 @@
 
 use std::path::{Component, Path};
 
-use sluicebox_sinks::layout;
+use sluicebox_sinks::{is_outbox_path, layout};
 
 use crate::records::{Commit, Compaction, OperatorState, Totals};
 
@@ -18,7 +18,7 @@ const MOST_OF_ALL: u64 = 1 << 60;
 /// # Errors
 /// What is wrong with it, to follow the record's name.
 pub(super) fn commit(commit: &Commit) -> Result<(), String> {
-    for file in commit.files.iter().flat_map(|output| &output.files) {
+    for file in commit.files().flat_map(|output| output.files) {
         if !layout::is_target(&file.target) {
             return Err(format!("it names {:?}, which is no path of a file in a table's folder", file.target));
         }
@@ -26,13 +26,17 @@ pub(super) fn commit(commit: &Commit) -> Result<(), String> {
             return Err(format!("it names {:?}, which is no path of a staged file", file.staged));
         }
     }
+    if let Some((_, rows)) = commit.rows().find(|(_, rows)| !is_outbox_path(&rows.path)) {
+        return Err(format!("it names {:?}, which is no path of rows that wait", rows.path));
+    }
     let state = commit.state.values();
     if let Some(file) = state.clone().flat_map(OperatorState::files).find(|file| !is_state(&file.path)) {
         return Err(format!("it names {:?}, which is no path of a state file", file.path));
     }
-    let files = commit.files.iter().flat_map(|output| &output.files).flat_map(|file| [file.rows, file.bytes]);
+    let files = commit.files().flat_map(|output| output.files).flat_map(|file| [file.rows, file.bytes]);
+    let rows = commit.rows().flat_map(|(_, rows)| [rows.rows, rows.bytes]);
     let segments = state.clone().flat_map(|of| &of.segments).flat_map(|segment| [segment.rows, segment.tail_bytes]);
-    counts(files.chain(segments).chain(state.flat_map(OperatorState::files).map(|file| file.bytes)), MOST)?;
+    counts(files.chain(rows).chain(segments).chain(state.flat_map(OperatorState::files).map(|file| file.bytes)), MOST)?;
     commit.totals.as_ref().map_or(Ok(()), totals)
 }
 

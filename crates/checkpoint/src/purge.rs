@@ -219,7 +219,7 @@ mod tests {
             totals: None,
             batch_id,
             epoch: 1,
-            files: Vec::new(),
+            outputs: Vec::new(),
             positions: Vec::new(),
             watermarks: BTreeMap::new(),
             schemas: BTreeMap::new(),
@@ -250,7 +250,7 @@ mod tests {
         }
         let newest = commit(8, "state/op/000000004-1-0.segment", &["state/op/000000008-1.delta.arrow"]);
         checkpoint.write_commit(&newest).unwrap();
-        assert!(fs::read(dir.path().join("commits/8")).unwrap().starts_with(b"v2 "), "older readers would forget");
+        assert!(fs::read(dir.path().join("commits/8")).unwrap().starts_with(b"v3 "), "older readers would forget");
         assert_eq!(checkpoint.commit(8).unwrap(), newest);
         checkpoint.purge(&newest).unwrap();
         let mut left: Vec<String> =

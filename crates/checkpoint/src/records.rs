@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sluicebox_core::{Fates, OffsetRange, OutputId, PartitionId};
 use sluicebox_operators::WatermarkState;
-use sluicebox_sinks::StagedFile;
 use sluicebox_sinks::parquet::compact::FileSum;
 use sluicebox_sources::LogIdentity;
+
+mod outputs;
+
+pub use outputs::{OutputFiles, StagedOutput};
 
 /// `metadata`: who this checkpoint belongs to. Written once, at the first start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +74,9 @@ pub struct Position {
     pub offset: i64,
 }
 
+/// The version of a commit: 3 since an output may stage something else than files.
+pub(crate) const COMMIT_VERSION: u32 = 3;
+
 /// `commits/<id>`: the commit of batch `id`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Commit {
@@ -78,8 +84,9 @@ pub struct Commit {
     pub batch_id: u64,
     /// The epoch of the run that committed it.
     pub epoch: u64,
-    /// Every file of the batch, in the order in which they are published.
-    pub files: Vec<OutputFiles>,
+    /// What every output of the batch has staged, in the order in which it is published. Versions 1 and 2 call it `files`.
+    #[serde(alias = "files")]
+    pub outputs: Vec<StagedOutput>,
     /// The first offset not read, for every partition that any batch has read.
     pub positions: Vec<Position>,
     /// The watermarks after the batch, by clause.
@@ -110,17 +117,6 @@ pub struct Totals {
     pub dead_letters: u64,
     /// Fates by table, of tables that were computed again since then.
     pub tables: BTreeMap<String, Fates>,
-}
-
-/// The staged files of one output.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OutputFiles {
-    /// What they are of.
-    pub output: OutputId,
-    /// The output's folder: absolute here, see `place` for how the file names it.
-    pub location: String,
-    /// Its files.
-    pub files: Vec<StagedFile>,
 }
 
 /// Where an operator's state is: segments or a snapshot, then deltas in the order of their batches.

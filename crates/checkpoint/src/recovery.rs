@@ -132,7 +132,7 @@ mod tests {
             pending: std::collections::BTreeSet::new(),
             batch_id: 3,
             epoch: 1,
-            files: Vec::new(),
+            outputs: Vec::new(),
             positions: vec![Position { partition: partition.clone(), offset: 10 }],
             watermarks: BTreeMap::from([(clause.clone(), state)]),
             state: BTreeMap::new(),

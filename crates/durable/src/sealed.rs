@@ -16,7 +16,7 @@ use crate::checksum;
 pub const VERSION: u32 = 1;
 
 /// The newest version that this code reads. It writes it where a reader of an older one must not pass over a field.
-pub const NEWEST: u32 = 2;
+pub const NEWEST: u32 = 3;
 
 /// Why a file's content cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,9 +162,9 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_refused_before_its_content_is_looked_at_and_the_way_out_is_named() {
-        let found = unseal::<Old>(b"v3 whatever it may be\nnot even JSON").unwrap_err();
-        assert_eq!(found, Broken::Newer { found: 3, reads: 2 });
-        assert!(found.to_string().contains("newer Sluicebox") && found.to_string().contains("up to 2"), "{found}");
+        let found = unseal::<Old>(b"v4 whatever it may be\nnot even JSON").unwrap_err();
+        assert_eq!(found, Broken::Newer { found: 4, reads: 3 });
+        assert!(found.to_string().contains("newer Sluicebox") && found.to_string().contains("up to 3"), "{found}");
         for wrong in ["", "v1", "v1\n", "v0 x\n{}", "v99999999999 x\n{}", "w1 x\n{}", "v-1 x\n", "\n\n"] {
             assert!(matches!(unseal::<Old>(wrong.as_bytes()), Err(Broken::Damaged(_))), "{wrong:?}");
         }

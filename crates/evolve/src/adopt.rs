@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use sluicebox_checkpoint::records::{Commit, Metadata, Position, SourceStart};
+use sluicebox_checkpoint::records::{Commit, Metadata, OutputFiles, Position, SourceStart};
 use sluicebox_checkpoint::{Checkpoint, PipelineRecord, RunLock};
 use sluicebox_core::{OutputId, PartitionId, Scope};
-use sluicebox_runtime::outputs::{self, OutputFolder, Outputs};
-use sluicebox_sinks::{Check, Publisher, owner};
+use sluicebox_runtime::outputs::{OutputFolder, Outputs};
+use sluicebox_sinks::{Check, Publisher, StagedFile, owner};
 use sluicebox_sources::{LogIdentity, Source};
 
 use crate::named::{self, Named};
@@ -41,29 +41,29 @@ pub fn warn_of_retired(checkpoint: &Checkpoint, tables: &[&str]) -> Result<(), E
 }
 
 /// Publishes `commit`, the newest one of the query `query_id`, again; what a refresh that was begun deletes is left out, and
-/// what a compaction has put into other files since it was published.
+/// what a compaction has put into other files since it was published. Files alone: rows of transactional sinks follow when the
+/// run has opened these.
 ///
 /// # Errors
 /// When a record is damaged, names a folder that is not the pipeline's, or a file is lost or another is in its way.
 pub fn publish(checkpoint: &Checkpoint, outputs: &Outputs, query_id: &str, commit: &Commit) -> Result<(), EvolveError> {
     let record = format!("commits/{}", commit.batch_id);
-    for output in &commit.files {
-        named::refuse_strange(checkpoint, &record, Path::new(&output.location), outputs, query_id)?;
+    for output in commit.files() {
+        named::refuse_strange(checkpoint, &record, Path::new(output.location), outputs, query_id)?;
     }
     let newest = checkpoint.newest_pipeline()?.filter(|r| r.number > commit.pipeline);
-    let mut files: Vec<_> = match newest {
-        Some(record) => commit.files.iter().filter(|f| !record.cleared(&f.output)).cloned().collect(),
-        None => commit.files.clone(),
-    };
+    let is_cleared = |id: &OutputId| newest.as_ref().is_some_and(|record| record.cleared(id));
     let replaced = checkpoint.replaced_of_newest(commit.batch_id)?;
-    if !replaced.is_empty() {
-        for output in &mut files {
-            let folder = |target: &str| target.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-            let location = &output.location;
-            output.files.retain(|file| !replaced.contains(&(location.clone(), folder(&file.target))));
-        }
-    }
-    Ok(outputs::publish(&mut Publisher::default(), &files, Check::Content)?)
+    let left = |output: OutputFiles<'_>| -> Vec<StagedFile> {
+        let folder = |target: &str| target.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        let is_left = |file: &&StagedFile| !replaced.contains(&(output.location.to_owned(), folder(&file.target)));
+        output.files.iter().filter(is_left).cloned().collect()
+    };
+    let files: Vec<(&Path, Vec<StagedFile>)> =
+        commit.files().filter(|o| !is_cleared(o.output)).map(|o| (Path::new(o.location), left(o))).collect();
+    let manifest: Vec<(&Path, &[StagedFile])> =
+        files.iter().map(|(location, files)| (*location, files.as_slice())).collect();
+    Ok(Publisher::default().publish(&manifest, Check::Content)?)
 }
 
 /// Makes the run's pipeline the one in force, durably, and takes out of `last` what does not go on under it. The newest

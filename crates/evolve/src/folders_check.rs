@@ -80,7 +80,7 @@ pub fn refuse_lost_folders(
             Err(CheckpointError::Damaged { .. }) => continue,
             commit => commit?,
         };
-        for output in commit.files.iter().filter(|o| !o.files.is_empty()) {
+        for output in commit.files().filter(|o| !o.files.is_empty()) {
             let lost = unmarked.iter().find(|f| f.location.display().to_string() == output.location);
             if let Some(OutputFolder { output, location }) = lost
                 && contents(location)? == sluicebox_sinks::Contents::default()

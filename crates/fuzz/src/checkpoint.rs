@@ -165,8 +165,9 @@ fn in_place(name: &str, content: &[u8]) {
         assert!(!verdict.to_string().is_empty());
     }
     if let Ok(commit) = checkpoint.commit(0) {
-        let files = commit.files.iter().flat_map(|output| &output.files);
+        let files = commit.files().flat_map(|output| output.files);
         let names = files.flat_map(|file| [&file.target, &file.staged]);
+        let names = names.chain(commit.rows().map(|(_, rows)| &rows.path));
         let state = commit.state.values().flat_map(|state| state.files().map(|file| &file.path));
         for name in names.chain(state) {
             assert!(is_plain(name), "{name}");

@@ -50,7 +50,7 @@ impl Table<'_> {
                 Err(CheckpointError::Damaged { .. } | CheckpointError::Missing { .. }) => continue,
                 commit => commit?,
             };
-            for file in commit.files.into_iter().filter(|o| o.location == location).flat_map(|o| o.files) {
+            for file in commit.files().filter(|o| o.location == location).flat_map(|o| o.files).cloned() {
                 let name = file.target.rsplit('/').next().unwrap_or_default().to_owned();
                 let sum = FileSum { name, rows: file.rows, bytes: file.bytes, checksum: file.checksum };
                 files.insert(file.target, sum);

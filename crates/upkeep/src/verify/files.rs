@@ -38,11 +38,11 @@ pub(super) fn check(
 fn check_named(commit: &Commit, records: &Records, found: &mut Found, verdict: &mut Verdict) {
     let newest = commit.batch_id == records.newest;
     let mut waits = 0;
-    for output in &commit.files {
-        for file in &output.files {
-            let location = Path::new(&output.location);
+    for output in commit.files() {
+        for file in output.files {
+            let location = Path::new(output.location);
             let target = location.join(&file.target);
-            if records.compactions.replaced(&output.location, &file.target, commit.batch_id) {
+            if records.compactions.replaced(output.location, &file.target, commit.batch_id) {
                 *found.rows.entry((output.output.clone(), commit.batch_id)).or_default() += file.rows;
                 if target.exists() {
                     let path = target.display();
@@ -64,6 +64,11 @@ fn check_named(commit: &Commit, records: &Records, found: &mut Found, verdict: &
             }
         }
     }
+    for (output, rows) in commit.rows() {
+        verdict.rows += rows.rows;
+        *found.rows.entry((output.clone(), commit.batch_id)).or_default() += rows.rows;
+        found.outputs.insert(output.clone());
+    }
     if waits > 0 {
         verdict.notes.push(format!(
             "batch {} is committed and {waits} of its files not published: the next run publishes them",
@@ -80,12 +85,12 @@ fn folders(
     verdict: &mut Verdict,
 ) -> Result<BTreeMap<PathBuf, OutputId>, UpkeepError> {
     let mut folders = BTreeMap::new();
-    let outputs = || records.commits.values().flat_map(|commit| &commit.files);
+    let outputs = || records.commits.values().flat_map(Commit::files);
     for output in outputs() {
-        folders.insert(PathBuf::from(&output.location), output.output.clone());
+        folders.insert(PathBuf::from(output.location), output.output.clone());
     }
     // Reports lie in <data>/dq/<pipeline>/metrics.
-    let reports = outputs().find(|o| o.output == OutputId::Reports).map(|o| PathBuf::from(&o.location));
+    let reports = outputs().find(|o| *o.output == OutputId::Reports).map(|o| PathBuf::from(o.location));
     match reports.as_deref().and_then(|r| r.ancestors().nth(3)) {
         Some(data) => marked(data, metadata, &mut folders, 0)?,
         None => verdict.unproved.push(format!(
@@ -186,9 +191,9 @@ fn check_folder(
 
 /// The final and staged paths in `location` that commits name.
 fn named<'r>(location: &Path, records: &'r Records) -> BTreeSet<&'r str> {
-    let outputs = records.commits.values().flat_map(|commit| &commit.files);
-    let here = outputs.filter(|output| Path::new(&output.location) == location);
-    here.flat_map(|output| &output.files).flat_map(|file| [file.target.as_str(), file.staged.as_str()]).collect()
+    let outputs = records.commits.values().flat_map(Commit::files);
+    let here = outputs.filter(|output| Path::new(output.location) == location);
+    here.flat_map(|output| output.files).flat_map(|file| [file.target.as_str(), file.staged.as_str()]).collect()
 }
 
 /// The batch of a file that no commit names, if its commit may have been removed; else why it should not be there.

@@ -103,12 +103,12 @@ impl Missing {
 fn paths(records: &Records, found: &Found) -> BTreeMap<u64, PathBuf> {
     let mut paths = found.reports.clone();
     for (id, commit) in &records.commits {
-        for output in commit.files.iter().filter(|o| o.output == OutputId::Reports) {
+        for output in commit.files().filter(|o| *o.output == OutputId::Reports) {
             let json = output.files.iter().find(|file| file.target.ends_with(".json"));
             paths.extend(json.map(|file| {
                 let (target, staged) = (file.target.as_str(), file.staged.as_str());
-                let path = Path::new(&output.location).join(target);
-                (*id, if path.exists() { path } else { Path::new(&output.location).join(staged) })
+                let path = Path::new(output.location).join(target);
+                (*id, if path.exists() { path } else { Path::new(output.location).join(staged) })
             }));
         }
     }

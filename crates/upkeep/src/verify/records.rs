@@ -64,7 +64,7 @@ impl Records {
             let pipeline = checkpoint.pipeline(number)?;
             let first = self.commits.values().find(|c| c.pipeline >= number).map_or(self.newest + 1, |c| c.batch_id);
             for commit in self.commits.values_mut().filter(|c| c.pipeline < number) {
-                commit.files.retain(|output| !pipeline.cleared(&output.output));
+                commit.outputs.retain(|output| !pipeline.cleared(&output.id));
             }
             for table in pipeline.clears.keys() {
                 self.emptied.extend(OutputId::all_of_table(table).map(|output| (output, first)));
