@@ -9,7 +9,7 @@ use sluicebox_pipeline::values;
 use sluicebox_upkeep::compact::{Config, Done, Request, Skipped, UNPARTITIONED, run};
 
 use crate::failure::Usage;
-use crate::load::{Checked, LoadArgs, parquet_options_of, policies};
+use crate::load::{Checked, LoadArgs, policies, sinks_of};
 use crate::out;
 use crate::screen::say;
 
@@ -65,7 +65,7 @@ pub async fn compact(args: CompactArgs) -> anyhow::Result<()> {
     };
     let working_dir = std::env::current_dir()?;
     let config = Config {
-        parquet: parquet_options_of(&checked.graph),
+        sinks: sinks_of(&checked.graph, &working_dir)?,
         policies: policies(&checked.graph),
         graph: checked.graph,
         checkpoint: checked.checkpoint,

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::failure::{self, Usage};
 use crate::live::{ProgressMode, Show};
-use crate::load::{Checked, LoadArgs, Loaded, engine_trigger, parquet_options_of, policies};
+use crate::load::{Checked, LoadArgs, Loaded, engine_trigger, policies, sinks_of};
 use crate::screen::{self, say};
 
 /// Run a pipeline: read, check, write tables, until Ctrl-C
@@ -193,15 +193,12 @@ struct Asked {
 fn look_first(checked: &Checked, asked: Asked) -> anyhow::Result<()> {
     if checked.checkpoint.is_new().map_err(EngineError::from)? {
         let working_dir = std::env::current_dir()?;
-        let (data_dir, parquet) = (working_dir.join("data"), parquet_options_of(&checked.graph));
-        check_folders(
-            &checked.graph,
-            (working_dir.as_path(), data_dir.as_path()),
-            &parquet,
-            &checked.checkpoint,
-            (asked.full_refresh, asked.take_tables),
-        )
-        .map_err(|error| checked.at_location(error))?;
+        let data_dir = working_dir.join("data");
+        let folders = (working_dir.as_path(), data_dir.as_path());
+        let asked = (asked.full_refresh, asked.take_tables);
+        sinks_of(&checked.graph, &working_dir)
+            .and_then(|sinks| check_folders(&checked.graph, folders, &sinks, &checked.checkpoint, asked))
+            .map_err(|error| checked.at_location(error))?;
     }
     Ok(())
 }
@@ -226,7 +223,6 @@ async fn run_stage(
     show.opening(&loaded, &change, finishes);
     let feeder = if live { loaded.start_sample(stop) } else { None };
     let trigger = trigger.or(loaded.trigger).filter(|_| live).unwrap_or(Trigger::Default);
-    let parquet = loaded.parquet_options();
     let policies = policies(&loaded.graph);
     let config = Config {
         sources: loaded.sources,
@@ -240,7 +236,7 @@ async fn run_stage(
         memory_limit: loaded.settings.memory_limit,
         state_deltas: DELTAS,
         samples: usize::try_from(loaded.settings.dq_samples).unwrap_or(10),
-        parquet,
+        sinks: loaded.sinks,
         policies,
         clock: loaded.clock,
         give_up_after: wait,

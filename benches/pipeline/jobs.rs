@@ -16,7 +16,7 @@ use sluicebox_core::{Clock, OffsetRange, SystemClock, provenance};
 use sluicebox_formats::{DecoderOptions, SourceDecoder, avro, portions};
 use sluicebox_librdkafka::{Polled, Queue};
 use sluicebox_registry::SchemaCache;
-use sluicebox_sinks::{BatchKey, ParquetOptions, ParquetTable, TableFormat};
+use sluicebox_sinks::{BatchKey, ParquetOptions, ParquetTable};
 use sluicebox_sources::{Source, Taken};
 
 use crate::ceiling::ceiling;
@@ -267,7 +267,7 @@ async fn write(place: Place, topic: &str) -> anyhow::Result<JobReport> {
         }
         let table = table.as_ref().context("a table")?;
         let (started, cpu) = (clock.monotonic(), thread_nanos());
-        let staged = table.stage(&BatchKey { batch_id, query_id: "bench", epoch: 1 }, &rows)?;
+        let staged = table.stage_files(&BatchKey { batch_id, query_id: "bench", epoch: 1 }, &rows)?;
         nanos += thread_nanos().saturating_sub(cpu);
         report.seconds += clock.monotonic().saturating_sub(started).as_secs_f64();
         report.bytes += staged.iter().map(|f| f.bytes).sum::<u64>();

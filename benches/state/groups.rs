@@ -15,7 +15,7 @@ use sluicebox_core::provenance;
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_runtime::RuntimeError;
 use sluicebox_runtime::graph::{Route, TableOutput, TableSink};
-use sluicebox_sinks::{BatchKey, ParquetOptions, ParquetTable, StagedFile, TableFormat};
+use sluicebox_sinks::{BatchKey, ParquetOptions, ParquetTable, StagedFile, prepare};
 use tokio::task::JoinHandle;
 
 use crate::line::{Measured, again, limit_text, limits, mib};
@@ -160,7 +160,7 @@ pub async fn measure(args: &Args, groups: u64) -> anyhow::Result<Groups> {
     let table = graph.tables.first().context("no table")?;
     let location = root.join("table");
     let table = ParquetTable::try_new(&location, Arc::clone(&table.schema), Vec::new(), ParquetOptions::default())?;
-    table.prepare()?;
+    prepare(table.location())?;
     let (table, mut staging, mut collected) = (Arc::new(table), None, Vec::new());
     // Ahead of the window's end by more than the delay.
     let later = rows(std::iter::once(0), (WINDOW + 120_000_000) / STEP)?;
@@ -171,7 +171,7 @@ pub async fn measure(args: &Args, groups: u64) -> anyhow::Result<Groups> {
         Some(staging) => staging.await??,
         None => {
             let rows = collected.iter().map(provenance::visible).collect::<Result<Vec<_>, _>>()?;
-            table.stage(&BatchKey { batch_id: 0, query_id: "bench", epoch: 1 }, &rows)?
+            table.stage_files(&BatchKey { batch_id: 0, query_id: "bench", epoch: 1 }, &rows)?
         }
     };
     let closing = (sluicebox_core::Clock::monotonic(&job.clock) - at).as_secs_f64();

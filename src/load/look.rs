@@ -10,7 +10,7 @@ use sluicebox_formats::ignored_fields;
 use sluicebox_registry::SchemaCache;
 
 use super::connect::Connection;
-use super::{Checked, parquet_options_of};
+use super::{Checked, sinks_of};
 
 /// Less room than this is worth a word.
 const LITTLE: u64 = 1 << 30;
@@ -77,9 +77,9 @@ impl Checked {
     fn folders(&self) -> anyhow::Result<Vec<Room>> {
         let working_dir = std::env::current_dir()?;
         let data_dir = working_dir.join("data");
-        let parquet = parquet_options_of(&self.graph);
         let folders = (working_dir.as_path(), data_dir.as_path());
-        let checked = check_folders(&self.graph, folders, &parquet, &self.checkpoint, (false, false));
+        let checked = sinks_of(&self.graph, &working_dir)
+            .and_then(|sinks| check_folders(&self.graph, folders, &sinks, &self.checkpoint, (false, false)));
         checked.map_err(|error| self.at_location(error))
     }
 

@@ -10,6 +10,7 @@ mod look;
 mod places;
 mod reader;
 mod sample;
+mod sinks;
 mod text;
 
 use std::collections::BTreeMap;
@@ -25,13 +26,13 @@ use sluicebox_core::{Clock, Scope, SystemClock};
 use sluicebox_engine::{EngineError, SourceBinding, Trigger, prove};
 use sluicebox_evolve::{FileRows, Stage};
 use sluicebox_formats::LeftOut;
-use sluicebox_pipeline::ast::{Pipeline, SourceDef, TableDef};
+use sluicebox_pipeline::ast::{Pipeline, SourceDef};
 use sluicebox_pipeline::diagnostic::{Diagnostic, Diagnostics};
 use sluicebox_pipeline::graph::{Graph, Table};
 use sluicebox_pipeline::parse::parse_with;
-use sluicebox_pipeline::settings::{Compression, Properties, Settings};
+use sluicebox_pipeline::settings::{Properties, Settings};
 use sluicebox_pipeline::{bind, formats, values};
-use sluicebox_sinks::{LakeError, ParquetOptions};
+use sluicebox_sinks::{LakeError, Sinks};
 use sluicebox_sources::SourceError;
 use sluicebox_upkeep::compact::{Policy, Retain};
 use tokio::sync::watch;
@@ -40,6 +41,7 @@ use tokio::task::JoinHandle;
 pub use connect::open_log;
 pub use look::Check;
 pub use sample::register_sales;
+pub use sinks::sinks_of;
 pub use text::read_text;
 
 use connect::Connection;
@@ -299,6 +301,8 @@ pub struct Loaded {
     pub session: SessionState,
     /// Its sources, in the order of the text.
     pub sources: Vec<SourceBinding>,
+    /// Where the rows of its tables go: of all that the text has, also where a stage runs a part of it.
+    pub sinks: Sinks,
     /// Its settings.
     pub settings: Settings,
     /// `SET 'trigger'`, if it is there.
@@ -318,6 +322,7 @@ impl Loaded {
     /// Everything for a run of `stage`: samples filled, sources connected.
     pub async fn connect(mut checked: Checked, stage: &Stage) -> anyhow::Result<Self> {
         let working_dir = std::env::current_dir()?;
+        let sinks = sinks_of(&checked.graph, &working_dir)?;
         checked.staged(stage, &working_dir);
         let Checked { graph, settings, checkpoint, clock, connections } = checked;
         let mut samples = Vec::new();
@@ -336,6 +341,7 @@ impl Loaded {
             graph,
             session: bind::session_state_within(1, settings.query_memory, false).map_err(EngineError::from)?,
             sources,
+            sinks,
             settings,
             trigger,
             checkpoint,
@@ -355,11 +361,6 @@ impl Loaded {
     pub fn start_sample(&mut self, stop: &watch::Receiver<bool>) -> Option<JoinHandle<()>> {
         sample::feed(std::mem::take(&mut self.samples), stop)
     }
-
-    /// How each table's files are written.
-    pub fn parquet_options(&self) -> BTreeMap<String, ParquetOptions> {
-        parquet_options_of(&self.graph)
-    }
 }
 
 /// What each table of `graph` wants of its partitions.
@@ -378,29 +379,6 @@ pub fn policies(graph: &Graph) -> BTreeMap<String, Policy> {
         }
     };
     graph.tables.iter().map(|table| (table.name.clone(), policy(table))).collect()
-}
-
-/// How the files of each table are written.
-pub fn parquet_options_of(graph: &Graph) -> BTreeMap<String, ParquetOptions> {
-    graph.pipeline.tables.iter().map(|table| (table.name.value.clone(), parquet_options(table))).collect()
-}
-
-/// The properties that are set; the rest stays as measurement chose it.
-fn parquet_options(table: &TableDef) -> ParquetOptions {
-    let properties = Properties::of(table);
-    let is_set = |name: &str| table.properties.iter().any(|(key, _)| key.value == name);
-    let mut options = ParquetOptions::default();
-    if is_set("target.file.size") {
-        options.target_file_bytes = usize::try_from(properties.target_file_size).unwrap_or(usize::MAX);
-    }
-    match properties.compression {
-        Compression::Zstd(level) if is_set("compression.level") => {
-            options.zstd_level = i32::try_from(level).unwrap_or(options.zstd_level);
-        }
-        Compression::None => options.zstd_level = 0,
-        _ => {}
-    }
-    options
 }
 
 /// A trigger as the engine takes it.

@@ -13,11 +13,14 @@ use sluicebox_engine::progress::{Progress, Status};
 use sluicebox_engine::{Config, Engine, EngineError, Observer, RowsOf, SourceBinding, Starting, Trigger};
 use sluicebox_evolve::Prepared;
 use sluicebox_formats::{DecoderOptions, SourcePin, avro, source_columns};
+use sluicebox_pipeline::graph::{Graph, Table};
 use sluicebox_pipeline::{bind, parse};
 use sluicebox_registry::store::{NewSchema, RegistryStore};
 use sluicebox_registry::{Registry, SchemaCache};
 use sluicebox_runtime::ClauseSettings;
 use sluicebox_runtime::segments::DELTAS;
+use sluicebox_sinks::testing::RemoteStore;
+use sluicebox_sinks::{ParquetOptions, ParquetTable, Sink, Sinks};
 use sluicebox_sources::{EmbeddedLog, Fsync, KafkaOptions, LogSource, Record, TopicOptions};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -95,7 +98,13 @@ impl World {
     /// The working directory of one way to read the topic. Its clock stands at [`CLOCK`].
     pub fn job(&self, way: usize) -> Job {
         let dir = self.dir.path().join(format!("way{way}"));
-        Job { world: self.dir.path().to_owned(), dir, clock: Arc::new(ManualClock::at(CLOCK)), idle_timeout: NEVER }
+        Job {
+            world: self.dir.path().to_owned(),
+            dir,
+            clock: Arc::new(ManualClock::at(CLOCK)),
+            idle_timeout: NEVER,
+            stores: BTreeMap::new(),
+        }
     }
 
     /// The same, of a partition that is idle when it was silent for so long by the job's clock.
@@ -138,6 +147,8 @@ pub struct Job {
     pub clock: Arc<ManualClock>,
     /// `idleTimeout`, in microseconds.
     idle_timeout: i64,
+    /// Stores in the place of the folders of tables, by table.
+    pub stores: BTreeMap<String, RemoteStore>,
 }
 
 /// How a run is watched and ended.
@@ -149,7 +160,8 @@ pub struct Watch<'a> {
     pub observer: &'a mut dyn Observer,
 }
 
-struct Nobody;
+/// Looks at nothing.
+pub struct Nobody;
 
 impl Observer for Nobody {
     fn batch(&mut self, _: &Progress, _: &Status) {}
@@ -221,6 +233,18 @@ impl Job {
         })
     }
 
+    fn sinks_of(&self, graph: &Graph) -> Sinks {
+        let sink = |table: &Table| -> Arc<dyn Sink> {
+            if let Some(store) = self.stores.get(&table.name) {
+                return store.connect();
+            }
+            let (location, columns) = (self.dir.join(&table.location), Arc::clone(&table.written));
+            let by = table.partitioned_by.clone();
+            Arc::new(ParquetTable::try_new(location, columns, by, ParquetOptions::default()).unwrap())
+        };
+        graph.tables.iter().map(|table| (table.name.clone(), sink(table))).collect()
+    }
+
     async fn config(&self, sql: &str, cut: &Cut, trigger: Trigger) -> Config {
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
         let store = RegistryStore::open(self.world.join("registry")).unwrap();
@@ -229,6 +253,7 @@ impl Job {
         let pipeline = parse("m.sql", sql, &[]).unwrap_or_else(|e| panic!("{e}\n{sql}"));
         let columns = BTreeMap::from([("e".to_owned(), source_columns("e", &reader).unwrap())]);
         let graph = bind::bind(pipeline, &columns).unwrap_or_else(|e| panic!("{e}\n{sql}"));
+        let sinks = self.sinks_of(&graph);
         let checkpoint = self.checkpoint();
         let cache = SchemaCache::open(checkpoint.source_dir("e").join("schemas")).unwrap();
         let decoder = avro::decoder(&DecoderOptions::new("e"), reader.clone(), registry, cache).unwrap();
@@ -261,7 +286,7 @@ impl Job {
             memory_limit: cut.memory_limit,
             state_deltas: cut.state_deltas,
             samples: 3,
-            parquet: BTreeMap::new(),
+            sinks,
             policies: BTreeMap::new(),
             clock,
             give_up_after: None,

@@ -7,6 +7,8 @@
 //! ledger of every batch is computed again from the files ([`ledger`]), and the newest batch is taken back and replayed,
 //! which must give the same bytes ([`replay`]).
 //!
+//! A store that fails at any call gets every row once ([`stores`]).
+//!
 //! Two more properties: a batch that FAIL UPDATE stops leaves nothing ([`failing`]), and partitions that are silent for
 //! `idleTimeout` are not waited for ([`idle`]). What chance seldom comes to is tried as it stands ([`restored`]).
 //!
@@ -27,6 +29,7 @@ mod pipeline;
 mod replay;
 mod restored;
 mod shapes;
+mod stores;
 mod tables;
 
 #[cfg(feature = "duckdb")]

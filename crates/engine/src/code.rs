@@ -32,6 +32,7 @@ impl EngineError {
             Self::Stalled { .. } => "no-answer",
             Self::OtherLog { .. } => "other-log",
             Self::OtherPartitions { .. } => "newer-version",
+            Self::Unpublished { .. } => "run-first",
             Self::RepinBeforeReplay { .. } => "repin-before-replay",
             other => by_blame(other.blame()),
         }

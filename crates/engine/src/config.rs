@@ -11,7 +11,7 @@ use sluicebox_evolve::{FileRows, Opening, Prepared};
 use sluicebox_formats::{SourceDecoder, SourcePin};
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_runtime::graph::ClauseSettings;
-use sluicebox_sinks::ParquetOptions;
+use sluicebox_sinks::Sinks;
 use sluicebox_sources::Source;
 
 use crate::begin::Starting;
@@ -90,8 +90,8 @@ pub struct Config {
     pub state_deltas: usize,
     /// The most rows of an expectation that a batch keeps as samples.
     pub samples: usize,
-    /// How the files of each table are written, by table.
-    pub parquet: std::collections::BTreeMap<String, ParquetOptions>,
+    /// Where the rows of each table go.
+    pub sinks: Sinks,
     /// What each table wants of its partitions, by table.
     pub policies: std::collections::BTreeMap<String, sluicebox_upkeep::compact::Policy>,
     /// The time.

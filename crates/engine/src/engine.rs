@@ -30,8 +30,11 @@ use crate::{EngineError, opening};
 mod batch;
 mod compacting;
 mod planned;
+mod publishing;
 mod reading;
 mod run;
+
+use publishing::Unpublished;
 
 /// A pipeline that holds its checkpoint and is ready to run.
 #[derive(Debug)]
@@ -55,6 +58,8 @@ pub struct Engine {
     /// A batch that was planned and must be replayed first.
     replay: Option<Offsets>,
     next_batch: u64,
+    /// Rows of the newest commit that may not be in their sinks.
+    unpublished: Option<Unpublished>,
     /// Where an available-now run stops.
     run_end: Option<BTreeMap<PartitionId, i64>>,
     /// What the trigger that fired last is to read.
@@ -125,6 +130,7 @@ impl Engine {
         let (mut last, replay) = opening::newest(&checkpoint, recovery, epoch)?;
         opening::repin(&config, replay.as_ref(), epoch)?;
         opening::published(&checkpoint, &outputs, &metadata, recovery, last.as_ref())?;
+        let unpublished = publishing::unpublished(recovery, last.as_ref(), &config.sinks)?;
         let adopted = opening::adopted(&config, &outputs, &lock, &metadata, &logs, &mut last)?;
         let runner = opening::restored(&config, last.as_ref(), replay.as_ref(), &adopted, runner)?;
         let last_offsets = opening::newest_plan(&checkpoint, last.as_ref(), replay.as_ref())?;
@@ -150,6 +156,7 @@ impl Engine {
             last,
             last_offsets,
             replay,
+            unpublished,
             run_end,
             goal: Goal::default(),
             looks_ahead: false,

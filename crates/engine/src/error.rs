@@ -155,6 +155,19 @@ pub enum EngineError {
         /// Those of this run's plans.
         found: usize,
     },
+    /// Committed rows of a table that goes elsewhere now.
+    #[error(
+        "table `{table}`: batch {batch_id} is committed and maybe not yet in {sink}, and the SQL no longer sends the table there. \
+         Run the SQL once as it was, which publishes the batch; then change it"
+    )]
+    Unpublished {
+        /// The table.
+        table: String,
+        /// The batch.
+        batch_id: u64,
+        /// Where its rows belong.
+        sink: String,
+    },
     /// A new reader schema while a batch waits to be replayed.
     #[error(
         "source `{source_name}`: batch {batch_id} was planned with the old schema and waits to be replayed; run once without \
@@ -225,7 +238,10 @@ impl Blamed for EngineError {
             Self::Evolve(e) => e.blame(),
             Self::Upkeep(e) => e.blame(),
             Self::File(e) => e.blame(),
-            Self::OtherLog { .. } | Self::OtherPartitions { .. } | Self::RepinBeforeReplay { .. } => Blame::User,
+            Self::OtherLog { .. }
+            | Self::OtherPartitions { .. }
+            | Self::Unpublished { .. }
+            | Self::RepinBeforeReplay { .. } => Blame::User,
             Self::TooManyLetters { .. } | Self::Stalled { .. } | Self::FailUpdate { .. } | Self::FailRow { .. } => {
                 Blame::Outside
             }

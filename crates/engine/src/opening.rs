@@ -34,7 +34,7 @@ pub(crate) fn tidy(checkpoint: &Checkpoint, lock: &RunLock) -> Result<(), Engine
 
 /// The folders that the run writes to, which lie apart.
 pub(crate) fn outputs(config: &Config) -> Result<Outputs, EngineError> {
-    let outputs = Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.parquet)?;
+    let outputs = Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.sinks)?;
     outputs.refuse_shared(config.checkpoint.root())?;
     Ok(match &config.change.stage {
         Stage::Fill { tables, .. } => outputs.only(tables),

@@ -11,7 +11,7 @@ use sluicebox_durable::{self as durable, FileError};
 use sluicebox_evolve::{Logs, named, refresh};
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_runtime::outputs::{Outputs, refuse_in_table};
-use sluicebox_sinks::{Owner, ParquetOptions, owner};
+use sluicebox_sinks::{Owner, Sinks, owner};
 
 use crate::EngineError;
 use crate::begin::Begin;
@@ -47,11 +47,11 @@ pub(crate) struct Learned {
 pub fn check_folders(
     graph: &Graph,
     (working_dir, data_dir): (&Path, &Path),
-    parquet: &BTreeMap<String, ParquetOptions>,
+    sinks: &Sinks,
     checkpoint: &Checkpoint,
     (full_refresh, take_tables): (bool, bool),
 ) -> Result<Vec<Room>, EngineError> {
-    let outputs = Outputs::try_new(graph, working_dir, data_dir, parquet)?;
+    let outputs = Outputs::try_new(graph, working_dir, data_dir, sinks)?;
     outputs.refuse_shared(checkpoint.root())?;
     let is_new = checkpoint.is_new()?;
     if is_new {
@@ -105,14 +105,14 @@ fn common(one: &Path, other: &Path) -> PathBuf {
 /// Everything that a first start may be refused for, asked before it writes anything; `None` when it is not the first. Every
 /// start is refused here when its folders do not lie apart: it leaves nothing in what may be another's.
 pub(crate) async fn first_start(config: &mut Config) -> Result<Option<Learned>, EngineError> {
-    Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.parquet)?
+    Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.sinks)?
         .refuse_shared(config.checkpoint.root())?;
     if !config.checkpoint.is_new()? {
         return Ok(None);
     }
     let folders = (config.working_dir.as_path(), config.data_dir.as_path());
     let asked = (config.full_refresh, config.take_tables);
-    check_folders(&config.graph, folders, &config.parquet, &config.checkpoint, asked)?;
+    check_folders(&config.graph, folders, &config.sinks, &config.checkpoint, asked)?;
     new_runner(config)?;
     let logs = identities(&mut config.sources).await?;
     let mut begins = BTreeMap::new();

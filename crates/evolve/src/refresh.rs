@@ -21,14 +21,14 @@ use sluicebox_runtime::RuntimeError;
 use sluicebox_runtime::outputs::{ApartError, Outputs};
 use sluicebox_sinks::owner::{self, Home};
 use sluicebox_sinks::parquet::compact;
-use sluicebox_sinks::{LakeError, Owner};
+use sluicebox_sinks::{LakeError, OUTBOX, Owner};
 
 use crate::named::{self, Named};
 use crate::{EvolveError, Logs, Opening};
 
 /// The folders of the checkpoint that a refresh empties. The plans go before the commits: a commit without its plan is
 /// refused.
-const RECORDS: [&str; 6] = ["offsets", "commits", "compactions", "state", "sources", "pipelines"];
+const RECORDS: [&str; 7] = ["offsets", "commits", OUTBOX, "compactions", "state", "sources", "pipelines"];
 
 /// The name of its own record in the checkpoint.
 const RECORD: &str = "refresh";

@@ -1,20 +1,18 @@
-//! The folders that a pipeline writes to, and the staging of a batch's rows into them.
+//! Where a pipeline writes to: the sinks of its tables, the folders beside them, and the staging of a batch's rows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use sluicebox_checkpoint::records::OutputFiles;
+use arrow::array::RecordBatch;
+use sluicebox_checkpoint::records::{Commit, StagedOutput};
 use sluicebox_core::OutputId;
 use sluicebox_core::provenance;
 use sluicebox_core::station::{self, Station};
-use sluicebox_core::stored::stored_rows;
 use sluicebox_functions::size;
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_sinks::{
-    BatchKey, Check, Owner, ParquetOptions, ParquetTable, Publisher, StagedFile, TableFormat, owner,
+    BATCH_ID, BatchKey, Check, Owner, Publisher, Rows, Sink, Sinks, StagedFile, owner, stage_beside, stage_file,
 };
 use tokio::sync::mpsc;
 
@@ -26,13 +24,11 @@ mod marks;
 pub use apart::{ApartError, NamedFolder, refuse_in_table};
 pub use marks::Held;
 
-/// The partition column of everything beside the tables.
-const BATCH_ID: &str = "batch_id";
-
 /// Where everything of a pipeline goes.
 #[derive(Debug)]
 pub struct Outputs {
-    tables: BTreeMap<String, Arc<ParquetTable>>,
+    /// The sinks of the tables that are written.
+    tables: Sinks,
     working_dir: PathBuf,
     data_dir: PathBuf,
     pipeline: String,
@@ -52,45 +48,34 @@ pub struct OutputFolder {
 #[derive(Debug)]
 pub enum Content {
     /// Rows of a table.
-    Table(Arc<ParquetTable>, Vec<RecordBatch>),
+    Table(Arc<dyn Sink>, Vec<RecordBatch>),
     /// Rows of a table that come a few at a time.
-    Stream(Arc<ParquetTable>, mpsc::Receiver<RecordBatch>),
-    /// Rows for a folder beside the tables, partitioned by batch.
-    Side(Vec<RecordBatch>),
-    /// A file: its name below the batch's folder, and its content.
-    File(String, Vec<u8>),
+    Stream(Arc<dyn Sink>, mpsc::Receiver<RecordBatch>),
+    /// Rows for this folder beside the tables, partitioned by batch.
+    Side(PathBuf, Vec<RecordBatch>),
+    /// A file in this folder beside the tables: its name below the batch's folder, and its content.
+    File(PathBuf, String, Vec<u8>),
 }
 
 /// Something to stage.
 #[derive(Debug)]
 pub struct Job {
-    /// Where.
-    pub folder: OutputFolder,
+    /// Of which output.
+    pub output: OutputId,
     /// What.
     pub content: Content,
 }
 
 impl Outputs {
-    /// The folders of `graph`.
+    /// Those of `graph`, whose tables are written by `sinks`.
     ///
     /// # Errors
-    /// When a table's columns cannot be written.
-    pub fn try_new(
-        graph: &Graph,
-        working_dir: &Path,
-        data_dir: &Path,
-        options: &BTreeMap<String, ParquetOptions>,
-    ) -> Result<Self, RuntimeError> {
-        let mut tables = BTreeMap::new();
-        for table in &graph.tables {
-            let location = absolute(working_dir, &table.location);
-            let options = options.get(&table.name).cloned().unwrap_or_default();
-            let format =
-                ParquetTable::try_new(location, Arc::clone(&table.written), table.partitioned_by.clone(), options)?;
-            tables.insert(table.name.clone(), Arc::new(format));
-        }
+    /// When a table has no sink.
+    pub fn try_new(graph: &Graph, working_dir: &Path, data_dir: &Path, sinks: &Sinks) -> Result<Self, RuntimeError> {
+        let sink = |name: &str| sinks.get(name).cloned().ok_or_else(|| no_sink(name));
+        let tables = graph.tables.iter().map(|table| sink(&table.name).map(|sink| (table.name.clone(), sink)));
         Ok(Self {
-            tables,
+            tables: tables.collect::<Result<_, RuntimeError>>()?,
             working_dir: working_dir.to_owned(),
             data_dir: data_dir.to_owned(),
             pipeline: graph.pipeline.name.clone(),
@@ -112,10 +97,17 @@ impl Outputs {
         self.tables.contains_key(name) || self.sources.iter().any(|s| s == name)
     }
 
-    /// The tables, by name.
+    /// The sinks of the tables, by name.
     #[must_use]
-    pub fn tables(&self) -> &BTreeMap<String, Arc<ParquetTable>> {
+    pub fn tables(&self) -> &Sinks {
         &self.tables
+    }
+
+    /// The sinks that keep their own records, by table.
+    #[must_use]
+    pub fn transactional(&self) -> Vec<(String, Arc<dyn Sink>)> {
+        let mine = self.tables.iter().filter(|(_, sink)| sink.folder().is_none());
+        mine.map(|(table, sink)| (table.clone(), Arc::clone(sink))).collect()
     }
 
     /// The pipeline's name.
@@ -130,9 +122,8 @@ impl Outputs {
         let mut folders: Vec<OutputFolder> = self
             .tables
             .iter()
-            .map(|(name, table)| OutputFolder {
-                output: OutputId::Table(name.clone()),
-                location: table.location().to_owned(),
+            .filter_map(|(name, sink)| {
+                Some(OutputFolder { output: OutputId::Table(name.clone()), location: sink.folder()?.to_owned() })
             })
             .collect();
         for name in self.tables.keys() {
@@ -224,8 +215,7 @@ impl Outputs {
     /// When there is no such table.
     pub fn table_job(&self, table: &str, rows: &[RecordBatch]) -> Result<Job, RuntimeError> {
         let rows = rows.iter().map(provenance::visible).collect::<Result<Vec<_>, _>>()?;
-        let (folder, format) = self.table(table)?;
-        Ok(Job { folder, content: Content::Table(format, rows) })
+        Ok(Job { output: OutputId::Table(table.to_owned()), content: Content::Table(self.table(table)?, rows) })
     }
 
     /// The job of a table's rows that are still to come, with their hidden columns. It ends when there will be no more.
@@ -233,43 +223,39 @@ impl Outputs {
     /// # Errors
     /// When there is no such table.
     pub fn stream_job(&self, table: &str, rows: mpsc::Receiver<RecordBatch>) -> Result<Job, RuntimeError> {
-        let (folder, format) = self.table(table)?;
-        Ok(Job { folder, content: Content::Stream(format, rows) })
+        Ok(Job { output: OutputId::Table(table.to_owned()), content: Content::Stream(self.table(table)?, rows) })
     }
 
-    fn table(&self, table: &str) -> Result<(OutputFolder, Arc<ParquetTable>), RuntimeError> {
-        let format = self.tables.get(table).ok_or_else(|| RuntimeError::Bug(format!("no table `{table}`")))?;
-        let folder = OutputFolder { output: OutputId::Table(table.to_owned()), location: format.location().to_owned() };
-        Ok((folder, Arc::clone(format)))
+    fn table(&self, table: &str) -> Result<Arc<dyn Sink>, RuntimeError> {
+        self.tables.get(table).cloned().ok_or_else(|| no_sink(table))
     }
 
     /// The job of a table's quarantined rows.
     #[must_use]
     pub fn quarantine_job(&self, table: &str, rows: Vec<RecordBatch>) -> Job {
-        Job { folder: self.quarantine(table), content: Content::Side(rows) }
+        side_job(self.quarantine(table), rows)
     }
 
     /// The job of a table's late rows.
     #[must_use]
     pub fn late_job(&self, table: &str, rows: Vec<RecordBatch>) -> Job {
-        Job { folder: self.late(table), content: Content::Side(rows) }
+        side_job(self.late(table), rows)
     }
 
     /// The job of a source's dead letters.
     #[must_use]
     pub fn dead_letter_job(&self, source: &str, rows: Vec<RecordBatch>) -> Job {
-        Job { folder: self.dead_letters(source), content: Content::Side(rows) }
+        side_job(self.dead_letters(source), rows)
     }
 
     /// The jobs of a batch's report: the JSON file and its Parquet rows, and the samples.
     #[must_use]
     pub fn report_jobs(&self, json: Vec<u8>, rows: RecordBatch, samples: Option<RecordBatch>) -> Vec<Job> {
-        let mut jobs = vec![
-            Job { folder: self.reports(), content: Content::File("report.json".to_owned(), json) },
-            Job { folder: self.reports(), content: Content::Side(vec![rows]) },
-        ];
+        let OutputFolder { output, location } = self.reports();
+        let file = Content::File(location, "report.json".to_owned(), json);
+        let mut jobs = vec![Job { output, content: file }, side_job(self.reports(), vec![rows])];
         if let Some(samples) = samples {
-            jobs.push(Job { folder: self.samples(), content: Content::Side(vec![samples]) });
+            jobs.push(side_job(self.samples(), vec![samples]));
         }
         jobs
     }
@@ -280,11 +266,11 @@ impl Job {
     #[must_use]
     pub fn bytes(&self) -> usize {
         match &self.content {
-            Content::Table(_, rows) | Content::Side(rows) => {
+            Content::Table(_, rows) | Content::Side(_, rows) => {
                 rows.iter().flat_map(RecordBatch::columns).map(|column| size::of(column)).sum()
             }
             Content::Stream(..) => 0,
-            Content::File(_, content) => content.len(),
+            Content::File(_, _, content) => content.len(),
         }
     }
 
@@ -292,69 +278,51 @@ impl Job {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn stage(self, key: &BatchKey<'_>) -> Result<Option<OutputFiles>, RuntimeError> {
+    pub fn stage(self, key: &BatchKey<'_>) -> Result<Option<StagedOutput>, RuntimeError> {
         let _at_work = station::begin(Station::Encode);
-        let location = self.folder.location;
-        let files = match self.content {
-            Content::Table(format, rows) => format.stage(key, &rows)?,
-            Content::Stream(format, mut rows) => {
+        let id = self.output;
+        let (location, files) = match self.content {
+            Content::Table(sink, rows) => {
+                return Ok(sink.stage(key, Rows::All(&rows))?.map(|staged| StagedOutput { id, staged }));
+            }
+            Content::Stream(sink, mut rows) => {
                 let mut failed = None;
-                let visible = std::iter::from_fn(|| {
+                let mut visible = std::iter::from_fn(|| {
                     let visible = provenance::visible(&rows.blocking_recv()?);
                     visible.map_err(|error| failed = Some(error)).ok()
                 });
-                let staged = format.stage_stream(key, visible)?;
-                failed.map_or(Ok(staged), Err)?
+                let staged = sink.stage(key, Rows::Stream(&mut visible))?;
+                failed.map_or(Ok(()), Err)?;
+                return Ok(staged.map(|staged| StagedOutput { id, staged }));
             }
-            Content::Side(rows) => stage_side(&location, key, &rows)?,
-            Content::File(name, content) => {
+            Content::Side(location, rows) => {
+                let files = stage_beside(&location, key, &rows)?;
+                (location, files)
+            }
+            Content::File(location, name, content) => {
                 let target = format!("{BATCH_ID}={}/{name}", key.batch_id);
-                vec![sluicebox_sinks::stage_file(&location, key, &target, &content)?]
+                let file = stage_file(&location, key, &target, &content)?;
+                (location, vec![file])
             }
         };
-        Ok((!files.is_empty()).then(|| OutputFiles {
-            output: self.folder.output,
-            location: location.display().to_string(),
-            files,
-        }))
+        Ok((!files.is_empty()).then(|| StagedOutput::files(id, location.display().to_string(), files)))
     }
+}
+
+fn side_job(folder: OutputFolder, rows: Vec<RecordBatch>) -> Job {
+    Job { output: folder.output, content: Content::Side(folder.location, rows) }
+}
+
+fn no_sink(table: &str) -> RuntimeError {
+    RuntimeError::Bug(format!("table `{table}` has no sink"))
 }
 
 /// Publishes the files of a commit, in its order.
 ///
 /// # Errors
 /// When a file is lost or another is in its way.
-pub fn publish(publisher: &mut Publisher, outputs: &[OutputFiles], check: Check) -> Result<(), RuntimeError> {
-    let manifest: Vec<_> = outputs.iter().map(|o| (Path::new(&o.location), o.files.as_slice())).collect();
+pub fn publish(publisher: &mut Publisher, commit: &Commit, check: Check) -> Result<(), RuntimeError> {
+    let manifest: Vec<(&Path, &[StagedFile])> =
+        commit.files().map(|output| (Path::new(output.location), output.files)).collect();
     Ok(publisher.publish(&manifest, check)?)
-}
-
-fn stage_side(location: &Path, key: &BatchKey<'_>, rows: &[RecordBatch]) -> Result<Vec<StagedFile>, RuntimeError> {
-    // Rows that were taken out below their table's SELECT have the types of what it reads.
-    let rows = rows.iter().filter(|r| r.num_rows() > 0).map(stored_rows).collect::<Result<Vec<_>, _>>()?;
-    let Some(first) = rows.first() else { return Ok(Vec::new()) };
-    let schema = with_batch_id(&first.schema());
-    let id = i64::try_from(key.batch_id).unwrap_or(i64::MAX);
-    let rows = rows
-        .iter()
-        .map(|batch| {
-            let mut columns = batch.columns().to_vec();
-            columns.push(Arc::new(Int64Array::from_value(id, batch.num_rows())) as ArrayRef);
-            RecordBatch::try_new(Arc::clone(&schema), columns)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let table =
-        ParquetTable::try_new(location.to_owned(), schema, vec![BATCH_ID.to_owned()], ParquetOptions::default())?;
-    Ok(table.stage(key, &rows)?)
-}
-
-fn with_batch_id(schema: &Schema) -> SchemaRef {
-    let mut fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new(BATCH_ID, DataType::Int64, false)));
-    Arc::new(Schema::new(fields))
-}
-
-fn absolute(base: &Path, path: &str) -> PathBuf {
-    let path = Path::new(path);
-    if path.is_absolute() { path.to_owned() } else { base.join(path) }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sluicebox_checkpoint::records::OutputFiles;
+use sluicebox_checkpoint::records::StagedOutput;
 use sluicebox_sinks::BatchKey;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -13,7 +13,7 @@ use crate::graph::{Route, TableOutput, TableSink};
 use crate::outputs::{Job, Outputs};
 
 /// Jobs that run, in the order in which their files are named in the commit.
-pub type StagingJobs = Vec<JoinHandle<Result<Option<OutputFiles>, RuntimeError>>>;
+pub type StagingJobs = Vec<JoinHandle<Result<Option<StagedOutput>, RuntimeError>>>;
 
 /// Lots of rows that wait for a file's writer: it is not to stand still while the next one is made.
 const WAITING: usize = 2;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluicebox_checkpoint::records::{
-    Commit, Offsets, OperatorState, OutputFiles, PlannedRange, Position, SeenSchemas, Totals,
+    Commit, Offsets, OperatorState, PlannedRange, Position, SeenSchemas, StagedOutput, Totals,
 };
 use sluicebox_core::PartitionId;
 use sluicebox_core::station::{self, AllSpent, Station};
@@ -32,7 +32,8 @@ use crate::shutdown::unless_left;
 
 impl Engine {
     /// Runs the batch of `offsets`, which is durable and of which `read` was read; `None` when the run is to stop and the log keeps
-    /// the batch waiting: then nothing has happened, and the next start runs it. On an error the operators' state is
+    /// the batch waiting: then nothing has happened, and the next start runs it; or when a sink keeps it waiting after its commit:
+    /// then the next start publishes it. The run must end after `None`. On an error the operators' state is
     /// undefined: the run must end.
     pub(super) async fn run_batch(
         &mut self,
@@ -76,16 +77,19 @@ impl Engine {
         // What goes wrong with the next batch ends the run when this one is safe.
         let ahead = unless_left(stop, self.look_ahead()).await;
         let state = station::timed(Station::State, self.write_state(&offsets, &mut changes)).await?;
-        let files = staged(staging).await?;
+        let outputs = staged(staging).await?;
         // Staged files are nothing yet; from here on the events are taken for those of the topic.
         let Some(proven) = unless_left(stop, proven(proofs)).await else { return Ok(None) };
         proven?;
         lap("stage");
         let totals = self.totals_after(&offsets, &sources, &tables);
-        let commit = Commit { totals: Some(totals), ..self.commit_record(&offsets, &sources, files, state) };
+        let commit = Commit { totals: Some(totals), ..self.commit_record(&offsets, &sources, outputs, state) };
         station::spend(Station::Commit, || self.config.checkpoint.write_commit(&commit))?;
         lap("commitOffsets");
-        station::spend(Station::Publish, || outputs::publish(&mut self.publisher, &commit.files, Check::Size))?;
+        station::spend(Station::Publish, || outputs::publish(&mut self.publisher, &commit, Check::Size))?;
+        if !self.publish_rows(&commit, stop).await? {
+            return Ok(None);
+        }
         lap("publish");
         for range in &offsets.ranges {
             self.positions.insert(range.partition.clone(), range.range.to);
@@ -178,7 +182,7 @@ impl Engine {
         &self,
         offsets: &Offsets,
         sources: &[SourceTally],
-        files: Vec<OutputFiles>,
+        outputs: Vec<StagedOutput>,
         state: BTreeMap<String, OperatorState>,
     ) -> Commit {
         let mut positions = self.positions.clone();
@@ -204,7 +208,7 @@ impl Engine {
             pending: self.adopted.pending.clone(),
             batch_id: offsets.batch_id,
             epoch: self.lock.epoch.epoch,
-            files,
+            outputs,
             positions: positions.into_iter().map(|(partition, offset)| Position { partition, offset }).collect(),
             watermarks,
             state,
@@ -236,11 +240,13 @@ impl Engine {
         let (epoch, checkpoint) = (self.lock.epoch.epoch, self.config.checkpoint.clone());
         let folders: Vec<_> =
             self.outputs.folders().into_iter().chain(self.outputs.older(&[&self.metadata.id])).collect();
+        let others: Vec<_> = self.outputs.tables().values().filter(|sink| sink.folder().is_none()).cloned().collect();
         let live = self.is_live();
         let sweep = tokio::task::spawn_blocking(move || {
             for folder in folders {
                 sluicebox_sinks::sweep(&folder.location, epoch)?;
             }
+            others.iter().try_for_each(|sink| sink.sweep(epoch))?;
             checkpoint.forget_epochs(epoch)?;
             if live {
                 checkpoint.forget_backfills()?;
@@ -289,10 +295,10 @@ async fn proven(proofs: Vec<Proof>) -> Result<(), EngineError> {
 }
 
 /// Waits for all staging, and puts the tables before what stands beside them, in a fixed order.
-async fn staged(staging: StagingJobs) -> Result<Vec<OutputFiles>, EngineError> {
-    let mut files = Vec::with_capacity(staging.len());
+async fn staged(staging: StagingJobs) -> Result<Vec<StagedOutput>, EngineError> {
+    let mut outputs = Vec::with_capacity(staging.len());
     for task in staging {
-        files.extend(task.await??);
+        outputs.extend(task.await??);
     }
-    Ok(files)
+    Ok(outputs)
 }

@@ -137,7 +137,7 @@ impl Engine {
     }
 }
 
-/// Tells that the planned batch `id` was left.
+/// Tells that the planned batch `id` was left: before its commit, or with rows that a sink has not taken yet.
 fn left(id: u64) {
-    tracing::warn!("batch {id} waits for the log or the registry and is left; the next start runs it");
+    tracing::warn!("batch {id} waits for the log, the registry or a sink and is left; the next start goes on with it");
 }

@@ -71,6 +71,9 @@ impl Engine {
         mut stop: watch::Receiver<bool>,
         observer: &mut dyn Observer,
     ) -> Result<Totals, EngineError> {
+        if !self.open_sinks(&stop).await? {
+            return Ok(self.progress.clone());
+        }
         if let Some(offsets) = self.replay.take()
             && !self.one_batch(offsets, &stop, observer).await?
         {

@@ -49,11 +49,17 @@ impl Outputs {
     /// The mark of `folder`.
     #[must_use]
     pub fn owner(&self, folder: &OutputFolder, query_id: &str, generation: u64, checkpoint: &Path) -> Owner {
+        self.owner_of(&folder.output.in_mark(), query_id, generation, checkpoint)
+    }
+
+    /// The owner of a table, or of what stands beside one, by its name in a mark.
+    #[must_use]
+    pub fn owner_of(&self, table: &str, query_id: &str, generation: u64, checkpoint: &Path) -> Owner {
         Owner {
             query_id: query_id.to_owned(),
             generation,
             pipeline: self.pipeline.clone(),
-            table: folder.output.in_mark(),
+            table: table.to_owned(),
             checkpoint: checkpoint.display().to_string(),
             host: hostname(),
         }

@@ -21,6 +21,8 @@ use crate::staged::BatchKey;
 /// What becomes of the next call to open or to publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
+    /// It is done, and says so.
+    Done,
     /// It fails before anything is done, and says so.
     NotDone,
     /// It is not done, and nobody can tell.
@@ -62,6 +64,11 @@ impl RemoteStore {
     /// The next calls fail so, one after the other.
     pub fn fail(&self, faults: &[Fault]) {
         self.state().faults.extend(faults);
+    }
+
+    /// The next calls do not fail, whatever they were told.
+    pub fn heal(&self) {
+        self.state().faults.clear();
     }
 
     /// Calls to open and to publish so far.
@@ -128,8 +135,11 @@ impl RemoteSink {
     fn fate(&self, state: &mut State, doing: &str) -> Result<bool, RemoteError> {
         state.calls += 1;
         let Some(fault) = state.faults.pop_front() else { return Ok(false) };
-        *self.session() = None;
+        if fault != Fault::Done {
+            *self.session() = None;
+        }
         match fault {
+            Fault::Done => Ok(false),
             Fault::NotDone => Err(RemoteError::away(doing, "the store is away")),
             Fault::Cut => Err(RemoteError::unknown(doing, "the connection was lost")),
             Fault::Lost => Ok(true),

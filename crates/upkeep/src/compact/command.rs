@@ -13,7 +13,7 @@ use sluicebox_evolve::{Decision, Prepared, Stage, adopt, folders_check};
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_runtime::outputs::Outputs;
 use sluicebox_sinks::parquet::compact::{self, Folder, Input};
-use sluicebox_sinks::{LakeError, ParquetOptions, ParquetTable, TableFormat};
+use sluicebox_sinks::{LakeError, Sinks, Upkeep};
 
 use super::decide::{Kept, Policy, due};
 use super::settle::settle;
@@ -40,8 +40,8 @@ pub struct Config {
     pub working_dir: PathBuf,
     /// The folder of everything beside the tables, absolute.
     pub data_dir: PathBuf,
-    /// How the files of each table are written, by table.
-    pub parquet: BTreeMap<String, ParquetOptions>,
+    /// Where the rows of each table are.
+    pub sinks: Sinks,
     /// What each table wants of its partitions.
     pub policies: BTreeMap<String, Policy>,
     /// The time.
@@ -96,7 +96,7 @@ pub struct Skipped {
 /// not what was committed. What was told is done; the folder that the error is about is as it was.
 pub fn run(config: &Config, request: &Request, mut tell: impl FnMut(Result<Done, Skipped>)) -> Result<(), UpkeepError> {
     let metadata = metadata(config)?;
-    let outputs = Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.parquet)?;
+    let outputs = Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.sinks)?;
     outputs.refuse_shared(config.checkpoint.root())?;
     let run = Run { config, request, outputs: &outputs, metadata: &metadata };
     if request.dry_run {
@@ -225,7 +225,7 @@ impl Run<'_> {
         for folder in &old {
             compact::remove(folder)?;
         }
-        for table in self.outputs.tables().values() {
+        for table in self.outputs.tables().values().filter_map(|sink| sink.upkeep()) {
             compact::Staging::of(table.location(), &self.metadata.id, epoch)?.tidy();
         }
         Ok(())
@@ -269,18 +269,23 @@ impl Run<'_> {
     }
 
     /// The tables that are asked for, and that can be compacted.
-    fn tables(&self, tell: Tell<'_>) -> Vec<(&str, &ParquetTable, Policy)> {
+    fn tables(&self, tell: Tell<'_>) -> Vec<(&str, &dyn Upkeep, Policy)> {
         let mut tables = Vec::new();
-        for (name, table) in self.outputs.tables() {
+        for (name, sink) in self.outputs.tables() {
             if !self.request.tables.is_empty() && !self.request.tables.contains(name) {
                 continue;
             }
-            if table.partition_columns().len() == 0 {
+            let Some(table) = sink.upkeep() else {
+                let why = format!("its rows are in {}, which keeps itself in order", sink.identity());
+                tell(Err(Skipped { table: name.clone(), folder: None, why }));
+                continue;
+            };
+            if table.partition_columns() == 0 {
                 let why = UNPARTITIONED.to_owned();
                 tell(Err(Skipped { table: name.clone(), folder: None, why }));
                 continue;
             }
-            tables.push((name.as_str(), table.as_ref(), self.config.policies.get(name).copied().unwrap_or_default()));
+            tables.push((name.as_str(), table, self.config.policies.get(name).copied().unwrap_or_default()));
         }
         tables
     }
@@ -288,11 +293,11 @@ impl Run<'_> {
     fn due(
         &self,
         name: &str,
-        table: &ParquetTable,
+        table: &dyn Upkeep,
         policy: &Policy,
         tell: Tell<'_>,
     ) -> Result<Vec<(Folder, Why)>, UpkeepError> {
-        let folders = compact::folders(table.location(), table.partition_columns().len(), &self.metadata.id)?;
+        let folders = compact::folders(table.location(), table.partition_columns(), &self.metadata.id)?;
         let now = self.config.clock.now_micros();
         let mut found = Vec::new();
         for folder in folders {

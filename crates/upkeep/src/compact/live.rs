@@ -14,7 +14,7 @@ use sluicebox_checkpoint::Checkpoint;
 use sluicebox_checkpoint::records::{Commit, Why};
 use sluicebox_core::Clock;
 use sluicebox_sinks::parquet::compact::{self, Folder};
-use sluicebox_sinks::{LakeError, ParquetTable, TableFormat};
+use sluicebox_sinks::{LakeError, Sink, Sinks, Upkeep};
 use tokio::task::JoinHandle;
 
 use super::decide::{Policy, due};
@@ -34,7 +34,7 @@ const LEAST: usize = 4;
 #[derive(Debug, Default)]
 pub struct Live {
     /// The tables that want it, by name.
-    tables: BTreeMap<String, (Arc<ParquetTable>, Policy)>,
+    tables: BTreeMap<String, (Arc<dyn Sink>, Policy)>,
     task: Option<JoinHandle<Result<Found, UpkeepError>>>,
     /// Turns true when the task is to end.
     stop: Arc<AtomicBool>,
@@ -76,7 +76,7 @@ enum Found {
 /// What a task works on.
 struct Task {
     checkpoint: Checkpoint,
-    tables: BTreeMap<String, (Arc<ParquetTable>, Policy)>,
+    tables: BTreeMap<String, (Arc<dyn Sink>, Policy)>,
     tried: BTreeSet<String>,
     left: BTreeSet<(String, String)>,
     query_id: String,
@@ -89,10 +89,11 @@ struct Task {
 impl Live {
     /// That of a run that writes `tables`.
     #[must_use]
-    pub fn new(tables: &BTreeMap<String, Arc<ParquetTable>>, policies: &BTreeMap<String, Policy>) -> Self {
+    pub fn new(tables: &Sinks, policies: &BTreeMap<String, Policy>) -> Self {
         let wanted = |name: &String| policies.get(name).copied().filter(|p| p.auto || p.retain.is_some());
-        let tables = tables.iter().filter(|(_, table)| table.partition_columns().len() > 0);
-        let tables = tables.filter_map(|(name, table)| Some((name.clone(), (Arc::clone(table), wanted(name)?))));
+        let can = |sink: &Arc<dyn Sink>| sink.upkeep().is_some_and(|table| table.partition_columns() > 0);
+        let tables = tables.iter().filter(|(_, sink)| can(sink));
+        let tables = tables.filter_map(|(name, sink)| Some((name.clone(), (Arc::clone(sink), wanted(name)?))));
         Self { tables: tables.collect(), ..Self::default() }
     }
 
@@ -166,7 +167,7 @@ impl Live {
         for folder in self.over(run.clock.monotonic(), linger) {
             compact::remove(&folder)?;
         }
-        for (table, _) in self.tables.values() {
+        for table in self.tables.values().filter_map(|(sink, _)| sink.upkeep()) {
             compact::Staging::of(table.location(), run.query_id, run.epoch)?.tidy();
         }
         Ok(())
@@ -201,7 +202,8 @@ impl Live {
                 Ok(true)
             }
             Found::Ready(name, ready) => {
-                let Some((table, policy)) = self.tables.get(&name) else { return Ok(false) };
+                let Some((sink, policy)) = self.tables.get(&name) else { return Ok(false) };
+                let Some(table) = sink.upkeep() else { return Ok(false) };
                 let of = Table {
                     checkpoint: run.checkpoint,
                     table,
@@ -230,8 +232,9 @@ impl Task {
         for folder in &self.old {
             compact::remove(folder)?;
         }
-        for (name, (table, policy)) in &self.tables {
-            for folder in compact::folders(table.location(), table.partition_columns().len(), &self.query_id)? {
+        for (name, (sink, policy)) in &self.tables {
+            let Some(table) = sink.upkeep() else { continue };
+            for folder in compact::folders(table.location(), table.partition_columns(), &self.query_id)? {
                 if self.stop.load(Ordering::Relaxed) {
                     return Ok(Found::Nothing);
                 }
@@ -249,7 +252,7 @@ impl Task {
     fn rewrite(
         &self,
         name: &str,
-        table: &ParquetTable,
+        table: &dyn Upkeep,
         policy: &Policy,
         folder: &Folder,
         why: Why,

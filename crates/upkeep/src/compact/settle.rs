@@ -36,8 +36,8 @@ pub fn settle(checkpoint: &Checkpoint, outputs: &Outputs, query_id: &str, epoch:
             compact::remove(&folder)?;
         }
     }
-    for table in outputs.tables().values() {
-        Staging::of(sluicebox_sinks::TableFormat::location(table.as_ref()), query_id, epoch)?.sweep()?;
+    for table in outputs.tables().values().filter_map(|sink| sink.upkeep()) {
+        Staging::of(table.location(), query_id, epoch)?.sweep()?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use sluicebox_checkpoint::records::{BatchRows, Commit, Compaction, Why};
 use sluicebox_checkpoint::{Checkpoint, CheckpointError};
 use sluicebox_core::OutputId;
 use sluicebox_sinks::parquet::compact::{self, FileFacts, FileSum, Folder, Input, Part, Piece, Staging};
-use sluicebox_sinks::{LakeError, ParquetTable, TableFormat, layout};
+use sluicebox_sinks::{LakeError, Upkeep, layout};
 
 use super::settle::remove_if_empty;
 use crate::UpkeepError;
@@ -16,7 +16,7 @@ use crate::UpkeepError;
 #[derive(Debug)]
 pub(super) struct Table<'a> {
     pub checkpoint: &'a Checkpoint,
-    pub table: &'a ParquetTable,
+    pub table: &'a dyn Upkeep,
     pub name: &'a str,
     pub query_id: &'a str,
     pub epoch: u64,
