@@ -7,13 +7,14 @@
 //! sources/<name>/        starting offsets, reader schema, writer schemas  written before the first fetch
 //! offsets/<id>           the plan of batch <id>                           before any effect of the batch
 //! state/<operator>/      deltas, segments, snapshots                      before the commit that names them
+//! outbox/<table>/        rows that wait for a sink with transactions      before the commit that names them
 //! commits/<id>           the commit of batch <id>                         this is the moment it happens
 //! compactions/<n>        a partition folder that was exchanged            before the exchange
 //! refresh                a full refresh in progress                       removed when it is done
 //! ```
 //!
-//! Every file but those below `state/` is wrapped by [`envelope`]; files below `state/` carry their version, and are named
-//! with length and checksum by the commit.
+//! Every file but those below `state/` and `outbox/` is wrapped by [`envelope`]; files below `state/` carry their version, and both
+//! are named with length and checksum by the commit. Those of `outbox/` are written and read by `sluicebox_sinks`.
 //!
 //! **Owns** the records and their format ([`records`], [`PipelineRecord`], [`shape`]), the lock and the epoch of a run
 //! ([`RunLock`]), the decision what a start does first ([`recovery`]), the files of operators' state, how a record is kept from a

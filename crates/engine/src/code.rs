@@ -5,7 +5,7 @@ use sluicebox_core::{Blame, Blamed};
 use sluicebox_evolve::{EvolveError, Verdict};
 use sluicebox_quality::QualityError;
 use sluicebox_runtime::RuntimeError;
-use sluicebox_sinks::LakeError;
+use sluicebox_sinks::{LakeError, RemoteError};
 use sluicebox_sources::SourceError;
 use sluicebox_upkeep::UpkeepError;
 
@@ -135,6 +135,15 @@ fn source(error: &SourceError) -> &'static str {
     }
 }
 
+fn remote(error: &RemoteError) -> &'static str {
+    match error {
+        RemoteError::Away { .. } => "no-answer",
+        RemoteError::Passed { .. } | RemoteError::Fenced { .. } => "taken-over",
+        RemoteError::Lost { .. } | RemoteError::Damaged { .. } => "damaged-checkpoint",
+        other => by_blame(other.blame()),
+    }
+}
+
 fn lake(error: &LakeError) -> &'static str {
     match error {
         LakeError::File(_)
@@ -145,6 +154,7 @@ fn lake(error: &LakeError) -> &'static str {
             "damaged-file"
         }
         LakeError::ForeignFile { .. } => "foreign-file",
+        LakeError::Remote(error) => remote(error),
         LakeError::LostFile { .. } | LakeError::FolderGone { .. } => "lost-folder",
         LakeError::LongPartitionValue { .. } => "partition-values",
         LakeError::LinkedPartition { .. } => "linked-folder",
