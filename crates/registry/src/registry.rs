@@ -114,6 +114,18 @@ pub trait Registry: Send + Sync + Debug {
         Ok(Vec::new())
     }
 
+    /// Registers the Avro schema `schema` as the latest version of `subject`, unless it has it; gives its id. May be repeated.
+    ///
+    /// # Errors
+    /// When the registry cannot answer, takes no schemas, or finds that this one does not fit those before it.
+    async fn register_schema(&self, subject: &str, schema: &str) -> Result<i32, RegistryError> {
+        let _ = schema;
+        Err(RegistryError::NotFound {
+            what: format!("a way to register {subject}"),
+            registry: "this registry".to_owned(),
+        })
+    }
+
     /// Whether it has an answer for `key` without a question to anybody: its schemas are here, or it was told a moment ago that there
     /// is no such one.
     fn has_answer(&self, key: SchemaKey) -> bool {

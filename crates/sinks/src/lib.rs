@@ -5,7 +5,7 @@
 //! files (Parquet in hive folders: [`ParquetTable`], [`crate::parquet`]), the three steps of a write (`stage` here, the commit in
 //! the engine's checkpoint, [`publish()`] here), whose folder it is ([`owner`]), and what tables there are ([`catalog`]).
 //!
-//! **May not know** Kafka, Avro, SQL, expectations, watermarks, or any batch but the one it is handed.
+//! **May not know** SQL, expectations, watermarks, or any batch but the one it is handed.
 //!
 //! ```text
 //!  LOCATION/_staging/<epoch>/<name>.staged   written, fsynced             1. stage
@@ -38,6 +38,7 @@ mod contents;
 mod error;
 mod fit;
 mod folder;
+pub mod kafka;
 pub mod layout;
 mod outbox;
 mod output;

@@ -127,6 +127,21 @@ impl Outbox {
         Ok(OutboxRows(StreamReader::try_new(BufReader::new(file), None)?))
     }
 
+    /// The epoch of the run that has staged these rows.
+    #[must_use]
+    pub fn epoch_of(staged: &StagedRows) -> Option<u64> {
+        staged.path.rsplit('/').next().and_then(epoch_of)
+    }
+
+    /// Whether no rows wait: none that are committed, and none that a killed run has left.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn is_empty(&self) -> Result<bool> {
+        let Some(own) = self.own()? else { return Ok(true) };
+        Ok(!own.list(What::Sweep)?.iter().any(|entry| entry.file_name().to_str().and_then(epoch_of).is_some()))
+    }
+
     /// Removes the file of rows that are in the store, if it is still there.
     ///
     /// # Errors
@@ -230,6 +245,7 @@ mod tests {
         let whole = staged(&outbox, 7, 3);
         assert_eq!((whole.path.as_str(), whole.rows), ("outbox/t/000000007-3.arrow", 3));
         assert!(is_outbox_path(&whole.path));
+        assert_eq!((Outbox::epoch_of(&whole), outbox.is_empty().unwrap()), (Some(3), false));
         let back: Vec<RecordBatch> = outbox.read(&whole).unwrap().map(Result::unwrap).collect();
         assert_eq!(back.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(back[1], rows(2, &[(Some("EMEA"), None)]));
@@ -260,6 +276,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let outbox = Outbox::new(dir.path(), "t");
         outbox.sweep(9).unwrap();
+        assert!(outbox.is_empty().unwrap());
         let (old, own) = (staged(&outbox, 7, 3), staged(&outbox, 7, 4));
         std::fs::write(dir.path().join("outbox/t/notes.txt"), "").unwrap();
         outbox.sweep(4).unwrap();

@@ -72,8 +72,13 @@ impl HttpRegistry {
         })
     }
 
-    /// Asks until there is an answer: every URL in turn, then a pause, and again.
+    /// Asks until there is an answer.
     async fn ask<T: DeserializeOwned>(&self, what: &str, path: &str) -> Result<T, RegistryError> {
+        self.call(what, path, None).await
+    }
+
+    /// Gets `path`, or posts `body` to it, until there is an answer: every URL in turn, then a pause, and again.
+    async fn call<T: DeserializeOwned>(&self, what: &str, path: &str, body: Option<&str>) -> Result<T, RegistryError> {
         let started = self.clock.monotonic();
         let mut backoff = self.options.first_backoff;
         let mut attempts = 0;
@@ -84,7 +89,7 @@ impl HttpRegistry {
                 let index = (self.preferred.load(Ordering::Relaxed) + turn) % self.options.urls.len();
                 attempts += 1;
                 let waited = self.clock.monotonic().saturating_sub(started);
-                let outcome = self.within(waited, index, what, path).await;
+                let outcome = self.within(waited, index, what, (path, body)).await;
                 self.note(index, path, &outcome, self.clock.monotonic().saturating_sub(started).saturating_sub(waited));
                 match outcome {
                     Outcome::Answered(answer) => {
@@ -120,8 +125,14 @@ impl HttpRegistry {
     }
 
     /// As [`HttpRegistry::request`], given up when it has been waited for long enough; it has been for `waited` so far.
-    async fn within<T: DeserializeOwned>(&self, waited: Duration, index: usize, what: &str, path: &str) -> Outcome<T> {
-        let request = self.request(index, what, path);
+    async fn within<T: DeserializeOwned>(
+        &self,
+        waited: Duration,
+        index: usize,
+        what: &str,
+        (path, body): (&str, Option<&str>),
+    ) -> Outcome<T> {
+        let request = self.request(index, what, path, body);
         let Some(limit) = self.options.give_up_after else { return request.await };
         let why = || format!("{}: no answer", self.options.urls[index]);
         tokio::time::timeout(limit.saturating_sub(waited), request)
@@ -151,9 +162,20 @@ impl HttpRegistry {
         }
     }
 
-    async fn request<T: DeserializeOwned>(&self, index: usize, what: &str, path: &str) -> Outcome<T> {
+    async fn request<T: DeserializeOwned>(
+        &self,
+        index: usize,
+        what: &str,
+        path: &str,
+        sent: Option<&str>,
+    ) -> Outcome<T> {
         let registry = self.options.urls[index].name();
-        let request = self.client.get(self.options.urls[index].at(path)).header(header::ACCEPT, ACCEPT);
+        let url = self.options.urls[index].at(path);
+        let request = match sent {
+            None => self.client.get(url),
+            Some(sent) => self.client.post(url).header(header::CONTENT_TYPE, CONTENT).body(sent.to_owned()),
+        };
+        let request = request.header(header::ACCEPT, ACCEPT);
         let request = match &self.options.auths[index] {
             Auth::None => request,
             Auth::Basic { user, password } => request.basic_auth(user.reveal(), Some(password.reveal())),
@@ -318,7 +340,22 @@ impl Registry for HttpRegistry {
     async fn subjects(&self) -> Result<Vec<String>, RegistryError> {
         self.ask("its subjects", "/subjects").await
     }
+
+    async fn register_schema(&self, subject: &str, schema: &str) -> Result<i32, RegistryError> {
+        let what = format!("a schema for subject {subject}");
+        let body = serde_json::json!({ "schema": schema }).to_string();
+        let answer = self.call(&what, &format!("/subjects/{}/versions", encoded(subject)), Some(&body)).await;
+        answer.map(|Registered { id }| id)
+    }
 }
+
+/// What the registry says of a schema that it has taken, or had.
+#[derive(serde::Deserialize)]
+struct Registered {
+    id: i32,
+}
+
+const CONTENT: &str = "application/vnd.schemaregistry.v1+json";
 
 const ACCEPT: &str = "application/vnd.schemaregistry.v1+json, application/json";
 

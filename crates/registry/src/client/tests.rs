@@ -86,6 +86,17 @@ async fn faults_of_the_server_are_tried_again() {
 }
 
 #[tokio::test]
+async fn a_schema_is_registered_again_after_a_fault_and_a_refusal_is_final() {
+    let (url, script) =
+        scripted(vec![refused(503, 50301), Scripted(200, json!({ "id": 42 }), None), refused(409, 409)]).await;
+    let client = client(options(&url));
+    assert_eq!(client.register_schema("orders-value", "\"long\"").await.unwrap(), 42);
+    let refused = client.register_schema("orders-value", "\"string\"").await;
+    assert!(matches!(refused, Err(RegistryError::Refused { status: 409, .. })), "{refused:?}");
+    assert_eq!(script.paths(), vec!["/subjects/orders%2Dvalue/versions"; 3]);
+}
+
+#[tokio::test]
 async fn a_pause_that_the_registry_asks_for_is_kept() {
     let (url, script) = scripted(vec![Scripted(429, json!({}), Some("1"))]).await;
     let clock = SystemClock::new();

@@ -389,6 +389,10 @@ impl Registry for RegistryStore {
         Ok(Self::subjects(self, false)?)
     }
 
+    async fn register_schema(&self, subject: &str, schema: &str) -> Result<i32, RegistryError> {
+        Ok(self.register(subject, &NewSchema::new(schema))?.id)
+    }
+
     async fn version(&self, subject: &str, version: i32) -> Result<PinnedSchema, RegistryError> {
         let found = self.registered(subject, VersionName::Number(version), true)?;
         Ok(self.pinned(found)?)

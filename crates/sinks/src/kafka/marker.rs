@@ -1,0 +1,53 @@
+//! What Kafka keeps of the newest batch: an offset, and a word beside it.
+
+/// The newest batch in the topic, as the consumer group of the sink has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Marker {
+    /// The batch; none before the first.
+    pub batch: Option<u64>,
+    /// The epoch of the run that has published it, or opened the sink.
+    pub epoch: u64,
+}
+
+impl Marker {
+    /// The offset that says so: 0 before the first batch.
+    pub fn offset(self) -> i64 {
+        self.batch.map_or(0, |batch| i64::try_from(batch).unwrap_or(i64::MAX - 1) + 1)
+    }
+
+    /// The text beside the offset.
+    pub fn metadata(self) -> String {
+        format!("epoch={}", self.epoch)
+    }
+
+    /// What `offset` and `metadata` say; none where there is no such offset. An offset that somebody has set by Kafka's own
+    /// tools has no epoch, and counts.
+    pub fn read(offset: Option<i64>, metadata: &str) -> Option<Self> {
+        let offset = u64::try_from(offset?).ok()?;
+        let epoch = metadata.strip_prefix("epoch=").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+        Some(Self { batch: offset.checked_sub(1), epoch })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_is_an_offset_that_comes_back() {
+        for batch in [None, Some(0), Some(7), Some(1 << 48)] {
+            let marker = Marker { batch, epoch: 3 };
+            assert_eq!(Marker::read(Some(marker.offset()), &marker.metadata()), Some(marker));
+        }
+        assert_eq!(Marker { batch: None, epoch: 1 }.offset(), 0);
+        assert_eq!(Marker { batch: Some(0), epoch: 1 }.offset(), 1);
+    }
+
+    #[test]
+    fn no_offset_is_no_marker_and_one_set_by_hand_is_one() {
+        assert_eq!(Marker::read(None, ""), None);
+        assert_eq!(Marker::read(Some(-1001), ""), None);
+        assert_eq!(Marker::read(Some(8), ""), Some(Marker { batch: Some(7), epoch: 0 }));
+        assert_eq!(Marker::read(Some(8), "epoch=x"), Some(Marker { batch: Some(7), epoch: 0 }));
+    }
+}

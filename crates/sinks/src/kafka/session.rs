@@ -1,0 +1,390 @@
+//! One opened sink: a producer that has initialised its transactions, and the marker as it was then.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::topic_partition_list::Offset;
+use sluicebox_core::Certainty;
+use sluicebox_core::secret::Pieces;
+use sluicebox_core::shown::cut;
+
+use super::encode::{Encoder, Events};
+use super::marker::Marker;
+use super::{KafkaOptions, Unknown, trouble};
+use crate::error::{RemoteError, Result};
+use crate::outbox::Outbox;
+use crate::output::StagedRows;
+use crate::owner::Owner;
+
+/// How long one question to the brokers may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the end of a transaction may take, the delivery of its events with it.
+const COMMIT: Duration = Duration::from_secs(120);
+/// How long is waited for room in the client's queue.
+const ROOM: Duration = Duration::from_millis(100);
+
+/// The header of every event that names the batch.
+const BATCH_HEADER: &str = "sluicebox.batch";
+
+/// What the client says beside its answers.
+struct Context {
+    secrets: Pieces,
+    /// Why the first event was not delivered.
+    undelivered: Mutex<Option<KafkaError>>,
+}
+
+impl Context {
+    fn new(options: &KafkaOptions) -> Self {
+        Self { secrets: options.secrets.clone(), undelivered: Mutex::default() }
+    }
+
+    fn take_undelivered(&self) -> Option<KafkaError> {
+        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let message = cut(&self.secrets.hide(message));
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!(target: "librdkafka", "{facility}: {message}");
+            }
+            // What becomes of a call is told by the call.
+            _ => tracing::debug!(target: "librdkafka", "{facility}: {message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", "{error}: {}", cut(&self.secrets.hide(reason)));
+    }
+}
+
+impl ConsumerContext for Context {}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _: Self::DeliveryOpaque) {
+        if let Err((error, _)) = result {
+            let mut undelivered = self.undelivered.lock().unwrap_or_else(PoisonError::into_inner);
+            undelivered.get_or_insert_with(|| error.clone());
+        }
+    }
+}
+
+/// The name of the group and of the transactional id.
+fn name_of(owner: &Owner) -> String {
+    format!("sluicebox-{}-{}-{}", owner.query_id, owner.generation, owner.table)
+}
+
+/// What every client has.
+fn client(options: &KafkaOptions) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("client.id", "sluicebox");
+    config.set("reconnect.backoff.max.ms", "5000");
+    for (name, value) in &options.properties {
+        config.set(name, value);
+    }
+    config.set("bootstrap.servers", &options.brokers);
+    config
+}
+
+/// The producer's configuration: ours first, then the user's, then what a transaction cannot do without.
+fn producer(options: &KafkaOptions, name: &str) -> ClientConfig {
+    let mut config = client(options);
+    let mut default = |property: &str, value: &str| {
+        if !options.properties.contains_key(property) {
+            config.set(property, value);
+        }
+    };
+    // As Java's producer: equal keys come to one partition, whoever writes them.
+    default("partitioner", "murmur2_random");
+    default("linger.ms", "5");
+    // A batch of rows is larger than what waits here for its broker.
+    default("queue.buffering.max.kbytes", "65536");
+    config.set("transactional.id", name);
+    config.set("enable.idempotence", "true");
+    config
+}
+
+/// The configuration of who reads the marker. Offsets of a transaction that is not over are waited for. What of the user's is for
+/// producers alone it passes over.
+fn reader(options: &KafkaOptions, name: &str) -> ClientConfig {
+    let mut config = client(options);
+    config.set("group.id", name);
+    config.set("isolation.level", "read_committed");
+    config.set("enable.auto.commit", "false");
+    config.set("enable.auto.offset.store", "false");
+    config.set("allow.auto.create.topics", "false");
+    config
+}
+
+/// Makes sure that the Kafka client takes the properties. Nobody is asked.
+///
+/// # Errors
+/// When it does not.
+pub(super) fn check(options: &KafkaOptions) -> Result<()> {
+    let checked = producer(options, "sluicebox").create_native_config().map(drop);
+    let doing = format!("write to the Kafka topic {}", options.topic);
+    Ok(checked.map_err(|error| trouble::of(&doing, &error, &options.secrets, Certainty::NotDone))?)
+}
+
+/// An opened sink. After any error it is dropped, and another one opened.
+pub(super) struct Session {
+    producer: BaseProducer<Context>,
+    group: ConsumerGroupMetadata,
+    options: KafkaOptions,
+    encoder: Encoder,
+    marker: Option<Marker>,
+    epoch: u64,
+    /// What the header of an event says before the batch.
+    of: String,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("marker", &self.marker).field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Ends the transactions of earlier runs, and reads the marker; blocking. Where nothing waits to be published (`is_first`) and
+    /// there is no marker, one is set: from then on a marker that is missing has been lost.
+    ///
+    /// # Errors
+    /// When the brokers cannot be asked, refuse, or a later run has published.
+    pub fn open(options: &KafkaOptions, encoder: Encoder, owner: &Owner, epoch: u64, is_first: bool) -> Result<Self> {
+        let (name, doing) = (name_of(owner), format!("open the Kafka topic {}", options.topic));
+        let trouble = |error: KafkaError| trouble::of(&doing, &error, &options.secrets, Certainty::Unknown);
+        let reader: BaseConsumer<Context> =
+            BaseConsumer::from_config_and_context(&reader(options, &name), Context::new(options)).map_err(trouble)?;
+        find_topic(&reader, &options.topic).map_err(trouble)?;
+        let producer: BaseProducer<Context> =
+            BaseProducer::from_config_and_context(&producer(options, &name), Context::new(options)).map_err(trouble)?;
+        producer.init_transactions(PATIENCE).map_err(trouble)?;
+        // Only now: no earlier producer of this name commits any more, so this is the last word.
+        let marker = read_marker(&reader, &options.topic).map_err(trouble)?;
+        if let Some(Marker { epoch: theirs, .. }) = marker.filter(|marker| marker.epoch > epoch) {
+            let sink = format!("the Kafka topic {}", options.topic);
+            return Err(RemoteError::Passed { sink, ours: epoch, theirs }.into());
+        }
+        let group = reader.group_metadata().ok_or_else(|| RemoteError::away(&doing, "there is no consumer group"))?;
+        let of = format!("{}.{}.", owner.query_id, owner.generation);
+        let options = options.clone();
+        let mut session = Self { producer, group, options, encoder, marker, epoch, of };
+        // What is read is written again: brokers forget the offsets of a group after a time.
+        if session.marker.is_some() || is_first {
+            let batch = session.newest();
+            session.transact(&doing, batch, |_| Ok(()))?;
+        }
+        Ok(session)
+    }
+
+    /// The newest batch in the topic.
+    pub fn newest(&self) -> Option<u64> {
+        self.marker.and_then(|marker| marker.batch)
+    }
+
+    /// Publishes a batch, unless it is there; blocking.
+    ///
+    /// # Errors
+    /// When it cannot be, or nobody knows whether it was. The session is of no use then.
+    pub fn publish(&mut self, doing: &str, batch: u64, staged: &StagedRows, outbox: &Outbox) -> Result<()> {
+        if self.newest().is_some_and(|newest| newest >= batch) {
+            return Ok(());
+        }
+        // Rows that this run has staged came after it had opened the sink: nobody can have published them.
+        if self.marker.is_none() && Outbox::epoch_of(staged) != Some(self.epoch) {
+            match self.options.unknown {
+                Unknown::Stop => return Err(self.forgotten(batch).into()),
+                Unknown::Publish => {}
+                Unknown::Skip => return self.transact(doing, Some(batch), |_| Ok(())),
+            }
+        }
+        let rows = outbox.read(staged)?;
+        let id = format!("{}{batch}", self.of);
+        self.transact(doing, Some(batch), |session| {
+            for rows in rows {
+                let events = session.encoder.events(&rows?)?;
+                for row in 0..events.count() {
+                    session.send(doing, &events, row, &id)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// One transaction: what `work` sends, and the marker.
+    fn transact(&mut self, doing: &str, batch: Option<u64>, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        self.producer.begin_transaction().map_err(|e| self.trouble(doing, &e, Certainty::NotDone))?;
+        if let Err(error) = work(self) {
+            return Err(self.aborted(error));
+        }
+        let marker = Marker { batch, epoch: self.epoch };
+        if let Err(error) = self.mark(marker) {
+            let error = self.trouble(doing, &error, Certainty::NotDone);
+            return Err(self.aborted(error.into()));
+        }
+        match self.producer.commit_transaction(COMMIT) {
+            Ok(()) => {
+                self.marker = Some(marker);
+                Ok(())
+            }
+            // The brokers were not asked to commit, or have said that they do not.
+            Err(error) if is_not_done(&error) => {
+                let error = self.trouble(doing, &error, Certainty::NotDone);
+                Err(self.aborted(error.into()))
+            }
+            Err(error) => Err(self.trouble(doing, &error, Certainty::Unknown).into()),
+        }
+    }
+
+    /// Ends the transaction without a trace, as far as that can be done now: opening the sink again does it in any case.
+    fn aborted(&self, error: crate::LakeError) -> crate::LakeError {
+        if let Err(abort) = self.producer.abort_transaction(PATIENCE) {
+            tracing::debug!("a transaction is aborted by the next one: {abort}");
+        }
+        error
+    }
+
+    fn send(&self, doing: &str, events: &Events, row: usize, id: &str) -> Result<()> {
+        let mut headers = OwnedHeaders::new().insert(Header { key: BATCH_HEADER, value: Some(id) });
+        for (key, value) in events.headers(row) {
+            headers = headers.insert(Header { key, value });
+        }
+        let mut record: BaseRecord<'_, [u8], [u8]> =
+            BaseRecord::to(&self.options.topic).payload(events.value(row)).headers(headers);
+        if let Some(key) = events.key(row) {
+            record = record.key(key);
+        }
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    record = back;
+                    self.producer.poll(ROOM);
+                    if self.undelivered().is_some() {
+                        // It is told when the transaction ends.
+                        return Ok(());
+                    }
+                }
+                Err((error, _)) => return Err(self.trouble(doing, &error, Certainty::NotDone).into()),
+            }
+        }
+    }
+
+    fn mark(&self, marker: Marker) -> KafkaResult<()> {
+        let mut offsets = TopicPartitionList::new();
+        let mut offset = offsets.add_partition(&self.options.topic, 0);
+        offset.set_offset(Offset::Offset(marker.offset()))?;
+        offset.set_metadata(marker.metadata());
+        self.producer.send_offsets_to_transaction(&offsets, &self.group, PATIENCE)
+    }
+
+    fn undelivered(&self) -> Option<KafkaError> {
+        let held = &self.producer.client().context().undelivered;
+        held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The error of `doing`; why an event was not delivered says more than that a transaction failed.
+    fn trouble(&self, doing: &str, error: &KafkaError, certainty: Certainty) -> RemoteError {
+        let undelivered = self.producer.client().context().take_undelivered();
+        trouble::of(doing, undelivered.as_ref().unwrap_or(error), &self.options.secrets, certainty)
+    }
+
+    fn forgotten(&self, batch: u64) -> RemoteError {
+        RemoteError::Forgotten {
+            sink: format!("the Kafka topic {}", self.options.topic),
+            batch,
+            why: format!(
+                "the offset of the group that tells it is gone, as after 'offsets.retention.minutes' without a batch, or with a topic \
+                 that was made anew. Look whether events of the topic have the header {BATCH_HEADER} = {}{batch}; then set \
+                 'unknown.batch' of the table to 'skip' if they have, to 'publish' if not, and run again",
+                self.of
+            ),
+        }
+    }
+}
+
+/// Whether the transaction is not committed for sure: librdkafka asks for its abort.
+fn is_not_done(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::Transaction(error) => error.txn_requires_abort(),
+        // Events are flushed before anything is asked of the coordinator.
+        KafkaError::Flush(_) => true,
+        _ => false,
+    }
+}
+
+/// Fails where the topic is not there.
+fn find_topic(reader: &BaseConsumer<Context>, topic: &str) -> KafkaResult<()> {
+    let metadata = reader.fetch_metadata(Some(topic), PATIENCE)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    match found.map(|found| (found.error(), found.partitions().len())) {
+        Some((None, 1..)) => Ok(()),
+        Some((Some(code), _)) => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::from(code))),
+        Some((None, _)) | None => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)),
+    }
+}
+
+fn read_marker(reader: &BaseConsumer<Context>, topic: &str) -> KafkaResult<Option<Marker>> {
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition(topic, 0);
+    let committed = reader.committed_offsets(asked, PATIENCE)?;
+    let Some(found) = committed.find_partition(topic, 0) else { return Ok(None) };
+    found.error()?;
+    let offset = match found.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    };
+    Ok(Marker::read(offset, found.metadata()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use std::collections::BTreeMap;
+
+    use super::super::ValueFormat;
+    use super::*;
+
+    fn options(properties: &[(&str, &str)]) -> KafkaOptions {
+        KafkaOptions {
+            table: "t".to_owned(),
+            brokers: "localhost:9092".to_owned(),
+            topic: "out".to_owned(),
+            properties: properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>(),
+            secrets: Pieces::default(),
+            format: ValueFormat::Json,
+            key_columns: Vec::new(),
+            header_columns: Vec::new(),
+            unknown: Unknown::Stop,
+        }
+    }
+
+    #[test]
+    fn what_a_transaction_needs_is_not_for_the_user_to_change() {
+        let config = producer(&options(&[("transactional.id", "mine"), ("linger.ms", "50")]), "ours");
+        assert_eq!(config.get("transactional.id"), Some("ours"));
+        assert_eq!(config.get("enable.idempotence"), Some("true"));
+        assert_eq!((config.get("linger.ms"), config.get("partitioner")), (Some("50"), Some("murmur2_random")));
+        let config = reader(&options(&[("linger.ms", "50"), ("group.id", "mine")]), "ours");
+        assert_eq!((config.get("isolation.level"), config.get("group.id")), (Some("read_committed"), Some("ours")));
+    }
+
+    #[test]
+    fn a_property_that_the_client_does_not_take_is_told_before_anybody_is_asked() {
+        check(&options(&[("linger.ms", "50")])).unwrap();
+        let error = check(&options(&[("linger.ms", "soon")])).unwrap_err().to_string();
+        assert!(error.contains("kafka.linger.ms"), "{error}");
+    }
+}
