@@ -65,7 +65,7 @@ pub async fn compact(args: CompactArgs) -> anyhow::Result<()> {
     };
     let working_dir = std::env::current_dir()?;
     let config = Config {
-        sinks: sinks_of(&checked.graph, &working_dir)?,
+        sinks: sinks_of(&checked)?,
         policies: policies(&checked.graph),
         graph: checked.graph,
         checkpoint: checked.checkpoint,

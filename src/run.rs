@@ -196,8 +196,8 @@ fn look_first(checked: &Checked, asked: Asked) -> anyhow::Result<()> {
         let data_dir = working_dir.join("data");
         let folders = (working_dir.as_path(), data_dir.as_path());
         let asked = (asked.full_refresh, asked.take_tables);
-        sinks_of(&checked.graph, &working_dir)
-            .and_then(|sinks| check_folders(&checked.graph, folders, &sinks, &checked.checkpoint, asked))
+        let sinks = sinks_of(checked)?;
+        check_folders(&checked.graph, folders, &sinks, &checked.checkpoint, asked)
             .map_err(|error| checked.at_location(error))?;
     }
     Ok(())

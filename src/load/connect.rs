@@ -247,14 +247,14 @@ fn clauses(event_time: EventTimeOptions) -> ClauseSettings {
 
 /// Whether the value of the option `name` is told anyway: brokers are called by their addresses, and protocols and mechanisms are words of
 /// Kafka's.
-fn is_told(name: &str) -> bool {
+pub(super) fn is_told(name: &str) -> bool {
     const TOLD: [&str; 4] =
         ["kafka.bootstrap.servers", "kafka.security.protocol", "kafka.sasl.mechanism", "kafka.sasl.mechanisms"];
     TOLD.iter().any(|told| told.eq_ignore_ascii_case(name))
 }
 
 /// The value of an option with `${env:NAME}` and `${file:PATH}` in it replaced.
-fn resolved(places: &Places, key: &str, value: &str) -> anyhow::Result<String> {
+pub(super) fn resolved(places: &Places, key: &str, value: &str) -> anyhow::Result<String> {
     values::resolve(value, |reference| match reference {
         Reference::Env(name) => std::env::var(name).map_err(|_| places.unset(key, reference, "")),
         Reference::File(path) => match read_given_text(Path::new(path)) {

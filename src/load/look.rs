@@ -78,8 +78,8 @@ impl Checked {
         let working_dir = std::env::current_dir()?;
         let data_dir = working_dir.join("data");
         let folders = (working_dir.as_path(), data_dir.as_path());
-        let checked = sinks_of(&self.graph, &working_dir)
-            .and_then(|sinks| check_folders(&self.graph, folders, &sinks, &self.checkpoint, (false, false)));
+        let sinks = sinks_of(self)?;
+        let checked = check_folders(&self.graph, folders, &sinks, &self.checkpoint, (false, false));
         checked.map_err(|error| self.at_location(error))
     }
 

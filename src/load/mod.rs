@@ -322,7 +322,7 @@ impl Loaded {
     /// Everything for a run of `stage`: samples filled, sources connected.
     pub async fn connect(mut checked: Checked, stage: &Stage) -> anyhow::Result<Self> {
         let working_dir = std::env::current_dir()?;
-        let sinks = sinks_of(&checked.graph, &working_dir)?;
+        let sinks = sinks_of(&checked)?;
         checked.staged(stage, &working_dir);
         let Checked { graph, settings, checkpoint, clock, connections } = checked;
         let mut samples = Vec::new();

@@ -7,7 +7,7 @@ use sluicebox_core::secret::Secret;
 use sluicebox_core::shown::cut_to;
 use sluicebox_engine::EngineError;
 use sluicebox_formats::FormatError;
-use sluicebox_pipeline::ast::{Pipeline, SourceDef, Span, Spanned};
+use sluicebox_pipeline::ast::{Pipeline, SourceDef, Span, Spanned, TableDef};
 use sluicebox_pipeline::diagnostic::{COMMAND_LINE, Diagnostic, Diagnostics};
 use sluicebox_pipeline::parse::starred;
 use sluicebox_pipeline::values::Reference;
@@ -56,6 +56,12 @@ impl Places {
             false => starred(&pipeline.text, hidden).into(),
         };
         Self { file: pipeline.file.clone(), text, options, begun: false }
+    }
+
+    /// Those of the properties of `table`.
+    pub fn of_table(pipeline: &Pipeline, table: &TableDef) -> Self {
+        let options = table.properties.iter().map(|(key, value)| placed(&pipeline.text, key, value)).collect();
+        Self { file: pipeline.file.clone(), text: Arc::clone(&pipeline.text), options, begun: false }
     }
 
     /// Keeps that the value of `key` stands for `meant`.

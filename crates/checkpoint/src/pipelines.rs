@@ -43,7 +43,7 @@ pub struct PipelineRecord {
 impl PipelineRecord {
     /// Puts `f` of each folder in its place.
     fn locations(&mut self, f: impl Fn(&str) -> String) {
-        let own = self.shape.tables.values_mut().map(|t| &mut t.location);
+        let own = self.shape.tables.values_mut().filter(|t| t.sink.is_none()).map(|t| &mut t.location);
         for location in own.chain(self.clears.values_mut().flatten()) {
             *location = f(location);
         }

@@ -2,6 +2,7 @@
 //! SQL are compared. Part of `pipelines/<n>`, so the names of the fields are a format; `docs/formats.md` specifies it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +36,11 @@ pub struct SourceShape {
 /// A streaming table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableShape {
-    /// Where its files are, absolute.
+    /// Where its files are, absolute; or, of a table that has none, where its rows go in words.
     pub location: String,
+    /// What it is written to; absent for Parquet files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<String>,
     /// The partition columns, in order.
     pub partitioned_by: Vec<String>,
     /// The columns of its files and folders, in order.
@@ -163,6 +167,12 @@ impl TableShape {
     #[must_use]
     pub fn reads(&self) -> BTreeSet<&str> {
         self.flows.values().flat_map(|f| f.reads.iter().map(String::as_str)).collect()
+    }
+
+    /// The folder of its files, if it has some.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.sink.is_none().then(|| Path::new(&self.location))
     }
 
     /// The ids under which a checkpoint keeps something of this table: its operators and its clauses.

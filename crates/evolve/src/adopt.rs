@@ -148,7 +148,7 @@ fn record(
 ) -> PipelineRecord {
     let shape = opening.change.shape.clone();
     let folders = |table: &String| {
-        let own = shape.tables.get(table).map(|t| t.location.clone());
+        let own = shape.tables.get(table).and_then(|t| t.folder()).map(|folder| folder.display().to_string());
         let beside =
             outputs.beside(table, &metadata.id).into_iter().map(|folder| folder.location.display().to_string());
         (table.clone(), own.into_iter().chain(beside).collect())

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sluicebox_checkpoint::PipelineRecord;
 use sluicebox_checkpoint::shape::Shape;
+use sluicebox_pipeline::ast::Using;
 use sluicebox_pipeline::graph::{Graph, Node, Table};
 
 use crate::canonical;
@@ -50,6 +51,9 @@ fn source_of(
     above: &BTreeMap<String, Result<String, String>>,
 ) -> Result<String, String> {
     let name = &table.name;
+    if table.using == Using::Kafka {
+        return Err(format!("the rows of {name} are in a topic, and in no file"));
+    }
     let [flow] = table.flows.as_slice() else {
         return Err(format!("several flows feed {name}: the order between their rows is not in its files"));
     };

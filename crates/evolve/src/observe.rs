@@ -314,7 +314,8 @@ fn old_shape(checkpoint: &Checkpoint, seen: &Seen, shape: &Shape, text: &str) ->
 fn occupied(old: &Shape, new: &Shape, cleared: &BTreeSet<String>) -> Result<BTreeSet<String>, EvolveError> {
     let mut found = BTreeSet::new();
     for (name, table) in new.tables.iter().filter(|(name, _)| !old.tables.contains_key(*name)) {
-        if !cleared.contains(name) && owner::observe(Path::new(&table.location))?.example.is_some() {
+        let Some(folder) = table.folder().filter(|_| !cleared.contains(name)) else { continue };
+        if owner::observe(folder)?.example.is_some() {
             found.insert(name.clone());
         }
     }

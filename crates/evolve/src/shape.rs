@@ -11,7 +11,7 @@ use sluicebox_checkpoint::shape::{
 };
 use sluicebox_core::Clock;
 use sluicebox_durable::checksum;
-use sluicebox_pipeline::ast::SourceDef;
+use sluicebox_pipeline::ast::{SourceDef, Using};
 use sluicebox_pipeline::bind::{FlowDescription, TableDescription};
 use sluicebox_pipeline::graph::{Flow, Graph, Node, Table};
 use sluicebox_pipeline::{formats, options};
@@ -109,7 +109,11 @@ fn table_shape(
     });
     let operators = table.flows.iter().flat_map(|f| f.node.bottom_up()).filter_map(|n| operator_shape(n, fingerprints));
     TableShape {
-        location: working_dir.join(&table.location).display().to_string(),
+        location: match table.using {
+            Using::Parquet => working_dir.join(&table.location).display().to_string(),
+            Using::Kafka => table.location.clone(),
+        },
+        sink: (table.using != Using::Parquet).then(|| table.using.as_str().to_owned()),
         partitioned_by: table.partitioned_by.clone(),
         columns: columns.collect(),
         properties: table.properties.clone(),

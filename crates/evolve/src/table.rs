@@ -46,11 +46,15 @@ pub(super) fn added(name: &str, new: &Shape, facts: &ChangeFacts) -> Difference 
 /// The one difference of a table that is gone.
 pub(super) fn removed(old: &TableShape, facts: &ChangeFacts) -> Difference {
     let state = if old.operators.is_empty() { "" } else { "; what it remembers is forgotten" };
+    let stays = match old.folder() {
+        Some(_) => format!("its files stay in {} with its mark", old.location),
+        None => format!("what is in {} stays there", old.location),
+    };
     difference(
         Verdict::Safe,
         Matter::Rows,
         "it is gone",
-        format!("nothing is written to it {}; its files stay in {} with its mark{state}", from(facts), old.location),
+        format!("nothing is written to it {}; {stays}{state}", from(facts)),
     )
 }
 

@@ -162,7 +162,7 @@ pub struct TableDef {
     pub name: Spanned<String>,
     /// The expectations, in the order of the text.
     pub constraints: Vec<ConstraintDef>,
-    /// `USING`; only `parquet` for now.
+    /// `USING`, as it is written: `parquet`, which is the default, or `kafka`.
     pub format: Option<Spanned<String>>,
     /// `PARTITIONED BY`.
     pub partitioned_by: Vec<Spanned<String>>,
@@ -172,6 +172,44 @@ pub struct TableDef {
     pub properties: Vec<(Spanned<String>, Spanned<String>)>,
     /// The table's own query, if it has one, then those of `CREATE FLOW name AS INSERT INTO table`.
     pub flows: Vec<FlowDef>,
+}
+
+/// Where the rows of a table go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Using {
+    /// Files of Parquet below a folder.
+    #[default]
+    Parquet,
+    /// A Kafka topic.
+    Kafka,
+}
+
+impl Using {
+    /// As it is written after USING.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Kafka => "kafka",
+        }
+    }
+}
+
+impl TableDef {
+    /// Where its rows go.
+    #[must_use]
+    pub fn using(&self) -> Using {
+        match &self.format {
+            Some(format) if format.value == Using::Kafka.as_str() => Using::Kafka,
+            _ => Using::Parquet,
+        }
+    }
+
+    /// The value of a property.
+    #[must_use]
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.properties.iter().find(|(key, _)| key.value == name).map(|(_, value)| value.value.as_str())
+    }
 }
 
 /// One query that feeds a table.

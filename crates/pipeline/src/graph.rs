@@ -17,7 +17,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use sluicebox_core::fate::Ledger;
 use sluicebox_functions::operators::sums;
 
-use crate::ast::{Action, Pipeline, Span};
+use crate::ast::{Action, Pipeline, Span, Using};
 use crate::diagnostic::Diagnostic;
 pub use crate::late::LateColumns;
 pub use crate::settings::OnError;
@@ -46,7 +46,9 @@ pub struct Graph {
 pub struct Table {
     /// The table's name.
     pub name: String,
-    /// Where its files go, as written or by its layer; relative to the working directory.
+    /// Where its rows go.
+    pub using: Using,
+    /// Where its files go, as written or by its layer; relative to the working directory. Of a table in Kafka its topic, in words.
     pub location: String,
     /// The partition columns, in order; each is a column of `schema`.
     pub partitioned_by: Vec<String>,

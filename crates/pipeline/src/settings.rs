@@ -2,8 +2,9 @@
 //!
 //! The lists are what `docs/sql.md` is checked against.
 
-use crate::ast::{Pipeline, TableDef};
+use crate::ast::{Pipeline, TableDef, Using};
 use crate::diagnostic::nearest;
+use crate::options;
 use crate::values::{self, Problem};
 pub use crate::values::{Trigger, ValueType};
 
@@ -107,6 +108,62 @@ pub const PROPERTIES: &[KeyDef] = &[
     key("compression.level", ValueType::Int(1, 22), "`1`", "The level of zstd: higher is smaller and slower."),
 ];
 
+/// Every key of `TBLPROPERTIES` of a table `USING kafka`, but for `kafka.*` and `schema.registry.*`, which are those of a source.
+pub const KAFKA_PROPERTIES: &[KeyDef] = &[
+    key("topic", ValueType::Name, "", "The topic that rows are appended to. Required; Sluicebox does not make it."),
+    key(
+        "value.format",
+        ValueType::OneOf(&["json", "avro"]),
+        "`json`",
+        "How a row becomes the value of an event: an object of JSON with every column, or Avro in Confluent's framing.",
+    ),
+    key(
+        "value.subject",
+        ValueType::Name,
+        "`<topic>-value`",
+        "The registry's subject under which the table's Avro schema is registered when a run starts.",
+    ),
+    key(
+        "key.columns",
+        ValueType::Names,
+        "no key",
+        "The columns that make the key: the value of one as text, of several a list of JSON. Equal keys come to one partition, as from Java's producer.",
+    ),
+    key(
+        "header.columns",
+        ValueType::Names,
+        "none",
+        "Columns that are headers too, as text. Each event has the header `sluicebox.batch` beside them.",
+    ),
+    key(
+        "unknown.batch",
+        ValueType::OneOf(&["stop", "publish", "skip"]),
+        "`stop`",
+        "What happens to a committed batch of which Kafka no longer tells whether it is in the topic: the run stops and says how to find out; the batch is published, maybe once more; or it is taken for published.",
+    ),
+];
+
+/// Those of [`PROPERTIES`] that are not about files.
+const OF_ALL: [&str; 2] = [OUTPUT_MODE, "on.error"];
+
+/// Whether the property `name`, as the reference has it, is one of tables in Kafka alone, or of tables of files alone.
+pub(crate) fn is_for(name: &str, using: Using) -> bool {
+    let of_kafka = is_of_clients(name) || KAFKA_PROPERTIES.iter().any(|property| property.name == name);
+    OF_ALL.contains(&name) || of_kafka == (using == Using::Kafka)
+}
+
+/// Whether the property is handed to the clients of Kafka or of its registry.
+fn is_of_clients(name: &str) -> bool {
+    ["kafka.", "schema.registry."]
+        .iter()
+        .any(|prefix| name.get(..prefix.len()).is_some_and(|p| p.eq_ignore_ascii_case(prefix)))
+}
+
+/// Whether the value of the property keeps its references until its sink is made: it may be a secret, or hold one.
+pub(crate) fn keeps_references(name: &str) -> bool {
+    is_of_clients(name) && options::keeps_references(name)
+}
+
 /// Delta's properties that have a meaning here under another name.
 const DELTA: &[(&str, &str)] = &[
     ("delta.targetFileSize", "target.file.size"),
@@ -130,7 +187,10 @@ pub(crate) fn check(name: &str, value: &str, written: &str) -> Result<(), Proble
 
 /// The property's name as the reference has it, if key and value are right.
 pub(crate) fn check_property(name: &str, value: &str, written: &str) -> Result<String, Problem> {
-    match PROPERTIES.iter().find(|p| p.name.eq_ignore_ascii_case(name)) {
+    if is_of_clients(name) {
+        return options::check(name, value, written);
+    }
+    match PROPERTIES.iter().chain(KAFKA_PROPERTIES).find(|p| p.name.eq_ignore_ascii_case(name)) {
         Some(property) if property.name == OUTPUT_MODE && is_other_mode(value) => Err(Problem {
             about_value: true,
             message: format!("a table of Parquet files cannot take the output mode `{}`", value.trim()),
@@ -276,10 +336,13 @@ impl Properties {
     }
 }
 
-/// Where the table's files go: its LOCATION, else by its name: `bronze_`, `silver_` and `gold_` are layers,
+/// Of a table in Kafka its topic in words. Else where its files go: its LOCATION, else by its name: `bronze_`, `silver_` and `gold_` are layers,
 /// `data/<layer>/<rest>`, all else is in `data/tables/<name>`. Relative to the working directory.
 #[must_use]
 pub fn location(table: &TableDef) -> String {
+    if table.using() == Using::Kafka {
+        return format!("the Kafka topic {}", table.property("topic").unwrap_or_default());
+    }
     match &table.location {
         Some(location) => crate::values::local_path(&location.value).to_owned(),
         None => crate::parse::default_location(&table.name.value),

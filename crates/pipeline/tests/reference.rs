@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use sluicebox_pipeline::options::OPTIONS;
-use sluicebox_pipeline::settings::{PROPERTIES, SETTINGS};
+use sluicebox_pipeline::settings::{KAFKA_PROPERTIES, PROPERTIES, SETTINGS};
 use sluicebox_pipeline::{parse, values::ValueType};
 
 /// A row of a table, as it stands in the reference.
@@ -19,11 +19,15 @@ fn table(head: &str, rows: impl Iterator<Item = String>) -> String {
 }
 
 /// The tables, by the names of their marks.
-fn tables() -> [(&'static str, String); 3] {
+fn tables() -> [(&'static str, String); 4] {
     [
         ("settings", table("key", SETTINGS.iter().map(|k| row(k.name, k.value, k.default, k.doc)))),
         ("options", table("option", OPTIONS.iter().map(|k| row(k.name, k.value, k.default, k.doc)))),
         ("properties", table("property", PROPERTIES.iter().map(|k| row(k.name, k.value, k.default, k.doc)))),
+        (
+            "kafka properties",
+            table("property", KAFKA_PROPERTIES.iter().map(|k| row(k.name, k.value, k.default, k.doc))),
+        ),
     ]
 }
 

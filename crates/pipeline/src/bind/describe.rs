@@ -8,7 +8,7 @@ use serde::Serialize;
 use sluicebox_core::fate::Ledger;
 
 use super::words::{Words, duration, sql_type};
-use crate::ast::{Action, SourceKind};
+use crate::ast::{Action, SourceKind, Using};
 use crate::diagnostic::{Diagnostic, line_col};
 use crate::graph::{AggregateNode, Clause, DedupNode, Flow, Graph, Node, PlanNode, Table, Window};
 
@@ -56,9 +56,9 @@ pub struct TableDescription {
     pub name: String,
     /// The sources and tables that it reads, each once, in the order of the text.
     pub upstreams: Vec<String>,
-    /// The folder of its files, relative to the working directory.
+    /// The folder of its files, relative to the working directory; or its topic.
     pub location: String,
-    /// `parquet`.
+    /// `parquet` or `kafka`.
     pub format: &'static str,
     /// The partition columns, in order.
     pub partitioned_by: Vec<String>,
@@ -243,10 +243,17 @@ fn table(table: &Table, clauses: &Clauses) -> TableDescription {
         name: table.name.clone(),
         upstreams,
         location: table.location.clone(),
-        format: "parquet",
+        format: table.using.as_str(),
         partitioned_by: table.partitioned_by.clone(),
         output_mode: "append",
-        guarantee: "exactly once: every row in one file, of one committed batch, whatever is killed and replayed",
+        guarantee: match table.using {
+            Using::Parquet => {
+                "exactly once: every row in one file, of one committed batch, whatever is killed and replayed"
+            }
+            Using::Kafka => {
+                "exactly once for readers of committed events: a batch is one transaction, whatever is killed and replayed"
+            }
+        },
         columns: columns.collect(),
         watermark: watermark(table, clauses),
         flows: table.flows.iter().map(flow).collect(),

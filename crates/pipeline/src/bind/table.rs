@@ -45,6 +45,7 @@ impl<'p> Binder<'p> {
         mistakes.extend(partition_mistakes(def, &schema));
         mistakes.extend(retain_mistake(def, &schema));
         mistakes.extend(compact_mistake(def));
+        mistakes.extend(event_mistakes(def, &schema));
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -53,6 +54,7 @@ impl<'p> Binder<'p> {
         let upstream = upstream(&schema, &flows);
         let table = Table {
             name: def.name.value.clone(),
+            using: def.using(),
             location: crate::settings::location(def),
             partitioned_by: partition_names(def, &schema),
             properties: def.properties.iter().map(|(k, v)| (k.value.clone(), v.value.clone())).collect(),
@@ -108,6 +110,27 @@ impl<'p> Binder<'p> {
             span: def.span,
         })
     }
+}
+
+/// Columns of events that the table does not have.
+fn event_mistakes(def: &TableDef, schema: &Schema) -> Vec<Diagnostic> {
+    let lists =
+        def.properties.iter().filter(|(key, _)| ["key.columns", "header.columns"].contains(&key.value.as_str()));
+    let mut found = Vec::new();
+    for (key, value) in lists {
+        for name in values::names(&value.value) {
+            if schema.index_of(name).is_err() {
+                let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                let message = format!("`{}` has no column `{name}`, which '{}' names", def.name.value, key.value);
+                let help = match crate::diagnostic::nearest(name, known.iter().copied()) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => format!("it has {}", known.join(", ")),
+                };
+                found.push(Diagnostic::new("unknown-column", value.span, message, "not a column").with_help(help));
+            }
+        }
+    }
+    found
 }
 
 /// The columns that all flows give.

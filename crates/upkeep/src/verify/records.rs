@@ -24,6 +24,8 @@ pub(super) struct Records {
     /// Outputs that a refresh of their table has emptied, with the first batch after it.
     pub emptied: BTreeMap<OutputId, u64>,
     pub compactions: Compactions,
+    /// Outputs whose rows are in no files, under some pipeline that was adopted.
+    pub sent: BTreeSet<OutputId>,
 }
 
 impl Records {
@@ -62,6 +64,8 @@ impl Records {
     fn forget_cleared(&mut self, checkpoint: &Checkpoint) -> Result<(), UpkeepError> {
         for number in checkpoint.pipeline_numbers()? {
             let pipeline = checkpoint.pipeline(number)?;
+            let sent = pipeline.shape.tables.iter().filter(|(_, table)| table.sink.is_some());
+            self.sent.extend(sent.map(|(table, _)| OutputId::Table(table.clone())));
             let first = self.commits.values().find(|c| c.pipeline >= number).map_or(self.newest + 1, |c| c.batch_id);
             for commit in self.commits.values_mut().filter(|c| c.pipeline < number) {
                 commit.outputs.retain(|output| !pipeline.cleared(&output.id));

@@ -1,6 +1,6 @@
 //! Where tables are written.
 
-use crate::ast::{Span, TableDef};
+use crate::ast::{Span, TableDef, Using};
 use crate::diagnostic::Diagnostic;
 use crate::values::{check_path, local_path};
 
@@ -22,7 +22,7 @@ pub(crate) fn default_location(table: &str) -> String {
 /// Every table is written to a folder of its own.
 pub(super) fn check(tables: &[TableDef], found: &mut Vec<Diagnostic>) {
     let mut places: Vec<(Vec<String>, Span, &str, String)> = Vec::new();
-    for table in tables {
+    for table in tables.iter().filter(|table| table.using() == Using::Parquet) {
         let (path, span) = match &table.location {
             Some(location) => (location.value.clone(), location.span),
             None => (default_location(&table.name.value), table.name.span),

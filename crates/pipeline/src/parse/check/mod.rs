@@ -10,10 +10,10 @@ use sluicebox_core::provenance::PREFIX;
 
 use super::Context;
 use super::cursor::quoted;
-use crate::ast::{SourceDef, Span, Spanned, TableDef};
+use crate::ast::{SourceDef, Span, Spanned, TableDef, Using};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::formats::ValueFormat;
-use crate::options;
+use crate::{options, settings};
 
 pub(crate) use location::default_location;
 
@@ -288,11 +288,13 @@ fn partitions(table: &TableDef, found: &mut Vec<Diagnostic>) {
 }
 
 fn format(table: &TableDef, found: &mut Vec<Diagnostic>) {
-    if let Some(format) = &table.format
-        && format.value != "parquet"
+    if table.using() == Using::Kafka {
+        topic(table, found);
+    } else if let Some(format) = &table.format
+        && format.value != Using::Parquet.as_str()
     {
         let help = match format.value.as_str() {
-            "kafka" | "files" | "rate" => {
+            "files" | "rate" => {
                 format!("a source is declared by CREATE TABLE {} USING {}", table.name.value, format.value)
             }
             _ => "write USING parquet, or take USING out".to_owned(),
@@ -306,6 +308,14 @@ fn format(table: &TableDef, found: &mut Vec<Diagnostic>) {
             )
             .with_help(help),
         );
+    }
+    for (key, _) in table.properties.iter().filter(|(key, _)| !settings::is_for(&key.value, table.using())) {
+        let (message, help) = match table.using() {
+            Using::Kafka => ("is about files, and the table has none", "take it out, or write USING parquet"),
+            Using::Parquet => ("is about events, and the table has none", "take it out, or write USING kafka"),
+        };
+        let message = format!("{} {message}", quoted(&key.value));
+        found.push(Diagnostic::new("conflicting-options", key.span, message, "not of this table").with_help(help));
     }
     let level = table.properties.iter().find(|(k, _)| k.value == "compression.level");
     let codec = table.properties.iter().find(|(k, _)| k.value == "compression");
@@ -321,6 +331,45 @@ fn format(table: &TableDef, found: &mut Vec<Diagnostic>) {
             )
             .with_help("take compression.level out")
             .with_related(value.span, "the compression"),
+        );
+    }
+}
+
+/// What a table in Kafka must have, and cannot have.
+fn topic(table: &TableDef, found: &mut Vec<Diagnostic>) {
+    if table.property("topic").is_none() {
+        found.push(
+            Diagnostic::new(
+                "missing-option",
+                table.name.span,
+                format!("the table {} names no topic", quoted(&table.name.value)),
+                "no topic",
+            )
+            .with_help("add 'topic' = 'topic' to its TBLPROPERTIES"),
+        );
+    }
+    if let Some(location) = &table.location {
+        found.push(
+            Diagnostic::new("location", location.span, "a table in Kafka has no folder", "not a topic's")
+                .with_help("take LOCATION out, or write USING parquet"),
+        );
+    }
+    if let Some(column) = table.partitioned_by.first() {
+        found.push(
+            Diagnostic::new(
+                "conflicting-options",
+                column.span,
+                "events of a topic are in no folders",
+                "no folder's name",
+            )
+            .with_help("take PARTITIONED BY out; equal keys, by 'key.columns', come to one partition of the topic"),
+        );
+    }
+    let is_avro = table.property("value.format").is_some_and(|format| format.eq_ignore_ascii_case("avro"));
+    if let Some((key, _)) = table.properties.iter().find(|(key, _)| key.value == "value.subject" && !is_avro) {
+        found.push(
+            Diagnostic::new("conflicting-options", key.span, "values of JSON have no subject", "for Avro only")
+                .with_help("add 'value.format' = 'avro', or take value.subject out"),
         );
     }
 }

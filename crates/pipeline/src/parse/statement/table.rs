@@ -78,7 +78,9 @@ fn clause(cx: &mut Context<'_>, cursor: &mut Cursor<'_>, table: &mut TableDef) -
         let mut properties = pairs(cursor, "TBLPROPERTIES", "property")?;
         for (key, value) in &mut properties {
             let written = value.value.clone();
-            if let Err(unset) = cx.resolve("property", &key.value, value) {
+            if !settings::keeps_references(&key.value)
+                && let Err(unset) = cx.resolve("property", &key.value, value)
+            {
                 cx.found.push(*unset);
                 continue;
             }
