@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests with a real Kafka broker, a real registry and clients of other makers.
 #
-#   scripts/test-real.sh BINARY [readers|prompt|registry|embedded|contract|json|live|outage|hostile|soak]...      default: all of them
+#   scripts/test-real.sh BINARY [readers|prompt|registry|embedded|contract|json|live|outage|ksink|hostile|soak]...      default: all of them
 #
 # `hostile` attacks for a minute; tests/real/hostile_test.py --seconds 3600 does for an hour. `soak` needs sluicebox-soak beside BINARY, where the tests' build puts it.
 #
@@ -10,10 +10,10 @@
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-BINARY=${1:?usage: scripts/test-real.sh BINARY [readers|prompt|registry|embedded|contract|json|live|outage|hostile|soak]...}
+BINARY=${1:?usage: scripts/test-real.sh BINARY [readers|prompt|registry|embedded|contract|json|live|outage|ksink|hostile|soak]...}
 [ -x "$BINARY" ] || { echo "test-real.sh: $BINARY is no program; build it first: cargo build" >&2; exit 2; }
 shift
-[ $# -gt 0 ] || set -- readers prompt registry embedded contract json live outage hostile soak
+[ $# -gt 0 ] || set -- readers prompt registry embedded contract json live outage ksink hostile soak
 PYTHON=$("$HERE/python-env.sh")
 REAL=$HERE/../tests/real
 

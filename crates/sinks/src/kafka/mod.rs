@@ -9,7 +9,7 @@
 //! The **marker** is the offset of a consumer group that nobody else uses, `sluicebox-<query>-<generation>-<table>`, at partition 0
 //! of the topic: the number of the newest batch, plus one. Kafka writes it in the transaction of the rows, so that both are there or
 //! neither. The order of `open` is what makes this enough: after a producer of the same transactional id has initialised, no earlier
-//! one commits any more, so the marker that is read then is the last word. See decision 26.
+//! one commits any more, so the marker that is read then is the last word. See decision 27.
 //!
 //! **A crash** in a transaction leaves one that Kafka aborts: at the next `open`, or after `transaction.timeout.ms`. Readers with
 //! `isolation.level` = `read_committed` see none of its events.
