@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::RemoteError;
 use crate::staged::StagedFile;
 
 /// What one output has staged of a batch. The commit holds it as JSON: `docs/formats.md` specifies the fields.
@@ -22,6 +23,19 @@ impl Staged {
             Self::Files(staged) => staged.files.iter().map(|file| file.rows).sum(),
             Self::Rows(staged) => staged.rows,
         }
+    }
+
+    /// The rows that wait for the transactional sink of this identity.
+    ///
+    /// # Errors
+    /// [`RemoteError::Mixed`] when another sink has staged it.
+    pub fn rows_for(&self, sink: &str) -> Result<&StagedRows, RemoteError> {
+        let given = match self {
+            Self::Rows(rows) if rows.sink == sink => return Ok(rows),
+            Self::Rows(rows) => &rows.sink,
+            Self::Files(files) => &files.location,
+        };
+        Err(RemoteError::Mixed { sink: sink.to_owned(), given: given.clone() })
     }
 }
 

@@ -32,7 +32,7 @@ use self::encode::Encoding;
 use self::session::Session;
 use crate::error::{RemoteError, Result};
 use crate::outbox::Outbox;
-use crate::output::{Staged, StagedRows};
+use crate::output::Staged;
 use crate::owner::Owner;
 use crate::publish::Check;
 use crate::sink::{Rows, Sink};
@@ -133,15 +133,6 @@ impl KafkaSink {
         let schema = self.encoding.schema().unwrap_or_default();
         registry.register_schema(subject, schema).await.map(Some).map_err(|error| of_registry(doing, &error))
     }
-
-    fn of_mine<'s>(&self, staged: &'s Staged) -> Result<&'s StagedRows, RemoteError> {
-        let given = match staged {
-            Staged::Rows(rows) if rows.sink == self.identity() => return Ok(rows),
-            Staged::Rows(rows) => rows.sink.clone(),
-            Staged::Files(files) => files.location.clone(),
-        };
-        Err(RemoteError::Mixed { sink: self.identity(), given })
-    }
 }
 
 /// A registry that does not answer is waited for as a broker is.
@@ -193,7 +184,7 @@ impl Sink for KafkaSink {
     }
 
     async fn publish(&self, batch: &BatchKey<'_>, staged: &Staged, _check: Check) -> Result<()> {
-        let staged = self.of_mine(staged)?.clone();
+        let staged = staged.rows_for(&self.identity())?.clone();
         let doing = format!("publish batch {} to {}", batch.batch_id, self.identity());
         let (batch_id, held, outbox) = (batch.batch_id, Arc::clone(&self.session), self.outbox.clone());
         let about = doing.clone();

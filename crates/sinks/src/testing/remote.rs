@@ -12,7 +12,7 @@ use sluicebox_core::{Blame, Certainty};
 use super::Subject;
 use crate::error::{RemoteError, Result};
 use crate::outbox::Outbox;
-use crate::output::{Staged, StagedRows};
+use crate::output::Staged;
 use crate::owner::Owner;
 use crate::publish::Check;
 use crate::sink::{Rows, Sink};
@@ -151,15 +151,6 @@ impl RemoteSink {
             }),
         }
     }
-
-    fn of_mine<'s>(&self, staged: &'s Staged) -> Result<&'s StagedRows, RemoteError> {
-        let given = match staged {
-            Staged::Rows(rows) if rows.sink == self.identity() => return Ok(rows),
-            Staged::Rows(rows) => rows.sink.clone(),
-            Staged::Files(files) => files.location.clone(),
-        };
-        Err(RemoteError::Mixed { sink: self.identity(), given })
-    }
 }
 
 #[async_trait]
@@ -189,7 +180,7 @@ impl Sink for RemoteSink {
     }
 
     async fn publish(&self, batch: &BatchKey<'_>, staged: &Staged, _check: Check) -> Result<()> {
-        let staged = self.of_mine(staged)?;
+        let staged = staged.rows_for(&self.identity())?;
         let doing = format!("publish batch {} to {}", batch.batch_id, self.identity());
         let mut state = self.store.state();
         if *self.session() != Some(state.session) {
