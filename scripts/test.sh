@@ -13,8 +13,8 @@ case $what in all | rust | real) ;; *) echo "usage: scripts/test.sh [rust|real]"
 
 # `query` by DuckDB, so that what the binary wrote is read by another engine than the one that wrote it.
 eval "$(scripts/libduckdb.sh)"
-# Fault points, so that the binary can be stopped at each of them.
-features=(--features sluicebox/duckdb,sluicebox/faults)
+# Fault points, so that the binary can be stopped at each of them; and the suite of all sinks.
+features=(--features sluicebox/duckdb,sluicebox/faults,sluicebox-sinks/testing)
 if [ "$what" != real ]; then
   cargo test --workspace "${features[@]}" --locked
   # What reads tables once more by DataFusion, as plain `cargo test` does; by the build that is there, since without the feature

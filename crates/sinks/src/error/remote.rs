@@ -44,10 +44,12 @@ pub enum RemoteError {
         theirs: u64,
     },
     /// Another process has opened the store with the same name.
-    #[error("cannot {doing}: another run of this pipeline has opened it meanwhile")]
+    #[error("cannot {doing}: another run of this pipeline has opened it meanwhile{or}")]
     Fenced {
         /// What was tried.
         doing: String,
+        /// What else looks so, `, or ...`; empty where nothing does.
+        or: &'static str,
     },
     /// The store no longer knows which batches it holds.
     #[error("{sink} no longer says which batches it holds, so it is not known whether batch {batch} is in it: {why}")]

@@ -12,7 +12,7 @@
 //! one commits any more, so the marker that is read then is the last word. See decision 27.
 //!
 //! **A crash** in a transaction leaves one that Kafka aborts: at the next `open`, or after `transaction.timeout.ms`. Readers with
-//! `isolation.level` = `read_committed` see none of its events.
+//! `isolation.level` = `read_committed` see none of its events, and until then nothing behind them.
 
 mod encode;
 mod marker;

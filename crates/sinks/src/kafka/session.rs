@@ -10,7 +10,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel}
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 use rdkafka::topic_partition_list::Offset;
 use sluicebox_core::Certainty;
 use sluicebox_core::secret::Pieces;
@@ -29,7 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the end of a transaction may take, the delivery of its events with it.
 const COMMIT: Duration = Duration::from_secs(120);
 /// How long is waited for room in the client's queue.
-const ROOM: Duration = Duration::from_millis(100);
+const ROOM: Duration = Duration::from_millis(10);
+/// How long what is not to be sent any more may take to be taken back.
+const BACK: Duration = Duration::from_secs(1);
 
 /// The header of every event that names the batch.
 const BATCH_HEADER: &str = "sluicebox.batch";
@@ -74,7 +76,13 @@ impl ProducerContext for Context {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, _: Self::DeliveryOpaque) {
-        if let Err((error, _)) = result {
+        // What was purged was given up because of another error.
+        let purged = |error: &KafkaError| {
+            matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight))
+        };
+        if let Err((error, _)) = result
+            && !purged(error)
+        {
             let mut undelivered = self.undelivered.lock().unwrap_or_else(PoisonError::into_inner);
             undelivered.get_or_insert_with(|| error.clone());
         }
@@ -111,6 +119,8 @@ fn producer(options: &KafkaOptions, name: &str) -> ClientConfig {
     default("linger.ms", "5");
     // A batch of rows is larger than what waits here for its broker.
     default("queue.buffering.max.kbytes", "65536");
+    // The first batches of a long topic are large. A crash holds up readers for no longer than until the next start.
+    default("transaction.timeout.ms", "300000");
     config.set("transactional.id", name);
     config.set("enable.idempotence", "true");
     config
@@ -250,7 +260,10 @@ impl Session {
 
     /// Ends the transaction without a trace, as far as that can be done now: opening the sink again does it in any case.
     fn aborted(&self, error: crate::LakeError) -> crate::LakeError {
-        if let Err(abort) = self.producer.abort_transaction(PATIENCE) {
+        // The abort waits for events under way, whose fates are told by the queue that nobody serves meanwhile.
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        let aborted = self.producer.flush(BACK).and_then(|()| self.producer.abort_transaction(PATIENCE));
+        if let Err(abort) = aborted {
             tracing::debug!("a transaction is aborted by the next one: {abort}");
         }
         error

@@ -7,12 +7,15 @@ use sluicebox_core::{Blame, Certainty};
 
 use crate::error::RemoteError;
 
+/// What brokers do not tell apart from another run.
+const TOO_SLOW: &str = ", or the batch took longer to send than 'kafka.transaction.timeout.ms'";
+
 /// The error of `doing`, of which `certainty` tells whether it may have been done.
 pub(super) fn of(doing: &str, error: &KafkaError, secrets: &Pieces, certainty: Certainty) -> RemoteError {
     let doing = doing.to_owned();
     let why = cut(&secrets.hide(&words(error)));
     match error.rdkafka_error_code() {
-        Some(code) if is_fenced(code) => RemoteError::Fenced { doing },
+        Some(code) if is_fenced(code) => RemoteError::Fenced { doing, or: TOO_SLOW },
         code if is_refusal(error, code) => {
             let why = format!("{why}{}", way_out(code));
             RemoteError::Refused { doing, why, certainty, blame: Blame::User }

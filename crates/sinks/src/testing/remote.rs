@@ -185,7 +185,7 @@ impl Sink for RemoteSink {
         let mut state = self.store.state();
         if *self.session() != Some(state.session) {
             state.calls += 1;
-            return Err(RemoteError::Fenced { doing }.into());
+            return Err(RemoteError::Fenced { doing, or: "" }.into());
         }
         if state.newest.is_none_or(|(newest, _)| newest < batch.batch_id) {
             let is_lost = self.fate(&mut state, &doing)?;
