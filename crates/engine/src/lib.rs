@@ -4,7 +4,7 @@
 //! reading and decoding of a batch, the order of plan, stage, commit and publish ([`Engine::run`]), triggers and the end of a run,
 //! and what is told of a batch ([`report`], [`progress`]).
 //!
-//! **May not know** Kafka or Parquet: sources and table formats come in through their traits and types. What a batch computes is
+//! **May not know** Kafka or Parquet: sources and sinks come in through their traits and types. What a batch computes is
 //! `sluicebox_runtime`'s, what is durable between batches `sluicebox_checkpoint`'s, what a changed SQL means `sluicebox_evolve`'s,
 //! what is put in order between batches `sluicebox_upkeep`'s.
 //!

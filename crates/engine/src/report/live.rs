@@ -37,7 +37,7 @@ pub fn progress(identity: &Identity, outcome: &BatchOutcome, since_last: Option<
         event_time: event_time(outcome),
         state_operators: outcome.operators.iter().map(|change| operator(change, &outcome.tables)).collect(),
         sources: outcome.sources.iter().map(|s| source(identity, s, interval, duration)).collect(),
-        sink: sink(&outcome.tables),
+        sink: sink(identity, &outcome.tables),
         observed_metrics: outcome
             .tables
             .iter()
@@ -118,10 +118,10 @@ fn offsets(ranges: &[PlannedRange], offset: impl Fn(&PlannedRange) -> i64) -> Va
     json!(topics)
 }
 
-fn sink(tables: &[TableOutput]) -> SinkProgress {
+fn sink(identity: &Identity, tables: &[TableOutput]) -> SinkProgress {
     let rows: u64 = tables.iter().map(|t| t.fates.written).sum();
     SinkProgress {
-        description: "Parquet".to_owned(),
+        description: identity.sinks.clone(),
         num_output_rows: i64::try_from(rows).unwrap_or(i64::MAX),
         metrics: tables.iter().map(|t| (t.table.clone(), t.fates.written.to_string())).collect(),
     }

@@ -10,8 +10,12 @@ pub use live::{progress, status};
 pub use source::SourceTally;
 pub use told::Told;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use sluicebox_checkpoint::records::Metadata;
 use sluicebox_durable::checksum;
+use sluicebox_sinks::{Sink, Sinks};
 
 use crate::config::Config;
 
@@ -27,7 +31,9 @@ pub struct Identity {
     /// xxh3-64 of the pipeline's text.
     pub sql_hash: String,
     /// `Kafka[topic]` of each source, by name.
-    pub sources: std::collections::BTreeMap<String, String>,
+    pub sources: BTreeMap<String, String>,
+    /// Where the tables go: `Parquet`, `the Kafka topic orders`, or both.
+    pub sinks: String,
 }
 
 impl Identity {
@@ -40,6 +46,13 @@ impl Identity {
             pipeline: metadata.pipeline.clone(),
             sql_hash: checksum(config.graph.pipeline.resolved.as_bytes()),
             sources: config.sources.iter().map(|s| (s.name.clone(), s.description.clone())).collect(),
+            sinks: described(&config.sinks),
         }
     }
+}
+
+fn described(sinks: &Sinks) -> String {
+    let one = |sink: &Arc<dyn Sink>| sink.folder().map_or_else(|| sink.identity(), |_| "Parquet".to_owned());
+    let all: BTreeSet<String> = sinks.values().map(one).collect();
+    all.into_iter().collect::<Vec<_>>().join(", ")
 }
