@@ -11,6 +11,7 @@ mod places;
 mod reader;
 mod sample;
 mod sinks;
+mod target;
 mod text;
 
 use std::collections::BTreeMap;
@@ -150,6 +151,7 @@ impl Checked {
             schemas.insert(connection.name.clone(), schema);
             connections.push(connection);
         }
+        warnings.extend(exposed::of_tables(&pipeline));
         let mut graph = bind::bind(pipeline, &schemas)?;
         graph.warnings.splice(..0, warnings);
         graph.keep_order(&column_order(&checkpoint).map_err(EngineError::from)?);

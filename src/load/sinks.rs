@@ -1,24 +1,19 @@
 //! Where the rows of tables go.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluicebox_core::secret::{Pieces, may_be_secret};
 use sluicebox_engine::EngineError;
 use sluicebox_pipeline::ast::{TableDef, Using};
 use sluicebox_pipeline::graph::Table;
 use sluicebox_pipeline::settings::{Compression, Properties};
-use sluicebox_pipeline::values;
-use sluicebox_registry::{HttpOptions, HttpRegistry};
+use sluicebox_registry::{HttpRegistry, Registry};
 use sluicebox_sinks::kafka::{KafkaOptions, KafkaSink, Unknown, ValueFormat};
 use sluicebox_sinks::{Outbox, ParquetOptions, ParquetTable, Sink, Sinks};
-use sluicebox_sources::{BROKERS_ENV, KAFKA_PREFIX, check_brokers};
 
 use super::Checked;
-use super::connect::{is_told, resolved};
-use super::places::Places;
+use super::target::Target;
 use crate::failure::Usage;
 
 /// How long a registry is asked for one answer. A sink that cannot register its schema is opened again, as one whose brokers are away.
@@ -46,57 +41,29 @@ fn folder(table: &Table, working_dir: &Path, options: ParquetOptions) -> Result<
     Ok(Arc::new(ParquetTable::try_new(location, columns, table.partitioned_by.clone(), options)?))
 }
 
-/// The sink of a table in Kafka, with what its references stand for.
+/// The sink of a table in Kafka.
 fn kafka(checked: &Checked, table: &Table, def: &TableDef) -> anyhow::Result<Arc<dyn Sink>> {
-    let mut places = Places::of_table(&checked.graph.pipeline, def);
-    let mut pairs = BTreeMap::new();
-    for (key, value) in &def.properties {
-        let meant = resolved(&places, &key.value, &value.value)?;
-        places.learn(&key.value, &meant);
-        pairs.insert(key.value.clone(), meant);
-    }
-    let properties =
-        pairs.iter().filter_map(|(key, value)| Some((key.strip_prefix(KAFKA_PREFIX)?.to_owned(), value.clone())));
-    let mut properties: BTreeMap<String, String> = properties.collect();
-    let brokers = properties.remove("bootstrap.servers").or_else(|| std::env::var(BROKERS_ENV).ok());
-    let brokers = brokers.filter(|brokers| !brokers.trim().is_empty()).ok_or_else(|| {
-        Usage(format!(
-            "table `{}` is written to Kafka, and no broker is named: set 'kafka.bootstrap.servers' in its TBLPROPERTIES, or \
-             {BROKERS_ENV}",
-            table.name
-        ))
-    })?;
-    check_brokers(&brokers)
-        .map_err(|why| Usage(format!("table `{}`: the brokers are not addresses: {why}", table.name)))?;
-    let hidden = properties.iter().filter(|(name, _)| may_be_secret(name)).map(|(_, value)| value.as_str());
-    let referred = places.meant(KAFKA_PREFIX).filter(|(name, _)| !is_told(name)).map(|(_, meant)| meant);
-    let secrets = Pieces::of(hidden.chain(referred));
-    let get = |name: &str| pairs.get(name).map(|value| value.trim().to_owned());
-    let topic = get("topic").unwrap_or_default();
-    let format = match get("value.format").map(|format| format.to_lowercase()).as_deref() {
-        Some("avro") => {
-            let subject = get("value.subject").unwrap_or_else(|| format!("{topic}-value"));
-            let registry = registry(checked, &table.name, &pairs).map_err(|error| error.at(&places))?;
-            ValueFormat::Avro { subject, registry: Arc::new(registry) }
-        }
-        _ => ValueFormat::Json,
-    };
-    let columns = |name: &str| -> Vec<String> {
-        pairs.get(name).map(|names| values::names(names).into_iter().map(str::to_owned).collect()).unwrap_or_default()
+    let target = Target::of(&checked.graph.pipeline, def)?;
+    let topic = target.get("topic").unwrap_or_default().to_owned();
+    let format = if target.is_avro() {
+        let subject = target.get("value.subject").map_or_else(|| format!("{topic}-value"), str::to_owned);
+        ValueFormat::Avro { subject, registry: registry(checked, &table.name, &target)? }
+    } else {
+        ValueFormat::Json
     };
     let options = KafkaOptions {
         table: table.name.clone(),
-        brokers,
-        key_columns: columns("key.columns"),
-        header_columns: columns("header.columns"),
-        unknown: match get("unknown.batch").map(|what| what.to_lowercase()).as_deref() {
+        key_columns: target.columns("key.columns"),
+        header_columns: target.columns("header.columns"),
+        unknown: match target.word("unknown.batch").as_deref() {
             Some("publish") => Unknown::Publish,
             Some("skip") => Unknown::Skip,
             _ => Unknown::Stop,
         },
         topic,
-        properties,
-        secrets,
+        secrets: target.secrets(),
+        brokers: target.brokers,
+        properties: target.properties,
         format,
     };
     let outbox = Outbox::new(checked.checkpoint.root(), &table.name);
@@ -105,32 +72,17 @@ fn kafka(checked: &Checked, table: &Table, def: &TableDef) -> anyhow::Result<Arc
 }
 
 /// The registry in which the schema of a table is registered.
-fn registry(checked: &Checked, table: &str, pairs: &BTreeMap<String, String>) -> Result<HttpRegistry, NoRegistry> {
-    let options = HttpOptions::from_options(pairs, |key| std::env::var(key).ok()).map_err(NoRegistry::Wrong)?;
-    let mut options = options.ok_or_else(|| NoRegistry::None(table.to_owned()))?;
+fn registry(checked: &Checked, table: &str, target: &Target) -> anyhow::Result<Arc<dyn Registry>> {
+    let options = target.http().map_err(|error| target.places.of_registry(error))?;
+    let mut options = options.ok_or_else(|| {
+        Usage(format!(
+            "table `{table}` is written as Avro and has no schema registry: set 'schema.registry.url' in its TBLPROPERTIES, or \
+             SCHEMA_REGISTRY_URL"
+        ))
+    })?;
     options.give_up_after = Some(PATIENCE);
-    HttpRegistry::new(options, Arc::clone(&checked.clock)).map_err(NoRegistry::Wrong)
-}
-
-/// Why a table has no registry.
-enum NoRegistry {
-    /// None is named.
-    None(String),
-    /// An option is wrong.
-    Wrong(sluicebox_registry::RegistryError),
-}
-
-impl NoRegistry {
-    fn at(self, places: &Places) -> anyhow::Error {
-        match self {
-            Self::None(table) => Usage(format!(
-                "table `{table}` is written as Avro and has no schema registry: set 'schema.registry.url' in its TBLPROPERTIES, or \
-                 SCHEMA_REGISTRY_URL"
-            ))
-            .into(),
-            Self::Wrong(error) => places.of_registry(error),
-        }
-    }
+    let registry = HttpRegistry::new(options, Arc::clone(&checked.clock));
+    Ok(Arc::new(registry.map_err(|error| target.places.of_registry(error))?))
 }
 
 /// The properties that are set; the rest stays as measurement chose it.

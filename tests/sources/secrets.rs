@@ -156,3 +156,22 @@ fn a_password_that_can_be_read_on_the_way_is_warned_of() {
         }
     }
 }
+
+#[test]
+fn a_password_of_a_tables_own_connection_is_warned_of_too() {
+    let bench = Bench::new();
+    for (protocol, warned) in [("SASL_PLAINTEXT", true), ("SASL_SSL", false)] {
+        let text = format!(
+            "CREATE TABLE events USING kafka OPTIONS ('subscribe' = 't');\n\
+             CREATE STREAMING TABLE copies USING kafka TBLPROPERTIES ('topic' = 'out', \
+             'kafka.bootstrap.servers' = 'b.invalid:9092', 'kafka.security.protocol' = '{protocol}', \
+             'kafka.sasl.mechanism' = 'PLAIN', 'kafka.sasl.username' = 'u', 'kafka.sasl.password' = '${{env:X}}') \
+             AS SELECT n FROM STREAM events;\n"
+        );
+        bench.job.write("p.sql", &text);
+        for said in planned(&bench, 0, &[]) {
+            assert_eq!(said.contains("plain-connection"), warned, "{protocol}: {said}");
+            assert_eq!(said.contains("for Kafka goes to b.invalid as it is"), warned, "{protocol}: {said}");
+        }
+    }
+}

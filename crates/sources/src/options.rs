@@ -267,20 +267,10 @@ impl KafkaOptions {
         Ok(out)
     }
 
-    /// The brokers' hosts, of other machines, to which a password or token goes as it is, so that it can be read on the way: over SASL
-    /// without TLS, by a mechanism that sends it.
+    /// [`exposed_brokers`] of the source.
     #[must_use]
     pub fn exposed(&self) -> Vec<String> {
-        let is = |names: &[&str], values: &[&str]| {
-            let given = names.iter().find_map(|name| self.properties.get(*name));
-            given.is_some_and(|given| values.iter().any(|value| given.trim().eq_ignore_ascii_case(value)))
-        };
-        let plain = is(&["security.protocol"], &["sasl_plaintext"]);
-        let sends = is(&["sasl.mechanism", "sasl.mechanisms"], &["PLAIN", "OAUTHBEARER"]);
-        match &self.brokers {
-            Some(brokers) if plain && sends => properties::hosts_away(brokers),
-            _ => Vec::new(),
-        }
+        self.brokers.as_ref().map(|brokers| exposed_brokers(brokers, &self.properties)).unwrap_or_default()
     }
 
     /// Keeps `value`, which one of `kafka.*` has by reference, out of what librdkafka says: whoever does not write a value down may not
@@ -303,6 +293,19 @@ impl KafkaOptions {
     pub fn group_id(&self, pipeline: &str) -> String {
         self.properties.get("group.id").cloned().unwrap_or_else(|| format!("{}-{pipeline}", self.group_id_prefix))
     }
+}
+
+/// The hosts of `brokers`, of other machines, to which a password or token goes as it is by the Kafka client's `properties`, so that it can
+/// be read on the way: over SASL without TLS, by a mechanism that sends it.
+#[must_use]
+pub fn exposed_brokers(brokers: &str, properties: &BTreeMap<String, String>) -> Vec<String> {
+    let is = |names: &[&str], values: &[&str]| {
+        let given = names.iter().find_map(|name| properties.get(*name));
+        given.is_some_and(|given| values.iter().any(|value| given.trim().eq_ignore_ascii_case(value)))
+    };
+    let plain = is(&["security.protocol"], &["sasl_plaintext"]);
+    let sends = is(&["sasl.mechanism", "sasl.mechanisms"], &["PLAIN", "OAUTHBEARER"]);
+    if plain && sends { properties::hosts_away(brokers) } else { Vec::new() }
 }
 
 fn quoted(text: &str) -> String {

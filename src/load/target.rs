@@ -1,0 +1,98 @@
+//! What the properties of a table in Kafka say, with what their references stand for.
+
+use std::collections::BTreeMap;
+
+use sluicebox_core::secret::{Pieces, may_be_secret};
+use sluicebox_pipeline::ast::{Pipeline, TableDef};
+use sluicebox_pipeline::values;
+use sluicebox_registry::{HttpOptions, RegistryError};
+use sluicebox_sources::{BROKERS_ENV, KAFKA_PREFIX, check_brokers, exposed_brokers};
+
+use super::connect::{is_told, resolved};
+use super::places::Places;
+use crate::failure::Usage;
+
+/// Where the rows of a table go in Kafka.
+pub(super) struct Target {
+    /// The properties' places.
+    pub places: Places,
+    pairs: BTreeMap<String, String>,
+    /// The brokers, `host:port,...`.
+    pub brokers: String,
+    /// Those of the Kafka client, without `kafka.`.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Target {
+    /// That of `table`.
+    ///
+    /// # Errors
+    /// When a reference leads nowhere, or no broker is named.
+    pub fn of(pipeline: &Pipeline, table: &TableDef) -> anyhow::Result<Self> {
+        let mut places = Places::of_table(pipeline, table);
+        let mut pairs = BTreeMap::new();
+        for (key, value) in &table.properties {
+            let meant = resolved(&places, &key.value, &value.value)?;
+            places.learn(&key.value, &meant);
+            pairs.insert(key.value.clone(), meant);
+        }
+        let kafka =
+            pairs.iter().filter_map(|(key, value)| Some((key.strip_prefix(KAFKA_PREFIX)?.to_owned(), value.clone())));
+        let mut properties: BTreeMap<String, String> = kafka.collect();
+        let brokers = properties.remove("bootstrap.servers").or_else(|| std::env::var(BROKERS_ENV).ok());
+        let name = &table.name.value;
+        let brokers = brokers.filter(|brokers| !brokers.trim().is_empty()).ok_or_else(|| {
+            Usage(format!(
+                "table `{name}` is written to Kafka, and no broker is named: set 'kafka.bootstrap.servers' in its TBLPROPERTIES, or \
+                 {BROKERS_ENV}"
+            ))
+        })?;
+        check_brokers(&brokers)
+            .map_err(|why| Usage(format!("table `{name}`: the brokers are not addresses: {why}")))?;
+        Ok(Self { places, pairs, brokers, properties })
+    }
+
+    /// The value of a property.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.get(name).map(|value| value.trim())
+    }
+
+    /// The same in lower case, of one that is a word.
+    pub fn word(&self, name: &str) -> Option<String> {
+        self.get(name).map(str::to_lowercase)
+    }
+
+    /// The columns that a property names.
+    pub fn columns(&self, name: &str) -> Vec<String> {
+        self.get(name).map(|names| values::names(names).into_iter().map(str::to_owned).collect()).unwrap_or_default()
+    }
+
+    /// Whether values are Avro.
+    pub fn is_avro(&self) -> bool {
+        self.word("value.format").as_deref() == Some("avro")
+    }
+
+    /// How the registry is reached, if values have a schema and one is named. What a reference in its URL stands for is in no message.
+    pub fn http(&self) -> Result<Option<HttpOptions>, RegistryError> {
+        if !self.is_avro() {
+            return Ok(None);
+        }
+        let mut http = HttpOptions::from_options(&self.pairs, |key| std::env::var(key).ok())?;
+        if let Some(http) = http.as_mut().filter(|_| self.places.meant("schema.registry.url").next().is_some()) {
+            http.call_by_hosts();
+        }
+        Ok(http)
+    }
+
+    /// What the Kafka client is not to tell.
+    pub fn secrets(&self) -> Pieces {
+        let hidden = self.properties.iter().filter(|(name, _)| may_be_secret(name)).map(|(_, value)| value.as_str());
+        let referred = self.places.meant(KAFKA_PREFIX).filter(|(name, _)| !is_told(name)).map(|(_, meant)| meant);
+        Pieces::of(hidden.chain(referred))
+    }
+
+    /// The hosts of brokers to which a password goes as it is.
+    pub fn exposed(&self) -> Vec<String> {
+        exposed_brokers(&self.brokers, &self.properties)
+    }
+}
