@@ -14,6 +14,7 @@
 //! **A crash** in a transaction leaves one that Kafka aborts: at the next `open`, or after `transaction.timeout.ms`. Readers with
 //! `isolation.level` = `read_committed` see none of its events, and until then nothing behind them.
 
+mod config;
 mod encode;
 mod marker;
 mod session;
@@ -123,7 +124,7 @@ impl KafkaSink {
     /// When a column is missing, or its type has no form in the format; or the Kafka client does not take a property.
     pub fn try_new(options: KafkaOptions, columns: SchemaRef, outbox: Outbox) -> Result<Self> {
         let encoding = Encoding::try_new(&options, &columns)?;
-        session::check(&options)?;
+        config::check(&options)?;
         Ok(Self { options: Arc::new(options), columns, encoding, outbox, session: Arc::default() })
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
@@ -18,7 +18,7 @@ use sluicebox_core::shown::cut;
 
 use super::encode::{Encoder, Events};
 use super::marker::Marker;
-use super::{KafkaOptions, Unknown, trouble};
+use super::{KafkaOptions, Unknown, config, trouble};
 use crate::error::{RemoteError, Result};
 use crate::outbox::Outbox;
 use crate::output::StagedRows;
@@ -94,60 +94,6 @@ fn name_of(owner: &Owner) -> String {
     format!("sluicebox-{}-{}-{}", owner.query_id, owner.generation, owner.table)
 }
 
-/// What every client has.
-fn client(options: &KafkaOptions) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("client.id", "sluicebox");
-    config.set("reconnect.backoff.max.ms", "5000");
-    for (name, value) in &options.properties {
-        config.set(name, value);
-    }
-    config.set("bootstrap.servers", &options.brokers);
-    config
-}
-
-/// The producer's configuration: ours first, then the user's, then what a transaction cannot do without.
-fn producer(options: &KafkaOptions, name: &str) -> ClientConfig {
-    let mut config = client(options);
-    let mut default = |property: &str, value: &str| {
-        if !options.properties.contains_key(property) {
-            config.set(property, value);
-        }
-    };
-    // As Java's producer: equal keys come to one partition, whoever writes them.
-    default("partitioner", "murmur2_random");
-    default("linger.ms", "5");
-    // A batch of rows is larger than what waits here for its broker.
-    default("queue.buffering.max.kbytes", "65536");
-    // The first batches of a long topic are large. A crash holds up readers for no longer than until the next start.
-    default("transaction.timeout.ms", "300000");
-    config.set("transactional.id", name);
-    config.set("enable.idempotence", "true");
-    config
-}
-
-/// The configuration of who reads the marker. Offsets of a transaction that is not over are waited for. What of the user's is for
-/// producers alone it passes over.
-fn reader(options: &KafkaOptions, name: &str) -> ClientConfig {
-    let mut config = client(options);
-    config.set("group.id", name);
-    config.set("isolation.level", "read_committed");
-    config.set("enable.auto.commit", "false");
-    config.set("enable.auto.offset.store", "false");
-    config.set("allow.auto.create.topics", "false");
-    config
-}
-
-/// Makes sure that the Kafka client takes the properties. Nobody is asked.
-///
-/// # Errors
-/// When it does not.
-pub(super) fn check(options: &KafkaOptions) -> Result<()> {
-    let checked = producer(options, "sluicebox").create_native_config().map(drop);
-    let doing = format!("write to the Kafka topic {}", options.topic);
-    Ok(checked.map_err(|error| trouble::of(&doing, &error, &options.secrets, Certainty::NotDone))?)
-}
-
 /// An opened sink. After any error it is dropped, and another one opened.
 pub(super) struct Session {
     producer: BaseProducer<Context>,
@@ -176,10 +122,12 @@ impl Session {
         let (name, doing) = (name_of(owner), format!("open the Kafka topic {}", options.topic));
         let trouble = |error: KafkaError| trouble::of(&doing, &error, &options.secrets, Certainty::Unknown);
         let reader: BaseConsumer<Context> =
-            BaseConsumer::from_config_and_context(&reader(options, &name), Context::new(options)).map_err(trouble)?;
+            BaseConsumer::from_config_and_context(&config::reader(options, &name), Context::new(options))
+                .map_err(trouble)?;
         find_topic(&reader, &options.topic).map_err(trouble)?;
         let producer: BaseProducer<Context> =
-            BaseProducer::from_config_and_context(&producer(options, &name), Context::new(options)).map_err(trouble)?;
+            BaseProducer::from_config_and_context(&config::producer(options, &name), Context::new(options))
+                .map_err(trouble)?;
         producer.init_transactions(PATIENCE).map_err(trouble)?;
         // Only now: no earlier producer of this name commits any more, so this is the last word.
         let marker = read_marker(&reader, &options.topic).map_err(trouble)?;
@@ -360,44 +308,4 @@ fn read_marker(reader: &BaseConsumer<Context>, topic: &str) -> KafkaResult<Optio
         _ => None,
     };
     Ok(Marker::read(offset, found.metadata()))
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-    use std::collections::BTreeMap;
-
-    use super::super::ValueFormat;
-    use super::*;
-
-    fn options(properties: &[(&str, &str)]) -> KafkaOptions {
-        KafkaOptions {
-            table: "t".to_owned(),
-            brokers: "localhost:9092".to_owned(),
-            topic: "out".to_owned(),
-            properties: properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>(),
-            secrets: Pieces::default(),
-            format: ValueFormat::Json,
-            key_columns: Vec::new(),
-            header_columns: Vec::new(),
-            unknown: Unknown::Stop,
-        }
-    }
-
-    #[test]
-    fn what_a_transaction_needs_is_not_for_the_user_to_change() {
-        let config = producer(&options(&[("transactional.id", "mine"), ("linger.ms", "50")]), "ours");
-        assert_eq!(config.get("transactional.id"), Some("ours"));
-        assert_eq!(config.get("enable.idempotence"), Some("true"));
-        assert_eq!((config.get("linger.ms"), config.get("partitioner")), (Some("50"), Some("murmur2_random")));
-        let config = reader(&options(&[("linger.ms", "50"), ("group.id", "mine")]), "ours");
-        assert_eq!((config.get("isolation.level"), config.get("group.id")), (Some("read_committed"), Some("ours")));
-    }
-
-    #[test]
-    fn a_property_that_the_client_does_not_take_is_told_before_anybody_is_asked() {
-        check(&options(&[("linger.ms", "50")])).unwrap();
-        let error = check(&options(&[("linger.ms", "soon")])).unwrap_err().to_string();
-        assert!(error.contains("kafka.linger.ms"), "{error}");
-    }
 }
