@@ -227,7 +227,7 @@ impl Job {
             totals: None,
             batch_id: self.batches,
             epoch: 1,
-            files: Vec::new(),
+            outputs: Vec::new(),
             positions: Vec::new(),
             watermarks: self.runner.watermark_states(),
             schemas: BTreeMap::new(),
