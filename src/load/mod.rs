@@ -33,6 +33,7 @@ use sluicebox_pipeline::graph::{Graph, Table};
 use sluicebox_pipeline::parse::parse_with;
 use sluicebox_pipeline::settings::{Properties, Settings};
 use sluicebox_pipeline::{bind, formats, values};
+use sluicebox_runtime::outputs::{CHECKPOINT, PROJECT, refuse_no_text};
 use sluicebox_sinks::{LakeError, Sinks};
 use sluicebox_sources::SourceError;
 use sluicebox_upkeep::compact::{Policy, Retain};
@@ -128,7 +129,7 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// Reads, parses and checks the pipeline.
+    /// Reads, parses and checks the pipeline, and looks whether what is to be its checkpoint is none.
     ///
     /// Sources for which `repin` says so get the registry's reader schema, whatever the checkpoint has pinned. What does not
     /// answer is waited for as long as `wait` says.
@@ -136,7 +137,12 @@ impl Checked {
         let pipeline = parsed(args)?;
         let settings = Settings::of(&pipeline);
         let dir = dir_of(args, &pipeline, &settings);
-        let checkpoint = Checkpoint::new(std::path::absolute(dir)?).within(std::env::current_dir()?);
+        let working_dir = std::env::current_dir()?;
+        let checkpoint = Checkpoint::new(std::path::absolute(dir)?).within(&working_dir);
+        // Before anything is compared with what such a path was written as.
+        refuse_no_text(&[(PROJECT, working_dir.as_path()), (CHECKPOINT, checkpoint.root())])
+            .map_err(EngineError::from)?;
+        checkpoint.refuse_no_checkpoint().map_err(EngineError::from)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let mut connections = Vec::new();
         let mut schemas = BTreeMap::new();

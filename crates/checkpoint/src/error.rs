@@ -42,6 +42,20 @@ pub enum CheckpointError {
         /// Path below the checkpoint.
         name: String,
     },
+    /// A folder of somebody else is named as the checkpoint.
+    #[error(
+        "{} is no checkpoint: it has no `metadata` that can be read, and {} is nothing that a run puts into one. Nothing was touched. \
+         Name another folder with `--checkpoint`; or, if it is a checkpoint that has lost its `metadata`, restore it from a copy, or \
+         move what is not its own away",
+        checkpoint.display(),
+        example.display()
+    )]
+    NoCheckpoint {
+        /// The folder.
+        checkpoint: PathBuf,
+        /// Something in it.
+        example: PathBuf,
+    },
     /// Another run holds the checkpoint.
     #[error(
         "another run ({holder}) uses the checkpoint {}. Stop it first; if it hangs and cannot be stopped, `--take-over` \
@@ -122,7 +136,7 @@ impl Blamed for CheckpointError {
     fn blame(&self) -> Blame {
         match self {
             Self::Encode(_) => Blame::Us,
-            Self::Newer { .. } | Self::OtherPipeline { .. } => Blame::User,
+            Self::NoCheckpoint { .. } | Self::Newer { .. } | Self::OtherPipeline { .. } => Blame::User,
             Self::Operator(error) => error.blame(),
             _ => Blame::Outside,
         }

@@ -18,7 +18,7 @@
 //!
 //! **Owns** the records and their format ([`records`], [`PipelineRecord`], [`shape`]), the lock and the epoch of a run
 //! ([`RunLock`]), the decision what a start does first ([`recovery`]), the files of operators' state, how a record is kept from a
-//! run that was passed, and which records may go.
+//! run that was passed, which records may go, and which names are a run's at all: what bears another is somebody else's, and stays.
 //!
 //! **May not know** how a batch is run, where events come from, what an operator does, SQL or Parquet.
 //!
@@ -41,6 +41,7 @@ mod folder;
 mod judge;
 mod lock;
 mod numbers;
+mod ours;
 mod pipelines;
 mod place;
 mod purge;

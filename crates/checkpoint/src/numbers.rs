@@ -46,7 +46,7 @@ pub fn has_records(folder: &Path) -> bool {
 
 /// The id in the name of a record. A name that parses to it and is another, as `+7` and `007`, is none of ours; nor is a number
 /// that no run gets to.
-fn id_of(name: &str) -> Option<u64> {
+pub(super) fn id_of(name: &str) -> Option<u64> {
     name.parse().ok().filter(|id: &u64| id.to_string() == name && *id <= judge::MOST)
 }
 

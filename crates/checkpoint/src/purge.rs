@@ -14,6 +14,7 @@ use sluicebox_durable::fault::What;
 use sluicebox_operators::OperatorKind;
 use sluicebox_sinks::owner;
 
+use crate::ours::remove_source;
 use crate::records::Commit;
 use crate::{Checkpoint, CheckpointError};
 
@@ -34,7 +35,7 @@ fn is_over(name: &str, newest: u64) -> bool {
 
 /// The batch in the name of a state file, in exactly the forms that their writers give: `<batch>-<epoch>.delta.arrow`,
 /// `<batch>-<epoch>.snapshot.arrow` and `<batch>-<epoch>-<n>.segment`. Files of tables begin with their batch too.
-fn batch_of(name: &str) -> Option<u64> {
+pub(super) fn batch_of(name: &str) -> Option<u64> {
     let number = |text: &str| text.parse().ok().filter(|n: &u64| n.to_string() == text);
     let (batch, rest) = name.split_once('-')?;
     let id = batch.parse::<u64>().ok().filter(|id| format!("{id:09}") == batch)?;
@@ -47,7 +48,7 @@ fn batch_of(name: &str) -> Option<u64> {
 }
 
 /// Whether operators have ids of the form of `name`.
-fn is_operator(name: &str) -> bool {
+pub(super) fn is_operator(name: &str) -> bool {
     OperatorKind::of_id(name).is_some()
 }
 
@@ -113,7 +114,8 @@ impl Checkpoint {
         Ok(Some(named))
     }
 
-    /// Removes what the sources of backfills have pinned, once their tables are filled. A folder in which a table lies stays.
+    /// Removes what the sources of backfills have pinned, once their tables are filled. A folder in which a table lies stays, and what
+    /// no run has put there.
     ///
     /// # Errors
     /// When a folder cannot be listed or removed.
@@ -122,7 +124,7 @@ impl Checkpoint {
         for source in folders(What::Sweep, &sources)? {
             let is_over = !Scope::of(&source).is_live();
             if is_over && self.table_in(What::Sweep, Path::new("sources").join(&source))?.is_none() {
-                sources.remove_tree(What::Sweep, source)?;
+                remove_source(What::Sweep, &sources, &source)?;
             }
         }
         Ok(())

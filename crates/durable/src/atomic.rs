@@ -181,6 +181,12 @@ fn writer_of(name: &str) -> Option<u64> {
     writer.parse().ok().filter(|_| numbered)
 }
 
+/// Whether a file of this name is a temporary one that some process has made by this crate.
+#[must_use]
+pub fn is_temporary(name: &str) -> bool {
+    writer_of(name).is_some()
+}
+
 fn write_synced(what: What, path: &Path, content: &[u8]) -> Result<(), FileError> {
     let mut file = DurableFile::create_new(what, path)?;
     file.write_all(content).map_err(|e| FileError::new("write", path, e))?;

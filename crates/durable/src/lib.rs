@@ -37,8 +37,8 @@ use sluicebox_core::{Blame, Blamed};
 use thiserror::Error;
 
 pub use atomic::{
-    Created, TEMPORARY_PREFIX, create_dir_durable, create_if_absent, create_if_absent_unless, name_if_absent, replace,
-    replace_unless, sweep_temporaries, sweep_temporaries_before, temporary_name,
+    Created, TEMPORARY_PREFIX, create_dir_durable, create_if_absent, create_if_absent_unless, is_temporary,
+    name_if_absent, replace, replace_unless, sweep_temporaries, sweep_temporaries_before, temporary_name,
 };
 pub use file::{DurableFile, FoundFile, sync_file};
 pub use own::Own;

@@ -80,6 +80,14 @@ pub fn unseal<T: DeserializeOwned>(content: &[u8]) -> Result<T, Broken> {
     serde_json::from_slice(body(content)?).map_err(|e| damaged(format!("its content is not what it should be ({e})")))
 }
 
+/// Whether `content` begins as that of a sealed file, which may be damaged behind that. Nothing at all may be what was left of one.
+#[must_use]
+pub fn begins_sealed(content: &[u8]) -> bool {
+    let Some(rest) = content.strip_prefix(b"v") else { return content.is_empty() };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    digits > 0 && rest.get(digits) == Some(&b' ')
+}
+
 /// Everything after the first line, once version and checksum have been found right.
 fn body(content: &[u8]) -> Result<&[u8], Broken> {
     let end = content.iter().position(|b| *b == b'\n').ok_or_else(|| damaged("it has no first line"))?;
@@ -167,6 +175,16 @@ mod tests {
         assert!(found.to_string().contains("newer Sluicebox") && found.to_string().contains("up to 3"), "{found}");
         for wrong in ["", "v1", "v1\n", "v0 x\n{}", "v99999999999 x\n{}", "w1 x\n{}", "v-1 x\n", "\n\n"] {
             assert!(matches!(unseal::<Old>(wrong.as_bytes()), Err(Broken::Damaged(_))), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_sealed_file_is_told_by_how_it_begins() {
+        for content in ["", "v1 92a5364a4d595a99\n{}", "v2 torn", "v12 "] {
+            assert!(begins_sealed(content.as_bytes()), "{content:?}");
+        }
+        for content in ["v1\n{\"id\":\"x\"}", "version 1", "v 1", "V1 x", "{}", "\u{0}"] {
+            assert!(!begins_sealed(content.as_bytes()), "{content:?}");
         }
     }
 

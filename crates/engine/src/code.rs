@@ -5,6 +5,7 @@ use sluicebox_core::{Blame, Blamed};
 use sluicebox_evolve::{EvolveError, Verdict};
 use sluicebox_quality::QualityError;
 use sluicebox_runtime::RuntimeError;
+use sluicebox_runtime::outputs::ApartError;
 use sluicebox_sinks::{LakeError, RemoteError};
 use sluicebox_sources::SourceError;
 use sluicebox_upkeep::UpkeepError;
@@ -54,6 +55,7 @@ fn checkpoint(error: &CheckpointError) -> &'static str {
         CheckpointError::Damaged { .. } | CheckpointError::Missing { .. } | CheckpointError::State { .. } => {
             "damaged-checkpoint"
         }
+        CheckpointError::NoCheckpoint { .. } => "no-checkpoint",
         CheckpointError::Newer { .. } => "newer-version",
         CheckpointError::Held { .. } => "checkpoint-held",
         CheckpointError::TakenOver { .. } => "taken-over",
@@ -73,6 +75,7 @@ fn runtime(error: &RuntimeError) -> &'static str {
         RuntimeError::Operator(e) if e.is_out_of_memory() => "out-of-memory",
         RuntimeError::Query { .. } | RuntimeError::DataFusion(_) => "query-failed",
         RuntimeError::OtherState { .. } => "other-state",
+        RuntimeError::Apart(ApartError::NoText(_)) => "path-encoding",
         RuntimeError::Apart(_) => "shared-folder",
         other => by_blame(other.blame()),
     }

@@ -31,6 +31,9 @@ pub struct Room {
 /// its tables, many times over. With less it would fail half-way through making them.
 const LEAST_FREE_BYTES: u64 = 1 << 20;
 
+/// What the system says of a filesystem that is full.
+const ENOSPC: i32 = 28;
+
 /// What a first start has learned before it wrote anything.
 pub(crate) struct Learned {
     pub logs: Logs,
@@ -92,7 +95,7 @@ pub fn check_folders(
 /// Stops a first start on a filesystem that is full, before it has made anything.
 fn refuse_full(room: &Room) -> Result<(), FileError> {
     if room.free_bytes < LEAST_FREE_BYTES {
-        return Err(FileError::new("write in", &room.folder, io::Error::from(io::ErrorKind::StorageFull)));
+        return Err(FileError::new("write in", &room.folder, io::Error::from_raw_os_error(ENOSPC)));
     }
     Ok(())
 }
@@ -103,10 +106,12 @@ fn common(one: &Path, other: &Path) -> PathBuf {
 }
 
 /// Everything that a first start may be refused for, asked before it writes anything; `None` when it is not the first. Every
-/// start is refused here when its folders do not lie apart: it leaves nothing in what may be another's.
+/// start is refused here when its folders do not lie apart, or what is to be its checkpoint is none: it leaves nothing in what may
+/// be another's.
 pub(crate) async fn first_start(config: &mut Config) -> Result<Option<Learned>, EngineError> {
     Outputs::try_new(&config.graph, &config.working_dir, &config.data_dir, &config.sinks)?
         .refuse_shared(config.checkpoint.root())?;
+    config.checkpoint.refuse_no_checkpoint()?;
     if !config.checkpoint.is_new()? {
         return Ok(None);
     }
@@ -136,7 +141,8 @@ mod tests {
         let refused = refuse_full(&room(LEAST_FREE_BYTES - 1)).unwrap_err().to_string();
         assert_eq!(
             refused,
-            "cannot write in /full: no storage space; make room on its filesystem and run again: nothing is lost"
+            "cannot write in /full: No space left on device (os error 28); make room on its filesystem and run again: nothing is \
+             lost"
         );
     }
 }

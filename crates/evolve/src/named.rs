@@ -63,6 +63,8 @@ pub fn home(found: &Owner, root: &Path) -> Home {
     let lost = if is_here(found) { Home::Lost } else { Home::Elsewhere };
     match there.metadata() {
         Ok(Some(metadata)) if metadata.id == found.query_id => Home::Living,
+        // Versions that took a path which is no UTF-8 put this character for what was none: it may live, and not there.
+        _ if found.checkpoint.contains(char::REPLACEMENT_CHARACTER) => Home::Unnamed,
         Ok(Some(_)) => lost,
         // What this run's own has lost, nobody else has.
         _ if there.root() == root => lost,
@@ -101,6 +103,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use std::collections::BTreeMap;
     use std::fs;
+    use std::os::unix::ffi::OsStrExt;
 
     use sluicebox_checkpoint::records::Metadata;
 
@@ -143,5 +146,24 @@ mod tests {
         fs::remove_file(there.root().join("metadata")).unwrap();
         fs::write(there.root().join("offsets/0"), "").unwrap();
         assert_eq!(seen("", &own), Home::Unclear, "records without metadata");
+    }
+
+    #[test]
+    fn a_checkpoint_whose_path_the_mark_does_not_say_whole_is_never_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        // As a version wrote it that took any path.
+        let path = dir.path().join(std::ffi::OsStr::from_bytes(b"ck\xff"));
+        let mut owner = Owner {
+            query_id: "q".to_owned(),
+            generation: 1,
+            pipeline: "p".to_owned(),
+            table: "t".to_owned(),
+            checkpoint: path.display().to_string(),
+            host: hostname(),
+        };
+        assert_eq!(home(&owner, &dir.path().join("own")), Home::Unnamed);
+        assert_eq!(home(&owner, Path::new(&owner.checkpoint)), Home::Unnamed, "nor for who has the path that it says");
+        owner.host = "another machine".to_owned();
+        assert_eq!(home(&owner, &dir.path().join("own")), Home::Unnamed);
     }
 }

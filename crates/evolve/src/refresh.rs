@@ -26,8 +26,8 @@ use sluicebox_sinks::{LakeError, OUTBOX, Owner};
 use crate::named::{self, Named};
 use crate::{EvolveError, Logs, Opening};
 
-/// The folders of the checkpoint that a refresh empties. The plans go before the commits: a commit without its plan is
-/// refused.
+/// The folders of the checkpoint that a refresh empties of what runs have put there. The plans go before the commits: a commit
+/// without its plan is refused.
 const RECORDS: [&str; 7] = ["offsets", "commits", OUTBOX, "compactions", "state", "sources", "pipelines"];
 
 /// The name of its own record in the checkpoint.
@@ -70,8 +70,7 @@ pub fn run(opening: &Opening<'_>, outputs: &Outputs, lock: &RunLock, logs: &Logs
         return Err(error);
     }
     for folder in RECORDS {
-        Own::given(root).remove_tree(What::Refresh, folder)?;
-        durable::sync_dir(What::Refresh, root)?;
+        checkpoint.remove_records(What::Refresh, folder)?;
     }
     for folder in &cleared {
         owner::clear(folder, &record.queries())?;
@@ -113,6 +112,7 @@ fn check_all(
             let checkpoint = opening.checkpoint.root().to_owned();
             return Err(RuntimeError::from(ApartError::Holds { table, checkpoint }).into());
         }
+        opening.checkpoint.check_removal(What::Refresh, folder)?;
     }
     let mut cleared = Vec::new();
     for location in locations(record) {

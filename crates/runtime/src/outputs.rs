@@ -21,7 +21,7 @@ use crate::RuntimeError;
 mod apart;
 mod marks;
 
-pub use apart::{ApartError, NamedFolder, refuse_in_table};
+pub use apart::{ApartError, CHECKPOINT, NamedFolder, PROJECT, refuse_in_table, refuse_no_text};
 pub use marks::Held;
 
 /// Where everything of a pipeline goes.

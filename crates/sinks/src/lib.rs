@@ -58,7 +58,7 @@ pub use catalog::{BESIDE_LAYERS, TableFolder, list_tables, list_without_rows};
 pub use contents::{Contents, contents, contents_after};
 pub use error::{LakeError, RemoteError, Result};
 pub use folder::{existing, prepare, real_path, sweep, try_out};
-pub use outbox::{OUTBOX, Outbox, OutboxRows, is_outbox_path};
+pub use outbox::{OUTBOX, Outbox, OutboxRows, is_outbox_name, is_outbox_path};
 pub use output::{Staged, StagedFiles, StagedRows};
 pub use owner::Owner;
 pub use publish::{Check, PublishFacts, PublishStep, Publisher, Refusal, Seen, decide, publish};

@@ -214,6 +214,14 @@ fn epoch_of(name: &str) -> Option<u64> {
     name.strip_suffix(ENDING)?.split_once('-')?.1.parse().ok()
 }
 
+/// Whether a file in the outbox of a table has this name: none but those that [`Outbox::stage`] gives.
+#[must_use]
+pub fn is_outbox_name(name: &str) -> bool {
+    let parts = name.strip_suffix(ENDING).and_then(|name| name.split_once('-'));
+    let parsed = parts.and_then(|(batch, epoch)| Some((batch.parse::<u64>().ok()?, epoch.parse::<u64>().ok()?)));
+    parsed.is_some_and(|(batch, epoch)| name == format!("{batch:09}-{epoch}{ENDING}"))
+}
+
 /// Whether `path` is that of a file in an outbox, as a commit may name it: `outbox/<table>/<name>.arrow`.
 #[must_use]
 pub fn is_outbox_path(path: &str) -> bool {

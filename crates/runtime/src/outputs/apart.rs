@@ -10,7 +10,12 @@ use thiserror::Error;
 use super::{OutputFolder, Outputs};
 use crate::RuntimeError;
 
-/// Folders that do not lie apart.
+/// What the folder of a checkpoint is to people.
+pub const CHECKPOINT: &str = "the checkpoint";
+/// What the working directory is to them.
+pub const PROJECT: &str = "the working directory";
+
+/// Folders that do not lie apart, or cannot be named.
 #[derive(Debug, Error)]
 pub enum ApartError {
     /// Two outputs of a pipeline in one folder.
@@ -71,6 +76,14 @@ pub enum ApartError {
         /// The table's folder.
         table: PathBuf,
     },
+    /// A folder that records and marks would not name whole.
+    #[error(
+        "the path of {}, {:?}, is no UTF-8: records of the checkpoint and marks of tables name folders as text, by which nobody would \
+         find it again. Nothing was touched. Give it a path that is UTF-8",
+        .0.name,
+        .0.location
+    )]
+    NoText(NamedFolder),
     /// The folder of a table in what a full refresh deletes.
     #[error(
         "{} is the folder of a table and lies in the checkpoint {}, of which a full refresh deletes all records. Nothing was \
@@ -105,11 +118,13 @@ impl From<&OutputFolder> for NamedFolder {
 impl Outputs {
     /// Stops a pipeline of which two outputs would write to one folder, or one inside the other's; or one of which an output
     /// would write to what runs keep for themselves, or to a checkpoint, or around them: its own in `checkpoint`, or any other.
-    /// By whatever links.
+    /// By whatever links. And one of whose folders records and marks would not name whole.
     ///
     /// # Errors
-    /// When there are such outputs, or a folder above them cannot be read.
+    /// When there are such outputs or folders, or a folder above them cannot be read.
     pub fn refuse_shared(&self, checkpoint: &Path) -> Result<(), RuntimeError> {
+        let beside = ("the folder of what stands beside the tables", self.data_dir.as_path());
+        refuse_no_text(&[(PROJECT, self.working_dir.as_path()), (CHECKPOINT, checkpoint), beside])?;
         let mut real: Vec<(PathBuf, OutputFolder)> = Vec::new();
         for folder in self.folders() {
             real.push((real_path(&folder.location)?, folder));
@@ -122,7 +137,7 @@ impl Outputs {
             }
         }
         let named = |name: &str, location: PathBuf| NamedFolder { name: name.to_owned(), location };
-        let own = named("the checkpoint", checkpoint.to_owned());
+        let own = named(CHECKPOINT, checkpoint.to_owned());
         let log = named("the embedded log", self.data_dir.join(".log"));
         let around = named("the folder of checkpoints", self.working_dir.join("checkpoints"));
         let own_path = real_path(&own.location)?;
@@ -142,6 +157,19 @@ impl Outputs {
             }
         }
         Ok(())
+    }
+}
+
+/// Stops a pipeline one of whose `folders` has a path that is no UTF-8.
+///
+/// # Errors
+/// When one has.
+pub fn refuse_no_text(folders: &[(&str, &Path)]) -> Result<(), RuntimeError> {
+    match folders.iter().find(|(_, location)| location.to_str().is_none()) {
+        Some((name, location)) => {
+            Err(ApartError::NoText(NamedFolder { name: (*name).to_owned(), location: location.to_path_buf() }).into())
+        }
+        None => Ok(()),
     }
 }
 

@@ -32,6 +32,12 @@ pub(super) fn whose_checkpoint(found: &Owner, home: Home) -> String {
              that folder if nobody needs it"
                 .to_owned()
         }
+        Home::Unnamed => {
+            "whose path is no UTF-8 and stands in the mark with another character for what is none, and which may be another \
+             pipeline of the same name: give that checkpoint a path that is UTF-8 and run its pipeline once; or, if it is lost, \
+             remove the table's folder"
+                .to_owned()
+        }
         Home::Lost => "which is not there".to_owned(),
         Home::Elsewhere => format!("which is not here, but may be on the machine {}", found.host),
     }

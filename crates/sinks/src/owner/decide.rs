@@ -30,6 +30,8 @@ pub enum Home {
     Living,
     /// Something is there that is damaged or cannot be read: it may be the query's.
     Unclear,
+    /// The mark, of a version that took any path, does not say it whole: it was no UTF-8. So nobody can look there.
+    Unnamed,
     /// Nothing of the query is there.
     Lost,
     /// Nothing of the query is there, and the mark was written on another machine.
@@ -64,7 +66,7 @@ pub fn decide_unowned(location: &Path, seen: &Observed, pipeline: &str, home: Ho
 pub fn decide_foreign(location: &Path, found: &Owner, home: Home, take: bool) -> Result<()> {
     let (location, found) = (location.to_path_buf(), Box::new(found.clone()));
     match home {
-        Home::Living | Home::Unclear => Err(LakeError::OwnedByLiving { location, found, home }),
+        Home::Living | Home::Unclear | Home::Unnamed => Err(LakeError::OwnedByLiving { location, found, home }),
         Home::Lost | Home::Elsewhere if take => Ok(()),
         Home::Lost | Home::Elsewhere => Err(LakeError::OwnedByLost { location, found, home }),
     }
