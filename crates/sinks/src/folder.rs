@@ -1,5 +1,6 @@
 //! The table's folder: made and tried before the first batch, swept after the first commit.
 
+use std::ffi::OsStr;
 use std::fs::DirEntry;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -109,7 +110,7 @@ pub fn sweep(location: &Path, epoch: u64) -> Result<()> {
             let name = entry.file_name();
             let older = name.to_str().and_then(layout::epoch_of).is_some_and(|of| of < epoch);
             if older && is_folder(&entry)? {
-                staging.remove_tree(What::Sweep, &name)?;
+                remove_epoch(What::Sweep, &staging, &name)?;
             }
         }
         durable::sweep_temporaries(What::Sweep, &staging)?;
@@ -117,6 +118,24 @@ pub fn sweep(location: &Path, epoch: u64) -> Result<()> {
     durable::sweep_temporaries(What::Sweep, &own)?;
     owner::move_out(location)?;
     sweep_marks(location)?;
+    Ok(())
+}
+
+/// Removes what a run has staged in the folder `name` of its epoch in `staging`, and the folder if nothing else is in it.
+pub(crate) fn remove_epoch(what: What, staging: &Own, name: &OsStr) -> Result<(), FileError> {
+    let Some(folder) = staging.folder(name)? else { return Ok(()) };
+    let mut nothing_is_left = true;
+    for entry in folder.list(what)? {
+        let staged = entry.file_name().to_str().is_some_and(layout::is_staged_name);
+        if staged && !is_folder(&entry)? {
+            folder.remove(what, entry.file_name())?;
+        } else {
+            nothing_is_left = false;
+        }
+    }
+    if nothing_is_left {
+        staging.remove_dir(what, name)?;
+    }
     Ok(())
 }
 

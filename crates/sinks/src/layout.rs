@@ -139,6 +139,11 @@ pub fn staged_path(epoch: u64, batch: u64, target: &str) -> String {
     format!("{STAGING}/{epoch}/{batch:09}-{:032x}{STAGED_SUFFIX}", xxh3_128(target.as_bytes()))
 }
 
+/// Whether a file of this name, in the folder of an epoch, may be one that a run has staged.
+pub(crate) fn is_staged_name(name: &str) -> bool {
+    name.ends_with(STAGED_SUFFIX) && !is_hidden(name)
+}
+
 /// Whether `target` may be the final path of a table or report file: relative, with `/` between its parts, none of them
 /// hidden, empty, or leading out of the folder.
 #[must_use]
@@ -154,7 +159,7 @@ pub fn is_staged(staged: &str) -> bool {
     let mut parts = staged.split('/');
     parts.next() == Some(STAGING)
         && parts.next().is_some_and(|epoch| epoch.parse::<u64>().is_ok())
-        && parts.next().is_some_and(|name| name.ends_with(STAGED_SUFFIX) && !is_hidden(name))
+        && parts.next().is_some_and(is_staged_name)
         && parts.next().is_none()
 }
 

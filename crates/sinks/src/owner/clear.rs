@@ -8,7 +8,7 @@ use sluicebox_durable::{self as durable, Own};
 
 use super::{is_of_another, mark, read, visible_file};
 use crate::error::{LakeError, Result};
-use crate::folder::{is_folder, is_linked_partition};
+use crate::folder::{is_folder, is_linked_partition, remove_epoch};
 use crate::layout;
 
 /// Makes sure that [`clear`] will be taken. Nothing is changed.
@@ -20,9 +20,9 @@ pub fn check_clear(location: &Path, queries: &[&str]) -> Result<()> {
 }
 
 /// Deletes what the table of one of `queries` holds, staged files first, then table files, and syncs every folder it deleted
-/// from. The mark, other hidden names, and files that no pipeline wrote stay. Only for a full refresh by the owner, when no
-/// other process of the query lives; killed in between, it is called again. A folder that is not there is clear, and so is
-/// one without a mark in which readers see nothing.
+/// from. The mark, other hidden names, and files that no pipeline wrote stay, among staged ones too. Only for a full refresh by
+/// the owner, when no other process of the query lives; killed in between, it is called again. A folder that is not there is
+/// clear, and so is one without a mark in which readers see nothing.
 ///
 /// # Errors
 /// When the mark names another query, or there are files and no mark, or a table of its own lies inside, or the staging folder
@@ -38,10 +38,16 @@ pub fn clear(location: &Path, queries: &[&str]) -> Result<()> {
     let own = Own::given(location);
     if let Some(staging) = own.folder(layout::STAGING)? {
         for entry in staging.list(What::Clear)? {
+            let name = entry.file_name();
+            let text = name.to_str().unwrap_or_default();
+            let of_epoch = layout::epoch_of(text).is_some();
             if is_folder(&entry)? {
-                staging.remove_tree(What::Clear, entry.file_name())?;
-            } else {
-                staging.remove(What::Clear, entry.file_name())?;
+                if of_epoch {
+                    remove_epoch(What::Clear, &staging, &name)?;
+                }
+            } else if of_epoch || durable::is_temporary(text) {
+                // A link in the place of a folder goes as such.
+                staging.remove(What::Clear, &name)?;
             }
         }
     }

@@ -32,6 +32,28 @@ fn a_full_refresh_deletes_all_but_hidden_names_and_may_be_repeated() {
     owner::clear(&dir.path().join("not there"), &[super::QUERY]).unwrap();
 }
 
+#[test]
+fn what_somebody_put_among_staged_files_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path()).unwrap();
+    owner::claim(dir.path(), &me(1)).unwrap();
+    let staging = dir.path().join("_staging");
+    let theirs = ["1/mine.txt", "1/old/f", "mine.txt", "notes/f"].map(|name| staging.join(name));
+    let stage = |batch| drop(table(dir.path(), &[]).stage(&key(batch, 1), &[rows(0, &[(None, None)])]).unwrap());
+    stage(2);
+    for path in &theirs {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "mine").unwrap();
+    }
+    fs::write(staging.join(".tmp-1-2-trial"), "").unwrap();
+    owner::clear(dir.path(), &[super::QUERY]).unwrap();
+    assert_eq!(walk(&staging), theirs, "all of the run goes");
+    stage(3);
+    assert!(walk(&staging).len() > theirs.len());
+    sweep(dir.path(), 9).unwrap();
+    assert_eq!(walk(&staging), theirs);
+}
+
 /// No run gives a folder such a name.
 #[test]
 fn what_lies_in_a_folder_whose_name_is_no_text_stays() {
