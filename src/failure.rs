@@ -43,6 +43,21 @@ impl std::fmt::Display for Placed {
 
 impl std::error::Error for Placed {}
 
+/// The system gives no thread for what is named: exit code 1.
+#[derive(Debug)]
+pub struct NoThread(pub &'static str, pub std::io::Error);
+
+impl std::fmt::Display for NoThread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no thread can be started for {}: {}; {}", self.0, self.1, threads::WAY_OUT)
+    }
+}
+
+impl std::error::Error for NoThread {}
+
+/// The code of what needs a thread and gets none.
+const NO_THREAD: &str = "threads";
+
 /// Draws on stderr what runs and should be known.
 pub fn warn(graph: &Graph) {
     if !graph.warnings.is_empty() {
@@ -124,7 +139,7 @@ pub fn refused(error: &clap::Error) -> ExitCode {
 
 /// How the panics begin that tokio has for a system that gives it no more; the code of each, what it means, and what to do.
 const SYSTEM: [(&str, &str, &str, &str); 2] = [
-    ("OS can't spawn worker thread: ", "threads", "no thread can be started", threads::WAY_OUT),
+    ("OS can't spawn worker thread: ", NO_THREAD, "no thread can be started", threads::WAY_OUT),
     (
         "failed to create UnixStream: ",
         "file",
@@ -133,13 +148,19 @@ const SYSTEM: [(&str, &str, &str, &str); 2] = [
     ),
 ];
 
+/// What the system said: tokio has it as Rust writes down a value, `Os { code: 24, ... }`.
+fn in_words(why: &str) -> String {
+    let number = why.strip_prefix("Os { code: ").and_then(|rest| rest.split_once(',')?.0.parse::<i32>().ok());
+    number.map_or_else(|| why.to_owned(), |number| std::io::Error::from_raw_os_error(number).to_string())
+}
+
 /// Says what a panic is about, in place of Rust's own words. Where the system has no thread or socket the process ends here: its
 /// exit code is 1, and whoever waits for a thread that never was would wait for ever.
 pub fn panicked(panic: &PanicHookInfo<'_>) {
     let said = panic.payload_as_str().unwrap_or("it gave no reason");
     let lacks = SYSTEM.iter().find_map(|(begin, code, what, way)| Some((said.strip_prefix(begin)?, code, what, way)));
     if let Some((why, code, what, way)) = lacks {
-        screen::say_in_panic(code, &format!("{what}: {why}; {way}"));
+        screen::say_in_panic(code, &format!("{what}: {}; {way}", in_words(why)));
         std::process::exit(1);
     }
     let place = panic.location().map(|place| format!(" ({place})")).unwrap_or_default();
@@ -171,7 +192,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(1);
     }
     let engine = error.downcast_ref::<EngineError>();
-    let code = engine.map(EngineError::code);
+    let code = engine.map(EngineError::code).or(error.downcast_ref::<NoThread>().map(|_| NO_THREAD));
     if screen::is_json() {
         screen::object("ERROR", &told(error), json!({"code": code}));
     } else {
@@ -205,6 +226,15 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_system_lacks_is_told_in_words() {
+        let debug = format!("{:?}", std::io::Error::from_raw_os_error(24));
+        assert!(debug.starts_with("Os {"), "{debug}");
+        assert_eq!(in_words(&debug), "Too many open files (os error 24)");
+        let told = "Resource temporarily unavailable (os error 11)";
+        assert_eq!(in_words(told), told);
+    }
 
     #[test]
     fn a_panic_is_a_failure_and_no_exit_code_of_its_own() {

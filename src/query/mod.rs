@@ -23,6 +23,8 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use clap::{Args, ValueEnum};
 use sluicebox_pipeline::ask::{self, Asked, StatementKind};
 
+#[cfg(feature = "duckdb")]
+use crate::failure::NoThread;
 use crate::failure::Usage;
 use crate::load::read_text;
 
@@ -208,7 +210,7 @@ async fn computed(
                 let done = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 std::io::Result::Ok(done)
             };
-            tokio::task::spawn_blocking(on_its_own).await?.context("cannot start a thread for DuckDB")
+            Ok(tokio::task::spawn_blocking(on_its_own).await?.map_err(|error| NoThread("DuckDB", error))?)
         }
         Engine::Datafusion => {
             let mut printer = Printer::stdout(format, false).of_plan(asked.kind == StatementKind::Explain);
