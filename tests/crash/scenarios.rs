@@ -136,6 +136,7 @@ const ALL: &[Named] = &[
     ("first", first),
     ("grown", grown),
     ("refresh", refresh),
+    ("refreshed_first", refreshed_first),
     ("repin", repin),
     ("purge", purge),
     ("snapshot", snapshot),
@@ -239,6 +240,22 @@ fn refresh(worlds: &Worlds) -> Scenario {
     ]);
     refresh.replays = false;
     refresh
+}
+
+/// A full refresh that is the first start ever: before it has metadata, what it leaves is taken for no other's folder.
+fn refreshed_first(worlds: &Worlds) -> Scenario {
+    let program = run("pipeline.sql", &["--full-refresh"]);
+    let mut first = Scenario::new("refreshed_first", World::copy_of(worlds.log()), program, calm()).focus(&[
+        "checkpoint.",
+        "lock.",
+        "epoch.",
+        "refresh.",
+        "metadata.",
+        "owner.",
+    ]);
+    first.replays = false;
+    first.sample = 30;
+    first
 }
 
 fn repin(worlds: &Worlds) -> Scenario {

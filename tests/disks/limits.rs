@@ -35,6 +35,7 @@ fn try_each(scene: &Scene, limits: &[u64], around: &dyn Fn(u64) -> Vec<String>, 
                 let error = told.lines().find(|line| line.starts_with("error")).unwrap_or_default();
                 assert!(lack.iter().any(|lack| error.contains(lack)), "{what}: not what is lacking: {told}");
                 assert!(error.contains(way_out), "{what}: no way out: {told}");
+                assert!(!error.contains("Os {"), "{what}: a value as Rust writes it down: {told}");
                 stopped += 1;
                 let output = scene.run(&[]);
                 assert!(output.status.success(), "{what}, then without it: {}", said(&output, &what));
@@ -75,11 +76,11 @@ fn a_run_that_may_write_short_files_only_says_so_and_is_ended_by_no_signal() {
     );
 }
 
-#[test]
-fn a_run_with_few_threads_says_so_or_does_with_what_there_is() {
-    // A user of whom there is nobody else; it may do with files what root may.
-    let user = 61_000 + std::process::id() % 4_000;
-    let around = |n: u64| {
+/// What starts a process with so many threads at most, as a user of whom there is nobody else; it may do with files what root may.
+/// Tests that run at once are each the `nth`.
+fn of_few_threads(nth: u32) -> impl Fn(u64) -> Vec<String> {
+    let user = 61_000 + (std::process::id() * 2 + nth) % 4_000;
+    let around = move |n: u64| {
         let ids = [format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".to_owned()];
         let rights = "+dac_override,+dac_read_search,+fowner,+chown";
         let rights = [format!("--inh-caps={rights}"), format!("--ambient-caps={rights}")];
@@ -91,12 +92,43 @@ fn a_run_with_few_threads_says_so_or_does_with_what_there_is() {
     let why = "Processes are limited for a user that is not root, and only root can become another (`setpriv` and `prlimit` are of \
                util-linux): run this test as root";
     check_means(&tried.iter().map(String::as_str).collect::<Vec<_>>(), why);
+    around
+}
+
+fn cores() -> u64 {
+    u64::try_from(std::thread::available_parallelism().unwrap().get()).unwrap()
+}
+
+#[test]
+fn a_run_with_few_threads_says_so_or_does_with_what_there_is() {
+    let around = of_few_threads(0);
     let scene = Scene::new(300, 450, 150, &[]);
     // One for the process, then those of the runtime, one that may block, one of the source; what comes after can be done without.
     // A thread that is ending counts for a moment, so that a few more may be too few.
-    let cores = u64::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
+    let cores = cores();
     let limits = [1, 2, cores + 1, cores + 2, cores + 3, cores + 4, cores + 6, 400];
     let stopped = try_each(&scene, &limits, &around, &["no thread can be started"], "`ulimit -u`");
     let some = (3..limits.len() - 1).contains(&stopped);
     assert!(some, "{stopped} stopped: the limit was not tried, or a run needs more threads than it says");
+}
+
+#[cfg(feature = "duckdb")]
+#[test]
+fn a_query_with_too_few_threads_says_so() {
+    let around = of_few_threads(1);
+    let job = crate::support::Workspace::new();
+    job.produce(100, 1);
+    job.run_to_end(&[]);
+    // One for the process, then those of the runtime, one that may block: DuckDB's own is too many.
+    for limit in [cores() + 1, cores() + 2] {
+        let around = around(limit);
+        let around: Vec<&str> = around.iter().map(String::as_str).collect();
+        let what = around.join(" ");
+        let query = job.command(&["query", "SELECT count(*) FROM bronze.sales", "--engine", "duckdb"]);
+        let output = ended(&mut within(&around, &query), &what);
+        let told = said(&output, &what);
+        assert_eq!(output.status.code(), Some(1), "{what}: {told}");
+        let error = told.lines().find(|line| line.starts_with("error")).unwrap_or_default();
+        assert!(error.starts_with("error[threads]: ") && error.contains("`ulimit -u`"), "{what}: {told}");
+    }
 }

@@ -10,6 +10,7 @@
 //! - `places`: tables in checkpoints, and checkpoints in tables.
 //! - `links`: links in the place of folders in which a run deletes, full refreshes that failed half-way.
 //! - `records`: records of the checkpoint that somebody edited and sealed again.
+//! - `strangers`: folders of somebody else in the place of a checkpoint, what others put into one, paths that are no text.
 //! - `clock`: the machine's clock goes backwards (with the feature `faults`).
 //! - `effects`: a full disk, a broken one, a read-only one, at every effect of a batch (with the feature `faults`).
 //!
@@ -33,6 +34,7 @@ mod matrix;
 mod places;
 mod records;
 mod scene;
+mod strangers;
 
 /// The pipeline of the README.
 pub const GOLD: &str = "sql/gold_revenue.sql";
