@@ -75,7 +75,7 @@ fn runtime(error: &RuntimeError) -> &'static str {
         RuntimeError::Operator(e) if e.is_out_of_memory() => "out-of-memory",
         RuntimeError::Query { .. } | RuntimeError::DataFusion(_) => "query-failed",
         RuntimeError::OtherState { .. } => "other-state",
-        RuntimeError::Apart(ApartError::NoText(_)) => "path-encoding",
+        RuntimeError::Apart(ApartError::NoText { .. }) => "path-encoding",
         RuntimeError::Apart(_) => "shared-folder",
         other => by_blame(other.blame()),
     }

@@ -78,12 +78,15 @@ pub enum ApartError {
     },
     /// A folder that records and marks would not name whole.
     #[error(
-        "the path of {}, {:?}, is no UTF-8: records of the checkpoint and marks of tables name folders as text, by which nobody would \
-         find it again. Nothing was touched. Give it a path that is UTF-8",
-        .0.name,
-        .0.location
+        "the path of {}, {:?}, is no UTF-8: records of the checkpoint and marks of tables name folders as text, by which nobody \
+         would find it again. Nothing was touched. Give it a path that is UTF-8",
+        folder.name,
+        folder.location
     )]
-    NoText(NamedFolder),
+    NoText {
+        /// The folder.
+        folder: NamedFolder,
+    },
     /// The folder of a table in what a full refresh deletes.
     #[error(
         "{} is the folder of a table and lies in the checkpoint {}, of which a full refresh deletes all records. Nothing was \
@@ -167,7 +170,8 @@ impl Outputs {
 pub fn refuse_no_text(folders: &[(&str, &Path)]) -> Result<(), RuntimeError> {
     match folders.iter().find(|(_, location)| location.to_str().is_none()) {
         Some((name, location)) => {
-            Err(ApartError::NoText(NamedFolder { name: (*name).to_owned(), location: location.to_path_buf() }).into())
+            let folder = NamedFolder { name: (*name).to_owned(), location: location.to_path_buf() };
+            Err(ApartError::NoText { folder }.into())
         }
         None => Ok(()),
     }
