@@ -24,6 +24,10 @@
 //! | at its end, brought event time lately | as if it had backlog |
 //! | at its end, silent for the idle timeout (at once when finishing) | idle: none |
 //!
+//! Silence is time in which it was known that the partition brought nothing. So it counts from the last usable event time, and
+//! no earlier than from when its end is known without a gap ([`AtEnd::HeardSince`]): while nobody could be heard, nobody was
+//! silent.
+//!
 //! When all are idle, W is the highest of their marks: nobody is left to wait for. W never goes backwards, and is
 //! unknown until some partition has brought an event time.
 //!
@@ -70,6 +74,8 @@ pub struct ClauseConfig {
 pub enum AtEnd {
     /// There was no more to read.
     Reached,
+    /// There was no more to read. That is known without a gap since this clock alone; before it the log could not be heard.
+    HeardSince(i64),
     /// So many offsets were left.
     Backlog(u64),
 }
@@ -289,10 +295,9 @@ impl Watermark {
             mark.last_offset = None;
             // A clock that was set back: silence counts from now, not from a time that is long to come.
             mark.last_brought = mark.last_brought.min(batch_clock);
-            let silent = batch_clock.saturating_sub(mark.last_brought) >= self.config.idle_timeout_micros;
+            let timeout = self.config.idle_timeout_micros;
             mark.idle = match progress.get(partition) {
-                Some(AtEnd::Reached) => finishing || silent,
-                Some(AtEnd::Backlog(_)) => false,
+                Some(end) => end.is_idle(mark.last_brought, batch_clock, timeout, finishing),
                 None => true,
             };
             let mark_at = mark.max.map(|max| max.saturating_sub(self.config.delay_micros));

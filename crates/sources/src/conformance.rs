@@ -9,8 +9,9 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use bytes::Bytes;
 use sluicebox_core::raw::{HEAD, Large, RawEvents, column};
-use sluicebox_core::{OffsetRange, PartitionId};
+use sluicebox_core::{Clock, OffsetRange, PartitionId, SystemClock};
 
+use crate::buffer::LONGEST;
 use crate::records::made::{self, Written};
 use crate::{LossReason, LostRange, Record, Source, Taken};
 
@@ -138,6 +139,7 @@ pub(crate) async fn all(bench: &mut dyn Bench) {
     contents_are_kept(bench).await;
     starting_offsets_in_each_form(bench).await;
     new_data_wakes(bench).await;
+    ends_are_known(bench).await;
     memory_is_bounded(bench).await;
     batches_that_cannot_be_read_cost_themselves(bench).await;
     many_partitions_and_selection(bench).await;
@@ -240,6 +242,29 @@ async fn new_data_wakes(bench: &mut dyn Bench) {
     let wait = ranges(&[("wake", 0, 3, 4)]);
     let taken = soon("an event asked for", source.take(&wait)).await.unwrap();
     assert_eq!(events_of(&taken, &id("wake", 0)), expected(3..4));
+}
+
+/// At its end, with nothing to read, a partition's end is known from moment to moment.
+async fn ends_are_known(bench: &mut dyn Bench) {
+    bench.create("known", 2);
+    bench.append("known", 0, numbered(0..5));
+    let mut source = bench.source(&[("subscribe", "known"), ("startingOffsets", "earliest")], PREFETCH);
+    started(source.as_mut()).await;
+    soon("the events", source.take(&ranges(&[("known", 0, 0, 5)]))).await.unwrap();
+    for (partition, wanted) in [(0, 5), (1, 0)] {
+        // Longer than one confirmation is good for.
+        let began = SystemClock::new();
+        let heard = async {
+            loop {
+                let end = source.ends()[&id("known", partition)];
+                if end.heard && end.log_end == wanted && began.monotonic() > 2 * LONGEST {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        soon("that the end is known", heard).await;
+    }
 }
 
 async fn memory_is_bounded(bench: &mut dyn Bench) {

@@ -44,7 +44,8 @@ pub use options::{
     is_property,
 };
 pub use source::{
-    Bounds, Buffered, CHUNK_BYTES, CHUNK_EVENTS, Chunk, LogIdentity, LossReason, LostRange, Proof, Source, Taken,
+    Bounds, Buffered, CHUNK_BYTES, CHUNK_EVENTS, Chunk, KnownEnd, LogIdentity, LossReason, LostRange, Proof, Source,
+    Taken,
 };
 
 /// The version of librdkafka that is linked.

@@ -53,6 +53,17 @@ impl Buffered {
     }
 }
 
+/// What is known of a partition's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownEnd {
+    /// The newest known end.
+    pub log_end: i64,
+    /// Whether the log confirmed it just now. If not, there may be more: the log cannot be heard, or this process was stopped.
+    pub heard: bool,
+    /// How often that was not so. While this number stays the same and `heard` holds, the end was known all the time.
+    pub gaps: u64,
+}
+
 /// A piece of a partition's buffer. Ranges may also end inside a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {
@@ -190,6 +201,12 @@ pub trait Source: Send {
 
     /// What can be taken now, sorted by partition.
     async fn buffered(&mut self) -> Result<Vec<Buffered>>;
+
+    /// What is known now of the ends of the partitions that are fetched. Of one that is not named, and by default of all, the end is
+    /// known without asking anybody: what [`Source::buffered`] says.
+    fn ends(&self) -> BTreeMap<PartitionId, KnownEnd> {
+        BTreeMap::new()
+    }
 
     /// Returns when something was buffered, or a known end moved, since the last return. Dropping the future loses nothing.
     async fn changed(&mut self);

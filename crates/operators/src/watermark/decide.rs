@@ -3,7 +3,7 @@
 use arrow::buffer::NullBuffer;
 use sluicebox_core::provenance::Lateness;
 
-use super::Counts;
+use super::{AtEnd, Counts};
 
 /// What is known of a partition at the end of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,19 @@ pub struct Observed {
     pub mark: Option<i64>,
     /// Whether W need not wait for it.
     pub idle: bool,
+}
+
+impl AtEnd {
+    /// Whether W need not wait for a partition that stands so at the end of a batch whose clock is `clock`, when `last_brought`
+    /// is the clock of the batch that brought its last usable event time. When finishing, nothing more is to be heard.
+    pub(super) fn is_idle(self, last_brought: i64, clock: i64, timeout: i64, finishing: bool) -> bool {
+        let silent_since = match self {
+            Self::Backlog(_) => return false,
+            Self::Reached => last_brought,
+            Self::HeardSince(heard) => last_brought.max(heard),
+        };
+        finishing || clock.saturating_sub(silent_since) >= timeout
+    }
 }
 
 /// W after a batch, from W before it and the partitions at its end: the lowest mark of those that are not idle, or the

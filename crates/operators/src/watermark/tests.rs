@@ -174,6 +174,42 @@ fn a_silent_partition_is_idle_after_the_timeout_and_at_once_when_finishing() {
     assert_eq!(finishing.explain().held_by, None);
 }
 
+/// Both partitions at their ends, which are known without a gap since `clock`.
+fn heard_since(clock: i64) -> BTreeMap<PartitionId, AtEnd> {
+    parts(2).into_iter().map(|p| (p, AtEnd::HeardSince(clock))).collect()
+}
+
+/// A broker that was away, or a process that was stopped: what nobody could hear is no silence.
+#[test]
+fn time_in_which_a_partition_could_not_be_heard_is_no_silence() {
+    let mut watermark = Watermark::new(config());
+    bring(&mut watermark, 0, 100, 50);
+    bring(&mut watermark, 1, 300, 50);
+    assert_eq!(watermark.end_batch(50, &heard_since(0), false), Some(90));
+    // The log is back, and the second partition is the first to be heard.
+    let back = 50 + 10 * IDLE;
+    bring(&mut watermark, 1, 900, back);
+    assert_eq!(watermark.end_batch(back, &heard_since(back), false), Some(90), "the first may bring as much");
+    let before = watermark.end_batch(back + IDLE - 1, &heard_since(back), false);
+    assert_eq!(before, Some(90));
+    bring(&mut watermark, 1, 1_000, back + IDLE);
+    let after = watermark.end_batch(back + IDLE, &heard_since(back), false);
+    assert_eq!(after, Some(990), "silent for the timeout since it can be heard");
+}
+
+#[test]
+fn what_is_heard_for_long_is_idle_as_soon_as_without_that_and_a_run_that_finishes_waits_for_nobody() {
+    for (heard, expected) in
+        [(i64::MIN, Some(290)), (0, Some(290)), (50, Some(290)), (51, Some(90)), (i64::MAX, Some(90))]
+    {
+        let mut watermark = Watermark::new(config());
+        bring(&mut watermark, 0, 100, 50);
+        bring(&mut watermark, 1, 300, 55);
+        assert_eq!(watermark.end_batch(50 + IDLE, &heard_since(heard), false), expected, "since {heard}");
+        assert_eq!(watermark.end_batch(50 + IDLE, &heard_since(heard), true), Some(290), "since {heard}");
+    }
+}
+
 #[test]
 fn a_clock_that_is_set_back_holds_the_watermark_no_longer_than_the_timeout() {
     let mut watermark = Watermark::new(config());

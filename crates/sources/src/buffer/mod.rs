@@ -7,6 +7,7 @@
 //!
 //! What to fetch and whether a range is done are pure functions, in [`plan`].
 
+mod hearing;
 mod partition;
 mod plan;
 #[cfg(test)]
@@ -16,12 +17,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
+use std::time::Duration;
 
-use sluicebox_core::{OffsetRange, PartitionId};
+use sluicebox_core::{Clock, OffsetRange, PartitionId, SystemClock};
 use tokio::sync::watch;
 
 use crate::error::{Result, SourceError};
 use crate::source::{Bounds, Buffered, LossReason, Taken};
+pub(crate) use hearing::LONGEST;
 pub(crate) use partition::Fill;
 use partition::Partition;
 use plan::Budget;
@@ -32,11 +35,16 @@ pub(crate) struct PrefetchBuffer {
     seen: watch::Receiver<u64>,
     /// What each partition held when it was last asked for.
     known: BTreeMap<PartitionId, Bounds>,
+    /// And when that was.
+    asked: BTreeMap<PartitionId, Duration>,
 }
 
 struct Shared {
     partitions: Mutex<BTreeMap<PartitionId, Arc<Mutex<Partition>>>>,
     limit: u64,
+    /// How far apart two confirmations of an end may be.
+    longest: Duration,
+    clock: SystemClock,
     total: AtomicU64,
     count: AtomicUsize,
     changes: watch::Sender<u64>,
@@ -79,25 +87,34 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl PrefetchBuffer {
     /// A buffer that holds `limit` bytes at most, plus what one run of events adds.
     pub(crate) fn new(limit: u64) -> Self {
+        Self::hearing(limit, LONGEST)
+    }
+
+    /// The same, where an end is known for `longest` after it was confirmed.
+    pub(crate) fn hearing(limit: u64, longest: Duration) -> Self {
         let (changes, seen) = watch::channel(0);
         let shared = Shared {
             partitions: Mutex::default(),
             limit,
+            longest,
+            clock: SystemClock::new(),
             total: AtomicU64::new(0),
             count: AtomicUsize::new(0),
             changes,
             fetcher: Mutex::default(),
             stopping: AtomicBool::new(false),
         };
-        Self { shared: Arc::new(shared), seen, known: BTreeMap::new() }
+        Self { shared: Arc::new(shared), seen, known: BTreeMap::new(), asked: BTreeMap::new() }
     }
 
     /// Takes note of what partitions hold.
     pub(crate) fn learn(&mut self, bounds: &BTreeMap<PartitionId, Bounds>) {
-        let ends = self.ends();
+        let (ends, now) = (self.ends(), self.shared.clock.monotonic());
         for (id, held) in bounds {
             ends.learn(id, held.latest);
+            ends.confirm(id, Duration::ZERO);
             self.known.insert(id.clone(), *held);
+            self.asked.insert(id.clone(), now);
         }
     }
 
@@ -148,7 +165,10 @@ impl PrefetchBuffer {
         if partitions.contains_key(id) {
             return None;
         }
-        let fresh = Partition { log_end: end.max(position), ..Partition::at(position) };
+        let mut fresh = Partition { log_end: end.max(position), ..Partition::at(position) };
+        if let Some(asked) = self.asked.get(id) {
+            fresh.hearing.confirm(*asked, self.shared.longest);
+        }
         let partition = Arc::new(Mutex::new(fresh));
         partitions.insert(id.clone(), Arc::clone(&partition));
         self.shared.count.store(partitions.len(), Ordering::Relaxed);

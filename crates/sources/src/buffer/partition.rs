@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use sluicebox_core::raw::RawEvents;
 use sluicebox_core::{OffsetRange, PartitionId};
 
+use super::hearing::Hearing;
 use super::{Shared, plan};
 use crate::chunk::{OpenChunk, Sealed};
 use crate::error::{Result, SourceError};
@@ -22,6 +23,8 @@ pub(super) struct Partition {
     /// Every offset below this one was seen: its event is here or was taken, or it holds none.
     pub(super) proven: i64,
     pub(super) log_end: i64,
+    /// When the log confirmed that.
+    pub(super) hearing: Hearing,
     /// Offsets below this one are waited for, whatever the budget.
     pub(super) demand: i64,
     pub(super) lost: Vec<plan::Loss>,
@@ -50,6 +53,7 @@ impl Partition {
             open: OpenChunk::new(),
             proven: position,
             log_end: position,
+            hearing: Hearing::default(),
             demand: i64::MIN,
             lost: Vec::new(),
             bytes: 0,
@@ -62,8 +66,9 @@ impl Partition {
     /// Forgets what is buffered and begins again at `position`.
     pub(super) fn seek(&mut self, shared: &Shared, position: i64) {
         shared.total.fetch_sub(self.bytes, Ordering::Relaxed);
-        let (generation, log_end, gone, told) = (self.generation + 1, self.log_end, self.gone, self.told);
-        *self = Self { generation, log_end, gone, told, ..Self::at(position) };
+        let (generation, log_end, hearing) = (self.generation + 1, self.log_end, self.hearing);
+        let (gone, told) = (self.gone, self.told);
+        *self = Self { generation, log_end, hearing, gone, told, ..Self::at(position) };
     }
 
     /// Notes that the offsets up to `to` are gone.

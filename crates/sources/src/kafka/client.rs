@@ -16,6 +16,7 @@ use sluicebox_core::shown::cut;
 use sluicebox_core::{Clock, PartitionId, SystemClock, waiting};
 use sluicebox_librdkafka::topic_ids;
 
+use super::answers::answered;
 use crate::buffer::Ends;
 use crate::options::{KafkaOptions, Selection};
 use crate::source::Bounds;
@@ -149,6 +150,11 @@ impl Outage {
         format!("broker {}", self.brokers)
     }
 
+    /// Whether there was a time when the brokers did not answer, up to now.
+    pub(crate) fn was(&self) -> bool {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// How long the brokers have not answered; `None` when they do.
     pub(crate) fn lasts(&self) -> Option<Duration> {
         let since = (*self.since.lock().unwrap_or_else(PoisonError::into_inner))?;
@@ -202,13 +208,20 @@ impl ClientContext for Context {
         }
     }
 
-    /// Every answer to a fetch tells the partition's end; librdkafka hands it on in its statistics.
+    /// Every answer to a fetch tells the partition's end; librdkafka hands it on in its statistics. They come whether there are
+    /// answers or not: an end is confirmed by those that its broker gave last.
     fn stats(&self, statistics: Statistics) {
+        let answered = answered(&statistics);
         for (name, topic) in statistics.topics {
             for partition in topic.partitions.into_values().filter(|p| p.partition >= 0) {
                 let end = if self.read_committed { partition.ls_offset } else { partition.hi_offset };
                 if end >= 0 {
-                    self.ends.learn(&PartitionId::new(&self.source, &name, partition.partition), end);
+                    let id = PartitionId::new(&self.source, &name, partition.partition);
+                    self.ends.learn(&id, end);
+                    // The broker that it is fetched from; none while its leader is away.
+                    if let Some(ago) = answered.get(&partition.broker).filter(|_| partition.fetch_state == "active") {
+                        self.ends.confirm(&id, *ago);
+                    }
                 }
             }
         }

@@ -175,6 +175,7 @@ impl Fetcher {
         };
         if ran.events > 0 || ran.at_end {
             self.outage.is_over();
+            queue.feed.confirm(Duration::ZERO);
             queue.at_end = ran.at_end;
         }
         if ran.events > 0 {

@@ -3,6 +3,7 @@
 //! Partitions are assigned explicitly, each from a position; there is no subscription, no rebalancing and no offset that
 //! librdkafka decides on. One client asks about topics and offsets, another fetches: see [`fetch`].
 
+mod answers;
 mod ask;
 mod client;
 mod fetch;
@@ -26,7 +27,7 @@ use sluicebox_core::{Clock, OffsetRange, PartitionId, SystemClock};
 use crate::buffer::{Feed, PrefetchBuffer};
 use crate::error::{Result, SourceError, is_unlisted};
 use crate::options::KafkaOptions;
-use crate::source::{Bounds, Buffered, LogIdentity, Proof, Source, Taken, check_ends};
+use crate::source::{Bounds, Buffered, KnownEnd, LogIdentity, Proof, Source, Taken, check_ends};
 use ask::{Asker, FIRST_PAUSE, LONGEST_PAUSE};
 use client::{Client, Context, Outage};
 use fetch::Fetcher;
@@ -89,7 +90,7 @@ impl KafkaSource {
             let remedy = format!("write brokers as host:port,..., here or in {}", crate::options::BROKERS_ENV);
             return Err(SourceError::option(&name, "kafka.bootstrap.servers", "absent", remedy));
         };
-        let buffer = PrefetchBuffer::new(prefetch_bytes);
+        let buffer = PrefetchBuffer::hearing(prefetch_bytes, answers::longest_silence(&options));
         let context = Context::new(&name, &options, Outage::new(&name, &brokers), buffer.ends());
         let asker = Asker {
             client: Arc::new(setup::create(&name, &options, Purpose::Ask, context.clone())?),
@@ -147,6 +148,7 @@ impl KafkaSource {
         tokio::task::spawn_blocking(move || {
             for (id, end) in client::ends(&client, &ids).unwrap_or_default() {
                 ends.learn(&id, end);
+                ends.confirm(&id, Duration::ZERO);
             }
         });
     }
@@ -274,6 +276,9 @@ impl Source for KafkaSource {
         }
         let Some(fetching) = &self.fetching else { return Ok(()) };
         for feed in self.buffer.begin(positions, self.options.fail_on_data_loss)? {
+            if self.context.outage.was() {
+                feed.miss();
+            }
             fetching.feeds.send(feed).map_err(|_| SourceError::Internal {
                 source_name: self.asker.source.clone(),
                 what: "the thread that fetches has ended".to_owned(),
@@ -286,6 +291,10 @@ impl Source for KafkaSource {
     async fn buffered(&mut self) -> Result<Vec<Buffered>> {
         self.asker.give_up("fetch")?;
         self.buffer.buffered()
+    }
+
+    fn ends(&self) -> BTreeMap<PartitionId, KnownEnd> {
+        self.buffer.known_ends()
     }
 
     async fn changed(&mut self) {

@@ -88,7 +88,6 @@ pub(crate) fn configure(options: &KafkaOptions, purpose: Purpose<'_>) -> ClientC
     config.set("fetch.queue.backoff.ms", "2");
     config.set("reconnect.backoff.max.ms", "5000");
     if let Purpose::Fetch { partitions, prefetch_bytes, .. } = purpose {
-        config.set("statistics.interval.ms", "500");
         // Beyond those that have seats, what waits of a partition is little.
         let share = prefetch_bytes / 4 / partitions.clamp(1, SEATS) as u64;
         config.set("queued.max.messages.kbytes", (share / 1024).clamp(64, 8 * 1024).to_string());
@@ -114,7 +113,8 @@ pub(crate) fn configure(options: &KafkaOptions, purpose: Purpose<'_>) -> ClientC
     config.set("enable.partition.eof", "true");
     match purpose {
         Purpose::Ask => config.remove("group.id"),
-        Purpose::Fetch { group_id, .. } => config.set("group.id", group_id),
+        // By its statistics librdkafka tells that a partition's end is still where it was.
+        Purpose::Fetch { group_id, .. } => config.set("group.id", group_id).set("statistics.interval.ms", "500"),
     };
     if !options.properties.contains_key("allow.auto.create.topics") {
         config.set("allow.auto.create.topics", "false");

@@ -15,7 +15,7 @@ use super::reader::{self, Reader, Run, TailCursor};
 use crate::buffer::{Feed, PrefetchBuffer, Stopping};
 use crate::error::{Result, SourceError};
 use crate::options::{KafkaOptions, Selection};
-use crate::source::{Bounds, Buffered, LogIdentity, LossReason, Source, Taken, check_ends};
+use crate::source::{Bounds, Buffered, KnownEnd, LogIdentity, LossReason, Source, Taken, check_ends};
 
 /// How soon the ends of files are looked at again when there was nothing to read: one `stat` a partition.
 const POLL: Duration = Duration::from_millis(10);
@@ -131,6 +131,10 @@ impl Source for LogSource {
 
     async fn buffered(&mut self) -> Result<Vec<Buffered>> {
         self.buffer.buffered()
+    }
+
+    fn ends(&self) -> BTreeMap<PartitionId, KnownEnd> {
+        self.buffer.known_ends()
     }
 
     async fn changed(&mut self) {
@@ -250,7 +254,10 @@ impl FedReader {
                     self.look_for_end();
                     true
                 }
-                None => false,
+                None => {
+                    self.feed.confirm(Duration::ZERO);
+                    false
+                }
             },
             Some(Err(error)) => self.fail(error),
             // There was a seek meanwhile.
@@ -269,6 +276,7 @@ impl FedReader {
         // What is wrong with the end is reported when it is read.
         if let Ok(end) = self.tail.end() {
             self.feed.log_end(end);
+            self.feed.confirm(Duration::ZERO);
         }
     }
 

@@ -6,7 +6,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
 use crate::conformance::{deleted, events_of, expected, id, numbered, ranges, soon, until};
-use crate::{LossReason, SourceError};
+use crate::{KnownEnd, LossReason, SourceError};
 
 const EARLIEST: [(&str, &str); 2] = [("subscribe", "t"), ("startingOffsets", "earliest")];
 const LAX: [(&str, &str); 2] = [("subscribe", "t"), ("failOnDataLoss", "false")];
@@ -85,6 +85,53 @@ async fn a_partition_whose_leader_is_away_does_not_hold_up_the_others() {
     bench.cluster.broker_up(1).unwrap();
     let taken = take(&mut source, 5, 9).await.unwrap();
     assert_eq!(events_of(&taken, &id("t", 0)), expected(5..9));
+}
+
+/// Waits until `enough` holds of what is known of the end of a partition.
+async fn known(source: &KafkaSource, partition: i32, enough: impl Fn(KnownEnd) -> bool) {
+    let wait = async {
+        while !source.ends().get(&id("t", partition)).is_some_and(|end| enough(*end)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("what is waited for of the end", wait).await;
+}
+
+/// Events may be there of which nobody is told.
+#[tokio::test]
+async fn the_end_of_a_partition_whose_leader_is_away_is_not_known_and_there_was_a_gap_when_it_is_back() {
+    let mut bench = KafkaBench::new();
+    bench.create("t", 2);
+    bench.cluster.partition_leader("t", 0, Some(1)).unwrap();
+    bench.cluster.partition_leader("t", 1, Some(2)).unwrap();
+    let mut source = started(&bench, &EARLIEST).await;
+    for partition in 0..2 {
+        bench.append("t", partition, numbered(0..5));
+        known(&source, partition, |end| end.heard && end.log_end == 5).await;
+    }
+    soon("what was there", source.take(&ranges(&[("t", 0, 0, 5), ("t", 1, 0, 5)]))).await.unwrap();
+    let gaps = source.ends()[&id("t", 0)].gaps;
+    bench.cluster.broker_down(1).unwrap();
+    known(&source, 0, |end| !end.heard).await;
+    assert_eq!(source.ends()[&id("t", 0)].log_end, 5);
+    // Its neighbour has a leader.
+    known(&source, 1, |end| end.heard).await;
+    bench.cluster.broker_up(1).unwrap();
+    known(&source, 0, |end| end.heard && end.gaps > gaps).await;
+}
+
+/// As long as the brokers are away nobody was silent, also before this source has heard them for the first time.
+#[tokio::test]
+async fn an_outage_before_the_start_is_a_gap() {
+    let bench = bench(1, 5);
+    let whole = started(&bench, &EARLIEST).await;
+    known(&whole, 0, |end| end.heard).await;
+    let late = source(&bench, &EARLIEST);
+    late.context.outage.begins("away");
+    late.context.outage.is_over();
+    let mut late = late;
+    late.start(&BTreeMap::from([(id("t", 0), 0)])).await.unwrap();
+    assert!(late.ends()[&id("t", 0)].gaps > 0);
 }
 
 /// Errors that a broker gives in bad times, and that pass.

@@ -323,6 +323,7 @@ fn the_configuration_is_ours_then_the_users_then_what_must_be() {
             ("subscribe", "t"),
             ("kafka.isolation.level", "read_committed"),
             ("kafka.fetch.message.max.bytes", "77777"),
+            ("kafka.statistics.interval.ms", "0"),
             ("kafka.sasl.username", "u"),
         ],
     );
@@ -336,6 +337,7 @@ fn the_configuration_is_ours_then_the_users_then_what_must_be() {
         ("fetch.max.bytes", "8388608"),
         ("enable.auto.commit", "false"),
         ("enable.partition.eof", "true"),
+        ("statistics.interval.ms", "500"),
         ("auto.offset.reset", "error"),
         ("group.id", "g"),
         ("sasl.username", "u"),
