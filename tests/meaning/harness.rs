@@ -212,6 +212,17 @@ impl Job {
 
     /// How the run ended, if it was not dropped before.
     pub fn attempt(&self, sql: &str, cut: &Cut, watch: Watch<'_>) -> Option<Result<(), EngineError>> {
+        self.attempt_changed(sql, cut, watch, |_| {})
+    }
+
+    /// The same under a configuration that `change` has changed.
+    pub fn attempt_changed(
+        &self,
+        sql: &str,
+        cut: &Cut,
+        watch: Watch<'_>,
+        change: impl FnOnce(&mut Config),
+    ) -> Option<Result<(), EngineError>> {
         std::fs::create_dir_all(&self.dir).unwrap();
         let mut builder = match cut.threads {
             1 => tokio::runtime::Builder::new_current_thread(),
@@ -226,7 +237,9 @@ impl Job {
         let Watch { trigger, polls, stop, observer } = watch;
         runtime.block_on(async {
             let run = async {
-                let mut engine = Engine::open(self.config(sql, cut, trigger).await).await?;
+                let mut config = self.config(sql, cut, trigger).await;
+                change(&mut config);
+                let mut engine = Engine::open(config).await?;
                 engine.run(stop, observer).await.map(drop)
             };
             dropped_after(Box::pin(run), polls).await

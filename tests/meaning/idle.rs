@@ -111,6 +111,11 @@ impl Follower<'_> {
             }
             let expected = if self.model.has_clause() {
                 let at_end = self.at_end();
+                // A machine so busy that the topic was not looked at for seconds: what was not heard is no silence.
+                for planned in plan.ranges.iter().filter(|planned| planned.heard_since.is_some()) {
+                    let brought = &mut self.model.clause.brought[usize::try_from(planned.partition.partition).unwrap()];
+                    *brought = (*brought).max(planned.heard_since);
+                }
                 self.model.clause.after_batch(at_end, self.pace.timeout)
             } else {
                 None

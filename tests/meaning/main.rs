@@ -10,7 +10,7 @@
 //! A store that fails at any call gets every row once ([`stores`]).
 //!
 //! Two more properties: a batch that FAIL UPDATE stops leaves nothing ([`failing`]), and partitions that are silent for
-//! `idleTimeout` are not waited for ([`idle`]). What chance seldom comes to is tried as it stands ([`restored`]).
+//! `idleTimeout` are not waited for ([`idle`]). What cannot be heard is not silent ([`heard`]). What chance seldom comes to is tried as it stands ([`restored`]).
 //!
 //! `PROPTEST_CASES` chooses how many cases a property tries. The first case that fails is printed at once
 //! ([`first`]), then made smaller, and kept in `tests/meaning/regressions.txt`, which is tried first the next time.
@@ -21,6 +21,7 @@ mod events;
 mod failing;
 mod first;
 mod harness;
+mod heard;
 mod idle;
 mod ledger;
 mod model;

@@ -62,6 +62,9 @@ pub struct PlannedRange {
     pub range: OffsetRange,
     /// The end of the partition's log, as known when the batch was planned.
     pub log_end: i64,
+    /// The clock since which that end was known without a gap; none if it was for as long as this run can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_since: Option<i64>,
 }
 
 /// An offset of a partition.

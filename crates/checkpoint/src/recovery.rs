@@ -144,7 +144,12 @@ mod tests {
             clock_micros: 0,
             finishing: false,
             watermarks: watermarks.iter().map(|(c, w)| ((*c).clone(), *w)).collect(),
-            ranges: vec![PlannedRange { partition: partition.clone(), range: OffsetRange::new(from, 20), log_end: 20 }],
+            ranges: vec![PlannedRange {
+                partition: partition.clone(),
+                range: OffsetRange::new(from, 20),
+                log_end: 20,
+                heard_since: None,
+            }],
             run_end: None,
             sql_hash: String::new(),
         };

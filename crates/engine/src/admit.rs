@@ -141,7 +141,7 @@ impl Offer {
 
     fn into_range(self) -> PlannedRange {
         let range = OffsetRange::new(self.from, self.to());
-        PlannedRange { partition: self.partition, range, log_end: self.log_end.max(range.to) }
+        PlannedRange { partition: self.partition, range, log_end: self.log_end.max(range.to), heard_since: None }
     }
 }
 

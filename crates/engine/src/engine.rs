@@ -17,6 +17,7 @@ use sluicebox_upkeep::compact;
 
 use crate::begin::Begin;
 use crate::config::{Config, Trigger};
+use crate::hearing::Hearing;
 use crate::journal::Journal;
 use crate::letters::Letters;
 use crate::positions::positions;
@@ -62,6 +63,8 @@ pub struct Engine {
     unpublished: Option<Unpublished>,
     /// Where an available-now run stops.
     run_end: Option<BTreeMap<PartitionId, i64>>,
+    /// Since when each partition is heard.
+    hearing: Hearing,
     /// What the trigger that fired last is to read.
     goal: Goal,
     /// Whether the next batch may be decided on before this one is over.
@@ -158,6 +161,7 @@ impl Engine {
             replay,
             unpublished,
             run_end,
+            hearing: Hearing::default(),
             goal: Goal::default(),
             looks_ahead: false,
             ahead: None,

@@ -25,6 +25,7 @@ pub mod config;
 mod decoding;
 pub mod engine;
 mod error;
+mod hearing;
 mod journal;
 mod letters;
 mod opening;

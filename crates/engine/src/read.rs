@@ -142,6 +142,7 @@ mod tests {
             partition: PartitionId::new("s", "t", partition),
             range: OffsetRange::new(from, to),
             log_end: 90,
+            heard_since: None,
         };
         let ends = BTreeMap::from([(PartitionId::new("s", "t", 1), 7)]);
         let (before, behind) = cut(vec![planned(0, 3, 9), planned(1, 4, 12), planned(2, 6, 6)], &ends);

@@ -71,6 +71,7 @@ mod tests {
             partition: PartitionId::new("s", "t", number),
             range: OffsetRange::new(from, to),
             log_end,
+            heard_since: None,
         };
         (0..).zip(parts).map(range).collect()
     }

@@ -281,8 +281,12 @@ pub(super) fn at_end(ranges: &[PlannedRange]) -> BTreeMap<PartitionId, AtEnd> {
     ranges
         .iter()
         .map(|r| {
-            let left = u64::try_from(r.log_end - r.range.to).unwrap_or(0);
-            (r.partition.clone(), if left == 0 { AtEnd::Reached } else { AtEnd::Backlog(left) })
+            let end = match (u64::try_from(r.log_end - r.range.to).unwrap_or(0), r.heard_since) {
+                (0, None) => AtEnd::Reached,
+                (0, Some(since)) => AtEnd::HeardSince(since),
+                (left, _) => AtEnd::Backlog(left),
+            };
+            (r.partition.clone(), end)
         })
         .collect()
 }

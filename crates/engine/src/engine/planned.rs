@@ -34,10 +34,12 @@ impl Engine {
             return Ok(());
         };
         self.ahead = read.rest.take();
+        let clock_micros = self.config.clock.now_micros();
+        self.note_ends(clock_micros, &mut read.ranges);
         let offsets = Offsets {
             batch_id: self.next_batch,
             epoch: self.lock.epoch.epoch,
-            clock_micros: self.config.clock.now_micros(),
+            clock_micros,
             finishing,
             watermarks: self.watermarks(),
             ranges: std::mem::take(&mut read.ranges),

@@ -161,7 +161,7 @@ impl Engine {
         if let Some(ahead) = &self.ahead {
             return Ok(Next::Run(Admission { ranges: ahead.ranges.clone(), limited: true, full: true }));
         }
-        let admission = self.admission(self.next_batch).await?;
+        let mut admission = self.admission(self.next_batch).await?;
         if !admission.is_empty() {
             let allowed = self.run_end.is_some()
                 || self.goal.allows(self.config.clock.monotonic(), self.interval(), &admission.ranges);
@@ -172,6 +172,7 @@ impl Engine {
             return Ok(Next::Run(admission));
         }
         let clock = self.config.clock.now_micros();
+        self.note_ends(clock, &mut admission.ranges);
         let at_end = super::batch::at_end(&admission.ranges);
         match &self.run_end {
             Some(ends) if ends.iter().all(|(p, end)| self.positions.get(p).is_none_or(|at| at >= end)) => {
@@ -192,6 +193,17 @@ impl Engine {
             self.config.sources.iter().filter_map(|s| s.max_offsets.map(|max| (s.name.clone(), max))).collect();
         let limits = Limits { bytes: self.config.batch_bytes, max_offsets, run_end: self.run_end.clone(), turn };
         Ok(admit(&buffered, &limits))
+    }
+
+    /// Writes into `ranges`, of a batch whose clock is `clock`, what is known now of the ends of their partitions: what they were
+    /// decided by may be older. A run that reads to an end of its own looks at no other.
+    pub(super) fn note_ends(&mut self, clock: i64, ranges: &mut [PlannedRange]) {
+        if self.run_end.is_some() {
+            return;
+        }
+        let ends = self.config.sources.iter().flat_map(|binding| binding.source.ends()).collect();
+        self.hearing.look(ends, clock, self.config.clock.monotonic());
+        self.hearing.note(ranges);
     }
 
     async fn buffered(&mut self) -> Result<Vec<Buffered>, EngineError> {

@@ -198,6 +198,7 @@ mod tests {
             partition: partition.clone(),
             range: OffsetRange::new(from, to),
             log_end: 50,
+            heard_since: None,
         };
         let lost = |from, to| LostRange {
             partition: first.clone(),
