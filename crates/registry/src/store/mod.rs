@@ -18,6 +18,7 @@ mod judge;
 mod level;
 mod list;
 mod named;
+mod path;
 mod request;
 mod rest;
 mod state;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -17,14 +17,14 @@ use serde_json::{Value, json};
 use crate::key::{Guid, SchemaKey};
 use crate::store::json::SchemaJson;
 use crate::store::list::{Listing, portions};
+use crate::store::path::Path;
 use crate::store::request::SchemaRequest;
 use crate::store::turns::{Served, in_turn};
 use crate::store::{RegistryStore, StoreError, VersionName};
 
 /// A refusal in the form of the API, with the status as its code.
 pub fn failure(status: StatusCode, message: &str) -> Response {
-    let name = status.canonical_reason().unwrap_or_default();
-    Failure::new(status, status.as_u16().into(), format!("HTTP {} {name}: {message}", status.as_u16())).into_response()
+    Failure::of(status, message).into_response()
 }
 
 /// The REST API over `store`. What else a server asks of requests is not this one's to know.
@@ -90,6 +90,12 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
+    }
+
+    /// With the status as its code.
+    pub(super) fn of(status: StatusCode, message: &str) -> Self {
+        let (code, name) = (status.as_u16(), status.canonical_reason().unwrap_or_default());
+        Self::new(status, code.into(), format!("HTTP {code} {name}: {message}"))
     }
 }
 

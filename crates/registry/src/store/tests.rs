@@ -501,3 +501,22 @@ fn a_large_default_is_no_large_message() {
     let refused = store.register("s", &record(&field)).unwrap_err().to_string();
     assert!(refused.len() < 1_000 && refused.contains("of no branch"), "{} bytes", refused.len());
 }
+
+#[tokio::test]
+async fn a_name_that_is_no_text_is_refused_in_the_form_of_the_api() {
+    let server = Server::start().await;
+    for (method, path) in [
+        ("GET", "/subjects/%ff/versions"),
+        ("GET", "/subjects/%ff/versions/1"),
+        ("GET", "/schemas/ids/%ff"),
+        ("GET", "/config/%ff"),
+        ("DELETE", "/subjects/%ff"),
+    ] {
+        let (status, told) = server.call(method, path, None).await;
+        assert_eq!((status, &told["error_code"]), (400, &json!(400)), "{path}: {told}");
+        assert!(
+            told["message"].as_str().is_some_and(|message| message.starts_with("HTTP 400 Bad Request: ")),
+            "{told}"
+        );
+    }
+}
