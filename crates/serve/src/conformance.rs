@@ -47,6 +47,8 @@ pub async fn all(tried: &Tried) {
     silent_clients_are_left(tried).await;
     dripping_clients_are_left(tried).await;
     clients_that_never_read_are_left(tried).await;
+    those_who_are_refused_are_left(tried).await;
+    who_has_said_all_is_answered(tried).await;
     heads_and_bodies_have_a_size(tried).await;
     a_full_house_says_so(tried).await;
     requests_are_for_this_host_and_from_no_other_page(tried).await;
@@ -107,6 +109,28 @@ async fn clients_that_never_read_are_left(tried: &Tried) {
     let many = tried.read("Host: localhost\r\n").repeat(1000);
     let sent = async { while client.write_all(many.as_bytes()).await.is_ok() {} };
     within("end a connection whose client asks on and on, and reads nothing", sent).await;
+}
+
+/// Who is refused has no place to keep.
+async fn those_who_are_refused_are_left(tried: &Tried) {
+    let server = Running::start(tried, |rule| (rule.connections, rule.token) = (1, Token::new("t0ken"))).await;
+    let mut client = server.connect().await;
+    let many = tried.read("Host: localhost\r\n").repeat(1000);
+    let sent = async { while client.write_all(many.as_bytes()).await.is_ok() {} };
+    let left = timeout(LONG / 2, sent).await;
+    assert!(left.is_ok(), "the server keeps a client that is refused on and on, and reads nothing");
+    let request = tried.read("Host: localhost\r\nAuthorization: Bearer t0ken\r\nConnection: close\r\n");
+    let served = async { while status(&server.ask(&request).await) != 200 {} };
+    within("serve the next client beside one that does not read why it is refused", served).await;
+}
+
+async fn who_has_said_all_is_answered(tried: &Tried) {
+    let server = Running::start(tried, |_| {}).await;
+    let mut client = server.connect().await;
+    client.write_all(tried.read("Host: localhost\r\n").as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    let answer = rest(client).await;
+    assert_eq!(status(&answer), 200, "a request whose sender half-closes: {answer}");
 }
 
 async fn heads_and_bodies_have_a_size(tried: &Tried) {

@@ -30,6 +30,8 @@ async fn guard(State(rule): State<Arc<Rule>>, request: Request, next: Next) -> R
     };
     answer.unwrap_or_else(|Refused(status, message)| {
         let mut refused = (rule.refuse)(status, message);
+        // Who is refused goes: asking on and on, and reading nothing, it would keep its place from those who are served.
+        refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         if status == StatusCode::UNAUTHORIZED {
             refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

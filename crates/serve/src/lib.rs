@@ -15,6 +15,8 @@
 
 pub mod conformance;
 mod guard;
+mod patience;
+mod places;
 mod rule;
 mod server;
 

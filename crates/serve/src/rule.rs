@@ -23,14 +23,14 @@ pub struct Rule {
     pub head: Duration,
     /// Until the whole body is there, counted from when the head is.
     pub body: Duration,
-    /// Until there is an answer, counted from when the body is there.
+    /// Until there is an answer, counted from when the body is there; and as long again until the client reads something of it.
     pub answer: Duration,
     /// After this a connection takes no more requests; the one under way has [`Rule::answer`] to be answered and read. It
-    /// ends those who do not read what they asked for.
+    /// ends those who read what they asked for, but hardly.
     pub age: Duration,
     /// From when the server is stopped until connections that are left are closed.
     pub grace: Duration,
-    /// Connections at once; who comes beyond them is told 503.
+    /// Connections at once; who comes beyond them is told 503. Of one address there are three quarters of them at most.
     pub connections: usize,
     /// The longest body, in bytes.
     pub body_bytes: usize,

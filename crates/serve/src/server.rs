@@ -16,6 +16,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::guard::guarded;
+use crate::patience::Patient;
+use crate::places::{Place, Places};
 use crate::{Rule, Token};
 
 /// What of a request's head, or of an answer, is held for one connection at most, in bytes.
@@ -101,7 +103,8 @@ impl Server {
         let Self { listener, rule, .. } = self;
         let service = TowerToHyperService::new(guarded(app, &rule));
         let (stopping, stopped) = watch::channel(false);
-        let mut connections = JoinSet::new();
+        let (places, mut connections) = (Places::new(rule.connections), JoinSet::new());
+        let mut gives = Gives::default();
         let mut stop = pin!(stop);
         loop {
             let accepted = tokio::select! {
@@ -110,15 +113,20 @@ impl Server {
             };
             while connections.try_join_next().is_some() {}
             match accepted {
-                Ok((stream, _)) if connections.len() < rule.connections => {
-                    connections.spawn(connection(stream, service.clone(), Arc::clone(&rule), stopped.clone()));
-                }
                 Ok((stream, client)) => {
-                    tracing::debug!(%client, "turned away: {} connections are open", rule.connections);
-                    turn_away(stream);
+                    gives.one();
+                    if let Some(place) = places.take(client.ip()) {
+                        let of = (service.clone(), Arc::clone(&rule), stopped.clone());
+                        connections.spawn(connection(stream, place, of));
+                    } else {
+                        tracing::debug!(%client, "turned away: it, or all, have as many connections as may be");
+                        turn_away(stream);
+                    }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot take a connection");
+                    if gives.none() {
+                        tracing::warn!(%error, "cannot take connections; they wait until the system gives one");
+                    }
                     sleep(PAUSE).await;
                 }
             }
@@ -129,6 +137,31 @@ impl Server {
         if timeout(rule.grace, answered).await.is_err() {
             connections.shutdown().await;
         }
+    }
+}
+
+/// Whether the system gives connections: that it does not is told once.
+#[derive(Debug, Default)]
+struct Gives {
+    told: bool,
+    /// Given since then, one after the other.
+    given: u32,
+}
+
+impl Gives {
+    /// Connections after which the trouble is over: where files are short, one is free now and then.
+    const ENOUGH: u32 = 64;
+
+    /// It gave one.
+    fn one(&mut self) {
+        self.given = self.given.saturating_add(1);
+        self.told &= self.given < Self::ENOUGH;
+    }
+
+    /// It gave none; whether that is to be told.
+    fn none(&mut self) -> bool {
+        self.given = 0;
+        !std::mem::replace(&mut self.told, true)
     }
 }
 
@@ -145,15 +178,16 @@ fn is_local(address: &SocketAddr) -> bool {
 /// Serves one client until it leaves, takes too long, or the server is stopped.
 async fn connection(
     stream: TcpStream,
-    service: TowerToHyperService<Router>,
-    rule: Arc<Rule>,
-    mut stopped: watch::Receiver<bool>,
+    _until_it_is_over: Place,
+    (service, rule, mut stopped): (TowerToHyperService<Router>, Arc<Rule>, watch::Receiver<bool>),
 ) {
     // Without it small answers wait for what the client acknowledges; where it cannot be had, they do.
     let _ = stream.set_nodelay(true);
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(rule.head).max_buf_size(BUFFER);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    // Who has said all that it will say waits for the answer.
+    http.timer(TokioTimer::new()).header_read_timeout(rule.head).max_buf_size(BUFFER).half_close(true);
+    let stream = TokioIo::new(Patient::new(stream, rule.answer));
+    let mut connection = pin!(http.serve_connection(stream, service));
     // A client that breaks off, or is too slow, is told by its end alone.
     tokio::select! {
         _ = connection.as_mut() => return,
@@ -187,6 +221,19 @@ mod tests {
 
     fn rule(token: Option<Token>) -> Rule {
         Rule { token, ..Rule::new(|status, _| status.into_response()) }
+    }
+
+    #[test]
+    fn that_the_system_gives_no_connection_is_told_once_until_it_gives_them_again() {
+        let mut gives = Gives::default();
+        gives.one();
+        assert!(gives.none());
+        for _ in 0..100 {
+            gives.one();
+            assert!(!gives.none(), "one now and then");
+        }
+        (0..Gives::ENOUGH).for_each(|_| gives.one());
+        assert!(gives.none());
     }
 
     #[test]

@@ -61,6 +61,20 @@ async fn an_application_that_panics_or_hangs_costs_its_request() {
     assert!(answer(address, "/").await.ends_with("here"));
 }
 
+/// Whatever the age of its connection.
+#[tokio::test]
+async fn who_does_not_read_its_answer_has_to_leave_its_place() {
+    let app =
+        Router::new().route("/large", get(|| async { vec![0_u8; 16 << 20] })).route("/", get(|| async { "here" }));
+    let rule = Rule { answer: Duration::from_millis(500), age: 10 * LONG, connections: 1, ..Rule::new(refuse) };
+    let server = Server::open("127.0.0.1:0", rule).await.unwrap();
+    let address = server.address();
+    tokio::spawn(server.run(app, std::future::pending()));
+    let _reads_nothing = asking(address, "/large").await;
+    let served = async { while !answer(address, "/").await.ends_with("here") {} };
+    timeout(LONG, served).await.unwrap();
+}
+
 #[tokio::test]
 async fn an_answer_that_nobody_reads_holds_nothing_up() {
     let app = Router::new().route("/", get(|| async { vec![0_u8; 16 << 20] }));
