@@ -437,3 +437,39 @@ fn a_cluster_in_trouble_costs_time_and_nothing_else() {
     interrupt(run, &bench);
     bench.check_rows(&bench.events);
 }
+
+/// As a user of whom there is nobody else, which only root can become.
+#[test]
+fn a_run_with_few_threads_for_its_brokers_says_so_and_never_hangs() {
+    let mut bench = Bench::new();
+    bench.produce(0..20);
+    let user = 57_000 + std::process::id() % 4_000;
+    let mut stopped = 0;
+    let limits = [3, 5, 6, 7, 8, 9, 10, 12, 14, 16, 400];
+    for limit in limits {
+        let (reuid, regid, nproc) = (format!("--reuid={user}"), format!("--regid={user}"), format!("--nproc={limit}"));
+        let rights = "+dac_override,+dac_read_search,+fowner,+chown";
+        let (inherited, ambient) = (format!("--inh-caps={rights}"), format!("--ambient-caps={rights}"));
+        let around = ["setpriv", &reuid, &regid, "--clear-groups", &inherited, &ambient, "prlimit", &nproc];
+        let run = bench.command(&["--trigger", "available-now", "--wait", "20s"]);
+        let output = support::ended(&mut support::within(&around, &run), &format!("{limit} threads"));
+        let said = support::told(&output);
+        match output.status.code() {
+            Some(0) => {}
+            Some(1) => {
+                assert!(said.contains("no thread can be started"), "{limit} threads: not what is lacking: {said}");
+                stopped += 1;
+            }
+            other => panic!(
+                "{limit} threads: it ended with {other:?} (this test needs root, `setpriv` and `prlimit`): {said}"
+            ),
+        }
+    }
+    assert!(
+        (3..limits.len()).contains(&stopped),
+        "{stopped} stopped: the limit was not tried, or a run needs many threads"
+    );
+    let (code, _, said) = bench.run(&[]);
+    assert_eq!(code, 0, "{said}");
+    bench.check_rows(&bench.events);
+}

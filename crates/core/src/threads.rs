@@ -1,9 +1,27 @@
 //! Threads, of which the system may have none to give.
 
+use std::io;
+use std::sync::RwLock;
 use std::thread::{Builder, ScopedJoinHandle, scope};
 
 /// What to do when no thread can be started, to follow the message.
 pub const WAY_OUT: &str = "raise the limit of processes (`ulimit -u`; of a container, that of its pids), and run again";
+
+/// Makes sure that the system has `count` more threads to give: so many are started, and end when all are there.
+///
+/// # Errors
+/// What it says when it has fewer.
+pub fn can_start(count: usize) -> io::Result<()> {
+    let gate = RwLock::new(());
+    let gate = &gate;
+    scope(|scope| {
+        let closed = gate.write();
+        let wait = move || drop(gate.read());
+        let started = (0..count).try_for_each(|_| Builder::new().spawn_scoped(scope, wait).map(drop));
+        drop(closed);
+        started
+    })
+}
 
 /// What `work` gives for each of `parts`, in their order. Each part has a thread of its own, but the first, and those for which the
 /// system has none: they are done here.
@@ -31,6 +49,14 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
+
+    #[test]
+    fn threads_that_can_be_had_are_given_back() {
+        for _ in 0..100 {
+            assert!(can_start(8).is_ok());
+        }
+        assert!(can_start(0).is_ok());
+    }
 
     #[test]
     fn parts_are_done_at_the_same_time_and_their_results_stand_in_their_order() {

@@ -51,6 +51,7 @@ impl Asker {
                     return Ok(answer);
                 }
                 Err(error) if is_passing(&error) => {
+                    self.refuse_without_threads()?;
                     if let Some(refusal) = self.outage.refusal() {
                         let why = self.outage.trouble().map(|t| format!(" ({t})")).unwrap_or_default();
                         return Err(SourceError::kafka(format!("{doing} from {}{why}", self.brokers), refusal));
@@ -92,6 +93,13 @@ impl Asker {
         Ok(Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut)))
     }
 
+    fn refuse_without_threads(&self) -> Result<()> {
+        match self.outage.lacks_thread() {
+            Some(why) => Err(SourceError::Threads { source_name: self.source.clone(), why }),
+            None => Ok(()),
+        }
+    }
+
     /// That the brokers were asked to do something for so long, in vain.
     pub fn unreachable(&self, doing: &str, waited: Duration, reason: &str) -> SourceError {
         SourceError::Unreachable {
@@ -106,8 +114,10 @@ impl Asker {
     /// Stops what waits for brokers that have been away for too long.
     ///
     /// # Errors
-    /// [`SourceError::Unreachable`] when they have.
+    /// [`SourceError::Unreachable`] when they have; [`SourceError::Threads`] when the system gave no thread to speak to one of
+    /// them.
     pub fn give_up(&self, doing: &str) -> Result<()> {
+        self.refuse_without_threads()?;
         match (self.outage.lasts(), self.give_up_after) {
             (Some(lasts), Some(limit)) if lasts > limit => Err(self.unreachable(doing, lasts, "they do not answer")),
             _ => Ok(()),

@@ -99,6 +99,8 @@ pub(crate) struct Outage {
     /// What went wrong last with a connection, in librdkafka's words.
     trouble: Mutex<Option<String>>,
     refused: Mutex<Option<KafkaError>>,
+    /// What librdkafka said when the system gave it no thread: for a broker that it heard of later.
+    lacking: Mutex<Option<String>>,
     commit_failed: AtomicBool,
 }
 
@@ -122,6 +124,7 @@ impl Outage {
             answered: AtomicBool::new(false),
             trouble: Mutex::default(),
             refused: Mutex::default(),
+            lacking: Mutex::default(),
             commit_failed: AtomicBool::new(false),
         }
     }
@@ -184,6 +187,11 @@ impl Outage {
         }
     }
 
+    /// Why there is a broker to which nobody speaks: the system gave no thread for it. No waiting cures that.
+    pub(crate) fn lacks_thread(&self) -> Option<String> {
+        self.lacking.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The refusal of a broker that never let this client in.
     pub(crate) fn refusal(&self) -> Option<KafkaError> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -242,6 +250,9 @@ impl ClientContext for Context {
             Some(C::Authentication | C::SaslAuthenticationFailed | C::SSL | C::UnsupportedSASLMechanism) => {
                 outage.note(&self.told(reason));
                 *outage.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+            Some(C::CriticalSystemResource) if reason.contains("thread") => {
+                *outage.lacking.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.told(reason));
             }
             _ => {}
         }

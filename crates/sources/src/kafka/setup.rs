@@ -4,6 +4,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use sluicebox_core::secret::is_secret;
+use sluicebox_core::threads;
 
 use super::client::{Client, Context, Outage};
 use super::seats::SEATS;
@@ -20,6 +21,19 @@ pub(crate) enum Purpose<'a> {
     Fetch { group_id: &'a str, partitions: usize, prefetch_bytes: u64 },
 }
 
+impl Purpose<'_> {
+    /// The threads of a client that is told of `brokers`, and of who works with it: librdkafka's own two and one for each broker;
+    /// one more, for brokers may have other names among themselves; and one that waits for answers, or fetches. To whom a
+    /// group belongs, it has another connection.
+    fn threads(self, brokers: usize) -> usize {
+        let of_group = match self {
+            Self::Ask => 0,
+            Self::Fetch { .. } => 1,
+        };
+        2 + brokers + 1 + 1 + of_group
+    }
+}
+
 /// Makes a client. Nothing is sent yet.
 pub(crate) fn create(
     source_name: &str,
@@ -28,6 +42,10 @@ pub(crate) fn create(
     context: Context,
 ) -> Result<Client> {
     let config = configure(options, purpose);
+    // A client of which some threads can be started and others not waits for ever for what the others were to do.
+    let brokers = options.brokers.as_deref().map_or(0, |brokers| brokers.split(',').count());
+    threads::can_start(purpose.threads(brokers))
+        .map_err(|e| SourceError::Threads { source_name: source_name.to_owned(), why: e.to_string() })?;
     BaseConsumer::from_config_and_context(&config, context).map_err(|error| refused(source_name, options, error))
 }
 

@@ -278,6 +278,19 @@ fn a_refusal_is_final_only_before_the_first_answer() {
     assert!(context.outage.refusal().is_none());
 }
 
+/// It is no broker's fault, and whoever looks at addresses looks in vain.
+#[tokio::test]
+async fn a_broker_for_whom_there_is_no_thread_ends_the_waiting() {
+    let bench = bench(1);
+    let mut source = source(&bench, &EARLIEST);
+    start_at(&mut source, 0).await;
+    let lacks = KafkaError::Global(RDKafkaErrorCode::CriticalSystemResource);
+    rdkafka::ClientContext::error(&source.context, lacks, "Unable to create broker thread");
+    let error = source.buffered().await.unwrap_err();
+    assert!(matches!(error, SourceError::Threads { .. }), "{error}");
+    assert!(error.to_string().contains("Unable to create broker thread") && error.to_string().contains("ulimit -u"));
+}
+
 #[test]
 fn what_librdkafka_quotes_of_a_secret_is_hidden_wherever_it_is_told() {
     let logged = logging();
