@@ -450,7 +450,7 @@ fn a_run_with_few_threads_for_its_brokers_says_so_and_never_hangs() {
         let (reuid, regid, nproc) = (format!("--reuid={user}"), format!("--regid={user}"), format!("--nproc={limit}"));
         let rights = "+dac_override,+dac_read_search,+fowner,+chown";
         let (inherited, ambient) = (format!("--inh-caps={rights}"), format!("--ambient-caps={rights}"));
-        let around = ["setpriv", &reuid, &regid, "--clear-groups", &inherited, &ambient, "prlimit", &nproc];
+        let around: [&str; 8] = ["setpriv", &reuid, &regid, "--clear-groups", &inherited, &ambient, "prlimit", &nproc];
         let run = bench.command(&["--trigger", "available-now", "--wait", "20s"]);
         let output = support::ended(&mut support::within(&around, &run), &format!("{limit} threads"));
         let said = support::told(&output);

@@ -7,6 +7,7 @@ mod answers;
 mod ask;
 mod client;
 mod fetch;
+mod outage;
 mod seats;
 mod setup;
 #[cfg(test)]
