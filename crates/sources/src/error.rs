@@ -221,11 +221,11 @@ impl Blamed for SourceError {
     fn blame(&self) -> Blame {
         match self {
             Self::Option { .. } | Self::UnknownTopic { .. } | Self::Topic { .. } | Self::Newer { .. } => Blame::User,
+            // Another log than the checkpoint's: no second try finds the old one.
+            Self::PastEnd { .. } | Self::MadeAnew { .. } => Blame::User,
             Self::Kafka { source, .. } if is_misconfigured(source) => Blame::User,
             Self::DataLoss { .. }
-            | Self::PastEnd { .. }
             | Self::Gone { .. }
-            | Self::MadeAnew { .. }
             | Self::Unreachable { .. }
             | Self::Kafka { .. }
             | Self::File(_)

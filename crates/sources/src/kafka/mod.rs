@@ -57,6 +57,8 @@ pub struct KafkaSource {
     buffer: PrefetchBuffer,
     /// The id of each topic as it was when this source first heard of it; topics without one are not there.
     topic_ids: BTreeMap<String, String>,
+    /// Topics that are read and that the brokers did not list when they were last asked.
+    unlisted: BTreeSet<String>,
     fetching: Option<Fetching>,
 }
 
@@ -102,8 +104,8 @@ impl KafkaSource {
             give_up_after: options.give_up_after,
         };
         let group_id = options.group_id(pipeline);
-        let (topic_ids, fetching) = (BTreeMap::new(), None);
-        Ok(Self { options, group_id, prefetch_bytes, context, asker, buffer, topic_ids, fetching })
+        let (topic_ids, unlisted, fetching) = (BTreeMap::new(), BTreeSet::new(), None);
+        Ok(Self { options, group_id, prefetch_bytes, context, asker, buffer, topic_ids, unlisted, fetching })
     }
 
     /// Makes sure, without asking anybody, that librdkafka takes the `kafka.*` properties of `options`, and that the files
@@ -152,6 +154,22 @@ impl KafkaSource {
                 ends.confirm(&id, Duration::ZERO);
             }
         });
+    }
+
+    /// Tells, once, of topics that are read and are not among `selected`. librdkafka waits half a minute before it gives one up:
+    /// brokers hear of new topics one after the other.
+    fn note_unlisted(&mut self, selected: &BTreeSet<PartitionId>) {
+        let listed: BTreeSet<&String> = selected.iter().map(|id| &id.topic).collect();
+        let read = self.buffer.known().keys().map(|id| &id.topic);
+        let unlisted: BTreeSet<String> = read.filter(|topic| !listed.contains(topic)).cloned().collect();
+        for topic in unlisted.difference(&self.unlisted) {
+            tracing::warn!(
+                "source {}: the brokers list topic '{topic}' no more: it was deleted, or they do not know it for a moment. It is waited \
+                 for until they have refused it for a while",
+                self.asker.source
+            );
+        }
+        self.unlisted = unlisted;
     }
 
     /// What the partitions hold that are there and `wanted`.
@@ -251,6 +269,7 @@ impl Source for KafkaSource {
 
     async fn partitions(&mut self) -> Result<BTreeSet<PartitionId>> {
         let selected = self.selected().await?;
+        self.note_unlisted(&selected);
         self.refresh_ends(selected.clone());
         Ok(selected)
     }

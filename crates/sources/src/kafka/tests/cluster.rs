@@ -329,3 +329,18 @@ async fn a_topic_that_is_gone_behind_events_that_wait_stops_the_run() {
     let (error, at) = soon("the end of the topic", gone).await;
     assert!(matches!(error, SourceError::Gone { position, .. } if position >= at), "{error} at {at}");
 }
+
+/// Long before librdkafka gives it up.
+#[tokio::test]
+async fn a_topic_of_a_pattern_that_is_listed_no_more_is_noticed_when_partitions_are_looked_for() {
+    let bench = bench(1, 10);
+    let mut source = started(&bench, &[("subscribePattern", "t.*")]).await;
+    assert_eq!(soon("the partitions", source.partitions()).await.unwrap().len(), 1);
+    assert!(source.unlisted.is_empty());
+    bench.cluster.topic_error("t", RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART).unwrap();
+    assert!(soon("the partitions", source.partitions()).await.unwrap().is_empty());
+    assert!(source.unlisted.iter().eq(["t"]));
+    bench.cluster.topic_error("t", RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
+    assert_eq!(soon("the partitions", source.partitions()).await.unwrap().len(), 1);
+    assert!(source.unlisted.is_empty(), "it is there again");
+}

@@ -170,6 +170,10 @@ async fn a_position_past_the_end_is_another_logs() {
     let mut source = source(&bench, &EARLIEST);
     let error = source.start(&BTreeMap::from([(id("t", 0), 50)])).await.unwrap_err();
     assert!(matches!(error, SourceError::PastEnd { offset: 50, latest: 5, .. }), "{error}");
+    assert_eq!(error.blame(), sluicebox_core::Blame::User, "it needs a person, as another log at the start does");
+    let [source_name, topic, before, now] = ["s", "t", "a", "b"].map(str::to_owned);
+    let anew = SourceError::MadeAnew { source_name, topic, before, now };
+    assert_eq!(anew.blame(), sluicebox_core::Blame::User);
     // One that is at the end is not past it, and a range that ends behind it is not waited for.
     start_at(&mut source, 5).await;
     let error = soon("a take", source.take(&ranges(&[("t", 0, 5, 51)]))).await.unwrap_err();
