@@ -220,9 +220,13 @@ impl SourceError {
 impl Blamed for SourceError {
     fn blame(&self) -> Blame {
         match self {
-            Self::Option { .. } | Self::UnknownTopic { .. } | Self::Topic { .. } | Self::Newer { .. } => Blame::User,
+            Self::Option { .. }
+            | Self::UnknownTopic { .. }
+            | Self::Topic { .. }
+            | Self::Newer { .. }
             // Another log than the checkpoint's: no second try finds the old one.
-            Self::PastEnd { .. } | Self::MadeAnew { .. } => Blame::User,
+            | Self::PastEnd { .. }
+            | Self::MadeAnew { .. } => Blame::User,
             Self::Kafka { source, .. } if is_misconfigured(source) => Blame::User,
             Self::DataLoss { .. }
             | Self::Gone { .. }
