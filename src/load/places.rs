@@ -43,10 +43,22 @@ struct Placed {
 }
 
 impl Places {
-    /// Those of `source`. The values of properties that the Kafka client does not have are hidden: one may be a misspelt secret.
+    /// Those of `source`.
     pub fn of(pipeline: &Pipeline, source: &SourceDef) -> Self {
-        let options = source.options.iter().map(|(key, value)| placed(&pipeline.text, key, value)).collect();
-        let unknown = pipeline.sources.iter().flat_map(|source| &source.options).filter(|(key, value)| {
+        Self::among(pipeline, &source.options)
+    }
+
+    /// Those of the properties of `table`.
+    pub fn of_table(pipeline: &Pipeline, table: &TableDef) -> Self {
+        Self::among(pipeline, &table.properties)
+    }
+
+    /// Those of `options`. The values of properties that the Kafka client does not have are hidden: one may be a misspelt secret.
+    fn among(pipeline: &Pipeline, options: &[(Spanned<String>, Spanned<String>)]) -> Self {
+        let options = options.iter().map(|(key, value)| placed(&pipeline.text, key, value)).collect();
+        let of_tables = pipeline.tables.iter().flat_map(|table| &table.properties);
+        let all = pipeline.sources.iter().flat_map(|source| &source.options).chain(of_tables);
+        let unknown = all.filter(|(key, value)| {
             let property = key.value.strip_prefix(KAFKA_PREFIX);
             property.is_some_and(|property| !is_property(property)) && value.span != COMMAND_LINE
         });
@@ -56,12 +68,6 @@ impl Places {
             false => starred(&pipeline.text, hidden).into(),
         };
         Self { file: pipeline.file.clone(), text, options, begun: false }
-    }
-
-    /// Those of the properties of `table`.
-    pub fn of_table(pipeline: &Pipeline, table: &TableDef) -> Self {
-        let options = table.properties.iter().map(|(key, value)| placed(&pipeline.text, key, value)).collect();
-        Self { file: pipeline.file.clone(), text: Arc::clone(&pipeline.text), options, begun: false }
     }
 
     /// Keeps that the value of `key` stands for `meant`.
