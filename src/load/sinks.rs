@@ -9,7 +9,7 @@ use sluicebox_pipeline::ast::{TableDef, Using};
 use sluicebox_pipeline::graph::Table;
 use sluicebox_pipeline::settings::{Compression, Properties};
 use sluicebox_registry::{HttpRegistry, Registry};
-use sluicebox_sinks::kafka::{KafkaOptions, KafkaSink, Unknown, ValueFormat};
+use sluicebox_sinks::kafka::{EventFormat, KafkaSink, KafkaSinkOptions, Unknown};
 use sluicebox_sinks::{Outbox, ParquetOptions, ParquetTable, Sink, Sinks};
 
 use super::Checked;
@@ -47,11 +47,11 @@ fn kafka(checked: &Checked, table: &Table, def: &TableDef) -> anyhow::Result<Arc
     let topic = target.get("topic").unwrap_or_default().to_owned();
     let format = if target.is_avro() {
         let subject = target.get("value.subject").map_or_else(|| format!("{topic}-value"), str::to_owned);
-        ValueFormat::Avro { subject, registry: registry(checked, &table.name, &target)? }
+        EventFormat::Avro { subject, registry: registry(checked, &table.name, &target)? }
     } else {
-        ValueFormat::Json
+        EventFormat::Json
     };
-    let options = KafkaOptions {
+    let options = KafkaSinkOptions {
         table: table.name.clone(),
         key_columns: target.columns("key.columns"),
         header_columns: target.columns("header.columns"),

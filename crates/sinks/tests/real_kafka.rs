@@ -17,7 +17,7 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sluicebox_core::secret::Pieces;
 use sluicebox_core::{Blamed, Clock, Retry, SystemClock};
-use sluicebox_sinks::kafka::{KafkaOptions, KafkaSink, Unknown, ValueFormat};
+use sluicebox_sinks::kafka::{EventFormat, KafkaSink, KafkaSinkOptions, Unknown};
 use sluicebox_sinks::testing::{QUERY, Subject, conforms, key, owner, rows, schema};
 use sluicebox_sinks::{Check, LakeError, Outbox, Owner, RemoteError, Rows, Sink};
 
@@ -33,13 +33,13 @@ struct Topic {
 
 impl Topic {
     fn sink_with(&self, unknown: Unknown) -> Arc<dyn Sink> {
-        let options = KafkaOptions {
+        let options = KafkaSinkOptions {
             table: "t".to_owned(),
             brokers: self.brokers.clone(),
             topic: self.name.clone(),
             properties: BTreeMap::new(),
             secrets: Pieces::default(),
-            format: ValueFormat::Json,
+            format: EventFormat::Json,
             key_columns: vec!["region".to_owned()],
             header_columns: vec!["day".to_owned()],
             unknown,

@@ -3,11 +3,11 @@
 use rdkafka::config::ClientConfig;
 use sluicebox_core::Certainty;
 
-use super::{KafkaOptions, trouble};
+use super::{KafkaSinkOptions, trouble};
 use crate::error::Result;
 
 /// What every client has.
-fn client(options: &KafkaOptions) -> ClientConfig {
+fn client(options: &KafkaSinkOptions) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("client.id", "sluicebox");
     config.set("reconnect.backoff.max.ms", "5000");
@@ -19,7 +19,7 @@ fn client(options: &KafkaOptions) -> ClientConfig {
 }
 
 /// The producer's configuration: ours first, then the user's, then what a transaction cannot do without.
-pub(super) fn producer(options: &KafkaOptions, name: &str) -> ClientConfig {
+pub(super) fn producer(options: &KafkaSinkOptions, name: &str) -> ClientConfig {
     let mut config = client(options);
     let mut default = |property: &str, value: &str| {
         if !options.properties.contains_key(property) {
@@ -40,7 +40,7 @@ pub(super) fn producer(options: &KafkaOptions, name: &str) -> ClientConfig {
 
 /// The configuration of who reads the marker. Offsets of a transaction that is not over are waited for. What of the user's is for
 /// producers alone it passes over.
-pub(super) fn reader(options: &KafkaOptions, name: &str) -> ClientConfig {
+pub(super) fn reader(options: &KafkaSinkOptions, name: &str) -> ClientConfig {
     let mut config = client(options);
     config.set("group.id", name);
     config.set("isolation.level", "read_committed");
@@ -54,7 +54,7 @@ pub(super) fn reader(options: &KafkaOptions, name: &str) -> ClientConfig {
 ///
 /// # Errors
 /// When it does not.
-pub(super) fn check(options: &KafkaOptions) -> Result<()> {
+pub(super) fn check(options: &KafkaSinkOptions) -> Result<()> {
     let checked = producer(options, "sluicebox").create_native_config().map(drop);
     let doing = format!("write to the Kafka topic {}", options.topic);
     Ok(checked.map_err(|error| trouble::of(&doing, &error, &options.secrets, Certainty::NotDone))?)
@@ -67,17 +67,17 @@ mod tests {
 
     use sluicebox_core::secret::Pieces;
 
-    use super::super::{Unknown, ValueFormat};
+    use super::super::{EventFormat, Unknown};
     use super::*;
 
-    fn options(properties: &[(&str, &str)]) -> KafkaOptions {
-        KafkaOptions {
+    fn options(properties: &[(&str, &str)]) -> KafkaSinkOptions {
+        KafkaSinkOptions {
             table: "t".to_owned(),
             brokers: "localhost:9092".to_owned(),
             topic: "out".to_owned(),
             properties: properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>(),
             secrets: Pieces::default(),
-            format: ValueFormat::Json,
+            format: EventFormat::Json,
             key_columns: Vec::new(),
             header_columns: Vec::new(),
             unknown: Unknown::Stop,

@@ -23,7 +23,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sluicebox_core::{Blame, Certainty};
 
-use super::{KafkaOptions, ValueFormat};
+use super::{EventFormat, KafkaSinkOptions};
 use crate::error::{RemoteError, Result};
 
 /// How the rows of a table become events.
@@ -49,7 +49,7 @@ impl Encoding {
     ///
     /// # Errors
     /// When a column is missing, or has no form in the format.
-    pub fn try_new(options: &KafkaOptions, columns: &SchemaRef) -> Result<Self, RemoteError> {
+    pub fn try_new(options: &KafkaSinkOptions, columns: &SchemaRef) -> Result<Self, RemoteError> {
         let refused = |why: String| refused(options, why);
         let position = |name: &String| {
             columns
@@ -60,8 +60,8 @@ impl Encoding {
         let headers = options.header_columns.iter().map(|name| Ok((name.clone(), position(name)?)));
         let headers = headers.collect::<Result<_, RemoteError>>()?;
         let values = match &options.format {
-            ValueFormat::Json => Values::Json,
-            ValueFormat::Avro { .. } => Values::Avro(avro_schema(&options.table, columns).map_err(refused)?),
+            EventFormat::Json => Values::Json,
+            EventFormat::Avro { .. } => Values::Avro(avro_schema(&options.table, columns).map_err(refused)?),
         };
         let encoding = Self { columns: Arc::clone(columns), values, keys, headers };
         // Tried with one row, since the writers say no earlier what they cannot write.
@@ -159,7 +159,7 @@ fn nested(field: &FieldRef) -> Vec<String> {
     odd_names(&Arc::new(field.as_ref().clone().with_name("item")))
 }
 
-fn refused(options: &KafkaOptions, why: String) -> RemoteError {
+fn refused(options: &KafkaSinkOptions, why: String) -> RemoteError {
     RemoteError::Refused {
         doing: format!("write table `{}` to the Kafka topic {}", options.table, options.topic),
         why,

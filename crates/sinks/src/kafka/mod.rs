@@ -43,7 +43,7 @@ pub use self::encode::avro_schema;
 
 /// How rows become values of events.
 #[derive(Debug, Clone)]
-pub enum ValueFormat {
+pub enum EventFormat {
     /// An object of JSON with a field for each column.
     Json,
     /// Avro in Confluent's framing.
@@ -69,7 +69,7 @@ pub enum Unknown {
 
 /// What a [`KafkaSink`] is made of.
 #[derive(Clone)]
-pub struct KafkaOptions {
+pub struct KafkaSinkOptions {
     /// The table.
     pub table: String,
     /// The brokers, `host:port,...`.
@@ -81,7 +81,7 @@ pub struct KafkaOptions {
     /// What of them is to be hidden in what the client says.
     pub secrets: Pieces,
     /// How rows are encoded.
-    pub format: ValueFormat,
+    pub format: EventFormat,
     /// The columns that make the key of an event; none for events without key.
     pub key_columns: Vec<String>,
     /// The columns that are headers too.
@@ -91,9 +91,9 @@ pub struct KafkaOptions {
 }
 
 /// Shows everything but the values of properties, which may be secret.
-impl std::fmt::Debug for KafkaOptions {
+impl std::fmt::Debug for KafkaSinkOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KafkaOptions")
+        f.debug_struct("KafkaSinkOptions")
             .field("table", &self.table)
             .field("brokers", &self.brokers)
             .field("topic", &self.topic)
@@ -109,7 +109,7 @@ impl std::fmt::Debug for KafkaOptions {
 /// A sink that appends the rows of a table to a topic.
 #[derive(Debug)]
 pub struct KafkaSink {
-    options: Arc<KafkaOptions>,
+    options: Arc<KafkaSinkOptions>,
     columns: SchemaRef,
     encoding: Encoding,
     outbox: Outbox,
@@ -122,7 +122,7 @@ impl KafkaSink {
     ///
     /// # Errors
     /// When a column is missing, or its type has no form in the format; or the Kafka client does not take a property.
-    pub fn try_new(options: KafkaOptions, columns: SchemaRef, outbox: Outbox) -> Result<Self> {
+    pub fn try_new(options: KafkaSinkOptions, columns: SchemaRef, outbox: Outbox) -> Result<Self> {
         let encoding = Encoding::try_new(&options, &columns)?;
         config::check(&options)?;
         Ok(Self { options: Arc::new(options), columns, encoding, outbox, session: Arc::default() })
@@ -130,7 +130,7 @@ impl KafkaSink {
 
     /// The id under which the registry has the schema of the values, if they have one.
     async fn register(&self, doing: &str) -> Result<Option<i32>, RemoteError> {
-        let ValueFormat::Avro { subject, registry } = &self.options.format else { return Ok(None) };
+        let EventFormat::Avro { subject, registry } = &self.options.format else { return Ok(None) };
         let schema = self.encoding.schema().unwrap_or_default();
         registry.register_schema(subject, schema).await.map(Some).map_err(|error| of_registry(doing, &error))
     }

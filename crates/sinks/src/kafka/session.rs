@@ -18,7 +18,7 @@ use sluicebox_core::shown::cut;
 
 use super::encode::{Encoder, Events};
 use super::marker::Marker;
-use super::{KafkaOptions, Unknown, config, trouble};
+use super::{KafkaSinkOptions, Unknown, config, trouble};
 use crate::error::{RemoteError, Result};
 use crate::outbox::Outbox;
 use crate::output::StagedRows;
@@ -44,7 +44,7 @@ struct Context {
 }
 
 impl Context {
-    fn new(options: &KafkaOptions) -> Self {
+    fn new(options: &KafkaSinkOptions) -> Self {
         Self { secrets: options.secrets.clone(), undelivered: Mutex::default() }
     }
 
@@ -98,7 +98,7 @@ fn name_of(owner: &Owner) -> String {
 pub(super) struct Session {
     producer: BaseProducer<Context>,
     group: ConsumerGroupMetadata,
-    options: KafkaOptions,
+    options: KafkaSinkOptions,
     encoder: Encoder,
     marker: Option<Marker>,
     epoch: u64,
@@ -118,7 +118,13 @@ impl Session {
     ///
     /// # Errors
     /// When the brokers cannot be asked, refuse, or a later run has published.
-    pub fn open(options: &KafkaOptions, encoder: Encoder, owner: &Owner, epoch: u64, is_first: bool) -> Result<Self> {
+    pub fn open(
+        options: &KafkaSinkOptions,
+        encoder: Encoder,
+        owner: &Owner,
+        epoch: u64,
+        is_first: bool,
+    ) -> Result<Self> {
         let (name, doing) = (name_of(owner), format!("open the Kafka topic {}", options.topic));
         let trouble = |error: KafkaError| trouble::of(&doing, &error, &options.secrets, Certainty::Unknown);
         let reader: BaseConsumer<Context> =

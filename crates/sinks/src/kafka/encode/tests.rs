@@ -12,9 +12,9 @@ use sluicebox_core::secret::Pieces;
 use super::super::Unknown;
 use super::*;
 
-fn options(format: ValueFormat, keys: &[&str], headers: &[&str]) -> KafkaOptions {
+fn options(format: EventFormat, keys: &[&str], headers: &[&str]) -> KafkaSinkOptions {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    KafkaOptions {
+    KafkaSinkOptions {
         table: "orders".to_owned(),
         brokers: "localhost:9092".to_owned(),
         topic: "orders_out".to_owned(),
@@ -60,7 +60,7 @@ fn text(bytes: &[u8]) -> &str {
 #[test]
 fn a_row_is_an_object_with_every_column_and_no_digit_lost() {
     let rows = rows();
-    let encoding = Encoding::try_new(&options(ValueFormat::Json, &[], &[]), &rows.schema()).unwrap();
+    let encoding = Encoding::try_new(&options(EventFormat::Json, &[], &[]), &rows.schema()).unwrap();
     let events = encoding.of_schema(None).unwrap().events(&rows).unwrap();
     assert_eq!(events.count(), 2);
     assert_eq!(
@@ -78,7 +78,7 @@ fn a_row_is_an_object_with_every_column_and_no_digit_lost() {
 fn a_key_is_text_or_a_list_and_a_null_alone_is_no_key() {
     let rows = rows();
     let key = |names: &[&str], row: usize| {
-        let encoding = Encoding::try_new(&options(ValueFormat::Json, names, &[]), &rows.schema()).unwrap();
+        let encoding = Encoding::try_new(&options(EventFormat::Json, names, &[]), &rows.schema()).unwrap();
         let events = encoding.of_schema(None).unwrap().events(&rows).unwrap();
         events.key(row).map(|key| text(key).to_owned())
     };
@@ -92,7 +92,7 @@ fn a_key_is_text_or_a_list_and_a_null_alone_is_no_key() {
 #[test]
 fn headers_are_texts() {
     let rows = rows();
-    let encoding = Encoding::try_new(&options(ValueFormat::Json, &[], &["day", "name"]), &rows.schema()).unwrap();
+    let encoding = Encoding::try_new(&options(EventFormat::Json, &[], &["day", "name"]), &rows.schema()).unwrap();
     let events = encoding.of_schema(None).unwrap().events(&rows).unwrap();
     let first: Vec<_> = events.headers(0).collect();
     assert_eq!(first, [("day", Some("2026-01-01")), ("name", Some("two\nlines \"and\" ünï"))]);
@@ -117,6 +117,6 @@ fn the_avro_schema_is_a_record_of_the_tables_name() {
 
 #[test]
 fn a_column_that_is_not_there_is_told() {
-    let error = Encoding::try_new(&options(ValueFormat::Json, &["nr"], &[]), &rows().schema()).unwrap_err();
+    let error = Encoding::try_new(&options(EventFormat::Json, &["nr"], &[]), &rows().schema()).unwrap_err();
     assert!(error.to_string().contains("`nr`") && error.to_string().contains("orders_out"), "{error}");
 }
