@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// A registry's 16-byte id that is the same in every registry that holds the schema. Its text form is a UUID's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,7 +12,7 @@ pub struct Guid(pub [u8; 16]);
 
 impl fmt::Display for Guid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hyphenated(&self.0))
+        fmt::Display::fmt(&Uuid::from_bytes(self.0), f)
     }
 }
 
@@ -25,17 +26,8 @@ impl FromStr for Guid {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let digits: Vec<u8> = text.bytes().filter(|b| *b != b'-').collect();
-        let mut bytes = [0; 16];
-        let (pairs, rest) = digits.as_chunks::<2>();
-        if pairs.len() != bytes.len() || !rest.is_empty() {
-            return Err(format!("'{text}' is no GUID: it needs 32 hexadecimal digits"));
-        }
-        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-            let digit = |d: u8| (d as char).to_digit(16).ok_or_else(|| format!("'{text}' is no GUID"));
-            *byte = u8::try_from(digit(*high)? * 16 + digit(*low)?).unwrap_or_default();
-        }
-        Ok(Self(bytes))
+        let problem = |_| format!("'{text}' is no GUID: it needs 32 hexadecimal digits");
+        Uuid::try_parse(text).map(|uuid| Self(uuid.into_bytes())).map_err(problem)
     }
 }
 
@@ -49,21 +41,6 @@ impl<'de> Deserialize<'de> for Guid {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
-}
-
-/// Sixteen bytes as `8-4-4-4-12` hexadecimal digits.
-#[must_use]
-pub fn hyphenated(bytes: &[u8; 16]) -> String {
-    use fmt::Write;
-    let mut text = String::with_capacity(36);
-    for (i, byte) in bytes.iter().enumerate() {
-        if matches!(i, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 /// What an event names its writer's schema by.

@@ -1,6 +1,6 @@
 //! Walking a body: every value is checked and appended to its column in one pass.
 
-use sluicebox_registry::key::hyphenated;
+use uuid::Uuid;
 
 use crate::avro::cursor::Cursor;
 use crate::avro::program::{Items, Op, Program, Record, Scale, What};
@@ -179,7 +179,8 @@ fn other(op: &Op, column: &mut Column, cursor: &mut Cursor<'_>) -> Step {
         (Op::Decimal256(decimal), Column::Decimal256(c)) => c.push(decimal.read(cursor)?),
         (Op::Fixed(size), column) => return fixed(*size, column, cursor),
         (Op::Uuid, Column::Bytes(c)) => {
-            let text = hyphenated(&cursor.array("a uuid")?);
+            let mut text = Uuid::encode_buffer();
+            let text = Uuid::from_bytes(cursor.array("a uuid")?).hyphenated().encode_lower(&mut text);
             return room(c.push(text.as_bytes()), cursor);
         }
         (Op::Enum(symbols), Column::Bytes(c)) => {

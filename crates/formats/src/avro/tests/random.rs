@@ -176,7 +176,7 @@ impl Random {
             }
             Schema::Uuid(_) => {
                 let bytes: [u8; 16] = self.rng.random();
-                Value::String(sluicebox_registry::key::hyphenated(&bytes))
+                Value::String(uuid::Uuid::from_bytes(bytes).to_string())
             }
             Schema::Array(array) => {
                 Value::Array((0..self.rng.random_range(0..4)).map(|_| self.value(&array.items)).collect())
