@@ -94,24 +94,12 @@ fn judge(call: &Call, bytes: fn(&[u8], &[u8]) -> bool, texts: fn(&str, &str) -> 
 }
 
 fn levenshtein(a: &str, b: &str) -> Result<i32> {
-    let b: Vec<char> = b.chars().collect();
-    let pairs = a.chars().count().saturating_mul(b.len());
-    if pairs > MOST_PAIRS {
+    let [of_a, of_b] = [a, b].map(|text| text.chars().count());
+    if of_a.saturating_mul(of_b) > MOST_PAIRS {
         return row_error(format!(
-            "levenshtein of texts of {} and {} characters takes too long: it compares each with each, and {MOST_PAIRS} pairs are the most",
-            a.chars().count(),
-            b.len()
+            "levenshtein of texts of {of_a} and {of_b} characters takes too long: it compares each with each, and {MOST_PAIRS} pairs are \
+             the most"
         ));
     }
-    let mut costs: Vec<i32> = (0..=b.len() as i32).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i as i32;
-        costs[0] = diagonal + 1;
-        for (j, to) in b.iter().enumerate() {
-            let changed = diagonal + i32::from(from != *to);
-            diagonal = costs[j + 1];
-            costs[j + 1] = changed.min(costs[j] + 1).min(diagonal + 1);
-        }
-    }
-    Ok(costs[b.len()])
+    Ok(strsim::levenshtein(a, b) as i32)
 }
