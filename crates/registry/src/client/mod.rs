@@ -1,4 +1,7 @@
 //! A Schema Registry over HTTP: which servers are asked, what their answers mean, and how long they are waited for.
+//!
+//! It does not stand on `schema_registry_converter`, which tells neither trouble that passes from refusals nor a wrong URL from an unknown
+//! schema. `tests/converter.rs` shows it, `docs/decisions/0028` weighs it.
 
 mod address;
 mod answer;

@@ -16,6 +16,8 @@ use tokio::net::TcpListener;
 
 use crate::{HttpOptions, HttpRegistry, Registry, RegistryError};
 
+mod converter;
+
 /// A scripted registry: answers the next line of its script, then 200 with a schema for ever.
 #[derive(Debug, Default)]
 struct Script {

@@ -6,6 +6,8 @@ use super::*;
 use crate::testing::quickly;
 use crate::testing::texts::{many, record, symbols};
 
+mod apache;
+
 fn parse(text: String) -> Result<AvroSchema, SchemaError> {
     AvroSchema::parse(&SchemaText::new(text))
 }

@@ -1,7 +1,7 @@
 //! Compatibility: whether one schema can read everything that another wrote.
 //!
-//! Checked here and not by `apache-avro`'s `SchemaCompatibility`, which knows no aliases of records, compares a
-//! reference to a type by its name alone, and takes a schema that fails for some values for one that is half compatible.
+//! Checked here and not by `apache-avro`, which compares types that are used by name by their names alone, in both directions, knows no
+//! aliases of records, and does not say where two schemas differ. `tests/apache.rs` shows it, `docs/decisions/0029` weighs it.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

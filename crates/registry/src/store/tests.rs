@@ -12,6 +12,8 @@ use sluicebox_serve::Rule;
 use super::*;
 use crate::{HttpOptions, HttpRegistry};
 
+mod apache;
+mod converter;
 mod costs;
 
 fn record(fields: &str) -> NewSchema {
