@@ -39,7 +39,7 @@ fn what_somebody_put_among_staged_files_stays() {
     owner::claim(dir.path(), &me(1)).unwrap();
     let staging = dir.path().join("_staging");
     let theirs = ["1/mine.txt", "1/old/f", "mine.txt", "notes/f"].map(|name| staging.join(name));
-    let stage = |batch| drop(table(dir.path(), &[]).stage(&key(batch, 1), &[rows(0, &[(None, None)])]).unwrap());
+    let stage = |batch| drop(table(dir.path(), &[]).stage_files(&key(batch, 1), &[rows(0, &[(None, None)])]).unwrap());
     stage(2);
     for path in &theirs {
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use axum::extract::{Path as UrlPath, Query, State as Held};
+use axum::extract::{Query, State as Held};
 
 use crate::store::compat::Work;
 use crate::store::list::{Listing, PORTION};
+use crate::store::path::Path as UrlPath;
 use crate::store::rest::lookup;
 use crate::store::turns::{JUDGES, Served, in_turn};
 use crate::testing::quickly;
