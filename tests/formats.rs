@@ -110,5 +110,5 @@ fn text_and_bytes_are_one_column_and_keys_another() {
 fn a_sample_of_avro_is_refused_for_another_format() {
     let project = project(&JSON.replace("'subscribe' = 'e'", "'subscribe' = 'e', 'sample' = 'sales'"), &[]);
     let said = project.fails(2, &["plan", "p.sql"]);
-    assert!(said.contains("the sample is Avro"), "{said}");
+    assert!(said.contains("`sample` is of events in 'avro'"), "{said}");
 }

@@ -12,7 +12,6 @@ use sluicebox_engine::{EngineError, RowsOf, SourceBinding, Starting};
 use sluicebox_evolve::{FileRows, FileSource};
 use sluicebox_formats::FormatError;
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, SourceKind};
-use sluicebox_pipeline::formats::ValueFormat;
 use sluicebox_pipeline::options::{self, EventTimeOptions};
 use sluicebox_pipeline::values::{self, Reference};
 use sluicebox_registry::store::RegistryStore;
@@ -60,13 +59,6 @@ impl Connection {
             let kind = options::name_of(source.kind.value);
             return Err(Usage(format!("source `{name}`: USING {kind} is not there yet; USING kafka is")).into());
         }
-        let formats = Formats::of(source);
-        let sample = options::get(source, "sample").map(str::to_lowercase);
-        if sample.is_some() && formats.value != ValueFormat::Avro {
-            let format = formats.value.name();
-            let why = format!("the sample is Avro, and 'value.format' is '{format}': take one of the two options out");
-            return Err(Usage(format!("source `{name}`: {why}")).into());
-        }
         let mut places = Places::of(pipeline, source);
         let mut pairs = Vec::with_capacity(source.options.len());
         for (key, value) in &source.options {
@@ -86,8 +78,8 @@ impl Connection {
         Ok(Self {
             name,
             options,
-            sample,
-            formats,
+            sample: options::get(source, "sample").map(str::to_lowercase),
+            formats: Formats::of(source),
             repin: false,
             alias: None,
             files: None,
