@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::case::same;
 use crate::world::{Ended, Outcome, Program, World};
-use crate::worlds::{Worlds, produce, run, without_reports};
+use crate::worlds::{Worlds, produce, produce_notes, run, without_reports};
 
 /// The points of an exchange of partition folders.
 const SWAPS: &[&str] = &["swap.", "compaction."];
@@ -147,6 +147,7 @@ const ALL: &[Named] = &[
     ("twice", twice),
     ("keeping", keeping),
     ("kept", kept),
+    ("json", json),
     ("writer", |_| Scenario::new("writer", World::new(), Program::Writer, Program::Writer)),
 ];
 
@@ -348,6 +349,24 @@ fn keeping(worlds: &Worlds) -> Scenario {
     let keeping = Scenario::new("keeping", World::copy_of(worlds.log()), keeping.clone(), keeping).focus(SWAPS);
     assert!(!keeping.outcome.keys().any(|name| name.starts_with("tables/retired")), "all of it is retired");
     keeping
+}
+
+/// Sources that no registry is asked for. What they are read as is pinned, and what a batch decodes does not depend on how it is cut.
+fn json(_: &Worlds) -> Scenario {
+    let before = World::new();
+    produce_notes(&before);
+    let cut = World::copy_of(&before);
+    cut.ok(&run("json.sql", &["--set", "notes.maxOffsetsPerTrigger=34", "--set", "as_bytes.maxOffsetsPerTrigger=70"]));
+    let program = run("json.sql", &[]);
+    let mut json = Scenario::new("json", before, program.clone(), program)
+        .focus(&["source.", "offsets.", "stage.", "commit.", "publish.", "events."]);
+    assert_eq!(json.ends, Ended::Code(0));
+    for name in ["bronze/notes", "bronze/bytes", "gold/notes", "dead_letters/crash/notes"] {
+        assert!(json.outcome.keys().any(|k| k.starts_with(name)), "nothing in {name}: {:?}", json.outcome.keys());
+    }
+    same(&json.outcome, &cut.outcome().unwrap()).unwrap();
+    json.sample = 24;
+    json
 }
 
 /// A run of another SQL over what was read: one table computed again, two that are new, filled from `from`.

@@ -57,6 +57,7 @@ impl World {
         let files = [
             ("pipeline.sql", pipeline.to_owned()),
             ("failing.sql", include_str!("failing.sql").to_owned()),
+            ("json.sql", include_str!("json.sql").to_owned()),
             ("changed.sql", changed(pipeline)),
             ("compact.sql", [pipeline, LARGE].concat()),
             ("keeping.sql", [keeping.as_str(), RETIRED].concat()),

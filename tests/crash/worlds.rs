@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use sluicebox_core::SystemClock;
-use sluicebox_sources::{EmbeddedLog, Record};
+use sluicebox_sources::{EmbeddedLog, Record, TopicOptions};
 
 use crate::support::register_newer;
 use crate::world::{Outcome, Program, World};
@@ -84,6 +84,33 @@ pub fn produce(world: &World, events: u32, seed: u32) {
     let log = EmbeddedLog::open(world.path().join("data/.log"), Arc::new(SystemClock::new())).unwrap();
     let tombstone = Record { timestamp_ms: Some(1_800_000_000_000), ..Record::default() };
     log.append("sales.events.v1", 1, &[tombstone.clone(), tombstone]).unwrap();
+}
+
+/// Fills the topic of `json.sql` with events of every kind.
+pub fn produce_notes(world: &World) {
+    let log = EmbeddedLog::open(world.path().join("data/.log"), Arc::new(SystemClock::new())).unwrap();
+    log.create_topic("notes", 2, TopicOptions::default()).unwrap();
+    for partition in 0..2 {
+        let records: Vec<Record> = (0..100).map(|n| note(2 * n + i64::from(partition))).collect();
+        log.append("notes", partition, &records).unwrap();
+    }
+}
+
+/// The event number `n`: a row, one with a field that is not listed, a tombstone, half of a JSON text, or one with an id that is a text;
+/// and now and then with a key that is none.
+fn note(n: i64) -> Record {
+    let ts = 1_700_000_000_000 + 30_000 * n;
+    let value = match n % 11 {
+        1 => Some(format!(r#"{{"id": {n}, "ts": {ts}, "more": {{"of": [{n}]}}}}"#)),
+        4 => None,
+        6 => Some(format!(r#"{{"id": {n}, "ts": "#)),
+        9 => Some(format!(r#"{{"id": "{n}", "ts": {ts}}}"#)),
+        _ => Some(format!(
+            r#"{{"id": {n}, "ts": {ts}, "tags": ["a", null], "shop": {{"city": "Trier", "height": {n}.5}}}}"#
+        )),
+    };
+    let key = if n % 13 == 0 { vec![0xff] } else { format!("k{n}").into_bytes() };
+    Record { key: Some(key.into()), value: value.map(Into::into), timestamp_ms: Some(ts), ..Record::default() }
 }
 
 pub fn without_reports(mut outcome: Outcome) -> Outcome {
