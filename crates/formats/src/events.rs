@@ -13,8 +13,7 @@ use sluicebox_core::provenance;
 use sluicebox_core::raw::{Large, RawEvents, column, header_item};
 
 use crate::error::FormatError;
-use crate::framing::APICURIO_HEADERS;
-use crate::framing::VALUE_SCHEMA_ID_HEADER;
+use crate::framing::{APICURIO_HEADERS, KEY_SCHEMA_ID_HEADER, VALUE_SCHEMA_ID_HEADER};
 
 /// The first of the columns that follow the value's, and the key's.
 pub(crate) const FIRST: &str = provenance::METADATA[0];
@@ -106,7 +105,8 @@ impl<'a> Events<'a> {
         let lists = raw.events.column(column::HEADERS).as_list::<i32>();
         let entries = lists.values().as_struct();
         let keys = entries.column(0).as_string::<i32>();
-        let names_schema = keys.iter().any(|key| key == Some(VALUE_SCHEMA_ID_HEADER));
+        let named = [Some(VALUE_SCHEMA_ID_HEADER), Some(KEY_SCHEMA_ID_HEADER)];
+        let names_schema = keys.iter().any(|key| named.contains(&key));
         let headers = names_schema.then(|| Headers { rows: lists, keys, values: entries.column(1).as_binary::<i32>() });
         Ok(Self {
             raw,
@@ -140,9 +140,21 @@ impl<'a> Events<'a> {
         self.value(row).map(|value| Event { events: self, row, value })
     }
 
-    /// The last header of the event that names its schema.
+    /// The last header of the event that names the schema of its value.
     #[inline]
     pub(crate) fn schema_header(&self, row: usize) -> Option<&'a [u8]> {
+        self.header(row, VALUE_SCHEMA_ID_HEADER)
+    }
+
+    /// The last header of the event that names the schema of its key.
+    #[inline]
+    pub(crate) fn key_schema_header(&self, row: usize) -> Option<&'a [u8]> {
+        self.header(row, KEY_SCHEMA_ID_HEADER)
+    }
+
+    /// The last header of the event that is called `name`, one of those that name a schema.
+    #[inline]
+    fn header(&self, row: usize, name: &str) -> Option<&'a [u8]> {
         let headers = self.headers.as_ref()?;
         if headers.rows.is_null(row) {
             return None;
@@ -151,7 +163,7 @@ impl<'a> Events<'a> {
         let index = |i: i32| usize::try_from(i).unwrap_or_default();
         (index(bounds[row])..index(bounds[row + 1]))
             .rev()
-            .find(|entry| headers.keys.value(*entry) == VALUE_SCHEMA_ID_HEADER)
+            .find(|entry| headers.keys.value(*entry) == name)
             .map(|entry| if headers.values.is_valid(entry) { headers.values.value(entry) } else { &[] })
     }
 

@@ -6,7 +6,8 @@
 //! | V0 in a header | header `__value_schema_id` | `00`, 4 bytes big-endian id; the value is the body |
 //! | V1 in a header | header `__value_schema_id` | `01`, 16 bytes GUID; the value is the body |
 //!
-//! An event is read as Confluent's "dual" deserialiser does it: the header first, then the start of the value.
+//! An event is read as Confluent's "dual" deserialiser does it: the header first, then the start of the value. A key names its schema in
+//! the same forms, and its header is `__key_schema_id`.
 
 use sluicebox_registry::{Guid, SchemaKey};
 use thiserror::Error;
@@ -15,6 +16,8 @@ use crate::class::ErrorClass;
 
 /// The header that names a value's schema.
 pub const VALUE_SCHEMA_ID_HEADER: &str = "__value_schema_id";
+/// The header that names a key's schema.
+pub const KEY_SCHEMA_ID_HEADER: &str = "__key_schema_id";
 /// The first byte of an id of 4 bytes.
 pub const MAGIC_V0: u8 = 0;
 /// The first byte of a GUID of 16 bytes.
@@ -40,7 +43,7 @@ pub enum FramingError {
     /// Fewer bytes than the framing needs.
     #[error("{what} has {found} bytes, its framing alone needs {needed}")]
     Incomplete {
-        /// `the value`, or the header's name.
+        /// `the value`, `the key`, or the header's name.
         what: &'static str,
         /// Bytes there are.
         found: usize,
@@ -52,7 +55,7 @@ pub enum FramingError {
         "{what} starts with byte {found:#04x}, not with {expected}: it was not written by a schema registry's serialiser"
     )]
     Magic {
-        /// `the value`, or the header's name.
+        /// `the value`, `the key`, or the header's name.
         what: &'static str,
         /// The byte there is.
         found: u8,
@@ -76,21 +79,39 @@ impl FramingError {
 ///
 /// # Errors
 /// When neither the header nor the start of the value is in a known form.
+#[inline]
 pub fn unframe<'a>(value: &'a [u8], header: Option<&[u8]>) -> Result<Framed<'a>, FramingError> {
+    apart(value, "the value", header, VALUE_SCHEMA_ID_HEADER)
+}
+
+/// The same of a key. `header` is the content of the last header [`KEY_SCHEMA_ID_HEADER`], if there is one.
+///
+/// # Errors
+/// As [`unframe`].
+pub fn unframe_key<'a>(key: &'a [u8], header: Option<&[u8]>) -> Result<Framed<'a>, FramingError> {
+    apart(key, "the key", header, KEY_SCHEMA_ID_HEADER)
+}
+
+#[inline]
+fn apart<'a>(
+    bytes: &'a [u8],
+    what: &'static str,
+    header: Option<&[u8]>,
+    called: &'static str,
+) -> Result<Framed<'a>, FramingError> {
     if let Some(header) = header {
-        return Ok(Framed { key: header_key(header)?, body: value });
+        return Ok(Framed { key: header_key(header, called)?, body: bytes });
     }
-    match value {
+    match bytes {
         [MAGIC_V0, a, b, c, d, body @ ..] => {
             Ok(Framed { key: SchemaKey::Id(i32::from_be_bytes([*a, *b, *c, *d])), body })
         }
-        [] | [MAGIC_V0, ..] => Err(FramingError::Incomplete { what: "the value", found: value.len(), needed: V0_LEN }),
-        [found, ..] => Err(FramingError::Magic { what: "the value", found: *found, expected: "0x00" }),
+        [] | [MAGIC_V0, ..] => Err(FramingError::Incomplete { what, found: bytes.len(), needed: V0_LEN }),
+        [found, ..] => Err(FramingError::Magic { what, found: *found, expected: "0x00" }),
     }
 }
 
-fn header_key(header: &[u8]) -> Result<SchemaKey, FramingError> {
-    let what = VALUE_SCHEMA_ID_HEADER;
+fn header_key(header: &[u8], what: &'static str) -> Result<SchemaKey, FramingError> {
     let incomplete = |needed| FramingError::Incomplete { what, found: header.len(), needed };
     match header {
         [MAGIC_V0, id @ ..] => Ok(SchemaKey::Id(i32::from_be_bytes(id.try_into().map_err(|_| incomplete(V0_LEN))?))),
@@ -146,6 +167,14 @@ mod tests {
         assert_eq!(class(b"x", Some(&VECTOR[..16])), ErrorClass::IncompleteHeader);
         assert_eq!(class(b"x", Some(&[0, 0, 0, 0, 0, 9])), ErrorClass::IncompleteHeader);
         assert_eq!(class(b"x", Some(&[2, 0])), ErrorClass::InvalidMagicByte);
+    }
+
+    #[test]
+    fn a_key_is_named_as_a_value_is() {
+        assert_eq!(unframe_key(&frame(7, b"k"), None).unwrap(), Framed { key: SchemaKey::Id(7), body: b"k" });
+        assert_eq!(unframe_key(b"k", Some(&[0, 0, 0, 0, 9])).unwrap(), Framed { key: SchemaKey::Id(9), body: b"k" });
+        assert!(unframe_key(b"k", None).unwrap_err().to_string().starts_with("the key starts with byte 0x6b"));
+        assert!(unframe_key(b"k", Some(b"")).unwrap_err().to_string().starts_with(KEY_SCHEMA_ID_HEADER));
     }
 
     #[test]

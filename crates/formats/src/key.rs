@@ -2,14 +2,21 @@
 
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use sluicebox_core::raw::RawEvents;
+use sluicebox_registry::{PinnedSchema, Registry, SchemaCache};
 
 pub use sluicebox_core::provenance::KEY_COLUMN as KEY;
 
+use crate::avro::{AvroKey, Writers};
 use crate::column::Column;
+use crate::decoder::Prepared;
 use crate::error::FormatError;
 use crate::events::FIRST;
 use crate::json::{JsonKey, JsonOptions};
+use crate::run::Run;
 use crate::source::DecoderOptions;
 
 /// How the keys of a source become the column [`KEY`]. A key that cannot makes its event a dead letter.
@@ -25,6 +32,7 @@ enum How {
     Text,
     Binary,
     Json(JsonKey),
+    Avro(Box<AvroKey>),
 }
 
 impl KeyDecoder {
@@ -49,6 +57,21 @@ impl KeyDecoder {
         Ok(Self { field: Arc::new(declared.clone().with_name(KEY)), how })
     }
 
+    /// Keys of the source of `options` are Avro, and `pinned` is their reader schema: a record is a struct, anything else a column of its
+    /// own type. Schemas of writers come from `cache`, else from `registry`, and are then kept in `cache`.
+    ///
+    /// # Errors
+    /// As [`AvroDecoder::new`](crate::avro::AvroDecoder::new).
+    pub fn avro(
+        options: &DecoderOptions,
+        pinned: PinnedSchema,
+        registry: Arc<dyn Registry>,
+        cache: SchemaCache,
+    ) -> Result<Self, FormatError> {
+        let key = AvroKey::new(options, pinned, registry, cache)?;
+        Ok(Self { field: Arc::clone(key.field()), how: How::Avro(Box::new(key)) })
+    }
+
     /// The column.
     #[must_use]
     pub fn field(&self) -> &FieldRef {
@@ -60,20 +83,58 @@ impl KeyDecoder {
     /// # Errors
     /// When a column of the value has its name.
     pub fn beside(&self, source: &str, schema: &SchemaRef) -> Result<SchemaRef, FormatError> {
-        if schema.fields().iter().any(|field| field.name() == KEY) {
-            return Err(FormatError::ColumnTaken { name: source.to_owned(), column: KEY.to_owned() });
-        }
-        let mut fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
-        let behind = schema.index_of(FIRST).unwrap_or(fields.len());
-        fields.insert(behind, Arc::clone(&self.field));
-        Ok(Arc::new(Schema::new(fields)))
+        with_key_column(source, schema, &self.field)
     }
 
-    /// Appends `key` to `column`.
+    /// The reader schema, where there is one.
+    pub(crate) fn pinned(&self) -> Option<&PinnedSchema> {
+        match &self.how {
+            How::Avro(avro) => Some(avro.pinned()),
+            How::Text | How::Binary | How::Json(_) => None,
+        }
+    }
+
+    /// Finds what decoding the keys of `events` takes, where it takes something.
+    ///
+    /// # Errors
+    /// When the registry cannot answer.
+    pub(crate) async fn prepare(&self, events: &[RawEvents]) -> Result<Option<Arc<Writers>>, FormatError> {
+        match &self.how {
+            How::Avro(avro) => Ok(Some(avro.prepare(events).await?)),
+            How::Text | How::Binary | How::Json(_) => Ok(None),
+        }
+    }
+
+    /// The type with which the column is made that [`Self::decode`] appends to.
+    pub(crate) fn held(&self) -> &DataType {
+        match &self.how {
+            How::Avro(avro) => avro.held(),
+            How::Text | How::Binary | How::Json(_) => self.field.data_type(),
+        }
+    }
+
+    /// The keys in `column` as an array of the column's type. `column` is empty then.
+    ///
+    /// # Errors
+    /// When the parts do not fit together, which no input may bring about.
+    pub(crate) fn finish(&self, column: &mut Column) -> Result<ArrayRef, ArrowError> {
+        match &self.how {
+            How::Avro(avro) => avro.finish(column),
+            How::Text | How::Binary | How::Json(_) => column.finish(self.field.data_type()),
+        }
+    }
+
+    /// Appends `key`, whose event has the header `header` that names a schema, to `column`; `writers` is what [`Self::prepare`] has found.
     ///
     /// # Errors
     /// What is wrong with it; what it has left in `column` is to be taken out again.
-    pub(crate) fn decode(&self, key: Option<&[u8]>, column: &mut Column) -> Result<(), String> {
+    pub(crate) fn decode(
+        &self,
+        writers: Option<&Writers>,
+        key: Option<&[u8]>,
+        header: Option<&[u8]>,
+        column: &mut Column,
+    ) -> Result<(), String> {
         let Some(key) = key else {
             if !self.field.is_nullable() {
                 return Err("the event has no key, and the column of keys is NOT NULL".to_owned());
@@ -83,6 +144,10 @@ impl KeyDecoder {
         };
         match &self.how {
             How::Json(json) => return json.decode(key, column).map_err(|fault| format!("the key: {fault}")),
+            How::Avro(_) => {
+                let not_prepared = || "the key: its schema was not prepared; please report this".to_owned();
+                return AvroKey::decode(writers.ok_or_else(not_prepared)?, key, header, column);
+            }
             How::Text => {
                 std::str::from_utf8(key)
                     .map_err(|error| format!("the key is not UTF-8 (at byte {})", error.valid_up_to()))?;
@@ -97,17 +162,47 @@ impl KeyDecoder {
     }
 }
 
+/// The schema of source rows `schema`, those of `source`, with the column `key` behind those of the value.
+///
+/// # Errors
+/// When a column of the value has its name.
+pub fn with_key_column(source: &str, schema: &SchemaRef, key: &FieldRef) -> Result<SchemaRef, FormatError> {
+    if schema.fields().iter().any(|field| field.name() == KEY) {
+        return Err(FormatError::ColumnTaken { name: source.to_owned(), column: KEY.to_owned() });
+    }
+    let mut fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
+    let behind = schema.index_of(FIRST).unwrap_or(fields.len());
+    fields.insert(behind, Arc::clone(key));
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// What was prepared of the values, and of the keys.
+#[derive(Debug)]
+pub(crate) struct WithKeys {
+    pub(crate) value: Arc<dyn Prepared>,
+    pub(crate) keys: Arc<Writers>,
+}
+
+impl Prepared for WithKeys {
+    fn decode(&self, run: &mut Run<'_>) -> Result<(), FormatError> {
+        run.keys_by(Arc::clone(&self.keys));
+        self.value.decode(run)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use arrow::array::{BinaryArray, RecordBatch};
     use serde_json::{Value as Json, json};
-    use sluicebox_core::raw::{RawEvents, column, raw_schema};
+    use sluicebox_core::raw::{column, raw_schema};
 
     use super::*;
+    use crate::avro::key_column;
+    use crate::framing::frame;
     use crate::json::Timestamps;
     use crate::source::SourceDecoder;
-    use crate::testing::{letters, raw, rows};
+    use crate::testing::{Body, MapRegistry, letters, pinned, raw, rows};
     use crate::{Decoded, text};
 
     /// What becomes of events with the values `v0`, `v1`, ... and these keys.
@@ -155,6 +250,32 @@ mod tests {
         assert_eq!(letters(&decoded).len(), 5);
         let time = Field::new(KEY, DataType::Time64(arrow::datatypes::TimeUnit::Microsecond), true);
         assert!(KeyDecoder::json(&DecoderOptions::new("events"), &time, &json).is_err());
+    }
+
+    #[test]
+    fn a_key_of_avro_is_a_struct_or_of_its_own_type_and_a_bad_one_costs_its_event() {
+        let record = r#"{"type": "record", "name": "K", "fields": [
+            {"name": "id", "type": "string"}, {"name": "n", "type": "int", "default": 7}]}"#;
+        let older = r#"{"type": "record", "name": "K", "fields": [{"name": "id", "type": "string"}]}"#;
+        let text = Body::default().text("a").0;
+        let (good, cut, unknown) = (frame(1, &text), frame(1, &text[..1]), frame(2, &text));
+        let given: [Option<&[u8]>; 5] = [Some(&good), Some(b"a"), None, Some(&cut), Some(&unknown)];
+        for (reader, writer, key) in
+            [(record, older, json!({"id": "a", "n": 7})), ("\"string\"", "\"string\"", json!("a"))]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let cache = SchemaCache::open(dir.path()).unwrap();
+            let (options, registry) = (DecoderOptions::new("events"), MapRegistry::of(&[(1, writer)]));
+            let decoder = with(KeyDecoder::avro(&options, pinned(reader), registry, cache).unwrap());
+            let decoded = decode(&decoder, &given);
+            assert_eq!(keys(&decoded), [key, Json::Null]);
+            let bad = [102, 106, 108].map(|offset| (offset, "INVALID_KEY".to_owned()));
+            assert_eq!(letters(&decoded), bad);
+            assert_eq!(decoder.pin().key(), Some(&pinned(reader)));
+            let (planned, left_out) = key_column("events", &pinned(reader)).unwrap();
+            assert_eq!(decoder.schema().field_with_name(KEY).unwrap(), &*planned);
+            assert!(left_out.is_empty());
+        }
     }
 
     #[test]

@@ -40,12 +40,12 @@ mod source;
 pub mod testing;
 pub mod text;
 
-pub use avro::{LeftOut, ignored_fields, left_out, source_columns};
+pub use avro::{LeftOut, ignored_fields, key_column, left_out, source_columns};
 pub use class::ErrorClass;
 pub use decoded::{Decoded, SchemaUse};
 pub use decoder::{Decoder, Prepared};
 pub use error::FormatError;
-pub use key::{KEY, KeyDecoder};
+pub use key::{KEY, KeyDecoder, with_key_column};
 pub use letters::dead_letter_schema;
 pub use limits::Limits;
 pub use pin::SourcePin;

@@ -20,11 +20,17 @@ pub enum SourcePin {
         /// The reader schema.
         #[serde(flatten)]
         schema: PinnedSchema,
+        /// The reader schema of the keys, if they have one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<Box<PinnedSchema>>,
     },
     /// By the pipeline's text, which declares the columns, or by the format alone.
     Text {
         /// The format.
         format: String,
+        /// The reader schema of the keys, if they have one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<Box<PinnedSchema>>,
     },
 }
 
@@ -32,24 +38,39 @@ impl SourcePin {
     /// Avro, by the reader schema `schema`.
     #[must_use]
     pub fn avro(schema: PinnedSchema) -> Self {
-        Self::Schema { format: first(), schema }
+        Self::Schema { format: first(), schema, key: None }
     }
 
     /// The format `format`, which needs no schema.
     #[must_use]
     pub fn of_format(format: &str) -> Self {
-        Self::Text { format: format.to_owned() }
+        Self::Text { format: format.to_owned(), key: None }
+    }
+
+    /// The same, with keys that the reader schema `schema` reads, if there is one.
+    #[must_use]
+    pub fn with_key(mut self, schema: Option<PinnedSchema>) -> Self {
+        let (Self::Schema { key, .. } | Self::Text { key, .. }) = &mut self;
+        *key = schema.map(Box::new);
+        self
     }
 
     /// The format's name.
     #[must_use]
     pub fn format(&self) -> &str {
         match self {
-            Self::Schema { format, .. } | Self::Text { format } => format,
+            Self::Schema { format, .. } | Self::Text { format, .. } => format,
         }
     }
 
-    /// The reader schema, if there is one.
+    /// The reader schema of the keys, if there is one.
+    #[must_use]
+    pub fn key(&self) -> Option<&PinnedSchema> {
+        let (Self::Schema { key, .. } | Self::Text { key, .. }) = self;
+        key.as_deref()
+    }
+
+    /// The reader schema of the values, if there is one.
     #[must_use]
     pub fn schema(&self) -> Option<&PinnedSchema> {
         match self {
@@ -62,8 +83,12 @@ impl SourcePin {
 impl fmt::Display for SourcePin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Schema { schema, .. } => write!(f, "{} version {}", schema.subject, schema.version),
-            Self::Text { format } => f.write_str(format),
+            Self::Schema { schema, .. } => write!(f, "{} version {}", schema.subject, schema.version)?,
+            Self::Text { format, .. } => f.write_str(format)?,
+        }
+        match self.key() {
+            Some(key) => write!(f, ", keys by {} version {}", key.subject, key.version),
+            None => Ok(()),
         }
     }
 }
@@ -91,6 +116,20 @@ mod tests {
         assert_eq!(serde_json::from_str::<SourcePin>(&written).unwrap(), pin);
         // And the first versions read what this one writes.
         assert_eq!(Some(&serde_json::from_str::<PinnedSchema>(&written).unwrap()), pin.schema());
+    }
+
+    #[test]
+    fn keys_have_a_schema_of_their_own() {
+        let text = SchemaText::new("\"string\"");
+        let schema = PinnedSchema { subject: "s-key".into(), version: 2, id: 9, text };
+        for pin in [SourcePin::of_format("json"), SourcePin::avro(PinnedSchema { id: 1, ..schema.clone() })] {
+            assert_eq!(pin.key(), None);
+            let pin = pin.with_key(Some(schema.clone()));
+            let written = serde_json::to_string(&pin).unwrap();
+            assert_eq!(serde_json::from_str::<SourcePin>(&written).unwrap(), pin, "{written}");
+            assert_eq!(pin.key(), Some(&schema));
+            assert!(pin.to_string().ends_with(", keys by s-key version 2"), "{pin}");
+        }
     }
 
     #[test]

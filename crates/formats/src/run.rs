@@ -8,6 +8,7 @@
 //! [`Run::each`]. A format says only what one value becomes: it is an [`EventDecoder`], compiled into that loop.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::{concat, concat_batches};
@@ -15,6 +16,7 @@ use arrow::datatypes::{DataType, Fields, Int32Type, SchemaRef};
 use arrow::error::ArrowError;
 use sluicebox_core::raw::{LONGEST_EVENT, Large, MOST_HEADERS};
 
+use crate::avro::Writers;
 use crate::class::ErrorClass;
 use crate::column::{Column, Room, Values, finish_struct, width};
 use crate::decoded::{Decoded, SchemaUse};
@@ -125,8 +127,9 @@ pub struct Run<'a> {
     /// A struct of the value's columns, and how many rows are in it.
     root: Column,
     count: usize,
-    /// Their keys, where they are a column.
+    /// Their keys, where they are a column, and the schemas of those, where they have some.
     keys: Option<Column>,
+    key_writers: Option<Arc<Writers>>,
     /// The ids that these rows name.
     ids: Values<i32>,
     /// Their metadata and places, of so many in turn: of chunks that ended. And the rows of the one that is read.
@@ -161,7 +164,7 @@ impl<'a> Run<'a> {
     pub(crate) fn new(target: Target<'a>, chunks: &'a [Events<'a>], budget: usize) -> Result<Self, ArrowError> {
         let data_type = DataType::Struct(target.value.clone());
         let rows = chunks.iter().map(Events::len).sum::<usize>().min(BATCH_ROWS);
-        let key_type = target.key.map(|key| key.field().data_type());
+        let key_type = target.key.map(KeyDecoder::held);
         let keys = key_type.map(|key| Column::new(key, Room::of(key, rows, BATCH_BYTES))).transpose()?;
         let row = width(&data_type) + key_type.map_or(0, width) + ROW_BYTES;
         Ok(Self {
@@ -174,6 +177,7 @@ impl<'a> Run<'a> {
             data_type,
             count: 0,
             keys,
+            key_writers: None,
             ids: Values::new(rows),
             metadata: Vec::with_capacity(chunks.len()),
             places: Vec::with_capacity(chunks.len()),
@@ -229,6 +233,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Has keys decoded by the schemas `writers`.
+    pub(crate) fn keys_by(&mut self, writers: Arc<Writers>) {
+        self.key_writers = Some(writers);
+    }
+
     /// Notes the schemas that the events name.
     pub(crate) fn named(&mut self, mut schemas: Vec<SchemaUse>) {
         schemas.sort_by_key(|schema| schema.key);
@@ -242,7 +251,7 @@ impl<'a> Run<'a> {
             (Some(column), Some(decoder)) => {
                 let key = events.key(row);
                 self.bytes.guessed += key.map_or(0, <[u8]>::len);
-                decoder.decode(key, column)
+                decoder.decode(self.key_writers.as_deref(), key, events.key_schema_header(row), column)
             }
             _ => Ok(()),
         }
@@ -337,7 +346,7 @@ impl<'a> Run<'a> {
         let Column::Struct(root) = &mut self.root else { return Ok(()) };
         let (_, mut value, _) = finish_struct(root, &self.data_type)?.into_parts();
         if let (Some(keys), Some(key)) = (&mut self.keys, self.target.key) {
-            value.push(keys.finish(key.field().data_type())?);
+            value.push(key.finish(keys)?);
         }
         let ids = self.ids.finish::<Int32Type>(&DataType::Int32)?;
         let metadata = together(&std::mem::take(&mut self.metadata))?;

@@ -10,7 +10,7 @@ use crate::decoded::Decoded;
 use crate::decoder::{Decoder, Prepared};
 use crate::error::FormatError;
 use crate::events::{Events, is_taken, source_schema};
-use crate::key::KeyDecoder;
+use crate::key::{KeyDecoder, WithKeys};
 use crate::limits::Limits;
 use crate::pin::SourcePin;
 use crate::run::{ROW_BYTES, Run, Target};
@@ -71,7 +71,7 @@ impl SourceDecoder {
     /// When a column of the value has that name.
     pub fn with_key(mut self, key: KeyDecoder) -> Result<Self, FormatError> {
         self.schema = key.beside(&self.source, &self.schema)?;
-        self.row += width(key.field().data_type());
+        self.row += width(key.held());
         self.key = Some(key);
         Ok(self)
     }
@@ -86,7 +86,7 @@ impl SourceDecoder {
     /// What the checkpoint keeps of it.
     #[must_use]
     pub fn pin(&self) -> SourcePin {
-        self.format.pin()
+        self.format.pin().with_key(self.key.as_ref().and_then(KeyDecoder::pinned).cloned())
     }
 
     /// Finds what decoding `events` takes; see [`Decoder::prepare`].
@@ -94,7 +94,12 @@ impl SourceDecoder {
     /// # Errors
     /// As there.
     pub async fn prepare(&self, events: &[RawEvents]) -> Result<Arc<dyn Prepared>, FormatError> {
-        self.format.prepare(events).await
+        let value = self.format.prepare(events).await?;
+        let Some(key) = &self.key else { return Ok(value) };
+        match key.prepare(events).await? {
+            Some(keys) => Ok(Arc::new(WithKeys { value, keys })),
+            None => Ok(value),
+        }
     }
 
     /// Bytes that a row takes at least, whatever its event is.

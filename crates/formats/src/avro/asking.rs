@@ -14,7 +14,7 @@ use sluicebox_registry::SchemaKey;
 use crate::avro::decoder::Writer;
 use crate::class::ErrorClass;
 use crate::events::Events;
-use crate::framing::unframe;
+use crate::framing::{unframe, unframe_key};
 
 /// Schemas asked for at the same time.
 pub(super) const FETCHES: usize = 8;
@@ -52,8 +52,8 @@ impl Unasked {
     }
 }
 
-/// Adds to `keys` how many of `events` name each schema, but for those that were not taken whole.
-pub(super) fn count_keys(events: &Events<'_>, keys: &mut HashMap<SchemaKey, u64>) {
+/// Adds to `keys` how many of `count` events name each schema; `named` says which one an event names, if it names one.
+pub(super) fn count_keys(count: usize, named: impl Fn(usize) -> Option<SchemaKey>, keys: &mut HashMap<SchemaKey, u64>) {
     let mut add = |same: Option<(SchemaKey, u64)>| {
         if let Some((key, count)) = same {
             *keys.entry(key).or_default() += count;
@@ -61,19 +61,29 @@ pub(super) fn count_keys(events: &Events<'_>, keys: &mut HashMap<SchemaKey, u64>
     };
     // Events that follow each other mostly name the same.
     let mut same: Option<(SchemaKey, u64)> = None;
-    for row in 0..events.len() {
-        let value = events.value(row).filter(|_| events.large(row).is_none());
-        let framed = value.map(|value| unframe(value, events.schema_header(row)));
-        let Some(Ok(framed)) = framed else { continue };
+    for row in 0..count {
+        let Some(found) = named(row) else { continue };
         match same {
-            Some((key, count)) if key == framed.key => same = Some((key, count + 1)),
+            Some((key, count)) if key == found => same = Some((key, count + 1)),
             other => {
                 add(other);
-                same = Some((framed.key, 1));
+                same = Some((found, 1));
             }
         }
     }
     add(same);
+}
+
+/// The schema that the value of the event at `row` names, if it was taken whole.
+pub(super) fn of_value(events: &Events<'_>, row: usize) -> Option<SchemaKey> {
+    let value = events.value(row).filter(|_| events.large(row).is_none())?;
+    unframe(value, events.schema_header(row)).ok().map(|framed| framed.key)
+}
+
+/// The schema that the key of the event at `row` names, if the event is no tombstone and was taken whole.
+pub(super) fn of_key(events: &Events<'_>, row: usize) -> Option<SchemaKey> {
+    let key = events.key(row).filter(|_| events.value(row).is_some() && events.large(row).is_none())?;
+    unframe_key(key, events.key_schema_header(row)).ok().map(|framed| framed.key)
 }
 
 /// The order in which they are asked for: what more events name comes first, as a schema does that a producer has begun to write. Of

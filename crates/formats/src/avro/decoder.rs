@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use arrow::datatypes::Fields;
+use arrow::datatypes::{FieldRef, Fields};
 use async_trait::async_trait;
 use futures::future::try_join_all;
 use sluicebox_core::bounded::Bounded;
@@ -14,9 +14,9 @@ use sluicebox_registry::schema::{AvroSchema, SchemaError};
 use sluicebox_registry::{PinnedSchema, Registry, RegistryError, SchemaCache, SchemaKey, SchemaText};
 
 use crate::avro::Probe;
-use crate::avro::asking::{FETCHES, MOST_UNKNOWN, Unasked, count_keys, in_order};
+use crate::avro::asking::{FETCHES, MOST_UNKNOWN, Unasked, count_keys, in_order, of_value};
 use crate::avro::program::Program;
-use crate::avro::reader::reader_parts;
+use crate::avro::reader::{key_field, reader_parts};
 use crate::avro::writers::{Told, Writers};
 use crate::class::ErrorClass;
 use crate::decoder::{Decoder, Prepared};
@@ -138,35 +138,10 @@ impl AvroDecoder {
         }
     }
 
-    fn writer(&self, text: &SchemaText) -> Arc<Writer> {
-        writer(text, &self.reader, &self.pinned, &self.left_out)
-    }
-
-    /// Keeps `writer`, of a schema of `bytes`; what was first kept of `key` stays.
-    fn remember(&self, key: SchemaKey, writer: Arc<Writer>, bytes: usize) -> Arc<Writer> {
-        let mut writers = self.writers.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(writers.get_or_insert(key, writer, bytes))
-    }
-}
-
-#[async_trait]
-impl Decoder for AvroDecoder {
-    fn columns(&self) -> &Fields {
-        &self.value
-    }
-
-    fn pin(&self) -> SourcePin {
-        SourcePin::avro(self.pinned.clone())
-    }
-
-    /// Finds the writer schemas that `events` name: those seen before, those of the cache, and the rest from the
+    /// Finds the writer schemas `keys`, each of which so many events name: those seen before, those of the cache, and the rest from the
     /// registry, which is waited for. An id that the registry does not know is asked for again in the next batch. After
     /// [`MOST_UNKNOWN`] of those it is asked for no more in this one.
-    async fn prepare(&self, events: &[RawEvents]) -> Result<Arc<dyn Prepared>, FormatError> {
-        let mut keys = HashMap::new();
-        for raw in events {
-            count_keys(&Events::new(raw, 0)?, &mut keys);
-        }
+    pub(super) async fn find(&self, keys: HashMap<SchemaKey, u64>) -> Result<Writers, FormatError> {
         let mut found = HashMap::new();
         let mut missing = Vec::new();
         {
@@ -197,7 +172,47 @@ impl Decoder for AvroDecoder {
             }
         }
         let (probe, source) = (Arc::clone(&self.probe), Arc::clone(&self.source));
-        Ok(Arc::new(Writers { by_key: found, limits: self.limits, probe, source }))
+        Ok(Writers { by_key: found, limits: self.limits, probe, source })
+    }
+
+    /// The reader schema that it was made with.
+    pub(super) fn pinned(&self) -> &PinnedSchema {
+        &self.pinned
+    }
+
+    /// The column that keys become which it decodes.
+    pub(super) fn key_field(&self) -> FieldRef {
+        key_field(&self.reader, &self.value)
+    }
+
+    fn writer(&self, text: &SchemaText) -> Arc<Writer> {
+        writer(text, &self.reader, &self.pinned, &self.left_out)
+    }
+
+    /// Keeps `writer`, of a schema of `bytes`; what was first kept of `key` stays.
+    fn remember(&self, key: SchemaKey, writer: Arc<Writer>, bytes: usize) -> Arc<Writer> {
+        let mut writers = self.writers.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(writers.get_or_insert(key, writer, bytes))
+    }
+}
+
+#[async_trait]
+impl Decoder for AvroDecoder {
+    fn columns(&self) -> &Fields {
+        &self.value
+    }
+
+    fn pin(&self) -> SourcePin {
+        SourcePin::avro(self.pinned.clone())
+    }
+
+    async fn prepare(&self, events: &[RawEvents]) -> Result<Arc<dyn Prepared>, FormatError> {
+        let mut keys = HashMap::new();
+        for raw in events {
+            let events = Events::new(raw, 0)?;
+            count_keys(events.len(), |row| of_value(&events, row), &mut keys);
+        }
+        Ok(Arc::new(self.find(keys).await?))
     }
 }
 

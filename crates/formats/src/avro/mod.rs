@@ -7,6 +7,7 @@ mod asking;
 mod cursor;
 mod decoder;
 mod foreign;
+mod key;
 mod leaf;
 mod number;
 mod probe;
@@ -21,6 +22,8 @@ mod walk;
 mod writers;
 
 pub use decoder::{AvroDecoder, decoder};
+pub(crate) use key::AvroKey;
 pub(crate) use probe::Probe;
-pub use reader::{ignored_fields, left_out, source_columns};
+pub use reader::{ignored_fields, key_column, left_out, source_columns};
 pub use shape::LeftOut;
+pub(crate) use writers::Writers;

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{Fields, SchemaRef};
-use sluicebox_registry::schema::AvroSchema;
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef};
+use sluicebox_core::provenance::KEY_COLUMN;
+use sluicebox_registry::schema::{AvroSchema, Kind};
 use sluicebox_registry::{PinnedSchema, SchemaText};
 
 use crate::avro::program::Program;
@@ -46,6 +47,26 @@ pub(super) fn reader_parts(
 /// As [`AvroDecoder::new`](crate::avro::AvroDecoder::new).
 pub fn left_out(name: &str, pinned: &PinnedSchema) -> Result<Vec<LeftOut>, FormatError> {
     Ok(reader_parts(name, pinned)?.2)
+}
+
+/// The column that keys of source `name` with the reader schema `pinned` become, and the fields of theirs that it lacks; for planning
+/// without a registry.
+///
+/// # Errors
+/// As [`AvroDecoder::new`](crate::avro::AvroDecoder::new).
+pub fn key_column(name: &str, pinned: &PinnedSchema) -> Result<(FieldRef, Vec<LeftOut>), FormatError> {
+    let (reader, columns, left_out) = reader_parts(name, pinned)?;
+    Ok((key_field(&reader, &columns), left_out))
+}
+
+/// The column of keys with the schema `reader`, which would be `columns` as a value: a record is a struct, anything else its own type.
+pub(super) fn key_field(reader: &AvroSchema, columns: &Fields) -> FieldRef {
+    let data_type = match (&reader.node(reader.root()).kind, &columns[..]) {
+        (Kind::Record { .. }, _) | (_, []) => DataType::Struct(columns.clone()),
+        (_, [column, ..]) => column.data_type().clone(),
+    };
+    // An event may have no key.
+    Arc::new(Field::new(KEY_COLUMN, data_type, true))
 }
 
 /// The fields of a writer's schema that the reader schema `pinned` lacks, as paths; none when the one cannot be read as the

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, FieldRef, Fields, TimeUnit,
 };
+use sluicebox_core::provenance::VALUE_COLUMN;
 use sluicebox_core::raw::LONGEST_EVENT;
 use sluicebox_registry::schema::{AvroSchema, Kind, Logical, NodeId, SchemaError, Unit};
 
@@ -32,8 +33,6 @@ use crate::column::width;
 const MOST_COLUMNS: usize = 10_000;
 /// How deep a reader schema's types may be nested.
 const DEEPEST: usize = 64;
-/// The column of a reader schema that is no record.
-pub(crate) const VALUE_COLUMN: &str = "value";
 
 /// A union as its column sees it.
 pub(crate) enum UnionShape {

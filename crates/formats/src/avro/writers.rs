@@ -21,7 +21,7 @@ use crate::run::{EventDecoder, Refused, Row, Run};
 
 /// The writer schemas that a batch needs.
 #[derive(Debug)]
-pub(super) struct Writers {
+pub(crate) struct Writers {
     pub(super) by_key: HashMap<SchemaKey, Arc<Writer>>,
     pub(super) limits: Limits,
     pub(super) probe: Arc<Probe>,
