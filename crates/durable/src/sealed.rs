@@ -1,7 +1,8 @@
 //! How every small file that Sluicebox reads back is wrapped, so that it can tell whether it is whole and whether this
 //! version understands it: a first line `v<version> <checksum>`, then the content, which is JSON.
 //!
-//! The checksum is over everything after the first line feed. Within a version a reader passes over fields that it does
+//! The checksum is over everything after the first line feed, and from version 3 on over `v<version>` and a line feed before that:
+//! one bit makes a 3 of the 1. Within a version a reader passes over fields that it does
 //! not know and gives those that are missing the value that their description says; what an older reader must not pass
 //! over raises the version, and a file of a higher version is refused without a look at its content.
 
@@ -67,9 +68,17 @@ pub fn seal_as<T: Serialize>(version: u32, value: &T) -> Result<Vec<u8>, serde_j
     debug_assert!((1..=NEWEST).contains(&version), "what is written must be readable");
     let mut body = serde_json::to_vec_pretty(value)?;
     body.push(b'\n');
-    let mut content = format!("v{version} {}\n", checksum(&body)).into_bytes();
+    let mut content = format!("v{version} {}\n", sum_of(version, &body)).into_bytes();
     content.extend_from_slice(&body);
     Ok(content)
+}
+
+/// The checksum in the first line of a file of this version.
+fn sum_of(version: u32, body: &[u8]) -> String {
+    if version < 3 {
+        return checksum(body);
+    }
+    checksum(&[format!("v{version}\n").as_bytes(), body].concat())
 }
 
 /// The value in `content`.
@@ -99,7 +108,7 @@ fn body(content: &[u8]) -> Result<&[u8], Broken> {
     match version {
         0 => Err(damaged("it says that it is of format version 0, which there never was")),
         found if found > NEWEST => Err(Broken::Newer { found, reads: NEWEST }),
-        _ if sum == checksum(body) => Ok(body),
+        found if sum == sum_of(found, body) => Ok(body),
         _ => Err(damaged("its checksum does not fit its content, so it was changed or cut short")),
     }
 }
@@ -146,18 +155,20 @@ mod tests {
 
     #[test]
     fn every_change_of_a_byte_and_every_cut_is_found() {
-        let whole = seal(&New { n: 7, more: vec!["ä".to_owned()] }).unwrap();
-        for at in 0..whole.len() {
-            assert!(unseal::<New>(&whole[..at]).is_err(), "cut at {at}");
-            for bit in 0..8 {
-                let mut flipped = whole.clone();
-                flipped[at] ^= 1 << bit;
-                assert!(unseal::<New>(&flipped).is_err(), "bit {bit} of byte {at}");
+        for version in 1..=NEWEST {
+            let whole = seal_as(version, &New { n: 7, more: vec!["ä".to_owned()] }).unwrap();
+            for at in 0..whole.len() {
+                assert!(unseal::<New>(&whole[..at]).is_err(), "version {version}, cut at {at}");
+                for bit in 0..8 {
+                    let mut flipped = whole.clone();
+                    flipped[at] ^= 1 << bit;
+                    assert!(unseal::<New>(&flipped).is_err(), "version {version}, bit {bit} of byte {at}");
+                }
             }
+            let mut longer = whole.clone();
+            longer.push(b'\n');
+            assert!(unseal::<New>(&longer).is_err());
         }
-        let mut longer = whole.clone();
-        longer.push(b'\n');
-        assert!(unseal::<New>(&longer).is_err());
     }
 
     #[test]
