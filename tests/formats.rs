@@ -1,5 +1,5 @@
 //! Sources whose events are not Avro: their columns, their dead letters, and a checkpoint that knows how they are read. No registry is
-//! there, and none is asked.
+//! there, and none is asked, but for keys of Avro.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod support;
@@ -9,6 +9,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sluicebox_core::SystemClock;
 use sluicebox_core::raw::LONGEST_EVENT;
+use sluicebox_formats::framing::frame;
+use sluicebox_registry::store::{NewSchema, RegistryStore};
 use sluicebox_sources::{EmbeddedLog, Record, TopicOptions};
 use support::Workspace;
 
@@ -199,6 +201,54 @@ fn a_key_of_json_is_of_the_type_that_is_listed_for_it() {
     assert_eq!(found, [json!({"id": 1, "key": {"id": "a"}}), json!({"id": 2, "key": null})]);
     let letters = project.rows("SELECT \"offset\", error_class FROM dead_letters.e");
     assert_eq!(letters, ["2,INVALID_KEY", "3,INVALID_KEY"]);
+}
+
+#[test]
+fn a_key_of_avro_is_read_by_a_schema_of_its_own_which_the_checkpoint_pins() {
+    let sql = "
+        CREATE TABLE e (id BIGINT) USING kafka OPTIONS ('subscribe' = 'e', 'value.format' = 'json', 'key.format' = 'avro');
+        CREATE STREAMING TABLE bronze_e AS SELECT * FROM STREAM e;";
+    let field = r#"{"name": "id", "type": "string"}"#;
+    let schema = |fields: &str| NewSchema::new(format!(r#"{{"type": "record", "name": "K", "fields": [{fields}]}}"#));
+    let project = project(sql, &[]);
+    let said = project.fails(2, &["plan", "p.sql"]);
+    assert!(said.contains("no schema of it"), "{said}");
+    let registry = RegistryStore::open(project.path().join("data/.log/registry")).unwrap();
+    registry.register("other", &schema(field)).unwrap();
+    let said = project.fails(1, &["plan", "p.sql"]);
+    assert!(said.contains("does not know subject e-key") && said.contains("'key.subject'"), "{said}");
+    let first = registry.register("e-key", &schema(field)).unwrap().id;
+    let (good, cut, unknown) = (frame(first, b"\x02a"), frame(first, b"\x02"), frame(99, b"\x02a"));
+    append(
+        &project,
+        &[
+            (Some(&good), Some(b"{\"id\":0}")),
+            (None, Some(b"{\"id\":1}")),
+            (Some(b"a"), Some(b"{\"id\":2}")),
+            (Some(&cut), Some(b"{\"id\":3}")),
+            (Some(&unknown), Some(b"{\"id\":4}")),
+            (Some(&unknown), None),
+        ],
+    );
+    run(&project);
+    let pinned = |version: u32| {
+        let pin = std::fs::read_to_string(project.path().join("checkpoints/p/sources/e/reader")).unwrap();
+        assert!(pin.contains("\"format\": \"json\"") && pin.contains("\"subject\": \"e-key\""), "{pin}");
+        assert!(pin.contains(&format!("\"version\": {version}")), "{pin}");
+    };
+    pinned(1);
+    // A newer schema is read by the pinned one, until the run is asked for it.
+    let more = format!(r#"{field}, {{"name": "n", "type": "int", "default": 7}}"#);
+    let second = registry.register("e-key", &schema(&more)).unwrap().id;
+    append(&project, &[(Some(&frame(second, b"\x02b\x04")), Some(b"{\"id\":6}"))]);
+    run(&project);
+    pinned(1);
+    let found = rows(&project, "SELECT id, key FROM bronze.e ORDER BY id");
+    let wanted =
+        [json!({"id": 0, "key": {"id": "a"}}), json!({"id": 1, "key": null}), json!({"id": 6, "key": {"id": "b"}})];
+    assert_eq!(found, wanted);
+    let letters = project.rows("SELECT \"offset\", error_class FROM dead_letters.e");
+    assert_eq!(letters, ["2,INVALID_KEY", "3,INVALID_KEY", "4,INVALID_KEY"]);
 }
 
 #[test]

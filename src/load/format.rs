@@ -9,13 +9,15 @@ use sluicebox_core::raw::LONGEST_EVENT;
 use sluicebox_engine::EngineError;
 use sluicebox_formats::json::{Extra, JsonOptions, Timestamps};
 use sluicebox_formats::{
-    DecoderOptions, KeyDecoder, LeftOut, SourceDecoder, avro, json, left_out, source_columns, text,
+    DecoderOptions, KeyDecoder, LeftOut, SourceDecoder, avro, json, key_column, left_out, source_columns, text,
+    with_key_column,
 };
 use sluicebox_pipeline::ast::SourceDef;
 use sluicebox_pipeline::formats::{self, ExtraFields, JsonTimestamps, RESCUED, ValueFormat};
-use sluicebox_registry::SchemaCache;
+use sluicebox_registry::{PinnedSchema, Registry, SchemaCache};
 
 use super::connect::{Connection, of_files};
+use super::reader::Part;
 use crate::failure::Usage;
 
 /// How a source is read, by its options and its list of columns.
@@ -63,19 +65,19 @@ impl Formats {
         Ok(Some(decoder.map_err(EngineError::from)?))
     }
 
-    /// What decodes the keys, if they have a format.
+    /// What decodes the keys, if they have a format and no schema is needed.
     fn keys(&self, options: &DecoderOptions) -> anyhow::Result<Option<KeyDecoder>> {
         match (self.key, &self.key_column) {
-            (None, _) => Ok(None),
+            (None | Some(ValueFormat::Avro), _) => Ok(None),
             (Some(ValueFormat::Text), _) => Ok(Some(KeyDecoder::text())),
             (Some(ValueFormat::Binary), _) => Ok(Some(KeyDecoder::binary())),
             (Some(ValueFormat::Json), Some(column)) => {
                 Ok(Some(KeyDecoder::json(options, column, &self.json).map_err(EngineError::from)?))
             }
-            // The list of formats that keys may have, and that of the columns, are checked with the text.
-            (Some(format), _) => {
-                let (source, format) = (&options.source, format.name());
-                Err(Usage(format!("source `{source}`: 'key.format' = '{format}' cannot be read here")).into())
+            // That it is listed is checked with the text.
+            (Some(ValueFormat::Json), None) => {
+                let source = &options.source;
+                Err(Usage(format!("source `{source}`: no column `key` is listed, whose type a key of JSON has")).into())
             }
         }
     }
@@ -105,19 +107,29 @@ impl Connection {
     pub async fn columns(&self, checkpoint: &Checkpoint, clock: &Arc<dyn Clock>) -> anyhow::Result<Columns> {
         let options = DecoderOptions::new(&self.name);
         let keys = self.formats.keys(&options)?;
-        let (schema, left_out) = match self.formats.declared(&options)? {
+        let (schema, mut left_out) = match self.formats.declared(&options)? {
             Some(decoder) => {
                 self.declared_topic(checkpoint, clock)?;
                 (decoder.schema(), Vec::new())
             }
             None => {
-                let reader = self.reader(checkpoint, clock).await?;
+                let reader = self.reader(Part::Value, checkpoint, clock).await?;
                 let columns = source_columns(&self.name, &reader).map_err(EngineError::from)?;
                 (columns, left_out(&self.name, &reader).map_err(EngineError::from)?)
             }
         };
-        let schema = match keys {
-            Some(keys) => keys.beside(&self.name, &schema).map_err(EngineError::from)?,
+        let key = match keys {
+            Some(keys) => Some(Arc::clone(keys.field())),
+            None if self.formats.key == Some(ValueFormat::Avro) => {
+                let reader = self.reader(Part::Key, checkpoint, clock).await?;
+                let (key, without) = key_column(&self.name, &reader).map_err(EngineError::from)?;
+                left_out.extend(without);
+                Some(key)
+            }
+            None => None,
+        };
+        let schema = match key {
+            Some(key) => with_key_column(&self.name, &schema, &key).map_err(EngineError::from)?,
             None => schema,
         };
         Ok(Columns { schema, left_out })
@@ -138,19 +150,36 @@ impl Connection {
                 decoder
             }
             None => {
-                let registry = self.registry(clock)?;
-                let reader = match self.pinned_schema(checkpoint)? {
-                    Some(pinned) => pinned,
-                    None => self.registered(&registry).await?,
-                };
-                let folder = checkpoint.source_dir(&self.name).join("schemas");
-                let cache = SchemaCache::open(folder).map_err(of_files)?;
+                let (reader, registry, cache) = self.schemas(Part::Value, checkpoint, clock).await?;
                 avro::decoder(&options, reader, registry, cache).map_err(EngineError::from)?
             }
         };
-        match self.formats.keys(&options)? {
+        let keys = match self.formats.key {
+            Some(ValueFormat::Avro) => {
+                let (reader, registry, cache) = self.schemas(Part::Key, checkpoint, clock).await?;
+                Some(KeyDecoder::avro(&options, reader, registry, cache).map_err(EngineError::from)?)
+            }
+            _ => self.formats.keys(&options)?,
+        };
+        match keys {
             Some(keys) => Ok(decoder.with_key(keys).map_err(EngineError::from)?),
             None => Ok(decoder),
         }
+    }
+
+    /// The reader schema of `part`, and what has those of writers.
+    async fn schemas(
+        &self,
+        part: Part,
+        checkpoint: &Checkpoint,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<(PinnedSchema, Arc<dyn Registry>, SchemaCache)> {
+        let registry = self.registry(clock)?;
+        let reader = match self.pinned_schema(part, checkpoint)? {
+            Some(pinned) => pinned,
+            None => self.registered(part, &registry).await?,
+        };
+        let folder = checkpoint.source_dir(&self.name).join("schemas");
+        Ok((reader, registry, SchemaCache::open(folder).map_err(of_files)?))
     }
 }

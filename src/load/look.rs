@@ -10,6 +10,7 @@ use sluicebox_formats::ignored_fields;
 use sluicebox_registry::SchemaCache;
 
 use super::connect::Connection;
+use super::reader::Part;
 use super::{Checked, sinks_of};
 
 /// Less room than this is worth a word.
@@ -113,7 +114,7 @@ impl Checked {
     /// The fields of writers that no table can have, for the pinned reader schema lacks them: of the schemas that were seen
     /// before, and of the latest one.
     async fn drift(&self, connection: &Connection, offline: bool, found: &mut Vec<Check>) -> anyhow::Result<()> {
-        let Some(pinned) = connection.pinned_schema(&self.checkpoint)? else { return Ok(()) };
+        let Some(pinned) = connection.pinned_schema(Part::Value, &self.checkpoint)? else { return Ok(()) };
         let name = &connection.name;
         let cache = SchemaCache::at(self.checkpoint.source_dir(name).join("schemas"));
         let mut writers = cache.all();

@@ -32,7 +32,7 @@ use sluicebox_pipeline::diagnostic::{Diagnostic, Diagnostics};
 use sluicebox_pipeline::graph::{Graph, Table};
 use sluicebox_pipeline::parse::parse_with;
 use sluicebox_pipeline::settings::{Properties, Settings};
-use sluicebox_pipeline::{bind, formats, values};
+use sluicebox_pipeline::{bind, values};
 use sluicebox_runtime::outputs::{CHECKPOINT, PROJECT, refuse_no_text};
 use sluicebox_sinks::{LakeError, Sinks};
 use sluicebox_sources::SourceError;
@@ -286,9 +286,7 @@ fn trigger_of(pipeline: &Pipeline) -> Option<Trigger> {
 fn parsed(args: &LoadArgs) -> anyhow::Result<Pipeline> {
     let file = args.pipeline.display().to_string();
     let text = read_text(&args.pipeline, &file)?;
-    let pipeline = parse_with(&file, &text, &overrides(&args.set)?, &|name| std::env::var(name).ok())?;
-    formats::decoded(&pipeline)?;
-    Ok(pipeline)
+    Ok(parse_with(&file, &text, &overrides(&args.set)?, &|name| std::env::var(name).ok())?)
 }
 
 fn overrides(set: &[String]) -> anyhow::Result<Vec<(String, String)>> {

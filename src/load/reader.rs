@@ -21,16 +21,48 @@ use crate::failure::Usage;
 /// Subjects that are named when the one that is looked for is not there.
 const SUBJECTS_NAMED: usize = 5;
 
+/// What of an event has a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Its value.
+    Value,
+    /// Its key.
+    Key,
+}
+
+impl Part {
+    /// The option that names its subject, and the one that names a version of it.
+    fn options(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Value => ("value.subject", "value.schema.version"),
+            Self::Key => ("key.subject", "key.schema.version"),
+        }
+    }
+
+    /// What its subject has behind the topic, unless an option says otherwise.
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Value => "-value",
+            Self::Key => "-key",
+        }
+    }
+}
+
 impl Connection {
-    /// The reader schema as far as it can be known without touching anything: the checkpoint's, else the registry's;
+    /// The reader schema of `part` as far as it can be known without touching anything: the checkpoint's, else the registry's;
     /// for a sample that has not been filled yet, the sample's own.
-    pub async fn reader(&self, checkpoint: &Checkpoint, clock: &Arc<dyn Clock>) -> anyhow::Result<PinnedSchema> {
-        if let Some(pinned) = self.pinned_schema(checkpoint)? {
+    pub async fn reader(
+        &self,
+        part: Part,
+        checkpoint: &Checkpoint,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<PinnedSchema> {
+        if let Some(pinned) = self.pinned_schema(part, checkpoint)? {
             return Ok(pinned);
         }
         if self.options.brokers.is_none() {
             if !self.has_log_topic(clock)? {
-                return self.unfilled(clock);
+                return self.unfilled(part, clock);
             }
             if !registry_dir().is_dir() {
                 return Err(Usage(format!(
@@ -41,7 +73,7 @@ impl Connection {
                 .into());
             }
         }
-        self.registered(&self.registry(clock)?).await
+        self.registered(part, &self.registry(clock)?).await
     }
 
     /// Looks whether a source whose columns are declared can be read: its format is the one that the checkpoint has pinned, and the
@@ -54,9 +86,24 @@ impl Connection {
         Ok(())
     }
 
-    /// The reader schema that the checkpoint has pinned, if it has.
-    pub fn pinned_schema(&self, checkpoint: &Checkpoint) -> anyhow::Result<Option<PinnedSchema>> {
-        Ok(self.pinned(checkpoint)?.and_then(|pin| pin.schema().cloned()))
+    /// The reader schema of `part` that the checkpoint has pinned, if it has.
+    ///
+    /// # Errors
+    /// When it has begun with keys that had none.
+    pub fn pinned_schema(&self, part: Part, checkpoint: &Checkpoint) -> anyhow::Result<Option<PinnedSchema>> {
+        let Some(pin) = self.pinned(checkpoint)? else { return Ok(None) };
+        match (part, pin.key()) {
+            (Part::Value, _) => Ok(pin.schema().cloned()),
+            (Part::Key, Some(key)) => Ok(Some(key.clone())),
+            (Part::Key, None) => {
+                let name = &self.name;
+                Err(Usage(format!(
+                    "source `{name}`: its checkpoint has no schema of keys, and 'key.format' is 'avro': take the option out, or read them from \
+                     the next batch on with `--repin {name}`"
+                ))
+                .into())
+            }
+        }
     }
 
     /// That the checkpoint reads values in another format.
@@ -96,9 +143,10 @@ impl Connection {
         }
     }
 
-    pub(super) async fn registered(&self, registry: &Arc<dyn Registry>) -> anyhow::Result<PinnedSchema> {
-        let subject = self.subject()?;
-        let version = self.pairs.get("value.schema.version").and_then(|v| v.trim().parse().ok());
+    /// The reader schema of `part` that the registry has.
+    pub(super) async fn registered(&self, part: Part, registry: &Arc<dyn Registry>) -> anyhow::Result<PinnedSchema> {
+        let (subject, (option, version)) = (self.subject(part)?, part.options());
+        let version = self.pairs.get(version).and_then(|v| v.trim().parse().ok());
         fault::reach(What::Registry, Effect::Call, Phase::Before);
         let found = match version {
             Some(version) => registry.version(&subject, version).await,
@@ -110,29 +158,37 @@ impl Connection {
             Err(RegistryError::NotFound { registry: name, .. }) if version.is_none() => {
                 // Only to help: what else is wrong with the registry is told by what it was asked for.
                 let known = registry.subjects().await.unwrap_or_default();
-                let topic = subject.strip_suffix("-value").unwrap_or(&subject);
+                let topic = subject.strip_suffix(part.ending()).unwrap_or(&subject);
                 let like = nearest_few(topic, known.iter().map(String::as_str), SUBJECTS_NAMED);
                 let like = like.into_iter().map(|name| cut_to(name, LONGEST_NAME)).collect();
-                RegistryError::NoSubject { subject, registry: name, like, total: known.len() }
+                RegistryError::NoSubject { subject, registry: name, like, total: known.len(), option }
             }
             Err(error) => error,
         };
         Err(EngineError::from(FormatError::from(error)).into())
     }
 
-    /// The latest schema of the subject, if its version is not set.
+    /// The latest schema of the values' subject, if its version is not set.
     pub async fn latest(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<PinnedSchema>> {
-        match self.pairs.contains_key("value.schema.version") {
+        match self.pairs.contains_key(Part::Value.options().1) {
             true => Ok(None),
-            false => Ok(Some(self.registered(&self.registry(clock)?).await?)),
+            false => Ok(Some(self.registered(Part::Value, &self.registry(clock)?).await?)),
         }
     }
 
-    fn unfilled(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<PinnedSchema> {
+    fn unfilled(&self, part: Part, clock: &Arc<dyn Clock>) -> anyhow::Result<PinnedSchema> {
         match self.sample.as_deref() {
-            Some("sales") => {
-                Ok(PinnedSchema { subject: self.subject()?, version: 1, id: 1, text: SchemaText::new(SALES_SCHEMA) })
+            Some(_) if part == Part::Key => {
+                let name = &self.name;
+                Err(Usage(format!("source `{name}`: the keys of the sample are text: write 'key.format' = 'text'"))
+                    .into())
             }
+            Some("sales") => Ok(PinnedSchema {
+                subject: self.subject(part)?,
+                version: 1,
+                id: 1,
+                text: SchemaText::new(SALES_SCHEMA),
+            }),
             Some(other) => {
                 Err(Usage(format!("source `{}`: there is no sample '{other}'; there is 'sales'", self.name)).into())
             }
@@ -151,18 +207,19 @@ impl Connection {
         Ok(self.places.of_source(SourceError::UnknownTopic { source_name, topic, log, known }))
     }
 
-    /// The subject of the values: `value.subject`, else `<topic>-value` of the first topic.
-    fn subject(&self) -> anyhow::Result<String> {
-        if let Some(subject) = self.pairs.get("value.subject") {
+    /// The subject of `part`: the one that its option names, else that of the first topic.
+    fn subject(&self, part: Part) -> anyhow::Result<String> {
+        let (option, _) = part.options();
+        if let Some(subject) = self.pairs.get(option) {
             return Ok(subject.clone());
         }
         match self.topic() {
-            Some(topic) => Ok(format!("{topic}-value")),
-            None => Err(Usage(format!(
-                "source `{}` subscribes by pattern: name the registry's subject with 'value.subject'",
-                self.name
-            ))
-            .into()),
+            Some(topic) => Ok(format!("{topic}{}", part.ending())),
+            None => {
+                let name = &self.name;
+                let why = format!("it subscribes by pattern: name the registry's subject with '{option}'");
+                Err(Usage(format!("source `{name}`: {why}")).into())
+            }
         }
     }
 }

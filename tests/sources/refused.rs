@@ -5,7 +5,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use sluicebox_core::{Clock, SystemClock};
-use sluicebox_pipeline::formats::{DECODED_KEYS, ValueFormat};
 
 use crate::bench::Bench;
 use crate::support::text;
@@ -71,17 +70,6 @@ fn names_values_and_files_of_properties_are_looked_at_before_anybody_is_asked() 
         }
         bench.nothing_is_left(options);
     }
-}
-
-#[test]
-fn a_format_that_is_not_decoded_is_told_at_its_option_before_anybody_is_asked() {
-    let bench = Bench::new();
-    assert!(!DECODED_KEYS.contains(&ValueFormat::Avro), "another format is to be tried");
-    bench.pipeline(", 'kafka.bootstrap.servers' = '127.0.0.1:1', 'key.format' = 'avro'");
-    for said in [bench.ends(2, &["--wait", LONG]), bench.plans(2, &["--wait", LONG])] {
-        assert!(said.contains("p.sql:1:") && said.contains("'key.format' = 'avro' is not supported yet"), "{said}");
-    }
-    bench.nothing_is_left("a format of keys");
 }
 
 #[test]

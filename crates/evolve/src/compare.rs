@@ -75,7 +75,7 @@ fn source(name: &str, old: &SourceShape, new: &SourceShape, facts: &ChangeFacts)
             "startingOffsets" => {
                 "no effect: it counts for the very first start; the checkpoint says where to go on".to_owned()
             }
-            "value.subject" | "value.schema.version" => {
+            "value.subject" | "value.schema.version" | "key.subject" | "key.schema.version" => {
                 "no effect yet: the reader schema is pinned; `run --repin SOURCE` adopts the one that is named"
                     .to_owned()
             }

@@ -21,7 +21,7 @@ use crate::{EvolveError, canonical};
 
 /// The options of a source by which what it gives is another thing. Where the broker is, how fast it is read and who one
 /// is to it are not among them.
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 14] = [
     "startingOffsets",
     "failOnDataLoss",
     "includeHeaders",
@@ -29,6 +29,8 @@ const OPTIONS: [&str; 12] = [
     "value.subject",
     "value.schema.version",
     "key.format",
+    "key.subject",
+    "key.schema.version",
     "json.extraFields",
     "json.timestamps",
     "json.maxDepth",

@@ -1,7 +1,6 @@
 //! How events are encoded, as the options of their source say.
 //!
-//! The words are those of the options: their table and what is read here share the lists of this module. Which formats can be decoded
-//! is [`DECODED`] and [`DECODED_KEYS`] alone.
+//! The words are those of the options: their table and what is read here share the lists of this module.
 
 use std::sync::Arc;
 
@@ -9,13 +8,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 pub use sluicebox_core::provenance::{KEY_COLUMN as KEY, RESCUED_COLUMN as RESCUED, VALUE_COLUMN as VALUE};
 use sluicebox_functions::schema::{How, written_columns};
 
-use crate::ast::{DeclaredColumn, Pipeline, SourceDef, Spanned};
-use crate::diagnostic::{Diagnostic, Diagnostics};
-
-/// The formats of values that are decoded; a source of another one is refused before anything is read.
-pub const DECODED: &[ValueFormat] = &[ValueFormat::Avro, ValueFormat::Json, ValueFormat::Text, ValueFormat::Binary];
-/// The same of keys. Without a format a key is bytes, as it came.
-pub const DECODED_KEYS: &[ValueFormat] = &[ValueFormat::Json, ValueFormat::Text, ValueFormat::Binary];
+use crate::ast::{DeclaredColumn, SourceDef};
 
 /// How values, or keys, are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,43 +198,4 @@ pub fn key_column(source: &SourceDef) -> Option<FieldRef> {
     }
     let mut listed = source.columns.iter().flat_map(|columns| &columns.value);
     listed.find(|column| column.name.value == KEY).map(|column| column.field())
-}
-
-/// That every source of `pipeline` has formats that are decoded.
-///
-/// # Errors
-/// Each option that names one that is not.
-pub fn decoded(pipeline: &Pipeline) -> Result<(), Diagnostics> {
-    let mut found = Vec::new();
-    for source in &pipeline.sources {
-        for (key, value) in &source.options {
-            let (format, decoded) = match key.value.as_str() {
-                "value.format" => (Some(ValueFormat::of(source)), DECODED),
-                "key.format" => (ValueFormat::of_key(source), DECODED_KEYS),
-                _ => continue,
-            };
-            if let Some(format) = format.filter(|format| !decoded.contains(format)) {
-                found.push(not_decoded(key, value, format, decoded));
-            }
-        }
-    }
-    if found.is_empty() {
-        return Ok(());
-    }
-    Err(Diagnostics::new(pipeline.file.clone(), Arc::clone(&pipeline.text), found))
-}
-
-fn not_decoded(
-    key: &Spanned<String>,
-    value: &Spanned<String>,
-    format: ValueFormat,
-    decoded: &[ValueFormat],
-) -> Diagnostic {
-    let message = format!("'{}' = '{}' is not supported yet", key.value, format.name());
-    let names: Vec<String> = decoded.iter().map(|format| format!("'{}'", format.name())).collect();
-    let help = match names.is_empty() {
-        true => format!("take '{}' out: the key is in the column _key, as it came", key.value),
-        false => format!("write {}", names.join(" or ")),
-    };
-    Diagnostic::new("option", value.span, message, "not decoded yet").with_help(help)
 }

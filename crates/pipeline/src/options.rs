@@ -111,6 +111,18 @@ pub const OPTIONS: &[OptionDef] = &[
         "The subject's version that rows are read with; pinned by the checkpoint.",
     ),
     option(
+        "key.subject",
+        ValueType::Text,
+        "`<topic>-key` of the first topic",
+        "The registry's subject whose schema keys of `avro` are read with. Required of them beside `subscribePattern`.",
+    ),
+    option(
+        "key.schema.version",
+        ValueType::Int(1, u64::MAX),
+        "the latest at the first start",
+        "That subject's version that keys are read with; pinned by the checkpoint.",
+    ),
+    option(
         "schema.registry.url",
         ValueType::Url,
         "`SCHEMA_REGISTRY_URL`",

@@ -170,28 +170,23 @@ fn each_name_of_an_option_is_read_as_itself() {
     }
 }
 
-/// A format that is read and not decoded is told where it stands, of each source.
+/// The options of keys of Avro say nothing of other keys; and a pattern names no subject.
 #[test]
-fn what_is_not_decoded_is_refused_at_its_option() {
-    let columns = |format: ValueFormat| if format == ValueFormat::Json { "(id BIGINT)" } else { "" };
-    for format in [ValueFormat::Avro, ValueFormat::Json, ValueFormat::Text, ValueFormat::Binary] {
-        let (columns, name) = (columns(format), format.name());
-        let text = format!(
-            "CREATE TABLE events {columns} USING kafka OPTIONS ('subscribe' = 'events', 'value.format' = '{name}')"
-        );
-        let outcome = formats::decoded(&pipeline(&text, &[]));
-        assert_eq!(outcome.is_ok(), formats::DECODED.contains(&format), "{name}");
-        if let Err(mistakes) = outcome {
-            let one = &mistakes.list()[0];
-            assert_eq!((mistakes.len(), &text[one.span.start..one.span.end]), (1, format!("'{name}'").as_str()));
-            assert!(one.message.contains("not supported yet") && one.help.is_some(), "{one:?}");
-        }
+fn keys_of_avro_have_a_subject_of_their_own() {
+    let text =
+        |options: &str| format!("CREATE TABLE events USING kafka OPTIONS ('value.format' = 'text', {options}){TABLE}");
+    let right = "'subscribePattern' = 'e.*', 'key.format' = 'avro', 'key.subject' = 'k', 'key.schema.version' = 3";
+    for right in [right, "'subscribe' = 'e', 'key.format' = 'avro', 'schema.registry.url' = 'http://registry:8081'"] {
+        assert!(parse("p.sql", &text(right), &[]).is_ok(), "{right}");
     }
-    for format in [ValueFormat::Avro, ValueFormat::Text, ValueFormat::Binary] {
-        let name = format.name();
-        let text = format!("CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events', 'key.format' = '{name}')");
-        let outcome = formats::decoded(&pipeline(&text, &[]));
-        assert_eq!(outcome.is_ok(), formats::DECODED_KEYS.contains(&format), "{name}");
+    for (wrong, says) in [
+        ("'subscribePattern' = 'e.*', 'key.format' = 'avro'", "add 'key.subject'"),
+        ("'subscribe' = 'e', 'key.format' = 'text', 'key.subject' = 'k'", "those of this source are in 'text'"),
+        ("'subscribe' = 'e', 'key.schema.version' = 1", "those of this source are bytes"),
+    ] {
+        let mistakes = parse("p.sql", &text(wrong), &[]).unwrap_err();
+        let told = mistakes.render(false);
+        assert!(mistakes.len() == 1 && told.contains(says), "{wrong}: {told}");
     }
 }
 

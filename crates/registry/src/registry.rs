@@ -158,7 +158,7 @@ pub enum RegistryError {
         registry: String,
     },
     /// There is no such subject, and there are others.
-    #[error("{registry} does not know subject {subject}{}", other_subjects(like, *total))]
+    #[error("{registry} does not know subject {subject}{}", other_subjects(like, *total, option))]
     NoSubject {
         /// The subject.
         subject: String,
@@ -168,6 +168,8 @@ pub enum RegistryError {
         like: Vec<String>,
         /// How many there are in all.
         total: usize,
+        /// The option that names another.
+        option: &'static str,
     },
     /// The schema is not an Avro schema.
     #[error(
@@ -272,7 +274,7 @@ pub enum RegistryError {
 }
 
 /// Which subject may be meant.
-fn other_subjects(like: &[String], total: usize) -> String {
+fn other_subjects(like: &[String], total: usize, option: &str) -> String {
     if like.is_empty() {
         let of = match total {
             0 => "it has none".to_owned(),
@@ -280,12 +282,12 @@ fn other_subjects(like: &[String], total: usize) -> String {
             n => format!("none of its {n} is like it"),
         };
         return format!(
-            " ({of}): register the schema, name another subject with 'value.subject', or check that this is the registry its producer used"
+            " ({of}): register the schema, name another subject with '{option}', or check that this is the registry its producer used"
         );
     }
     let like: Vec<String> = like.iter().map(|name| format!("'{name}'")).collect();
     format!(
-        "; it knows {}: correct 'subscribe' if the topic is misspelt, else name the one to read with 'value.subject' = {}",
+        "; it knows {}: correct 'subscribe' if the topic is misspelt, else name the one to read with '{option}' = {}",
         like.join(", "),
         like[0]
     )

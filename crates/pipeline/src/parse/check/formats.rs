@@ -115,11 +115,22 @@ fn map_without_texts(column: &DeclaredColumn) -> Option<Diagnostic> {
     )
 }
 
+/// An option of keys of Avro where they are in the format `key`, or in none.
+fn of_other_keys(name: &Spanned<String>, key: Option<ValueFormat>) -> Diagnostic {
+    let found = key.map_or_else(|| "bytes".to_owned(), |key| format!("in '{}'", key.name()));
+    let message = format!("{} is of keys in 'avro', and those of this source are {found}", quoted(&name.value));
+    Diagnostic::new("conflicting-options", name.span, message, "not of this format")
+        .with_help("take it out, or write 'key.format' = 'avro'")
+}
+
 /// An option that says nothing of events in these formats.
 fn of_other_format(name: &Spanned<String>, value: ValueFormat, key: Option<ValueFormat>) -> Option<Diagnostic> {
     let option = name.value.as_str();
     let (of, fits) = match option {
         "value.subject" | "value.schema.version" | "sample" => (ValueFormat::Avro, value == ValueFormat::Avro),
+        "key.subject" | "key.schema.version" => {
+            return (key != Some(ValueFormat::Avro)).then(|| of_other_keys(name, key));
+        }
         _ if option.starts_with("schema.registry.") => {
             (ValueFormat::Avro, [Some(value), key].contains(&Some(ValueFormat::Avro)))
         }

@@ -173,26 +173,32 @@ fn reserved(name: &Spanned<String>, what: &str, found: &mut Vec<Diagnostic>) {
     }
 }
 
+/// That a source whose topics the option `key` names by a pattern names the subjects of its schemas.
+fn subjects(source: &SourceDef, key: &Spanned<String>, found: &mut Vec<Diagnostic>) {
+    if key.value != "subscribePattern" {
+        return;
+    }
+    let name = quoted(&source.name.value);
+    for (format, option, what) in
+        [(Some(ValueFormat::of(source)), "value.subject", "rows"), (ValueFormat::of_key(source), "key.subject", "keys")]
+    {
+        if format == Some(ValueFormat::Avro) && options::get(source, option).is_none() {
+            let message = format!("the source {name} does not say which schema its {what} have");
+            found.push(
+                Diagnostic::new("missing-option", key.span, message, "any topic may match")
+                    .with_help(format!("add '{option}' = 'the registry's subject' to its OPTIONS")),
+            );
+        }
+    }
+}
+
 /// The options that only together are right.
 fn source_options(source: &SourceDef, found: &mut Vec<Diagnostic>) {
     let name = quoted(&source.name.value);
     let which = ["subscribe", "assign", "subscribePattern"];
     let given: Vec<_> = source.options.iter().filter(|(k, _)| which.contains(&k.value.as_str())).collect();
     match given.as_slice() {
-        [(key, _)] => {
-            let avro = ValueFormat::of(source) == ValueFormat::Avro;
-            if avro && key.value == "subscribePattern" && options::get(source, "value.subject").is_none() {
-                found.push(
-                    Diagnostic::new(
-                        "missing-option",
-                        key.span,
-                        format!("the source {name} does not say which schema its rows have"),
-                        "any topic may match",
-                    )
-                    .with_help("add 'value.subject' = 'the registry's subject' to its OPTIONS"),
-                );
-            }
-        }
+        [(key, _)] => subjects(source, key, found),
         [] => found.push(
             Diagnostic::new(
                 "missing-option",
