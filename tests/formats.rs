@@ -62,7 +62,7 @@ fn json_becomes_the_listed_columns_and_each_bad_event_a_dead_letter_of_its_class
     let of = |values: &[&'static [u8]]| values.iter().map(|value| (None, Some(*value))).collect::<Vec<Event<'_>>>();
     let project = project(JSON, &[of(&good[..1]), of(&bad), vec![(None, None)], of(&good[1..])].concat());
     run(&project);
-    let rows = project.rows("SELECT id, date_part('year', at), shop['city'], price, _rescued, _offset FROM bronze.e");
+    let rows = project.rows("SELECT id, date_part('year', e.at), shop['city'], price, _rescued, _offset FROM bronze.e");
     assert_eq!(rows.len(), 2, "{rows:?}");
     assert!(rows[0].starts_with("1,2023,Trier,12.50,"), "{rows:?}");
     assert!(rows[1].starts_with("2,") && rows[1].contains("more") && rows[1].ends_with(",6"), "{rows:?}");
