@@ -213,7 +213,9 @@ class Topic:
 
     def __init__(self, brokers, name):
         self.name, self.fates, self.failed = name, {}, []
-        for future in AdminClient({"bootstrap.servers": brokers}).create_topics([NewTopic(name, PARTITIONS, 1)]).values():
+        # Kept in a variable: the client ends when nobody has it any more, and its answers with it.
+        admin = AdminClient({"bootstrap.servers": brokers})
+        for future in admin.create_topics([NewTopic(name, PARTITIONS, 1)]).values():
             future.result()
         self.producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True})
 
