@@ -258,7 +258,7 @@ class Topic:
 def found(db, folder, source):
     """What the tables and the dead letters of `source` hold, by place."""
     rescued = "_rescued" if source == "kept" else "NULL AS _rescued"
-    names = "id, name, price, qty, ratio, flag, epoch_us(at) AS at, day, tags, counts, address, key"
+    names = 'id, name, price, qty, ratio, flag, epoch_us("at") AS "at", day, tags, counts, address, key'
     rows = db.execute(f"SELECT _partition, _offset, {names}, {rescued} FROM "
                       f"{oracle.parquet(oracle.files(folder, 'data/bronze/' + source))}")
     columns = [column[0] for column in rows.description]
