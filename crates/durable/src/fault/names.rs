@@ -226,7 +226,7 @@ macro_rules! created {
 pub const POINTS: &[(What, &[Effect])] = {
     use Effect::*;
     &[
-        (What::Checkpoint, &[Folder, SyncFolder, List, Tidy]),
+        (What::Checkpoint, &[Folder, SyncFolder, List, Read, Tidy]),
         (What::Lock, &[Open]),
         (What::Epoch, created!(Open, List, Read, Remove)),
         (What::Metadata, created!(Rename, Read)),
