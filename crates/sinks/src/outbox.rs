@@ -72,7 +72,7 @@ impl Outbox {
         let folder = self.folder();
         let (bytes, checksum) = writer.into_inner().map_err(|e| unwritten(&folder, e))?.finish()?;
         durable::sync_dir(What::Stage, &folder)?;
-        let path = format!("{OUTBOX}/{}/{}", self.table, name_of(batch));
+        let path = format!("{OUTBOX}/{}/{}", self.table, name_of(batch.batch_id, batch.epoch));
         Ok(Some(StagedRows { sink: sink.to_owned(), path, rows, bytes, checksum }))
     }
 
@@ -92,7 +92,7 @@ impl Outbox {
             Some(open) => open,
             None => {
                 durable::create_dir_durable(What::Stage, &folder)?;
-                let path = folder.join(name_of(batch));
+                let path = folder.join(name_of(batch.batch_id, batch.epoch));
                 let file = HashedFile::new(DurableFile::create(What::Stage, &path)?, &path);
                 let writer = StreamWriter::try_new(file, schema).map_err(|e| unwritten(&folder, e))?;
                 Writing { writer, rows: 0 }
@@ -206,8 +206,8 @@ impl Iterator for OutboxRows {
 }
 
 /// `<batch, 9 digits>-<epoch>.arrow`: no two runs write one name.
-fn name_of(batch: &BatchKey<'_>) -> String {
-    format!("{:09}-{}{ENDING}", batch.batch_id, batch.epoch)
+fn name_of(batch: u64, epoch: u64) -> String {
+    format!("{batch:09}-{epoch}{ENDING}")
 }
 
 fn epoch_of(name: &str) -> Option<u64> {
@@ -219,7 +219,7 @@ fn epoch_of(name: &str) -> Option<u64> {
 pub fn is_outbox_name(name: &str) -> bool {
     let parts = name.strip_suffix(ENDING).and_then(|name| name.split_once('-'));
     let parsed = parts.and_then(|(batch, epoch)| Some((batch.parse::<u64>().ok()?, epoch.parse::<u64>().ok()?)));
-    parsed.is_some_and(|(batch, epoch)| name == format!("{batch:09}-{epoch}{ENDING}"))
+    parsed.is_some_and(|(batch, epoch)| name == name_of(batch, epoch))
 }
 
 /// Whether `path` is that of a file in an outbox, as a commit may name it: `outbox/<table>/<name>.arrow`.
