@@ -10,7 +10,7 @@
 #   scripts/dev.sh run [ARG...]               the binary, for example                          run plan sql/gold_revenue.sql
 #   scripts/dev.sh bench NAME [ARG...]        in the release profile: decode, operators, writer, state; scripts/bench.sh has the pipeline's
 #
-# CRATE is a folder of crates/, or `sluicebox` for the binary. ARGs go to `cargo test` or to the bench.
+# CRATE is a folder of crates/, where `sluicebox` is the library, or `bin` for the binary. ARGs go to `cargo test` or to the bench.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 usage() { sed -n '2,15s/^# \{0,1\}//p' scripts/dev.sh >&2; exit 2; }
@@ -24,7 +24,8 @@ test_crate() {
   local crate=$1
   shift
   case $crate in
-  sluicebox) cargo test -p sluicebox -p sluicebox-samples "${features[@]}" --bin sluicebox "$@" ;;
+  bin) cargo test -p sluicebox -p sluicebox-samples "${features[@]}" --bin sluicebox "$@" ;;
+  sluicebox) cargo test -p sluicebox -p sluicebox-samples -p sluicebox-library "${features[@]}" --lib "$@" ;;
   soak) cargo test -p sluicebox -p sluicebox-samples -p sluicebox-soak "${features[@]}" --bin sluicebox-soak "$@" ;;
   *)
     [ -d "crates/$crate" ] || { echo "dev.sh: there is no crates/$crate" >&2; exit 2; }

@@ -11,7 +11,7 @@ use sluicebox_engine::EngineError;
 use sluicebox_upkeep::verify;
 
 use crate::failure::Usage;
-use crate::load::{LoadArgs, checkpoint_dir};
+use crate::load::LoadArgs;
 use crate::out;
 
 /// Look into a checkpoint
@@ -97,7 +97,7 @@ impl Which {
         }
         if self.what.exists() && !self.what.is_dir() {
             let args = LoadArgs { pipeline: self.what.clone(), checkpoint: None, set: self.set.clone(), wait: None };
-            let dir = checkpoint_dir(&args)?;
+            let dir = args.spec()?.checkpoint_dir()?;
             if !dir.join("metadata").exists() {
                 let (file, dir) = (self.what.display(), dir.display());
                 return Err(Usage(format!(

@@ -1,6 +1,7 @@
 //! `sluicebox compact`: fewer files in closed partitions, and no partitions that are too old.
 
 use clap::Args;
+use sluicebox::load::{Checked, policies, sinks_of};
 use sluicebox_checkpoint::records::Why;
 use sluicebox_core::shown::shown;
 use sluicebox_engine::EngineError;
@@ -9,7 +10,7 @@ use sluicebox_pipeline::values;
 use sluicebox_upkeep::compact::{Config, Done, Request, Skipped, UNPARTITIONED, run};
 
 use crate::failure::Usage;
-use crate::load::{Checked, LoadArgs, policies, sinks_of};
+use crate::load::LoadArgs;
 use crate::out;
 use crate::screen::say;
 
@@ -46,7 +47,7 @@ pub struct CompactArgs {
 /// Does it, and prints a line for each folder.
 pub async fn compact(args: CompactArgs) -> anyhow::Result<()> {
     let older_than = args.older_than.as_deref().map(duration).transpose()?.unwrap_or(0);
-    let checked = Checked::new(&args.load, |_| false, args.load.patience(false)?).await?;
+    let checked = Checked::new(&args.load.spec()?, |_| false, args.load.patience(false)?).await?;
     let tables = named(&args.table, &checked)?;
     // Reads and compares only; what a change of the SQL needs is a run's to do.
     let change = if args.dry_run {

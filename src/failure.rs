@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use serde_json::json;
+pub use sluicebox::{NoThread, Placed, Usage, told};
 use sluicebox_core::shown::{LONGEST, cut_to};
 use sluicebox_core::{Blame, Blamed, threads};
 use sluicebox_engine::EngineError;
@@ -18,42 +19,6 @@ use crate::screen::{self, Style, say};
 
 /// The variable that chooses the form of log lines.
 pub const LOG_FORMAT: &str = "SLUICEBOX_LOG_FORMAT";
-
-/// A mistake on the command line or in what it names, without a place in a pipeline: exit code 2.
-#[derive(Debug)]
-pub struct Usage(pub String);
-
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
-/// What went wrong outside, at the place in the pipeline that leads there: exit code 1.
-#[derive(Debug)]
-pub struct Placed(pub Diagnostics);
-
-impl std::fmt::Display for Placed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Placed {}
-
-/// The system gives no thread for what is named: exit code 1.
-#[derive(Debug)]
-pub struct NoThread(pub &'static str, pub std::io::Error);
-
-impl std::fmt::Display for NoThread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "no thread can be started for {}: {}; {}", self.0, self.1, threads::WAY_OUT)
-    }
-}
-
-impl std::error::Error for NoThread {}
 
 /// The code of what needs a thread and gets none.
 const NO_THREAD: &str = "threads";
@@ -81,17 +46,6 @@ fn draw(found: &Diagnostics) {
         let more = json!({"code": one.code, "file": file, "line": line, "column": column, "help": help, "note": note});
         screen::object(level, &one.message, more);
     }
-}
-
-/// An error with its causes, without those that it has told itself.
-pub fn told(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }
 
 /// Says what is wrong with the command line, or what was asked of it, and gives the exit code.

@@ -4,12 +4,13 @@ use std::fmt;
 
 use clap::Args;
 use serde::Serialize;
+use sluicebox::load::{Check, Checked};
 use sluicebox_core::shown::shown;
 use sluicebox_engine::EngineError;
 use sluicebox_evolve::{Changes, Request};
 use sluicebox_pipeline::bind::Description;
 
-use crate::load::{Check, Checked, LoadArgs};
+use crate::load::LoadArgs;
 use crate::{failure, out};
 
 /// Check a pipeline without touching data: graph, schemas, state, guarantees, and what has changed since its checkpoint
@@ -51,7 +52,7 @@ struct Plan {
 
 /// Plans the pipeline and prints it.
 pub async fn plan(args: PlanArgs) -> anyhow::Result<()> {
-    let checked = Checked::new(&args.load, |_| false, args.load.patience(false)?).await?;
+    let checked = Checked::new(&args.load.spec()?, |_| false, args.load.patience(false)?).await?;
     let changes = match checked.checkpoint.refresh().map_err(EngineError::from)? {
         // A full refresh that was begun is finished by the next run: what was before is gone.
         Some(_) => None,

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use sluicebox::load::{LOG_DIR, open_log, register_sales};
 use sluicebox_core::{Blamed, Clock, Retry, SystemClock};
 use sluicebox_samples::register;
 use sluicebox_samples::sales::{SALES_SCHEMAS, SalesConfig, SalesGenerator, Shares};
 use sluicebox_samples::sink::{EmbeddedSink, EventSink, KafkaSink, KafkaTarget, Produced, fill, live};
 
 use crate::failure::Usage;
-use crate::load::{LOG_DIR, open_log, register_sales, wait};
+use crate::load::wait;
 use crate::out;
 use crate::screen::say;
 

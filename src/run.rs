@@ -5,6 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use clap::Args;
+use sluicebox::load::{Checked, Loaded, engine_trigger, policies, sinks_of};
 use sluicebox_checkpoint::envelope;
 use sluicebox_durable::fault::What;
 use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger, check_folders};
@@ -18,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::failure::{self, Usage};
 use crate::live::{ProgressMode, Show};
-use crate::load::{Checked, LoadArgs, Loaded, engine_trigger, policies, sinks_of};
+use crate::load::LoadArgs;
 use crate::screen::{self, say};
 
 /// Run a pipeline: read, check, write tables, until Ctrl-C
@@ -80,7 +81,8 @@ const ALL: &str = "*";
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let trigger = args.trigger.as_deref().map(trigger).transpose()?;
     let show = Show::choose(if args.json { ProgressMode::Json } else { args.progress });
-    let (known, wait) = crate::load::first_look(&args.load, trigger)?;
+    let spec = args.load.spec()?;
+    let (known, wait) = args.load.first_look(&spec, trigger)?;
     if let Some(unknown) = args.repin.iter().find(|name| !known.contains(name)) {
         return Err(
             Usage(format!("--repin {unknown}: unknown source `{unknown}`; sources: {}", known.join(", "))).into()
@@ -97,7 +99,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     loop {
         let adopts = |source: &str| full_refresh || args.repin.iter().any(|r| r == source);
         // A broker or a registry that does not answer is waited for; whoever stops the run then has nothing to finish.
-        let Some(checked) = unless_stopped(&stop, Checked::new(&args.load, adopts, wait)).await else { return Ok(()) };
+        let Some(checked) = unless_stopped(&stop, Checked::new(&spec, adopts, wait)).await else { return Ok(()) };
         let checked = checked?;
         if !std::mem::replace(&mut warned, true) {
             failure::warn(&checked.graph);

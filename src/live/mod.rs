@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use sluicebox::load::Loaded;
 use sluicebox_core::shown::in_json;
 use sluicebox_core::{Clock, SystemClock, waiting};
 use sluicebox_engine::progress::{Progress, Status};
@@ -20,7 +21,6 @@ use sluicebox_evolve::{Decision, Prepared, Stage, Verdict};
 use self::rates::Rates;
 use self::status::View;
 use self::words::{describe, number};
-use crate::load::Loaded;
 use crate::screen::{self, say};
 
 /// How often the live status is drawn.

@@ -4,15 +4,10 @@
 //! It only reads: what would write is refused before an engine sees it ([`sluicebox_pipeline::ask`]).
 
 mod cells;
-mod datafusion;
-#[cfg(feature = "duckdb")]
-mod duckdb;
 mod edit;
 mod far;
 mod prompt;
 mod show;
-mod tables;
-mod text;
 
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -21,24 +16,13 @@ use std::sync::Arc;
 use anyhow::Context;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use clap::{Args, ValueEnum};
+use sluicebox::load::read_text;
+use sluicebox::query::{Gone, Rows, Tables, Text, columns, compute, look};
 use sluicebox_pipeline::ask::{self, Asked, StatementKind};
 
-#[cfg(feature = "duckdb")]
-use crate::failure::NoThread;
 use crate::failure::Usage;
-use crate::load::read_text;
 
 use show::Printer;
-use tables::Tables;
-use text::{Gone, Text};
-
-/// Bytes that an engine holds of a query at most, but for what it puts into temporary files.
-const MEMORY: u64 = 512 << 20;
-
-/// Bytes of stack that DuckDB has to plan a query: it walks trees by recursion, as deep as its own limits let them be. A thread of tokio's
-/// has 2 MiB, which a few hundred names of WITH overflow. Only what is used becomes memory.
-#[cfg(feature = "duckdb")]
-const STACK: usize = 64 << 20;
 
 /// The printer of rows.
 type Stdout = Printer<std::io::Stdout>;
@@ -105,6 +89,16 @@ pub enum Engine {
     Datafusion,
 }
 
+impl From<Engine> for sluicebox::query::Engine {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            #[cfg(feature = "duckdb")]
+            Engine::Duckdb => Self::Duckdb,
+            Engine::Datafusion => Self::Datafusion,
+        }
+    }
+}
+
 /// Runs the query, or asks for one after the other at a prompt.
 pub async fn query(args: QueryArgs) -> anyhow::Result<()> {
     let terminal = std::io::stdout().is_terminal();
@@ -157,7 +151,7 @@ async fn answer(tables: &Tables, text: &Text, asked: &Asked, format: Format, eng
         StatementKind::ShowTables => return rows(vec![("table", Arc::new(StringArray::from(tables.written())))]),
         StatementKind::Describe(name) => {
             let folder = tables.find(name).map_err(|mistake| text.wrong(vec![*mistake]))?;
-            let columns = tables::columns(&tables::look(folder)?);
+            let columns = columns(&look(folder)?);
             let names = StringArray::from_iter_values(columns.iter().map(|(name, ..)| name));
             let types = StringArray::from_iter_values(columns.iter().map(|(_, r#type, _)| r#type));
             let partitions: BooleanArray = columns.iter().map(|(.., partition)| Some(*partition)).collect();
@@ -192,32 +186,10 @@ async fn computed(
     format: Format,
     engine: Engine,
 ) -> anyhow::Result<(Stdout, anyhow::Result<()>)> {
-    match engine {
-        #[cfg(feature = "duckdb")]
-        Engine::Duckdb => {
-            let lines = format == Format::Json && asked.kind == StatementKind::Rows;
-            let (tables, text, asked) = (tables.clone(), text.clone(), asked.clone());
-            // Stops DuckDB when this is given up, as Ctrl-C at the prompt does.
-            let running = duckdb::Running::default();
-            let connected = running.connected();
-            let run = move || {
-                let mut printer = Printer::stdout(format, lines).of_plan(asked.kind == StatementKind::Explain);
-                let computed = duckdb::run(&tables, &text, &asked, format, &mut printer, &connected);
-                (printer, computed)
-            };
-            let on_its_own = move || {
-                let thread = std::thread::Builder::new().name("duckdb".to_owned()).stack_size(STACK).spawn(run)?;
-                let done = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                std::io::Result::Ok(done)
-            };
-            Ok(tokio::task::spawn_blocking(on_its_own).await?.map_err(|error| NoThread("DuckDB", error))?)
-        }
-        Engine::Datafusion => {
-            let mut printer = Printer::stdout(format, false).of_plan(asked.kind == StatementKind::Explain);
-            let computed = Box::pin(datafusion::run(tables, text, asked, &mut printer)).await;
-            Ok((printer, computed))
-        }
-    }
+    let engine = sluicebox::query::Engine::from(engine);
+    let json = format == Format::Json && asked.kind == StatementKind::Rows && engine.writes_json();
+    let printer = Printer::stdout(format, json).of_plan(asked.kind == StatementKind::Explain);
+    compute(engine, (tables, text, asked), json, printer).await
 }
 
 /// `path` with `~` at its beginning as the folder of the user: `--data=~/lake` comes as it is from most shells.

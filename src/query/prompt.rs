@@ -4,13 +4,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use console::Term;
+use sluicebox::query::{Tables, Text};
 use sluicebox_pipeline::ask;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::edit::{self, Line};
-use super::tables::Tables;
-use super::text::Text;
 use super::{Engine, Format, answer};
 use crate::failure;
 

@@ -13,6 +13,7 @@ use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use console::{measure_text_width, truncate_str};
+use sluicebox::query::Rows;
 use sluicebox_core::shown::{in_json, shown, shown_lines};
 
 use crate::failure::Usage;
@@ -122,18 +123,12 @@ impl<W: Write> Printer<W> {
         self.printed
     }
 
-    /// The most rows that are of any use, if not all are.
-    #[cfg(feature = "duckdb")]
-    pub fn most_rows(&self) -> Option<usize> {
-        matches!(self.form, Form::Fitted { .. }).then_some(MOST_COUNTED)
-    }
-
     /// Takes the next rows; breaks off when no more are wanted: a table is full, or nobody reads any more.
-    pub fn add(&mut self, batch: &RecordBatch) -> anyhow::Result<ControlFlow<()>> {
+    fn taken(&mut self, batch: &RecordBatch) -> anyhow::Result<ControlFlow<()>> {
         let batch = &far::printable(batch)?;
         match &mut self.form {
             Form::Csv => {
-                let builder = ::datafusion::arrow::csv::WriterBuilder::new().with_header(!self.begun);
+                let builder = datafusion::arrow::csv::WriterBuilder::new().with_header(!self.begun);
                 let mut cells = flat(batch)?;
                 if self.is_guarded {
                     cells = mapped(&cells, guarded)?;
@@ -232,6 +227,16 @@ impl<W: Write> Printer<W> {
             Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
             Err(e) => Err(e.into()),
         }
+    }
+}
+
+impl<W: Write + Send> Rows for Printer<W> {
+    fn add(&mut self, batch: &RecordBatch) -> anyhow::Result<ControlFlow<()>> {
+        self.taken(batch)
+    }
+
+    fn most_rows(&self) -> Option<usize> {
+        matches!(self.form, Form::Fitted { .. }).then_some(MOST_COUNTED)
     }
 }
 

@@ -29,12 +29,12 @@ use sluicebox_pipeline::bind::{bind_clock, session_state_within};
 use sluicebox_pipeline::room::pieced;
 use sluicebox_sinks::parquet::view::View;
 
-use super::Stdout;
+use super::Rows;
 use super::tables::{self, Tables};
 use super::text::{Gone, Text};
 
-/// Gives the rows of the statement `asked` of `text` to `printer`; at least one batch, which may be empty.
-pub async fn run(tables: &Tables, text: &Text, asked: &Asked, printer: &mut Stdout) -> anyhow::Result<()> {
+/// Gives the rows of the statement `asked` of `text` to `rows`; at least one batch, which may be empty.
+pub async fn run(tables: &Tables, text: &Text, asked: &Asked, rows: &mut dyn Rows) -> anyhow::Result<()> {
     let statement = asked.parse(&text.file, &text.sql)?;
     let unknown: Vec<_> = ask::tables(&text.sql, &statement)
         .iter()
@@ -66,12 +66,12 @@ pub async fn run(tables: &Tables, text: &Text, asked: &Asked, printer: &mut Stdo
     let mut any = false;
     while let Some(batch) = stream.next().await {
         any = true;
-        if printer.add(&batch.map_err(said)?)?.is_break() {
+        if rows.add(&batch.map_err(said)?)?.is_break() {
             return Ok(());
         }
     }
     if !any {
-        let _ = printer.add(&RecordBatch::new_empty(schema))?;
+        let _ = rows.add(&RecordBatch::new_empty(schema))?;
     }
     Ok(())
 }
@@ -131,7 +131,7 @@ struct Unreadable(anyhow::Error);
 
 impl std::fmt::Display for Unreadable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&crate::failure::told(&self.0))
+        f.write_str(&crate::told(&self.0))
     }
 }
 

@@ -8,7 +8,7 @@ use sluicebox_engine::EngineError;
 use sluicebox_pipeline::ast::Span;
 use sluicebox_pipeline::diagnostic::{Diagnostic, Diagnostics, nearest};
 
-use crate::failure::Usage;
+use crate::error::Usage;
 
 /// The text of the file at `path`, which messages call `name`.
 ///

@@ -16,7 +16,7 @@ use sluicebox_sources::SourceError;
 
 use super::LOG_DIR;
 use super::connect::{Connection, open_log, registry_dir};
-use crate::failure::Usage;
+use crate::error::Usage;
 
 /// Subjects that are named when the one that is looked for is not there.
 const SUBJECTS_NAMED: usize = 5;

@@ -14,7 +14,7 @@ use sluicebox_sinks::{Outbox, ParquetOptions, ParquetTable, Sink, Sinks};
 
 use super::Checked;
 use super::target::Target;
-use crate::failure::Usage;
+use crate::error::Usage;
 
 /// How long a registry is asked for one answer. A sink that cannot register its schema is opened again, as one whose brokers are away.
 const PATIENCE: Duration = Duration::from_secs(30);

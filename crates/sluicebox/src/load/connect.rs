@@ -22,7 +22,7 @@ use sluicebox_sources::{EmbeddedLog, KAFKA_PREFIX, KafkaOptions, KafkaSource, Lo
 use super::LOG_DIR;
 use super::format::Formats;
 use super::places::Places;
-use crate::failure::Usage;
+use crate::error::Usage;
 
 /// How a source is reached. Nothing is asked or opened to make one.
 pub struct Connection {

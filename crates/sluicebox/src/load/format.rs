@@ -18,7 +18,7 @@ use sluicebox_registry::{PinnedSchema, Registry, SchemaCache};
 
 use super::connect::{Connection, of_files};
 use super::reader::Part;
-use crate::failure::Usage;
+use crate::error::Usage;
 
 /// How a source is read, by its options and its list of columns.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ mod places;
 mod reader;
 mod sample;
 mod sinks;
+mod spec;
 mod target;
 mod text;
 
@@ -19,7 +20,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
 use datafusion::execution::SessionState;
 use sluicebox_checkpoint::shape::Shape;
 use sluicebox_checkpoint::{Checkpoint, column_order};
@@ -27,10 +27,9 @@ use sluicebox_core::{Clock, Scope, SystemClock};
 use sluicebox_engine::{EngineError, SourceBinding, Trigger, prove};
 use sluicebox_evolve::{FileRows, Stage};
 use sluicebox_formats::LeftOut;
-use sluicebox_pipeline::ast::{Pipeline, SourceDef};
+use sluicebox_pipeline::ast::SourceDef;
 use sluicebox_pipeline::diagnostic::{Diagnostic, Diagnostics};
 use sluicebox_pipeline::graph::{Graph, Table};
-use sluicebox_pipeline::parse::parse_with;
 use sluicebox_pipeline::settings::{Properties, Settings};
 use sluicebox_pipeline::{bind, values};
 use sluicebox_runtime::outputs::{CHECKPOINT, PROJECT, refuse_no_text};
@@ -40,10 +39,11 @@ use sluicebox_upkeep::compact::{Policy, Retain};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use connect::open_log;
+pub use connect::{open_log, registry_dir};
 pub use look::Check;
 pub use sample::register_sales;
 pub use sinks::sinks_of;
+pub use spec::{Spec, trigger_of};
 pub use text::read_text;
 
 use connect::Connection;
@@ -51,69 +51,10 @@ use format::Columns;
 use places::Places;
 use sample::Sample;
 
-use crate::failure::{Placed, Usage};
+use crate::error::Placed;
 
 /// The folder of the embedded log and its registry, below the working directory.
 pub const LOG_DIR: &str = "data/.log";
-
-/// What names a pipeline and changes its settings.
-#[derive(Debug, Args)]
-pub struct LoadArgs {
-    /// The pipeline
-    #[arg(value_name = "PIPELINE.sql")]
-    pub pipeline: PathBuf,
-    /// The folder to resume from; without it, checkpoints/<pipeline>
-    #[arg(long, value_name = "DIR")]
-    pub checkpoint: Option<PathBuf>,
-    /// Overrides a SET key, or an option of a source as <source>.<option>; may be given several times
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// How long brokers and a registry that do not answer are waited for, as '30 seconds'; without it a run whose
-    /// trigger is not available-now waits for ever, and all else waits 30 seconds
-    #[arg(long, value_name = "DURATION")]
-    pub wait: Option<String>,
-}
-
-/// How long is waited for what does not answer, where nobody says how long.
-const WAIT: Duration = Duration::from_secs(30);
-
-impl LoadArgs {
-    /// The command that runs this pipeline so, for messages.
-    pub fn command(&self) -> String {
-        let mut words = vec!["sluicebox".to_owned(), "run".to_owned(), quoted(&self.pipeline.display().to_string())];
-        if let Some(dir) = &self.checkpoint {
-            words.extend(["--checkpoint".to_owned(), quoted(&dir.display().to_string())]);
-        }
-        for set in &self.set {
-            words.extend(["--set".to_owned(), quoted(set)]);
-        }
-        words.join(" ")
-    }
-
-    /// How long what does not answer is waited for; `None` for ever, where a run that goes `on` for ever is asked for.
-    pub fn patience(&self, on: bool) -> anyhow::Result<Option<Duration>> {
-        match &self.wait {
-            Some(text) => wait(text).map(Some),
-            None => Ok((!on).then_some(WAIT)),
-        }
-    }
-}
-
-/// The value of `--wait`.
-pub fn wait(text: &str) -> anyhow::Result<Duration> {
-    let micros = values::duration(text).and_then(|micros| u64::try_from(micros).ok());
-    let wrong = || Usage(format!("--wait '{text}' is not a duration: write a number and a unit, as in '30 seconds'"));
-    Ok(Duration::from_micros(micros.ok_or_else(wrong)?))
-}
-
-/// As a shell takes it for one word.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
 
 /// A pipeline that has been checked; nothing has been touched.
 pub struct Checked {
@@ -133,10 +74,10 @@ impl Checked {
     ///
     /// Sources for which `repin` says so get the registry's reader schema, whatever the checkpoint has pinned. What does not
     /// answer is waited for as long as `wait` says.
-    pub async fn new(args: &LoadArgs, repin: impl Fn(&str) -> bool, wait: Option<Duration>) -> anyhow::Result<Self> {
-        let pipeline = parsed(args)?;
+    pub async fn new(spec: &Spec, repin: impl Fn(&str) -> bool, wait: Option<Duration>) -> anyhow::Result<Self> {
+        let pipeline = spec.parsed()?;
         let settings = Settings::of(&pipeline);
-        let dir = dir_of(args, &pipeline, &settings);
+        let dir = spec.dir_of(&pipeline, &settings);
         let working_dir = std::env::current_dir()?;
         let checkpoint = Checkpoint::new(std::path::absolute(dir)?).within(&working_dir);
         // Before anything is compared with what such a path was written as.
@@ -257,48 +198,6 @@ impl Options {
     }
 }
 
-/// The folder that a pipeline resumes from.
-pub fn checkpoint_dir(args: &LoadArgs) -> anyhow::Result<PathBuf> {
-    let pipeline = parsed(args)?;
-    let settings = Settings::of(&pipeline);
-    Ok(dir_of(args, &pipeline, &settings))
-}
-
-fn dir_of(args: &LoadArgs, pipeline: &Pipeline, settings: &Settings) -> PathBuf {
-    args.checkpoint
-        .clone()
-        .or_else(|| settings.checkpoint.as_ref().map(PathBuf::from))
-        .unwrap_or_else(|| PathBuf::from("checkpoints").join(&pipeline.name))
-}
-
-/// The names of a pipeline's sources, and how long a run of it waits for what does not answer: its trigger is `given`, or else
-/// that of its `SET 'trigger'`.
-pub fn first_look(args: &LoadArgs, given: Option<Trigger>) -> anyhow::Result<(Vec<String>, Option<Duration>)> {
-    let pipeline = parsed(args)?;
-    let wait = args.patience(given.or(trigger_of(&pipeline)) != Some(Trigger::AvailableNow))?;
-    Ok((pipeline.sources.into_iter().map(|s| s.name.value).collect(), wait))
-}
-
-fn trigger_of(pipeline: &Pipeline) -> Option<Trigger> {
-    pipeline.settings.get("trigger").and_then(|t| values::trigger(&t.value)).map(engine_trigger)
-}
-
-fn parsed(args: &LoadArgs) -> anyhow::Result<Pipeline> {
-    let file = args.pipeline.display().to_string();
-    let text = read_text(&args.pipeline, &file)?;
-    Ok(parse_with(&file, &text, &overrides(&args.set)?, &|name| std::env::var(name).ok())?)
-}
-
-fn overrides(set: &[String]) -> anyhow::Result<Vec<(String, String)>> {
-    let mut overrides = Vec::with_capacity(set.len());
-    for text in set {
-        let (key, value) =
-            text.split_once('=').ok_or_else(|| Usage(format!("--set '{text}' has no `=`: write --set KEY=VALUE")))?;
-        overrides.push((key.trim().to_owned(), value.to_owned()));
-    }
-    Ok(overrides)
-}
-
 /// A pipeline with everything that running it takes.
 pub struct Loaded {
     /// The checked pipeline.
@@ -392,35 +291,5 @@ pub fn engine_trigger(trigger: values::Trigger) -> Trigger {
     match trigger {
         values::Trigger::AvailableNow => Trigger::AvailableNow,
         values::Trigger::Every(micros) => Trigger::Interval(Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-
-    use super::*;
-
-    #[test]
-    fn a_run_to_the_end_gives_up_what_does_not_answer_whoever_says_that_it_is_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let waits = |set: &str, given: Option<Trigger>, wait: Option<&str>| {
-            let pipeline = folder.path().join("p.sql");
-            let sql = "CREATE TABLE e USING kafka OPTIONS ('subscribe' = 'e'); CREATE STREAMING TABLE t AS SELECT * FROM STREAM e;";
-            std::fs::write(&pipeline, format!("{set}{sql}")).unwrap();
-            let args = LoadArgs { pipeline, checkpoint: None, set: Vec::new(), wait: wait.map(str::to_owned) };
-            let (sources, wait) = first_look(&args, given).unwrap();
-            assert_eq!(sources, ["e"]);
-            wait
-        };
-        let (now, second) = ("SET 'trigger' = 'available-now';\n", "SET 'trigger' = '1 second';\n");
-        let every = Some(Trigger::Interval(Duration::from_secs(1)));
-        assert_eq!(waits("", Some(Trigger::AvailableNow), None), Some(WAIT));
-        assert_eq!(waits(now, None, None), Some(WAIT), "the file says so");
-        assert_eq!(waits(second, Some(Trigger::AvailableNow), None), Some(WAIT), "the flag is stronger");
-        for for_ever in [waits("", None, None), waits(second, None, None), waits(now, every, None)] {
-            assert_eq!(for_ever, None);
-        }
-        assert_eq!(waits("", None, Some("2 seconds")), Some(Duration::from_secs(2)));
     }
 }

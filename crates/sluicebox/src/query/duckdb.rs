@@ -24,9 +24,9 @@ use sluicebox_sinks::TableFolder;
 use sluicebox_sinks::parquet::view::View;
 use tempfile::TempDir;
 
+use super::Rows;
 use super::tables::{self, Tables};
 use super::text::{Gone, Text};
-use super::{Format, Stdout};
 use words::{first_line, is_too_deep, lower_first, mistake, too_deep};
 
 /// A row of the query; a column of this name would be taken for it.
@@ -64,14 +64,14 @@ impl Drop for Running {
     }
 }
 
-/// Gives the rows of the statement `asked` of `text` to `printer`, every column as text; for [`Format::Json`] one column with an object a
-/// row. It can be stopped once it is `connected`.
+/// Gives the rows of the statement `asked` of `text` to `taker`, every column as text; with `json` one column with an object a row. It can
+/// be stopped once it is `connected`.
 pub fn run(
     tables: &Tables,
     text: &Text,
     asked: &Asked,
-    format: Format,
-    printer: &mut Stdout,
+    json: bool,
+    taker: &mut dyn Rows,
     connected: &Mutex<Run>,
 ) -> anyhow::Result<()> {
     let connection = Connection::open_in_memory().context("cannot start DuckDB")?;
@@ -82,16 +82,16 @@ pub fn run(
     }
     let sql = text.sql.get(asked.span.start..asked.span.end).unwrap_or_default();
     let _files = prepare(&connection, tables, text, asked)?;
-    let wrapped = match (&asked.kind, format) {
+    let wrapped = match (&asked.kind, json) {
         (StatementKind::Explain, _) => sql.to_owned(),
-        (_, Format::Json) => format!("SELECT to_json({ROW})::VARCHAR AS json FROM ({sql}\n) AS {ROW}"),
-        (_, Format::Table | Format::Csv | Format::SafeCsv) => {
-            let limit = printer.most_rows().map(|most| format!(" LIMIT {most}")).unwrap_or_default();
+        (_, true) => format!("SELECT to_json({ROW})::VARCHAR AS json FROM ({sql}\n) AS {ROW}"),
+        (_, false) => {
+            let limit = taker.most_rows().map(|most| format!(" LIMIT {most}")).unwrap_or_default();
             format!("SELECT COLUMNS(*)::VARCHAR FROM ({sql}\n){limit}")
         }
     };
     let offset = wrapped.find(sql).unwrap_or(0);
-    rows(&connection, &wrapped, printer).map_err(|error| {
+    rows(&connection, &wrapped, taker).map_err(|error| {
         let Some(error) = error.downcast_ref::<duckdb::Error>() else { return error };
         let said = error.to_string();
         if said.contains("No such file or directory") || said.contains("No files found") {
@@ -152,12 +152,12 @@ fn explained(sql: &str) -> &str {
     }
 }
 
-/// Rows that are printed at once.
+/// Rows that are handed on at once.
 const PORTION: usize = 8192;
 
-/// Gives the rows of `sql` to `printer`. DuckDB keeps the whole result, in its own form: what it streams, its client hands on with a
+/// Gives the rows of `sql` to `taker`. DuckDB keeps the whole result, in its own form: what it streams, its client hands on with a
 /// panic for every error.
-fn rows(connection: &Connection, sql: &str, printer: &mut Stdout) -> anyhow::Result<()> {
+fn rows(connection: &Connection, sql: &str, taker: &mut dyn Rows) -> anyhow::Result<()> {
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([])?;
     let names = rows.as_ref().map(|s| s.column_names()).unwrap_or_default();
@@ -176,7 +176,7 @@ fn rows(connection: &Connection, sql: &str, printer: &mut Stdout) -> anyhow::Res
         }
         let columns = builders.iter_mut().map(|b| Arc::new(b.finish()) as ArrayRef).collect();
         let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
-        if printer.add(&batch)?.is_break() || count < PORTION {
+        if taker.add(&batch)?.is_break() || count < PORTION {
             return Ok(());
         }
     }

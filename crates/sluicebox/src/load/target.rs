@@ -10,7 +10,7 @@ use sluicebox_sources::{BROKERS_ENV, KAFKA_PREFIX, check_brokers, exposed_broker
 
 use super::connect::{is_told, resolved};
 use super::places::Places;
-use crate::failure::Usage;
+use crate::error::Usage;
 
 /// Where the rows of a table go in Kafka.
 pub(super) struct Target {

@@ -33,7 +33,7 @@ impl Check {
     }
 
     fn problem(about: &str, error: &anyhow::Error) -> Self {
-        Self { about: about.to_owned(), status: "problem", text: crate::failure::told(error) }
+        Self { about: about.to_owned(), status: "problem", text: crate::told(error) }
     }
 
     fn warning(about: &str, text: String) -> Self {

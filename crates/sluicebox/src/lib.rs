@@ -1,0 +1,12 @@
+//! The library: what the command line does, for any program.
+//!
+//! **Owns** the way from a file of SQL to what can be planned and run ([`load`]), and queries over the folders of tables
+//! ([`query`]).
+//!
+//! **May not know** a terminal, the words of a command line, or exit codes.
+
+pub mod error;
+pub mod load;
+pub mod query;
+
+pub use error::{NoThread, Placed, Usage, told};

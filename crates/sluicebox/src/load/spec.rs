@@ -1,0 +1,73 @@
+//! What names a pipeline, and changes its settings.
+
+use std::path::{Path, PathBuf};
+
+use sluicebox_engine::Trigger;
+use sluicebox_pipeline::ast::Pipeline;
+use sluicebox_pipeline::parse::parse_with;
+use sluicebox_pipeline::settings::Settings;
+use sluicebox_pipeline::values;
+
+use super::engine_trigger;
+use super::text::read_text;
+
+/// A pipeline as it was written, and what is set beside its text.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// The name of its file, as messages call it. A pipeline that is not named by `SET 'pipeline.name'` is called after it.
+    pub file: String,
+    /// The SQL.
+    pub text: String,
+    /// The folder to resume from; without it that of the text, or else checkpoints/<pipeline>.
+    pub checkpoint: Option<PathBuf>,
+    /// What overrides the text, in order: the key of a setting, or an option of a source as `<source>.<option>`, and the value.
+    pub set: Vec<(String, String)>,
+}
+
+impl Spec {
+    /// The pipeline of the file at `path`.
+    ///
+    /// # Errors
+    /// As [`read_text`].
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let file = path.display().to_string();
+        let text = read_text(path, &file)?;
+        Ok(Self::of(file, text))
+    }
+
+    /// The pipeline `text`, which messages call `file`.
+    pub fn of(file: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { file: file.into(), text: text.into(), checkpoint: None, set: Vec::new() }
+    }
+
+    /// The pipeline, parsed. Variables are those of the environment.
+    ///
+    /// # Errors
+    /// All mistakes that can be found without a schema.
+    pub fn parsed(&self) -> anyhow::Result<Pipeline> {
+        Ok(parse_with(&self.file, &self.text, &self.set, &|name| std::env::var(name).ok())?)
+    }
+
+    /// The folder that it resumes from.
+    ///
+    /// # Errors
+    /// As [`Self::parsed`].
+    pub fn checkpoint_dir(&self) -> anyhow::Result<PathBuf> {
+        let pipeline = self.parsed()?;
+        let settings = Settings::of(&pipeline);
+        Ok(self.dir_of(&pipeline, &settings))
+    }
+
+    pub(super) fn dir_of(&self, pipeline: &Pipeline, settings: &Settings) -> PathBuf {
+        self.checkpoint
+            .clone()
+            .or_else(|| settings.checkpoint.as_ref().map(PathBuf::from))
+            .unwrap_or_else(|| PathBuf::from("checkpoints").join(&pipeline.name))
+    }
+}
+
+/// The trigger of `SET 'trigger'`, if it is there.
+#[must_use]
+pub fn trigger_of(pipeline: &Pipeline) -> Option<Trigger> {
+    pipeline.settings.get("trigger").and_then(|t| values::trigger(&t.value)).map(engine_trigger)
+}
