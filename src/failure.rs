@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use serde_json::json;
-pub use sluicebox::{NoThread, Placed, Usage, told};
+use sluicebox::Error;
+pub use sluicebox::{NoThread, Usage, told};
 use sluicebox_core::shown::{LONGEST, cut_to};
 use sluicebox_core::{Blame, Blamed, threads};
 use sluicebox_engine::EngineError;
@@ -137,28 +138,36 @@ pub fn ended(result: &std::thread::Result<anyhow::Result<()>>) -> ExitCode {
 
 /// Prints `error` on stderr and gives its exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    if let Some(diagnostics) = error.downcast_ref::<Diagnostics>() {
+    let of_library = error.downcast_ref::<Error>();
+    let wrong = match of_library {
+        Some(Error::Wrong(diagnostics)) => Some(diagnostics),
+        _ => error.downcast_ref::<Diagnostics>(),
+    };
+    if let Some(diagnostics) = wrong {
         draw(diagnostics);
         return ExitCode::from(2);
     }
-    if let Some(Placed(diagnostics)) = error.downcast_ref::<Placed>() {
+    if let Some(Error::Placed(diagnostics)) = of_library {
         draw(diagnostics);
         return ExitCode::from(1);
     }
-    let engine = error.downcast_ref::<EngineError>();
+    let engine = match of_library {
+        Some(Error::Engine(engine)) => Some(engine),
+        _ => error.downcast_ref::<EngineError>(),
+    };
     let code = engine.map(EngineError::code).or(error.downcast_ref::<NoThread>().map(|_| NO_THREAD));
     if screen::is_json() {
-        screen::object("ERROR", &told(error), json!({"code": code}));
+        screen::object("ERROR", &told(&**error), json!({"code": code}));
     } else {
         let code = code.map(|code| format!("[{code}]")).unwrap_or_default();
         // What has changed of a pipeline is several lines, all of them ours; what else is said is one.
         let text = match engine {
-            Some(EngineError::Evolve(changed)) if matches!(**changed, EvolveError::Changed { .. }) => told(error),
-            _ => cut_to(&told(error), LONGEST),
+            Some(EngineError::Evolve(changed)) if matches!(**changed, EvolveError::Changed { .. }) => told(&**error),
+            _ => cut_to(&told(&**error), LONGEST),
         };
         screen::headed(Style::Red, &format!("error{code}:"), &text);
     }
-    if error.downcast_ref::<Usage>().is_some() {
+    if error.downcast_ref::<Usage>().is_some() || matches!(of_library, Some(Error::Usage(_))) {
         return ExitCode::from(2);
     }
     match engine {

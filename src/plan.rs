@@ -73,7 +73,7 @@ pub async fn plan(args: PlanArgs) -> anyhow::Result<()> {
         true => out::pretty(&plan)?,
         false => out::print(&plan.to_string())?,
     }
-    looked
+    Ok(looked?)
 }
 
 impl fmt::Display for Plan {

@@ -1,52 +1,95 @@
-//! What goes wrong before an engine runs, and has no error of its own in a lower crate.
+//! What keeps a pipeline from being planned or run, or ends its run.
 
-use sluicebox_core::threads;
+use std::error::Error as StdError;
+
+use sluicebox_core::{Blame, Blamed, Certainty, Retry, threads};
+use sluicebox_engine::EngineError;
 use sluicebox_pipeline::diagnostic::Diagnostics;
+use thiserror::Error;
 
-/// A mistake in what was asked for or in what it names, without a place in a pipeline: exit code 2.
-#[derive(Debug)]
+/// What keeps a pipeline from being planned or run, or ends its run.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// What was asked for, or what it names, without a place in a text.
+    #[error(transparent)]
+    Usage(#[from] Usage),
+    /// Mistakes in the text, each at its place.
+    #[error(transparent)]
+    Wrong(#[from] Diagnostics),
+    /// What went wrong outside, at the place in the text that leads there.
+    #[error("{0}")]
+    Placed(Diagnostics),
+    /// What a run ends with, or is refused with.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The working directory cannot be told.
+    #[error(transparent)]
+    WorkingDirectory(#[from] std::io::Error),
+    /// Made-up events cannot be written.
+    #[error(transparent)]
+    Samples(Box<dyn StdError + Send + Sync>),
+}
+
+/// What the functions of this crate give.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A short name of the kind of error in kebab-case, the same in every release, if it is one of a run. Those of mistakes in a text stand
+    /// with each of them.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Engine(error) => Some(error.code()),
+            Self::Usage(_) | Self::Wrong(_) | Self::Placed(_) | Self::WorkingDirectory(_) | Self::Samples(_) => None,
+        }
+    }
+}
+
+impl Blamed for Error {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Usage(_) | Self::Wrong(_) => Blame::User,
+            Self::Engine(error) => error.blame(),
+            Self::Placed(_) | Self::WorkingDirectory(_) | Self::Samples(_) => Blame::Outside,
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Engine(error) => error.retry(),
+            _ => Retry::No,
+        }
+    }
+
+    fn certainty(&self) -> Certainty {
+        match self {
+            Self::Engine(error) => error.certainty(),
+            _ => Certainty::NotDone,
+        }
+    }
+}
+
+/// A mistake in what was asked for or in what it names, without a place in a pipeline.
+#[derive(Debug, Error)]
+#[error("{0}")]
 pub struct Usage(pub String);
 
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
-/// What went wrong outside, at the place in the pipeline that leads there: exit code 1.
-#[derive(Debug)]
-pub struct Placed(pub Diagnostics);
-
-impl std::fmt::Display for Placed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Placed {}
-
-/// The system gives no thread for what is named: exit code 1.
-#[derive(Debug)]
+/// The system gives no thread for what is named.
+#[derive(Debug, Error)]
+#[error("no thread can be started for {0}: {1}; {way}", way = threads::WAY_OUT)]
 pub struct NoThread(pub &'static str, pub std::io::Error);
-
-impl std::fmt::Display for NoThread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "no thread can be started for {}: {}; {}", self.0, self.1, threads::WAY_OUT)
-    }
-}
-
-impl std::error::Error for NoThread {}
 
 /// An error with its causes, without those that it has told itself.
 #[must_use]
-pub fn told(error: &anyhow::Error) -> String {
+pub fn told(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
         }
+        next = cause.source();
     }
     text
 }

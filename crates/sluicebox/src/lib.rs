@@ -9,4 +9,4 @@ pub mod error;
 pub mod load;
 pub mod query;
 
-pub use error::{NoThread, Placed, Usage, told};
+pub use error::{Error, NoThread, Result, Usage, told};

@@ -22,7 +22,7 @@ use sluicebox_sources::{EmbeddedLog, KAFKA_PREFIX, KafkaOptions, KafkaSource, Lo
 use super::LOG_DIR;
 use super::format::Formats;
 use super::places::Places;
-use crate::error::Usage;
+use crate::error::{Result, Usage};
 
 /// How a source is reached. Nothing is asked or opened to make one.
 pub struct Connection {
@@ -53,7 +53,7 @@ impl Connection {
     /// waited for as long as `wait` says.
     ///
     /// What cannot become better by waiting is told here: names of properties, files that are not there.
-    pub fn of(pipeline: &Pipeline, source: &SourceDef, wait: Option<Duration>) -> anyhow::Result<Self> {
+    pub fn of(pipeline: &Pipeline, source: &SourceDef, wait: Option<Duration>) -> Result<Self> {
         let name = source.name.value.clone();
         if source.kind.value != SourceKind::Kafka {
             let kind = options::name_of(source.kind.value);
@@ -112,7 +112,7 @@ impl Connection {
     }
 
     /// The registry of the source: over HTTP when one is named, else the embedded one.
-    pub fn registry(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Registry>> {
+    pub fn registry(&self, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Registry>> {
         let http = self.http().map_err(|e| self.places.of_registry(e))?;
         match (http, &self.options.brokers) {
             (Some(mut http), Some(_)) => {
@@ -132,7 +132,7 @@ impl Connection {
     }
 
     /// Whether the embedded log is there and has the source's topic; one that reads by pattern needs the log only.
-    pub(super) fn has_log_topic(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<bool> {
+    pub(super) fn has_log_topic(&self, clock: &Arc<dyn Clock>) -> Result<bool> {
         if !Path::new(LOG_DIR).is_dir() {
             return Ok(false);
         }
@@ -143,7 +143,7 @@ impl Connection {
     }
 
     /// The source with `files` in the place of its log and its registry, neither of which is asked.
-    pub fn bind_files(self, files: Arc<FileRows>, checkpoint: &Checkpoint) -> anyhow::Result<SourceBinding> {
+    pub fn bind_files(self, files: Arc<FileRows>, checkpoint: &Checkpoint) -> Result<SourceBinding> {
         let missing = |name: String| EngineError::from(CheckpointError::Missing { name });
         let pin = self.pinned(checkpoint)?.ok_or_else(|| missing(format!("sources/{}/reader", self.name)))?;
         let metadata = checkpoint.metadata().map_err(EngineError::from)?;
@@ -171,20 +171,14 @@ impl Connection {
         pipeline: &str,
         batch_bytes: u64,
         clock: &Arc<dyn Clock>,
-    ) -> anyhow::Result<Option<Box<dyn Source>>> {
+    ) -> Result<Option<Box<dyn Source>>> {
         if self.options.brokers.is_none() && !self.has_log_topic(clock)? {
             return Ok(None);
         }
         self.open(name, pipeline, batch_bytes, clock).map(Some)
     }
 
-    fn open(
-        &self,
-        name: &str,
-        pipeline: &str,
-        batch_bytes: u64,
-        clock: &Arc<dyn Clock>,
-    ) -> anyhow::Result<Box<dyn Source>> {
+    fn open(&self, name: &str, pipeline: &str, batch_bytes: u64, clock: &Arc<dyn Clock>) -> Result<Box<dyn Source>> {
         if self.options.brokers.is_some() {
             let source = KafkaSource::new(name, self.options.clone(), pipeline, batch_bytes);
             return Ok(Box::new(source.map_err(|error| self.places.of_source(error))?));
@@ -200,7 +194,7 @@ impl Connection {
         batch_bytes: u64,
         checkpoint: &Checkpoint,
         clock: &Arc<dyn Clock>,
-    ) -> anyhow::Result<SourceBinding> {
+    ) -> Result<SourceBinding> {
         let name = self.alias.clone().unwrap_or_else(|| self.name.clone());
         let decoder = self.decoder(&name, checkpoint, clock).await?;
         let source = self.open(&name, pipeline, batch_bytes, clock)?;
@@ -246,7 +240,7 @@ pub(super) fn is_told(name: &str) -> bool {
 }
 
 /// The value of an option with `${env:NAME}` and `${file:PATH}` in it replaced.
-pub(super) fn resolved(places: &Places, key: &str, value: &str) -> anyhow::Result<String> {
+pub(super) fn resolved(places: &Places, key: &str, value: &str) -> Result<String> {
     values::resolve(value, |reference| match reference {
         Reference::Env(name) => std::env::var(name).map_err(|_| places.unset(key, reference, "")),
         Reference::File(path) => match read_given_text(Path::new(path)) {
@@ -262,7 +256,7 @@ pub fn registry_dir() -> std::path::PathBuf {
 }
 
 /// The embedded log of this working directory.
-pub fn open_log(clock: &Arc<dyn Clock>) -> anyhow::Result<EmbeddedLog> {
+pub fn open_log(clock: &Arc<dyn Clock>) -> Result<EmbeddedLog> {
     Ok(EmbeddedLog::open(LOG_DIR, Arc::clone(clock)).map_err(EngineError::from)?)
 }
 

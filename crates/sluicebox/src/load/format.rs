@@ -18,7 +18,7 @@ use sluicebox_registry::{PinnedSchema, Registry, SchemaCache};
 
 use super::connect::{Connection, of_files};
 use super::reader::Part;
-use crate::error::Usage;
+use crate::error::{Result, Usage};
 
 /// How a source is read, by its options and its list of columns.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Formats {
     }
 
     /// What decodes the values, where no schema is needed; `None` for Avro.
-    fn declared(&self, options: &DecoderOptions) -> anyhow::Result<Option<SourceDecoder>> {
+    fn declared(&self, options: &DecoderOptions) -> Result<Option<SourceDecoder>> {
         let decoder = match self.value {
             ValueFormat::Avro => return Ok(None),
             ValueFormat::Json => json::decoder(options, &self.columns, &self.json),
@@ -66,7 +66,7 @@ impl Formats {
     }
 
     /// What decodes the keys, if they have a format and no schema is needed.
-    fn keys(&self, options: &DecoderOptions) -> anyhow::Result<Option<KeyDecoder>> {
+    fn keys(&self, options: &DecoderOptions) -> Result<Option<KeyDecoder>> {
         match (self.key, &self.key_column) {
             (None | Some(ValueFormat::Avro), _) => Ok(None),
             (Some(ValueFormat::Text), _) => Ok(Some(KeyDecoder::text())),
@@ -104,7 +104,7 @@ fn json_options(source: &SourceDef) -> JsonOptions {
 
 impl Connection {
     /// The columns of its rows, as far as they can be known without touching anything; see [`Connection::reader`].
-    pub async fn columns(&self, checkpoint: &Checkpoint, clock: &Arc<dyn Clock>) -> anyhow::Result<Columns> {
+    pub async fn columns(&self, checkpoint: &Checkpoint, clock: &Arc<dyn Clock>) -> Result<Columns> {
         let options = DecoderOptions::new(&self.name);
         let keys = self.formats.keys(&options)?;
         let (schema, mut left_out) = match self.formats.declared(&options)? {
@@ -141,7 +141,7 @@ impl Connection {
         name: &str,
         checkpoint: &Checkpoint,
         clock: &Arc<dyn Clock>,
-    ) -> anyhow::Result<SourceDecoder> {
+    ) -> Result<SourceDecoder> {
         let mut options = DecoderOptions::new(name);
         options.include_headers = self.options.include_headers;
         let decoder = match self.formats.declared(&options)? {
@@ -173,7 +173,7 @@ impl Connection {
         part: Part,
         checkpoint: &Checkpoint,
         clock: &Arc<dyn Clock>,
-    ) -> anyhow::Result<(PinnedSchema, Arc<dyn Registry>, SchemaCache)> {
+    ) -> Result<(PinnedSchema, Arc<dyn Registry>, SchemaCache)> {
         let registry = self.registry(clock)?;
         let reader = match self.pinned_schema(part, checkpoint)? {
             Some(pinned) => pinned,

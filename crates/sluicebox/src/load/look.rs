@@ -12,6 +12,7 @@ use sluicebox_registry::SchemaCache;
 use super::connect::Connection;
 use super::reader::Part;
 use super::{Checked, sinks_of};
+use crate::error::{Error, Result};
 
 /// Less room than this is worth a word.
 const LITTLE: u64 = 1 << 30;
@@ -32,7 +33,7 @@ impl Check {
         Self { about: about.to_owned(), status: "ok", text }
     }
 
-    fn problem(about: &str, error: &anyhow::Error) -> Self {
+    fn problem(about: &str, error: &Error) -> Self {
         Self { about: about.to_owned(), status: "problem", text: crate::told(error) }
     }
 
@@ -46,7 +47,7 @@ impl Checked {
     ///
     /// # Errors
     /// What a run would be refused with, or would wait for; what was looked at before is in `found`.
-    pub async fn look(&self, offline: bool, found: &mut Vec<Check>) -> anyhow::Result<()> {
+    pub async fn look(&self, offline: bool, found: &mut Vec<Check>) -> Result<()> {
         for connection in &self.connections {
             self.drift(connection, offline, found).await?;
         }
@@ -75,7 +76,7 @@ impl Checked {
         first.map_or(Ok(()), Err)
     }
 
-    fn folders(&self) -> anyhow::Result<Vec<Room>> {
+    fn folders(&self) -> Result<Vec<Room>> {
         let working_dir = std::env::current_dir()?;
         let data_dir = working_dir.join("data");
         let folders = (working_dir.as_path(), data_dir.as_path());
@@ -85,7 +86,7 @@ impl Checked {
     }
 
     /// Where a source would begin or go on.
-    async fn begin(&self, connection: &Connection) -> anyhow::Result<Option<Check>> {
+    async fn begin(&self, connection: &Connection) -> Result<Option<Check>> {
         let (name, pipeline) = (&connection.name, &self.graph.pipeline.name);
         let Some(mut source) = connection.source(name, pipeline, self.settings.batch_bytes, &self.clock)? else {
             return Ok(None);
@@ -113,7 +114,7 @@ impl Checked {
 
     /// The fields of writers that no table can have, for the pinned reader schema lacks them: of the schemas that were seen
     /// before, and of the latest one.
-    async fn drift(&self, connection: &Connection, offline: bool, found: &mut Vec<Check>) -> anyhow::Result<()> {
+    async fn drift(&self, connection: &Connection, offline: bool, found: &mut Vec<Check>) -> Result<()> {
         let Some(pinned) = connection.pinned_schema(Part::Value, &self.checkpoint)? else { return Ok(()) };
         let name = &connection.name;
         let cache = SchemaCache::at(self.checkpoint.source_dir(name).join("schemas"));
@@ -144,7 +145,7 @@ impl Checked {
 }
 
 /// Where the checkpoint says that the source goes on.
-fn positions(checkpoint: &Checkpoint, source: &str) -> anyhow::Result<Option<BTreeMap<PartitionId, i64>>> {
+fn positions(checkpoint: &Checkpoint, source: &str) -> Result<Option<BTreeMap<PartitionId, i64>>> {
     if checkpoint.refresh().map_err(told)?.is_some() {
         return Ok(None);
     }

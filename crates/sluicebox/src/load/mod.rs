@@ -51,7 +51,7 @@ use format::Columns;
 use places::Places;
 use sample::Sample;
 
-use crate::error::Placed;
+use crate::error::{Error, Result};
 
 /// The folder of the embedded log and its registry, below the working directory.
 pub const LOG_DIR: &str = "data/.log";
@@ -74,7 +74,7 @@ impl Checked {
     ///
     /// Sources for which `repin` says so get the registry's reader schema, whatever the checkpoint has pinned. What does not
     /// answer is waited for as long as `wait` says.
-    pub async fn new(spec: &Spec, repin: impl Fn(&str) -> bool, wait: Option<Duration>) -> anyhow::Result<Self> {
+    pub async fn new(spec: &Spec, repin: impl Fn(&str) -> bool, wait: Option<Duration>) -> Result<Self> {
         let pipeline = spec.parsed()?;
         let settings = Settings::of(&pipeline);
         let dir = spec.dir_of(&pipeline, &settings);
@@ -119,7 +119,7 @@ fn no_column(source: &SourceDef, left_out: &LeftOut) -> Diagnostic {
 
 impl Checked {
     /// `error` at the LOCATION in which it happened, if it is about a folder that is named there.
-    pub fn at_location(&self, error: EngineError) -> anyhow::Error {
+    pub fn at_location(&self, error: EngineError) -> Error {
         let path = match &error {
             EngineError::File(file) | EngineError::Lake(LakeError::File(file)) => file.path.clone(),
             EngineError::Lake(LakeError::NotWritable { location, .. }) => location.clone(),
@@ -137,7 +137,7 @@ impl Checked {
             return error.into();
         };
         let found = Diagnostic::new(error.code(), place.span, error.to_string(), "this folder");
-        Placed(Diagnostics::new(pipeline.file.clone(), Arc::clone(&pipeline.text), vec![found])).into()
+        Error::Placed(Diagnostics::new(pipeline.file.clone(), Arc::clone(&pipeline.text), vec![found]))
     }
 
     /// Where the options of its sources stand.
@@ -146,7 +146,7 @@ impl Checked {
     }
 
     /// What of the pipeline matters to its checkpoint.
-    pub fn shape(&self) -> anyhow::Result<Shape> {
+    pub fn shape(&self) -> Result<Shape> {
         let session = bind::functions::session_state(1);
         let shape = sluicebox_evolve::shape_of(&self.graph, &std::env::current_dir()?, &session, &self.clock);
         Ok(shape.map_err(EngineError::from)?)
@@ -182,7 +182,7 @@ pub struct Options(BTreeMap<String, Places>);
 
 impl Options {
     /// `error` of a run at the option of the source that it is about, if it is about one.
-    pub fn place(&self, error: EngineError) -> anyhow::Error {
+    pub fn place(&self, error: EngineError) -> Error {
         let source = match &error {
             EngineError::Source(
                 SourceError::Option { source_name, .. } | SourceError::UnknownTopic { source_name, .. },
@@ -225,7 +225,7 @@ pub struct Loaded {
 
 impl Loaded {
     /// Everything for a run of `stage`: samples filled, sources connected.
-    pub async fn connect(mut checked: Checked, stage: &Stage) -> anyhow::Result<Self> {
+    pub async fn connect(mut checked: Checked, stage: &Stage) -> Result<Self> {
         let working_dir = std::env::current_dir()?;
         let sinks = sinks_of(&checked)?;
         checked.staged(stage, &working_dir);

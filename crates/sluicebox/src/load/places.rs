@@ -14,6 +14,8 @@ use sluicebox_pipeline::values::Reference;
 use sluicebox_registry::RegistryError;
 use sluicebox_sources::{KAFKA_PREFIX, LONGEST_TOPIC, SourceError, is_property};
 
+use crate::error::Error;
+
 /// Topics that are named when none is like the one that is looked for.
 const TOPICS_NAMED: usize = 10;
 
@@ -84,7 +86,7 @@ impl Places {
     }
 
     /// `error` at its option, if it is about one that stands in the text. Of a value that a reference stands for, the reference is shown.
-    pub fn of_source(&self, error: SourceError) -> anyhow::Error {
+    pub fn of_source(&self, error: SourceError) -> Error {
         if let SourceError::Option { source_name, option, given, remedy } = error {
             let given = self.hide(&option, &given, "a reference whose value is not taken");
             let remedy = self.hide(&option, &remedy, "write a value that it takes: docs/sql.md says which");
@@ -101,7 +103,7 @@ impl Places {
     }
 
     /// The same of what is known once the log was asked: offsets and partitions that it does not have.
-    pub fn of_engine(&self, error: EngineError) -> anyhow::Error {
+    pub fn of_engine(&self, error: EngineError) -> Error {
         match error {
             EngineError::Source(error) => self.of_source(error),
             other => other.into(),
@@ -109,7 +111,7 @@ impl Places {
     }
 
     /// The same of an error of the registry's options.
-    pub fn of_registry(&self, error: RegistryError) -> anyhow::Error {
+    pub fn of_registry(&self, error: RegistryError) -> Error {
         if let RegistryError::Option { option, problem, right } = &error
             && let Some(Placed { value, .. }) = self.find(option)
         {
@@ -150,7 +152,7 @@ impl Places {
     }
 
     /// That what the option `key` refers to is not there.
-    pub fn unset(&self, key: &str, reference: Reference<'_>, why: &str) -> anyhow::Error {
+    pub fn unset(&self, key: &str, reference: Reference<'_>, why: &str) -> Error {
         let span = self.find(key).map_or(COMMAND_LINE, |option| option.value);
         let found = match reference {
             Reference::Env(name) => {

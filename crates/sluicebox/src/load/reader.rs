@@ -16,7 +16,7 @@ use sluicebox_sources::SourceError;
 
 use super::LOG_DIR;
 use super::connect::{Connection, open_log, registry_dir};
-use crate::error::Usage;
+use crate::error::{Error, Result, Usage};
 
 /// Subjects that are named when the one that is looked for is not there.
 const SUBJECTS_NAMED: usize = 5;
@@ -51,12 +51,7 @@ impl Part {
 impl Connection {
     /// The reader schema of `part` as far as it can be known without touching anything: the checkpoint's, else the registry's;
     /// for a sample that has not been filled yet, the sample's own.
-    pub async fn reader(
-        &self,
-        part: Part,
-        checkpoint: &Checkpoint,
-        clock: &Arc<dyn Clock>,
-    ) -> anyhow::Result<PinnedSchema> {
+    pub async fn reader(&self, part: Part, checkpoint: &Checkpoint, clock: &Arc<dyn Clock>) -> Result<PinnedSchema> {
         if let Some(pinned) = self.pinned_schema(part, checkpoint)? {
             return Ok(pinned);
         }
@@ -78,7 +73,7 @@ impl Connection {
 
     /// Looks whether a source whose columns are declared can be read: its format is the one that the checkpoint has pinned, and the
     /// embedded log has its topic.
-    pub(super) fn declared_topic(&self, checkpoint: &Checkpoint, clock: &Arc<dyn Clock>) -> anyhow::Result<()> {
+    pub(super) fn declared_topic(&self, checkpoint: &Checkpoint, clock: &Arc<dyn Clock>) -> Result<()> {
         let begun = self.pinned(checkpoint)?.is_some();
         if !begun && self.options.brokers.is_none() && !self.has_log_topic(clock)? {
             return Err(self.no_topic(clock)?);
@@ -90,7 +85,7 @@ impl Connection {
     ///
     /// # Errors
     /// When it has begun with keys that had none.
-    pub fn pinned_schema(&self, part: Part, checkpoint: &Checkpoint) -> anyhow::Result<Option<PinnedSchema>> {
+    pub fn pinned_schema(&self, part: Part, checkpoint: &Checkpoint) -> Result<Option<PinnedSchema>> {
         let Some(pin) = self.pinned(checkpoint)? else { return Ok(None) };
         match (part, pin.key()) {
             (Part::Value, _) => Ok(pin.schema().cloned()),
@@ -107,7 +102,7 @@ impl Connection {
     }
 
     /// That the checkpoint reads values in another format.
-    fn other_format(&self, pin: &SourcePin) -> anyhow::Error {
+    fn other_format(&self, pin: &SourcePin) -> Error {
         let (name, format) = (&self.name, pin.format());
         Usage(format!(
             "source `{name}`: its checkpoint reads values of the format '{format}', and 'value.format' says another: put it back, or go on \
@@ -120,7 +115,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the checkpoint cannot be read, or has pinned another format.
-    pub(super) fn pinned(&self, checkpoint: &Checkpoint) -> anyhow::Result<Option<SourcePin>> {
+    pub(super) fn pinned(&self, checkpoint: &Checkpoint) -> Result<Option<SourcePin>> {
         if self.repin {
             return Ok(None);
         }
@@ -144,7 +139,7 @@ impl Connection {
     }
 
     /// The reader schema of `part` that the registry has.
-    pub(super) async fn registered(&self, part: Part, registry: &Arc<dyn Registry>) -> anyhow::Result<PinnedSchema> {
+    pub(super) async fn registered(&self, part: Part, registry: &Arc<dyn Registry>) -> Result<PinnedSchema> {
         let (subject, (option, version)) = (self.subject(part)?, part.options());
         let version = self.pairs.get(version).and_then(|v| v.trim().parse().ok());
         fault::reach(What::Registry, Effect::Call, Phase::Before);
@@ -169,14 +164,14 @@ impl Connection {
     }
 
     /// The latest schema of the values' subject, if its version is not set.
-    pub async fn latest(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<PinnedSchema>> {
+    pub async fn latest(&self, clock: &Arc<dyn Clock>) -> Result<Option<PinnedSchema>> {
         match self.pairs.contains_key(Part::Value.options().1) {
             true => Ok(None),
             false => Ok(Some(self.registered(Part::Value, &self.registry(clock)?).await?)),
         }
     }
 
-    fn unfilled(&self, part: Part, clock: &Arc<dyn Clock>) -> anyhow::Result<PinnedSchema> {
+    fn unfilled(&self, part: Part, clock: &Arc<dyn Clock>) -> Result<PinnedSchema> {
         match self.sample.as_deref() {
             Some(_) if part == Part::Key => {
                 let name = &self.name;
@@ -197,7 +192,7 @@ impl Connection {
     }
 
     /// That the embedded log does not have the topic.
-    fn no_topic(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<anyhow::Error> {
+    fn no_topic(&self, clock: &Arc<dyn Clock>) -> Result<Error> {
         let known = match Path::new(LOG_DIR).is_dir() {
             true => open_log(clock)?.topics().map_err(EngineError::from)?.into_keys().collect(),
             false => Vec::new(),
@@ -208,7 +203,7 @@ impl Connection {
     }
 
     /// The subject of `part`: the one that its option names, else that of the first topic.
-    fn subject(&self, part: Part) -> anyhow::Result<String> {
+    fn subject(&self, part: Part) -> Result<String> {
         let (option, _) = part.options();
         if let Some(subject) = self.pairs.get(option) {
             return Ok(subject.clone());

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::connect::{Connection, open_log, registry_dir};
+use crate::error::{Error, Result};
 
 /// The seed of the sample: the same for everyone.
 const SEED: u64 = 1;
@@ -26,15 +27,15 @@ pub struct Sample {
 
 impl Sample {
     /// Fills the topic of a source that has a sample and no broker; returns when its backlog is complete.
-    pub async fn fill(connection: &Connection, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Self>> {
+    pub async fn fill(connection: &Connection, clock: &Arc<dyn Clock>) -> Result<Option<Self>> {
         let (Some(_), None, Some(topic)) = (&connection.sample, &connection.options.brokers, connection.topic()) else {
             return Ok(None);
         };
         let log = open_log(clock)?;
         let mut config = SalesConfig::new(SEED, clock.now_micros());
         config.schema_id = register_sales(&topic, SALES_SCHEMA).await?;
-        let mut feeder = SampleFeeder::open(&log, &topic, config, Arc::clone(clock)).await?;
-        let backlog = feeder.ensure_backlog().await?;
+        let mut feeder = SampleFeeder::open(&log, &topic, config, Arc::clone(clock)).await.map_err(unwritten)?;
+        let backlog = feeder.ensure_backlog().await.map_err(unwritten)?;
         Ok(Some(Self { topic, made_up: !matches!(backlog, Backlog::Foreign), feeder }))
     }
 }
@@ -64,11 +65,16 @@ pub fn feed(samples: Vec<Sample>, stop: &watch::Receiver<bool>) -> Option<JoinHa
 }
 
 /// Registers a schema of sales with the embedded registry, and gives its id.
-pub async fn register_sales(topic: &str, schema: &'static str) -> anyhow::Result<u32> {
+pub async fn register_sales(topic: &str, schema: &'static str) -> Result<u32> {
     let subject = format!("{topic}-value");
     let registered = tokio::task::spawn_blocking(move || {
-        let store = RegistryStore::open(registry_dir())?;
-        Ok::<_, anyhow::Error>(store.register(&subject, &NewSchema::new(schema))?)
+        let store = RegistryStore::open(registry_dir()).map_err(unwritten)?;
+        store.register(&subject, &NewSchema::new(schema)).map_err(unwritten)
     });
-    Ok(u32::try_from(registered.await??.id)?)
+    u32::try_from(registered.await.map_err(unwritten)??.id).map_err(unwritten)
+}
+
+/// Why made-up events cannot be written.
+fn unwritten(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Samples(Box::new(error))
 }

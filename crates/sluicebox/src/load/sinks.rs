@@ -14,13 +14,13 @@ use sluicebox_sinks::{Outbox, ParquetOptions, ParquetTable, Sink, Sinks};
 
 use super::Checked;
 use super::target::Target;
-use crate::error::Usage;
+use crate::error::{Result, Usage};
 
 /// How long a registry is asked for one answer. A sink that cannot register its schema is opened again, as one whose brokers are away.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The sinks of the tables of a pipeline; relative locations begin at the working directory. Nothing is opened or written.
-pub fn sinks_of(checked: &Checked) -> anyhow::Result<Sinks> {
+pub fn sinks_of(checked: &Checked) -> Result<Sinks> {
     let working_dir = std::env::current_dir()?;
     let mut sinks = Sinks::new();
     for table in &checked.graph.tables {
@@ -42,7 +42,7 @@ fn folder(table: &Table, working_dir: &Path, options: ParquetOptions) -> Result<
 }
 
 /// The sink of a table in Kafka.
-fn kafka(checked: &Checked, table: &Table, def: &TableDef) -> anyhow::Result<Arc<dyn Sink>> {
+fn kafka(checked: &Checked, table: &Table, def: &TableDef) -> Result<Arc<dyn Sink>> {
     let target = Target::of(&checked.graph.pipeline, def)?;
     let topic = target.get("topic").unwrap_or_default().to_owned();
     let format = if target.is_avro() {
@@ -72,7 +72,7 @@ fn kafka(checked: &Checked, table: &Table, def: &TableDef) -> anyhow::Result<Arc
 }
 
 /// The registry in which the schema of a table is registered.
-fn registry(checked: &Checked, table: &str, target: &Target) -> anyhow::Result<Arc<dyn Registry>> {
+fn registry(checked: &Checked, table: &str, target: &Target) -> Result<Arc<dyn Registry>> {
     let options = target.http().map_err(|error| target.places.of_registry(error))?;
     let mut options = options.ok_or_else(|| {
         Usage(format!(

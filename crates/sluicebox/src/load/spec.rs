@@ -10,6 +10,7 @@ use sluicebox_pipeline::values;
 
 use super::engine_trigger;
 use super::text::read_text;
+use crate::error::Result;
 
 /// A pipeline as it was written, and what is set beside its text.
 #[derive(Debug, Clone)]
@@ -29,7 +30,7 @@ impl Spec {
     ///
     /// # Errors
     /// As [`read_text`].
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
+    pub fn read(path: &Path) -> Result<Self> {
         let file = path.display().to_string();
         let text = read_text(path, &file)?;
         Ok(Self::of(file, text))
@@ -44,7 +45,7 @@ impl Spec {
     ///
     /// # Errors
     /// All mistakes that can be found without a schema.
-    pub fn parsed(&self) -> anyhow::Result<Pipeline> {
+    pub fn parsed(&self) -> Result<Pipeline> {
         Ok(parse_with(&self.file, &self.text, &self.set, &|name| std::env::var(name).ok())?)
     }
 
@@ -52,7 +53,7 @@ impl Spec {
     ///
     /// # Errors
     /// As [`Self::parsed`].
-    pub fn checkpoint_dir(&self) -> anyhow::Result<PathBuf> {
+    pub fn checkpoint_dir(&self) -> Result<PathBuf> {
         let pipeline = self.parsed()?;
         let settings = Settings::of(&pipeline);
         Ok(self.dir_of(&pipeline, &settings))

@@ -10,7 +10,7 @@ use sluicebox_sources::{BROKERS_ENV, KAFKA_PREFIX, check_brokers, exposed_broker
 
 use super::connect::{is_told, resolved};
 use super::places::Places;
-use crate::error::Usage;
+use crate::error::{Result, Usage};
 
 /// Where the rows of a table go in Kafka.
 pub(super) struct Target {
@@ -28,7 +28,7 @@ impl Target {
     ///
     /// # Errors
     /// When a reference leads nowhere, or no broker is named.
-    pub fn of(pipeline: &Pipeline, table: &TableDef) -> anyhow::Result<Self> {
+    pub fn of(pipeline: &Pipeline, table: &TableDef) -> Result<Self> {
         let mut places = Places::of_table(pipeline, table);
         let mut pairs = BTreeMap::new();
         for (key, value) in &table.properties {

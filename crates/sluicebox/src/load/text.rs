@@ -8,20 +8,20 @@ use sluicebox_engine::EngineError;
 use sluicebox_pipeline::ast::Span;
 use sluicebox_pipeline::diagnostic::{Diagnostic, Diagnostics, nearest};
 
-use crate::error::Usage;
+use crate::error::{Error, Result, Usage};
 
 /// The text of the file at `path`, which messages call `name`.
 ///
 /// # Errors
 /// When it cannot be read, with the name that may be meant if it is not there; when it is no file, nor a pipe that ends; and when it
 /// is not UTF-8, at the first byte that is not.
-pub fn read_text(path: &Path, name: &str) -> anyhow::Result<String> {
+pub fn read_text(path: &Path, name: &str) -> Result<String> {
     let bytes = read_given(path).map_err(|error| unread(path, name, error))?;
     String::from_utf8(bytes).map_err(|error| not_utf8(name, error.as_bytes()).into())
 }
 
 /// Why the file cannot be read: because of what was named, or because the disk or the system does not give it.
-fn unread(path: &Path, name: &str, error: io::Error) -> anyhow::Error {
+fn unread(path: &Path, name: &str, error: io::Error) -> Error {
     // EIO, EAGAIN and ENOMEM of a thread, ENFILE, EMFILE.
     if matches!(error.raw_os_error(), Some(5 | 11 | 12 | 23 | 24)) {
         return EngineError::from(FileError::new("read", name, error)).into();
@@ -89,7 +89,10 @@ mod tests {
         let path = dir.path().join("l.sql");
         std::fs::write(&path, bytes).unwrap();
         let error = read_text(&path, "l.sql").unwrap_err();
-        error.downcast_ref::<Diagnostics>().map_or_else(|| error.to_string(), |found| found.render(false))
+        match &error {
+            Error::Wrong(found) => found.render(false),
+            other => other.to_string(),
+        }
     }
 
     #[test]
@@ -121,11 +124,11 @@ mod tests {
     #[test]
     fn what_the_system_does_not_give_is_no_mistake_of_the_command_line() {
         let open_files = unread(Path::new("p.sql"), "p.sql", io::Error::from_raw_os_error(24));
-        assert!(open_files.is::<EngineError>() && open_files.to_string().contains("ulimit -n"), "{open_files}");
+        assert!(matches!(open_files, Error::Engine(_)) && open_files.to_string().contains("ulimit -n"), "{open_files}");
         let dir = tempfile::tempdir().unwrap();
         for (path, why) in [(dir.path(), "it is a folder, and no file"), (Path::new("/dev/null"), "it is a device")] {
             let wrong = read_text(path, "p.sql").unwrap_err();
-            assert!(wrong.is::<Usage>() && wrong.to_string().contains(why), "{wrong}");
+            assert!(matches!(wrong, Error::Usage(_)) && wrong.to_string().contains(why), "{wrong}");
         }
     }
 }

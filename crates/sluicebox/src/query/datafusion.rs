@@ -131,7 +131,7 @@ struct Unreadable(anyhow::Error);
 
 impl std::fmt::Display for Unreadable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&crate::told(&self.0))
+        f.write_str(&crate::told(&*self.0))
     }
 }
 
