@@ -52,14 +52,19 @@ struct Bench {
 
 impl Bench {
     fn new(fields: &str) -> Self {
+        let reader = (!fields.is_empty()).then(|| WRITER.replace("]}", &format!(",{fields}]}}")));
+        Self::between(WRITER, reader.as_deref())
+    }
+
+    /// Events of `writer`, read by `reader`, or by the same.
+    fn between(writer: &str, reader: Option<&str>) -> Self {
         let job = Workspace::new();
         job.write("p.sql", PIPELINE);
         let log = EmbeddedLog::open(job.path().join("data/.log"), Arc::new(SystemClock::new())).unwrap();
         log.create_topic("t", 1, TopicOptions::default()).unwrap();
         let registry = RegistryStore::open(job.path().join("data/.log/registry")).unwrap();
-        let id = registry.register("t-value", &NewSchema::new(WRITER)).unwrap().id;
-        if !fields.is_empty() {
-            let reader = WRITER.replace("]}", &format!(",{fields}]}}"));
+        let id = registry.register("t-value", &NewSchema::new(writer)).unwrap().id;
+        if let Some(reader) = reader {
             registry.register("t-value", &NewSchema::new(reader)).unwrap();
         }
         Self { job, log, id }
@@ -67,7 +72,12 @@ impl Bench {
 
     /// Appends `count` events of six bytes.
     fn events(&self, count: usize) {
-        self.append(&vec![Record { value: Some(frame(self.id, &[14]).into()), ..Record::default() }; count]);
+        self.values(count, &[14]);
+    }
+
+    /// Appends `count` events with that body.
+    fn values(&self, count: usize, body: &[u8]) {
+        self.append(&vec![Record { value: Some(frame(self.id, body).into()), ..Record::default() }; count]);
     }
 
     fn append(&self, records: &[Record]) {

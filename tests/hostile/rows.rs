@@ -1,6 +1,6 @@
 //! Events of a few bytes whose rows are large.
 
-use crate::{Bench, PIPELINE, nullable, with_default};
+use crate::{Bench, PIPELINE, WRITER, nullable, with_default};
 
 /// 650 MB of rows of less than 5 kB of events.
 #[test]
@@ -49,4 +49,23 @@ fn wide_tables_that_are_written_at_once_fit_the_addresses() {
     bench.run(&[]);
     bench.has_rows(2_000);
     assert_eq!(bench.job.rows("SELECT count(*), sum(a) FROM silver.t3"), ["2000,14000"]);
+}
+
+/// An item of a writer's records of nothing has no byte in its event and three bits in memory. Whoever writes it to a file holds twelve
+/// bytes of it: 400 MB of these in one batch by the bytes of the events, and by those of the rows too, if items do not count.
+#[test]
+fn items_of_no_byte_make_many_batches_and_not_much_memory() {
+    let of = |field: &str| {
+        let item = format!(r#"{{"type":"record","name":"I","fields":[{field}]}}"#);
+        WRITER.replace("]}", &format!(r#",{{"name":"x","type":{{"type":"array","items":{item}}}}}]}}"#))
+    };
+    let reader = of(r#"{"name":"c","type":["null","boolean"],"default":null}"#);
+    let bench = Bench::between(&of(r#"{"name":"n","type":"null"}"#), Some(&reader));
+    // The number 7, a block of 60,000 items of no byte, and the end of the list.
+    bench.values(512, &[14, 0xc0, 0xa9, 0x07, 0]);
+    let batches = bench.run(&[]);
+    assert!((6..=16).contains(&batches), "{batches} batches");
+    bench.has_rows(512);
+    let items = "SELECT min(array_length(x)), max(array_length(x)) FROM bronze.t WHERE _offset % 64 = 0";
+    assert_eq!(bench.job.rows(items), ["60000,60000"]);
 }

@@ -11,6 +11,10 @@ const TEXT: usize = 16;
 /// Bytes of an end in a column of texts, bytes, lists or maps.
 const END: usize = 4;
 
+/// Bytes that whoever writes a file holds of each value in a list or map, whatever the value is: its two levels of 16 bits, and where it is in
+/// its array. An item that is NULL takes nothing of an array, and as much as any other of these.
+const LEVELS: usize = 12;
+
 /// Bytes that a row of `data_type` takes at least, whatever is in it: NULL, an empty text, a list without items.
 pub(crate) fn width(data_type: &DataType) -> usize {
     row(data_type, 0, false)
@@ -50,8 +54,13 @@ fn row(data_type: &DataType, text: usize, with_item: bool) -> usize {
 }
 
 impl Column {
-    /// Bytes that its rows take. It costs as much as there are columns in it, however many rows they have.
+    /// Bytes that its rows take, until they are written. It costs as much as there are columns in it, however many rows they have.
     pub(crate) fn bytes(&self) -> usize {
+        self.in_arrays() + self.levels(false)
+    }
+
+    /// Bytes that the arrays take.
+    fn in_arrays(&self) -> usize {
         match self {
             Self::Null(_) => 0,
             Self::Boolean { nulls, .. } => 2 * bits(nulls),
@@ -65,9 +74,21 @@ impl Column {
             Self::Decimal256(c) => c.bytes(),
             Self::Bytes(c) => c.bytes(),
             Self::Fixed { values, nulls, .. } => values.len() + bits(nulls),
-            Self::List(c) => c.items.bytes() + END * c.offsets.len() + bits(&c.nulls),
-            Self::Map(c) => c.keys.bytes() + c.values.bytes() + END * c.offsets.len() + bits(&c.nulls),
-            Self::Struct(c) => c.children.iter().map(Self::bytes).sum::<usize>() + bits(&c.nulls),
+            Self::List(c) => c.items.in_arrays() + END * c.offsets.len() + bits(&c.nulls),
+            Self::Map(c) => c.keys.bytes() + c.values.in_arrays() + END * c.offsets.len() + bits(&c.nulls),
+            Self::Struct(c) => c.children.iter().map(Self::in_arrays).sum::<usize>() + bits(&c.nulls),
+        }
+    }
+
+    /// Bytes of the levels of all values that are in lists and maps; `in_list` says whether this column is.
+    fn levels(&self, in_list: bool) -> usize {
+        let own = if in_list { LEVELS * self.len() } else { 0 };
+        match self {
+            Self::List(c) => own + c.items.levels(true),
+            Self::Map(c) => own + LEVELS * c.keys.nulls.len() + c.values.levels(true),
+            // Its children have levels, and it has some if it has none.
+            Self::Struct(c) if !c.children.is_empty() => c.children.iter().map(|child| child.levels(in_list)).sum(),
+            _ => own,
         }
     }
 }
@@ -91,6 +112,8 @@ fn bits(nulls: &NullBufferBuilder) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+
     use std::sync::Arc;
 
     use arrow::datatypes::{Field, Fields};
@@ -100,6 +123,30 @@ mod tests {
     fn record(count: usize, of: &DataType) -> DataType {
         let field = |n| Field::new(format!("c{n}"), of.clone(), true);
         DataType::Struct((0..count).map(field).collect::<Fields>())
+    }
+
+    #[test]
+    fn an_item_of_a_list_takes_what_a_writer_holds_of_it() {
+        let list = |of: DataType| DataType::List(Arc::new(Field::new_list_field(of, true)));
+        let of = |data_type: &DataType| {
+            let mut column = Column::new(data_type, Room { rows: 1, text: 0 }).unwrap();
+            let Column::List(list) = &mut column else { panic!("{data_type} is no list") };
+            (0..1_000).for_each(|_| list.items.push_null());
+            assert!(list.end());
+            column.bytes()
+        };
+        // Beside them are two ends of the list, and its bit.
+        assert_eq!(of(&list(DataType::Null)), 1_000 * LEVELS + 9);
+        assert_eq!(of(&list(DataType::Int64)), 1_000 * (LEVELS + 8) + 125 + 9);
+        // Each column of an item is written alone.
+        assert_eq!(of(&list(record(3, &DataType::Null))), 1_000 * 3 * LEVELS + 125 + 9);
+        assert_eq!(of(&list(record(0, &DataType::Null))), 1_000 * LEVELS + 125 + 9);
+        // A list in a list has levels when it is empty, too.
+        assert_eq!(of(&list(list(DataType::Null))), 1_000 * LEVELS + 1_001 * END + 125 + 9);
+        // What is in no list takes its array alone.
+        let mut column = Column::new(&DataType::Int64, Room { rows: 1, text: 0 }).unwrap();
+        column.push_null();
+        assert_eq!(column.bytes(), 8 + 1);
     }
 
     #[test]

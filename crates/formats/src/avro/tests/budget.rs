@@ -55,6 +55,16 @@ fn few_bytes_whose_rows_are_many_are_decoded_until_the_rows_have_the_budget() {
 }
 
 #[test]
+fn items_that_take_no_byte_of_an_event_take_some_of_the_budget() {
+    let schema = record("E", r#"{"name":"x","type":{"type":"array","items":"null"}}"#);
+    let fixture = Fixture::new(&schema, &[(1, &schema)]);
+    let body = Body::default().long(1 << 16).long(0).0;
+    let events = raw(0, &vec![Some(frame(1, &body)); 100]);
+    // Twelve bytes of each item: six events have more than 4 MiB.
+    assert_eq!(within(&fixture, &events, 4 << 20).taken, 6);
+}
+
+#[test]
 fn what_stands_beside_the_rows_is_of_the_same_events() {
     let fixture = reader(r#"{"name":"s","type":"string","default":"0123456789"}"#);
     // A tombstone and a letter at the front, and behind what fits.
@@ -77,6 +87,7 @@ fn what_rows_are_said_to_take_is_what_their_arrays_take() {
         {"name":"m","type":{"type":"map","values":"bytes"}},{"name":"r","type":["null",{"type":"record","name":"R","fields":[
             {"name":"x","type":"float"},{"name":"y","type":{"type":"bytes","logicalType":"decimal","precision":50}}]}]}"#;
     let schema = record("E", fields);
+    let mut items = 0;
     let values: Vec<_> = (0..3_000)
         .map(|_| {
             let text = "ä".repeat(random.random_range(0..40));
@@ -85,7 +96,10 @@ fn what_rows_are_said_to_take_is_what_their_arrays_take() {
             let mut body = body.text(&text).raw(&[7; 5]);
             for _ in 0..random.random_range(0..4) {
                 body = body.long(1).double(0.5);
+                items += 1;
             }
+            // A key and a value.
+            items += 2;
             body = body.long(0).long(1).text("key").bytes(text.as_bytes()).long(0);
             let body = if random.random_bool(0.5) { body.long(0) } else { body.long(1).raw(&[0; 4]).bytes(&[9]) };
             Some(frame(1, &body.0))
@@ -94,8 +108,8 @@ fn what_rows_are_said_to_take_is_what_their_arrays_take() {
     let decoded = Fixture::new(&schema, &[(1, &schema)]).decode(&values);
     assert_eq!(rows(&decoded).len(), 3_000);
     let (said, counted) = (decoded.bytes, decoded.rows.iter().map(counted).sum::<usize>());
-    // The other columns of rows stand beside it.
-    let beside = 3_000 * (48 + "topic".len());
+    // The other columns of rows stand beside it, and what is held of an item while it is written.
+    let beside = 3_000 * (48 + "topic".len()) + 12 * items;
     assert!(said.abs_diff(counted + beside) < counted / 50, "{said} bytes, and {counted} + {beside} are there");
 }
 
