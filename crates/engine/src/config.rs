@@ -124,6 +124,11 @@ impl Config {
         }
     }
 
+    /// The sources whose pinned reader schema is replaced.
+    pub(crate) fn repinned(&self) -> impl Iterator<Item = &SourceBinding> {
+        self.sources.iter().filter(|source| self.repin.contains(&source.name))
+    }
+
     /// The partitions of every plan.
     pub(crate) fn plan_partitions(&self) -> usize {
         self.session.config().target_partitions()

@@ -20,6 +20,7 @@ use crate::config::{Config, Trigger};
 use crate::hearing::Hearing;
 use crate::journal::Journal;
 use crate::letters::Letters;
+use crate::opening::Newest;
 use crate::positions::positions;
 use crate::preflight::{self, Learned};
 use crate::progress::Totals;
@@ -127,16 +128,16 @@ impl Engine {
         opening::refreshed(&config, &outputs, &lock, &logs)?;
         let recovery = decide(checkpoint.observe()?)?;
         let metadata = opening::metadata(&config, &outputs, &logs, epoch)?;
+        let Newest { mut last, replay, plan: last_offsets } =
+            opening::newest(&config, &metadata, &logs, recovery, epoch)?;
         let held = opening::hold(&config, &outputs, &metadata, recovery, epoch)?;
         opening::pin_topics(&checkpoint, &metadata, &logs)?;
         let runner = opening::new_runner(&config)?;
-        let (mut last, replay) = opening::newest(&checkpoint, recovery, epoch)?;
-        opening::repin(&config, replay.as_ref(), epoch)?;
+        opening::repin(&config, epoch)?;
         opening::published(&checkpoint, &outputs, &metadata, recovery, last.as_ref())?;
         let unpublished = publishing::unpublished(recovery, last.as_ref(), &config.sinks)?;
         let adopted = opening::adopted(&config, &outputs, &lock, &metadata, &logs, &mut last)?;
         let runner = opening::restored(&config, last.as_ref(), replay.as_ref(), &adopted, runner)?;
-        let last_offsets = opening::newest_plan(&checkpoint, last.as_ref(), replay.as_ref())?;
         let (positions, begins) = positions(&mut config, last.as_ref(), last_offsets.as_ref(), first, epoch).await?;
         let names = config.sources.iter().map(|s| s.name.as_str());
         let run_end = adopt::fill_end(&config.change.stage, names, last.as_ref());

@@ -61,6 +61,48 @@ pub(crate) fn metadata(config: &Config, outputs: &Outputs, logs: &Logs, epoch: u
     Ok(metadata)
 }
 
+/// The newest records of a checkpoint.
+pub(crate) struct Newest {
+    /// The newest commit.
+    pub(crate) last: Option<Commit>,
+    /// The plan that waits to be replayed.
+    pub(crate) replay: Option<Offsets>,
+    /// The plan of the newest batch.
+    pub(crate) plan: Option<Offsets>,
+}
+
+/// Reads and judges what a start goes on from, before it writes anything: a start that is refused for a record has not even said in
+/// the marks where the checkpoint lies now. A run acts on no record of a later run.
+pub(crate) fn newest(
+    config: &Config,
+    metadata: &Metadata,
+    logs: &Logs,
+    recovery: Recovery,
+    epoch: u64,
+) -> Result<Newest, EngineError> {
+    let checkpoint = &config.checkpoint;
+    let (last, replay) = match recovery {
+        Recovery::Start => (None, None),
+        Recovery::Publish { publish } => (Some(checkpoint.commit(publish)?), None),
+        Recovery::Replay { replay: 0 } => (None, Some(checkpoint.offsets(0)?)),
+        Recovery::Replay { replay } => (Some(checkpoint.commit(replay - 1)?), Some(checkpoint.offsets(replay)?)),
+    };
+    refuse_later_records(last.as_ref(), replay.as_ref(), epoch)?;
+    let plan = match (&replay, &last) {
+        (Some(offsets), _) => Some(offsets.clone()),
+        (None, Some(commit)) => Some(checkpoint.offsets(commit.batch_id)?),
+        (None, None) => None,
+    };
+    for source in &config.sources {
+        checkpoint.source_start(&source.name)?;
+    }
+    for (source, log) in logs {
+        topics::check(checkpoint, metadata, Scope::name_of(source), log)?;
+    }
+    refuse_repin(config, replay.as_ref())?;
+    Ok(Newest { last, replay, plan })
+}
+
 /// Claims the folders, and holds what lies in them against what the checkpoint knows. The newest compaction is settled between:
 /// who claims the folders has proved that they are the query's.
 pub(crate) fn hold(
@@ -88,22 +130,6 @@ pub(crate) fn pin_topics(checkpoint: &Checkpoint, metadata: &Metadata, logs: &Lo
     Ok(())
 }
 
-/// The newest commit, and the plan that waits to be replayed. A run acts on no record of a later run.
-pub(crate) fn newest(
-    checkpoint: &Checkpoint,
-    recovery: Recovery,
-    epoch: u64,
-) -> Result<(Option<Commit>, Option<Offsets>), EngineError> {
-    let (last, replay) = match recovery {
-        Recovery::Start => (None, None),
-        Recovery::Publish { publish } => (Some(checkpoint.commit(publish)?), None),
-        Recovery::Replay { replay: 0 } => (None, Some(checkpoint.offsets(0)?)),
-        Recovery::Replay { replay } => (Some(checkpoint.commit(replay - 1)?), Some(checkpoint.offsets(replay)?)),
-    };
-    refuse_later_records(last.as_ref(), replay.as_ref(), epoch)?;
-    Ok((last, replay))
-}
-
 /// Publishes the newest commit again, if nothing proves that it was.
 pub(crate) fn published(
     checkpoint: &Checkpoint,
@@ -127,8 +153,6 @@ pub(crate) fn adopted(
     logs: &Logs,
     last: &mut Option<Commit>,
 ) -> Result<Adopted, EngineError> {
-    // What cannot be read stops the run before the SQL is adopted.
-    config.sources.iter().try_for_each(|s| config.checkpoint.source_start(&s.name).map(drop))?;
     Ok(adopt::adopt(&config.opening(), outputs, lock, metadata, logs, last)?)
 }
 
@@ -154,19 +178,6 @@ pub(crate) fn restored(
         })?;
     }
     Ok(runner)
-}
-
-/// The plan of the newest batch.
-pub(crate) fn newest_plan(
-    checkpoint: &Checkpoint,
-    last: Option<&Commit>,
-    replay: Option<&Offsets>,
-) -> Result<Option<Offsets>, EngineError> {
-    Ok(match (replay, last) {
-        (Some(offsets), _) => Some(offsets.clone()),
-        (None, Some(commit)) => Some(checkpoint.offsets(commit.batch_id)?),
-        (None, None) => None,
-    })
 }
 
 /// The log that each source reads now.
@@ -252,19 +263,22 @@ fn refuse_later_records(last: Option<&Commit>, plan: Option<&Offsets>, ours: u64
     }
 }
 
-/// Replaces the reader schemas that the run was asked to replace. Not while a planned batch waits to be replayed: it is
-/// replayed as it was planned.
-pub(crate) fn repin(config: &Config, replay: Option<&Offsets>, epoch: u64) -> Result<(), EngineError> {
-    for binding in config.sources.iter().filter(|s| config.repin.contains(&s.name)) {
-        if let Some(offsets) = replay {
-            return Err(EngineError::RepinBeforeReplay {
-                source_name: binding.name.clone(),
-                batch_id: offsets.batch_id,
-            });
-        }
+/// Replaces the reader schemas that the run was asked to replace.
+pub(crate) fn repin(config: &Config, epoch: u64) -> Result<(), EngineError> {
+    for binding in config.repinned() {
         let dir = config.checkpoint.source_dir(&binding.name);
         durable::create_dir_durable(What::Source, &dir)?;
         config.checkpoint.replace_fenced(What::Source, &dir.join("reader"), &binding.pin, epoch)?;
     }
     Ok(())
+}
+
+/// No reader schema is replaced while a planned batch waits to be replayed: it is replayed as it was planned.
+fn refuse_repin(config: &Config, replay: Option<&Offsets>) -> Result<(), EngineError> {
+    match (config.repinned().next(), replay) {
+        (Some(binding), Some(offsets)) => {
+            Err(EngineError::RepinBeforeReplay { source_name: binding.name.clone(), batch_id: offsets.batch_id })
+        }
+        _ => Ok(()),
+    }
 }

@@ -21,6 +21,21 @@ pub(crate) struct TopicPin {
     pub(crate) id: String,
 }
 
+/// Makes sure that the topics in `found` are those that the checkpoint reads; those that are new to it are left as they are.
+///
+/// # Errors
+/// [`EngineError::OtherLog`] when a topic has another id than its pin.
+pub(crate) fn check(
+    checkpoint: &Checkpoint,
+    metadata: &Metadata,
+    source: &str,
+    found: &LogIdentity,
+) -> Result<(), EngineError> {
+    each(checkpoint, metadata, source, found, |path, _| {
+        Ok(envelope::read::<TopicPin>(What::Source, path)?.map(|pinned| pinned.id))
+    })
+}
+
 /// Makes sure that the topics in `found` are those that the checkpoint reads, and pins those that are new to it.
 ///
 /// # Errors
@@ -31,14 +46,25 @@ pub(crate) fn check_and_pin(
     source: &str,
     found: &LogIdentity,
 ) -> Result<(), EngineError> {
+    each(checkpoint, metadata, source, found, |path, id| pin(path, id).map(Some))
+}
+
+/// Refuses a topic of `found` that has another id than the first start saw, or than `pin_of` gives for the path of its pin and its id.
+fn each(
+    checkpoint: &Checkpoint,
+    metadata: &Metadata,
+    source: &str,
+    found: &LogIdentity,
+    pin_of: impl Fn(&Path, &str) -> Result<Option<String>, EngineError>,
+) -> Result<(), EngineError> {
     let first = metadata.logs.get(source).map(|log| &log.topics);
     for (topic, id) in &found.topics {
         let Some(id) = id else { continue };
         let pinned = match first.and_then(|topics| topics.get(topic)) {
-            Some(Some(pinned)) => pinned.clone(),
-            _ => pin(&path(checkpoint, source, topic), id)?,
+            Some(Some(pinned)) => Some(pinned.clone()),
+            _ => pin_of(&path(checkpoint, source, topic), id)?,
         };
-        if pinned != *id {
+        if let Some(pinned) = pinned.filter(|pinned| pinned != id) {
             return Err(EngineError::OtherLog {
                 name: source.to_owned(),
                 pinned: format!("topic {topic} ({pinned})"),
@@ -86,6 +112,20 @@ mod tests {
             plan_partitions: 1,
             logs: BTreeMap::from([("s".to_owned(), log)]),
         }
+    }
+
+    #[test]
+    fn a_topic_that_is_new_is_pinned_by_who_pins_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(dir.path());
+        let metadata = metadata(log(&[("a", Some("1"))]));
+        for id in ["2", "3"] {
+            check(&checkpoint, &metadata, "s", &log(&[("a", Some("1")), ("new", Some(id))])).unwrap();
+            assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "something was written");
+        }
+        check_and_pin(&checkpoint, &metadata, "s", &log(&[("new", Some("3"))])).unwrap();
+        let refused = check(&checkpoint, &metadata, "s", &log(&[("new", Some("4"))])).unwrap_err().to_string();
+        assert!(refused.contains("topic new (4), deleted and made anew"), "{refused}");
     }
 
     #[test]
