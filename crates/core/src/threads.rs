@@ -2,10 +2,16 @@
 
 use std::io;
 use std::sync::RwLock;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{Builder, ScopedJoinHandle, scope};
+use std::time::Duration;
 
 /// What to do when no thread can be started, to follow the message.
 pub const WAY_OUT: &str = "raise the limit of processes (`ulimit -u`; of a container, that of its pids), and run again";
+
+/// How long [`starting`] waits for what has the threads that it needs: this takes milliseconds, or on a machine that has much else to do
+/// seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Makes sure that the system has `count` more threads to give: so many are started, and end when all are there.
 ///
@@ -20,6 +26,48 @@ pub fn can_start(count: usize) -> io::Result<()> {
         let started = (0..count).try_for_each(|_| Builder::new().spawn_scoped(scope, wait).map(drop));
         drop(closed);
         started
+    })
+}
+
+/// What `work` gives, which is done by a thread of its own named `name` and waited for as long as `patience`. A thread that has not ended
+/// by then is left behind: what it gives later is dropped there, and the end of the process does not wait for it.
+///
+/// # Errors
+/// When no thread can be started, or it panics; of [`io::ErrorKind::TimedOut`] when it has not ended.
+pub fn given_within<T: Send + 'static>(
+    name: &str,
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (to, from) = mpsc::channel();
+    // When it is late, nobody takes what it gives.
+    Builder::new().name(name.to_owned()).spawn(move || drop(to.send(work())))?;
+    from.recv_timeout(patience).map_err(|error| match error {
+        RecvTimeoutError::Timeout => {
+            io::Error::new(io::ErrorKind::TimedOut, format!("it has not ended within {} s", patience.as_secs()))
+        }
+        RecvTimeoutError::Disconnected => io::Error::other(format!("the thread `{name}` panicked")),
+    })
+}
+
+/// What `work` gives, which starts `count` threads itself and may wait for ever if it gets only some of them. It is not begun where the
+/// system has fewer, and given up when another process was faster and took some of them.
+///
+/// # Errors
+/// When the system has fewer, or what takes milliseconds has not ended in half a minute.
+pub fn starting<T: Send + 'static>(
+    name: &str,
+    count: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    can_start(count)?;
+    given_within(name, PATIENCE, work).map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => {
+            let waited = PATIENCE.as_secs();
+            let why = format!("what needs {count} has not begun after {waited} s, as when only some can be started");
+            io::Error::new(io::ErrorKind::TimedOut, why)
+        }
+        _ => error,
     })
 }
 
@@ -56,6 +104,19 @@ mod tests {
             assert!(can_start(8).is_ok());
         }
         assert!(can_start(0).is_ok());
+    }
+
+    #[test]
+    fn work_that_does_not_end_is_left_behind_and_what_it_gives_is_taken_if_it_does() {
+        assert_eq!(given_within("sum", PATIENCE, || 3 + 4).ok(), Some(7));
+        assert_eq!(starting("sum", 2, || 3 + 4).ok(), Some(7));
+        let (hold, held) = mpsc::channel::<()>();
+        let (told, ended) = mpsc::channel();
+        let stuck = given_within("stuck", Duration::from_millis(1), move || (held.recv(), told.send(())));
+        assert_eq!(stuck.err().map(|error| error.kind()), Some(io::ErrorKind::TimedOut));
+        // What it waits for comes too late for whoever asked, and ends it.
+        drop(hold);
+        assert!(ended.recv().is_ok());
     }
 
     #[test]

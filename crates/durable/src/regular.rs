@@ -5,10 +5,10 @@ use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
+use sluicebox_core::threads;
 use thiserror::Error;
 
 /// How long whoever writes to a pipe may take.
@@ -67,17 +67,19 @@ fn read_within(path: &Path, patience: Duration) -> io::Result<Vec<u8>> {
     if !fs::metadata(path).is_ok_and(|seen| seen.file_type().is_fifo()) {
         return read_regular(path);
     }
-    let (given, (to, from)) = (path.to_owned(), mpsc::channel());
+    let given = path.to_owned();
     let read = move || -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
         File::open(given)?.take(LONGEST_PIPED).read_to_end(&mut content)?;
         Ok(content)
     };
-    // Only a thread can wait for an end that may never come: it is left behind then.
-    std::thread::Builder::new().name("pipe".to_owned()).spawn(move || to.send(read()))?;
-    from.recv_timeout(patience).unwrap_or_else(|_| {
-        let why = format!("it is a pipe, and what is written to it did not end within {} s", patience.as_secs());
-        Err(io::Error::new(io::ErrorKind::TimedOut, why))
+    // Only a thread can wait for an end that may never come.
+    threads::given_within("pipe", patience, read).unwrap_or_else(|error| match error.kind() {
+        io::ErrorKind::TimedOut => {
+            let why = format!("it is a pipe, and what is written to it did not end within {} s", patience.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, why))
+        }
+        _ => Err(error),
     })
 }
 

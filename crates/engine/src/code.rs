@@ -141,6 +141,7 @@ fn source(error: &SourceError) -> &'static str {
 fn remote(error: &RemoteError) -> &'static str {
     match error {
         RemoteError::Away { .. } => "no-answer",
+        RemoteError::Threads { .. } => "threads",
         RemoteError::Passed { .. } | RemoteError::Fenced { .. } => "taken-over",
         RemoteError::Lost { .. } | RemoteError::Damaged { .. } => "damaged-checkpoint",
         other => by_blame(other.blame()),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use sluicebox_core::blame::{Blame, Blamed, Certainty, Retry};
+use sluicebox_core::threads;
 use thiserror::Error;
 
 /// A store that does not take rows, or rows that cannot be handed to it. No message holds a secret.
@@ -30,6 +31,14 @@ pub enum RemoteError {
         certainty: Certainty,
         /// Whose fault it is.
         blame: Blame,
+    },
+    /// The system gives no thread to speak to the store.
+    #[error("cannot {doing}: no thread can be started: {why}; {}", threads::WAY_OUT)]
+    Threads {
+        /// What was tried.
+        doing: String,
+        /// What the system said.
+        why: String,
     },
     /// A later run writes to the store.
     #[error(
@@ -113,6 +122,7 @@ impl Blamed for RemoteError {
             Self::Refused { blame, .. } => *blame,
             Self::Mixed { .. } => Blame::Us,
             Self::Away { .. }
+            | Self::Threads { .. }
             | Self::Passed { .. }
             | Self::Fenced { .. }
             | Self::Forgotten { .. }
@@ -132,7 +142,7 @@ impl Blamed for RemoteError {
     fn certainty(&self) -> Certainty {
         match self {
             Self::Away { certainty, .. } | Self::Refused { certainty, .. } => *certainty,
-            Self::Lost { .. } | Self::Damaged { .. } | Self::Mixed { .. } => Certainty::NotDone,
+            Self::Threads { .. } | Self::Lost { .. } | Self::Damaged { .. } | Self::Mixed { .. } => Certainty::NotDone,
             Self::Passed { .. } | Self::Fenced { .. } | Self::Forgotten { .. } => Certainty::Unknown,
         }
     }

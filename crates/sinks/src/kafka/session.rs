@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
@@ -15,6 +15,7 @@ use rdkafka::topic_partition_list::Offset;
 use sluicebox_core::Certainty;
 use sluicebox_core::secret::Pieces;
 use sluicebox_core::shown::cut;
+use sluicebox_core::threads;
 
 use super::encode::{Encoder, Events};
 use super::marker::Marker;
@@ -94,6 +95,20 @@ fn name_of(owner: &Owner) -> String {
     format!("sluicebox-{}-{}-{}", owner.query_id, owner.generation, owner.table)
 }
 
+/// Makes a client. Nobody is asked yet.
+fn client<C>(doing: &str, options: &KafkaSinkOptions, config: ClientConfig) -> Result<C>
+where
+    C: FromClientConfigAndContext<Context> + Send + 'static,
+{
+    let context = Context::new(options);
+    let make = move || C::from_config_and_context(&config, context);
+    // librdkafka's own two, one for each broker and one for the coordinator. It waits for ever for those that are not to be had.
+    let count = 2 + options.brokers.split(',').count() + 1;
+    threads::starting("kafka-client", count, make)
+        .map_err(|e| RemoteError::Threads { doing: doing.to_owned(), why: e.to_string() })?
+        .map_err(|error| trouble::of(doing, &error, &options.secrets, Certainty::Unknown).into())
+}
+
 /// An opened sink. After any error it is dropped, and another one opened.
 pub(super) struct Session {
     producer: BaseProducer<Context>,
@@ -127,13 +142,9 @@ impl Session {
     ) -> Result<Self> {
         let (name, doing) = (name_of(owner), format!("open the Kafka topic {}", options.topic));
         let trouble = |error: KafkaError| trouble::of(&doing, &error, &options.secrets, Certainty::Unknown);
-        let reader: BaseConsumer<Context> =
-            BaseConsumer::from_config_and_context(&config::reader(options, &name), Context::new(options))
-                .map_err(trouble)?;
+        let reader: BaseConsumer<Context> = client(&doing, options, config::reader(options, &name))?;
         find_topic(&reader, &options.topic).map_err(trouble)?;
-        let producer: BaseProducer<Context> =
-            BaseProducer::from_config_and_context(&config::producer(options, &name), Context::new(options))
-                .map_err(trouble)?;
+        let producer: BaseProducer<Context> = client(&doing, options, config::producer(options, &name))?;
         producer.init_transactions(PATIENCE).map_err(trouble)?;
         // Only now: no earlier producer of this name commits any more, so this is the last word.
         let marker = read_marker(&reader, &options.topic).map_err(trouble)?;

@@ -44,9 +44,10 @@ pub(crate) fn create(
     let config = configure(options, purpose);
     // A client of which some threads can be started and others not waits for ever for what the others were to do.
     let brokers = options.brokers.as_deref().map_or(0, |brokers| brokers.split(',').count());
-    threads::can_start(purpose.threads(brokers))
-        .map_err(|e| SourceError::Threads { source_name: source_name.to_owned(), why: e.to_string() })?;
-    BaseConsumer::from_config_and_context(&config, context).map_err(|error| refused(source_name, options, error))
+    let make = move || BaseConsumer::from_config_and_context(&config, context);
+    threads::starting("kafka-client", purpose.threads(brokers), make)
+        .map_err(|e| SourceError::Threads { source_name: source_name.to_owned(), why: e.to_string() })?
+        .map_err(|error| refused(source_name, options, error))
 }
 
 /// Makes sure that librdkafka takes the properties of `options`, and that the files which they name can be read. Nobody is
