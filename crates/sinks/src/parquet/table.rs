@@ -98,7 +98,7 @@ pub struct ParquetTable {
     /// The columns in files: those of `schema` without the partition columns.
     file_schema: SchemaRef,
     file_columns: Vec<usize>,
-    partitioning: Partitioning,
+    pub(crate) partitioning: Partitioning,
     pub(crate) properties: WriterProperties,
     /// Bytes that the writer of a file asks for before it has a row.
     set_aside: usize,

@@ -14,7 +14,7 @@ use super::{QUERY, glob, key, read, rows, table_with, walk};
 use crate::parquet::compact::{
     FileFacts, Input, Piece, Staging, folders, names_in, plan, remove, swap, take, try_exchange,
 };
-use crate::{Check, LakeError, ParquetOptions, ParquetTable, layout, publish, sweep};
+use crate::{Check, LakeError, ParquetOptions, ParquetTable, Upkeep, layout, publish, sweep};
 
 const DAYS: i32 = 3;
 
@@ -46,7 +46,7 @@ fn exchange(table: &ParquetTable, staging: &Staging, path: &str, number: u64, me
     let newest = folder.parts.iter().map(|part| part.batch).max().unwrap();
     let name = |part| layout::compacted_name(newest, number, part, QUERY);
     let dir = table.location().join(path);
-    table.rewrite_files(&dir, &inputs, &pieces, &staged, &name, &|| true).unwrap().unwrap();
+    table.rewrite(&dir, &inputs, &pieces, &staged, &name, &|| true).unwrap().unwrap();
     swap(&staged, &dir).unwrap();
     staged
 }
@@ -239,16 +239,16 @@ fn a_change_of_columns_keeps_files_apart() {
     let name = |part| layout::compacted_name(1, 1, part, QUERY);
     let pieces = [Piece::Keep(0), Piece::Keep(1)];
     let at = table.location().join(&folder.path);
-    let files = table.rewrite_files(&at, &inputs, &pieces, &staged, &name, &|| true).unwrap().unwrap();
+    let files = table.rewrite(&at, &inputs, &pieces, &staged, &name, &|| true).unwrap().unwrap();
     for (file, input) in files.iter().zip(&inputs) {
         assert_ne!(file.name, input.file.name);
         assert_eq!((file.rows, file.bytes, &file.checksum), (input.file.rows, input.file.bytes, &input.file.checksum));
     }
     assert!(
-        table.rewrite_files(&at, &inputs, &[Piece::Keep(0)], &staging.make(2).unwrap(), &name, &|| true).is_err(),
+        table.rewrite(&at, &inputs, &[Piece::Keep(0)], &staging.make(2).unwrap(), &name, &|| true).is_err(),
         "a row less"
     );
-    assert_eq!(table.rewrite_files(&at, &inputs, &pieces, &staging.make(3).unwrap(), &name, &|| false).unwrap(), None);
+    assert_eq!(table.rewrite(&at, &inputs, &pieces, &staging.make(3).unwrap(), &name, &|| false).unwrap(), None);
     remove(staging.root()).unwrap();
 }
 

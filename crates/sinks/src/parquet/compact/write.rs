@@ -17,6 +17,7 @@ use crate::error::{LakeError, Result};
 use crate::parquet::gather::CHUNK_ROWS;
 use crate::parquet::table::ParquetWriter;
 use crate::staged::HashedFile;
+use crate::upkeep::Upkeep;
 
 /// What a file is, in one line of text: `<name> <rows> <bytes> <checksum>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -100,14 +101,17 @@ fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
     ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| damaged(format!("it is no whole Parquet file ({e})")))
 }
 
-impl ParquetTable {
-    /// Writes the files that `pieces` say to the folder `staged`, which is there and empty, from the `inputs` in `folder`.
-    /// `name` gives the name of the n-th. Rows keep their order; files are as this table writes them, cut at its target
-    /// size. When it returns, contents and names are durable. `None` when `go_on` said no in between.
-    ///
-    /// # Errors
-    /// When an input cannot be read, other rows come out than went in, or a file cannot be written.
-    pub(crate) fn rewrite_files(
+/// Files are as the table writes them, cut at its target size.
+impl Upkeep for ParquetTable {
+    fn location(&self) -> &Path {
+        self.location()
+    }
+
+    fn partition_columns(&self) -> usize {
+        self.partitioning.names().len()
+    }
+
+    fn rewrite(
         &self,
         folder: &Path,
         inputs: &[Input],

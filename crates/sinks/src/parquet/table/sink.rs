@@ -10,7 +10,6 @@ use crate::error::{RemoteError, Result};
 use crate::folder::{prepare, sweep};
 use crate::output::{Staged, StagedFiles};
 use crate::owner::{self, Owner};
-use crate::parquet::compact::{FileSum, Input, Piece};
 use crate::publish::{Check, publish};
 use crate::sink::{Rows, Sink};
 use crate::staged::BatchKey;
@@ -62,27 +61,5 @@ impl Sink for ParquetTable {
 
     fn upkeep(&self) -> Option<&dyn Upkeep> {
         Some(self)
-    }
-}
-
-impl Upkeep for ParquetTable {
-    fn location(&self) -> &Path {
-        &self.location
-    }
-
-    fn partition_columns(&self) -> usize {
-        self.partitioning.names().len()
-    }
-
-    fn rewrite(
-        &self,
-        folder: &Path,
-        inputs: &[Input],
-        pieces: &[Piece],
-        staged: &Path,
-        name: &dyn Fn(u64) -> String,
-        go_on: &dyn Fn() -> bool,
-    ) -> Result<Option<Vec<FileSum>>> {
-        self.rewrite_files(folder, inputs, pieces, staged, name, go_on)
     }
 }
