@@ -17,8 +17,6 @@ mod registry;
 mod sql;
 mod state;
 
-pub use packed::pack;
-
 /// What one input is given to.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::Int64Type;
 use sluicebox_core::raw::{LONGEST_EVENT, column, raw_schema};
 use sluicebox_core::{ManualClock, OffsetRange, PartitionId};
+use sluicebox_sources::testing::pack;
 use sluicebox_sources::{EmbeddedLog, Fsync, KafkaOptions, LogSource, LossReason, Source, TopicOptions, seal_batch};
 
 use crate::input::{array, folder, wait};
@@ -36,25 +36,6 @@ fn batch(base: i64, how: u8, count: u8, records: &[u8]) -> Vec<u8> {
     bytes[60] = count;
     seal_batch(&mut bytes);
     bytes
-}
-
-/// `content` packed by Kafka's compression `how`, 1 to 4.
-#[must_use]
-pub fn pack(how: u8, content: &[u8]) -> Vec<u8> {
-    match how {
-        1 => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            encoder.write_all(content).unwrap();
-            encoder.finish().unwrap()
-        }
-        2 => snap::raw::Encoder::new().compress_vec(content).unwrap(),
-        3 => {
-            let mut encoder = lz4::EncoderBuilder::new().build(Vec::new()).unwrap();
-            encoder.write_all(content).unwrap();
-            encoder.finish().0
-        }
-        _ => zstd::stream::encode_all(content, 1).unwrap(),
-    }
 }
 
 /// What is read of a topic of one segment that ends before offset `end`: events, and which offsets are lost.
@@ -90,7 +71,7 @@ pub(crate) fn run(mut input: &[u8]) {
     let (how, count) = (what & 0x0f, count.max(1));
     let end = 4 + i64::from(count);
     let is_ours = what & 0x80 != 0 && (1..=4).contains(&(how & 7));
-    let packed = if is_ours { pack(how & 7, input) } else { input.to_vec() };
+    let packed = if is_ours { pack(u16::from(how & 7), input) } else { input.to_vec() };
     let between = |how: u8, records: &[u8]| {
         let mut last = GOOD[1..].to_vec();
         last[..8].copy_from_slice(&(end - 2).to_be_bytes());

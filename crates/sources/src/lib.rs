@@ -32,6 +32,8 @@ mod options;
 pub mod positions;
 mod records;
 mod source;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod unpack;
 
 pub use error::{LONGEST_TOPIC, Result, SourceError};

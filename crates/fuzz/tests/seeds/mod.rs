@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sluicebox_core::ManualClock;
-use sluicebox_fuzz::pack;
+use sluicebox_sources::testing::pack;
 use sluicebox_sources::{EmbeddedLog, Record, TopicOptions};
 
 type Seeds = Vec<(String, Vec<u8>)>;
@@ -162,7 +162,7 @@ fn log() -> Seeds {
     ];
     // The same records, packed: the attributes say how.
     for (how, name) in packed::HOWS {
-        let mut batch = [&one[..61], &pack(how, &one[61..])[..]].concat();
+        let mut batch = [&one[..61], &pack(u16::from(how), &one[61..])[..]].concat();
         batch[22] = how;
         seeds.push((name.into(), moded(1, &batch)));
     }

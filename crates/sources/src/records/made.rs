@@ -1,12 +1,10 @@
 //! Record batches as others write them, right and wrong: made here byte by byte.
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-
-use std::io::Write;
 
 use sluicebox_core::raw::{CUT_HEADER, CUT_KEY_HEADER};
 
 use crate::batch::{HEADER, RecordView};
 use crate::seal_batch;
+pub(crate) use crate::testing::pack;
 
 /// A record as it is written, and as it is to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,24 +60,6 @@ impl Written {
         let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
         let headers = record.headers.map(|(key, value)| (key.into_owned(), owned(value))).collect();
         Self { key: owned(record.key), value: owned(record.value), headers }
-    }
-}
-
-pub(crate) fn pack(how: u16, content: &[u8]) -> Vec<u8> {
-    match how {
-        0 => content.to_vec(),
-        1 => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            encoder.write_all(content).unwrap();
-            encoder.finish().unwrap()
-        }
-        2 => snap::raw::Encoder::new().compress_vec(content).unwrap(),
-        3 => {
-            let mut encoder = lz4::EncoderBuilder::new().build(Vec::new()).unwrap();
-            encoder.write_all(content).unwrap();
-            encoder.finish().0
-        }
-        _ => zstd::stream::encode_all(content, 1).unwrap(),
     }
 }
 
