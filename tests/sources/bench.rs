@@ -163,6 +163,14 @@ impl Bench {
         self.producer.flush(Duration::from_secs(30)).unwrap();
     }
 
+    /// An event of `n` with the schema 1, whose key is framed with the schema `key_id`.
+    pub fn keyed(&self, n: i64, key_id: i32, key: &[u8]) {
+        let key = [&[0][..], &key_id.to_be_bytes(), key].concat();
+        let body = [vec![0, 0, 0, 0, 1], zigzag(n)].concat();
+        self.producer.send(BaseRecord::<[u8], [u8]>::to("t").partition(0).key(&key).payload(&body)).unwrap();
+        self.producer.flush(Duration::from_secs(30)).unwrap();
+    }
+
     /// Events without a value.
     pub fn tombstones(&self, count: usize) {
         for _ in 0..count {

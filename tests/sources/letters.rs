@@ -1,6 +1,6 @@
 //! Foreign events and new fields are told aloud.
 
-use crate::bench::{Bench, N_AND_DISCOUNT};
+use crate::bench::{Bench, N, N_AND_DISCOUNT};
 
 #[test]
 fn foreign_values_get_a_hint_in_their_letter_and_once_on_screen() {
@@ -93,4 +93,25 @@ fn a_field_that_no_table_has_is_told_once_and_by_plan_and_in_the_metrics() {
     let said = bench.ends(0, &["--repin", "events"]);
     assert!(said.contains("events: t-value version 2 is adopted already"), "{said}");
     assert!(!bench.plans(0, &[]).contains(words));
+}
+
+#[test]
+fn a_field_of_keys_that_the_column_lacks_is_told_by_plan_and_is_none_of_the_values() {
+    let bench = Bench::new();
+    // Records of keys have the name that those of values have.
+    let older = bench.registry.register("t-key", "AVRO", N);
+    bench.pipeline(", 'key.format' = 'avro'");
+    bench.keyed(1, older, &[2]);
+    bench.ends(0, &[]);
+    let words = "have the field `discount`; the reader schema of keys, t-key version 1, does not";
+    assert!(!bench.plans(0, &[]).contains(words));
+    let newer = bench.registry.register("t-key", "AVRO", N_AND_DISCOUNT);
+    // The registry tells before a key does.
+    let said = bench.plans(0, &[]);
+    assert!(said.contains(words) && said.contains("keys of t-key version 2"), "{said}");
+    bench.keyed(2, newer, &[&[4][..], &1.5_f64.to_le_bytes()].concat());
+    bench.ends(0, &[]);
+    let said = bench.plans(0, &["--offline"]);
+    assert!(said.contains(words), "the checkpoint knows the schema: {said}");
+    assert!(!said.contains("events of schema"), "the schema is none of the values: {said}");
 }

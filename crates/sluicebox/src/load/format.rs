@@ -54,6 +54,11 @@ impl Formats {
         }
     }
 
+    /// Whether keys are read by a schema.
+    pub(super) fn keys_have_schemas(&self) -> bool {
+        self.key == Some(ValueFormat::Avro)
+    }
+
     /// What decodes the values, where no schema is needed; `None` for Avro.
     fn declared(&self, options: &DecoderOptions) -> Result<Option<SourceDecoder>> {
         let decoder = match self.value {
@@ -120,7 +125,7 @@ impl Connection {
         };
         let key = match keys {
             Some(keys) => Some(Arc::clone(keys.field())),
-            None if self.formats.key == Some(ValueFormat::Avro) => {
+            None if self.formats.keys_have_schemas() => {
                 let reader = self.reader(Part::Key, checkpoint, clock).await?;
                 let (key, without) = key_column(&self.name, &reader).map_err(EngineError::from)?;
                 left_out.extend(without);

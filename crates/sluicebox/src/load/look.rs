@@ -7,7 +7,7 @@ use sluicebox_checkpoint::Checkpoint;
 use sluicebox_core::PartitionId;
 use sluicebox_engine::{Begin, EngineError, Room, check_folders};
 use sluicebox_formats::ignored_fields;
-use sluicebox_registry::SchemaCache;
+use sluicebox_registry::{SchemaCache, SchemaText};
 
 use super::connect::Connection;
 use super::reader::Part;
@@ -112,18 +112,28 @@ impl Checked {
         Ok(Some(if worth_a_word { Check::warning(name, text) } else { Check::ok(name, text) }))
     }
 
-    /// The fields of writers that no table can have, for the pinned reader schema lacks them: of the schemas that were seen
-    /// before, and of the latest one.
+    /// The fields of writers that no table can have, for the pinned reader schemas of values and keys lack them: of the schemas that
+    /// were seen before, and of the latest ones.
     async fn drift(&self, connection: &Connection, offline: bool, found: &mut Vec<Check>) -> Result<()> {
-        let Some(pinned) = connection.pinned_schema(Part::Value, &self.checkpoint)? else { return Ok(()) };
-        let name = &connection.name;
-        let cache = SchemaCache::at(self.checkpoint.source_dir(name).join("schemas"));
-        let mut writers = cache.all();
-        for (writer, _) in &mut writers {
-            *writer = format!("schema {}", writer.replacen('-', " ", 1));
+        self.drift_of(Part::Value, connection, offline, found).await?;
+        if connection.formats.keys_have_schemas() {
+            self.drift_of(Part::Key, connection, offline, found).await?;
         }
+        Ok(())
+    }
+
+    async fn drift_of(
+        &self,
+        part: Part,
+        connection: &Connection,
+        offline: bool,
+        found: &mut Vec<Check>,
+    ) -> Result<()> {
+        let Some(pinned) = connection.pinned_schema(part, &self.checkpoint)? else { return Ok(()) };
+        let name = &connection.name;
+        let mut writers = self.seen(part, connection)?;
         if !offline && connection.options.brokers.is_some() {
-            let latest = connection.latest(&self.clock).await?;
+            let latest = connection.latest(part, &self.clock).await?;
             writers
                 .extend(latest.map(|latest| (format!("{} version {}", latest.subject, latest.version), latest.text)));
         }
@@ -133,14 +143,35 @@ impl Checked {
                 fields.entry(field).or_insert_with(|| writer.clone());
             }
         }
-        let reader = format!("the reader schema, {} version {},", pinned.subject, pinned.version);
+        let (whose, of_whose) = match part {
+            Part::Value => ("events", ""),
+            Part::Key => ("keys", " of keys"),
+        };
+        let reader = format!("the reader schema{of_whose}, {} version {},", pinned.subject, pinned.version);
         found.extend(fields.into_iter().map(|(field, writer)| {
             let text = format!(
-                "events of {writer} have the field `{field}`; {reader} does not: run with `--repin {name}` to add it"
+                "{whose} of {writer} have the field `{field}`; {reader} does not: run with `--repin {name}` to add it"
             );
             Check::warning(name, text)
         }));
         Ok(())
+    }
+
+    /// The schemas of writers that the checkpoint keeps of `part`. It keeps those of values and of keys in one folder: those of values
+    /// are the ones that the newest commit names.
+    fn seen(&self, part: Part, connection: &Connection) -> Result<Vec<(String, SchemaText)>> {
+        let name = &connection.name;
+        let cache = SchemaCache::at(self.checkpoint.source_dir(name).join("schemas"));
+        let mut schemas: Vec<_> =
+            cache.all().into_iter().map(|(key, text)| (key.replacen('-', " ", 1), text)).collect();
+        if connection.formats.keys_have_schemas() {
+            let newest = self.checkpoint.observe().map_err(told)?.commit;
+            let newest = newest.map(|id| self.checkpoint.commit(id)).transpose().map_err(told)?;
+            let of_values = newest.and_then(|mut commit| commit.schemas.remove(name)).unwrap_or_default();
+            let is_of_values = |key: &str| of_values.iter().any(|named| named.eq_ignore_ascii_case(key));
+            schemas.retain(|(key, _)| is_of_values(key) == (part == Part::Value));
+        }
+        Ok(schemas.into_iter().map(|(key, text)| (format!("schema {key}"), text)).collect())
     }
 }
 

@@ -163,11 +163,11 @@ impl Connection {
         Err(EngineError::from(FormatError::from(error)).into())
     }
 
-    /// The latest schema of the values' subject, if its version is not set.
-    pub async fn latest(&self, clock: &Arc<dyn Clock>) -> Result<Option<PinnedSchema>> {
-        match self.pairs.contains_key(Part::Value.options().1) {
+    /// The latest schema of the subject of `part`, if its version is not set.
+    pub async fn latest(&self, part: Part, clock: &Arc<dyn Clock>) -> Result<Option<PinnedSchema>> {
+        match self.pairs.contains_key(part.options().1) {
             true => Ok(None),
-            false => Ok(Some(self.registered(Part::Value, &self.registry(clock)?).await?)),
+            false => Ok(Some(self.registered(part, &self.registry(clock)?).await?)),
         }
     }
 
