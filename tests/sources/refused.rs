@@ -73,6 +73,31 @@ fn names_values_and_files_of_properties_are_looked_at_before_anybody_is_asked() 
 }
 
 #[test]
+fn a_property_of_a_table_that_the_kafka_client_does_not_have_is_told_with_the_nearest() {
+    let bench = Bench::new();
+    for (property, says) in [
+        ("kafka.linger.mss", "did you mean 'kafka.linger.ms'?"),
+        ("kafka.compresion.type", "did you mean 'kafka.compression.type'?"),
+        ("kafka.sasl.mechanims", "did you mean 'kafka.sasl.mechanism'?"),
+        ("kafka.value.serializer", "Help: write 'value.format'"),
+        ("kafka.no.such.thing", "Help: write a property of librdkafka"),
+    ] {
+        let text = format!(
+            "CREATE TABLE events USING kafka OPTIONS ('subscribe' = 't');\n\
+             CREATE STREAMING TABLE copies USING kafka TBLPROPERTIES ('topic' = 'out', '{property}' = 'not5') \
+             AS SELECT n FROM STREAM events;\n"
+        );
+        bench.job.write("p.sql", &text);
+        for said in [bench.ends(2, &["--wait", LONG]), bench.plans(2, &["--wait", LONG])] {
+            let unknown = format!("`{property}` is not known");
+            assert!(said.contains("p.sql:2:") && said.contains(&unknown) && said.contains(says), "{property}: {said}");
+            assert!(!said.contains("not5"), "its value may be a secret: {said}");
+        }
+        bench.nothing_is_left(property);
+    }
+}
+
+#[test]
 fn brokers_that_do_not_answer_are_given_up_and_nothing_is_left() {
     let bench = Bench::new();
     bench.pipeline(", 'kafka.bootstrap.servers' = '127.0.0.1:1'");

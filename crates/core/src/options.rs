@@ -63,6 +63,16 @@ pub const NOT_TO_SET: &[(&str, &str)] = &[
     ("metadata.broker.list", "write 'kafka.bootstrap.servers', which is another name of it"),
 ];
 
+/// The properties of Java's producer alone, in lower case and without the prefix, and what to write instead in a table.
+const OF_JAVA_PRODUCERS: &[(&str, &str)] = &[
+    ("key.serializer", "leave it out: 'key.columns' says what makes the key"),
+    ("value.serializer", "write 'value.format'"),
+    ("buffer.memory", "write 'kafka.queue.buffering.max.kbytes'"),
+    ("max.block.ms", "leave it out, it is a property of the Java client"),
+    ("max.request.size", "write 'kafka.message.max.bytes'"),
+    ("partitioner.class", "write 'kafka.partitioner'"),
+];
+
 /// The property of the option `key`, without its prefix and as it is written; `None` of other options.
 #[must_use]
 pub fn property(key: &str) -> Option<&str> {
@@ -74,6 +84,18 @@ pub fn property(key: &str) -> Option<&str> {
 #[must_use]
 pub fn instead_of(name: &str) -> Option<&'static str> {
     NOT_TO_SET.iter().find(|(reserved, _)| reserved.eq_ignore_ascii_case(name)).map(|(_, instead)| *instead)
+}
+
+/// The same of a property that a table is to set, whose rows a producer sends. What of [`NOT_TO_SET`] is about reading has no way here.
+#[must_use]
+pub fn instead_of_in_table(name: &str) -> Option<&'static str> {
+    let of_java = OF_JAVA_PRODUCERS.iter().find(|(property, _)| property.eq_ignore_ascii_case(name));
+    let of_both = || {
+        let lower = name.to_lowercase();
+        let is_of_both = ["ssl.", "sasl.", "interceptor."].iter().any(|start| lower.starts_with(start));
+        instead_of(name).filter(|_| is_of_both)
+    };
+    of_java.map(|(_, instead)| *instead).or_else(of_both)
 }
 
 #[cfg(test)]
@@ -96,5 +118,14 @@ mod tests {
             assert_eq!(instead_of(&name.to_uppercase()), Some(*instead));
         }
         assert_eq!(instead_of("client.id"), None);
+    }
+
+    #[test]
+    fn what_is_of_javas_producers_has_another_way_in_a_table_and_what_is_about_reading_has_none() {
+        assert_eq!(instead_of_in_table("Value.Serializer"), Some("write 'value.format'"));
+        assert_eq!(instead_of_in_table("ssl.truststore.location"), instead_of("ssl.truststore.location"));
+        for of_sources in ["auto.offset.reset", "max.poll.records", "key.deserializer", "linger.ms"] {
+            assert_eq!(instead_of_in_table(of_sources), None, "{of_sources}");
+        }
     }
 }

@@ -42,8 +42,8 @@ pub use log::{
     EmbeddedLog, Fsync, LogSource, Record, SegmentSummary, TopicMeta, TopicOptions, check_segment, seal_batch,
 };
 pub use options::{
-    BROKERS_ENV, KAFKA_PREFIX, KafkaOptions, OF_LOGS, Selection, StartingOffsets, check_brokers, exposed_brokers,
-    is_property,
+    BROKERS_ENV, KAFKA_PREFIX, KafkaOptions, OF_LOGS, Selection, StartingOffsets, check_brokers, check_of_table,
+    exposed_brokers, is_property,
 };
 pub use source::{
     Bounds, Buffered, CHUNK_BYTES, CHUNK_EVENTS, Chunk, KnownEnd, LogIdentity, LossReason, LostRange, Proof, Source,

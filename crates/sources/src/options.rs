@@ -24,7 +24,7 @@ pub const BROKERS_ENV: &str = "KAFKA_BOOTSTRAP_SERVERS";
 mod properties;
 
 pub(crate) use properties::check_files;
-pub use properties::{check_brokers, is_property};
+pub use properties::{check_brokers, check_of_table, is_property};
 /// Names of options.
 pub use sluicebox_core::options::{KAFKA_PREFIX, OF_LOGS};
 

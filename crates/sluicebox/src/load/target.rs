@@ -6,7 +6,7 @@ use sluicebox_core::secret::{Pieces, may_be_secret};
 use sluicebox_pipeline::ast::{Pipeline, TableDef};
 use sluicebox_pipeline::values;
 use sluicebox_registry::{HttpOptions, RegistryError};
-use sluicebox_sources::{BROKERS_ENV, KAFKA_PREFIX, check_brokers, exposed_brokers};
+use sluicebox_sources::{BROKERS_ENV, KAFKA_PREFIX, check_brokers, check_of_table, exposed_brokers};
 
 use super::connect::{is_told, resolved};
 use super::places::Places;
@@ -27,7 +27,7 @@ impl Target {
     /// That of `table`.
     ///
     /// # Errors
-    /// When a reference leads nowhere, or no broker is named.
+    /// When a reference leads nowhere, the Kafka client has no property of a name, or no broker is named.
     pub fn of(pipeline: &Pipeline, table: &TableDef) -> Result<Self> {
         let mut places = Places::of_table(pipeline, table);
         let mut pairs = BTreeMap::new();
@@ -36,11 +36,16 @@ impl Target {
             places.learn(&key.value, &meant);
             pairs.insert(key.value.clone(), meant);
         }
+        let name = &table.name.value;
+        for option in pairs.keys() {
+            if let Some(property) = option.strip_prefix(KAFKA_PREFIX) {
+                check_of_table(name, option, property).map_err(|error| places.of_source(error))?;
+            }
+        }
         let kafka =
             pairs.iter().filter_map(|(key, value)| Some((key.strip_prefix(KAFKA_PREFIX)?.to_owned(), value.clone())));
         let mut properties: BTreeMap<String, String> = kafka.collect();
         let brokers = properties.remove("bootstrap.servers").or_else(|| std::env::var(BROKERS_ENV).ok());
-        let name = &table.name.value;
         let brokers = brokers.filter(|brokers| !brokers.trim().is_empty()).ok_or_else(|| {
             Usage(format!(
                 "table `{name}` is written to Kafka, and no broker is named: set 'kafka.bootstrap.servers' in its TBLPROPERTIES, or \

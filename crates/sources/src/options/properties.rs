@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use sluicebox_core::nearest::nearest;
-use sluicebox_core::options::instead_of;
+use sluicebox_core::options::{instead_of, instead_of_in_table};
 use sluicebox_core::pem::{self, Holds, Unfit};
 use sluicebox_core::secret::is_loopback;
 use sluicebox_durable::open_regular;
@@ -40,6 +40,9 @@ const FILES: &[(&str, Content)] = &[
 /// Those of [`FILES`] that may be a folder of such files.
 const FOLDERS: &[&str] = &["ssl.ca.location", "https.ca.location"];
 
+/// What is said of a name that librdkafka does not have.
+const NOT_KNOWN: &str = "not known";
+
 /// Certificates are no longer; what is, need not be read to its end.
 const LONGEST: u64 = 16 << 20;
 
@@ -73,11 +76,29 @@ pub(super) fn check(source_name: &str, option: &str, property: &str) -> Result<(
             "leave it out: a source takes properties of consumers",
         ));
     }
-    let remedy = match nearest(property, CONSUMER.iter().copied()) {
+    Err(SourceError::option(source_name, option, NOT_KNOWN, right(property, CONSUMER.iter().copied())))
+}
+
+/// Makes sure that librdkafka has the property `property`, which was written as `option` in a table named `table`. A producer sends its
+/// rows, and a consumer reads what it says of them: it takes the properties of both.
+///
+/// # Errors
+/// When there is none of this name.
+pub fn check_of_table(table: &str, option: &str, property: &str) -> Result<()> {
+    if is_property(property) {
+        return Ok(());
+    }
+    let remedy = instead_of_in_table(property)
+        .map_or_else(|| right(property, PRODUCER.iter().chain(CONSUMER).copied()), str::to_owned);
+    Err(SourceError::option(table, option, NOT_KNOWN, remedy))
+}
+
+/// What to write in place of `property`, which none of `known` is.
+fn right<'a>(property: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    match nearest(property, known) {
         Some(near) => format!("did you mean '{KAFKA_PREFIX}{near}'?"),
         None => "write a property of librdkafka, the Kafka client: its CONFIGURATION.md lists them".to_owned(),
-    };
-    Err(SourceError::option(source_name, option, "not known", remedy))
+    }
 }
 
 /// Whether librdkafka has the property `name`, which is written without `kafka.`.
