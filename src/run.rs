@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::failure::{self, Usage};
-use crate::live::{ProgressMode, Show};
+use crate::live::{ProgressMode, Show, Unwritten};
 use crate::load::LoadArgs;
 use crate::screen::{self, say};
 
@@ -93,13 +93,15 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let mut full_refresh = args.full_refresh.iter().any(|t| t == ALL);
     let mut request = request(&args)?;
     // It is there before the first look at a broker, which may be one that does not answer.
-    let mut observer = show.observer();
+    let unwritten = Unwritten::default();
+    let mut observer = show.observer(&unwritten);
     let mut warned = false;
     // A part of the pipeline may have to run before all of it does: see `sluicebox_evolve`.
     loop {
         let adopts = |source: &str| full_refresh || args.repin.iter().any(|r| r == source);
         // A broker or a registry that does not answer is waited for; whoever stops the run then has nothing to finish.
-        let Some(checked) = unless_stopped(&stop, Checked::new(&spec, adopts, wait)).await else { return Ok(()) };
+        let checked = unless_stopped(&stop, Checked::new(&spec, adopts, wait)).await;
+        let Some(checked) = checked else { return unwritten.refuse() };
         let checked = checked?;
         if !std::mem::replace(&mut warned, true) {
             failure::warn(&checked.graph);
@@ -110,7 +112,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         let asked = Asked { trigger, full_refresh, take_tables: full_refresh && args.take_tables, wait };
         let done = Box::pin(run_stage(&args, asked, checked, change, &stop, (show, observer.as_mut()))).await?;
         if !done || stage == Stage::Live {
-            return Ok(());
+            return unwritten.refuse();
         }
         (full_refresh, request) = (false, Request { command: args.load.command(), ..Request::default() });
     }

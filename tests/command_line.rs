@@ -46,6 +46,29 @@ fn folder() -> tempfile::TempDir {
 }
 
 #[test]
+fn lines_of_progress_that_cannot_be_written_cost_no_row_and_are_told_at_the_end() {
+    let dir = folder();
+    let available_now = ["run", "p.sql", "--trigger", "available-now", "--progress", "json"];
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (status, _, said) = run(sluicebox(dir.path(), &available_now).stdout(full));
+    assert_eq!(status, Some(1), "{said}");
+    assert_eq!(said.matches("the run goes on").count(), 1, "{said}");
+    assert!(said.contains("the line of batch 0 could not be written to stdout"), "{said}");
+    let rows = run(&mut sluicebox(dir.path(), &["query", "SELECT count(*) AS n FROM bronze.sales", "--format", "csv"]));
+    assert_eq!(rows.1, "n\n100\n", "{}", rows.2);
+    // Nothing is left to be read, so no line is missing.
+    let (status, _, said) = run(&mut sluicebox(dir.path(), &available_now));
+    assert_eq!(status, Some(0), "{said}");
+    // A reader that has gone away wants no line.
+    let more = run(&mut sluicebox(dir.path(), &["produce", "sales", "--events", "10", "--malformed", "0"]));
+    assert_eq!(more.0, Some(0), "{}", more.2);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let (status, _, said) = run(sluicebox(dir.path(), &available_now).stdout(writer));
+    assert_eq!((status, said.contains("stdout")), (Some(0), false), "{said}");
+}
+
+#[test]
 fn version_says_with_what_it_was_built() {
     let dir = tempfile::tempdir().unwrap();
     let (status, out, _) = run(&mut sluicebox(dir.path(), &["version"]));

@@ -4,9 +4,9 @@ mod rates;
 mod status;
 mod words;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -123,11 +123,11 @@ impl Show {
         }
     }
 
-    /// What is told of each batch.
-    pub fn observer(self) -> Box<dyn Observer> {
+    /// What is told of each batch. What it cannot tell is in `unwritten`.
+    pub fn observer(self, unwritten: &Unwritten) -> Box<dyn Observer> {
         match self {
             Self::Live => Box::new(Live::new()),
-            Self::Json => Box::new(JsonLines),
+            Self::Json => Box::new(JsonLines(unwritten.clone())),
             Self::Lines => Box::new(Lines { seen: Vec::new() }),
             Self::Quiet => Box::new(Quiet),
         }
@@ -162,15 +162,44 @@ impl Show {
     }
 }
 
-struct JsonLines;
+/// The first batch whose line was not written to stdout, and why.
+#[derive(Debug, Clone, Default)]
+pub struct Unwritten(Arc<OnceLock<String>>);
+
+impl Unwritten {
+    /// Keeps, and tells once, that the line of `batch` was not written.
+    fn learn(&self, batch: u64, error: &std::io::Error) {
+        let why = format!("the line of batch {batch} could not be written to stdout: {error}");
+        if self.0.set(why.clone()).is_ok() {
+            say!("{why}; the run goes on");
+        }
+    }
+
+    /// Ends a run whose tables are whole and whose lines are not.
+    ///
+    /// # Errors
+    /// When a line was not written.
+    pub fn refuse(&self) -> anyhow::Result<()> {
+        match self.0.get() {
+            Some(why) => {
+                anyhow::bail!("{why}. No row is missing from the tables, and lines may be missing from stdout")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+struct JsonLines(Unwritten);
 
 impl Observer for JsonLines {
     fn batch(&mut self, progress: &Progress, _status: &Status) {
         if let Ok(line) = serde_json::to_string(progress) {
             let mut out = std::io::stdout().lock();
-            // A reader that has gone away is no reason to stop writing tables.
-            let _ = writeln!(out, "{}", in_json(&line));
-            let _ = out.flush();
+            match writeln!(out, "{}", in_json(&line)).and_then(|()| out.flush()) {
+                // A reader that has gone away is no reason to stop writing tables, and wants no more lines.
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => self.0.learn(progress.batch_id, &error),
+                _ => {}
+            }
         }
     }
 }
