@@ -2,14 +2,16 @@
 //! NULLs are those that `plan` says.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod printed;
+#[path = "../support/mod.rs"]
 mod support;
+mod told;
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Output;
 
-use support::{HOSTILE, Workspace, assert_is_text, ended, files_below, text, within};
+use support::{Workspace, files_below, text};
 
 #[cfg(feature = "duckdb")]
 const ENGINES: [&str; 2] = ["datafusion", "duckdb"];
@@ -270,122 +272,6 @@ fn tables_whose_columns_grew_are_one_table() {
 }
 
 #[test]
-fn mistakes_are_drawn_with_the_nearest_name_and_without_foreign_settings() {
-    let job = project("CREATE STREAMING TABLE gold_revenue AS SELECT event_id, quantity FROM STREAM s;");
-    for engine in ENGINES {
-        let said = refused(&job, engine, "SELECT *\nFROM gold.revenu WHERE true");
-        assert!(said.contains("unknown-table") && said.contains("did you mean gold.revenue?"), "{engine}: {said}");
-        assert!(said.contains("query:2:6"), "{engine}: {said}");
-        let said = refused(&job, engine, "SELECT * FROM revenue");
-        assert!(said.contains("did you mean gold.revenue?"), "{engine}: {said}");
-        let said = refused(&job, engine, "SELECT quantty FROM gold.revenue");
-        assert!(said.contains("did you mean `quantity`?") && said.contains("query:1:8"), "{engine}: {said}");
-        for sql in [
-            "SELECT FROM gold.revenue",
-            "SELEC 1",
-            "SELECT * FROM gold.revenue WHERE",
-            "SELECT nosuch(quantity) FROM gold.revenue",
-            "SELECT CAST('x' AS INT)",
-            "SELECT quantity + event_id FROM gold.revenue GROUP BY 1",
-            "SELECT * FROM information_schema.tables",
-            "SHOW ALL",
-            "",
-        ] {
-            let said = refused(&job, engine, sql);
-            assert!(!said.contains("datafusion.") && !said.contains("Arrow error"), "{engine}: {sql}: {said}");
-            assert!(said.contains("query:1:") || sql.is_empty(), "{engine}: {sql}: {said}");
-        }
-    }
-}
-
-#[test]
-fn every_mistake_has_a_way_on() {
-    let job = project("CREATE STREAMING TABLE gold_revenue AS SELECT event_id, quantity FROM STREAM s;");
-    for sql in [
-        "SELECT nosuch(quantity) FROM gold.revenue",
-        "SELECT row_number() FROM gold.revenue",
-        "SELECT upper(quantity, 1) FROM gold.revenue",
-        "SELECT substring() FROM gold.revenue",
-        "SELECT sum(event_id) FROM gold.revenue WHERE sum(quantity) > 1",
-        "SELECT CAST('x' AS INT)",
-        "SELECT CAST(event_id AS INT) FROM gold.revenue",
-        "SELECT CAST(1 AS FOO)",
-        "SELECT DATE 'x'",
-        "SELECT 1 + ARRAY[1]",
-        "SELECT quantity, count(*) FROM gold.revenue",
-        "SELECT 1 UNION SELECT 1, 2",
-        "SELECT (SELECT quantity FROM gold.revenue)",
-        "SELECT * FROM gold.revenue ORDER BY 99",
-        "SELECT * FROM gold.revenue LIMIT 'a'",
-        "SELECT * FROM generate_series(1, 2, 3, 4, 5)",
-        "SELECT nope.quantity FROM gold.revenue",
-        "SELECT INTERVAL '1 foo'",
-    ] {
-        for engine in ENGINES {
-            let said = refused(&job, engine, sql);
-            assert!(said.contains("Help: ") && said.contains("query:1:"), "{engine}: {sql}: {said}");
-        }
-    }
-    // Where the function stands, not where the query does.
-    for engine in ENGINES {
-        let said = refused(&job, engine, "SELECT quantity, nosuch(quantity) FROM gold.revenue");
-        assert!(said.contains("error[unknown-function]: there is no function `nosuch`"), "{engine}: {said}");
-        assert!(said.contains("query:1:18"), "{engine}: {said}");
-    }
-}
-
-/// Whatever it asks for, a query ends, and says in what it is too much.
-#[test]
-fn what_is_too_long_or_holds_too_much_is_told() {
-    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
-    let ask = |engine: &str, sql: &str| {
-        job.write("ask.sql", sql);
-        let query = job.command(&["query", "--engine", engine, "--format", "csv", "-f", "ask.sql"]);
-        // Of addresses, in bytes; by util-linux.
-        let output = ended(&mut within(&["prlimit", "--as=2048000000"], &query), sql.get(..60).unwrap_or(sql));
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{engine}: {said}");
-        assert!(said.contains("Help: "), "{engine}: {said}");
-        said
-    };
-    let all = "SELECT length(string_agg(repeat(a.event_id, 200), ',')) FROM bronze.b AS a, bronze.b AS b";
-    for engine in ENGINES {
-        for more in [" + 1", " UNION ALL SELECT 1", " OR true"] {
-            let said = ask(engine, &format!("SELECT 1{}", more.repeat(20_000)));
-            assert!(said.contains("error[too-long]"), "{engine}: {said}");
-        }
-        let said = ask(engine, all);
-        assert!(said.contains("error[out-of-memory]"), "{engine}: {said}");
-    }
-    // Of one row, as in a pipeline.
-    let one = "SELECT event_id, repeat(event_id, 100) AS s FROM bronze.b LIMIT 1";
-    let many = format!("SELECT unnest(range(0, 900000 + length(event_id))) AS x, s FROM ({one}) AS b");
-    let said = ask("datafusion", &format!("SELECT min(s), sum(x) FROM ({many}) AS t"));
-    assert!(said.contains("those of one row may take"), "{said}");
-}
-
-/// Each name stands for the one before: a tree as deep as there are names.
-#[test]
-fn many_names_of_with_do_not_overflow_the_stack() {
-    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
-    let names: Vec<String> = (1..400).map(|n| format!(", a{n} AS (SELECT * FROM a{})", n - 1)).collect();
-    let sql = format!("WITH a0 AS (SELECT * FROM bronze.b){} SELECT count(*) FROM a399", names.concat());
-    for engine in ENGINES {
-        assert_eq!(one(&job, engine, &sql), "400", "{engine}");
-    }
-}
-
-#[test]
-fn what_is_nested_too_deeply_is_told() {
-    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
-    let case = format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(900), " END".repeat(900));
-    for engine in ENGINES {
-        let said = refused(&job, engine, &case);
-        assert!(said.contains("error[too-deep]") && said.contains("Help: "), "{engine}: {said}");
-    }
-}
-
-#[test]
 fn what_is_no_folder_keeps_nobody_from_the_tables() {
     let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
     std::fs::remove_dir_all(job.path().join("data/dq")).unwrap();
@@ -403,71 +289,6 @@ fn a_table_without_rows_is_told_from_one_that_is_not_there() {
     for engine in ENGINES {
         let said = refused(&job, engine, "SELECT * FROM bronze.b");
         assert!(said.contains("table `bronze.b` has no rows yet"), "{engine}: {said}");
-    }
-}
-
-#[test]
-fn a_file_and_stdin_hold_several_statements_and_every_format_works() {
-    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id, quantity FROM STREAM s;");
-    let sql = "-- how many\nSELECT count(*) AS n FROM bronze.b;\nSELECT 'a;b' AS t; ";
-    job.write("ask.sql", &format!("\u{feff}{sql}"));
-    for engine in ENGINES {
-        let by_file = job.ok(&["query", "--engine", engine, "-f", "ask.sql"]);
-        assert_eq!(by_file, "n\n400\nt\na;b\n", "{engine}");
-        let mut child = job
-            .command(&["query", "--engine", engine, "--format", "json"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(text(&output.stdout), "{\"n\":400}\n{\"t\":\"a;b\"}\n", "{engine}");
-        let table = job.ok(&["query", "--engine", engine, "--format", "table", "SELECT 7 AS seven"]);
-        assert!(table.contains("| seven |") && table.contains("| 7     |"), "{table}");
-    }
-    let pasted = job.ok(&["query", "-- how many\nSELECT count(*) AS n FROM bronze.b"]);
-    assert_eq!(pasted, "n\n400\n");
-    let said = job.fails(2, &["query", "-f", "none.sql"]);
-    assert!(said.contains("none.sql"), "{said}");
-}
-
-#[test]
-fn as_json_both_engines_write_null_for_what_json_has_no_word_for() {
-    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
-    let sql = r#"SELECT CAST(NULL AS INT) AS a, CAST('NaN' AS DOUBLE) AS b, CAST('-inf' AS DOUBLE) AS c, 'NaN, "Infinity' AS d"#;
-    for engine in ENGINES {
-        let row: serde_json::Value =
-            serde_json::from_str(&job.ok(&["query", "--engine", engine, "--format", "json", sql])).unwrap();
-        let expected = serde_json::json!({ "a": null, "b": null, "c": null, "d": "NaN, \"Infinity" });
-        assert_eq!(row, expected, "{engine}");
-    }
-}
-
-/// Arrow has no calendar for years past 262,142, and said so in the place of the value.
-#[test]
-fn times_of_any_year_are_printed() {
-    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
-    let sql = "SELECT arrow_cast(200758000, 'Date32') AS d, arrow_cast(9000000000000000000, 'Timestamp(Microsecond, Some(\"UTC\"))') AS t, \
-               map('a', make_array(arrow_cast(-200758000, 'Date32'))) AS m";
-    for format in ["csv", "json", "table"] {
-        let printed = job.ok(&["query", "--engine", "datafusion", "--format", format, sql]);
-        for value in ["+551626-09-26", "+287168-08-24T16:00:00Z", "-547687-04-08"] {
-            assert!(printed.contains(value) && !printed.contains("ERROR"), "{format}: {printed}");
-        }
-    }
-}
-
-/// DuckDB would take the column for the row, if that were called the same.
-#[test]
-fn as_json_a_row_has_all_its_columns_however_they_are_called() {
-    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
-    for engine in ENGINES {
-        for name in ["q", "row", "json", "t"] {
-            let sql = format!("SELECT 1 AS a, 2 AS {name}");
-            let rows = job.ok(&["query", "--engine", engine, "--format", "json", &sql]);
-            assert_eq!(rows, format!("{{\"a\":1,\"{name}\":2}}\n"), "{engine}");
-        }
     }
 }
 
@@ -493,51 +314,5 @@ fn a_value_that_no_folder_can_be_named_by_costs_its_row_alone() {
             assert_eq!(one(&job, engine, &quarantined), "1", "{engine}: {table}");
         }
         assert_eq!(rows(&job, engine, "DESCRIBE silver.b")[2], "day,date,true");
-    }
-}
-
-/// DuckDB hands numbers over as text, and a formula is none of its own making.
-#[test]
-fn csv_for_a_spreadsheet_has_no_formulas() {
-    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
-    let sql = "SELECT '=1+1' AS a, '-2+3' AS b, -5 AS c, '@x' AS d, '-7' AS e, 'x' AS f";
-    for engine in ENGINES {
-        let csv = |more: &[&str]| job.ok(&[&["query", "--engine", engine, sql][..], more].concat());
-        assert_eq!(csv(&[]), "a,b,c,d,e,f\n=1+1,-2+3,-5,@x,-7,x\n", "{engine}: the bytes as they are");
-        for more in [&["--safe-csv"][..], &["--safe-csv", "--format", "csv"]] {
-            assert_eq!(csv(more), "a,b,c,d,e,f\n'=1+1,'-2+3,-5,'@x,-7,x\n", "{engine}");
-        }
-        let said = job.fails(2, &["query", "--engine", engine, sql, "--safe-csv", "--format", "json"]);
-        assert!(said.contains("--safe-csv is of CSV alone"), "{said}");
-    }
-}
-
-/// Names of folders, the text of a query, and what it computes.
-#[test]
-fn what_a_query_meets_does_nothing_to_a_terminal() {
-    let job = project("CREATE STREAMING TABLE bronze_b AS SELECT event_id FROM STREAM s;");
-    let data = job.path().join("data/bronze");
-    support::copy(&data.join("b"), &data.join(format!("a{HOSTILE}")));
-    for engine in ENGINES {
-        let nowhere = format!("SELECT nosuch('{HOSTILE}')\nFROM bronze.b");
-        for sql in [
-            nowhere.as_str(),
-            "SELECT * FROM zzz.qqq",
-            "SELECT CAST(concat('x', chr(27), '[2J', chr(155), chr(10), 'error[FAKE]') AS INT)",
-        ] {
-            for form in ["text", "json"] {
-                let args = ["query", "--engine", engine, "--log-format", form, sql];
-                let output = job.run(&args);
-                let said = text(&output.stdout) + &text(&output.stderr);
-                assert!(!output.status.success(), "{engine}: {said}");
-                assert_is_text(&said);
-            }
-        }
-        let hostile = "SELECT concat('x', chr(27), '[2J', chr(155), chr(10), 'error[FAKE]') AS x";
-        for sql in ["SHOW TABLES", hostile, "EXPLAIN SELECT 1 AS x"] {
-            assert_is_text(&job.ok(&["query", "--engine", engine, "--format", "table", sql]));
-        }
-        let bytes = job.ok(&["query", "--engine", engine, "--format", "csv", hostile]);
-        assert_eq!(bytes, "x\n\"x\u{1b}[2J\u{9b}\nerror[FAKE]\"\n", "{engine}: programs get what is there");
     }
 }
