@@ -1,17 +1,16 @@
 //! The whole binary against a Kafka cluster and a registry that misbehave: nothing is lost in silence, nothing is doubled,
 //! and nothing becomes a dead letter that a retry would have decoded.
 //!
-//! The cluster is librdkafka's mock, the registry a few lines of this file. Real ones are in `tests/real/`.
+//! The cluster is librdkafka's mock, the registry a few lines of `registry.rs`. Real ones are in `tests/real/`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
+mod registry;
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
@@ -21,6 +20,7 @@ use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use registry::{Registry, Trouble};
 use support::{Workspace, text};
 
 const PIPELINE: &str = "
@@ -32,89 +32,6 @@ CREATE STREAMING TABLE silver_t AS SELECT DISTINCT ON (n) n, _partition, _offset
 const IDS: [i32; 3] = [1, 2, 3];
 /// An id that no registry knows.
 const UNKNOWN: i32 = 9;
-
-/// What the registry does to a request instead of answering it.
-#[derive(Debug, Clone, Copy)]
-enum Trouble {
-    Status(u16),
-    /// The same for a writer's schema, not for the reader's.
-    OfSchemas(u16),
-    TooMany,
-    Reset,
-    Torn,
-}
-
-type Troubles = Arc<Mutex<VecDeque<Trouble>>>;
-
-/// A registry with one schema under several ids; it makes trouble first.
-struct Registry {
-    url: String,
-    troubles: Troubles,
-    /// Paths that were asked for.
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl Registry {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (troubles, asked) = (Troubles::default(), Arc::<Mutex<Vec<String>>>::default());
-        let registry = Self { url, troubles: Arc::clone(&troubles), asked: Arc::clone(&asked) };
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (troubles, asked) = (Arc::clone(&troubles), Arc::clone(&asked));
-                std::thread::spawn(move || serve(stream.unwrap(), &troubles, &asked));
-            }
-        });
-        registry
-    }
-
-    fn make(&self, troubles: impl IntoIterator<Item = Trouble>) {
-        self.troubles.lock().unwrap().extend(troubles);
-    }
-
-    /// How many questions there were.
-    fn questions(&self) -> usize {
-        self.asked.lock().unwrap().len()
-    }
-}
-
-/// Answers one request. A client that goes away in the middle is no fault of the test.
-fn serve(mut stream: TcpStream, troubles: &Troubles, asked: &Mutex<Vec<String>>) {
-    let mut request = Vec::new();
-    let mut byte = [0];
-    while !request.ends_with(b"\r\n\r\n") {
-        if !stream.read(&mut byte).is_ok_and(|n| n == 1) {
-            return;
-        }
-        request.push(byte[0]);
-    }
-    let path = text(&request).split(' ').nth(1).unwrap().to_owned();
-    asked.lock().unwrap().push(path.clone());
-    let schema = r#""{\"type\":\"record\",\"name\":\"E\",\"fields\":[{\"name\":\"n\",\"type\":\"long\"}]}""#;
-    let found = if path.starts_with("/subjects/") {
-        Some(format!(r#"{{"subject":"t-value","version":1,"id":1,"schema":{schema}}}"#))
-    } else {
-        IDS.iter().any(|id| path == format!("/schemas/ids/{id}")).then(|| format!(r#"{{"schema":{schema}}}"#))
-    };
-    let mut troubles = troubles.lock().unwrap();
-    // Trouble with schemas alone waits until one is asked for.
-    let trouble = match troubles.front() {
-        Some(Trouble::OfSchemas(_)) if path.starts_with("/subjects/") => None,
-        _ => troubles.pop_front(),
-    };
-    drop(troubles);
-    let (status, more, body) = match (trouble, found) {
-        (Some(Trouble::Reset), _) => return,
-        (Some(Trouble::Torn), _) => (200, "content-length: 4000\r\n".to_owned(), "{\"schema\":\"".to_owned()),
-        (Some(Trouble::TooMany), _) => (429, "retry-after: 1\r\n".to_owned(), String::new()),
-        (Some(Trouble::Status(status) | Trouble::OfSchemas(status)), _) => (status, String::new(), "<html>".to_owned()),
-        (None, Some(body)) => (200, String::new(), body),
-        (None, None) => (404, String::new(), r#"{"error_code":40403,"message":"Schema not found"}"#.to_owned()),
-    };
-    let answer = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n{more}\r\n{body}");
-    let _ = stream.write_all(answer.as_bytes());
-}
 
 /// A cluster with the topic `t`, a registry, and a folder to run in.
 struct Bench {
