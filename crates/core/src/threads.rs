@@ -41,13 +41,16 @@ pub fn given_within<T: Send + 'static>(
 ) -> io::Result<T> {
     let (to, from) = mpsc::channel();
     // When it is late, nobody takes what it gives.
-    Builder::new().name(name.to_owned()).spawn(move || drop(to.send(work())))?;
-    from.recv_timeout(patience).map_err(|error| match error {
+    let thread = Builder::new().name(name.to_owned()).spawn(move || drop(to.send(work())))?;
+    let given = from.recv_timeout(patience).map_err(|error| match error {
         RecvTimeoutError::Timeout => {
             io::Error::new(io::ErrorKind::TimedOut, format!("it has not ended within {} s", patience.as_secs()))
         }
         RecvTimeoutError::Disconnected => io::Error::other(format!("the thread `{name}` panicked")),
-    })
+    })?;
+    // It has nothing more to do, and whoever starts the next one may have no more than its place.
+    let _ = thread.join();
+    Ok(given)
 }
 
 /// What `work` gives, which starts `count` threads itself and may wait for ever if it gets only some of them. It is not begun where the
