@@ -25,6 +25,7 @@ mod refused;
 mod rows;
 pub mod schema;
 pub mod size;
+mod spark;
 pub mod text;
 mod theirs;
 pub mod time;
@@ -39,6 +40,7 @@ use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, ColumnarValue, HigherOrderUDF, ScalarFunctionArgs, ScalarUDF};
 
 pub use self::refused::{Refusal, refused, refused_names};
+pub use self::spark::of_spark;
 pub use self::text::keeping_patterns;
 pub use self::theirs::functions as theirs;
 

@@ -21,6 +21,7 @@ use sluicebox_functions::math::WholeAsDecimal;
 use sluicebox_functions::operators::planner::SparkOperators;
 use sluicebox_functions::schema::named;
 
+use super::added::Functions;
 use super::durations::IntervalAsDuration;
 use crate::equal::OneEquality;
 
@@ -45,7 +46,7 @@ const REMOVED: [&str; 3] =
 /// - Rows keep their order: one partition unless `target_partitions` says otherwise, and no repartitioning of inputs.
 #[must_use]
 pub fn session_state(target_partitions: usize) -> SessionState {
-    builder(target_partitions).build()
+    Functions::default().session_state(target_partitions)
 }
 
 /// The same, in which aggregates and sorts hold `memory` bytes together at most, and what a query makes of a batch is bounded by as many
@@ -55,16 +56,25 @@ pub fn session_state(target_partitions: usize) -> SessionState {
 /// # Errors
 /// When there is no folder for temporary files.
 pub fn session_state_within(target_partitions: usize, memory: u64, spills: bool) -> Result<SessionState> {
+    Functions::default().session_state_within(target_partitions, memory, spills)
+}
+
+pub(super) fn builder_within(
+    target_partitions: usize,
+    memory: u64,
+    spills: bool,
+    added: &Functions,
+) -> Result<SessionStateBuilder> {
     let files = if spills { DiskManagerMode::OsTmpDirectory } else { DiskManagerMode::Disabled };
     let pool = GreedyMemoryPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(files))
         .build_arc()?;
-    Ok(builder(target_partitions).with_runtime_env(runtime).build())
+    Ok(builder(target_partitions, added).with_runtime_env(runtime))
 }
 
-fn builder(target_partitions: usize) -> SessionStateBuilder {
+pub(super) fn builder(target_partitions: usize, added: &Functions) -> SessionStateBuilder {
     let mut analyzer = Analyzer::new();
     analyzer.add_function_rewrite(Arc::new(IntervalAsDuration));
     analyzer.add_function_rewrite(Arc::new(WholeAsDecimal));
@@ -83,12 +93,15 @@ fn builder(target_partitions: usize) -> SessionStateBuilder {
     builder.expr_planners().get_or_insert_default().insert(0, Arc::new(SparkOperators));
     let ours = [ClockValue::Now, ClockValue::Date, ClockValue::Time, ClockValue::LocalTimestamp]
         .map(|clock| Arc::new(ScalarUDF::from(ClockFunction::new(clock))));
-    builder.aggregate_functions().get_or_insert_default().extend(sluicebox_functions::aggregate());
+    let aggregates = builder.aggregate_functions().get_or_insert_default();
+    aggregates.extend(sluicebox_functions::aggregate());
+    aggregates.extend(added.aggregate.iter().cloned());
     let functions = builder.scalar_functions().get_or_insert_default();
     functions.extend(sluicebox_functions::theirs());
     functions.extend(sluicebox_functions::scalar());
     functions.extend(ours);
     functions.extend(crate::window::functions());
+    functions.extend(added.scalar.iter().cloned());
     // Without DataFusion's, whose time and memory nothing bounds.
     *builder.higher_order_functions() = Some(sluicebox_functions::higher_order());
     let planners = builder.expr_planners().get_or_insert_default();

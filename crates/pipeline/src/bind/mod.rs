@@ -13,6 +13,7 @@
 //!
 //! [`crate::leaf`], [`clock`], [`dates`] and [`checked`] are what the engine needs to run the plans.
 
+mod added;
 mod blame;
 mod calls;
 mod check;
@@ -69,6 +70,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{Flow, Graph, Hidden, OnError, Table};
 use crate::window::names;
 
+pub use self::added::{FunctionError, Functions};
 pub use self::blame::{Blamer, in_words};
 pub use self::clock::{bind_clock, bind_expectation, bind_expr_clock, expr_uses_clock, uses_clock};
 pub use self::describe::{
@@ -101,7 +103,19 @@ pub fn quoted_name(name: &str) -> String {
 /// # Errors
 /// All mistakes that can be told apart, in the order of the text. A query whose upstream is wrong is not looked at.
 pub fn bind(pipeline: Pipeline, sources: &BTreeMap<String, SchemaRef>) -> Result<Graph, Diagnostics> {
-    let mut binder = Binder::new(&pipeline, sources);
+    bind_with(pipeline, sources, &Functions::default())
+}
+
+/// The same of a pipeline that may call `functions` too.
+///
+/// # Errors
+/// As [`bind()`].
+pub fn bind_with(
+    pipeline: Pipeline,
+    sources: &BTreeMap<String, SchemaRef>,
+    functions: &Functions,
+) -> Result<Graph, Diagnostics> {
+    let mut binder = Binder::new(&pipeline, sources, functions);
     binder.run();
     let Binder { tables, found, warnings, .. } = binder;
     let as_written = |said: Vec<Diagnostic>| -> Vec<Diagnostic> {
@@ -147,7 +161,7 @@ struct BoundFlow {
 type Found<T> = Result<T, Vec<Diagnostic>>;
 
 impl<'p> Binder<'p> {
-    fn new(pipeline: &'p Pipeline, sources: &BTreeMap<String, SchemaRef>) -> Self {
+    fn new(pipeline: &'p Pipeline, sources: &BTreeMap<String, SchemaRef>, functions: &Functions) -> Self {
         let mut relations = BTreeMap::new();
         let mut found = Vec::new();
         for source in &pipeline.sources {
@@ -165,7 +179,7 @@ impl<'p> Binder<'p> {
         }
         Self {
             pipeline,
-            state: session_state(1),
+            state: functions.session_state(1),
             places: Places::new(&pipeline.text),
             relations,
             wrong: BTreeSet::new(),

@@ -17,10 +17,9 @@ const WORDS: [&str; 12] =
 /// What no question can be about, for it is of streams: `scripts/spark/compare.py` compares windows with Spark's.
 const OF_STREAMS: [&str; 2] = ["window", "window_time"];
 
-/// The names of Spark's functions, as `SHOW SYSTEM FUNCTIONS` of Spark 4.1 lists them, but for signs such as `+`.
+/// The names of Spark's functions.
 fn of_spark() -> BTreeSet<String> {
-    let names = std::fs::read_to_string(folder().join("functions.txt")).unwrap();
-    names.lines().filter(|name| name.starts_with(|c: char| c.is_alphabetic())).map(str::to_owned).collect()
+    sluicebox_functions::of_spark().map(str::to_owned).collect()
 }
 
 /// The words before a bracket in all questions, and all words that stand for operators.
