@@ -26,6 +26,7 @@ pub(crate) const MAX_BATCH: usize = 1 << 30;
 
 const COMPRESSION: u16 = 0b111;
 const LOG_APPEND_TIME: u16 = 1 << 3;
+const TRANSACTIONAL: u16 = 1 << 4;
 const CONTROL: u16 = 1 << 5;
 
 /// What the first [`HEADER`] bytes of a batch say.
@@ -100,6 +101,21 @@ impl BatchHeader {
         self.attributes & CONTROL != 0
     }
 
+    /// Whether the batch is one of a transaction of the embedded log, and counts only when the mark behind it is there.
+    pub(crate) fn needs_mark(&self) -> bool {
+        self.is_transactional() && !self.is_control()
+    }
+
+    /// Whether the batch is a mark: the end of a transaction.
+    pub(crate) fn is_mark(&self) -> bool {
+        self.is_transactional() && self.is_control()
+    }
+
+    /// Whether the batch belongs to a transaction.
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
+    }
+
     /// How the records are packed, if they are.
     pub(crate) fn compression(&self) -> Option<u16> {
         Some(self.attributes & COMPRESSION).filter(|how| *how != 0)
@@ -117,6 +133,13 @@ impl BatchHeader {
 pub(crate) fn is_intact(bytes: &[u8]) -> bool {
     let mut stored = &bytes[CRC_AT..CRC_FROM];
     stored.get_u32() == crc32c(&bytes[CRC_FROM..])
+}
+
+/// The headers of the first record of the whole control batch `bytes`.
+pub(crate) fn control_headers<'a>(header: &BatchHeader, bytes: &'a [u8]) -> Option<HeadersView<'a>> {
+    let mut rest = bytes.get(HEADER..header.size)?;
+    let size = usize::try_from(varint(&mut rest)?).ok()?;
+    Some(record(header, take(&mut rest, size)?)?.headers)
 }
 
 /// What `bytes`, which are one record without its length, say.

@@ -39,7 +39,8 @@ mod unpack;
 pub use error::{LONGEST_TOPIC, Result, SourceError};
 pub use kafka::KafkaSource;
 pub use log::{
-    EmbeddedLog, Fsync, LogSource, Record, SegmentSummary, TopicMeta, TopicOptions, check_segment, seal_batch,
+    EmbeddedLog, Fsync, LogSource, Mark, Record, SegmentSummary, TopicMeta, TopicOptions, Transaction, Transactions,
+    check_segment, seal_batch,
 };
 pub use options::{
     BROKERS_ENV, KAFKA_PREFIX, KafkaOptions, OF_LOGS, Selection, StartingOffsets, check_brokers, check_of_table,

@@ -49,6 +49,8 @@ pub enum What {
     Failed,
     /// Segments of the embedded log.
     Log,
+    /// Batches of a transaction in a segment of the embedded log, before its mark.
+    Transaction,
     /// Topics of the embedded log: descriptions, folders, locks.
     Topic,
     /// Changes of the embedded registry.
@@ -141,6 +143,7 @@ impl What {
             Self::Swap => "swap",
             Self::Failed => "failed",
             Self::Log => "log",
+            Self::Transaction => "transaction",
             Self::Topic => "topic",
             Self::Subject => "subject",
             Self::Events => "events",
@@ -252,6 +255,7 @@ pub const POINTS: &[(What, &[Effect])] = {
         ),
         (What::Failed, &[Folder, Create, Write, Sync, Rename, SyncFolder]),
         (What::Log, &[Open, Write, Sync, SyncFolder, Truncate, Remove, List]),
+        (What::Transaction, &[Open, Write, Sync]),
         (What::Topic, created!(Folder, Open, Read, List, Rename, Remove, RemoveFolder)),
         (What::Subject, created!(Folder, List, Read)),
         (What::Events, &[Fetch]),

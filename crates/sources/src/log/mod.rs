@@ -9,10 +9,11 @@
 //! ```
 //!
 //! Several processes may append and read at once. Readers take no lock: they stop before a batch that is not wholly
-//! there, or whose checksum does not fit, and look again later. **A crash** of a writer leaves at most such a batch at the
-//! end of the last segment; the next append cuts it off, under the lock. A batch once handed to a reader stays: the reader
-//! syncs what it reads before it hands it out. Segments are deleted whole, oldest first; the log start is the first
-//! segment's name.
+//! there, or whose checksum does not fit, and look again later. What has to be there wholly or not at all is appended as a
+//! transaction ([`Transactions`]): readers stop before one without its mark. **A crash** of a writer leaves at most such a batch,
+//! or such a transaction, at the end of the last segment; the next append cuts it off, under the lock. A batch once handed to a
+//! reader stays: the reader syncs what it reads before it hands it out. Segments are deleted whole, oldest first; the log start is
+//! the first segment's name.
 
 mod check;
 mod meta;
@@ -21,6 +22,7 @@ mod segment;
 mod source;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -39,6 +41,7 @@ pub use check::{SegmentSummary, check_segment, seal_batch};
 use meta::{LOCK_FILE, LOG_FILE, LogMeta, TOPIC_FILE};
 pub use meta::{TopicMeta, TopicOptions};
 pub use source::LogSource;
+pub use transaction::{Mark, Transaction, Transactions};
 use writer::Writer;
 pub use writer::{Fsync, Record};
 
@@ -219,6 +222,14 @@ impl EmbeddedLog {
         let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
         let OpenWriter { topic, writer } = &mut *open;
         writer.append(topic, records, self.inner.fsync, self.inner.clock.now_micros() / 1000)
+    }
+
+    /// The transactions that `name` makes in a partition. Nothing is read or written yet.
+    ///
+    /// # Errors
+    /// When the topic or partition is not there.
+    pub fn transactions(&self, topic: &str, partition: i32, name: &str) -> Result<Transactions> {
+        Ok(Transactions::new(Arc::clone(&self.inner.clock), self.writer(topic, partition)?, name))
     }
 
     /// Makes everything appended by this handle and its clones durable.

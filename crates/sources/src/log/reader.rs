@@ -42,6 +42,8 @@ struct Cursor {
     len: u64,
     /// What is left of the batch at `byte`, if some of it was handed out.
     open: Option<Records>,
+    /// Up to this byte no transaction lacks its mark.
+    marked: u64,
 }
 
 impl Reader {
@@ -94,7 +96,7 @@ impl Reader {
         };
         let len = segment.len()?;
         segment.sync()?;
-        let mut cursor = Cursor { segment, byte: 0, next: base, len, open: None };
+        let mut cursor = Cursor { segment, byte: 0, next: base, len, open: None, marked: 0 };
         while let Ok(At::Batch(header)) = cursor.segment.at(cursor.byte, len)? {
             if header.next_offset > offset {
                 return Ok(Ok(Some(cursor)));
@@ -126,7 +128,7 @@ impl Reader {
                 }
                 let len = segment.len()?;
                 segment.sync()?;
-                *cursor = Cursor { segment, byte: 0, next: cursor.next, len, open: None };
+                *cursor = Cursor { segment, byte: 0, next: cursor.next, len, open: None, marked: 0 };
                 Ok(true)
             }
             None => {
@@ -157,10 +159,18 @@ impl Cursor {
             }
             found => found,
         };
-        let Ok(At::Batch(header)) = found else {
+        let Ok(At::Batch(mut header)) = found else {
             self.segment.forget();
             return Ok(false);
         };
+        if header.needs_mark() {
+            if !self.is_marked()? {
+                return Ok(false);
+            }
+            // A transaction that got no mark may have been cut off meanwhile, and something else may be in its place.
+            let Ok(At::Batch(now)) = self.segment.at(self.byte, self.len)? else { return Ok(false) };
+            header = now;
+        }
         let Some(bytes) = self.segment.intact(self.byte, &header, self.len)? else {
             return self.torn(header.size);
         };
@@ -174,6 +184,22 @@ impl Cursor {
             Err(reason) => self.pass(&header, fill, Some(&reason)),
         }
         Ok(true)
+    }
+
+    /// Whether the transaction of which the next batch is one has its mark: before that none of it is handed out.
+    fn is_marked(&mut self) -> Result<bool> {
+        if self.byte < self.marked {
+            return Ok(true);
+        }
+        let mut end = self.segment.end_of_transaction(self.byte, self.len)?;
+        if end.is_none() && self.refresh()? {
+            end = self.segment.end_of_transaction(self.byte, self.len)?;
+        }
+        match end {
+            Some(end) => self.marked = end,
+            None => self.segment.forget(),
+        }
+        Ok(end.is_some())
     }
 
     /// Hands over what is left of a batch, while there is room.
@@ -222,16 +248,17 @@ impl Cursor {
         Ok(false)
     }
 
-    /// Looks at the file's length anew; true when there is more than before. What is new is synced before it is read.
+    /// Looks at the file's length anew; true when it is another than before. What is new is synced before it is read: where an
+    /// append was cut off, that may be less than there was.
     fn refresh(&mut self) -> Result<bool> {
         self.segment.forget();
         let len = self.segment.len()?;
-        let grown = len > self.len;
-        if grown {
+        let changed = len != self.len;
+        if changed {
             self.segment.sync()?;
         }
         self.len = len;
-        Ok(grown)
+        Ok(changed)
     }
 }
 
@@ -247,7 +274,7 @@ impl TailCursor {
         Self { dir, at: None }
     }
 
-    /// The offset after the last intact batch.
+    /// The offset after the last intact batch that counts.
     pub(crate) fn end(&mut self) -> Result<i64> {
         loop {
             let (mut segment, mut tail) = match self.at.take().filter(|(s, _)| s.path.exists()) {

@@ -96,6 +96,19 @@ impl Segment {
         Ok((bytes.len() == header.size && batch::is_intact(bytes)).then_some(bytes))
     }
 
+    /// The byte behind the transaction of which a batch stands at byte `at`; of any other batch, the byte behind it. `None` when that is
+    /// not wholly there.
+    pub(crate) fn end_of_transaction(&mut self, mut at: u64, len: u64) -> Result<Option<u64>> {
+        loop {
+            let Ok(At::Batch(header)) = self.at(at, len)? else { return Ok(None) };
+            let behind = at + header.size as u64;
+            if !header.needs_mark() {
+                return Ok(self.intact(at, &header, len)?.is_some().then_some(behind));
+            }
+            at = behind;
+        }
+    }
+
     /// `count` bytes from byte `at` on, fewer at the end of the file.
     fn bytes(&mut self, at: u64, count: usize, len: u64) -> Result<&[u8]> {
         let inside = at >= self.block_at && at + count as u64 <= self.block_at + self.block.len() as u64;
@@ -124,10 +137,10 @@ impl Segment {
     }
 }
 
-/// Where the whole batches of a segment end.
+/// Where the whole appends of a segment end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tail {
-    /// The byte after the last whole batch.
+    /// The byte after the last whole batch that counts: one of a transaction does when its mark is there.
     pub(crate) byte: u64,
     /// The offset after it.
     pub(crate) next_offset: i64,
@@ -141,34 +154,46 @@ impl Tail {
     }
 }
 
-/// Walks on from `tail` to the last intact batch. Only a batch that nothing intact follows may be torn: what comes behind
-/// an unreadable batch in the middle would be lost by cutting there, so that is damage.
+/// Walks on from `tail` to the last intact batch that counts. Only a batch that nothing intact follows may be torn: what comes behind
+/// an unreadable batch in the middle would be lost by cutting there, so that is damage. So is a transaction without its mark that
+/// something else follows.
 pub(crate) fn walk(segment: &mut Segment, mut tail: Tail) -> Result<Tail> {
     segment.forget();
     let len = segment.len()?;
+    // Ahead of the tail within a transaction.
+    let mut at = tail;
     loop {
-        let header = match segment.at(tail.byte, len)? {
-            Ok(At::Batch(header)) if header.base_offset >= tail.next_offset => header,
+        let header = match segment.at(at.byte, len)? {
+            Ok(At::Batch(header)) if header.base_offset >= at.next_offset => header,
             // Zeros after a power loss, or the garbage of a torn write.
             Ok(_) | Err(_) => return Ok(tail),
         };
-        if segment.intact(tail.byte, &header, len)?.is_none() {
-            let behind = tail.byte + header.size as u64;
+        if segment.intact(at.byte, &header, len)?.is_none() {
+            let behind = at.byte + header.size as u64;
+            // Of a transaction that has no mark nothing was promised, in no order.
+            let is_unmarked = at.byte > tail.byte || header.needs_mark();
             let followed = match segment.at(behind, len)? {
                 Ok(At::Batch(next)) if next.base_offset >= header.next_offset => {
                     segment.intact(behind, &next, len)?.is_some()
+                        && (!is_unmarked || segment.end_of_transaction(behind, len)?.is_some())
                 }
                 _ => false,
             };
             if followed {
                 return Err(
-                    segment.damaged(tail.byte, "a batch whose checksum does not fit, with others behind it".into())
+                    segment.damaged(at.byte, "a batch whose checksum does not fit, with others behind it".into())
                 );
             }
             return Ok(tail);
         }
-        tail.byte += header.size as u64;
-        tail.next_offset = header.next_offset;
-        tail.max_timestamp = tail.max_timestamp.max(header.max_timestamp);
+        if at.byte > tail.byte && !header.is_transactional() {
+            return Err(segment.damaged(tail.byte, "a transaction without its mark, with others behind it".into()));
+        }
+        at.byte += header.size as u64;
+        at.next_offset = header.next_offset;
+        at.max_timestamp = at.max_timestamp.max(header.max_timestamp);
+        if !header.needs_mark() {
+            tail = at;
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Appending to one partition, under its lock.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
@@ -19,6 +20,10 @@ const BATCH_RECORDS: usize = 4096;
 const BATCH_BYTES: usize = 512 * 1024;
 /// No record is larger, so that a chunk's columns never overflow.
 const MAX_RECORD: usize = 512 << 20;
+
+/// How often a lock is tried that others hold, and how long is waited in between.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// One record to append.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,8 +50,8 @@ pub enum Fsync {
 /// What a writer remembers of a partition between appends. It is checked under the lock, since others write too.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    dir: PathBuf,
-    tail: Option<(Segment, DurableFile, Tail)>,
+    pub(crate) dir: PathBuf,
+    pub(crate) tail: Option<(Segment, DurableFile, Tail)>,
     pub(crate) dirty: bool,
 }
 
@@ -87,6 +92,20 @@ impl Writer {
         Ok(file)
     }
 
+    /// The same, but for a lock that others hold all the while.
+    pub(crate) fn try_lock(&self) -> Result<Option<File>> {
+        let path = self.dir.join(LOCK_FILE);
+        let file = DurableFile::open(What::Log, &path)?.into_file();
+        for _ in 0..TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(file)),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+                Err(TryLockError::Error(e)) => return Err(FileError::new("lock", &path, e).into()),
+            }
+        }
+        Ok(None)
+    }
+
     fn append_locked(&mut self, topic: &TopicMeta, batches: &[&[Record]], fsync: Fsync, now_ms: i64) -> Result<i64> {
         self.find_tail()?;
         let mut base = None;
@@ -94,9 +113,9 @@ impl Writer {
             let Some((_, _, tail)) = &self.tail else { break };
             let first = tail.next_offset;
             base.get_or_insert(first);
-            let encoded = encode(topic, records, first)?;
-            if tail.byte > 0 && tail.byte + encoded.len() as u64 > topic.segment_bytes {
-                self.roll(topic, now_ms)?;
+            let encoded = encode(topic, records, first, Of::Append)?;
+            if self.make_room(topic, encoded.len() as u64)? {
+                self.retain(topic, now_ms)?;
             }
             let Some((segment, file, tail)) = &mut self.tail else { break };
             file.write_all_at(&encoded, tail.byte).map_err(|e| FileError::new("append to", &segment.path, e))?;
@@ -119,9 +138,9 @@ impl Writer {
         }
     }
 
-    /// Finds where to append: after the last whole batch of the last segment. What a crashed writer left behind that is
+    /// Finds where to append: after the last whole append of the last segment. What a crashed writer left behind that is
     /// cut off.
-    fn find_tail(&mut self) -> Result<()> {
+    pub(crate) fn find_tail(&mut self) -> Result<()> {
         loop {
             // A segment that is gone was passed by retention, so others wrote behind it.
             let (mut reading, file, mut tail) = match self.tail.take().filter(|(s, ..)| s.path.exists()) {
@@ -160,17 +179,21 @@ impl Writer {
         Ok((reading, file, Tail::of_empty(base)))
     }
 
-    /// Closes the segment, begins the next, and deletes what is past its retention.
-    fn roll(&mut self, topic: &TopicMeta, now_ms: i64) -> Result<()> {
-        if let Some((_, file, tail)) = self.tail.take() {
-            file.sync()?;
-            self.tail = Some(self.open_segment(&segment::path(&self.dir, tail.next_offset), tail.next_offset)?);
+    /// Closes the segment and begins the next, if `bytes` more are too many for it; whether they were.
+    pub(crate) fn make_room(&mut self, topic: &TopicMeta, bytes: u64) -> Result<bool> {
+        let is_full = |tail: &Tail| tail.byte > 0 && tail.byte + bytes > topic.segment_bytes;
+        match self.tail.take_if(|(_, _, tail)| is_full(tail)) {
+            Some((_, file, tail)) => {
+                file.sync()?;
+                self.tail = Some(self.open_segment(&segment::path(&self.dir, tail.next_offset), tail.next_offset)?);
+                Ok(true)
+            }
+            None => Ok(false),
         }
-        self.retain(topic, now_ms)
     }
 
-    /// Deletes whole segments, oldest first, never the last.
-    fn retain(&self, topic: &TopicMeta, now_ms: i64) -> Result<()> {
+    /// Deletes whole segments past their retention, oldest first, never the last.
+    pub(crate) fn retain(&self, topic: &TopicMeta, now_ms: i64) -> Result<()> {
         if topic.retention_ms.is_none() && topic.retention_bytes.is_none() {
             return Ok(());
         }
@@ -207,7 +230,7 @@ fn newest(dir: &Path, base: i64) -> Result<Option<i64>> {
 }
 
 /// Cuts `records` into batches.
-fn split<'a>(topic: &TopicMeta, records: &'a [Record]) -> Result<Vec<&'a [Record]>> {
+pub(crate) fn split<'a>(topic: &TopicMeta, records: &'a [Record]) -> Result<Vec<&'a [Record]>> {
     let mut batches = Vec::new();
     let (mut from, mut bytes) = (0, 0);
     for (at, record) in records.iter().enumerate() {
@@ -230,7 +253,24 @@ fn split<'a>(topic: &TopicMeta, records: &'a [Record]) -> Result<Vec<&'a [Record
     Ok(batches)
 }
 
-fn encode(topic: &TopicMeta, batch: &[Record], base: i64) -> Result<BytesMut> {
+/// What a batch is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// An append that counts as it is.
+    Append,
+    /// A transaction.
+    Transaction,
+    /// The end of one: the batch is the mark itself.
+    Mark,
+}
+
+/// The bytes of a batch from offset `base` on.
+pub(crate) fn encode(topic: &TopicMeta, batch: &[Record], base: i64, of: Of) -> Result<BytesMut> {
+    let (producer_id, producer_epoch) = match of {
+        Of::Append => (records::NO_PRODUCER_ID, records::NO_PRODUCER_EPOCH),
+        // One is enough: no transaction begins before another is over.
+        Of::Transaction | Of::Mark => (0, 0),
+    };
     let mut encoded = Vec::with_capacity(batch.len());
     for (i, record) in batch.iter().enumerate() {
         let mut headers = IndexMap::with_capacity(record.headers.len());
@@ -241,12 +281,12 @@ fn encode(topic: &TopicMeta, batch: &[Record], base: i64) -> Result<BytesMut> {
             }
         }
         encoded.push(records::Record {
-            transactional: false,
-            control: false,
+            transactional: of != Of::Append,
+            control: of == Of::Mark,
             delete_horizon: false,
             partition_leader_epoch: 0,
-            producer_id: records::NO_PRODUCER_ID,
-            producer_epoch: records::NO_PRODUCER_EPOCH,
+            producer_id,
+            producer_epoch,
             timestamp_type: TimestampType::Creation,
             offset: base + i as i64,
             // The encoder keeps records in one batch whose offset and sequence run in step.

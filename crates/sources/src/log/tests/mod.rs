@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod files;
+mod transactions;
 
 use std::fs::OpenOptions;
 use std::io::Write;
