@@ -5,6 +5,7 @@ mod clearing;
 mod columns;
 mod compacting;
 mod conformance;
+mod embedded_log;
 mod owning;
 mod publishing;
 mod reading_back;

@@ -17,7 +17,7 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sluicebox_core::secret::Pieces;
 use sluicebox_core::{Blamed, Clock, Retry, SystemClock};
-use sluicebox_sinks::kafka::{EventFormat, KafkaSink, KafkaSinkOptions, Unknown};
+use sluicebox_sinks::kafka::{EventFormat, KafkaSink, KafkaSinkOptions, Place, Unknown};
 use sluicebox_sinks::testing::{QUERY, Subject, conforms, key, owner, rows, schema};
 use sluicebox_sinks::{Check, LakeError, Outbox, Owner, RemoteError, Rows, Sink};
 
@@ -35,7 +35,7 @@ impl Topic {
     fn sink_with(&self, unknown: Unknown) -> Arc<dyn Sink> {
         let options = KafkaSinkOptions {
             table: "t".to_owned(),
-            brokers: self.brokers.clone(),
+            place: Place::Brokers(self.brokers.clone()),
             topic: self.name.clone(),
             properties: BTreeMap::new(),
             secrets: Pieces::default(),

@@ -3,18 +3,22 @@
 use rdkafka::config::ClientConfig;
 use sluicebox_core::Certainty;
 
-use super::{KafkaSinkOptions, trouble};
+use super::{KafkaSinkOptions, Place, trouble};
 use crate::error::Result;
 
 /// What every client has.
 fn client(options: &KafkaSinkOptions) -> ClientConfig {
+    let brokers = match &options.place {
+        Place::Brokers(brokers) => brokers.as_str(),
+        Place::Log { .. } => "",
+    };
     let mut config = ClientConfig::new();
     config.set("client.id", "sluicebox");
     config.set("reconnect.backoff.max.ms", "5000");
     for (name, value) in &options.properties {
         config.set(name, value);
     }
-    config.set("bootstrap.servers", &options.brokers);
+    config.set("bootstrap.servers", brokers);
     config
 }
 
@@ -56,7 +60,7 @@ pub(super) fn reader(options: &KafkaSinkOptions, name: &str) -> ClientConfig {
 /// When it does not.
 pub(super) fn check(options: &KafkaSinkOptions) -> Result<()> {
     let checked = producer(options, "sluicebox").create_native_config().map(drop);
-    let doing = format!("write to the Kafka topic {}", options.topic);
+    let doing = format!("write to {}", options.described());
     Ok(checked.map_err(|error| trouble::of(&doing, &error, &options.secrets, Certainty::NotDone))?)
 }
 
@@ -73,7 +77,7 @@ mod tests {
     fn options(properties: &[(&str, &str)]) -> KafkaSinkOptions {
         KafkaSinkOptions {
             table: "t".to_owned(),
-            brokers: "localhost:9092".to_owned(),
+            place: Place::Brokers("localhost:9092".to_owned()),
             topic: "out".to_owned(),
             properties: properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>(),
             secrets: Pieces::default(),

@@ -161,7 +161,7 @@ fn nested(field: &FieldRef) -> Vec<String> {
 
 fn refused(options: &KafkaSinkOptions, why: String) -> RemoteError {
     RemoteError::Refused {
-        doing: format!("write table `{}` to the Kafka topic {}", options.table, options.topic),
+        doing: format!("write table `{}` to {}", options.table, options.described()),
         why,
         certainty: Certainty::NotDone,
         blame: Blame::User,

@@ -1,4 +1,4 @@
-//! A Kafka topic as a sink: the rows of a batch and its number, in one transaction.
+//! A topic as a sink, of Kafka or of the embedded log: the rows of a batch and its number, in one transaction.
 //!
 //! ```text
 //!  open      transactions of earlier runs are ended, and these runs fenced; then the marker is read
@@ -9,37 +9,61 @@
 //! The **marker** is the offset of a consumer group that nobody else uses, `sluicebox-<query>-<generation>-<table>`, at partition 0
 //! of the topic: the number of the newest batch, plus one. Kafka writes it in the transaction of the rows, so that both are there or
 //! neither. The order of `open` is what makes this enough: after a producer of the same transactional id has initialised, no earlier
-//! one commits any more, so the marker that is read then is the last word. See decision 27.
+//! one commits any more, so the marker that is read then is the last word. See decision 27. In the embedded log the marker is the note of the
+//! mark that ends a transaction: decision 31.
 //!
 //! **A crash** in a transaction leaves one that Kafka aborts: at the next `open`, or after `transaction.timeout.ms`. Readers with
-//! `isolation.level` = `read_committed` see none of its events, and until then nothing behind them.
+//! `isolation.level` = `read_committed` see none of its events, and until then nothing behind them. In the embedded log the next append cuts
+//! it off.
 
 mod config;
 mod encode;
+mod log;
 mod marker;
 mod session;
 mod trouble;
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use sluicebox_core::secret::Pieces;
-use sluicebox_core::{Blamed, Certainty, Retry};
+use sluicebox_core::{Blamed, Certainty, Clock, Retry};
 use sluicebox_registry::{Registry, RegistryError};
+use sluicebox_sources::EmbeddedLog;
 
 use self::encode::Encoding;
+use self::log::LogSession;
 use self::session::Session;
 use crate::error::{RemoteError, Result};
 use crate::outbox::Outbox;
-use crate::output::Staged;
+use crate::output::{Staged, StagedRows};
 use crate::owner::Owner;
 use crate::publish::Check;
 use crate::sink::{Rows, Sink};
 use crate::staged::BatchKey;
 
 pub use self::encode::avro_schema;
+
+/// The header of every event that names the batch.
+const BATCH_HEADER: &str = "sluicebox.batch";
+
+/// Where a topic is.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In Kafka, by its brokers, `host:port,...`.
+    Brokers(String),
+    /// In the embedded log, where there is no broker.
+    Log {
+        /// The log's folder.
+        root: PathBuf,
+        /// What tells the time of events.
+        clock: Arc<dyn Clock>,
+    },
+}
 
 /// How rows become values of events.
 #[derive(Debug, Clone)]
@@ -55,7 +79,7 @@ pub enum EventFormat {
     },
 }
 
-/// What happens to a batch of which Kafka no longer tells whether it is in the topic.
+/// What happens to a batch of which a topic no longer tells whether it is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unknown {
     /// The run stops.
@@ -72,8 +96,8 @@ pub enum Unknown {
 pub struct KafkaSinkOptions {
     /// The table.
     pub table: String,
-    /// The brokers, `host:port,...`.
-    pub brokers: String,
+    /// Where the topic is.
+    pub place: Place,
     /// The topic.
     pub topic: String,
     /// Properties of the Kafka client, without a prefix; not printed.
@@ -86,8 +110,47 @@ pub struct KafkaSinkOptions {
     pub key_columns: Vec<String>,
     /// The columns that are headers too.
     pub header_columns: Vec<String>,
-    /// What happens to a batch that Kafka has forgotten.
+    /// What happens to a batch that the topic has forgotten.
     pub unknown: Unknown,
+}
+
+impl KafkaSinkOptions {
+    /// The topic, for commits and people.
+    fn described(&self) -> String {
+        match &self.place {
+            Place::Brokers(_) => format!("the Kafka topic {}", self.topic),
+            Place::Log { .. } => format!("the topic {} of the embedded log", self.topic),
+        }
+    }
+}
+
+/// An opened topic. After any error it is dropped, and another one opened.
+trait Opened: Send + Debug {
+    /// The newest batch in the topic.
+    fn newest(&self) -> Option<u64>;
+
+    /// Publishes a batch, unless it is there; blocking.
+    ///
+    /// # Errors
+    /// When it cannot be, or nobody knows whether it was.
+    fn publish(&mut self, doing: &str, batch: u64, staged: &StagedRows, outbox: &Outbox) -> Result<()>;
+}
+
+/// The name under which a table makes its transactions: that of the group and of the transactional id.
+fn name_of(owner: &Owner) -> String {
+    format!("sluicebox-{}-{}-{}", owner.query_id, owner.generation, owner.table)
+}
+
+/// The error of a batch, `id` in the header of its events, of which nobody knows whether it is in the topic.
+fn forgotten(options: &KafkaSinkOptions, batch: u64, id: &str, gone: &str) -> RemoteError {
+    RemoteError::Forgotten {
+        sink: options.described(),
+        batch,
+        why: format!(
+            "{gone}. Look whether events of the topic have the header {BATCH_HEADER} = {id}; then set 'unknown.batch' of the table to \
+             'skip' if they have, to 'publish' if not, and run again"
+        ),
+    }
 }
 
 /// Shows everything but the values of properties, which may be secret.
@@ -95,7 +158,7 @@ impl std::fmt::Debug for KafkaSinkOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KafkaSinkOptions")
             .field("table", &self.table)
-            .field("brokers", &self.brokers)
+            .field("place", &self.place)
             .field("topic", &self.topic)
             .field("properties", &self.properties.keys().collect::<Vec<_>>())
             .field("format", &self.format)
@@ -113,8 +176,8 @@ pub struct KafkaSink {
     columns: SchemaRef,
     encoding: Encoding,
     outbox: Outbox,
-    /// The producer that was opened last; none after an error.
-    session: Arc<Mutex<Option<Session>>>,
+    /// The topic as it was opened last; none after an error.
+    session: Arc<Mutex<Option<Box<dyn Opened>>>>,
 }
 
 impl KafkaSink {
@@ -124,7 +187,9 @@ impl KafkaSink {
     /// When a column is missing, or its type has no form in the format; or the Kafka client does not take a property.
     pub fn try_new(options: KafkaSinkOptions, columns: SchemaRef, outbox: Outbox) -> Result<Self> {
         let encoding = Encoding::try_new(&options, &columns)?;
-        config::check(&options)?;
+        if let Place::Brokers(_) = options.place {
+            config::check(&options)?;
+        }
         Ok(Self { options: Arc::new(options), columns, encoding, outbox, session: Arc::default() })
     }
 
@@ -160,20 +225,29 @@ async fn blocking<T: Send + 'static>(doing: &str, work: impl FnOnce() -> Result<
 #[async_trait]
 impl Sink for KafkaSink {
     fn identity(&self) -> String {
-        format!("the Kafka topic {}", self.options.topic)
+        self.options.described()
     }
 
     async fn open(&self, owner: &Owner, epoch: u64) -> Result<()> {
         let doing = format!("open {}", self.identity());
         let schema_id = self.register(&doing).await?;
         let (options, held, owner) = (Arc::clone(&self.options), Arc::clone(&self.session), owner.clone());
-        let (encoding, outbox) = (self.encoding.clone(), self.outbox.clone());
+        let (encoding, outbox, about) = (self.encoding.clone(), self.outbox.clone(), doing.clone());
         blocking(&doing, move || {
             let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
             // The one before would be fenced, and its open transaction is to be over.
             *held = None;
             let is_first = outbox.is_empty()?;
-            *held = Some(Session::open(&options, encoding.of_schema(schema_id)?, &owner, epoch, is_first)?);
+            let encoder = encoding.of_schema(schema_id)?;
+            let session: Box<dyn Opened> = match &options.place {
+                Place::Brokers(_) => Box::new(Session::open(&options, encoder, &owner, epoch, is_first)?),
+                Place::Log { root, clock } => {
+                    let opened = EmbeddedLog::open(root, Arc::clone(clock));
+                    let embedded = opened.map_err(|error| log::trouble(&about, error))?;
+                    Box::new(LogSession::open(&embedded, &options, encoder, &owner, epoch, is_first)?)
+                }
+            };
+            *held = Some(session);
             Ok(())
         })
         .await

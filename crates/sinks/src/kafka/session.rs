@@ -18,8 +18,8 @@ use sluicebox_core::shown::cut;
 use sluicebox_core::threads;
 
 use super::encode::{Encoder, Events};
-use super::marker::Marker;
-use super::{KafkaSinkOptions, Unknown, config, trouble};
+use super::marker::{Marker, Todo};
+use super::{BATCH_HEADER, KafkaSinkOptions, Opened, config, forgotten, name_of, trouble};
 use crate::error::{RemoteError, Result};
 use crate::outbox::Outbox;
 use crate::output::StagedRows;
@@ -33,9 +33,6 @@ const COMMIT: Duration = Duration::from_secs(120);
 const ROOM: Duration = Duration::from_millis(10);
 /// How long what is not to be sent any more may take to be taken back.
 const BACK: Duration = Duration::from_secs(1);
-
-/// The header of every event that names the batch.
-const BATCH_HEADER: &str = "sluicebox.batch";
 
 /// What the client says beside its answers.
 struct Context {
@@ -90,11 +87,6 @@ impl ProducerContext for Context {
     }
 }
 
-/// The name of the group and of the transactional id.
-fn name_of(owner: &Owner) -> String {
-    format!("sluicebox-{}-{}-{}", owner.query_id, owner.generation, owner.table)
-}
-
 /// Makes a client. Nobody is asked yet.
 fn client<C>(doing: &str, options: &KafkaSinkOptions, config: ClientConfig) -> Result<C>
 where
@@ -140,7 +132,7 @@ impl Session {
         epoch: u64,
         is_first: bool,
     ) -> Result<Self> {
-        let (name, doing) = (name_of(owner), format!("open the Kafka topic {}", options.topic));
+        let (name, doing) = (name_of(owner), format!("open {}", options.described()));
         let trouble = |error: KafkaError| trouble::of(&doing, &error, &options.secrets, Certainty::Unknown);
         let reader: BaseConsumer<Context> = client(&doing, options, config::reader(options, &name))?;
         find_topic(&reader, &options.topic).map_err(trouble)?;
@@ -149,8 +141,7 @@ impl Session {
         // Only now: no earlier producer of this name commits any more, so this is the last word.
         let marker = read_marker(&reader, &options.topic).map_err(trouble)?;
         if let Some(Marker { epoch: theirs, .. }) = marker.filter(|marker| marker.epoch > epoch) {
-            let sink = format!("the Kafka topic {}", options.topic);
-            return Err(RemoteError::Passed { sink, ours: epoch, theirs }.into());
+            return Err(RemoteError::Passed { sink: options.described(), ours: epoch, theirs }.into());
         }
         let group = reader.group_metadata().ok_or_else(|| RemoteError::away(&doing, "there is no consumer group"))?;
         let of = format!("{}.{}.", owner.query_id, owner.generation);
@@ -162,40 +153,6 @@ impl Session {
             session.transact(&doing, batch, |_| Ok(()))?;
         }
         Ok(session)
-    }
-
-    /// The newest batch in the topic.
-    pub fn newest(&self) -> Option<u64> {
-        self.marker.and_then(|marker| marker.batch)
-    }
-
-    /// Publishes a batch, unless it is there; blocking.
-    ///
-    /// # Errors
-    /// When it cannot be, or nobody knows whether it was. The session is of no use then.
-    pub fn publish(&mut self, doing: &str, batch: u64, staged: &StagedRows, outbox: &Outbox) -> Result<()> {
-        if self.newest().is_some_and(|newest| newest >= batch) {
-            return Ok(());
-        }
-        // Rows that this run has staged came after it had opened the sink: nobody can have published them.
-        if self.marker.is_none() && Outbox::epoch_of(staged) != Some(self.epoch) {
-            match self.options.unknown {
-                Unknown::Stop => return Err(self.forgotten(batch).into()),
-                Unknown::Publish => {}
-                Unknown::Skip => return self.transact(doing, Some(batch), |_| Ok(())),
-            }
-        }
-        let rows = outbox.read(staged)?;
-        let id = format!("{}{batch}", self.of);
-        self.transact(doing, Some(batch), |session| {
-            for rows in rows {
-                let events = session.encoder.events(&rows?)?;
-                for row in 0..events.count() {
-                    session.send(doing, &events, row, &id)?;
-                }
-            }
-            Ok(())
-        })
     }
 
     /// One transaction: what `work` sends, and the marker.
@@ -278,17 +235,36 @@ impl Session {
         let undelivered = self.producer.client().context().take_undelivered();
         trouble::of(doing, undelivered.as_ref().unwrap_or(error), &self.options.secrets, certainty)
     }
+}
 
-    fn forgotten(&self, batch: u64) -> RemoteError {
-        RemoteError::Forgotten {
-            sink: format!("the Kafka topic {}", self.options.topic),
-            batch,
-            why: format!(
-                "the offset of the group that tells it is gone, as after 'offsets.retention.minutes' without a batch, or with a topic \
-                 that was made anew. Look whether events of the topic have the header {BATCH_HEADER} = {}{batch}; then set \
-                 'unknown.batch' of the table to 'skip' if they have, to 'publish' if not, and run again",
-                self.of
-            ),
+impl Opened for Session {
+    fn newest(&self) -> Option<u64> {
+        self.marker.and_then(|marker| marker.batch)
+    }
+
+    fn publish(&mut self, doing: &str, batch: u64, staged: &StagedRows, outbox: &Outbox) -> Result<()> {
+        let id = format!("{}{batch}", self.of);
+        let is_ours = Outbox::epoch_of(staged) == Some(self.epoch);
+        match Marker::decide(self.marker, batch, is_ours, self.options.unknown) {
+            Todo::Nothing => Ok(()),
+            Todo::Refuse => {
+                let gone = "the offset of the group that tells it is gone, as after 'offsets.retention.minutes' without a batch, or \
+                            with a topic that was made anew";
+                Err(forgotten(&self.options, batch, &id, gone).into())
+            }
+            Todo::Mark => self.transact(doing, Some(batch), |_| Ok(())),
+            Todo::Send => {
+                let rows = outbox.read(staged)?;
+                self.transact(doing, Some(batch), |session| {
+                    for rows in rows {
+                        let events = session.encoder.events(&rows?)?;
+                        for row in 0..events.count() {
+                            session.send(doing, &events, row, &id)?;
+                        }
+                    }
+                    Ok(())
+                })
+            }
         }
     }
 }

@@ -9,14 +9,14 @@ use arrow::array::{
 use arrow::datatypes::{Field, TimeUnit};
 use sluicebox_core::secret::Pieces;
 
-use super::super::Unknown;
+use super::super::{Place, Unknown};
 use super::*;
 
 fn options(format: EventFormat, keys: &[&str], headers: &[&str]) -> KafkaSinkOptions {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     KafkaSinkOptions {
         table: "orders".to_owned(),
-        brokers: "localhost:9092".to_owned(),
+        place: Place::Brokers("localhost:9092".to_owned()),
         topic: "orders_out".to_owned(),
         properties: BTreeMap::new(),
         secrets: Pieces::default(),
