@@ -1,6 +1,6 @@
 //! Where the rows of tables go.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +8,14 @@ use sluicebox_engine::EngineError;
 use sluicebox_pipeline::ast::{TableDef, Using};
 use sluicebox_pipeline::graph::Table;
 use sluicebox_pipeline::settings::{Compression, Properties};
+use sluicebox_registry::store::RegistryStore;
 use sluicebox_registry::{HttpRegistry, Registry};
-use sluicebox_sinks::kafka::{EventFormat, KafkaSink, KafkaSinkOptions, Unknown};
+use sluicebox_sinks::kafka::{EventFormat, KafkaSink, KafkaSinkOptions, Place, Unknown};
 use sluicebox_sinks::{Outbox, ParquetOptions, ParquetTable, Sink, Sinks};
 
-use super::Checked;
+use super::connect::{of_files, registry_dir};
 use super::target::Target;
+use super::{Checked, LOG_DIR};
 use crate::error::{Result, Usage};
 
 /// How long a registry is asked for one answer. A sink that cannot register its schema is opened again, as one whose brokers are away.
@@ -41,7 +43,7 @@ fn folder(table: &Table, working_dir: &Path, options: ParquetOptions) -> Result<
     Ok(Arc::new(ParquetTable::try_new(location, columns, table.partitioned_by.clone(), options)?))
 }
 
-/// The sink of a table in Kafka.
+/// The sink of a table that is a topic: of Kafka, or of the embedded log when no broker is configured.
 fn kafka(checked: &Checked, table: &Table, def: &TableDef) -> Result<Arc<dyn Sink>> {
     let target = Target::of(&checked.graph.pipeline, def)?;
     let topic = target.get("topic").unwrap_or_default().to_owned();
@@ -62,7 +64,10 @@ fn kafka(checked: &Checked, table: &Table, def: &TableDef) -> Result<Arc<dyn Sin
         },
         topic,
         secrets: target.secrets(),
-        brokers: target.brokers,
+        place: match target.brokers {
+            Some(brokers) => Place::Brokers(brokers),
+            None => Place::Log { root: PathBuf::from(LOG_DIR), clock: Arc::clone(&checked.clock) },
+        },
         properties: target.properties,
         format,
     };
@@ -73,6 +78,9 @@ fn kafka(checked: &Checked, table: &Table, def: &TableDef) -> Result<Arc<dyn Sin
 
 /// The registry in which the schema of a table is registered.
 fn registry(checked: &Checked, table: &str, target: &Target) -> Result<Arc<dyn Registry>> {
+    if target.brokers.is_none() {
+        return Ok(Arc::new(RegistryStore::open(registry_dir()).map_err(of_files)?));
+    }
     let options = target.http().map_err(|error| target.places.of_registry(error))?;
     let mut options = options.ok_or_else(|| {
         Usage(format!(

@@ -1,4 +1,4 @@
-//! What the properties of a table in Kafka say, with what their references stand for.
+//! What the properties of a table that is a topic say, with what their references stand for.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use super::connect::{is_told, resolved};
 use super::places::Places;
 use crate::error::{Result, Usage};
 
-/// Where the rows of a table go in Kafka.
+/// Where the rows of a table go that is a topic.
 pub(super) struct Target {
     /// The properties' places.
     pub places: Places,
     pairs: BTreeMap<String, String>,
-    /// The brokers, `host:port,...`.
-    pub brokers: String,
+    /// The brokers, `host:port,...`; none where the topic is in the embedded log.
+    pub brokers: Option<String>,
     /// Those of the Kafka client, without `kafka.`.
     pub properties: BTreeMap<String, String>,
 }
@@ -27,7 +27,7 @@ impl Target {
     /// That of `table`.
     ///
     /// # Errors
-    /// When a reference leads nowhere, the Kafka client has no property of a name, or no broker is named.
+    /// When a reference leads nowhere, the Kafka client has no property of a name, or the brokers are no addresses.
     pub fn of(pipeline: &Pipeline, table: &TableDef) -> Result<Self> {
         let mut places = Places::of_table(pipeline, table);
         let mut pairs = BTreeMap::new();
@@ -46,14 +46,11 @@ impl Target {
             pairs.iter().filter_map(|(key, value)| Some((key.strip_prefix(KAFKA_PREFIX)?.to_owned(), value.clone())));
         let mut properties: BTreeMap<String, String> = kafka.collect();
         let brokers = properties.remove("bootstrap.servers").or_else(|| std::env::var(BROKERS_ENV).ok());
-        let brokers = brokers.filter(|brokers| !brokers.trim().is_empty()).ok_or_else(|| {
-            Usage(format!(
-                "table `{name}` is written to Kafka, and no broker is named: set 'kafka.bootstrap.servers' in its TBLPROPERTIES, or \
-                 {BROKERS_ENV}"
-            ))
-        })?;
-        check_brokers(&brokers)
-            .map_err(|why| Usage(format!("table `{name}`: the brokers are not addresses: {why}")))?;
+        let brokers = brokers.filter(|brokers| !brokers.trim().is_empty());
+        if let Some(brokers) = &brokers {
+            check_brokers(brokers)
+                .map_err(|why| Usage(format!("table `{name}`: the brokers are not addresses: {why}")))?;
+        }
         Ok(Self { places, pairs, brokers, properties })
     }
 
@@ -78,8 +75,9 @@ impl Target {
     }
 
     /// How the registry is reached, if values have a schema and one is named. What a reference in its URL stands for is in no message.
+    /// Without brokers it is the embedded one.
     pub fn http(&self) -> Result<Option<HttpOptions>, RegistryError> {
-        if !self.is_avro() {
+        if !self.is_avro() || self.brokers.is_none() {
             return Ok(None);
         }
         let mut http = HttpOptions::from_options(&self.pairs, |key| std::env::var(key).ok())?;
@@ -98,6 +96,6 @@ impl Target {
 
     /// The hosts of brokers to which a password goes as it is.
     pub fn exposed(&self) -> Vec<String> {
-        exposed_brokers(&self.brokers, &self.properties)
+        self.brokers.as_ref().map(|brokers| exposed_brokers(brokers, &self.properties)).unwrap_or_default()
     }
 }
