@@ -110,7 +110,12 @@ pub const PROPERTIES: &[KeyDef] = &[
 
 /// Every key of `TBLPROPERTIES` of a table `USING kafka`, but for `kafka.*` and `schema.registry.*`, which are those of a source.
 pub const KAFKA_PROPERTIES: &[KeyDef] = &[
-    key("topic", ValueType::Name, "", "The topic that rows are appended to. Required; Sluicebox does not make it."),
+    key(
+        "topic",
+        ValueType::Name,
+        "",
+        "The topic that rows are appended to. Required. In Kafka it must be there; in the embedded log it is made, with one partition.",
+    ),
     key(
         "value.format",
         ValueType::OneOf(&["json", "avro"]),
@@ -139,7 +144,7 @@ pub const KAFKA_PROPERTIES: &[KeyDef] = &[
         "unknown.batch",
         ValueType::OneOf(&["stop", "publish", "skip"]),
         "`stop`",
-        "What happens to a committed batch of which Kafka no longer tells whether it is in the topic: the run stops and says how to find out; the batch is published, maybe once more; or it is taken for published.",
+        "What happens to a committed batch of which the topic no longer tells whether it is in it: the run stops and says how to find out; the batch is published, maybe once more; or it is taken for published.",
     ),
 ];
 
