@@ -102,14 +102,19 @@ pub fn staged(folder: &Path, ops: &[Op]) -> BTreeMap<PathBuf, Vec<u64>> {
     let mut found: BTreeMap<PathBuf, Vec<u64>> = BTreeMap::new();
     for op in ops {
         match op {
-            Op::Create { inode, path } if path.extension().is_some_and(|e| e == "staged") => {
+            Op::Create { inode, path } if path.extension().is_some_and(|e| e == "staged" || e == "arrow") => {
                 created.insert(*inode, path);
             }
             Op::Sync { inode } => {
                 let Some(path) = created.remove(inode) else { continue };
-                // <location>/_staging/<epoch>/<name>
-                let location = path.ancestors().nth(3).unwrap_or(path);
-                let key = location.join(path.file_name().unwrap_or_default());
+                let name = path.file_name().unwrap_or_default();
+                let waiting = name.to_str().and_then(|name| name.strip_suffix(".arrow")?.split_once('-'));
+                let key = match waiting {
+                    // outbox/<table>/<batch>-<epoch>.arrow
+                    Some((batch, _)) => path.with_file_name(batch),
+                    // <location>/_staging/<epoch>/<name>
+                    None => path.ancestors().nth(3).unwrap_or(path).join(name),
+                };
                 let content = std::fs::read(folder.join("files").join(inode.to_string())).unwrap();
                 found.entry(key).or_default().push(hash(&content));
             }

@@ -92,7 +92,7 @@ pub fn check(dir: &Path) -> Result<(), String> {
     if appends.is_empty() {
         return Ok(());
     }
-    let values = read(&log)?;
+    let values = read(&log, "kept")?;
     for at in appends {
         let values = values.get(&i32::try_from(at % 2).unwrap()).map(Vec::as_slice).unwrap_or_default();
         let wanted: Vec<String> = (0..5).map(|n| format!("{at}-{n}")).collect();
@@ -104,9 +104,21 @@ pub fn check(dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// The values of the topic `kept`, by partition.
-fn read(log: &EmbeddedLog) -> Result<BTreeMap<i32, Vec<String>>, String> {
-    let pairs = [("subscribe", "kept"), ("startingOffsets", "earliest")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+/// The values that readers see in a topic of the log in `dir`; none if it is not there.
+pub fn values(dir: &Path, topic: &str) -> Result<Vec<String>, String> {
+    if !dir.join("data/.log").join(topic).is_dir() {
+        return Ok(Vec::new());
+    }
+    let log = open(dir);
+    match log.topic(topic).map_err(|e| e.to_string())? {
+        Some(_) => Ok(read(&log, topic)?.into_values().flatten().collect()),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The values of a topic, by partition, as the log's source hands them out.
+fn read(log: &EmbeddedLog, topic: &str) -> Result<BTreeMap<i32, Vec<String>>, String> {
+    let pairs = [("subscribe", topic), ("startingOffsets", "earliest")].map(|(k, v)| (k.to_owned(), v.to_owned()));
     let options = KafkaOptions::from_options("e", &pairs, &|_| None).map_err(|e| e.to_string())?;
     let mut source = LogSource::new("e", log.clone(), options, 1 << 20).map_err(|e| e.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -129,7 +141,7 @@ fn read(log: &EmbeddedLog) -> Result<BTreeMap<i32, Vec<String>>, String> {
         let mut found: BTreeMap<i32, Vec<String>> = BTreeMap::new();
         for events in taken.events {
             let values = events.events.column(column::VALUE).as_binary::<i32>();
-            let values = values.iter().map(|v| String::from_utf8_lossy(v.unwrap_or_default()).into_owned());
+            let values = values.iter().map(|v| v.unwrap_or_default().escape_ascii().to_string());
             found.entry(events.partition.partition).or_default().extend(values);
         }
         Ok(found)

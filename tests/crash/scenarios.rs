@@ -148,6 +148,7 @@ const ALL: &[Named] = &[
     ("keeping", keeping),
     ("kept", kept),
     ("json", json),
+    ("topic", topic),
     ("writer", |_| Scenario::new("writer", World::new(), Program::Writer, Program::Writer)),
 ];
 
@@ -367,6 +368,34 @@ fn json(_: &Worlds) -> Scenario {
     same(&json.outcome, &cut.outcome().unwrap()).unwrap();
     json.sample = 24;
     json
+}
+
+/// Tables whose rows are in topics: what is published is no name, but a transaction, and readers see all of it or nothing.
+fn topic(_: &Worlds) -> Scenario {
+    let before = World::new();
+    produce_notes(&before);
+    let cut = World::copy_of(&before);
+    cut.ok(&run("topic.sql", &["--set", "notes.maxOffsetsPerTrigger=34"]));
+    let program = run("topic.sql", &[]);
+    let mut topic = Scenario::new("topic", before, program.clone(), program).focus(&[
+        "stage.",
+        "commit.",
+        "publish.",
+        "transaction.",
+        "log.",
+        "topic.",
+        "subject.",
+        "sweep.",
+    ]);
+    assert_eq!(topic.ends, Ended::Code(0));
+    for point in ["transaction.write:half", "transaction.sync:after", "log.write:half", "publish.remove:after"] {
+        topic.reaches(point);
+    }
+    let [kept, sent, counted] = ["tables/kept", "topic/sent", "topic/counted"].map(|name| topic.outcome[name].len());
+    assert!(kept > 100 && sent == kept && counted > 5, "{kept} rows kept, {sent} sent, {counted} counted");
+    same(&topic.outcome, &cut.outcome().unwrap()).unwrap();
+    topic.sample = 40;
+    topic
 }
 
 /// A run of another SQL over what was read: one table computed again, two that are new, filled from `from`.

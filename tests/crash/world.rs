@@ -28,6 +28,9 @@ CREATE STREAMING TABLE retired PARTITIONED BY (day) TBLPROPERTIES ('retain' = '3
 AS SELECT event_id, CAST(ingest_time - INTERVAL '40 days' AS DATE) AS day FROM STREAM sales_events;
 ";
 
+/// The topics of the embedded log that tables are written to.
+const WRITTEN: [&str; 2] = ["sent", "counted"];
+
 /// Where the journal of a world is kept.
 const JOURNAL: &str = "journal";
 /// Where the names of the points that were reached go.
@@ -58,6 +61,7 @@ impl World {
             ("pipeline.sql", pipeline.to_owned()),
             ("failing.sql", include_str!("failing.sql").to_owned()),
             ("json.sql", include_str!("json.sql").to_owned()),
+            ("topic.sql", include_str!("topic.sql").to_owned()),
             ("changed.sql", changed(pipeline)),
             ("compact.sql", [pipeline, LARGE].concat()),
             ("keeping.sql", [keeping.as_str(), RETIRED].concat()),
@@ -154,7 +158,7 @@ impl World {
         let _ = std::fs::remove_dir_all(self.path().join(JOURNAL));
     }
 
-    /// What the tables hold, as a reader that globs sees them.
+    /// What the tables hold, as a reader that globs sees them, and what a source of the log sees.
     pub fn tables(&self) -> Result<Outcome, String> {
         let mut found = Outcome::new();
         let data = self.path().join("data");
@@ -166,6 +170,9 @@ impl World {
             }
             let rows = rows(&file).map_err(|e| format!("{}: {e}", file.display()))?;
             found.entry(name).or_default().extend(rows);
+        }
+        for topic in WRITTEN {
+            found.insert(format!("topic/{topic}"), crate::log::values(self.path(), topic)?);
         }
         found.values_mut().for_each(|rows| rows.sort());
         found.retain(|_, rows| !rows.is_empty());
