@@ -102,19 +102,14 @@ pub fn staged(folder: &Path, ops: &[Op]) -> BTreeMap<PathBuf, Vec<u64>> {
     let mut found: BTreeMap<PathBuf, Vec<u64>> = BTreeMap::new();
     for op in ops {
         match op {
-            Op::Create { inode, path } if path.extension().is_some_and(|e| e == "staged" || e == "arrow") => {
+            Op::Create { inode, path } if path.extension().is_some_and(|e| e == "staged") || waits(path).is_some() => {
                 created.insert(*inode, path);
             }
             Op::Sync { inode } => {
                 let Some(path) = created.remove(inode) else { continue };
-                let name = path.file_name().unwrap_or_default();
-                let waiting = name.to_str().and_then(|name| name.strip_suffix(".arrow")?.split_once('-'));
-                let key = match waiting {
-                    // outbox/<table>/<batch>-<epoch>.arrow
-                    Some((batch, _)) => path.with_file_name(batch),
-                    // <location>/_staging/<epoch>/<name>
-                    None => path.ancestors().nth(3).unwrap_or(path).join(name),
-                };
+                // <location>/_staging/<epoch>/<name>
+                let location = path.ancestors().nth(3).unwrap_or(path);
+                let key = waits(path).unwrap_or_else(|| location.join(path.file_name().unwrap_or_default()));
                 let content = std::fs::read(folder.join("files").join(inode.to_string())).unwrap();
                 found.entry(key).or_default().push(hash(&content));
             }
@@ -122,6 +117,13 @@ pub fn staged(folder: &Path, ops: &[Op]) -> BTreeMap<PathBuf, Vec<u64>> {
         }
     }
     found
+}
+
+/// `<table>.<batch>` for a file `outbox/<table>/<batch>-<epoch>.arrow`: rows that wait for their transaction.
+fn waits(path: &Path) -> Option<PathBuf> {
+    let (batch, _) = path.file_name()?.to_str()?.strip_suffix(".arrow")?.split_once('-')?;
+    let table = path.parent()?;
+    (table.parent()?.file_name()? == "outbox").then(|| table.with_extension(batch))
 }
 
 /// A checksum that is the same in every run.
