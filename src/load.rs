@@ -19,7 +19,8 @@ pub struct LoadArgs {
     /// The folder to resume from; without it, checkpoints/<pipeline>
     #[arg(long, value_name = "DIR")]
     pub checkpoint: Option<PathBuf>,
-    /// Overrides a SET key, or an option of a source as <source>.<option>; may be given several times
+    /// Overrides a SET key, an option of a source as <source>.<option>, or a property of a table as <table>.<property>; may
+    /// be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// How long brokers and a registry that do not answer are waited for, as '30 seconds'; without it a run whose

@@ -140,6 +140,28 @@ fn every_error_begins_alike() {
 }
 
 #[test]
+fn a_property_of_a_table_is_set_for_one_run() {
+    let dir = folder();
+    let sent =
+        "CREATE STREAMING TABLE sent USING kafka TBLPROPERTIES ('topic' = 'out') AS SELECT event_id FROM STREAM sales;";
+    std::fs::write(dir.path().join("p.sql"), format!("{PIPELINE}{sent}\n")).unwrap();
+    for (set, said) in [
+        ("sent.topik=other", "did you mean sent.topic?"),
+        ("sendt.topic=other", "did you mean sent.topic?"),
+        ("sent.topic=no topic", "error[property]: --set sent.topic"),
+    ] {
+        let (status, _, err) = run(&mut sluicebox(dir.path(), &["plan", "p.sql", "--set", set]));
+        assert_eq!(status, Some(2), "{set}: {err}");
+        assert!(err.contains(said), "{set}: {err}");
+    }
+    let args = ["run", "p.sql", "--trigger", "available-now", "--set", "sent.topic=other"];
+    let (status, _, err) = run(&mut sluicebox(dir.path(), &args));
+    assert_eq!(status, Some(0), "{err}");
+    let is_there = |topic: &str| dir.path().join("data/.log").join(topic).join("@topic.json").exists();
+    assert_eq!((is_there("other"), is_there("out")), (true, false));
+}
+
+#[test]
 fn who_asks_for_the_status_is_told_the_command_that_shows_it() {
     let dir = tempfile::tempdir().unwrap();
     for args in [&["status"][..], &["status", "p.sql"]] {

@@ -157,6 +157,11 @@ pub(crate) fn is_for(name: &str, using: Using) -> bool {
     OF_ALL.contains(&name) || of_kafka == (using == Using::Kafka)
 }
 
+/// The names of the properties that a table may have whose rows go there, but for those of clients.
+pub(crate) fn properties_of(using: Using) -> impl Iterator<Item = &'static str> {
+    PROPERTIES.iter().chain(KAFKA_PROPERTIES).map(|property| property.name).filter(move |name| is_for(name, using))
+}
+
 /// Whether the property is handed to the clients of Kafka or of its registry.
 fn is_of_clients(name: &str) -> bool {
     ["kafka.", "schema.registry."]

@@ -170,6 +170,34 @@ fn the_command_line_goes_before_the_file() {
 }
 
 #[test]
+fn the_command_line_sets_a_property_of_a_table() {
+    let text = format!(
+        "{SOURCE}CREATE STREAMING TABLE g TBLPROPERTIES ('compression' = 'none', 'target.file.size' = '2 MiB') AS
+         SELECT * FROM STREAM events;
+         CREATE STREAMING TABLE sent USING kafka TBLPROPERTIES ('topic' = 'out') AS SELECT * FROM STREAM events;
+         CREATE STREAMING TABLE batch AS SELECT * FROM STREAM events;"
+    );
+    let overrides =
+        [("g.Compression", "zstd"), ("sent.topic", "other"), ("sent.key.columns", "id"), ("batch.bytes", "2 MiB")];
+    let pipeline = read_with(&text, &overrides);
+    let property = |table: usize, name| pipeline.tables[table].property(name);
+    assert_eq!((property(0, "compression"), property(0, "target.file.size")), (Some("zstd"), Some("2 MiB")));
+    assert_eq!((property(1, "topic"), property(1, "key.columns")), (Some("other"), Some("id")));
+    assert_eq!(Settings::of(&pipeline).batch_bytes, 2 << 20, "a setting, though there is a table of that name");
+    for (key, value, said) in [
+        ("g.retan", "1 day", "there is no property `retan`; did you mean g.retain?"),
+        ("sent.key.colums", "id", "did you mean sent.key.columns?"),
+        ("sentt.topic", "t", "there is no setting `sentt.topic`; did you mean sent.topic?"),
+        ("g.target.file.size", "large", "is not a size"),
+        ("sent.retain", "1 day", "is about files"),
+        ("g.topic", "t", "is about events"),
+    ] {
+        let mistakes = parse("test.sql", &text, &[(key.to_owned(), value.to_owned())]).unwrap_err().to_string();
+        assert!(mistakes.contains(said), "--set {key}={value}: {mistakes}");
+    }
+}
+
+#[test]
 fn the_name_is_the_files() {
     let text = format!("{SOURCE}CREATE STREAMING TABLE g AS SELECT * FROM STREAM events;");
     assert_eq!(parse("sql/revenue.sql", &text, &[]).unwrap().name, "revenue");

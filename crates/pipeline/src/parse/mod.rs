@@ -110,7 +110,7 @@ pub fn parse(file: &str, text: &str, overrides: &[(String, String)]) -> Result<P
 }
 
 /// Reads a pipeline. `file` is its name as messages show it; `overrides` are the `--set KEY=VALUE`s of the command line in
-/// order: the key of a setting, or `<source>.<option>`.
+/// order: the key of a setting, `<source>.<option>`, or `<table>.<property>`.
 ///
 /// Nothing is resolved that needs a schema; all else is checked: names, options, settings, properties, windows, delays,
 /// locations, that streams are read as streams, and that no table feeds itself.
