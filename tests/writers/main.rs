@@ -3,8 +3,9 @@
 //! - `owners`: two runs, copied checkpoints, shared and nested folders, by links too; always built.
 //! - `stalled`: a run is stopped at each named effect (`SLUICEBOX_STOP_AT`), another takes over and goes on, the first wakes.
 //! - `refreshed`: a full refresh is killed at each of its effects and finished by a plain run or another refresh.
+//! - `topics`: a run whose table is a topic of the embedded log is stopped and passed; who reads the topic sees each row once.
 //!
-//! The last two need the feature `faults`. `SLUICEBOX_TEST_SEED` chooses the samples, `SLUICEBOX_WRITERS=all` tries every
+//! The last three need the feature `faults`. `SLUICEBOX_TEST_SEED` chooses the samples, `SLUICEBOX_WRITERS=all` tries every
 //! effect instead.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -16,6 +17,8 @@ mod owners;
 mod refreshed;
 #[cfg(feature = "faults")]
 mod stalled;
+#[cfg(feature = "faults")]
+mod topics;
 
 use std::process::{Command, Stdio};
 

@@ -19,7 +19,7 @@ fn is_stopped(child: &Child) -> bool {
 }
 
 /// Starts the run and waits until it has stopped at `at`; gives its end if it never came there.
-fn stopped_at(mut command: Command, at: &str) -> Result<Child, Output> {
+pub fn stopped_at(mut command: Command, at: &str) -> Result<Child, Output> {
     let mut child = command.env("SLUICEBOX_STOP_AT", at).spawn().unwrap();
     loop {
         if is_stopped(&child) {
@@ -32,7 +32,7 @@ fn stopped_at(mut command: Command, at: &str) -> Result<Child, Output> {
     }
 }
 
-fn wake(child: &Child) {
+pub fn wake(child: &Child) {
     assert!(Command::new("kill").args(["-CONT", &child.id().to_string()]).status().unwrap().success());
 }
 
