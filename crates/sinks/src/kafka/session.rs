@@ -93,9 +93,10 @@ where
     C: FromClientConfigAndContext<Context> + Send + 'static,
 {
     let context = Context::new(options);
-    let make = move || C::from_config_and_context(&config, context);
+    let brokers = config.get("bootstrap.servers").map_or(0, |brokers| brokers.split(',').count());
     // librdkafka's own two, one for each broker and one for the coordinator. It waits for ever for those that are not to be had.
-    let count = 2 + options.brokers.split(',').count() + 1;
+    let count = 2 + brokers + 1;
+    let make = move || C::from_config_and_context(&config, context);
     threads::starting("kafka-client", count, make)
         .map_err(|e| RemoteError::Threads { doing: doing.to_owned(), why: e.to_string() })?
         .map_err(|error| trouble::of(doing, &error, &options.secrets, Certainty::Unknown).into())
