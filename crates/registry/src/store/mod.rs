@@ -102,6 +102,15 @@ impl RegistryStore {
         Ok(Self { dir, inner: Mutex::new(inner) })
     }
 
+    /// The same, but that a folder which is not there is made with the first change: who only asks, or may never ask, makes nothing.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn at(dir: impl Into<PathBuf>) -> Result<Self, SchemaFileError> {
+        let dir = dir.into();
+        if dir.is_dir() { Self::open(dir) } else { Ok(Self { dir, inner: Mutex::default() }) }
+    }
+
     /// The folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -333,6 +342,9 @@ impl RegistryStore {
 
     /// Makes `change` the next one; false when another process has made one since `inner` caught up.
     fn append(&self, inner: &mut Inner, change: Change) -> Result<bool, StoreError> {
+        if inner.applied == 0 {
+            durable::create_dir_durable(What::Subject, &self.dir).map_err(SchemaFileError::from)?;
+        }
         let path = change_path(&self.dir, inner.applied + 1);
         let created =
             durable::create_if_absent(What::Subject, &path, &seal(&change, &path)?).map_err(SchemaFileError::from)?;

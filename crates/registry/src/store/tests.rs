@@ -25,6 +25,16 @@ const WITH_DEFAULT: &str = r#"{"name":"id","type":"long"},{"name":"x","type":"in
 const WITHOUT_DEFAULT: &str = r#"{"name":"id","type":"long"},{"name":"x","type":"int"}"#;
 
 #[test]
+fn a_folder_that_is_not_there_is_made_with_the_first_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("registry");
+    let store = RegistryStore::at(&folder).unwrap();
+    assert!(store.subjects(false).unwrap().is_empty() && !folder.exists());
+    assert_eq!(store.register("a-value", &record(ID)).unwrap().id, 1);
+    assert_eq!(RegistryStore::at(&folder).unwrap().subjects(false).unwrap(), ["a-value"]);
+}
+
+#[test]
 fn ids_are_global_and_versions_count_by_subject() {
     let dir = tempfile::tempdir().unwrap();
     let store = RegistryStore::open(dir.path()).unwrap();

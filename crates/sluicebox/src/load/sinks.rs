@@ -79,7 +79,7 @@ fn kafka(checked: &Checked, table: &Table, def: &TableDef) -> Result<Arc<dyn Sin
 /// The registry in which the schema of a table is registered.
 fn registry(checked: &Checked, table: &str, target: &Target) -> Result<Arc<dyn Registry>> {
     if target.brokers.is_none() {
-        return Ok(Arc::new(RegistryStore::open(registry_dir()).map_err(of_files)?));
+        return Ok(Arc::new(RegistryStore::at(registry_dir()).map_err(of_files)?));
     }
     let options = target.http().map_err(|error| target.places.of_registry(error))?;
     let mut options = options.ok_or_else(|| {
