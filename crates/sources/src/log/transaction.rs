@@ -112,6 +112,7 @@ impl Transactions {
             now_ms,
             rows: None,
             at: Tail::of_empty(0),
+            rolled: false,
             state: State::Open,
             _lock: lock,
         };
@@ -143,6 +144,8 @@ pub struct Transaction<'t> {
     rows: Option<DurableFile>,
     /// Where the next batch goes.
     at: Tail,
+    /// Whether a segment was begun for it.
+    rolled: bool,
     state: State,
     /// Held to the end.
     _lock: File,
@@ -184,7 +187,7 @@ impl Transaction<'_> {
             let encoded = writer::encode(topic, records, self.at.next_offset, Of::Transaction)?;
             if self.rows.is_none() {
                 // Once: it is in one segment, so that readers need not look for its mark in others.
-                writer.make_room(topic, encoded.len() as u64)?;
+                self.rolled = writer.make_room(topic, encoded.len() as u64)?;
                 if let Some((_, _, tail)) = &writer.tail {
                     self.at = *tail;
                 }
@@ -221,7 +224,7 @@ impl Transaction<'_> {
         match &self.rows {
             Some(rows) => rows.sync()?,
             None => {
-                writer.make_room(topic, encoded.len() as u64)?;
+                self.rolled = writer.make_room(topic, encoded.len() as u64)?;
                 if let Some((_, _, tail)) = &writer.tail {
                     self.at = *tail;
                 }
@@ -238,8 +241,10 @@ impl Transaction<'_> {
         *self.seen = Some(Place { base: segment.base, byte: tail.byte });
         *self.newest = Some(mark.clone());
         writer.dirty = false;
-        // Only now, with a younger mark: the one before may be in what is deleted.
-        writer.retain(topic, self.now_ms)?;
+        if self.rolled {
+            // Only now, with a younger mark: the one before may be in what is deleted.
+            writer.retain(topic, self.now_ms)?;
+        }
         Ok(mark)
     }
 }
