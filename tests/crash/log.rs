@@ -16,6 +16,8 @@ use sluicebox_sources::{EmbeddedLog, KafkaOptions, LogSource, Record, Source, To
 
 const ACKNOWLEDGED: &str = "acknowledged";
 const APPENDS: usize = 8;
+/// The topics of `topic.sql`.
+const WRITTEN: [&str; 2] = ["sent", "counted"];
 
 fn open(dir: &Path) -> EmbeddedLog {
     EmbeddedLog::open(dir.join("data/.log"), Arc::new(SystemClock::new())).unwrap()
@@ -104,8 +106,13 @@ pub fn check(dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// What readers see in the topics that tables are written to, as `topic/<name>`.
+pub fn written(dir: &Path) -> Result<BTreeMap<String, Vec<String>>, String> {
+    WRITTEN.iter().map(|topic| Ok((format!("topic/{topic}"), values(dir, topic)?))).collect()
+}
+
 /// The values that readers see in a topic of the log in `dir`; none if it is not there.
-pub fn values(dir: &Path, topic: &str) -> Result<Vec<String>, String> {
+fn values(dir: &Path, topic: &str) -> Result<Vec<String>, String> {
     if !dir.join("data/.log").join(topic).is_dir() {
         return Ok(Vec::new());
     }

@@ -28,9 +28,6 @@ CREATE STREAMING TABLE retired PARTITIONED BY (day) TBLPROPERTIES ('retain' = '3
 AS SELECT event_id, CAST(ingest_time - INTERVAL '40 days' AS DATE) AS day FROM STREAM sales_events;
 ";
 
-/// The topics of the embedded log that tables are written to.
-const WRITTEN: [&str; 2] = ["sent", "counted"];
-
 /// Where the journal of a world is kept.
 const JOURNAL: &str = "journal";
 /// Where the names of the points that were reached go.
@@ -171,9 +168,7 @@ impl World {
             let rows = rows(&file).map_err(|e| format!("{}: {e}", file.display()))?;
             found.entry(name).or_default().extend(rows);
         }
-        for topic in WRITTEN {
-            found.insert(format!("topic/{topic}"), crate::log::values(self.path(), topic)?);
-        }
+        found.extend(crate::log::written(self.path())?);
         found.values_mut().for_each(|rows| rows.sort());
         found.retain(|_, rows| !rows.is_empty());
         Ok(found)
