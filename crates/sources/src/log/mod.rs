@@ -224,12 +224,19 @@ impl EmbeddedLog {
         writer.append(topic, records, self.inner.fsync, self.inner.clock.now_micros() / 1000)
     }
 
-    /// The transactions that `name` makes in a partition. Nothing is read or written yet.
+    /// The transactions that `name` makes in a partition.
     ///
     /// # Errors
-    /// When the topic or partition is not there.
+    /// When the topic or partition is not there, or a folder cannot be synced.
     pub fn transactions(&self, topic: &str, partition: i32, name: &str) -> Result<Transactions> {
-        Ok(Transactions::new(Arc::clone(&self.inner.clock), self.writer(topic, partition)?, name))
+        let writer = self.writer(topic, partition)?;
+        // Who made the topic may have been killed before it was durable, and what is appended must not go with it.
+        let (root, of_topic) = (self.inner.root.as_path(), self.topic_dir(topic));
+        let above = root.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        for dir in [above, root, of_topic.as_path()] {
+            durable::sync_dir(What::Topic, dir)?;
+        }
+        Ok(Transactions::new(Arc::clone(&self.inner.clock), writer, name))
     }
 
     /// Makes everything appended by this handle and its clones durable.
