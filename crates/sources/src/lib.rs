@@ -23,8 +23,8 @@
 mod batch;
 mod buffer;
 mod chunk;
-#[cfg(test)]
-mod conformance;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 mod error;
 mod kafka;
 mod log;

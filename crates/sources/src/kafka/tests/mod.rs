@@ -14,7 +14,8 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 
 use super::*;
 use crate::Record;
-use crate::conformance::{self, Bench};
+use crate::conformance::Bench;
+use crate::conformance::logs::{self, Batches};
 
 pub(super) type Cluster = MockCluster<'static, DefaultProducerContext>;
 type TestProducer = ThreadedProducer<rdkafka::producer::DefaultProducerContext>;
@@ -79,12 +80,14 @@ impl Bench for KafkaBench {
         self.producer.flush(Duration::from_secs(30)).unwrap();
     }
 
-    fn append_batch(&mut self, topic: &str, partition: i32, batch: Vec<u8>) {
-        produce(&self.brokers, topic, partition, &batch);
-    }
-
     fn source(&self, pairs: &[(&str, &str)], prefetch_bytes: u64) -> Box<dyn Source> {
         Box::new(KafkaSource::new("s", options(&self.brokers, pairs), "p", prefetch_bytes).unwrap())
+    }
+}
+
+impl Batches for KafkaBench {
+    fn append_batch(&mut self, topic: &str, partition: i32, batch: Vec<u8>) {
+        produce(&self.brokers, topic, partition, &batch);
     }
 }
 
@@ -119,5 +122,5 @@ pub(super) fn produce(brokers: &str, topic: &str, partition: i32, batch: &[u8]) 
 
 #[tokio::test]
 async fn it_conforms() {
-    conformance::all(&mut KafkaBench::new()).await;
+    logs::all(&mut KafkaBench::new()).await;
 }

@@ -9,7 +9,8 @@ use sluicebox_core::ManualClock;
 use tempfile::TempDir;
 
 use super::*;
-use crate::conformance::{self, Bench};
+use crate::conformance::Bench;
+use crate::conformance::logs::{self, Batches};
 use crate::{KafkaOptions, Source};
 
 struct LogBench {
@@ -42,6 +43,12 @@ impl Bench for LogBench {
         self.log.append(topic, partition, &records).unwrap();
     }
 
+    fn source(&self, pairs: &[(&str, &str)], prefetch_bytes: u64) -> Box<dyn Source> {
+        Box::new(LogSource::new("s", self.log.clone(), options(pairs), prefetch_bytes).unwrap())
+    }
+}
+
+impl Batches for LogBench {
     fn append_batch(&mut self, topic: &str, partition: i32, mut batch: Vec<u8>) {
         let end = self.log.bounds(topic, partition).unwrap().latest;
         batch[..8].copy_from_slice(&end.to_be_bytes());
@@ -50,13 +57,9 @@ impl Bench for LogBench {
         let mut file = OpenOptions::new().create(true).append(true).open(segment::path(&dir, last)).unwrap();
         file.write_all(&batch).unwrap();
     }
-
-    fn source(&self, pairs: &[(&str, &str)], prefetch_bytes: u64) -> Box<dyn Source> {
-        Box::new(LogSource::new("s", self.log.clone(), options(pairs), prefetch_bytes).unwrap())
-    }
 }
 
 #[tokio::test]
 async fn it_conforms() {
-    conformance::all(&mut LogBench::new()).await;
+    logs::all(&mut LogBench::new()).await;
 }
