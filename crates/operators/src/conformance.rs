@@ -1,5 +1,6 @@
-//! The suite that every operator must pass: whatever it is restored from, and whenever, it goes on as if nothing had
-//! happened.
+//! The suite that every operator must pass: an operator that was restored gives the same output as one that never stopped, whichever
+//! snapshot, deltas and segments it was restored from. Public with the feature `testing`, so that an operator of another crate can run it
+//! too: see [`conforms`], and [`conforms_on_disk`] for an operator with segments.
 
 use std::io::{self, Cursor};
 use std::sync::Arc;
@@ -12,10 +13,12 @@ use arrow::ipc::writer::StreamWriter;
 use crate::operator::Operator;
 use crate::segment::{Segment, SegmentContent, SegmentFile, Work};
 
-/// One batch of a scenario: the rows that are not late, and W at its end: once known it stays known.
+/// One batch of a scenario.
 #[derive(Debug, Clone)]
-pub(crate) struct Batch {
+pub struct Batch {
+    /// The rows that are not late.
     pub rows: Vec<RecordBatch>,
+    /// The watermark at the end of the batch. Once it is known it stays known.
     pub watermark: Option<i64>,
 }
 
@@ -31,10 +34,13 @@ struct Did {
     next_close: Option<i64>,
 }
 
-/// Runs `scenario` through an operator that lives through all of it, and through others that are restored after each
-/// batch from every mix of snapshot and deltas; fails at the first difference. Gives what the first one put out: the rows
-/// of `process`, then those of `close`, of all batches.
-pub(crate) async fn conforms<O: Operator>(make: impl Fn() -> O, scenario: &[Batch]) -> Vec<RecordBatch> {
+/// Runs `scenario` through one operator of `make` that never stops, and through others that are restored after each batch from every mix
+/// of snapshot and deltas. Returns the output of the first one: for each batch the rows of `process`, then those of `close`.
+///
+/// # Panics
+/// When the output of an operator that was restored differs, or when an operator breaks another promise of [`Operator`] or
+/// [`State`](crate::State).
+pub async fn conforms<O: Operator>(make: impl Fn() -> O, scenario: &[Batch]) -> Vec<RecordBatch> {
     let mut live = make();
     assert_eq!(live.fingerprint(), make().fingerprint(), "a fingerprint depends on the query alone");
     let mut story = Vec::new();
@@ -60,10 +66,13 @@ pub(crate) async fn conforms<O: Operator>(make: impl Fn() -> O, scenario: &[Batc
     story.into_iter().flat_map(|did| did.processed.into_iter().chain(did.closed)).collect()
 }
 
-/// Runs `scenario` through an operator whose state is folded, merged and evicted as `chores` say, a byte a batch, over and
-/// over; and through others that are restored after each batch from the segments and deltas that a commit would name. What
-/// they put out must be what one gives that has all in memory.
-pub(crate) async fn conforms_on_disk<O: Operator>(make: impl Fn() -> O, scenario: &[Batch], chores: &[u8]) {
+/// Runs `scenario` through an operator of `make` whose state is folded, merged and evicted, and through others that are restored after
+/// each batch from the segments and deltas that a commit would name. `chores` has a byte for each batch and is repeated. Its bits, from
+/// the lowest: adopt the work under way; fold; merge; adopt both at once; evict; adopt the fold alone.
+///
+/// # Panics
+/// When the output differs from that of an operator whose state is all in memory, or when `chores` is empty.
+pub async fn conforms_on_disk<O: Operator>(make: impl Fn() -> O, scenario: &[Batch], chores: &[u8]) {
     let (mut plain, mut expected) = (make(), Vec::new());
     for batch in scenario {
         expected.push(step(&mut plain, batch).await.shown());
@@ -110,8 +119,8 @@ struct Disk {
 }
 
 impl Disk {
-    /// After a batch. Bits of `chores`: 0 adopts what is under way, 1 folds, 2 merges, 3 adopts that at once, 4 evicts, 5 adopts a
-    /// fold alone, while a merge that was begun before may still be under way.
+    /// Does the chores after a batch: see [`conforms_on_disk`]. While bit 5 adopts a fold, a merge that began earlier may still be under
+    /// way.
     fn settle(&mut self, operator: &mut impl Operator, chores: u8) {
         let chore = |bit: u8| chores & (1 << bit) != 0;
         self.release(operator);

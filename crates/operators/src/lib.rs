@@ -33,8 +33,8 @@ pub mod order;
 pub mod segment;
 pub mod watermark;
 
-#[cfg(test)]
-mod conformance;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 #[cfg(test)]
 mod testing;
 

@@ -50,8 +50,68 @@ pub struct Processed {
 /// not asked for a snapshot. After `delta` the engine may ask it to `fold` what it holds in memory into a new segment, or
 /// to `merge` some into one. Both are written beside the batches that follow, one of them at a time; when the file is
 /// durable the engine lets the operator `adopt` it, and the next commit names it in place of the deltas up to the batch of
-/// the fold, or of what it replaces. Until then the operator answers from what it had. Work that a run does not live to see
-/// adopted has not happened.
+/// the fold, or of what it replaces. Until then the operator answers from what it had. A segment that was never adopted has no
+/// effect.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
+/// use arrow::datatypes::{SchemaRef, UInt64Type};
+/// use sluicebox_operators::{Error, Result, State};
+///
+/// /// Remembers how many rows there were.
+/// #[derive(Default)]
+/// struct Count {
+///     rows: u64,
+///     gained: u64,
+/// }
+///
+/// fn state(rows: u64) -> RecordBatch {
+///     let column: ArrayRef = Arc::new(UInt64Array::from(vec![rows]));
+///     RecordBatch::try_from_iter([("rows", column)]).unwrap()
+/// }
+///
+/// impl State for Count {
+///     fn delta(&mut self) -> Result<Option<RecordBatch>> {
+///         let gained = std::mem::take(&mut self.gained);
+///         Ok((gained > 0).then(|| state(gained)))
+///     }
+///
+///     fn snapshot(&self) -> Result<Vec<RecordBatch>> {
+///         Ok(vec![state(self.rows)])
+///     }
+///
+///     fn restore(&mut self, batches: Vec<RecordBatch>, _: Option<i64>) -> Result<()> {
+///         let counts = batches.iter().flat_map(|batch| batch.column(0).as_primitive::<UInt64Type>().values().iter());
+///         *self = Self { rows: counts.sum(), gained: 0 };
+///         Ok(())
+///     }
+/// #    fn id(&self) -> &str {
+/// #        "orders.count.0"
+/// #    }
+/// #    fn state_schema(&self) -> SchemaRef {
+/// #        state(0).schema()
+/// #    }
+/// #    fn fingerprint(&self) -> String {
+/// #        "count".to_owned()
+/// #    }
+/// #    fn memory_bytes(&self) -> usize {
+/// #        size_of::<Self>()
+/// #    }
+/// #    fn rows(&self) -> u64 {
+/// #        1
+/// #    }
+/// }
+///
+/// // Two rows, a snapshot, three more rows, their delta.
+/// let snapshot = Count { rows: 2, gained: 0 }.snapshot()?;
+/// let delta = Count { rows: 5, gained: 3 }.delta()?;
+/// let mut restored = Count::default();
+/// restored.restore(snapshot.into_iter().chain(delta).collect(), None)?;
+/// assert_eq!(restored.rows, 5);
+/// # Ok::<(), Error>(())
+/// ```
 pub trait State {
     /// The operator's id in the pipeline: names its state.
     fn id(&self) -> &str;
@@ -153,7 +213,79 @@ pub trait State {
 }
 
 /// An operator with state. In batch N the engine calls `process` with the rows that are not late, then `close` with
-/// W(N), then `delta`.
+/// W(N), then `delta`. The suite of the module `conformance` (feature `testing`) tries the promises below, and those of [`State`].
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+/// # use arrow::datatypes::SchemaRef;
+/// use futures::executor::block_on;
+/// use sluicebox_operators::{Error, Operator, Processed, Result, State, Step};
+///
+/// /// Counts its rows, and gives their number when the watermark has reached `end`.
+/// struct Count {
+///     end: i64,
+///     rows: u64,
+/// }
+///
+/// fn total(rows: u64) -> RecordBatch {
+///     let column: ArrayRef = Arc::new(UInt64Array::from(vec![rows]));
+///     RecordBatch::try_from_iter([("rows", column)]).unwrap()
+/// }
+/// # impl State for Count {
+/// #    fn id(&self) -> &str {
+/// #        "orders.count.0"
+/// #    }
+/// #    fn state_schema(&self) -> SchemaRef {
+/// #        total(0).schema()
+/// #    }
+/// #    fn delta(&mut self) -> Result<Option<RecordBatch>> {
+/// #        Ok(None)
+/// #    }
+/// #    fn snapshot(&self) -> Result<Vec<RecordBatch>> {
+/// #        Ok(vec![total(self.rows)])
+/// #    }
+/// #    fn restore(&mut self, _: Vec<RecordBatch>, _: Option<i64>) -> Result<()> {
+/// #        Ok(())
+/// #    }
+/// #    fn fingerprint(&self) -> String {
+/// #        "count".to_owned()
+/// #    }
+/// #    fn memory_bytes(&self) -> usize {
+/// #        size_of::<Self>()
+/// #    }
+/// #    fn rows(&self) -> u64 {
+/// #        1
+/// #    }
+/// # }
+///
+/// impl Operator for Count {
+///     fn process<'a>(&'a mut self, rows: &'a [RecordBatch]) -> Step<'a, Processed> {
+///         let absorbed = rows.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+///         self.rows += absorbed;
+///         Box::pin(async move { Ok(Processed { absorbed, ..Processed::default() }) })
+///     }
+///
+///     fn close(&mut self, watermark: i64) -> Step<'_, Vec<RecordBatch>> {
+///         let closed = self.next_close().is_some_and(|end| end <= watermark);
+///         let rows = if closed { vec![total(std::mem::take(&mut self.rows))] } else { Vec::new() };
+///         Box::pin(async move { Ok(rows) })
+///     }
+///
+///     fn next_close(&self) -> Option<i64> {
+///         (self.rows > 0).then_some(self.end)
+///     }
+/// }
+///
+/// let mut operator = Count { end: 60, rows: 0 };
+/// let processed = block_on(operator.process(&[total(1), total(1)]))?;
+/// assert_eq!((processed.absorbed, operator.next_close()), (2, Some(60)));
+/// assert!(block_on(operator.close(59))?.is_empty());
+/// assert_eq!(block_on(operator.close(60))?, [total(2)]);
+/// assert!(block_on(operator.close(60))?.is_empty());
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Operator: State + Send {
     /// Takes the rows of one batch that are not late: all of them in one call.
     fn process<'a>(&'a mut self, rows: &'a [RecordBatch]) -> Step<'a, Processed>;

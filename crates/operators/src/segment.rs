@@ -15,6 +15,36 @@ use arrow::buffer::Buffer;
 use crate::error::{Error, Result};
 
 /// The file of a segment, open for reading.
+///
+/// ```
+/// use std::io;
+///
+/// use sluicebox_operators::SegmentFile;
+///
+/// /// A file in memory.
+/// #[derive(Debug)]
+/// struct Memory(Vec<u8>);
+///
+/// impl SegmentFile for Memory {
+///     fn name(&self) -> &str {
+///         "memory"
+///     }
+///
+///     fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+///         let from = usize::try_from(at).unwrap_or(usize::MAX);
+///         let bytes = self.0.get(from..).and_then(|rest| rest.get(..buffer.len()));
+///         buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+///         Ok(())
+///     }
+/// }
+///
+/// let file = Memory(b"data".to_vec());
+/// let mut buffer = [0; 2];
+/// file.read_exact_at(&mut buffer, 1)?;
+/// assert_eq!(&buffer, b"at");
+/// assert!(file.read_exact_at(&mut buffer, 3).is_err());
+/// # Ok::<(), io::Error>(())
+/// ```
 pub trait SegmentFile: fmt::Debug + Send + Sync {
     /// The path below the checkpoint: names the segment.
     fn name(&self) -> &str;
@@ -56,7 +86,32 @@ pub struct Written {
     pub tail: Vec<u8>,
 }
 
-/// The data of a segment that is to be. It is written on another thread while batches go on, unless [`Work::wait`].
+/// The data of a segment before it is written. Another thread writes it beside the next batches, unless [`Work::wait`] is set.
+///
+/// ```
+/// use std::io;
+///
+/// use sluicebox_operators::{Error, Result, SegmentContent, Written};
+///
+/// /// Sorted keys. The tail holds the lowest one.
+/// struct Keys(Vec<u64>);
+///
+/// impl SegmentContent for Keys {
+///     fn write(self: Box<Self>, out: &mut dyn io::Write) -> Result<Written> {
+///         for key in &self.0 {
+///             let operator = "orders.dedup.0".to_owned();
+///             out.write_all(&key.to_le_bytes()).map_err(|source| Error::SegmentWrite { operator, source })?;
+///         }
+///         let tail = self.0.first().map_or(Vec::new(), |lowest| lowest.to_le_bytes().to_vec());
+///         Ok(Written { rows: self.0.len() as u64, tail })
+///     }
+/// }
+///
+/// let mut data = Vec::new();
+/// let written = Box::new(Keys(vec![3, 5])).write(&mut data)?;
+/// assert_eq!((written.rows, data.len()), (2, 16));
+/// # Ok::<(), Error>(())
+/// ```
 pub trait SegmentContent: Send {
     /// Writes the data to `out`, front to back, and gives the rest.
     ///
