@@ -33,6 +33,27 @@ pub enum Certainty {
 }
 
 /// An error that says whose fault it is. Every crate's error enum implements it.
+///
+/// ```
+/// use sluicebox_core::{Blame, Blamed, Certainty, Retry};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// #[error("the broker did not answer")]
+/// struct NoAnswer;
+///
+/// impl Blamed for NoAnswer {
+///     fn blame(&self) -> Blame {
+///         Blame::Outside
+///     }
+///
+///     fn retry(&self) -> Retry {
+///         Retry::WithBackoff
+///     }
+/// }
+///
+/// // The broker may have done what it was asked for.
+/// assert_eq!(NoAnswer.certainty(), Certainty::Unknown);
+/// ```
 pub trait Blamed: std::error::Error {
     /// Whose fault this is.
     fn blame(&self) -> Blame;

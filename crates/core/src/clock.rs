@@ -22,6 +22,19 @@ mod skew {
 }
 
 /// Tells the time.
+///
+/// ```
+/// use sluicebox_core::{Clock, ManualClock};
+///
+/// fn is_over(end_micros: i64, clock: &dyn Clock) -> bool {
+///     end_micros <= clock.now_micros()
+/// }
+///
+/// let clock = ManualClock::at(0);
+/// assert!(!is_over(1_000, &clock));
+/// clock.advance(1_000);
+/// assert!(is_over(1_000, &clock));
+/// ```
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Microseconds since 1970-01-01T00:00:00Z, UTC. May go backwards when the machine's clock is set.
     fn now_micros(&self) -> i64;

@@ -164,6 +164,30 @@ pub fn per_second(count: u64, millis: u64) -> Option<f64> {
 }
 
 /// Is told what happens.
+///
+/// ```
+/// use sluicebox_engine::Observer;
+/// use sluicebox_engine::progress::{Progress, Status};
+///
+/// /// Remembers how far the run is behind.
+/// #[derive(Default)]
+/// struct Lag(Option<u64>);
+///
+/// impl Observer for Lag {
+///     fn batch(&mut self, progress: &Progress, status: &Status) {
+///         println!("batch {} read {} events", progress.batch_id, progress.num_input_rows);
+///         self.0 = status.backlog;
+///     }
+///
+///     fn idle(&mut self, status: &Status) {
+///         self.0 = status.backlog;
+///     }
+/// }
+///
+/// let mut lag = Lag::default();
+/// lag.idle(&Status { backlog: Some(3), ..Status::default() });
+/// assert_eq!(lag.0, Some(3));
+/// ```
 pub trait Observer: Send {
     /// A batch has been published.
     fn batch(&mut self, progress: &Progress, status: &Status);

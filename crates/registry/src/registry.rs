@@ -80,6 +80,23 @@ pub struct PinnedSchema {
 
 /// Answers questions about schemas. Every answer about an id, a GUID or a version is immutable; [`Registry::latest`]
 /// alone may change.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use futures::executor::block_on;
+/// use sluicebox_registry::{Registry, RegistryStore};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// let registry: Arc<dyn Registry> = Arc::new(RegistryStore::open(folder.path().join("registry"))?);
+/// let id = block_on(registry.register_schema("orders-value", r#""long""#))?;
+/// let latest = block_on(registry.latest("orders-value"))?;
+/// assert_eq!((latest.id, latest.version), (id, 1));
+/// assert_eq!(*block_on(registry.by_id(id))?, latest.text);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Registry: Send + Sync + Debug {
     /// The schema of a global id.

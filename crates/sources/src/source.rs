@@ -173,6 +173,38 @@ pub const CHUNK_BYTES: u64 = 256 * 1024;
 ///
 /// A log that cannot be reached is waited for inside each call, with one warning; such a call may be dropped. Other errors
 /// are returned.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use std::sync::Arc;
+///
+/// use sluicebox_core::{ManualClock, OffsetRange, PartitionId};
+/// use sluicebox_sources::{EmbeddedLog, KafkaOptions, LogSource, Record, Source, TopicOptions};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// let log = EmbeddedLog::open(folder.path().join("log"), Arc::new(ManualClock::at(0)))?;
+/// log.create_topic("orders", 1, TopicOptions::default())?;
+/// let record = |value: &'static str| Record { value: Some(value.into()), ..Record::default() };
+/// log.append("orders", 0, &[record("a"), record("b")])?;
+///
+/// let options = [("subscribe", "orders"), ("startingOffsets", "earliest")];
+/// let options = options.map(|(key, value)| (key.to_owned(), value.to_owned()));
+/// let options = KafkaOptions::from_options("events", &options, &|_| None)?;
+/// let mut source = LogSource::new("events", log, options, 1 << 20)?;
+/// let positions = source.starting_offsets().await?;
+/// source.start(&positions).await?;
+///
+/// let range = BTreeMap::from([(PartitionId::new("events", "orders", 0), OffsetRange::new(0, 2))]);
+/// let taken = source.take(&range).await?;
+/// assert_eq!(taken.events[0].events.num_rows(), 2);
+/// // A replay takes the same range again.
+/// let again = source.take(&range).await?;
+/// assert_eq!(again.events[0].events, taken.events[0].events);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Source: Send {
     /// The source's name in the pipeline.

@@ -65,6 +65,31 @@ pub enum Route {
 }
 
 /// Takes what tables give.
+///
+/// ```
+/// use sluicebox_core::Fates;
+/// use sluicebox_runtime::RuntimeError;
+/// use sluicebox_runtime::graph::{Route, TableOutput, TableSink};
+///
+/// /// Adds up fates. It needs no rows.
+/// #[derive(Default)]
+/// struct Sums(Fates);
+///
+/// impl TableSink for Sums {
+///     fn table(&mut self, output: &TableOutput) -> Result<(), RuntimeError> {
+///         self.0 += output.fates;
+///         Ok(())
+///     }
+///
+///     fn route(&mut self, _table: &str) -> Result<Route, RuntimeError> {
+///         Ok(Route::Discard)
+///     }
+/// }
+///
+/// let mut sums = Sums::default();
+/// assert!(matches!(sums.route("orders")?, Route::Discard));
+/// # Ok::<(), RuntimeError>(())
+/// ```
 pub trait TableSink: Send {
     /// All that a table gave in a batch, as soon as it is there; without the rows that have been sent on.
     ///

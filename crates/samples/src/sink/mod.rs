@@ -15,6 +15,37 @@ use crate::error::Result;
 use crate::sales::{EventKind, GeneratedEvent, SalesGenerator};
 
 /// A topic that events can be appended to.
+///
+/// ```
+/// use sluicebox_samples::Result;
+/// use sluicebox_samples::sales::{GeneratedEvent, SalesConfig, SalesGenerator};
+/// use sluicebox_samples::sink::{EventSink, fill};
+///
+/// /// A topic in memory: the events of each partition.
+/// struct Memory(Vec<Vec<GeneratedEvent>>);
+///
+/// impl EventSink for Memory {
+///     fn partitions(&self) -> i32 {
+///         self.0.len() as i32
+///     }
+///
+///     fn append(&mut self, partition: i32, events: &[GeneratedEvent]) -> Result<()> {
+///         self.0[partition as usize].extend_from_slice(events);
+///         Ok(())
+///     }
+///
+///     fn flush(&mut self) -> Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// let generator = SalesGenerator::new(SalesConfig::new(7, 1_700_000_000_000_000))?;
+/// let mut topic = Memory(vec![Vec::new(); 3]);
+/// let produced = fill(&generator, &mut topic, 0..100, |_| {})?;
+/// assert_eq!(produced.events, 100);
+/// assert_eq!(topic.0.iter().map(Vec::len).sum::<usize>(), 100);
+/// # Ok::<(), sluicebox_samples::ProduceError>(())
+/// ```
 pub trait EventSink: Send {
     /// How many partitions the topic has.
     fn partitions(&self) -> i32;

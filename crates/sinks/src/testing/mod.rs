@@ -21,6 +21,34 @@ pub use remote::{Fault, RemoteSink, RemoteStore};
 pub use suite::conforms;
 
 /// A store, as the suite meets it.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use sluicebox_sinks::Sink;
+/// use sluicebox_sinks::testing::{RemoteStore, Subject, conforms, schema};
+/// use tempfile::TempDir;
+///
+/// /// A store, and the folder in which rows wait for it.
+/// struct Store(RemoteStore, TempDir);
+///
+/// impl Subject for Store {
+///     fn sink(&self) -> Arc<dyn Sink> {
+///         self.0.connect()
+///     }
+///
+///     fn seen(&self) -> Vec<i64> {
+///         self.0.seen()
+///     }
+/// }
+///
+/// // A test awaits this.
+/// let suite = conforms(|| {
+///     let folder = TempDir::new().unwrap();
+///     Store(RemoteStore::new("store", folder.path(), schema()), folder)
+/// });
+/// # drop(suite);
+/// ```
 pub trait Subject {
     /// The sink of another run over the same store, as a new process would make it. Its table has the columns of [`schema`].
     fn sink(&self) -> Arc<dyn Sink>;
