@@ -20,8 +20,9 @@ if [ "$what" != rust ]; then
 fi
 # `query` by DuckDB, so that what the binary wrote is read by another engine than the one that wrote it.
 eval "$(scripts/libduckdb.sh)"
-# Fault points, so that the binary can be stopped at each of them; and the suite of all sinks.
-features=(--features sluicebox/duckdb,sluicebox/faults,sluicebox-sinks/testing)
+# Fault points, so that the binary can be stopped at each of them; and the suites, as a crate outside meets them.
+features=(--features sluicebox/duckdb,sluicebox/faults)
+for crate in sources formats operators sinks; do features+=(--features "sluicebox-$crate/testing"); done
 if [ "$what" != real ]; then
   cargo test --workspace "${features[@]}" --locked
   # What reads tables once more by DataFusion, as plain `cargo test` does; by the build that is there, since without the feature
