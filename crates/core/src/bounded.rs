@@ -1,4 +1,4 @@
-//! A map of what can be had again, and so need not be kept for ever.
+//! A cache of bounded size: a map whose values can be computed or fetched again.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;

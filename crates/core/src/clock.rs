@@ -1,10 +1,10 @@
 //! The only place that reads a clock.
 //!
-//! A batch's clock is read once, written to `offsets/<id>`, and used by everything in the batch, so that a replay sees
+//! The engine reads a batch's clock once and writes it to `offsets/<id>`. Everything in the batch uses that value, so that a replay sees
 //! the same time.
 //!
-//! With the feature `faults` the environment variable `SLUICEBOX_CLOCK=SECONDS,...` shows the machine's clock so many seconds wrong,
-//! for tests.
+//! With the feature `faults`, the environment variable `SLUICEBOX_CLOCK=SECONDS,...` shifts the machine's clock by that many seconds, for
+//! tests.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! The columns of a batch by their names, and those that Arrow cannot make: why, in words, and whose fault it is.
+//! Looks up columns of a batch by name. Says why Arrow could not build a column, and whose fault that is.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Fates: what became of each event. Each is counted where it happens, none is computed as the rest (invariant 1).
+//! Fates: what became of each event. Each fate is counted where it happens. None is computed as the remainder of the others (invariant 1).
 
 use std::ops::AddAssign;
 

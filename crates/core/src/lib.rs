@@ -1,17 +1,16 @@
-//! What every station of the road shares, and nothing that belongs to one of them.
+//! The vocabulary that all crates share. It holds nothing that belongs to one of them.
 //!
-//! **Owns** the words that cross crate borders: partitions and offset ranges ([`offsets`]), raw events ([`raw`]), what a
-//! pipeline writes ([`output`]), to what an id belongs ([`scope`]), the names of options ([`options`]), the hidden columns that
-//! carry provenance and event time ([`provenance`]), fates ([`fate`]), a record batch with a selection mask ([`masked`]), a
-//! batch's columns ([`columns`]), whose fault an error is ([`blame`]), the clock ([`clock`]), where time goes ([`station`]),
-//! what is waited for ([`waiting`]), work on threads that the system may not have ([`threads`]), names that are alike
-//! ([`nearest`]), large numbers ([`digits`]), text of others on its way to people ([`mod@shown`]) and how much of it a message
-//! tells ([`told`]), maps that forget ([`bounded`]), which options hold a secret ([`secret`]), whether a file is PEM ([`pem`]),
-//! and in which types columns are written ([`stored`]).
+//! **Owns** partitions and offset ranges ([`offsets`]), raw events ([`raw`]), the names of a pipeline's outputs ([`output`]), the scope of
+//! an id ([`scope`]), the names of options ([`options`]), the hidden columns that carry provenance and event time ([`provenance`]), fates
+//! ([`fate`]), a record batch with a selection mask ([`masked`]), the columns of a batch ([`columns`]), whose fault an error is
+//! ([`blame`]), the clock ([`clock`]), time accounting ([`station`]), what a run waits for ([`waiting`]), threads that the system may
+//! refuse ([`threads`]), similar names ([`nearest`]), numbers for people ([`digits`]), escaping of foreign text ([`mod@shown`]) and its
+//! length in a message ([`told`]), caches ([`bounded`]), which options hold a secret ([`secret`]), PEM files ([`pem`]), and the types in
+//! which columns are stored ([`stored`]).
 //!
 //! **May not know** files, Kafka (but the names of its options), Avro, SQL, Parquet or DataFusion.
 //!
-//! **States, a crash.** It has no state but the accounts of [`station`], and no effect, so a crash leaves nothing.
+//! **States, a crash.** The only state is the counters of [`station`]. The crate has no effects, so a crash leaves nothing.
 
 pub mod blame;
 pub mod bounded;

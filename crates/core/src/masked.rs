@@ -1,5 +1,4 @@
-//! A record batch with a selection mask: so that steps that each leave out a few rows of it do not copy all the others every
-//! time.
+//! A record batch with a selection mask. Consecutive filters narrow the mask, so that the rows are copied once and not by each filter.
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;

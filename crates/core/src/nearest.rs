@@ -1,4 +1,4 @@
-//! Names that are like another: for "did you mean".
+//! Finds the names most similar to a misspelt one, for "did you mean".
 
 /// No name is as long as this: comparing takes time by the product of the lengths.
 const LONGEST: usize = 200;

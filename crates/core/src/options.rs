@@ -1,7 +1,8 @@
-//! The options of a source that more than one station reads: the text of a pipeline is checked by them, and a source is made of them.
+//! The options of a source that more than one crate reads: the pipeline checks the text by them, and the binary creates the source from
+//! them.
 //!
-//! The names are Spark's where Spark has the option. Here are names alone: what each takes, its default and its meaning stand
-//! where the text is checked, what it does where the source is made.
+//! The names are Spark's where Spark has the option. This module holds names alone. The pipeline says what each option takes, its default
+//! and its meaning; the source says what it does.
 
 /// Topics to read.
 pub const SUBSCRIBE: &str = "subscribe";

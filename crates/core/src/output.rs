@@ -1,7 +1,7 @@
-//! What a pipeline writes, by name: tables, and what stands beside them.
+//! The outputs of a pipeline by name: tables, and what is written beside them.
 //!
-//! The text of an [`OutputId`] is part of commits, of compactions and of messages: `table bronze_sales`, `late silver_sales`,
-//! `quarantine silver_sales`, `dead letters sales_events`, `reports`, `samples`.
+//! The text of an [`OutputId`] is part of commits, of compactions and of messages: `table bronze_sales`, `late silver_sales`, `quarantine
+//! silver_sales`, `dead letters sales_events`, `reports`, `samples`.
 
 use std::fmt;
 use std::str::FromStr;

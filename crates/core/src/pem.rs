@@ -1,6 +1,6 @@
-//! Certificates and keys in PEM: whether a file has them, told before anybody is asked for a connection.
+//! Checks whether a file holds certificates or keys in PEM, before anything connects.
 //!
-//! Libraries of TLS take a file without any for one that has none, and the connection fails for ever: so it is looked at here.
+//! TLS libraries treat a file without certificates as an empty list. Every connection then fails, without naming the file.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

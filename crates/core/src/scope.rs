@@ -1,8 +1,8 @@
-//! Scopes of ids: what fills a table beside the living pipeline has sources, operators and clauses of its own, which are not those of
-//! the living one, though they have the same names.
+//! The scope of an id. A backfill has sources, operators and clauses of its own. They have the same names as those of the running pipeline,
+//! and the scope tells them apart.
 //!
-//! An id is written as its name in the living pipeline, and as `backfill-<n>.<name>` in the backfill of pipeline `n`. The
-//! text is part of checkpoints.
+//! An id is written as its name in the running pipeline, and as `backfill-<n>.<name>` in the backfill of pipeline `n`. The text is part of
+//! checkpoints.
 
 /// To what an id belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

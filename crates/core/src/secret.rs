@@ -1,4 +1,4 @@
-//! Which options hold a secret, by their names: one rule for all who refuse, hide and warn. And text that is kept from being printed.
+//! Which options hold a secret, by name: one rule for every place that refuses, hides or warns. And a text that does not print itself.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

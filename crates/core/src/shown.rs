@@ -1,9 +1,9 @@
-//! Text of others as text: what a producer, a registry, a broker or a file says is read by people, and does nothing to their terminal.
+//! Escapes foreign text: what a producer, a registry, a broker or a file says must not act on a reader's terminal.
 //!
-//! A control character moves the cursor, clears the screen or names the window; one that changes the direction of writing, or is not to
-//! be seen, lets a text look like another one; a line end begins a line that nobody here has said. Each is shown as it is written in
-//! Rust: `\u{1b}`, `\n`. Where text is printed it goes through here, so that no place can forget it; where a text of others becomes part
-//! of a message it is cut, so that the message can be read. What is stored keeps its bytes.
+//! A control character moves the cursor, clears the screen or sets the window's title. A bidirectional or invisible character makes one
+//! text look like another. A line end begins a line that looks like Sluicebox's own. Each of them is printed as its Rust escape: `\u{1b}`,
+//! `\n`. Every place that prints text uses this module. Foreign text inside a message is also cut to a length that can be read. Stored text
+//! keeps its bytes.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

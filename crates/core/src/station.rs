@@ -1,9 +1,8 @@
-//! Where the time of a process goes: how often each station of the road was at work, for how long, and for how much
-//! processor time.
+//! Time accounting: how often each station of the road was at work, how long it took, and how much processor time it used.
 //!
-//! The counters are of the whole process and only grow; whoever wants those of a batch or a run takes the difference of
-//! two [`spent`]. Work inside other work (an fsync while a file is staged) counts for the inner station alone, so that
-//! the stations of one thread never add up to more than its time. Timings are for people: nothing durable may hold them.
+//! The counters belong to the whole process and only grow. The difference of two [`spent`] is what a batch or a run took. Nested work (an
+//! fsync while a file is staged) counts for the inner station alone, so that the stations of one thread never add up to more than its time.
+//! Timings are for people: nothing durable may hold them.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};

@@ -1,8 +1,7 @@
-//! In which form columns are written: one that DuckDB, Spark, pyarrow, pandas and polars read alike.
+//! Chooses the stored type of a column: one that DuckDB, Spark, pyarrow, pandas and polars read alike.
 //!
-//! What is computed or decoded may be of a type that Parquet can hold and one of them cannot read: Spark refuses a whole table
-//! for one timestamp of nanoseconds, DuckDB one for a map that names a key twice. `tests/real/readers_test.py` reads every type
-//! with all five.
+//! Parquet can hold types that one of these readers rejects. Spark rejects a whole table for one timestamp of nanoseconds; DuckDB rejects a
+//! table for a map with a duplicate key. `tests/real/readers_test.py` reads every type with all five.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

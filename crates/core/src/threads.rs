@@ -1,4 +1,4 @@
-//! Threads, of which the system may have none to give.
+//! Threads that the system may refuse to create.
 
 use std::io;
 use std::sync::RwLock;

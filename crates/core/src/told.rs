@@ -1,5 +1,5 @@
-//! How much of what others wrote is told in a message: every event of a schema may carry the message, and a registry's
-//! answer has one for each version.
+//! Limits how much foreign text a message quotes: each event of a schema may carry the message, and a registry's answer has one for each
+//! version.
 
 use std::fmt::Display;
 

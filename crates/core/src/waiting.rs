@@ -1,7 +1,7 @@
 //! What a run waits for outside of itself: a broker, a schema registry.
 //!
-//! Who waits says when it begins and when it is over. Whoever shows a run may ask at any time, also while the engine itself
-//! is held up by the very thing.
+//! The code that waits reports the beginning and the end of each wait. The status line may ask at any time, even while the engine is
+//! blocked by that wait.
 
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex, PoisonError};

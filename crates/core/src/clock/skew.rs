@@ -1,4 +1,4 @@
-//! A clock that is wrong, as the environment of a test asks for it.
+//! A clock that the environment of a test shifts.
 
 use std::io::{self, Write};
 use std::sync::LazyLock;
