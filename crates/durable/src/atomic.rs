@@ -1,4 +1,4 @@
-//! Operations that happen wholly or not at all, and are durable when they return.
+//! Operations that happen completely or not at all, and are durable when they return.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! Files that are written.
+//! Files open for writing.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

@@ -1,24 +1,23 @@
-//! The POSIX protocol on which exactly-once rests: whole files or none, durable when a call returns, and every step with a name.
+//! The POSIX file protocol under exactly-once: a name shows the whole content of a file or nothing, a call returns when its effect is
+//! durable, and every step has a name.
 //!
-//! **Owns** the only door for effects on files: every file or folder that a run makes, changes, lists or removes goes through here.
-//! Each call says [`What`](fault::What) it is for, and each of its steps is an effect with a name ([`fault`]), so that a crash, a
-//! failure or a power loss can be tried before, half-way and after it. Small files that are read back are wrapped by [`sealed`].
+//! **Owns** every effect on files. A run creates, changes, lists and removes files and folders through this crate alone. Each call says
+//! [`What`](fault::What) it is for. Each of its steps is a named effect ([`fault`]), so that tests can inject a crash, a failure or a power
+//! loss before, during and after it. [`sealed`] wraps the small files that Sluicebox reads back.
 //!
-//! [`create_if_absent`], [`replace`] and [`create_dir_durable`] are what exactly-once rests on: what they did is durable when they
-//! return, and none shows unfinished content. The other functions do one step each, and say so. What is removed goes through a door of
-//! its own, [`Own`]. What is opened by its name is a file: a FIFO, a socket, a device or a folder of that name is told, and never
-//! opened ([`open_regular`]).
+//! Exactly-once rests on [`create_if_absent`], [`replace`] and [`create_dir_durable`]: their effects are durable when they return, and a
+//! reader never sees partial content. Each other function does one step, and its docs say which. Removals go through [`Own`].
+//! [`open_regular`] opens regular files only: it refuses a FIFO, a socket, a device or a folder of that name without opening it.
 //!
 //! **May not know** what a file means: checkpoints, tables, the log.
 //!
-//! **States.** A file that is made has a temporary name, `.tmp-...`, until its content is durable; then it has its own name, and
-//! nobody changes it but by [`replace`].
+//! **States.** A new file has a temporary name, `.tmp-...`, until its content is durable. Then it gets its own name, and only [`replace`]
+//! changes it.
 //!
-//! **Invariants** of the design kept here: 2 and 3 (a name shows whole content or nothing, at any instruction and after any power
-//! loss); 8 (a sealed file that is damaged, or newer than this code, is told and never guessed at).
+//! **Invariants** of the design kept here: 2 and 3 (a name shows whole content or nothing, at any instruction and after any power loss), 8
+//! (a sealed file that is damaged, or newer than this code, is reported; its content is never guessed).
 //!
-//! **A crash** leaves either nothing or the whole file under its name; at worst a temporary file whose name starts with `.tmp-`,
-//! which the next run removes.
+//! **A crash** leaves nothing, or the whole file under its name. A temporary file `.tmp-...` may also be left; the next run removes it.
 
 mod atomic;
 pub mod fault;

@@ -1,9 +1,8 @@
-//! The only door for removals.
+//! The only way to remove files.
 //!
-//! What is removed is named relative to a folder that the process was given, by plain names, and every folder on the way is
-//! looked at: a link among them stops the removal. So neither a record that somebody edited, nor a folder that somebody
-//! replaced by a link, leads a removal to what is another's. The folder that was given may itself be reached by links: a
-//! table or a checkpoint may lie on another disk.
+//! The caller gives a folder, and names the file relative to it by plain names. Each folder on the path is checked: a symbolic link stops
+//! the removal. So neither an edited record nor a folder that was replaced by a link leads a removal to somebody else's files. The folder
+//! that the caller gives may itself be reached by links, since a table or a checkpoint may be on another disk.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry};

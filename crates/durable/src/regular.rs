@@ -1,5 +1,5 @@
-//! Files that are files. Something else may have a file's name: a FIFO, which whoever opens it waits for until somebody opens
-//! its other end, a socket, or a device, which does whatever it does when it is opened.
+//! Opens regular files only. Other things may have a file's name: opening a FIFO blocks until somebody opens its other end, and opening a
+//! device may have any effect.
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read};

@@ -1,10 +1,10 @@
-//! How every small file that Sluicebox reads back is wrapped, so that it can tell whether it is whole and whether this
-//! version understands it: a first line `v<version> <checksum>`, then the content, which is JSON.
+//! The envelope of every small file that Sluicebox reads back: a first line `v<version> <checksum>`, then JSON. It shows whether the file
+//! is complete and whether this version can read it.
 //!
-//! The checksum is over everything after the first line feed, and from version 3 on over `v<version>` and a line feed before that:
-//! one bit makes a 3 of the 1. Within a version a reader passes over fields that it does
-//! not know and gives those that are missing the value that their description says; what an older reader must not pass
-//! over raises the version, and a file of a higher version is refused without a look at its content.
+//! The checksum covers everything after the first line feed. From version 3 on it also covers `v<version>` and a line feed before that,
+//! since one flipped bit turns a 1 into a 3. Within a version a reader ignores fields that it does not know, and gives missing fields their
+//! documented default. A field that an older reader must not ignore raises the version. A reader refuses a higher version without parsing
+//! the content.
 
 use std::fmt;
 

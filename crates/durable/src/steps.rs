@@ -1,4 +1,4 @@
-//! Single steps: none is durable before the folder is synced.
+//! Single steps. None is durable before the folder is synced.
 
 use std::fs::{self, DirEntry};
 use std::io;

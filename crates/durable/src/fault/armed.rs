@@ -1,4 +1,4 @@
-//! Crashes, stops and failures as the environment asks for them.
+//! Injects the crashes, stops and failures that the environment variables ask for.
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! What a run did to files, in order, for computing what a power loss could have taken.
+//! A journal of every file operation of a run, in order. Tests compute from it which states a power loss could have left.
 //!
-//! A line an operation, fields separated by tabs, paths absolute, files named by their inode:
+//! One line an operation, fields separated by tabs, paths absolute, files identified by inode:
 //!
 //! ```text
 //! create    INODE PATH         write     INODE FROM LENGTH     truncate  INODE LENGTH     sync    INODE
@@ -10,13 +10,13 @@
 //! there     INODE PATH         thered    PATH
 //! ```
 //!
-//! The last two stand before a `movedir` or `exchange`, one for each file and folder that it takes along, which the journal
-//! may not have met before.
+//! The last two precede a `movedir` or `exchange`, one for each file and folder that it moves, since the journal may not have seen them
+//! before.
 //!
 //! OLD is the file that had the name TO before, 0 if there was none.
 //!
-//! Every file that is touched is linked into `files/` under its inode's number, which therefore is never given to another
-//! file, and its last content stays at hand.
+//! The journal links every file that a run touches into `files/` under its inode number. So the filesystem never reuses the number, and the
+//! file's last content stays readable.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;

@@ -1,9 +1,9 @@
-//! Every effect of a run on the world, by name, so that tests can stop the run at each, let it fail, and lose it.
+//! Names every effect of a run, so that tests can stop the run at it, let it fail, or lose it.
 //!
-//! An effect is `<what>.<effect>`, for example `commit.link`: what is done, and to which part of the checkpoint, the
-//! tables or the log. File effects go through [this crate](crate), which is their only door (`clippy.toml` of the crates
-//! on the road forbids others); network effects call [`reach`]. [`POINTS`] lists all that there are. An effect is reached
-//! **before** it is done and **after** it; a write also **half**-way, with half of its bytes written.
+//! An effect is `<what>.<effect>`, for example `commit.link`: the part of the checkpoint, the tables or the log, and the operation on it.
+//! File effects go through [this crate](crate); `clippy.toml` forbids any other way in the crates that write. Network effects call
+//! [`reach`]. [`POINTS`] lists all effects. A run reaches an effect **before** it is done and **after** it; it also reaches a write
+//! **half**-way, with half of the bytes written.
 //!
 //! Without the feature `faults` all of this costs nothing. With it, environment variables arm it:
 //!
@@ -12,13 +12,12 @@
 //! | `SLUICEBOX_CRASH_AT=NAME:PHASE:N` | ends the process, as SIGKILL would, when PHASE (`before`, `half`, `after`) of the effect is reached for the N-th time, from 1 |
 //! | `SLUICEBOX_STOP_AT=NAME:PHASE:N` | stops the process there, as SIGSTOP does; SIGCONT lets it go on |
 //! | `SLUICEBOX_FAIL_AT=NAME:ERRNO:N` | the effect fails for the N-th time with `ENOSPC`, `EDQUOT`, `EIO`, `EACCES`, `EPERM`, `EROFS`, `EMFILE`, `EINTR` or a number, and is not done; of a write, half of the bytes are written. `N+` fails from then on. Network effects do not fail |
-//! | `SLUICEBOX_CLOCK=SECONDS,...` | read by [`sluicebox_core::clock`]: shows the machine's clock so many seconds wrong, negative for back: each look at it takes the next number, after the last the first again |
+//! | `SLUICEBOX_CLOCK=SECONDS,...` | read by [`sluicebox_core::clock`]: shifts the machine's clock by that many seconds, negative for back: each look at it takes the next number, after the last the first again |
 //! | `SLUICEBOX_FAULT_LOG=FILE` | appends a line `NAME:PHASE` for each that is reached |
 //! | `SLUICEBOX_FAULT_JOURNAL=DIR` | keeps in `DIR/journal` what was done, in order, and in `DIR/files` a hard link of every file that was touched: what a power loss can take is computed from it (`tests/crash/power.rs`) |
 //!
-//! NAME may be `*`, `commit.*` or `*.write`: then all of these count together. The first three variables take several of
-//! their kind, separated by commas. The journal must be on the filesystem of what the run writes, and its form is that of
-//! the tests of the same version only.
+//! NAME may be `*`, `commit.*` or `*.write`: then all matching effects count together. The first three variables take several values,
+//! separated by commas. The journal must be on the filesystem of the run's files, and only the tests of the same version can read it.
 
 mod names;
 
