@@ -1,4 +1,4 @@
-//! `compactions/<n>`: which partition folders were exchanged.
+//! `compactions/<n>`: the partition folders that were exchanged.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,6 @@
-//! How every file of a checkpoint is wrapped: as [`sluicebox_durable::sealed`] does it, a first line `v<version> <checksum>`, then
-//! JSON.
+//! The envelope of every file of a checkpoint, as [`sluicebox_durable::sealed`] writes it: a first line `v<version> <checksum>`, then JSON.
 //!
-//! So a truncated or changed file is told from a whole one, and one of a newer version from a damaged one, whatever its
-//! content means.
+//! A reader tells a truncated or changed file from a complete one, and a newer version from damage, without parsing the content.
 
 use std::path::Path;
 

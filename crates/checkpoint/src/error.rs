@@ -1,4 +1,4 @@
-//! What can be wrong with a checkpoint, and what to do about it.
+//! The errors of a checkpoint, each with its remedy.
 
 use std::path::PathBuf;
 

@@ -1,14 +1,14 @@
-//! What keeps a run that was passed from making or replacing a record when it wakes up.
+//! The fence: a superseded run that wakes up cannot create or replace a record.
 //!
-//! Looking whether a later run has come and naming a record are two steps, and a run may be stopped for hours between them.
-//! So it looks after its temporary file is made, whose name carries its epoch, and a later run, once its own epoch is there,
-//! removes those of earlier ones ([`Checkpoint::fence`]): either the earlier run sees the epoch, or the later one finds the
-//! record, or the earlier one has nothing left to name.
+//! Checking for a later epoch and naming a record are two steps, and a run may be stopped for hours between them. So a run first writes its
+//! temporary file, whose name carries its epoch, and then checks. A later run first writes its own epoch, and then removes the temporary
+//! files of earlier runs ([`Checkpoint::fence`]). Three outcomes are left: the earlier run sees the epoch, or the later run finds the
+//! record, or the earlier run's temporary file is gone.
 //!
-//! What a source pins at its first start (`sources/<name>/start`, `reader` and `topics/`) needs no fence: it is created where
-//! nothing is, and of two the first wins. Nor do removals: a purge of a run that was passed takes what is older than its own newest
-//! batch by so many that the later run keeps it no longer either; the records of compactions go after an exchange, for
-//! which the later run leaves no folder; and a full refresh begins beside nobody and cannot be passed.
+//! What a source pins at its first start (`sources/<name>/start`, `reader` and `topics/`) needs no fence: it is created if absent, and the
+//! first writer wins. Removals need none either. A superseded run purges batches so much older than its own newest one that the later run
+//! does not keep them. Compaction records are removed after the exchange, whose folder the later run has removed. A full refresh never runs
+//! beside another run, and cannot be superseded.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The folder of a checkpoint, and the records that a run makes and reads.
+//! The folder of a checkpoint. A run creates and reads its records here.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! Records that somebody changed by hand: whole by their checksum, and naming what no run does. Whoever acts on a name in a
-//! record joins it to a folder, so a name that leads out of that folder is damage like any other.
+//! Refuses records that somebody edited by hand: their checksum is right, but they name what no run names. A run joins the names in a
+//! record to a folder, so a name that leads out of that folder counts as damage.
 
 use std::path::{Component, Path};
 

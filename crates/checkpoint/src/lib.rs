@@ -13,23 +13,23 @@
 //! refresh                a full refresh in progress                       removed when it is done
 //! ```
 //!
-//! Every file but those below `state/` and `outbox/` is wrapped by [`envelope`]; files below `state/` carry their version, and both
-//! are named with length and checksum by the commit. Those of `outbox/` are written and read by `sluicebox_sinks`.
+//! [`envelope`] wraps every file but those below `state/` and `outbox/`. Files below `state/` carry their version. The commit names both
+//! kinds with length and checksum. `sluicebox_sinks` writes and reads `outbox/`.
 //!
-//! **Owns** the records and their format ([`records`], [`PipelineRecord`], [`shape`]), the lock and the epoch of a run
-//! ([`RunLock`]), the decision what a start does first ([`recovery`]), the files of operators' state, how a record is kept from a
-//! run that was passed, which records may go, and which names are a run's at all: what bears another is somebody else's, and stays.
+//! **Owns** the records and their format ([`records`], [`PipelineRecord`], [`shape`]), the lock and the epoch of a run ([`RunLock`]), the
+//! decision what a start does first ([`recovery`]), the files of operators' state, the fence that stops a superseded run, the purge of old
+//! records, and the list of names that a run gives. A file with any other name belongs to somebody else and stays.
 //!
 //! **May not know** how a batch is run, where events come from, what an operator does, SQL or Parquet.
 //!
-//! **States of a record**: absent, being made (a temporary file whose name carries the epoch of the run that makes it), there.
-//! A record is never changed; `metadata`, a source's start and its reader schema are replaced, `refresh` is removed.
+//! **States of a record**: absent, being written (a temporary file whose name carries the run's epoch), there. Nothing changes a record,
+//! with four exceptions: `metadata`, a source's starting offsets and its reader schema are replaced, and `refresh` is removed.
 //!
-//! **Invariants**: 3 (a record is durable before anything that follows from it is done; of two runs one makes it), 8 (every
-//! record is checksummed; what is missing or damaged stops the run with its name).
+//! **Invariants**: 3 (a record is durable before any effect that depends on it; of two runs that write one record, one succeeds), 8 (every
+//! record has a checksum; a missing or damaged record stops the run, and the error names it).
 //!
-//! **A crash** leaves a record whole or absent. Temporary files of an earlier run are swept by the next one, and so are state
-//! files that no commit names.
+//! **A crash** leaves a record complete or absent. The next run sweeps temporary files of earlier runs and state files that no commit
+//! names.
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
 

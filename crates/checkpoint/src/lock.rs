@@ -1,7 +1,7 @@
 //! One writer: the lock and the epoch of a run.
 //!
-//! The lock keeps a second run out while the first lives. The epoch does what a lock cannot: a run that was stopped for
-//! so long that another took over finds records of a higher epoch, or its own record's name taken, and stops.
+//! The lock keeps a second run out while the first lives. The epoch covers what a lock cannot. If a run was stopped for so long that
+//! another one took over, it finds records of a higher epoch, or finds its own record's name taken, and stops.
 
 use std::fs::{File, TryLockError};
 

@@ -1,4 +1,4 @@
-//! Records that have numbers for names.
+//! Records that are named by number.
 
 use std::fs;
 use std::path::{Path, PathBuf};

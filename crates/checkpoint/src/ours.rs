@@ -1,5 +1,5 @@
-//! Which names runs give in a checkpoint. A folder that has others, and no metadata, is somebody else's and no checkpoint; and of what
-//! lies in a checkpoint, nothing of another name is removed with the records.
+//! The names that runs give in a checkpoint. A folder with other names and no metadata belongs to somebody else and is no checkpoint. A
+//! removal of records leaves every other name in a checkpoint alone.
 
 use std::fs::DirEntry;
 use std::io::{self, Read};

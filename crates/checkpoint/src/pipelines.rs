@@ -1,4 +1,4 @@
-//! `pipelines/<n>`: one version of the pipeline's SQL, and what was decided when it was adopted.
+//! `pipelines/<n>`: one version of the pipeline's SQL, and the decisions with which it was adopted.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
-//! How the records of a checkpoint name folders outside it, so that a project that is moved, or copied, finds its own.
+//! How records name folders outside the checkpoint. A project that was moved or copied finds its own folders.
 //!
-//! A folder below the run's working directory is named relative to the checkpoint, if that lies there too: `../../data/...`.
-//! Every other one is named by its absolute path. In memory all are absolute.
+//! A folder below the run's working directory is named relative to the checkpoint (`../../data/...`), if the checkpoint is below the
+//! working directory too. Every other folder is named by its absolute path. In memory all paths are absolute.
 
 use std::path::{Component, Path, PathBuf};
 

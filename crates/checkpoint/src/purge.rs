@@ -1,8 +1,8 @@
-//! Which records and state files may go.
+//! Decides which records and state files may be removed.
 //!
-//! The last [`KEEP`] batches stay, so that one can look back. A state file goes only when no commit that stays names
-//! it, and only after the commit that stopped naming it is durable, which holds because this runs after a commit. What has no
-//! state file's name, or lies in no operator's folder or in a table's, is none of ours: a table that somebody put there is left.
+//! The last [`KEEP`] batches stay, so that their records can be inspected. A state file is removed only when no commit that stays names it,
+//! and only after the commit that stopped naming it is durable; the purge runs after a commit, so that holds. A file without the name of a
+//! state file, outside every operator's folder, or in a table's folder is not a run's: it stays.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

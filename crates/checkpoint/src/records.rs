@@ -1,4 +1,4 @@
-//! What the files of a checkpoint say. The names of the fields are the format; `docs/formats.md` specifies it.
+//! The contents of the files of a checkpoint. The field names are the format, which `docs/formats.md` specifies.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What to do first, given what a checkpoint holds: a pure decision (section "Recovery" of `docs/semantics.md`).
+//! Decides what a start does first, given what the checkpoint holds: a pure function (section "Recovery" of `docs/semantics.md`).
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
-//! Files of segments: written piece by piece under a temporary name, maybe beside several batches, and given their name by
-//! the batch whose commit will name them. So a purge, which knows batches by the names of files, never meets one that is
-//! not yet in force.
+//! Files of segments. The state writer writes one piece by piece under a temporary name, beside as many batches as that takes. The batch
+//! whose commit names it gives it its final name. So a purge, which tells the batch of a file by its name, never meets a segment that is
+//! not in force yet.
 //!
-//! What a restart reads of a segment is its tail. Both the tail and the whole file have a checksum in the commit: the one is
-//! compared at every start, the other by `checkpoint verify`.
+//! A restart reads only the tail of a segment. The commit holds a checksum of the tail, which every start compares, and one of the whole
+//! file, which `checkpoint verify` compares.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

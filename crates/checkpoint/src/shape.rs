@@ -1,5 +1,5 @@
-//! What of a pipeline matters to the files and the state that its batches leave: the parts by which two versions of its
-//! SQL are compared. Part of `pipelines/<n>`, so the names of the fields are a format; `docs/formats.md` specifies it.
+//! The shape of a pipeline: the parts of it that determine the files and the state of its batches. Two versions of a SQL are compared by
+//! their shapes. The shape is part of `pipelines/<n>`, so its field names are a format, which `docs/formats.md` specifies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,7 +1,7 @@
-//! Files of operators' state: Arrow IPC streams, named by batch and epoch, so that no two runs write one name.
+//! Files of operators' state: Arrow IPC streams, named by batch and epoch, so that no two runs write the same name.
 //!
-//! Such a file carries its version in its schema; its length and checksum stand in the commit that names it, and are
-//! compared before a byte of it is decoded.
+//! A state file carries its version in its schema. The commit that names it holds its length and checksum. Both are compared before any
+//! byte is decoded.
 
 use std::path::Path;
 use std::sync::Arc;

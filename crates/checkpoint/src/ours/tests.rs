@@ -1,4 +1,4 @@
-//! Which folders are taken for checkpoints, and what stays when their records go.
+//! Which folders count as checkpoints, and which files stay when their records go.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What a commit says of its outputs, in every version of it.
+//! The outputs in a commit, in every version of it.
 
 use serde::{Deserialize, Serialize};
 use sluicebox_core::OutputId;
