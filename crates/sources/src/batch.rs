@@ -1,8 +1,8 @@
-//! Kafka's record batch, version 2, read straight from bytes without allocating for a record. What walks over its records is
-//! [`Records`](crate::records::Records).
+//! Reads Kafka's record batch, version 2, straight from bytes, without an allocation for each record. [`Records`](crate::records::Records)
+//! walks over its records.
 //!
-//! `kafka-protocol` writes the batches, and reads them in tests to check this reader. Reading here keeps headers with
-//! equal keys, which its map of headers cannot, and hands keys and values to the columns without a copy between.
+//! `kafka-protocol` writes the batches. Tests compare this reader with its reader, which loses headers with equal keys: it keeps them in a
+//! map. This reader also hands keys and values to the columns without a copy in between.
 
 #[cfg(test)]
 mod tests;

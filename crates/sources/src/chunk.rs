@@ -1,7 +1,7 @@
-//! Columns of one chunk under construction, and the cutting of finished ones.
+//! Builds the columns of one chunk, and slices finished chunks.
 //!
-//! An event is copied once, from the client's memory or the file's block into these columns; cutting a finished chunk
-//! at an offset is a slice.
+//! An event is copied once, from the client's memory or the block of the file into these columns. Cutting a finished chunk at an offset is
+//! a slice.
 
 use std::sync::Arc;
 

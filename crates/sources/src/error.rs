@@ -1,4 +1,4 @@
-//! What can go wrong at a source, whose fault it is, and what to do.
+//! The errors of a source: whose fault each is, and its remedy.
 
 use std::path::PathBuf;
 use std::time::Duration;

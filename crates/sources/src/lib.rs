@@ -1,22 +1,22 @@
-//! Sources of events: Kafka, and the embedded log that stands in for it where there is no broker.
+//! Sources of events: Kafka, and the embedded log, which takes its place where there is no broker.
 //!
-//! **Owns** the [`Source`] trait, the options of a `kafka` source ([`KafkaOptions`]), the bounded buffer into which every
-//! source fetches ahead, the Kafka client ([`KafkaSource`]) and the embedded log's files ([`EmbeddedLog`], [`LogSource`]).
+//! **Owns** the [`Source`] trait, the options of a `kafka` source ([`KafkaOptions`]), the bounded buffer into which every source
+//! prefetches, the Kafka client ([`KafkaSource`]) and the files of the embedded log ([`EmbeddedLog`], [`LogSource`]). Its suite,
+//! `conformance` (feature `testing`), runs over any source.
 //!
-//! **May not know** batches, checkpoints, Avro or SQL. Positions are the caller's: a source keeps none, commits none that
-//! matter, and can be asked for the same range again and again.
+//! **May not know** batches, checkpoints, Avro or SQL. Positions belong to the caller: a source keeps none, commits none that anything
+//! depends on, and returns the same range as often as it is asked.
 //!
-//! **States.** A source is *idle* until [`Source::start`], then *fetching*; a partition of it may be *failed*, which the next
-//! `take` or `buffered` reports, after which it is fetched anew from its position. Each source has one thread that fetches,
-//! which parks when the buffer is full or the log is at its end, and ends with the source.
+//! **States.** A source is *idle* until [`Source::start`], then *fetching*. One of its partitions may be *failed*: the next `take` or
+//! `buffered` reports the error, and the partition is then fetched again from its position. Each source has one thread that fetches. The
+//! thread parks when the buffer is full or the log is at its end, and ends with the source.
 //!
-//! **Invariants** (numbers of the design): 5, a range holds the same events however it was fetched: `take` returns what
-//! lies in the range and nothing else, in offset order, and only when every offset below the range's end was seen;
-//! 6, the buffer holds at most its budget, plus one run of events, unless a range is waited for that is larger; 7, no
-//! bytes of a broker or a file make it panic.
+//! **Invariants** (numbers of the design): 5, a range holds the same events however it was fetched: `take` returns the events of the range
+//! and no others, in offset order, and only after every offset below the range's end was seen; 6, the buffer holds at most its budget and
+//! one run of events, unless a larger range was asked for; 7, no bytes of a broker or a file make it panic.
 //!
-//! **A crash** leaves nothing behind that matters: fetched bytes are no effect. What a crash of a writer leaves in the
-//! embedded log is said in the docs of its folder, [`EmbeddedLog`].
+//! **A crash** leaves nothing: fetching has no effects. The docs of [`EmbeddedLog`] say what a crash of a writer leaves in the embedded
+//! log.
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
 

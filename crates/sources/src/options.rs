@@ -1,6 +1,6 @@
 //! The options of a `kafka` source, under Spark's names.
 //!
-//! The same options describe a source over the embedded log, which is what a pipeline reads when no broker is configured.
+//! The same options describe a source over the embedded log, which a pipeline reads when no broker is configured.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,8 +1,7 @@
-//! The records of one batch, one after the other, in little memory whatever they unpack to.
+//! The records of one batch, one after the other, in bounded memory whatever they unpack to.
 //!
-//! They are unpacked as they are asked for, so whoever takes them can stop in the middle and go on later. Of a record that is
-//! too large to be an event the beginning is kept, with [`CUT_HEADER`] to say so: it has a place in the log, and becomes a dead
-//! letter.
+//! Records are unpacked on demand, so a reader can stop after any record and go on later. Of a record that is too large for an event, the
+//! reader keeps the beginning and marks it by [`CUT_HEADER`]: its offset exists in the log, and it becomes a dead letter.
 
 #[cfg(test)]
 pub(crate) mod made;

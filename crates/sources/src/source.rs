@@ -1,4 +1,4 @@
-//! The one trait that every source implements, and what crosses it.
+//! The trait that every source implements, and the types of its arguments and results.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

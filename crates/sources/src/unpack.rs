@@ -1,4 +1,4 @@
-//! Unpacking the records of a compressed batch piece by piece: a few bytes can be packed so that they become gigabytes.
+//! Unpacks the records of a compressed batch piece by piece: a few bytes can unpack to gigabytes.
 
 use std::io::{self, Cursor, Read};
 

@@ -1,4 +1,4 @@
-//! The batch reader against `kafka-protocol`, which shares no code with it.
+//! Compares the batch reader with `kafka-protocol`, which shares no code with it.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use bytes::{Bytes, BytesMut};

@@ -1,4 +1,4 @@
-//! Whether a partition's end is known without a gap: it was confirmed again and again, never longer apart than is usual.
+//! Whether a partition's end is known without a gap: the log confirmed it again and again, at most [`LONGEST`] apart.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,11 +1,10 @@
-//! The bounded buffer between the thread that fetches and the engine, shared by all sources.
+//! The bounded buffer between the thread that fetches and the engine. All sources share it.
 //!
-//! One [`PrefetchBuffer`] a source; one [`Feed`] a partition, held by the fetching thread. A partition is in one of two
-//! states: *fetching* from where its feed stands, or *failed* with an error that the next `take` or `buffered` hands
-//! over, after which it is fetched anew from its position. Everything that was fetched for an older *generation* (before a
-//! seek) is refused at the door.
+//! A source has one [`PrefetchBuffer`]. The fetching thread holds one [`Feed`] for each partition. A partition is either *fetching* from
+//! the position of its feed, or *failed*: the next `take` or `buffered` reports the error, and the partition is then fetched again from its
+//! position. The buffer refuses events of an older *generation*: those that were fetched before a seek.
 //!
-//! What to fetch and whether a range is done are pure functions, in [`plan`].
+//! What to fetch and whether a range is complete are pure functions, in [`plan`].
 
 mod hearing;
 mod partition;

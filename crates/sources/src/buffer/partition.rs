@@ -1,4 +1,4 @@
-//! What is known of one partition: what it holds, how far it was seen, and what to tell of it.
+//! The buffer of one partition: its events, how far it was seen, and what to report of it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;

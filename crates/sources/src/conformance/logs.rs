@@ -1,4 +1,5 @@
-//! The suite, and what holds of the logs of this crate besides: they are selected in the words of Kafka, and hold its record batches.
+//! The suite, and the tests for the logs of this crate alone: topics are selected in Kafka's words, and partitions hold Kafka's record
+//! batches.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

@@ -1,7 +1,7 @@
-//! What proves that the end of a partition is still where it was: that its broker answers.
+//! Proves that the end of a partition is still where it was: its broker answers.
 //!
-//! A partition at its end is asked for all the time, and its broker answers within `fetch.wait.max.ms`, with nothing or with
-//! something. librdkafka tells of none of these answers, but in its statistics when it last heard from each broker.
+//! The client keeps asking a partition at its end, and the broker answers within `fetch.wait.max.ms`, with events or without. librdkafka
+//! reports none of these answers. Only its statistics say when it last heard from each broker.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

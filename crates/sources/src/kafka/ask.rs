@@ -1,4 +1,4 @@
-//! Questions to the brokers, asked again and again while they are down, and what is known of topics by them.
+//! Asks the brokers, again and again while they are unreachable, and keeps their answers about topics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

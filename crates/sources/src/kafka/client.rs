@@ -1,4 +1,4 @@
-//! The librdkafka client: what it reports, and what is asked of it. Calls here block.
+//! The librdkafka client: its queries and the errors that it reports. Calls here block.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};

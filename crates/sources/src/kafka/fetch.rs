@@ -1,18 +1,18 @@
-//! The thread that fetches: one librdkafka consumer, one queue a partition, polled in turn while there is room.
+//! The thread that fetches: one librdkafka consumer with one queue for each partition, which it polls in turn while there is room.
 //!
-//! A partition whose share of the buffer is full is simply not polled; librdkafka then stops fetching it when its own
-//! small queue is full. That queue holds a whole record batch at least, so partitions that are far behind are assigned to
-//! librdkafka a few at a time, in turn: see [`seats`](super::seats). Those at their ends are assigned all the time, and wait
-//! for no other.
+//! The thread does not poll a partition whose share of the buffer is full. librdkafka then stops fetching it when its own small queue is
+//! full. That queue holds at least a whole record batch, so the thread assigns partitions that are far behind to librdkafka a few at a
+//! time: see [`seats`](super::seats). Partitions at their ends are always assigned, and wait for no other.
 //!
-//! Batches come as the broker sent them, and are unpacked here as there is room: see [`waiting`](super::waiting).
+//! Record batches arrive as the broker sent them. The thread unpacks them here as there is room: see [`waiting`](super::waiting).
 //!
-//! **How the end is known.** librdkafka reports a partition's end ("EOF") with its offset, past transaction markers and
-//! whatever else the log keeps to itself. Beside that there is the moment of assignment: an end reported after it lies at or
-//! past every end that was known before it. So when the known end stays ahead of what was seen though the end was reported,
-//! the partition is assigned anew and the next report settles it.
+//! **How the end is known.** librdkafka reports the end of a partition ("EOF") with its offset, behind transaction markers and other
+//! offsets without an event. An end that is reported after an assignment is at or behind every end that was known before it. So if the
+//! known end stays ahead of what was seen although the end was reported, the thread assigns the partition again, and the next report
+//! settles it.
 //!
-//! Batches are taken many at a time: some hold one event, and a poll for one costs as much as all that is done with it here.
+//! The thread polls many batches at a time. Some batches hold one event, and a single poll costs as much as everything this thread does
+//! with the event.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};

@@ -1,7 +1,7 @@
 //! Kafka as a source, through librdkafka.
 //!
-//! Partitions are assigned explicitly, each from a position; there is no subscription, no rebalancing and no offset that
-//! librdkafka decides on. One client asks about topics and offsets, another fetches: see [`fetch`].
+//! The source assigns partitions explicitly, each from a position. It uses no subscription, no rebalancing and no offset of librdkafka's
+//! choice. One client asks about topics and offsets, another one fetches: see [`fetch`].
 
 mod answers;
 mod ask;

@@ -1,4 +1,4 @@
-//! Whether the brokers answer, and what is wrong with them.
+//! Whether the brokers answer, and why not.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};

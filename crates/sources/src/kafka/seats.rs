@@ -1,9 +1,9 @@
-//! Which partitions librdkafka fetches, as a pure function.
+//! Chooses the partitions that librdkafka fetches: a pure function.
 //!
-//! librdkafka asks for every partition that is assigned to it, and keeps what came: in each partition a record batch at
-//! least, however little is taken from it, and one that is half unpacked is kept beside. Were all partitions of a wide topic
-//! assigned, a backlog would need memory by their number. So those that are far behind share a few **seats**, in turn; the
-//! others need none, since what can be waiting of them is little.
+//! librdkafka fetches every partition that is assigned to it. It buffers at least one record batch for each, however little is taken, and
+//! the thread keeps a half unpacked one beside it. With all partitions of a wide topic assigned, the memory of a backlog would grow with
+//! their number. So partitions that are far behind take turns on a few **seats**. The others need no seat, since little of them can be
+//! waiting.
 
 /// How many partitions that are far behind are assigned at once. Enough that some answer while others are asked, on a
 /// topic whose brokers are several, too.

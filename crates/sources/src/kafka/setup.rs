@@ -1,4 +1,4 @@
-//! How a client is made: its configuration, and what is said where librdkafka does not take it.
+//! Configures a client, and explains a configuration that librdkafka refuses.
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::BaseConsumer;

@@ -1,4 +1,4 @@
-//! What librdkafka gave of a partition, until the buffer has taken it: record batches are unpacked here, as there is room.
+//! Record batches that librdkafka delivered and the buffer has not taken yet. They are unpacked here, as there is room.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! What the bytes of a segment hold, without a log around them: for tools, and for tests that make up bytes.
+//! Checks the bytes of a segment without a log around them: for tools, and for tests that write bytes of their own.
 
 use crc32c::crc32c;
 

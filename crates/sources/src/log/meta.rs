@@ -1,4 +1,4 @@
-//! The small files that describe the log and its topics, wrapped as [`sluicebox_durable::sealed`] does it.
+//! The small files that describe the log and its topics, in the envelope of [`sluicebox_durable::sealed`].
 
 use std::collections::BTreeMap;
 use std::io;

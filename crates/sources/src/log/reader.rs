@@ -1,4 +1,4 @@
-//! Reading one partition: a cursor that hands out events, and one that only looks for the end.
+//! Reads one partition: a cursor that hands out events, and one that looks for the end only.
 
 use std::path::PathBuf;
 

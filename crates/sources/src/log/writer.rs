@@ -1,4 +1,4 @@
-//! Appending to one partition, under its lock.
+//! Appends to one partition, under its lock.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};

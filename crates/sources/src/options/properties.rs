@@ -1,4 +1,4 @@
-//! Properties of librdkafka by name, and addresses of brokers: what can be told of them without asking anybody.
+//! Checks librdkafka's properties by name, and addresses of brokers, without a connection.
 
 use std::io::Read;
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! Clusters that misbehave: slow, without leaders, with errors in between, down in the middle; topics that are gone.
+//! Clusters that misbehave: slow, without leaders, failing in between, down half-way; topics that are gone.
 //!
-//! Whatever happens, a range holds its events once and in order, or what is lost is said.
+//! Whatever happens, a range holds its events once and in order, or the source reports what is lost.
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
