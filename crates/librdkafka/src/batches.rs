@@ -1,4 +1,4 @@
-//! Record batches as they came: what `batches.c` puts in librdkafka's place.
+//! Record batches as the broker sent them: the Rust side of `batches.c`, which replaces a function of librdkafka.
 #![expect(unsafe_code, reason = "librdkafka hands out the records of batches alone")]
 
 use std::ffi::{CStr, c_char, c_int};

@@ -1,4 +1,4 @@
-//! What librdkafka hands out and wants back.
+//! Owned pointers of librdkafka, which are freed when they are dropped.
 #![expect(unsafe_code, reason = "librdkafka frees through its C interface")]
 
 use std::ptr::NonNull;

@@ -1,4 +1,4 @@
-//! A partition's queue, from which many events are taken at a time.
+//! The queue of a partition. One poll returns many events.
 #![expect(unsafe_code, reason = "rdkafka polls for one event at a time")]
 
 use std::ffi::CString;

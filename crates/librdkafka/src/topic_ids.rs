@@ -1,4 +1,4 @@
-//! `rd_kafka_DescribeTopics`, made safe.
+//! A safe wrapper of `rd_kafka_DescribeTopics`.
 #![expect(unsafe_code, reason = "rdkafka has no call for topic ids")]
 
 use std::collections::BTreeMap;
