@@ -1,7 +1,7 @@
-//! What every server must do, tried on each of them over a socket: see [`all`].
+//! The suite that every server must pass, over a socket: see [`all`].
 //!
-//! Times under which a client is cut off are short here; those that a well-behaved client needs are long, so that a slow
-//! machine fails nothing. No client waits for an amount of time but those that drip, whose fault that is.
+//! The time limits that cut off bad clients are short here. Those that well-behaved clients need are long, so that a slow machine fails no
+//! test. Only clients that send byte by byte wait for time to pass, since that is their fault.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 

@@ -1,4 +1,4 @@
-//! Stands before an application: judges heads, takes bodies in, and watches the time.
+//! The guard before an application: it checks request heads, reads bodies, and enforces time limits.
 
 use std::sync::Arc;
 

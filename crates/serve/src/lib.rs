@@ -1,17 +1,17 @@
-//! Servers that the binary opens: the rule that each of them keeps.
+//! The servers of the binary, and the rule that every one of them keeps.
 //!
-//! **Owns** listeners, connections and their time-outs ([`Server`]), what a request must have before an application sees it
-//! ([`Rule`]), and the suite that each server runs ([`conformance`]).
+//! **Owns** listeners, connections and their time-outs ([`Server`]), the checks before a request reaches an application ([`Rule`]), and the
+//! suite that every server runs ([`conformance`]). The suite is public: a server of another crate calls [`conformance::all`].
 //!
 //! **May not know** what is served: Kafka, registries, SQL, tables. An application is a router.
 //!
-//! **States.** A server is open, then it runs, then it stops: it takes no more connections, gives those that it has
-//! [`Rule::grace`] to be answered, and closes the rest.
+//! **States.** A server is open, then it runs, then it stops: it accepts no more connections, gives the open ones [`Rule::grace`] to be
+//! answered, and closes the rest.
 //!
-//! **Invariants** of the design kept here: 6 (what one client may cost is limited: connections, bytes, time), 7 (nothing that
-//! a client sends ends the server). And of serving: who can be reached from other machines asks for a token.
+//! **Invariants** of the design kept here: 6 (one client costs a bounded number of connections, bytes and seconds), 7 (nothing that a
+//! client sends ends the server). And one of serving: a server that other machines can reach requires a token.
 //!
-//! **A crash** leaves nothing: there are no files here.
+//! **A crash** leaves nothing: the crate writes no files.
 
 pub mod conformance;
 mod guard;

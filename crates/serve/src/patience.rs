@@ -1,4 +1,4 @@
-//! A connection whose client must go on reading what it asked for.
+//! A connection whose client must keep reading the answer.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

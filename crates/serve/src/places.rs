@@ -1,4 +1,4 @@
-//! Places for connections: so many in all, and some of them for others than whoever has the most.
+//! Limits connections: in all, and for each client, so that the client with the most leaves some to others.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What a server asks of those who connect, and of their requests. Pure.
+//! The rule of a server: what it requires of clients and of their requests. Pure functions.
 
 use std::fmt;
 use std::net::IpAddr;

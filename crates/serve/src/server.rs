@@ -1,4 +1,4 @@
-//! Listens, and gives each connection its time.
+//! Accepts connections, and gives each its time limits.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
