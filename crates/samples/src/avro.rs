@@ -1,4 +1,4 @@
-//! The pieces of Avro's binary form, for whoever writes a body by hand.
+//! Encodes the parts of Avro's binary form, for bodies that are written by hand.
 
 /// Appends Avro's long (and int): zigzag, then seven bits a byte, the lowest first.
 pub fn long(value: i64, out: &mut Vec<u8>) {

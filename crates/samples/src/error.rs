@@ -1,4 +1,4 @@
-//! What can go wrong while events are produced.
+//! The errors of producing events.
 
 use std::path::PathBuf;
 

@@ -1,16 +1,15 @@
-//! The `sample` option of a source: fills a topic of the embedded log with made-up events, and goes on filling it.
+//! The feeder: the `sample` option of a source. It fills a topic of the embedded log with generated events, and keeps filling it.
 //!
-//! The seed, the birth and everything else that decides what event `i` is stand in the properties of the topic, so they are
-//! there, durable, from the same instant as the topic. **What was written is asked of the log itself**: the last event of a
-//! partition tells its own index (no two events of one millisecond are equal), and a partition's events are in the order
-//! of their indexes. So after a crash at any point, or a torn append, each partition goes on with its next event: none is
-//! written twice, none of the backlog is left out. Events that others append to the topic are passed over.
+//! The properties of the topic hold the seed, the birth and everything else that determines event `i`. So they are durable from the same
+//! instant as the topic. **The feeder asks the log itself what was written**: the last event of a partition gives its own index (no two
+//! events of one millisecond are equal), and the events of a partition are in the order of their indexes. So after a crash at any point, or
+//! a torn append, each partition continues with its next event: no event is written twice, and none of the backlog is left out. The feeder
+//! skips events that others append to the topic.
 //!
-//! After downtime it goes on from now: event `i` belongs to a time, and those whose time passed while nobody fed are never
-//! made. A gap of less than ten seconds is made up for.
+//! After a downtime the feeder continues from now: event `i` belongs to a time, and events whose time passed meanwhile are never generated.
+//! It catches up on a gap of less than ten seconds.
 //!
-//! One process feeds a topic at a time: it holds a lock on `@sample` in the topic's folder, which ends with it. Others wait,
-//! and take over when it is gone.
+//! One process feeds a topic at a time. It holds a lock on `@sample` in the topic's folder until it ends. Others wait, and take over then.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};

@@ -1,19 +1,18 @@
-//! Generators of events, and where they put them: for tests, benches, `produce` and the `sample` option of a source.
+//! Generators of events, and the topics that they fill: for tests, benches, `produce` and the `sample` option of a source.
 //!
-//! **Owns** what made-up events are ([`sales`]), how keys choose partitions ([`partitioner`]), the topics that events
-//! can go to ([`sink`]), telling a registry their schema ([`mod@register`]), and filling the embedded log for a source's
-//! `sample` option ([`feeder`]).
+//! **Owns** the generated events ([`sales`]), the partitioner of keys ([`partitioner`]), the topics that events can go to ([`sink`]), the
+//! registration of their schema ([`mod@register`]), and the feeder that fills the embedded log for a source's `sample` option ([`feeder`]).
 //!
-//! **May not know** pipelines, the engine or tables: to whoever reads a topic, events from here are events.
+//! **May not know** pipelines, the engine or tables. A reader of a topic cannot tell generated events from others.
 //!
-//! **States**: a generator has none; event `i` is a function of the configuration and `i`, so two runs, threads or
-//! versions make the same stream. A feeder knows of each partition which event comes next, and learns it from the log.
+//! **States**: a generator has none. Event `i` is a function of the configuration and `i`, so two runs, threads or versions generate the
+//! same stream. A feeder knows the next event of each partition. It learns it from the log.
 //!
-//! **Invariants** (numbers of the design): 3, a topic that a sample fills holds each event of its backlog once and in
-//! order, however often its feeder was killed; 7, the malformed events are there so that every reader is tried on them.
+//! **Invariants** (numbers of the design): 3, a topic that a feeder fills holds each event of its backlog once and in order, however often
+//! the feeder was killed; 7, malformed events are part of the stream, so that every reader meets them.
 //!
-//! **A crash** of `produce` leaves a prefix of the stream in each partition of the topic. A crash of a feeder leaves the
-//! same, at worst with a torn append behind it; the next feeder goes on from what is there.
+//! **A crash** of `produce` leaves a prefix of the stream in each partition of the topic. A crash of a feeder leaves the same, perhaps with
+//! a torn append behind it. The next feeder continues from there.
 
 pub mod avro;
 pub mod error;

@@ -1,7 +1,6 @@
-//! A stream of numbers that depends on nothing but its seed: the same on every machine and in every version.
+//! A random number generator whose numbers depend on nothing but its seed: the same on every machine and in every version.
 //!
-//! It is SplitMix64. A generator must give the same event for ever, so a crate's generator, which may change with its
-//! version, will not do.
+//! It is SplitMix64. An event must never change, so the generator of an outside crate, which may change with its version, cannot be used.
 
 /// The finaliser of SplitMix64: spreads every bit of `x` over the result.
 #[must_use]

@@ -1,5 +1,4 @@
-//! Which partition a key belongs to: as Kafka's own Java producer decides, so that a topic filled from here and one
-//! filled from there agree.
+//! Chooses the partition of a key as Kafka's Java producer does, so that events of both producers with one key share a partition.
 
 /// The partition of `key` among `partitions`: the positive part of murmur2, modulo.
 #[must_use]

@@ -1,4 +1,4 @@
-//! Tells a registry the schema of the events that are about to be produced.
+//! Registers the schema of the events before they are produced.
 
 use reqwest::redirect::{Action, Attempt, Policy};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What a stream of sales is made from.
+//! The configuration of a stream of sales.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
-//! Avro's binary form of a sale, written by hand: ten fields need no library, and a generator that fills benches must be
-//! faster than what it feeds. A test reads every event back through apache-avro.
+//! Encodes a sale in Avro's binary form, by hand: ten fields need no library, and the generator of a bench must be faster than the code
+//! under test. A test reads every event back through apache-avro.
 
 use crate::avro::{bytes, long};
 

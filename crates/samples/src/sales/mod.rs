@@ -1,7 +1,7 @@
 //! Sales: the generator behind `sample = 'sales'`, `produce sales` and the benches.
 //!
-//! Event `i` is a pure function of the configuration and `i`. Nothing is remembered from event to event, so any part of
-//! the stream can be made at any time, by several threads, or again after a crash.
+//! Event `i` is a pure function of the configuration and `i`. The generator remembers nothing between events, so any part of the stream can
+//! be generated at any time, by several threads, or again after a crash.
 
 mod config;
 mod encode;

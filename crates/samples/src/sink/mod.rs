@@ -1,4 +1,4 @@
-//! Where generated events go.
+//! The topics that generated events go to.
 
 mod embedded;
 mod kafka;
