@@ -1,4 +1,4 @@
-//! What is compared when all is quiet: the killed run, an undisturbed one, and what Python says that the tables must hold.
+//! Compares, at the end of a round, the killed run, an undisturbed run, and the tables as Python computes them.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

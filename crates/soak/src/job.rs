@@ -1,4 +1,4 @@
-//! A pipeline in a folder of its own, and the runs of it.
+//! A pipeline in a folder of its own, and its runs.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

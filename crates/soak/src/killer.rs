@@ -1,8 +1,8 @@
 //! Starts the run, kills it at a chosen moment, starts it again.
 //!
-//! The moment is one of five kinds: after a while; in the first moments, while it starts and recovers; right after a batch
-//! was committed, when its files are being published; right after it was noted that a folder is exchanged, when that happens;
-//! and twice in quick succession. Now and then the run is asked to stop instead, which must end well.
+//! There are five kinds of moments: after a random time; in the first moments, during start and recovery; right after a commit, while files
+//! are published; right after the record of an exchange, during the exchange; and twice in quick succession. Now and then the killer asks
+//! the run to stop instead, and checks that it stops cleanly.
 
 use std::collections::BTreeSet;
 use std::process::{Child, Command};

@@ -1,17 +1,17 @@
-//! Kills sluicebox at random moments, for as long as you like, and looks whether anybody could tell.
+//! Kills sluicebox at random moments, for as long as you like, and checks whether a reader could tell.
 //!
 //! ```text
 //! cargo run -p sluicebox-soak -- soak --minutes 10
 //! ```
 //!
-//! **Owns** the topic that it fills, the run that it kills, and the readers that look on meanwhile. What decides shares no
-//! code with sluicebox: Kafka and the registry are real, the readers are DuckDB and pyarrow, and what every table must hold
-//! is computed by Python from what a Kafka client reads from the topic (`tests/real`).
+//! **Owns** the topic that it fills, the run that it kills, and the readers that watch meanwhile. The code that decides shares nothing with
+//! sluicebox: Kafka and the registry are real, the readers are DuckDB and pyarrow, and Python computes what every table must hold from the
+//! events that a Kafka client reads from the topic (`tests/real`).
 //!
-//! **May not know** anything of sluicebox but its command line, and of a checkpoint only that `commits/` has a file a batch and
-//! `compactions/` one an exchange.
+//! **May not know** anything of sluicebox but its command line, and of a checkpoint only that `commits/` has a file for each batch and
+//! `compactions/` one for each exchange.
 //!
-//! **A failure** prints the seed, and leaves the folder to look at.
+//! **A failure** prints the seed, and keeps the folder.
 
 mod check;
 mod job;

@@ -1,4 +1,4 @@
-//! The pipeline that is soaked: the example's, or one whose partitions close meanwhile and are compacted.
+//! The pipeline under test: the example's, or one whose partitions close during the soak and are compacted.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! Fills a topic of the broker, at an even pace, on a thread of its own.
+//! Produces events to a topic of the broker at an even pace, on a thread of its own.
 //!
-//! Event time runs faster than the clock: the events of the whole soak lie in the six hours before its start, so that windows
-//! close all the time.
+//! Event time runs faster than the clock: the events of the whole soak lie in the six hours before its start, so that windows close all the
+//! time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! Readers of other makers that glob the tables in a loop while they are written.
+//! Third-party readers that glob the tables in a loop while the run writes them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

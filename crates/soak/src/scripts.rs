@@ -1,4 +1,4 @@
-//! The project's scripts: where they are, and what they print.
+//! Finds the project's scripts, and reads their output.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

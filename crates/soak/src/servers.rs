@@ -1,4 +1,4 @@
-//! A real broker and a real registry: those of the environment, or our own for as long as this lives.
+//! A real broker and a real registry: those that the environment names, or servers of the soak's own, which end with it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
