@@ -1,7 +1,7 @@
-//! A registry that answers whatever it likes: as bytes of HTTP, or as a status and a body.
+//! A registry that gives arbitrary answers: as bytes of HTTP, or as a status and a body.
 //!
-//! Input: a byte that says what is asked for (its lowest bits), and with its highest bit that an answer is a line with the status, then the
-//! body; then the answers, with zero bytes between them. The last one is given to whoever asks on.
+//! Input: a byte whose lowest bits choose the question, and whose highest bit says that an answer is a line with the status, then the body;
+//! then the answers, separated by zero bytes. The last answer is repeated.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};

@@ -1,7 +1,7 @@
 //! Events of any bytes, of any writer schema, read with any reader schema.
 //!
-//! Input of `avro`: a line with the reader schema, a line with the writer schema, then values, each a byte with its length
-//! before it. Input of `schema`: two schemas in two lines, each read with the other.
+//! Input of `avro`: a line with the reader schema, a line with the writer schema, then values, each preceded by a byte with its length.
+//! Input of `schema`: two schemas in two lines, each read with the other.
 
 use std::sync::Arc;
 

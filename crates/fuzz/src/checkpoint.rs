@@ -1,7 +1,7 @@
-//! Every sealed file, of any content: as it is, or with first line and checksum made right. What is taken says the same when it is
-//! written again, and who refuses a file names it.
+//! Every sealed file, of any content: as it is, or with a right first line and checksum. A file that is accepted gives the same content
+//! when it is written again. The error of a refused file names it.
 //!
-//! Input: a byte that says which file, and with its highest bit that the rest is to be sealed; then the file.
+//! Input: a byte that chooses the file, and whose highest bit says that the target seals the rest; then the file.
 
 use std::fmt::Debug;
 use std::fs;

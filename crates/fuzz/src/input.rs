@@ -1,4 +1,4 @@
-//! Taking an input apart, and places to work in.
+//! Splits an input, and makes folders to work in.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,6 +1,6 @@
 //! Events of any bytes, read as JSON into columns of every type.
 //!
-//! Input: a byte that says how they are read, then values, each a byte with its length before it.
+//! Input: a byte that chooses the options, then values, each preceded by a byte with its length.
 
 use std::sync::Arc;
 

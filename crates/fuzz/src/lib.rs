@@ -1,8 +1,8 @@
-//! Fuzz targets: each takes any bytes for one kind of input from outside, and panics only if Sluicebox does, or if it
-//! breaks a promise that can be checked on the spot (invariant 7: no input panics, bad input costs itself).
+//! Fuzz targets. Each takes any bytes for one kind of foreign input. It panics only if Sluicebox panics, or breaks a promise that the
+//! target can check (invariant 7: no input panics, a bad input costs itself alone).
 //!
-//! `tests/corpus.rs` runs every target over its corpus and over changed copies of it, on every build. `scripts/fuzz.sh`
-//! searches further, led by the coverage of Sluicebox's own crates.
+//! `tests/corpus.rs` runs every target over its corpus and over mutations of it, on every build. `scripts/fuzz.sh` searches further, guided
+//! by the coverage of Sluicebox's own crates.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a fuzz target that stops has found something")]
 
 mod answers;

@@ -1,7 +1,7 @@
 //! A segment of the embedded log of any bytes.
 //!
-//! Input: a byte that says what is made right (1: the checksum of the first batch, so that what is wrong behind it is met;
-//! 2: a writer opens it, too), then the segment.
+//! Input: a byte that says what the target repairs (1: the checksum of the first batch, so that the code behind the check is reached; 2: a
+//! writer opens the segment too), then the segment.
 
 use std::fs;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Options, settings and what the command line sets, of any text. Input: lines `KEY=VALUE`.
+//! Options, settings and command-line values of any text. Input: lines `KEY=VALUE`.
 
 use sluicebox_pipeline::{parse, values};
 use sluicebox_sources::KafkaOptions;

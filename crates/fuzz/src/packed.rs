@@ -1,8 +1,7 @@
-//! A record batch of any records, packed in any way, between two that are right: it costs itself alone, and what is packed as it
-//! should be is what it was.
+//! A record batch of any records, in any compression, between two sound ones: it fails alone, and a sound batch unpacks to its records.
 //!
-//! Input: a byte with Kafka's compression (its four lowest bits; with its highest one the records are packed here, else they are
-//! already), a byte with the number of records that the batch's header counts, then the records.
+//! Input: a byte with Kafka's compression (its four lowest bits; its highest bit says that the target packs the records), a byte with the
+//! number of records that the batch's header counts, then the records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

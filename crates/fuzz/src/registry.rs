@@ -1,6 +1,6 @@
 //! The embedded registry's REST API, asked anything.
 //!
-//! Input: requests with a zero byte between them, each a line with method and path, then the body.
+//! Input: requests separated by zero bytes, each a line with method and path, then the body.
 
 use std::sync::Arc;
 

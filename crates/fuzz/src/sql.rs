@@ -1,4 +1,4 @@
-//! A pipeline of any text: parsed, bound to a source's columns, described; or refused with mistakes that can be shown.
+//! A pipeline of any text. It is parsed, bound to a source's columns and described, or it is refused with diagnostics that can be printed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};

@@ -1,5 +1,5 @@
-//! A state file of any bytes, where the commit names a right one: what was not written so is refused before Arrow decodes a
-//! byte of it, for Arrow believes the lengths in a file, and would ask for as much memory as they say.
+//! A state file of any bytes, in place of the one that the commit names. It is refused before Arrow decodes any byte: Arrow trusts the
+//! lengths in a file, and would allocate as much as they say.
 //!
 //! Input: the operator (even: dedup, odd: window aggregate), then the file.
 

@@ -1,4 +1,4 @@
-//! The search by coverage: libFuzzer over the target that `SLUICEBOX_FUZZ_TARGET` names. See `scripts/fuzz.sh`.
+//! The coverage-guided search: libFuzzer over the target that `SLUICEBOX_FUZZ_TARGET` names. See `scripts/fuzz.sh`.
 #![no_main]
 
 use std::sync::OnceLock;
