@@ -1,7 +1,7 @@
-//! Schemas kept in a folder of the checkpoint, so that a restart or a replay needs no registry.
+//! The schema cache in the checkpoint. A restart or a replay reads it and needs no registry.
 //!
-//! One file a schema, `id-<n>.json` or `guid-<uuid>.json`, created once and never changed: an id means one schema for
-//! ever. A crash leaves a whole file or none.
+//! One file a schema, `id-<n>.json` or `guid-<uuid>.json`, created once and never changed, since an id never changes its meaning. A crash
+//! leaves a complete file or none.
 
 use std::path::{Path, PathBuf};
 

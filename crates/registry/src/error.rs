@@ -1,4 +1,4 @@
-//! What is wrong with a folder of schemas: the cache's or the embedded registry's.
+//! The errors of a folder of schemas: the cache's or the embedded registry's.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What names a schema in a registry, and in an event: an id, or a GUID.
+//! The name of a schema in a registry and in an event: an id, or a GUID.
 
 use std::fmt;
 use std::str::FromStr;

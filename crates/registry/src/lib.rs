@@ -1,19 +1,19 @@
-//! The Schema Registry: as a client of a server over HTTP, and as a server over a folder.
+//! The Schema Registry: a client of servers over HTTP, and a server over a folder.
 //!
-//! **Owns** what a registry is asked ([`Registry`]), the client ([`client`]), the embedded registry with its REST API and its judgement
-//! of compatibility ([`store`]), the names of schemas ([`key`]), schemas kept beside a checkpoint ([`cache`]), and Avro schemas,
-//! parsed ([`schema`]): compatibility and references need them.
+//! **Owns** the questions to a registry ([`Registry`]), the client ([`client`]), the embedded registry with its REST API and its
+//! compatibility check ([`store`]), the names of schemas ([`key`]), the schema cache of a checkpoint ([`cache`]), and the parser of Avro
+//! schemas ([`schema`]), which compatibility and references need.
 //!
 //! **May not know** events, rows, batches, or which columns a schema becomes.
 //!
-//! **States.** A [`SchemaCache`] and a [`RegistryStore`] are folders of files that are created once and never changed. A client
-//! remembers what was answered: an id means one schema for ever; that there is none is believed for a few seconds.
+//! **States.** A [`SchemaCache`] and a [`RegistryStore`] are folders of files that are created once and never changed. A client caches
+//! answers: a schema id forever, since it never changes its meaning, and an unknown id for a few seconds.
 //!
-//! **Invariants** of the design kept here: 6 and 7 (no answer, request or schema panics, takes memory without end, or keeps others
-//! waiting), 8 (a damaged file stops the run with its name and the way out).
+//! **Invariants** of the design kept here: 6 and 7 (no answer, request or schema panics, takes unbounded memory, or keeps other clients
+//! waiting), 8 (a damaged file stops the run; the error names it and the remedy).
 //!
-//! **A crash** leaves schemas in the cache and changes of the embedded registry, each a whole file or none, which the next start
-//! reads.
+//! **A crash** leaves each cached schema and each change of the embedded registry as a complete file or not at all. The next start reads
+//! them.
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
 

@@ -1,4 +1,4 @@
-//! Walking a schema's references: which to fetch next, and their order.
+//! Walks a schema's references: which one to fetch next, and their order.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,4 @@
-//! What a Schema Registry is asked for, whoever answers: a server over HTTP ([`crate::client`]) or the embedded registry
-//! ([`crate::store`]).
+//! The questions to a Schema Registry, whoever answers: a server over HTTP ([`crate::client`]) or the embedded registry ([`crate::store`]).
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What tests of schemas share, in this crate and in those that read events by them (feature `testing`): time that may not pass,
-//! schemas of any size, and a registry that misbehaves.
+//! Test helpers of this crate and of those that decode events (feature `testing`): a limit on time, schemas of any size, and a registry
+//! that misbehaves.
 
 mod wild;
 

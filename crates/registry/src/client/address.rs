@@ -1,4 +1,4 @@
-//! Where a registry is, and what it is called in messages.
+//! The address of a registry, and its name in messages.
 
 use std::fmt;
 

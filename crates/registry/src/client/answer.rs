@@ -1,4 +1,4 @@
-//! What a registry's answer means: a schema, that there is none, a refusal, or trouble that passes.
+//! Classifies a registry's answer: a schema, no such schema, a refusal, or a transient error.
 
 use std::time::Duration;
 

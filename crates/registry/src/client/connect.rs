@@ -1,4 +1,4 @@
-//! The HTTP client of a registry: whom it trusts, who it is, and where it may be sent on to.
+//! The HTTP client of a registry: the certificates that it trusts, its credentials, and the redirects that it follows.
 
 use reqwest::Url;
 use reqwest::redirect::Policy;

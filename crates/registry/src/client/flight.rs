@@ -1,4 +1,4 @@
-//! One question under way per key: later askers wait for the first one's answer, and answers are kept as long as there is room.
+//! One request in flight for each key: later callers wait for the first one's answer. Answers are cached while there is room.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,8 +1,8 @@
 //! A registry over HTTP, by Confluent's REST API.
 //!
-//! A registry that is down is waited for: transport errors, 429 and 5xx are tried again, on every URL in turn, with
-//! pauses that grow, and one message says so. Any other refusal is final at once. Schemas are immutable, so each is
-//! asked for once; that an id is unknown is believed for a few seconds only.
+//! The client waits for a registry that is down: it retries transport errors, 429 and 5xx on every URL in turn, with growing pauses, and
+//! reports once that it waits. Any other refusal is final at once. Schemas are immutable, so the client requests each one once. It caches
+//! an unknown id for a few seconds only.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The HTTP client against registries that misbehave below HTTP, or say what no registry says.
+//! The HTTP client against registries that break HTTP, or give answers that no registry gives.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

@@ -1,6 +1,6 @@
-//! A Schema Registry over HTTP: which servers are asked, what their answers mean, and how long they are waited for.
+//! A client of a Schema Registry over HTTP: it chooses the server, classifies the answer, and waits for servers that are down.
 //!
-//! It does not stand on `schema_registry_converter`, which tells neither trouble that passes from refusals nor a wrong URL from an unknown
+//! It does not use `schema_registry_converter`, which tells neither a transient error from a refusal nor a wrong URL from an unknown
 //! schema. `tests/converter.rs` shows it, `docs/decisions/0028` weighs it.
 
 mod address;

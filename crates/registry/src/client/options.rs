@@ -1,4 +1,4 @@
-//! How to reach a registry: its options, and secrets that are never printed.
+//! The options of a registry, whose secrets are never printed.
 
 use std::collections::BTreeMap;
 use std::fmt;

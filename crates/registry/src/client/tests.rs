@@ -1,4 +1,4 @@
-//! The HTTP client against a server in the test that answers what each test tells it to.
+//! The HTTP client against a server whose answers each test chooses.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

@@ -1,5 +1,4 @@
-//! A field's default, from JSON to the Avro binary of the field's type: decoded like any other value, it needs no second
-//! way into the columns.
+//! Converts a field's default from JSON to the Avro binary of its type. Decoding then treats it like any other value.
 
 use serde_json::{Map, Value as Json};
 

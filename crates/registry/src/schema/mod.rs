@@ -1,7 +1,7 @@
-//! Avro schemas, parsed: an arena of nodes in which every name is resolved.
+//! Parsed Avro schemas: an arena of nodes, with every name resolved.
 //!
-//! Parsed here and not by `apache-avro`: its parser can be made to panic and to take memory without end by whoever may register a
-//! schema, and refuses schemas that Confluent's registry takes. `tests/apache.rs` shows it, `docs/decisions/0029` weighs it.
+//! This module parses schemas itself. With `apache-avro`'s parser, whoever may register a schema can make it panic or take unbounded
+//! memory, and it refuses schemas that Confluent's registry accepts. `tests/apache.rs` shows it, `docs/decisions/0029` weighs it.
 
 mod default;
 mod parse;

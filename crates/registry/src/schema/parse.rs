@@ -1,4 +1,4 @@
-//! From JSON to nodes.
+//! Parses the JSON of a schema into nodes.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! What a schema may cost that somebody else wrote.
+//! The cost of schemas that somebody else wrote.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

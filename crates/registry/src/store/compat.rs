@@ -1,7 +1,7 @@
-//! Compatibility: whether one schema can read everything that another wrote.
+//! Compatibility: whether one schema can read everything that another one wrote.
 //!
-//! Checked here and not by `apache-avro`, which compares types that are used by name by their names alone, in both directions, knows no
-//! aliases of records, and does not say where two schemas differ. `tests/apache.rs` shows it, `docs/decisions/0029` weighs it.
+//! This module compares schemas itself. `apache-avro` compares named types by their names alone, in both directions, ignores aliases of
+//! records, and does not say where two schemas differ. `tests/apache.rs` shows it, `docs/decisions/0029` weighs it.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

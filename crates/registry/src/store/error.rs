@@ -1,4 +1,4 @@
-//! What the embedded registry refuses, with Confluent's error codes.
+//! The refusals of the embedded registry, with Confluent's error codes.
 
 use thiserror::Error;
 

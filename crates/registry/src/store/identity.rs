@@ -1,4 +1,4 @@
-//! What makes two schemas the same.
+//! The identity of a schema: two schemas with one identity are the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! A schema in the API's answers, made of what is borrowed: texts of schemas are large, and a copy of each is enough.
+//! Writes a schema into the API's answers from borrowed parts: schema texts are large, and one copy is enough.
 
 use serde::Serialize;
 

@@ -1,6 +1,6 @@
-//! Judging a schema against the versions of its subject: what takes long, and is done while others use the registry.
+//! Judges a schema against the versions of its subject. That takes long, so it runs without the lock while other clients use the registry.
 //!
-//! A judgement holds for its [`Basis`]. Schemas never change, so whoever finds the same basis again may act on the judgement.
+//! A judgement holds for its [`Basis`]. Schemas never change, so a caller that finds the same basis again may act on the judgement.
 
 use sluicebox_core::told::beginning;
 

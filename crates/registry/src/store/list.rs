@@ -1,4 +1,4 @@
-//! Every version of every subject as JSON, in portions: the whole may be more than a server can hold for each of its clients.
+//! Lists every version of every subject as JSON, in portions: a server may not have the memory to hold the whole list for each client.
 
 use std::sync::Arc;
 

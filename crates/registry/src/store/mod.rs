@@ -1,14 +1,14 @@
 //! The embedded registry: a folder that any number of processes may use at once, and its API over HTTP.
 //!
-//! The registry is a sequence of changes, one file each, `<number>.json`, numbered from 1 without gaps. A change is
-//! decided against the state after all changes before it, and its file is created if absent: of two processes that
-//! decide at the same time one gets the number, and the other reads that change and decides again. So ids and versions
-//! are given once, and compatibility is judged against what is really there.
+//! The registry is a sequence of changes, one file each, `<number>.json`, numbered from 1 without gaps. A process decides a change against
+//! the state after all earlier changes, and creates its file if absent. If two processes decide at the same time, one gets the number; the
+//! other one reads that change and decides again. So each id and version is given once, and compatibility is judged against the versions
+//! that exist.
 //!
-//! What takes long, reading a schema that a client sent and comparing it with earlier ones, is done while others use the registry; what
-//! was found is acted on only if what it was found by still holds.
+//! Parsing a schema and comparing it with earlier ones takes long, so both run without the lock. The registry acts on the result only if
+//! its basis still holds.
 //!
-//! **A crash** leaves a change as a whole file or not at all, and at worst a temporary file that nothing reads.
+//! **A crash** leaves a change as a complete file or not at all, and perhaps a temporary file that nothing reads.
 
 mod compat;
 mod error;

@@ -1,4 +1,4 @@
-//! What clients ask for, and are told.
+//! The types of the clients' requests and of the answers.
 
 use crate::key::Guid;
 use crate::registry::Reference;

@@ -1,4 +1,4 @@
-//! What a request names in its path.
+//! Parses the path of a request.
 
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::PathRejection;

@@ -1,5 +1,4 @@
-//! The embedded registry over HTTP: the calls of Confluent's REST API that its clients make, with its answers and error
-//! codes.
+//! The embedded registry over HTTP: the calls of Confluent's REST API that its clients make, with its answers and error codes.
 
 use std::collections::HashMap;
 use std::sync::Arc;

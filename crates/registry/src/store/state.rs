@@ -1,4 +1,4 @@
-//! What the registry holds, and the pure decisions over it: from the state and a request to the change that follows.
+//! The contents of the registry, and the pure decisions over them: from the state and a request to the next change.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

@@ -1,4 +1,4 @@
-//! Requests that keep a core busy take turns; the others need none.
+//! Requests that keep a core busy take turns. Other requests do not wait for them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A server in the place of a registry that does to each connection what the test tells it to.
+//! A server in place of a registry, which does to each connection what the test says.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

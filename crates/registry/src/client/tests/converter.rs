@@ -1,5 +1,5 @@
-//! What `schema_registry_converter` makes of answers that the client here tells apart: why it is not what the client stands on. A test
-//! that fails says that one of these was mended there, and that the decision is to be looked at again.
+//! Shows which answers `schema_registry_converter` does not tell apart, and so why the client does not use it. If one of these tests fails,
+//! that crate has mended it: look at the decision again.
 
 use schema_registry_converter::async_impl::schema_registry::{
     SrSettings, get_schema_by_id, get_schema_by_subject_and_version,

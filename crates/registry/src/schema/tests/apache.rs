@@ -1,5 +1,5 @@
-//! What `apache-avro` does with schemas that anybody may register, beside what is done here: why it does not parse them. A test that
-//! fails says that one of these was mended there, and that the decision is to be looked at again.
+//! Shows what `apache-avro` does with schemas that anybody may register, and so why this crate parses them itself. If one of these tests
+//! fails, that crate has mended it: look at the decision again.
 
 use apache_avro::Schema;
 

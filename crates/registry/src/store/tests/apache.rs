@@ -1,5 +1,5 @@
-//! What `apache-avro` says of two schemas, beside what is said here: why it does not judge them. A test that fails says that one of
-//! these was mended there, and that the decision is to be looked at again.
+//! Shows how `apache-avro` compares two schemas, and so why this crate compares them itself. If one of these tests fails, that crate has
+//! mended it: look at the decision again.
 
 use apache_avro::Schema;
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};

@@ -1,4 +1,4 @@
-//! `schema_registry_converter`, the client of those who write in Rust, at the embedded registry.
+//! `schema_registry_converter`, the client of Rust programs, against the embedded registry.
 
 use schema_registry_converter::async_impl::schema_registry::{
     SrSettings, get_all_subjects, get_all_versions, get_referenced_schema, get_schema_by_guid, get_schema_by_id,

@@ -1,4 +1,4 @@
-//! What a request costs that anybody may send, and whom it keeps waiting.
+//! The cost of requests that anybody may send, and which clients they keep waiting.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
