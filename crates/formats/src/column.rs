@@ -1,5 +1,4 @@
-//! Columns under construction. Every one can forget its last rows, so that an event that fails in its middle leaves
-//! no trace.
+//! Column builders that can truncate their last rows, so that an event that fails half-way leaves no trace.
 
 mod finish;
 mod size;

@@ -1,7 +1,7 @@
-//! What a format is: how the values of a source's events become columns.
+//! The traits of a format, which turns the values of a source's events into columns.
 //!
-//! A format knows values alone. Which columns every row has besides, how a dead letter looks, and what a portion of events may
-//! cost is [`SourceDecoder`](crate::SourceDecoder)'s, and the same for all formats.
+//! A format sees values alone. [`SourceDecoder`](crate::SourceDecoder) does the rest, alike for all formats: the columns that every row
+//! has, the form of a dead letter, the budget of a portion of events.
 
 use std::fmt::Debug;
 use std::sync::Arc;

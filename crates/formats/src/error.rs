@@ -1,4 +1,4 @@
-//! The errors of this crate: those that stop a run. What only costs an event is an [`crate::ErrorClass`].
+//! The errors of this crate: those that stop a run. An [`crate::ErrorClass`] costs its event alone.
 
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;

@@ -1,4 +1,4 @@
-//! A batch of raw events as its columns, and the columns that a source row takes from it.
+//! A batch of raw events as typed columns, and the columns that a source row takes from it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Framing: how an event names the schema that its value was written with.
+//! Framing: how an event names its writer schema.
 //!
 //! | form | where | bytes |
 //! |---|---|---|

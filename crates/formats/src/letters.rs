@@ -1,4 +1,4 @@
-//! Dead letters: the columns that they take from the events that could not become rows, the heads of what is long.
+//! Dead letters: their columns, taken from the event; only the head of a long key or value is kept.
 
 use std::sync::Arc;
 

@@ -1,20 +1,19 @@
 //! Formats of values, and the frame of a source row: from raw events to rows and dead letters.
 //!
-//! **Owns** the frame that every row has, whatever its format ([`SourceDecoder`]): the columns that come from the event itself and
-//! provenance, dead letters ([`dead_letter_schema`]) and the closed list of reasons for them ([`class`]), the portions that threads
-//! decode ([`portions()`]), how a value names its schema ([`framing`]). A format is a [`Decoder`] of values alone: [`avro`],
-//! [`json`], [`mod@text`].
+//! **Owns** the frame that every row has, whatever its format ([`SourceDecoder`]): the columns of the event itself, provenance, dead
+//! letters ([`dead_letter_schema`]) and the closed list of their reasons ([`class`]), the portions that threads decode ([`portions()`]),
+//! and how a value names its schema ([`framing`]). A format is a [`Decoder`] of values alone: [`avro`], [`json`], [`mod@text`]. Its suite,
+//! `testing` (feature `testing`), runs over any format.
 //!
-//! **May not know** where events come from, what a batch is, SQL, or what becomes of rows and dead letters. Where schemas are kept and
-//! asked for is `sluicebox_registry`'s.
+//! **May not know** where events come from, what a batch is, SQL, or what becomes of rows and dead letters. `sluicebox_registry` fetches
+//! and caches schemas.
 //!
-//! **States.** A decoder has its columns from the start; that of Avro learns writer schemas as events name them.
+//! **States.** A decoder has its columns from the start. The decoder of Avro learns writer schemas as events name them.
 //!
-//! **Invariants** of the design kept here: 1 (every event of a batch is a tombstone, a dead letter or a row, each counted
-//! where it happens), 6 (what one event may cost is limited, [`Limits`]), 7 (no input panics, and an event that fails
-//! leaves nothing in the columns of its neighbours).
+//! **Invariants** of the design kept here: 1 (every event of a batch becomes a tombstone, a dead letter or a row, and is counted there), 6
+//! ([`Limits`] bounds the cost of one event), 7 (no input panics, and an event that fails leaves nothing in the columns of its neighbours).
 //!
-//! **A crash** leaves no effect: schemas that were learned are in the registry's cache, each a whole file or none.
+//! **A crash** leaves no effect. The registry's cache holds the schemas that a decoder learned, each as a complete file or not at all.
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
 

@@ -1,4 +1,4 @@
-//! What one event may cost, and may hold.
+//! The limits of one event: what it may cost, and what it may hold.
 
 use sluicebox_core::raw::LONGEST_EVENT;
 

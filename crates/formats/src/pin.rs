@@ -1,4 +1,4 @@
-//! What the checkpoint keeps of how a source's values are read.
+//! The pin of a source: the checkpoint keeps it, so that values are read alike at every start.
 
 use std::fmt;
 

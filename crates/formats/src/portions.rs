@@ -1,4 +1,4 @@
-//! Cutting a batch's events into what one thread decodes at a time.
+//! Cuts a batch's events into portions, each decoded by one thread.
 
 use arrow::array::AsArray;
 use sluicebox_core::raw::{RawEvents, column};

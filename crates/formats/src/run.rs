@@ -1,11 +1,10 @@
-//! Events under way: chunk after chunk of them becomes rows, in batches that follow neither the chunks nor their partitions.
+//! The decode loop: it turns chunk after chunk of events into row batches, whose borders follow neither chunks nor partitions.
 //!
-//! The chunks of a source are small, for they are what its memory is counted in, and many partitions have few events each.
-//! Rows are put into larger batches, so that what comes after works on many at once, and the tables' writers find the rows
-//! of a file side by side.
+//! The chunks of a source are small, since its memory is counted in them, and each of many partitions has few events. The loop gathers rows
+//! into larger batches, so that the next steps work on many rows at once, and the tables' writers find the rows of a file side by side.
 //!
-//! Which events there are, what they cost, and what becomes of those that are none is the same for every format and stands here, in
-//! [`Run::each`]. A format says only what one value becomes: it is an [`EventDecoder`], compiled into that loop.
+//! [`Run::each`] does what is the same for every format: it walks over the events, counts their cost, and makes the dead letters. A format
+//! decodes one value: it is an [`EventDecoder`], compiled into that loop.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

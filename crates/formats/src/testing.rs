@@ -1,5 +1,5 @@
-//! What tests of formats share, in this crate and outside of it (feature `testing`): raw events, and the suite that every format must
-//! pass.
+//! Helpers for tests of formats, in this crate and in others (feature `testing`): raw events, and the suite that every format must pass
+//! ([`conforms`]).
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

@@ -1,8 +1,8 @@
-//! Which of the schemas that a batch names the registry is asked for.
+//! Chooses the schemas of a batch for which the registry is asked.
 //!
-//! Whoever may write to a topic may name a schema in each event that there is not, and each would be a question to a registry that
-//! others need too. So a batch asks until so many of its answers were that there is no such schema, in an order in which what is made
-//! up comes last.
+//! Anybody who may write to a topic can put an unknown schema id into each event, and each unknown id is a request to a registry that
+//! others need too. So a batch stops asking after a number of answers were "no such schema". It asks in an order in which made-up ids come
+//! last.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

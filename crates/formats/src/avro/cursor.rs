@@ -1,4 +1,4 @@
-//! Reading Avro's binary form from a body, with every bound checked.
+//! Reads Avro's binary form from a body, with every bound checked.
 
 use crate::class::ErrorClass;
 use crate::fault::{Fault, Step};

@@ -1,4 +1,4 @@
-//! The decoder of Avro: which schemas a batch's events name, and where they come from.
+//! The decoder of Avro: it finds the schemas that a batch's events name, and fetches them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};

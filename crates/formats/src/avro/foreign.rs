@@ -1,4 +1,4 @@
-//! Values that something else wrote than a Confluent-compatible serialiser of Avro: what they look like, and what to do.
+//! Recognises values that were not written by a Confluent-compatible serialiser of Avro, and says what to do.
 //!
 //! A hint is a guess from the bytes alone, so that the same event always gives the same dead letter.
 

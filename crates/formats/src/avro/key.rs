@@ -1,4 +1,4 @@
-//! Keys of Avro, as a column.
+//! Avro keys as a column.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Schema resolution of types without parts.
+//! Schema resolution of primitive types.
 
 use sluicebox_registry::schema::{Kind, Logical, Node, Unit};
 

@@ -1,7 +1,7 @@
 //! Avro: raw events into source rows, by the reader schema that the checkpoint pins.
 //!
-//! One walk over a body checks every byte of it and appends to the columns; rows of any number of writer schemas go into
-//! the same columns in offset order. An event that fails is cut off the columns again and becomes a dead letter.
+//! One walk over a body checks every byte and appends the values to the columns. Rows of all writer schemas go into the same columns, in
+//! offset order. If an event fails, its values are truncated from the columns again, and it becomes a dead letter.
 
 mod asking;
 mod cursor;

@@ -1,4 +1,4 @@
-//! Decimals: big-endian two's complement bytes into Arrow's numbers.
+//! Decimals: from big-endian two's complement bytes to Arrow's numbers.
 
 use arrow::datatypes::i256;
 

@@ -1,4 +1,4 @@
-//! Whether bytes can be read by the reader schema as they are: for hints about values without framing.
+//! Whether the reader schema can read a value's bytes as they are: for hints about values without framing.
 
 use std::sync::Arc;
 

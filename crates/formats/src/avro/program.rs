@@ -1,5 +1,5 @@
-//! Programs: how bodies of one writer's schema are read into the columns of the reader schema. Schema resolution is
-//! done once, here; walking a body decides nothing but what its bytes say.
+//! Programs: how to read bodies of one writer schema into the columns of the reader schema. A program is compiled once by schema
+//! resolution. A walk then branches on the bytes of the body alone.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The reader schema of a source, and what can be told of it without its events.
+//! The reader schema of a source, and what it tells without any event.
 
 use std::collections::HashSet;
 use std::sync::Arc;

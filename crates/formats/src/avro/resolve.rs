@@ -1,8 +1,8 @@
-//! Schema resolution: what the specification says of reading one schema's values as another's, compiled to [`Op`]s.
+//! Schema resolution as the specification defines it, compiled to [`Op`]s.
 //!
-//! Where it leaves room: a writer's value goes to the reader's union branch of its own type before one that it would
-//! have to be promoted to, as Java does; times of different units are converted instead of read with the wrong one; a
-//! decimal may gain digits after the point but not lose them.
+//! Where the specification leaves room: a writer's value goes to the reader's union branch of its own type before one that needs a
+//! promotion, as in Java; times of different units are converted and not reinterpreted; a decimal may gain digits after the point but not
+//! lose them.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};

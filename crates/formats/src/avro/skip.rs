@@ -1,5 +1,5 @@
-//! Walking over what the reader lacks: checked as strictly as what it reads, but for the digits of decimals and the range of dates and times, so that an
-//! event's fate does not hang on the reader schema.
+//! Walks over fields that the reader schema lacks. They are checked as strictly as others, but for the digits of decimals and the range of
+//! dates and times, so that the fate of an event does not depend on the reader schema.
 
 use sluicebox_registry::schema::{Field, Kind, NodeId};
 

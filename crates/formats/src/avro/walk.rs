@@ -1,4 +1,4 @@
-//! Walking a body: every value is checked and appended to its column in one pass.
+//! Walks a body: checks every value and appends it to its column, in one pass.
 
 use uuid::Uuid;
 

@@ -1,4 +1,4 @@
-//! Decoding events by the schemas that they name.
+//! Decodes events by the writer schemas that they name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};

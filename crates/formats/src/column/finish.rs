@@ -1,4 +1,4 @@
-//! Columns as arrays, when their rows are complete.
+//! Finishes columns to arrays.
 
 use std::sync::Arc;
 

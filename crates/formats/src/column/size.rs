@@ -1,4 +1,4 @@
-//! How much memory the rows of columns take.
+//! The memory that the rows of columns take.
 
 use arrow::array::NullBufferBuilder;
 use arrow::datatypes::{ArrowNativeType, DataType};

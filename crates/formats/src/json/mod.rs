@@ -1,8 +1,8 @@
 //! JSON: events that are objects, into declared columns.
 //!
-//! One walk over an event checks every byte of it and appends to the columns, as for Avro. So a bad event costs itself, whatever is
-//! wrong with it and wherever it stands, and the event that fails says which field it was. Decision 26 says why this is not arrow-json's
-//! decoder, with which the benchmarks compare it.
+//! One walk over an event checks every byte and appends the values to the columns, as for Avro. So a bad event costs itself alone, whatever
+//! is wrong with it and wherever it stands, and its dead letter names the field. Decision 26 says why this is not arrow-json's decoder. The
+//! benchmarks compare the two.
 //!
 //! | SQL | JSON |
 //! |---|---|
@@ -16,8 +16,8 @@
 //! | `TIMESTAMP`, `TIMESTAMP_NTZ` | as [`Timestamps`] says |
 //! | `ARRAY`, `MAP`, `STRUCT` | a list; an object; an object |
 //!
-//! `null` and a field that is missing are NULL. What does not fit is a dead letter, where Spark's `from_json` makes NULL of it and tells
-//! it apart in `_corrupt_record`: the two agree on what fits.
+//! `null` and a missing field are NULL. An event with a value that does not fit is a dead letter. Spark's `from_json` makes NULL of such a
+//! value and keeps the event in `_corrupt_record`; both agree on which values fit.
 
 mod names;
 mod number;

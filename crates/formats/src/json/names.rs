@@ -1,4 +1,4 @@
-//! The names of an object, of which each may be there once.
+//! The names of an object. A name that occurs twice is refused.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

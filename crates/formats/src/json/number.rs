@@ -1,4 +1,4 @@
-//! Numbers of JSON as the numbers of columns: exactly, or not at all.
+//! Converts JSON numbers to the numbers of columns: exactly, or not at all.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! How values of JSON become the declared columns, decided once.
+//! Plans how JSON values become the declared columns, once for each source.
 
 use std::collections::HashMap;
 

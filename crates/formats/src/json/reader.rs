@@ -1,4 +1,4 @@
-//! Reading JSON (RFC 8259) from an event, strictly and with every bound checked. Nothing here recurses, so depth costs no stack.
+//! Reads JSON (RFC 8259) from an event, strictly and with every bound checked. Nothing here recurses, so depth costs no stack.
 
 use std::borrow::Cow;
 

@@ -1,6 +1,6 @@
-//! `_rescued`: the fields of an event that no column was declared for, as the text of a JSON object.
+//! `_rescued`: the undeclared fields of an event, as the text of a JSON object.
 //!
-//! A field within a declared `STRUCT` stands there under its path: `address.zip`, or `items[0].price`.
+//! A field within a declared `STRUCT` is named by its path: `address.zip`, or `items[0].price`.
 
 use super::reader::Reader;
 use super::text::{compact, escape};

@@ -1,4 +1,4 @@
-//! Values without parts: of which type they are, and whether they fit.
+//! Scalar values: their type, and whether they fit their column.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Texts of JSON: how far they are plain, and how they are written.
+//! JSON strings: finds their plain parts, and writes them.
 
 /// Each byte of a word.
 const ONES: u64 = 0x0101_0101_0101_0101;

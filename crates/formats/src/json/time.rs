@@ -1,4 +1,4 @@
-//! Dates and times of JSON: ISO 8601 as texts, or numbers since 1970, as the source's options say. Nothing is guessed.
+//! Dates and times in JSON: ISO 8601 as texts, or numbers since 1970, as the source's options say. Nothing is guessed.
 
 use super::number;
 

@@ -1,4 +1,4 @@
-//! Walking an event: every byte is checked and every value appended to its column in one pass.
+//! Walks an event: checks every byte and appends every value to its column, in one pass.
 
 use std::borrow::Cow;
 

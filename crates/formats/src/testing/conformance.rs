@@ -1,4 +1,4 @@
-//! The suite that every format must pass: what stands around an event never shows in what becomes of it.
+//! The suite that every format must pass: an event becomes the same row or dead letter whatever its neighbours are.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

@@ -1,4 +1,4 @@
-//! What this crate's tests share: a registry in memory, rows as JSON.
+//! Fixtures of this crate's tests: a registry in memory, rows as JSON.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 

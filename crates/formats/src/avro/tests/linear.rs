@@ -1,4 +1,4 @@
-//! What a schema or many ids cost that a producer chooses: time by their size, not by its square.
+//! The cost of schemas and ids that a producer chooses: linear in their size, not quadratic.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

@@ -1,5 +1,5 @@
-//! Schemas that the registry does not know, made up by somebody who may write to the topic: they cost it few questions, and a
-//! producer's new schema is asked for among them.
+//! Unknown schema ids that somebody with write access to the topic makes up: the registry gets few requests for them, and the producer's
+//! new schema is among those requests.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 

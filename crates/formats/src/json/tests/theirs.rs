@@ -1,5 +1,5 @@
-//! Why JSON is not read by arrow-json (decision 26): what it gives for events that are dead letters here. A version that refuses them is a
-//! reason to look at it again.
+//! Why JSON is not read by arrow-json (decision 26): it accepts events that are dead letters here. If one of these tests fails, that crate
+//! refuses them: look at the decision again.
 
 use std::sync::Arc;
 
