@@ -1,4 +1,4 @@
-//! What tables there are below a root: for `query`, which makes each a view.
+//! Lists the tables below a root: `query` makes each of them a view.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirEntry};

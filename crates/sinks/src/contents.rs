@@ -1,4 +1,4 @@
-//! What a table's folder holds, by the names of its files: for a start, which compares it with the checkpoint.
+//! The contents of a table's folder, by file names. A start compares them with the checkpoint.
 
 use std::path::{Path, PathBuf};
 

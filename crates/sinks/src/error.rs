@@ -1,4 +1,4 @@
-//! What can go wrong with a table's folder, and what to do about it.
+//! The errors of a table's folder, each with its remedy.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Rows as a table has them: columns by name, in the table's order.
+//! Fits rows to a table: its columns by name, in the table's order.
 
 use std::path::Path;
 use std::sync::Arc;

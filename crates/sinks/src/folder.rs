@@ -1,4 +1,4 @@
-//! The table's folder: made and tried before the first batch, swept after the first commit.
+//! The table's folder: created and tried before the first batch, swept after the first commit.
 
 use std::ffi::OsStr;
 use std::fs::DirEntry;

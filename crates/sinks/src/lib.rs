@@ -1,9 +1,10 @@
-//! Sinks: where a batch's rows go, once its commit is durable.
+//! Sinks: where the rows of a batch go once its commit is durable.
 //!
-//! **Owns** the trait of all sinks ([`Sink`]), the rows that wait for a transactional one ([`Outbox`]), and folders of files
-//! that any reader may glob at any moment: where a staged file lies and what its final name is ([`layout`]), how rows become
-//! files (Parquet in hive folders: [`ParquetTable`], [`crate::parquet`]), the three steps of a write (`stage` here, the commit in
-//! the engine's checkpoint, [`publish()`] here), whose folder it is ([`owner`]), and what tables there are ([`catalog`]).
+//! **Owns** the trait of all sinks ([`Sink`]), the rows that wait for a transactional sink ([`Outbox`]), and tables in folders of files,
+//! which any reader may glob at any moment: the staged and final names of files ([`layout`]), their encoding (Parquet in hive folders:
+//! [`ParquetTable`], [`crate::parquet`]), the three steps of a write (`stage` here, the commit in the engine's checkpoint, [`publish()`]
+//! here), the owner of a folder ([`owner`]), and the list of tables ([`catalog`]). Its suite, `testing` (feature `testing`), runs over any
+//! sink.
 //!
 //! **May not know** SQL, expectations, watermarks, or any batch but the one it is handed.
 //!
@@ -14,20 +15,21 @@
 //!                                            staged name removed
 //! ```
 //!
-//! **The states of a file**: absent, staged (invisible to every glob for `*.parquet` or `*.json`), linked (both names
-//! point to one content), published (the final name only). Publishing links the staged file to its final name instead of
-//! renaming it, because a link never replaces a file that is there, whoever else is running; the staged name goes only
-//! when the folder of the final name has been fsynced, so that no power loss can take both.
+//! **The states of a file**: absent, staged (invisible to every glob for `*.parquet` or `*.json`), linked (both names point to one
+//! content), published (the final name only). Publishing links the staged file to its final name and does not rename it, because a link
+//! never replaces an existing file, whatever other process is running. It removes the staged name after the folder of the final name has
+//! been fsynced, so that no power loss removes both.
 //!
-//! **Invariants** (DESIGN section 5): 2, a name below LOCATION shows a whole, committed file or is absent; 3, every step
-//! may be repeated, by this process or by another; 4, rows reach a writer in chunks of a fixed size, whatever the cuts of
-//! the batches that brought them, and nothing of the clock or the process goes into a file; 6, one writer is open at a time.
+//! **Invariants** (DESIGN section 5): 2, a name below LOCATION shows a complete, committed file or is absent; 3, every step may be
+//! repeated, by this process or by another; 4, rows reach a writer in chunks of a fixed size, however the batches were cut, and a file
+//! depends on neither clock nor process; 6, one writer is open at a time.
 //!
-//! **A crash** in `stage` leaves files below `_staging/<epoch>` that no commit names: [`sweep`] of a later epoch removes
-//! them. A crash in `publish` leaves some files final and others staged: publishing the manifest again finishes. A crash
-//! in [`owner::clear`] leaves some files: clearing again finishes.
+//! **A crash** in `stage` leaves files below `_staging/<epoch>` that no commit names. [`sweep`] of a later epoch removes them. A crash in
+//! `publish` leaves some files final and others staged. Publishing the manifest again finishes it. A crash in [`owner::clear`] leaves some
+//! files. Clearing again finishes it.
 //!
-//! **Later** the folder of a partition may be exchanged for one with fewer files, or for none: [`compact`](crate::parquet::compact).
+//! Compaction and retention **later** exchange the folder of a partition for one with fewer files, or with none:
+//! [`compact`](crate::parquet::compact).
 //!
 //! Effects on files are named `table`, `owner`, `stage`, `publish`, `sweep`, `clear` and `swap` ([`sluicebox_durable::fault`]).
 

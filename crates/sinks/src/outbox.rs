@@ -1,10 +1,10 @@
-//! Rows that wait in the checkpoint for a transactional sink.
+//! The outbox: rows that wait in the checkpoint for a transactional sink.
 //!
 //! ```text
 //!  checkpoints/<pipeline>/outbox/<table>/<batch>-<epoch>.arrow
 //! ```
 //!
-//! A file is written and synced before the commit that names it, read after the commit, and removed when its rows are in the
+//! The sink writes and syncs a file before the commit that names it, reads it after the commit, and removes it when its rows are in the
 //! store. **A crash** leaves a file that no commit names, or one whose rows are published: [`Outbox::sweep`] removes both.
 
 use std::fs::File;

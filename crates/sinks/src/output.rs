@@ -1,4 +1,4 @@
-//! What an output has staged of a batch: what a commit names, and what publishing needs.
+//! What an output has staged of a batch: a commit names it, and publishing reads it.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,11 +1,12 @@
-//! Whose folder it is.
+//! The owner of a folder.
 //!
-//! A mark beside the folder names its owner: the query and its generation, which grows with every full refresh. A run that
-//! is not the owner, or finds files that its checkpoint does not know, stops before it writes anything. At a first start
-//! the engine calls [`check_unowned`] on every table, makes its metadata durable, then calls [`claim`] on every table in
-//! path order; at every other start [`claim`] alone. The mark says where the query's checkpoint is, so that a pipeline of the
-//! same name can tell one that lives from one that is lost. For a full refresh it makes a record of it durable, calls [`clear`]
-//! and then [`replace`] on every table.
+//! A mark beside the folder names its owner: the query and its generation, which grows with every full refresh. A run that is not the
+//! owner, or that finds files which its checkpoint does not know, stops before it writes anything. The mark also says where the owner's
+//! checkpoint is, so that another pipeline of the same name can tell a live owner from a lost one.
+//!
+//! At a first start the engine calls [`check_unowned`] on every table, makes its metadata durable, and then calls [`claim`] on every table
+//! in path order. At every other start it calls [`claim`] alone. A full refresh makes a record of itself durable, and then calls [`clear`]
+//! and [`replace`] on every table.
 
 use std::fs::{File, TryLockError};
 use std::io;

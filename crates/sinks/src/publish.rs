@@ -1,6 +1,6 @@
-//! Publish: committed files get their final names.
+//! Publishing: committed files get their final names.
 //!
-//! What to do for a file is decided by [`decide`] from what was seen of it; the rest of this module sees and does.
+//! [`decide`] says what to do for a file, from what was seen of it. The rest of this module looks and acts.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Where the rows of a table go: one trait, in two families.
+//! The trait of sinks, which has two families.
 //!
 //! ```text
 //!             naming: a folder of files           transactional: a topic, a database
@@ -8,9 +8,9 @@
 //!  published  the newest batch with a file        the batch id that the store holds
 //! ```
 //!
-//! A sink never votes on a commit. What is committed is published, by this process or a later one, as often as it takes: a
-//! naming sink finds a file that has its name already, a transactional one finds the batch id that the transaction of these
-//! rows has left behind.
+//! A sink never votes on a commit. Whatever is committed is published, by this process or a later one, with as many retries as it takes. A
+//! naming sink skips a file that already has its name. A transactional sink skips a batch whose id the store holds: the transaction of the
+//! rows wrote it.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

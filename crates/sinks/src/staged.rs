@@ -1,5 +1,4 @@
-//! Writing staged files: content goes to the disk and into the checksum in one pass, and is durable before it is named
-//! in any commit.
+//! Writes staged files: one pass writes the content and computes its checksum. A file is durable before any commit names it.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};

@@ -1,4 +1,4 @@
-//! What is done to published rows: partitions are compacted and retired.
+//! Compaction and retention of published rows.
 
 use std::fmt::Debug;
 use std::path::Path;

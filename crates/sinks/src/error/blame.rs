@@ -1,4 +1,4 @@
-//! Whose fault it is.
+//! Whose fault an error is.
 
 use sluicebox_core::blame::{Blame, Blamed, Certainty, Retry};
 use sluicebox_core::columns;

@@ -1,4 +1,4 @@
-//! What can go wrong with a transactional sink.
+//! The errors of a transactional sink.
 
 use std::path::PathBuf;
 

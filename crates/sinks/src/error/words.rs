@@ -1,4 +1,4 @@
-//! Words of messages that depend on what was found.
+//! Parts of messages that depend on what was found.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! How the clients of a sink are configured.
+//! The configuration of a sink's clients.
 
 use rdkafka::config::ClientConfig;
 use sluicebox_core::Certainty;

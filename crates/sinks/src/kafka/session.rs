@@ -1,4 +1,4 @@
-//! One opened sink: a producer that has initialised its transactions, and the marker as it was then.
+//! One open sink: a producer that has initialised its transactions, and the marker that it read then.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};

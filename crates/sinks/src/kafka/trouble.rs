@@ -1,4 +1,4 @@
-//! What a Kafka error means for a sink: whether waiting helps, and whether what failed may have been done.
+//! Classifies Kafka errors for a sink: whether a retry can help, and whether the failed call may have taken effect.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use sluicebox_core::secret::Pieces;

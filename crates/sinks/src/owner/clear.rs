@@ -1,4 +1,4 @@
-//! Emptying a folder, for a full refresh.
+//! Empties a folder, for a full refresh.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Who may have a folder, given what was seen of it: pure decisions.
+//! Decides who may have a folder, from what was seen of it: pure functions.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
-//! Rows of one partition, collected from the batches that hold them, in chunks of a fixed size.
+//! Gathers the rows of one partition from the batches that hold them, in chunks of a fixed size.
 //!
-//! A writer's bytes depend on how its rows are cut into calls, so the cuts may not depend on how the batches were cut.
+//! The bytes of a file depend on how many rows each call to its writer has. So that number may not depend on how the batches were cut.
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, interleave_record_batch, take_record_batch};

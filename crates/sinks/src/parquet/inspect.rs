@@ -1,6 +1,6 @@
-//! Looking at a table's folder as it is, for a proof: which files are there, and what their names say.
+//! Lists the files in a table's folder and parses their names, for `verify`.
 //!
-//! Nothing is changed, and nothing is judged: what should be there is told by checkpoints.
+//! It changes nothing and judges nothing: checkpoints say what should be there.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,10 @@
-//! A folder of Parquet files in hive folders: written, read back, compacted, and shown to readers as one table.
+//! Parquet files in hive folders: written, read back, compacted, and shown to readers as one table.
 //!
-//! [`ParquetTable`] is the [`Sink`](crate::Sink): rows are split by partition value, gathered into chunks of a fixed
-//! size and encoded. [`compact`] rewrites partitions, [`read_back`] and [`inspect`] read what was published, [`view`] tells a reader the
-//! columns over all files.
+//! [`ParquetTable`] is the [`Sink`](crate::Sink): it splits rows by partition value, gathers them into chunks of a fixed size and encodes
+//! them. [`compact`] rewrites partitions, [`read_back`] and [`inspect`] read published files, [`view`] gives a reader the columns over all
+//! files.
 //!
-//! **May not know** whose folder it is, how files are named, staged and published: the crate's root has that for every format.
+//! **May not know** the owner of a folder, or how files are named, staged and published: the crate's root does that for every format.
 
 pub mod compact;
 pub(crate) mod gather;

@@ -1,4 +1,4 @@
-//! Which rows go into which hive folder.
+//! Splits rows by hive folder.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

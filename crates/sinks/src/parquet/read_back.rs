@@ -1,4 +1,4 @@
-//! Rows of a table, read back from its published files: for tables that are made of what an older one already holds.
+//! Reads a table's rows back from its published files, for tables that are filled from an older one.
 
 use std::collections::HashSet;
 use std::io;

@@ -1,8 +1,7 @@
-//! What a reader needs to see the files of a folder as one table: its columns over all files, and the types of what stands in
-//! the folders' names.
+//! What a reader needs to read the files of a folder as one table: the columns over all files, and the types of the partition columns.
 //!
-//! A folder's name is text, and says not of which type: `001` may be a number. So each file that is written tells it in its
-//! footer ([`KEY`]). Where no file does, written by an older version or by others, the types are guessed from the names.
+//! A folder's name is text without a type: `001` may be a number. So each file carries the types in its footer ([`KEY`]). If no file does,
+//! because an older version or another program wrote them, the types are guessed from the names.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};

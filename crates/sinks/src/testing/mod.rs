@@ -1,7 +1,7 @@
-//! For tests of sinks: the suite that every implementation runs ([`conforms`]), and a transactional store in memory that
-//! fails as it is told ([`RemoteStore`]).
+//! Tests of sinks (feature `testing`): the suite that every sink must pass ([`conforms`]), and a transactional store in memory that fails
+//! on demand ([`RemoteStore`]).
 //!
-//! A sink from outside this crate runs the suite too: with the feature `testing`, implement [`Subject`] for its store.
+//! A sink of another crate runs the suite too: implement [`Subject`] for its store.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 

@@ -1,4 +1,4 @@
-//! A transactional store in memory that fails as it is told.
+//! A transactional store in memory that fails on demand.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};

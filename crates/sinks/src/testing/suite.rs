@@ -1,4 +1,4 @@
-//! What every sink promises, whatever its store is.
+//! The suite that every sink must pass, whatever its store is.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What lies in a table's partition folders, by names, sizes and times.
+//! Lists the files in a table's partition folders, by names, sizes and times.
 
 use std::collections::BTreeSet;
 use std::fs::DirEntry;

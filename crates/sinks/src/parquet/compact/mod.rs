@@ -1,4 +1,4 @@
-//! Partition folders with fewer files, exchanged whole.
+//! Exchanges whole partition folders for ones with fewer files.
 //!
 //! ```text
 //!  LOCATION/<col>=<value>/                    as readers see it         looked at: `folders`
@@ -7,17 +7,18 @@
 //!  LOCATION/../.sluicebox-<query>/<e>/<n>/    the old files             removed a while later
 //! ```
 //!
-//! Readers see the old files or the new ones, at no instant both or neither: the exchange is one step of the filesystem. No
-//! name of the one is a name of the other, so a reader that listed before it and opens after it finds no file, never other
-//! rows. The place of the folder that is not in the table is **beside** LOCATION: DuckDB, Python and shells walk into folders
-//! whose names start with `_` or `.` when they are asked for `LOCATION/**/*.parquet`, and would take the rows twice.
+//! Readers see the old files or the new ones, and at no instant both or neither: the exchange is one step of the filesystem. The two
+//! folders have no file name in common, so a reader that listed before the exchange and opens after it finds no file, and never other rows.
+//! The second folder lies **beside** LOCATION: DuckDB, Python and shells enter folders whose names start with `_` or `.` for the glob
+//! `LOCATION/**/*.parquet`, and would read the rows twice.
 //!
-//! A folder is exchanged as it is, so only one that holds nothing but published files of its pipeline is ([`Folder::alien`]).
+//! The exchange moves everything in a folder, so compaction takes only folders that hold nothing but published files of its pipeline
+//! ([`Folder::alien`]).
 //!
-//! **A crash** before the exchange leaves a folder beside the table that no reader of it sees; after it, the old one there.
-//! What to do then is told by the engine's record, which is durable before the exchange: a folder beside the table is first
-//! taken ([`take`]) under a name that no other process knows, so that a writer that was stopped just before its exchange finds
-//! nothing to exchange when it wakes up.
+//! **A crash** before the exchange leaves the new folder beside the table, where no reader sees it. A crash after the exchange leaves the
+//! old one there. The engine's record, which is durable before the exchange, says what to do. The next start first renames a folder beside
+//! the table to a name that no other process knows ([`take`]). So a writer that was stopped just before its exchange finds nothing to
+//! exchange when it wakes up.
 
 mod look;
 mod plan;

@@ -1,4 +1,4 @@
-//! Which files of a folder become which: a pure decision.
+//! Plans which files of a folder are merged: a pure function.
 
 use std::ops::Range;
 

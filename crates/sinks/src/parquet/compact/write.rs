@@ -1,4 +1,4 @@
-//! The rows of a folder, written anew beside the table.
+//! Rewrites the rows of a folder beside the table.
 
 use std::fs::File;
 use std::ops::Range;

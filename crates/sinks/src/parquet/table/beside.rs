@@ -1,4 +1,4 @@
-//! What stands beside the tables: a folder for each batch.
+//! Files beside the tables: a folder for each batch.
 
 use std::path::Path;
 use std::sync::Arc;

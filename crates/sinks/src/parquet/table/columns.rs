@@ -1,8 +1,8 @@
-//! The columns of one file, encoded side by side.
+//! Encodes the columns of one file in parallel.
 //!
-//! A table that gets one file a batch would keep one core busy, and all others waiting for it before the commit. In a
-//! row group columns do not know of each other, so each is encoded by whoever is free. The file is, byte for byte, what
-//! one thread writes: every column gets the same calls, and columns are put down in their order.
+//! With one encoder thread, a table with one file a batch would keep one core busy while the commit waits. The columns of a row group are
+//! independent, so any free thread encodes the next one. The file has the same bytes as with one thread: each column gets the same calls,
+//! and the columns are written in their order.
 
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};

@@ -1,8 +1,8 @@
-//! What the columns of a file set aside before they have a value.
+//! Defers the buffers of encoders until their columns have a value.
 //!
-//! An encoder of differences asks for its buffers when a file is begun, though the column may never need it: its values may fit a dictionary,
-//! or all be NULL. Of a text these are two megabytes. Several files are open at once, and whoever has few addresses (`ulimit -v`) has to find
-//! them all.
+//! A delta encoder allocates its buffers when a file begins, although the column may never need them: its values may fit a dictionary, or
+//! all be NULL. For a text these are two megabytes. Several files are open at once, and a process with little address space (`ulimit -v`)
+//! needs room for all of them.
 
 use parquet::basic::{Encoding, Type};
 use parquet::file::properties::WriterPropertiesBuilder;

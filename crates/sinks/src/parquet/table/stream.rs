@@ -1,8 +1,8 @@
-//! Staging rows that come a few at a time: more than are worth holding.
+//! Stages rows that come a few at a time, since they are too many to hold.
 //!
-//! Files get the rows and the names that [`stage_files`](ParquetTable::stage_files) gives them, in the same chunks, but for folders
-//! that rows come back to: only so many files are open at once, and one that had to be closed is followed by another part.
-//! When that happens depends on the rows and their order alone, so a replay gives the same files.
+//! Files get the rows and the names that [`stage_files`](ParquetTable::stage_files) gives them, in the same chunks. Folders that rows come
+//! back to are the exception: the number of open files is limited, and a file that was closed for it is followed by another part. When that
+//! happens depends on the rows and their order alone, so a replay gives the same files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
