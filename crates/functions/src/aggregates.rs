@@ -1,7 +1,7 @@
 //! Aggregate functions.
 //!
-//! Each has states that merge, in Arrow columns, since a window's rows come in several batches. What depends on the order of rows (`first`,
-//! `collect_list`, `listagg`, of equal values `max_by`) takes them as they came from their source.
+//! The rows of a window come in several batches, so each function has states that merge, in Arrow columns. A function whose result depends
+//! on the order of rows (`first`, `collect_list`, `listagg`, `max_by` among equal values) takes them in the order of their source.
 
 mod approx;
 mod by;

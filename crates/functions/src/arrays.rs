@@ -1,4 +1,4 @@
-//! A scalar function as a name, its types, and what it does with arrays.
+//! A scalar function as a name, its types, and its code for arrays.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The proleptic Gregorian calendar, as far as 64 bits go, and time zones.
+//! The proleptic Gregorian calendar over the range of 64 bits, and time zones.
 
 use chrono::{LocalResult, NaiveDateTime, Offset, TimeZone};
 

@@ -1,4 +1,4 @@
-//! The form of values: what is equal in Spark has one. 0.0 and -0.0 are one value, and so are all NaN.
+//! The normal form of values: values that are equal in Spark have one form. 0.0 and -0.0 are one value, and all NaN are one value.
 
 use std::sync::Arc;
 

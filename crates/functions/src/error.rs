@@ -1,4 +1,4 @@
-//! The two errors of a function, and the name that stands before them.
+//! The two errors of a function, prefixed with its name.
 
 use datafusion::common::{DataFusionError, Result};
 

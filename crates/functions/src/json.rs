@@ -1,6 +1,4 @@
-//! Functions of JSON text.
-//!
-//! Text is read as Jackson reads it for Spark (`parse`), and written as Jackson writes it (`write`).
+//! Functions of JSON text. It is read as Jackson reads it for Spark (`parse`), and written as Jackson writes it (`write`).
 
 mod ddl;
 mod from;

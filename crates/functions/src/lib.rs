@@ -1,15 +1,15 @@
-//! Spark's functions and operators in Spark's meaning, where DataFusion has none of the name or means something else.
+//! Spark's functions and operators in Spark's meaning, where DataFusion lacks the name or gives it another meaning.
 //!
-//! **Owns** scalar and aggregate functions, casts and operators as Spark 4 computes them in ANSI mode and UTC: what one of
-//! them gives is checked against answers of Spark itself (`crates/runtime/tests/spark`).
+//! **Owns** scalar and aggregate functions, casts and operators as Spark 4 computes them in ANSI mode and UTC. Tests compare their results
+//! with answers of Spark itself (`crates/runtime/tests/spark`).
 //!
-//! **May not know** streams, batches, files, or the text of a pipeline. A function is pure: the same rows give the same
-//! values when a batch is replayed, and a row's value depends on that row alone.
+//! **May not know** streams, batches, files, or the text of a pipeline. A function is pure: the same rows give the same values when a batch
+//! is replayed, and a row's value depends on that row alone.
 //!
-//! **Errors**: a function that cannot compute a row gives an error for the whole array that it was handed, whose message names
-//! the value and the reason. The engine then hands it halves of the array, down to the rows at fault.
+//! **Errors**: a function that cannot compute a row returns an error for the whole array. Its message names the value and the reason. The
+//! engine then calls the function with halves of the array, down to the failing rows.
 //!
-//! Each module lists what it has in `functions`; a name that is listed here goes before DataFusion's and datafusion-spark's.
+//! Each module lists its functions in `functions`. A name that is listed here takes precedence over DataFusion's and datafusion-spark's.
 
 pub mod aggregates;
 mod arrays;

@@ -1,7 +1,7 @@
 //! Functions of arrays, maps and structs.
 //!
-//! Every function says which elements of its arguments a row takes, and one `take` kernel makes the arrays. What is equal and what comes
-//! first is decided on Arrow's row format, which is the same for every type.
+//! Every function computes the indices of the elements that a row takes, and one `take` kernel builds the arrays. Elements are compared in
+//! Arrow's row format, which is the same for every type.
 
 pub(crate) mod access;
 mod build;

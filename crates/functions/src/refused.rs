@@ -1,7 +1,7 @@
-//! Functions of Spark that are refused, each with what to write instead.
+//! Functions of Spark that are refused, each with the one to write instead.
 //!
-//! A name stands here if its value would be another one when a batch is replayed, if it asks about the machine or the session, or
-//! if it is not there in Spark's meaning; also if the engine has a function of this name that means something else.
+//! A function is refused if a replay of a batch would give another value, if it asks about the machine or the session, if it does not exist
+//! in Spark's meaning, or if DataFusion gives its name another meaning.
 
 /// Why a function is refused, and what to write instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
-//! A scalar function of a few words: its name, the kinds of its arguments, what it gives, and the code for its rows.
+//! A scalar function in a few lines: its name, the kinds of its arguments, its type, and the code for its rows.
 //!
-//! What Spark casts in silence is cast here as well (`left(12, 1)` is `'1'`): to the types of [`crate::values`], as an explicit cast does it.
+//! Arguments that Spark casts implicitly are cast here as well (`left(12, 1)` is `'1'`): to the types of [`crate::values`], as an explicit
+//! cast does it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How many bytes values take, by what they say: those of a slice alone, not of what it was cut from, and of a list its own elements.
+//! The bytes of values: of a slice without the rest of its array, and of a list with its own elements alone.
 
 use std::ops::Range;
 

@@ -1,7 +1,8 @@
-//! DataFusion's own functions, kept from taking what no row may: time by the product of two values of data, and memory by a number of data.
+//! DataFusion's own functions with limits that a row may not exceed: time by the product of two values of data, and memory by a number in
+//! the data.
 //!
-//! Each is planned as DataFusion's, under its name. The three that compare each part of one value with each of another are computed here,
-//! by hash; the others are asked once it is known that what they make is no more than any function may make.
+//! Each is planned as DataFusion's, under its name. Three of them compare each part of one value with each part of another: they are
+//! computed here, by hash. The others run after a check that their result is within the limit of every function.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Spark's types: their names, and which type two of them have in common (ANSI mode).
+//! Spark's types: their names, and the common type of two of them (ANSI mode).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The types that Spark casts a function's arguments to in silence, and what `typeof` calls a type.
+//! The types to which Spark implicitly casts a function's arguments, and the type names that `typeof` returns.
 
 use arrow::datatypes::{DataType, TimeUnit};
 

@@ -1,4 +1,4 @@
-//! `percentile_approx`: the summary of Greenwald and Khanna, as Spark keeps it. What it gives is one of the values, whose rank is off by at
+//! `percentile_approx`: the summary of Greenwald and Khanna, as Spark keeps it. The result is one of the values. Its rank is wrong by at
 //! most the number of values over the accuracy.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `collect_list`, `collect_set`, `listagg`: values in the order in which they came.
+//! `collect_list`, `collect_set`, `listagg`: values in the order of their rows.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `percentile`, `median`, `percentile_cont`, `percentile_disc`: exact, over the distinct values and how often each is there.
+//! `percentile`, `median`, `percentile_cont`, `percentile_disc`: exact, over the distinct values and their counts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

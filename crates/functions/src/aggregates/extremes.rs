@@ -1,9 +1,9 @@
 //! `min` and `max` where DataFusion's order is not Spark's: structs and arrays, in which NULL is the smallest, and floating point, where
-//! NaN is the largest number and -0.0 is 0.0. What is remembered is what DataFusion remembers.
+//! NaN is the largest number and -0.0 is 0.0. The state is DataFusion's.
 //!
-//! DataFusion's own compare floating point with `partial_cmp`, which has no answer for NaN: what came last stays, so that
-//! the result depends on the order of rows. They also start from the largest finite number, so that no infinity is ever the
-//! minimum or maximum of its group.
+//! DataFusion's own functions compare floating point with `partial_cmp`, which has no answer for NaN. The newer value then stays, so that
+//! the result depends on the order of rows. They also start from the largest finite number, so that an infinity is never the minimum or
+//! maximum of its group.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! An aggregate function as a name, its types, and what it remembers.
+//! An aggregate function as a name, its types, and its state.
 
 use std::sync::Arc;
 

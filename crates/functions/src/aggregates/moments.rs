@@ -1,4 +1,4 @@
-//! `skewness`, `kurtosis` and `regr_r2`, by central moments that are merged as Spark merges them.
+//! `skewness`, `kurtosis` and `regr_r2`, by central moments that merge as Spark's do.
 
 use std::sync::Arc;
 

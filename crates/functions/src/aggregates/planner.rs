@@ -1,4 +1,4 @@
-//! How calls of aggregate functions in Spark's form become those that DataFusion has.
+//! Rewrites calls of aggregate functions in Spark's form to DataFusion's.
 
 use std::sync::Arc;
 

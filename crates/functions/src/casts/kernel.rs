@@ -1,4 +1,4 @@
-//! The casts themselves, an array at a time.
+//! Casts a whole array at a time.
 
 use std::sync::Arc;
 

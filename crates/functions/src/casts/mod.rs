@@ -1,7 +1,7 @@
 //! CAST, TRY_CAST and `::` in Spark's meaning.
 //!
-//! A cast that arrow does as Spark does stays an ordinary one, which the planner and the engine see through; the others are
-//! functions here.
+//! A cast that arrow does as Spark does stays an ordinary cast, which the planner and the engine can see through. The others are functions
+//! of this module.
 
 pub mod kernel;
 pub mod number;

@@ -1,4 +1,4 @@
-//! The schemas that `from_json` takes and `schema_of_json` gives, in the words of [`crate::schema`].
+//! The schemas that `from_json` takes and `schema_of_json` returns, in the words of [`crate::schema`].
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

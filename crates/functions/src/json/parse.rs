@@ -1,4 +1,4 @@
-//! JSON text as Jackson reads it for Spark: single quotes are fine, what follows the first value is not read.
+//! Parses JSON text as Jackson does for Spark: single quotes are accepted, and everything behind the first value is ignored.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Paths such as `$.a[0].b`, and what they find.
+//! Evaluates paths such as `$.a[0].b`.
 
 use super::parse::Json;
 use super::write::{json, plain};

@@ -1,4 +1,4 @@
-//! Choices, and what a value is.
+//! Functions that choose among their arguments, and tests of a value.
 
 use arrow::array::{ArrayRef, AsArray, Float32Array};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};

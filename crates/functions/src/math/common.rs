@@ -1,4 +1,4 @@
-//! Choices among values of several types, which get the type that Spark says they have in common.
+//! Functions that choose among values of several types, which are cast to Spark's common type.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Whole numbers beside a DECIMAL, for functions that compute as operators do.
+//! Whole numbers beside a DECIMAL, in functions that compute as operators do.
 
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;

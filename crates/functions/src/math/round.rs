@@ -1,4 +1,4 @@
-//! Rounding, and what stays within a number's type.
+//! Rounding, and functions whose result keeps a number's type.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Arithmetic that gives NULL where an operator fails, and `pmod`.
+//! Arithmetic that returns NULL where an operator fails, and `pmod`.
 
 use std::sync::Arc;
 

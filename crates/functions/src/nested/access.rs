@@ -1,4 +1,4 @@
-//! What is in an array or a map: size, elements by place or key, and whether and where a value is.
+//! Reads arrays and maps: size, elements by index or key, and whether and where a value occurs.
 
 use std::sync::Arc;
 

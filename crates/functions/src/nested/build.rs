@@ -1,4 +1,4 @@
-//! Arrays made of values and of other arrays, element by element.
+//! Builds arrays of values and of other arrays, element by element.
 
 use std::sync::Arc;
 

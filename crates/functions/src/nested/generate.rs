@@ -1,4 +1,4 @@
-//! What the functions that give rows make of a value: an array of structs, one for each row.
+//! The table functions, `explode` and its relatives: each turns a value into an array of structs, one for each row.
 
 use std::sync::Arc;
 

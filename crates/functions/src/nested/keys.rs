@@ -1,4 +1,4 @@
-//! Values as bytes that are equal where Spark holds the values equal, and sort as Spark sorts them.
+//! Values as bytes. Two values have equal bytes if they are equal in Spark, and the bytes sort as Spark sorts the values.
 
 use std::sync::Arc;
 

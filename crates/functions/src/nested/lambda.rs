@@ -1,6 +1,6 @@
 //! Functions that take a lambda: `transform(array, x -> x + 1)` and its relatives.
 //!
-//! A lambda is evaluated once for the elements of all rows, which keeps it as fast as an expression over a column.
+//! A lambda is evaluated once for the elements of all rows. So it is as fast as an expression over a column.
 
 mod cost;
 mod evaluate;

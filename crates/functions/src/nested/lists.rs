@@ -1,4 +1,4 @@
-//! Lists row by row, and lists made by saying which elements each row takes.
+//! Reads lists row by row, and builds lists from the indices of the elements that each row takes.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Maps: made, taken apart and put together. A map that is made has each key once, and no key is NULL.
+//! Builds, splits and merges maps. A new map has each key once, and no NULL key.
 
 use std::collections::HashSet;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! How syntax becomes functions of this crate: `map(...)`, `v:a.b`, `points.x` over an array of structs.
+//! Plans syntax as functions of this crate: `map(...)`, `v:a.b`, `points.x` over an array of structs.
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{DFSchema, Result, TableReference};

@@ -1,4 +1,4 @@
-//! Arrays as sets, sorted arrays, and arrays side by side.
+//! Arrays as sets, sorted arrays, and zipped arrays.
 
 use std::collections::HashSet;
 use std::sync::Arc;

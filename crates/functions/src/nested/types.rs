@@ -1,4 +1,4 @@
-//! Types that arrays and values are brought to before they are put together, by Spark's rules in ANSI mode.
+//! The common types of arrays and values, by Spark's rules in ANSI mode.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `+ - * / % DIV`, signs and shifts, which never wrap: what does not fit, and a division by zero, is an error of the row.
+//! `+ - * / % DIV`, signs and shifts. They never wrap: an overflow or a division by zero is an error of the row.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
-//! Comparisons: both sides get the type that they have in common. That 0.0 and -0.0 are one value and NaN the largest is the
-//! optimiser's business.
+//! Comparisons: both sides are cast to their common type. The optimiser makes 0.0 and -0.0 one value, and NaN the largest.
 
 use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};

@@ -1,5 +1,5 @@
-//! Functions that choose among their arguments, which get the type that they have in common; `if`, `nvl2` and `nullif` come as CASE. And
-//! `typeof`, which does not compute its argument.
+//! Functions that choose among their arguments, which are cast to their common type. `if`, `nvl2` and `nullif` become CASE. `typeof` does
+//! not compute its argument.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::TreeNode;

@@ -1,4 +1,4 @@
-//! DECIMAL arithmetic: computed exactly, then rounded to the scale of the result, half a last digit away from zero.
+//! DECIMAL arithmetic: computed exactly, then rounded half up, away from zero, to the scale of the result.
 
 use arrow::datatypes::i256;
 

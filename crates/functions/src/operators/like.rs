@@ -1,4 +1,4 @@
-//! LIKE and ILIKE with an ESCAPE of their own.
+//! LIKE and ILIKE with an ESCAPE character.
 
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::Like;

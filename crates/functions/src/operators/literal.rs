@@ -1,4 +1,4 @@
-//! Numbers as they are written.
+//! Number literals.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, plan_err};

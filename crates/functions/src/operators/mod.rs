@@ -1,4 +1,4 @@
-//! Operators: arithmetic that never wraps, comparisons, items of arrays and maps, and the planner that gives each its types.
+//! Operators: arithmetic that never wraps, comparisons, items of arrays and maps, and the planner that chooses their types.
 
 pub mod arithmetic;
 pub mod compare;

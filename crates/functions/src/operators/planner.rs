@@ -1,8 +1,8 @@
-//! Operators, literals and casts as Spark plans them.
+//! Plans operators, literals and casts as Spark does.
 //!
-//! DataFusion's planner asks [`SparkOperators`] about each operator with two operands, and only those, with the types known.
-//! What else has a meaning of its own in Spark is brought into that form before (see `sluicebox-pipeline`, `bind::spark`): an operator
-//! whose name begins with [`marks::PREFIX`], its right side a NULL or what the mark needs.
+//! DataFusion's planner asks [`SparkOperators`] about each operator with two operands, and about no others, with the types known. Other
+//! expressions with a meaning of their own in Spark are rewritten to that form before (see `sluicebox-pipeline`, `bind::spark`): an
+//! operator whose name begins with [`marks::PREFIX`], and whose right side is NULL or the argument of the mark.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{

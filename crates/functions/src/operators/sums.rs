@@ -1,8 +1,9 @@
 //! `sum` and `avg`, which never wrap. A sum of whole numbers, and a sum or average of DECIMALs, is exact and does not depend on the order
-//! in which it adds; what is added as DOUBLE does: a sum of FLOATs and DOUBLEs, and an average of them and of whole numbers.
+//! of addition. A sum or average that is computed in DOUBLE depends on it: a sum of FLOATs and DOUBLEs, and an average of them and of whole
+//! numbers.
 //!
-//! Whole numbers are added as DECIMALs that hold any sum of them, and what does not fit in a BIGINT is an error of the group's
-//! row, above the aggregate. DECIMALs of so many digits that a sum may have more than 38 are added in 256 bits.
+//! Whole numbers are added as DECIMALs that hold any sum of them. A sum that does not fit in a BIGINT is an error of the group's row, above
+//! the aggregate. DECIMALs whose sum may have more than 38 digits are added in 256 bits.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result, plan_err};

@@ -1,4 +1,4 @@
-//! How the functions that stand for a syntax are written in SQL.
+//! The SQL form of functions that stand for a syntax.
 
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::ScalarUDF;

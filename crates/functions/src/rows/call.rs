@@ -1,4 +1,4 @@
-//! What a function is called with, read and written row by row.
+//! The arguments of a call, read row by row, and its result, written row by row.
 
 use std::sync::Arc;
 

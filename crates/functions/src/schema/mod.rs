@@ -1,7 +1,7 @@
-//! Schemas in Spark's words: `a INT NOT NULL, b STRUCT<c: STRING>`, `ARRAY<STRING>`.
+//! Schemas in Spark's syntax: `a INT NOT NULL, b STRUCT<c: STRING>`, `ARRAY<STRING>`.
 //!
-//! One grammar reads them wherever they stand: in the text that `from_json` is given ([`pieces`]), and in the list of columns of a
-//! source, of which the parser of a pipeline has the tokens. What differs between the two is in [`How`].
+//! One grammar parses them everywhere: in the text that `from_json` takes ([`pieces`]), and in a source's list of columns, for which the
+//! pipeline's parser has the tokens. [`How`] holds the differences.
 
 mod names;
 mod pieces;

@@ -1,4 +1,4 @@
-//! A text in pieces.
+//! Splits a text into tokens.
 
 use std::borrow::Cow;
 

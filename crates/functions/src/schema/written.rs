@@ -1,4 +1,4 @@
-//! A type as a schema writes it.
+//! Writes a type as a schema does.
 
 use arrow::datatypes::{DataType, FieldRef};
 

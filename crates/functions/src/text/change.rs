@@ -1,4 +1,4 @@
-//! Text changed letter by letter.
+//! Changes text character by character.
 
 use std::collections::HashMap;
 

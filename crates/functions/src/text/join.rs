@@ -1,4 +1,4 @@
-//! Texts put together with something between them, and how long they are.
+//! Joins texts with a separator, and measures their length.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;

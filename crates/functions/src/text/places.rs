@@ -1,4 +1,4 @@
-//! Where a text stands in another, and how far two are apart.
+//! Finds a text in another, and measures the distance of two texts.
 
 use arrow::array::ArrayRef;
 use datafusion::common::Result;

@@ -1,4 +1,4 @@
-//! What a text of somebody else's costs: time by its length, not by its length times another's.
+//! The cost of foreign text: linear in its length, not in the product of two lengths.
 
 #![expect(
     clippy::unwrap_used,

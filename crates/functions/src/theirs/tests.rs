@@ -1,4 +1,4 @@
-//! What DataFusion's functions may cost here, and that they give what they give there.
+//! The cost of DataFusion's functions here, and that their results are DataFusion's.
 
 #![expect(
     clippy::unwrap_used,

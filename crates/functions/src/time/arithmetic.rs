@@ -1,4 +1,4 @@
-//! Dates and times moved, cut, and compared.
+//! Adds to dates and times, truncates and compares them.
 
 use arrow::array::ArrayRef;
 use datafusion::common::Result;

@@ -1,4 +1,4 @@
-//! Times from text and numbers, and back.
+//! Converts texts and numbers to times, and back.
 
 use std::cell::RefCell;
 

@@ -1,6 +1,6 @@
 //! Functions of dates and times.
 //!
-//! `TIMESTAMP` counts microseconds in UTC, which is the session's time zone; `TIMESTAMP_NTZ` those of a clock on a wall.
+//! `TIMESTAMP` counts microseconds in UTC, which is the session's time zone. `TIMESTAMP_NTZ` counts those of a wall clock.
 
 mod arithmetic;
 mod convert;

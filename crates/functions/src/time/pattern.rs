@@ -1,6 +1,6 @@
-//! Spark's patterns of dates and times, `yyyy-MM-dd'T'HH:mm:ss`: what they say, and times written by them.
+//! Spark's patterns of dates and times, `yyyy-MM-dd'T'HH:mm:ss`: parses them, and formats times by them.
 //!
-//! They are those of Java's `DateTimeFormatter` in the locale US, less what Spark refuses.
+//! They are those of Java's `DateTimeFormatter` in the locale US, without those that Spark refuses.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! Times read by a pattern, as strictly as Spark reads them.
+//! Parses times by a pattern, as strictly as Spark.
 
 use super::pattern::{Item, MONTHS, Pattern, has_era};
 use crate::calendar::{Civil, DAY, SECOND, Zone, days_of_month, is_leap};

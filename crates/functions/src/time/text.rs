@@ -1,4 +1,4 @@
-//! Text as `CAST(... AS DATE)` and `CAST(... AS TIMESTAMP)` read it.
+//! Parses text as `CAST(... AS DATE)` and `CAST(... AS TIMESTAMP)` do.
 
 use crate::calendar::{Civil, DAY, SECOND, Zone};
 use crate::casts::number::trimmed;

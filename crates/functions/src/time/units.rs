@@ -1,4 +1,4 @@
-//! `timestampadd` and `timestampdiff`, which `dateadd` and `datediff` with a unit are, too.
+//! `timestampadd` and `timestampdiff`. `dateadd` and `datediff` with a unit are the same functions.
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, TimeUnit};

@@ -1,7 +1,8 @@
-//! What the lambdas of a row cost, and how much that may be.
+//! Counts what the lambdas of a row cost, and limits it.
 //!
-//! What a lambda sees of its row is copied once for each element, and what `aggregate` folds into is made anew for each: both take time by
-//! the product of two lengths, and lambdas within lambdas by that of three. So all bytes of that are counted, of whichever lambda within a call.
+//! The columns that a lambda reads are copied once for each element, and `aggregate` rebuilds its accumulator for each element. Both take
+//! time by the product of two lengths, and nested lambdas by the product of three. So all these bytes are counted, over all lambdas within
+//! a call.
 
 use std::cell::Cell;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! A lambda over many elements at once.
+//! Evaluates a lambda over many elements at once.
 
 use std::cell::Cell;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! Lambdas that are asked again and again: folding, and sorting by comparison. All rows take each step together.
+//! Lambdas that are called repeatedly: folds, and sorts by comparison. All rows take each step together.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type};

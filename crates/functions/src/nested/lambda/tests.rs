@@ -1,4 +1,4 @@
-//! What lambdas cost.
+//! The cost of lambdas.
 
 use arrow::array::{Array, Int64Array, RecordBatch, StringArray};
 use datafusion::physical_expr::expressions::{Column, is_not_null};

@@ -1,4 +1,4 @@
-//! What stands in `[ ]`.
+//! Character classes: `[ ]`.
 
 use super::{Flags, Rewriter};
 

@@ -1,4 +1,4 @@
-//! What a backslash begins.
+//! Escapes: a backslash and what follows it.
 
 use super::class::class_char;
 use super::{Flags, LINE_ENDS, Rewriter, SPACE};

@@ -1,4 +1,4 @@
-//! Patterns that are ready: that of the row before, and, while a batch is computed row by row, those that took long.
+//! Caches compiled patterns: the one of the previous row and, while a batch is computed row by row, those that took long to compile.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

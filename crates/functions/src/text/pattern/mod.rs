@@ -1,8 +1,8 @@
 //! Java's regular expressions on the engine of the crate `regex`.
 //!
-//! The engine finds the same leftmost match as Java's, in time by the length of the text, but spells some things otherwise. To find
-//! all matches may take time by the square of it, which is bounded ([`steps`]). A
-//! pattern is rewritten; what the engine cannot do (looking around, back references, possessive quantifiers) is refused.
+//! The engine finds the same leftmost match as Java's, in time linear in the text, but has another syntax for some constructs. A pattern is
+//! rewritten to it. Constructs that the engine lacks (look-around, back references, possessive quantifiers) are refused. Finding all
+//! matches may take quadratic time, which [`steps`] limits.
 
 mod class;
 mod escape;

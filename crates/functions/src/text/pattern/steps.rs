@@ -1,7 +1,7 @@
-//! How far the searches for all matches of a pattern look through a text.
+//! Limits how far the searches for all matches of a pattern scan a text.
 //!
-//! A search goes on behind a match as long as a longer one, or one that is preferred, may come: of `.*[^a]|a` each `a` of a text
-//! of such letters costs a search to its end. The searches for all of them then take time by the square of the text's length.
+//! A search scans behind a match as long as a longer or a preferred match is possible. In a text of `a` only, each match of `.*[^a]|a`
+//! scans to the end of the text. Finding all of them then takes time quadratic in the text's length.
 
 use regex_automata::Input;
 use regex_automata::hybrid::dfa::{Cache, DFA};
