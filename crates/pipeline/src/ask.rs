@@ -1,7 +1,7 @@
-//! The statements of `sluicebox query`: told apart and checked before any engine sees them, their mistakes drawn as those of a
-//! pipeline are.
+//! The statements of `sluicebox query`. They are classified and checked before any engine sees them, and their mistakes are shown like
+//! those of a pipeline.
 //!
-//! A query reads. What would write, or change a setting, is refused by its words ([`statements`]), by its parsed form
+//! A query reads. A statement that would write, or change a setting, is refused by its words ([`statements`]), by its parsed form
 //! ([`Asked::parse`]), and once more by its plan ([`reads_only`]).
 
 use std::collections::BTreeSet;

@@ -1,5 +1,4 @@
-//! A pipeline as it was written: names, options and queries with their places in the text, before any of it has been
-//! resolved.
+//! A parsed pipeline: names, options and queries with their places in the text, before any of them is resolved.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a mistake in a pipeline looks like to the user: file, line and column, the text underlined, and the fix.
+//! A diagnostic, as the user sees it: file, line and column, the text underlined, and the fix.
 
 use std::borrow::Cow;
 use std::fmt;

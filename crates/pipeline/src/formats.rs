@@ -1,6 +1,6 @@
-//! How events are encoded, as the options of their source say.
+//! The formats of events, by the options of their source.
 //!
-//! The words are those of the options: their table and what is read here share the lists of this module.
+//! The table of options and this module share their lists, so the words are the same.
 
 use std::sync::Arc;
 

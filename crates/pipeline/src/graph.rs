@@ -1,12 +1,11 @@
-//! A pipeline that has been checked: tables in topological order, each a small tree of stateless plans and stateful
-//! operators that the engine can run a batch through.
+//! A checked pipeline: tables in topological order, each a small tree of stateless plans and stateful operators that the engine runs a
+//! batch through.
 //!
-//! A query's logical plan is cut where state begins. What lies between two cuts is an ordinary DataFusion plan over
-//! leaves ([`Node::Plan`]); what lies at a cut ([`Node::Late`], [`Node::Dedup`], [`Node::Aggregate`]) has state or a
-//! side output, and is run by the engine between plans. So no state hides in a stream's `poll_next`, every plan can be
-//! serialised, and an operator's step can be tested alone.
+//! A query's logical plan is cut where state begins. Between two cuts is an ordinary DataFusion plan over leaves ([`Node::Plan`]). At a cut
+//! is a node with state or a side output ([`Node::Late`], [`Node::Dedup`], [`Node::Aggregate`]), which the engine runs between plans. So no
+//! state hides in a stream's `poll_next`, every plan can be serialised, and an operator's step can be tested alone.
 //!
-//! The hidden columns of [`sluicebox_core::provenance`] travel in every node's schema as far as [`Hidden`] says.
+//! The hidden columns of [`sluicebox_core::provenance`] are in every node's schema as far as [`Hidden`] says.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The columns of a table's late rows: all those of the streams that its watermark clauses judge, and their place.
+//! The columns of a table's late rows: those of the streams that its watermark clauses judge, and the event's topic, partition and offset.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The leaves of a plan: tables with a slot that holds the rows of one batch.
+//! The leaves of a plan: tables with a slot for the rows of one batch.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,21 +1,19 @@
 //! From SQL text to a checked pipeline, without I/O.
 //!
-//! **Owns** the language: its statements ([`parse`](mod@parse)), options ([`options`]), what they say of the events' encoding
-//! ([`formats`]), settings ([`settings`]), the
-//! function `window` ([`window`]), when two values are equal ([`equal`]), what a mistake looks like to the user ([`diagnostic`]), and the graph of plans and
-//! stateful operators that an engine can run a batch through ([`bind`], [`graph`]).
+//! **Owns** the language: its statements ([`parse`](mod@parse)), options ([`options`]), the formats of events in them ([`formats`]),
+//! settings ([`settings`]), the function `window` ([`window`]), the equality of values ([`equal`]), the form of a diagnostic
+//! ([`diagnostic`]), and the graph of plans and stateful operators that an engine runs batches through ([`bind`], [`graph`]).
 //!
-//! **May not know** files, brokers, registries, environment variables or batches: the schemas of sources are handed in,
-//! and secrets stay references such as `${env:NAME}` until the station that needs them looks.
+//! **May not know** files, brokers, registries, environment variables or batches. The caller gives the schemas of sources. Secrets stay
+//! references such as `${env:NAME}` until the station that needs them resolves them.
 //!
-//! **Its states**: text, [`ast::Pipeline`] (every name, option and query with its place; nothing needs a schema),
-//! [`graph::Graph`] (every column resolved; nothing can be wrong any more but the data). A mistake is found in the first
-//! state that can see it, so that nothing has been read or written when it is reported.
+//! **States**: text; [`ast::Pipeline`] (every name, option and query with its place; no schema needed); [`graph::Graph`] (every column
+//! resolved; only the data can still be wrong). A mistake is reported in the first state that can show it, before anything is read or
+//! written.
 //!
-//! **Invariants** (DESIGN section 5): 7, no text panics; and it serves 5, because a plan is made from the text alone and
-//! never from what a batch holds.
+//! **Invariants** (DESIGN section 5): 7, no text panics; and 5, because a plan depends on the text alone and never on the rows of a batch.
 //!
-//! **A crash** leaves nothing, since nothing is ever written.
+//! **A crash** leaves nothing: the crate writes nothing.
 
 pub mod ask;
 pub mod ast;

@@ -1,6 +1,6 @@
-//! The options of sources: which there are, what they take, and what they mean.
+//! The options of sources: their names, values and meaning.
 //!
-//! The names are Spark's where Spark has the option. The list is what `docs/sql.md` is checked against.
+//! The names are Spark's where Spark has the option. A test compares `docs/sql.md` with this list.
 
 use sluicebox_core::options as of;
 use sluicebox_core::secret::is_secret;

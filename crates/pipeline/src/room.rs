@@ -1,13 +1,13 @@
-//! How much the values may take that a query computes of a batch.
+//! Limits the memory of the values that a query computes from a batch.
 //!
-//! A row may become much larger than it was: `lpad(s, k)` with `k` from the row, the rows of `explode(sequence(0, n))`. Each is bounded by
-//! itself (`sluicebox_functions`), all rows of a batch together are not. So what a query computes is counted where it is made: [`watched`] puts
-//! a node above each projection and each unnest of a plan, which fails when the values take more than there is room for, and one below each
-//! unnest, which hands it few enough rows at a time that it makes no more than a [`PIECE`] of them.
+//! A row may grow: `lpad(s, k)` with `k` from the row, the rows of `explode(sequence(0, n))`. `sluicebox_functions` limits each value;
+//! nothing there limits all rows of a batch together. So values are counted where they are made. [`watched`] puts a node above each
+//! projection and each unnest of a plan, which fails when the values take more memory than there is room for. It also puts one below each
+//! unnest, which passes on so few rows at a time that the unnest makes at most a [`PIECE`] of them.
 //!
-//! What is counted of a column is what it takes beyond [`FREE`] bytes for each row that comes in and [`TIMES`] what it is computed of takes: so
-//! queries whose columns are about as large as what they read have all the room that their batches need, and what is counted is growth. A node below
-//! each that makes something looks at what comes in: a column that stands beside, however large, is nothing that another one may grow by.
+//! A column counts with what it takes beyond [`FREE`] bytes for each incoming row and [`TIMES`] the size of its inputs. So a query whose
+//! columns are about as large as its inputs has all the room that its batches need: growth alone is counted. A node below each counting
+//! node measures the inputs. A column that is not an input of a value, however large, gives it no room to grow.
 
 use std::fmt::Formatter;
 use std::sync::Arc;

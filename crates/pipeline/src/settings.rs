@@ -1,6 +1,6 @@
-//! `SET` keys and `TBLPROPERTIES`: which there are, what they take, and what they mean.
+//! `SET` keys and `TBLPROPERTIES`: their names, values and meaning.
 //!
-//! The lists are what `docs/sql.md` is checked against.
+//! A test compares `docs/sql.md` with these lists.
 
 use crate::ast::{Pipeline, TableDef, Using};
 use crate::diagnostic::nearest;

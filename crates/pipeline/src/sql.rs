@@ -1,4 +1,4 @@
-//! Pieces of parsed SQL: what a rewritten query is built of.
+//! Builders of parsed SQL, for queries that are rewritten.
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{

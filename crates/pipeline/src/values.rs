@@ -1,4 +1,4 @@
-//! The values of options, settings and properties: what they may be, and how they are read.
+//! The values of options, settings and properties: which are valid, and how they are parsed.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! For who compiles a graph: errors of DataFusion in their place in the pipeline's text.
+//! For callers that compile a graph: gives DataFusion's errors their place in the pipeline's text.
 
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::Expr;

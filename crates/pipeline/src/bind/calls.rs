@@ -1,4 +1,4 @@
-//! Calls whose meaning is in their text: names of struct fields, options, schemas. They are made explicit in the parsed query, before
+//! Calls whose meaning depends on their text: names of struct fields, options, schemas. They are made explicit in the parsed query, before
 //! DataFusion plans it.
 
 use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! What no query over a stream may have, found in the parsed SQL, where every part still knows its place.
+//! Refuses constructs that no query over a stream may have, in the parsed SQL, where every part still has its place.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

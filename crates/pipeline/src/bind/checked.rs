@@ -1,4 +1,4 @@
-//! Arithmetic of integers that never wraps: DataFusion's own does, unless each operation is told not to.
+//! Integer arithmetic that never wraps. DataFusion's own wraps unless each operation is told not to.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The batch's clock in place of `now()` and its relatives.
+//! Replaces `now()` and its relatives by the batch's clock.
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};

@@ -1,5 +1,5 @@
-//! Constants that cannot be computed: a text that is no number, a pattern that is no regular expression, a format that is
-//! none. They would fail for each row, so they are told before the first.
+//! Finds constants that cannot be computed: a text that is no number, an invalid regular expression, an invalid format. They would fail for
+//! each row, so they are reported before the first.
 
 use arrow::array::RecordBatch;
 use arrow::array::RecordBatchOptions;

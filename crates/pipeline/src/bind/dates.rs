@@ -1,7 +1,7 @@
 //! `CAST(timestamp AS DATE)` by a division.
 //!
-//! Arrow's kernel makes a calendar date of every value, since a zone may have any rules. `TIMESTAMP` is UTC here, where a
-//! day is as long as any other; and most tables are partitioned by such a date.
+//! Arrow's kernel computes a calendar date for each value, since a time zone may have any rules. `TIMESTAMP` is UTC here, where every day
+//! has the same length, and most tables are partitioned by such a date.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
-//! What `plan` says of a pipeline, for programs: the graph, schemas, state and guarantees. `text` says the same
-//! to people.
+//! The output of `plan` for programs: the graph, schemas, state and guarantees. `text` prints the same for people.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What is written rightly and gives nothing for any row: a unit of time that is none, which is NULL as in Spark, and a
-//! divisor of 0. Nobody means it, so `plan` and a run warn of it.
+//! Warns of valid expressions that are NULL or an error for every row: an unknown unit of time, which is NULL as in Spark, and a divisor of
+//! 0. Nobody means them. `plan` and a run both warn.
 
 use std::ops::ControlFlow;
 

@@ -1,8 +1,8 @@
-//! A time difference compared with an interval is compared as a duration.
+//! Compares a time difference with an interval as durations.
 //!
-//! DataFusion casts the difference to an interval of months, days and nanoseconds and compares these one after the
-//! other, by which 30 hours (0 days, 30 hours) are less than a day (1 day, 0 hours). So before types are coerced the
-//! interval becomes a duration: a day is 24 hours, and a month, which has no length, is refused.
+//! DataFusion casts the difference to an interval of months, days and nanoseconds and compares these one after the other. By that, 30 hours
+//! (0 days, 30 hours) are less than a day (1 day, 0 hours). So before types are coerced, this rule turns the interval into a duration. A
+//! day is 24 hours. A month has no fixed length, so it is refused.
 
 use arrow::datatypes::{DataType, IntervalMonthDayNano, TimeUnit};
 use datafusion::common::config::ConfigOptions;

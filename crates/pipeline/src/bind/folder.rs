@@ -1,7 +1,7 @@
-//! Values of partition columns that a folder's name can carry, so that one event does not change what readers make of the others.
+//! Refuses values of partition columns that change how readers type the column.
 //!
-//! Readers tell the type of a partition column from its folders: one folder `day=+58804-08-12` makes a text of all dates. So
-//! a row with such a value cannot be computed: it goes where rows with errors go, with the reason.
+//! Readers infer the type of a partition column from its folders: one folder `day=+58804-08-12` turns all dates into text. So a row with
+//! such a value counts as one that cannot be computed. It goes where such rows go, with the reason.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Calls that SQL spells with words of their own, or that are operators by another name, as plain calls and operators.
+//! Rewrites calls with a syntax of their own, and operators that are written as functions, to plain calls and operators.
 //!
-//! `trim(BOTH 'x' FROM s)`, `extract(YEAR FROM t)`, `timestampadd(DAY, 1, t)` become calls of the functions that
-//! [`sluicebox_functions`] has under Spark's names; left alone, DataFusion plans functions of its own for them. `mod(a, b)`,
-//! `isnull(a)`, `equal_null(a, b)` become the operators that they are.
+//! `trim(BOTH 'x' FROM s)`, `extract(YEAR FROM t)`, `timestampadd(DAY, 1, t)` become calls of the functions that [`sluicebox_functions`]
+//! has under Spark's names. Without the rewrite, DataFusion would plan functions of its own for them. `mod(a, b)`, `isnull(a)`,
+//! `equal_null(a, b)` become operators.
 
 use std::ops::ControlFlow;
 

@@ -1,4 +1,4 @@
-//! The session: which functions, types and rules queries are planned with.
+//! The session in which queries are planned: its functions, types and rules.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Functions that give rows: `explode` and its relatives, in SELECT and in `LATERAL VIEW`.
+//! Table functions, `explode` and its relatives, in SELECT and in `LATERAL VIEW`.
 //!
 //! They are rewritten in the parsed query, before DataFusion plans it. `SELECT id, explode(m) AS (k, v) FROM t` becomes
 //!
@@ -7,8 +7,8 @@
 //! FROM (SELECT *, unnest(__sb_explode(m)) AS __sb_rows_0 FROM t) AS t
 //! ```
 //!
-//! where `__sb_explode` makes an array of structs of a map. How many columns there are and how they are called depends on the type of
-//! the argument, which is asked of DataFusion.
+//! where `__sb_explode` turns a map into an array of structs. The number and the names of the columns depend on the argument's type, for
+//! which the rewrite asks DataFusion.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Keys that cannot be: of DISTINCT ON, and of GROUP BY.
+//! Refuses expressions that cannot be keys of DISTINCT ON or GROUP BY.
 
 use std::ops::ControlFlow;
 

@@ -1,5 +1,4 @@
-//! From an analysed logical plan to nodes: hidden columns are carried up through what is stateless, and the plan is cut
-//! where state begins.
+//! Lowers an analysed logical plan to nodes: carries the hidden columns up through stateless plans, and cuts the plan where state begins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

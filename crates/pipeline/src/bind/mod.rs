@@ -1,17 +1,17 @@
-//! From a parsed pipeline to plans: names and types resolved, queries cut where state begins.
+//! From a parsed pipeline to plans: resolves names and types, and cuts queries where state begins.
 //!
-//! A query goes through these hands, each a file:
+//! A query passes these steps, each a file:
 //!
-//! 1. `check`: what no query over a stream may have, found in the parsed SQL.
-//! 2. [`crate::window::names`]: what names mean that a window or the SELECT list gives, now that columns are known.
-//! 3. `plan`: DataFusion plans and analyses it over the visible columns of its streams, so that `SELECT *` never sees a
-//!    hidden one; its errors become diagnostics. [`functions`] and `durations` say with which functions and rules.
-//! 4. `stored`: the columns of a table get the types in which all readers of its files read them alike.
-//! 5. `lower`, `streams` and `stateful`: the plan is rebuilt bottom-up with the hidden columns of its streams behind the visible
-//!    ones, and cut into [`crate::graph::Node`]s where state begins.
-//! 6. `table`: what holds for a table as a whole: one schema for all its flows, expectations, partition columns.
+//! 1. `check` refuses what no query over a stream may have, in the parsed SQL.
+//! 2. [`crate::window::names`] resolves names that a window or the SELECT list gives, now that columns are known.
+//! 3. `plan` lets DataFusion plan and analyse the query over the visible columns of its streams, so that `SELECT *` never sees a hidden
+//!    one, and turns its errors into diagnostics. [`functions`] and `durations` give the functions and rules.
+//! 4. `stored` casts the columns of a table to the types that all readers of its files read alike.
+//! 5. `lower`, `streams` and `stateful` rebuild the plan bottom-up with the hidden columns behind the visible ones, and cut it into
+//!    [`crate::graph::Node`]s where state begins.
+//! 6. `table` checks the table as a whole: one schema for all its flows, expectations, partition columns.
 //!
-//! [`crate::leaf`], [`clock`], [`dates`] and [`checked`] are what the engine needs to run the plans.
+//! The engine needs [`crate::leaf`], [`clock`], [`dates`] and [`checked`] to run the plans.
 
 mod added;
 mod blame;

@@ -1,4 +1,4 @@
-//! In which order views and tables are bound: each after those it reads.
+//! The order in which views and tables are bound: each after those that it reads.
 
 use std::collections::BTreeSet;
 

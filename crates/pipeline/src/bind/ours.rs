@@ -1,8 +1,8 @@
-//! What operators, casts and functions of [`sluicebox_functions`] say against a call. It has SQL's words already, and often the way on
-//! behind a semicolon; what is added is the code.
+//! Errors that operators, casts and functions of [`sluicebox_functions`] report for a call. They are already in SQL's words, often with the
+//! remedy behind a semicolon. This module adds the code.
 //!
-//! DataFusion hands on the text of such an error and nothing else, so the code goes by the wording. The snapshot of
-//! `crates/engine/tests/wrong_queries.rs` shows a wording that is in none of these lists: its code is `query`.
+//! DataFusion passes on nothing but the text of such an error, so the code is found by its wording. An error whose wording is in none of
+//! these lists has the code `query`: the snapshot of `crates/engine/tests/wrong_queries.rs` shows it.
 
 use super::said::{Said, words};
 

@@ -1,4 +1,4 @@
-//! The part of a query that a mistake is in, where DataFusion does not say it.
+//! Finds the part of a query that a mistake is in, where DataFusion does not say it.
 
 use datafusion::common::DataFusionError;
 use datafusion::sql::sqlparser::ast as sql;

@@ -1,4 +1,4 @@
-//! From the places that sqlparser and DataFusion give, lines and columns, to bytes of the text.
+//! Converts the places that sqlparser and DataFusion give, lines and columns, to byte offsets of the text.
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Location, Span as LineSpan};

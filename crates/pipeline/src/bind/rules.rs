@@ -1,7 +1,7 @@
-//! What is said better than DataFusion says it: for each of its texts our own, with the way on.
+//! Rewrites DataFusion's error texts: each known text gets words of ours and a remedy.
 //!
-//! The texts are DataFusion's own English, which may change with its version: what is not known any more is passed on in its
-//! words, and the snapshot of `crates/engine/tests/wrong_queries.rs` shows it.
+//! The texts are DataFusion's own English and may change with its version. An unknown text is passed on unchanged, and the snapshot of
+//! `crates/engine/tests/wrong_queries.rs` shows it.
 
 mod calls;
 

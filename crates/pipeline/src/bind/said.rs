@@ -1,4 +1,4 @@
-//! What DataFusion says, in the words of SQL: reason, way on and code, without names that only its programmers know.
+//! Turns DataFusion's errors into the words of SQL: reason, remedy and code, without DataFusion's internal names.
 
 use arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;

@@ -1,4 +1,4 @@
-//! What names of a query could mean: the columns of what it reads, and aggregate functions.
+//! The scope of a query's names: the columns that it reads, and aggregate functions.
 
 use std::collections::BTreeMap;
 

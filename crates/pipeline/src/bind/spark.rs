@@ -1,6 +1,6 @@
-//! A parsed query in the form in which operators, literals and casts are planned as Spark does.
+//! Rewrites a parsed query so that operators, literals and casts are planned as in Spark.
 //!
-//! DataFusion's planner asks about operators with two operands alone, see [`sluicebox_functions::operators::planner`]. So numbers, signs,
+//! DataFusion's planner asks about operators with two operands alone: see [`sluicebox_functions::operators::planner`]. So numbers, signs,
 //! casts, CASE, IN, BETWEEN, LIKE and the sums become such operators, under names that no pipeline can write.
 
 use std::ops::ControlFlow;

@@ -1,7 +1,7 @@
-//! In which types the columns of a table are written: those that DuckDB, Spark, pyarrow, pandas and polars read alike.
+//! Casts the columns of a table to the types that DuckDB, Spark, pyarrow, pandas and polars read alike.
 //!
-//! [`sluicebox_core::stored`] says which. A column is cast where it becomes one of a table, so `plan` shows what is written,
-//! and tables below see it too.
+//! [`sluicebox_core::stored`] chooses them. A column is cast where it becomes a column of a table. So `plan` shows the type that is
+//! written, and tables below read it too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

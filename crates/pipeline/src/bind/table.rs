@@ -1,4 +1,4 @@
-//! What holds for a table as a whole: one schema for all its flows, expectations, partition columns, its place.
+//! Checks a table as a whole: one schema for all its flows, expectations, partition columns, its location.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What `plan` says of a pipeline, for people.
+//! The output of `plan` for people.
 
 use std::fmt::{self, Write};
 

@@ -1,9 +1,8 @@
-//! UNION: the columns of both sides get the type that they have in common in Spark.
+//! UNION: casts the columns of both sides to their common type in Spark.
 //!
-//! DataFusion takes a type of its own, and plans what stands above a UNION with the type of the first side. So the sides are cast in the
-//! parsed query, before DataFusion plans it: `SELECT i FROM a UNION ALL SELECT f FROM b` becomes
-//! `SELECT CAST(i AS DOUBLE) AS i FROM a UNION ALL SELECT CAST(f AS DOUBLE) AS f FROM b`. A side whose rows depend on its own types, for
-//! DISTINCT or GROUP BY, becomes a subquery.
+//! DataFusion chooses another type, and plans the nodes above a UNION with the type of the first side. So the sides are cast in the parsed
+//! query, before DataFusion plans it: `SELECT i FROM a UNION ALL SELECT f FROM b` becomes `SELECT CAST(i AS DOUBLE) AS i FROM a UNION ALL
+//! SELECT CAST(f AS DOUBLE) AS f FROM b`. A side whose rows depend on its own types, because of DISTINCT or GROUP BY, becomes a subquery.
 
 use std::sync::Arc;
 

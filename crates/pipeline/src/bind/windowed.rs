@@ -1,4 +1,4 @@
-//! What is told of windows that are named or placed wrongly.
+//! Explains windows that are named or placed wrongly.
 
 use datafusion::sql::sqlparser::ast as sql;
 use datafusion::sql::sqlparser::ast::Spanned as _;

@@ -1,4 +1,4 @@
-//! Expressions, types and lengths of time as they would be written.
+//! Writes expressions, types and lengths of time as SQL.
 
 use std::collections::BTreeMap;
 

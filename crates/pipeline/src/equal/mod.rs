@@ -1,9 +1,8 @@
-//! One notion of equality: 0.0 and -0.0 are one value, every NaN is one value and the largest, and so is whatever holds
-//! them: structs, lists, maps, whose entries have no order.
+//! One notion of equality: 0.0 and -0.0 are one value, and every NaN is one value and the largest. The same holds inside structs, lists and
+//! maps. The entries of a map have no order.
 //!
-//! Arrow compares bits: to it -0.0 is less than 0.0, a NaN with its sign set is the least of all, and two NaN of different
-//! bits are two. So wherever values are compared the *form* of each is compared instead, [`normal`]: 0.0 for both zeros, one
-//! NaN for all. Values that are only carried keep their bits.
+//! Arrow compares bits: -0.0 is less than 0.0, a NaN with its sign set is the least of all, and two NaN with different bits differ. So
+//! comparisons use the *form* of each value, [`normal`]: 0.0 for both zeros, one NaN for all. Values that are only carried keep their bits.
 //!
 //! | where | how |
 //! |---|---|
@@ -12,7 +11,7 @@
 //! | GROUP BY | [`same`] around the keys, when the aggregate is planned |
 //! | DISTINCT, DISTINCT ON | the key encoding of the operators, which has one encoding for both; what is written of a key is its form |
 //!
-//! The plans of a [`crate::graph::Graph`] stay as they were bound: what a checkpoint knows of a query does not change.
+//! The plans of a [`crate::graph::Graph`] stay as they were bound, so that what a checkpoint holds of a query does not change.
 
 mod rule;
 

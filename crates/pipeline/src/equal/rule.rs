@@ -1,4 +1,4 @@
-//! Where plans and expressions compare values, their forms are compared.
+//! An optimiser rule: plans and expressions that compare values compare their forms.
 
 use std::sync::{Arc, LazyLock};
 

@@ -1,4 +1,4 @@
-//! What the rest of the product asks of an operator, whatever it does: its kind, and what tells two of them apart.
+//! What other crates ask of any operator: its kind, and the difference between two of them.
 
 use datafusion::logical_expr::Expr;
 

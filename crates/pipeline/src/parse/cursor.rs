@@ -1,4 +1,4 @@
-//! A place in the tokens of one statement.
+//! A cursor over the tokens of one statement.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 

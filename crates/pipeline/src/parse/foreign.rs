@@ -1,4 +1,4 @@
-//! Forms of Spark's SQL that are not here, told where sqlparser stops at them.
+//! Recognises forms of Spark's SQL that Sluicebox lacks, where sqlparser stops at them.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 

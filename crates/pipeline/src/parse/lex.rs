@@ -1,4 +1,4 @@
-//! Text to tokens with byte spans, and tokens to statements.
+//! Splits text into tokens with byte spans, and tokens into statements.
 
 use std::cell::Cell;
 

@@ -1,7 +1,7 @@
-//! What messages show of a pipeline's text: all of it but the secrets that stand in it in plain.
+//! Masks secrets that stand in a pipeline's text, before a message shows it.
 //!
-//! A secret is hidden by the name of its option, before anybody knows whether there is such an option: whatever is drawn later, of
-//! whichever line, is drawn over this.
+//! A secret is hidden by the name of its option, before the parser knows whether that option exists. Every message shows the masked text,
+//! whichever line it quotes.
 
 use std::ops::Range;
 

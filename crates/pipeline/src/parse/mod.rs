@@ -1,8 +1,8 @@
-//! Text to [`Pipeline`]: statements are read here, queries and conditions by sqlparser.
+//! Text to [`Pipeline`]. This module parses statements; sqlparser parses queries and conditions.
 //!
-//! In steps: [`lex`] cuts the text into tokens and statements; [`statement`] reads each, and hands queries to [`query`],
-//! which takes the streams out of them ([`stream`]); [`check`] looks at the whole. A mistake ends its statement, not the
-//! file, so that several are reported at once.
+//! The steps: [`lex`] splits the text into tokens and statements; [`statement`] parses each, and hands queries to [`query`], which takes
+//! the streams out of them ([`stream`]); [`check`] checks the whole. A mistake ends its statement and not the file, so that several are
+//! reported at once.
 
 mod check;
 mod cursor;

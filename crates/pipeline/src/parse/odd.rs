@@ -1,7 +1,7 @@
-//! Characters that only look like those of SQL: spaces without width, typographic quotes and dashes.
+//! Characters that look like those of SQL: zero-width spaces, typographic quotes and dashes.
 //!
-//! A space is a space, wherever it came from: a browser, a word processor, the byte order mark of an editor. Of any other character the
-//! message tells its name and what to write instead.
+//! Every kind of space counts as a space, whether a browser, a word processor or the byte order mark of an editor put it there. For any
+//! other such character the message gives its name and the character to write instead.
 
 use crate::ast::Span;
 use crate::diagnostic::Diagnostic;

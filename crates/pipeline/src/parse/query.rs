@@ -1,4 +1,4 @@
-//! Queries and conditions: sqlparser reads them, and its complaints get their place and fix.
+//! Queries and conditions: sqlparser parses them, and its errors get their place and fix.
 
 use datafusion::sql::sqlparser::ast as sql;
 use datafusion::sql::sqlparser::keywords::Keyword;

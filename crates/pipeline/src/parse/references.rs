@@ -1,4 +1,4 @@
-//! `${env:NAME}` in the texts of queries and conditions: the value stands there as if it had been written.
+//! `${env:NAME}` in the texts of queries and conditions: the value replaces the reference as if it had been written there.
 
 use std::borrow::Cow;
 

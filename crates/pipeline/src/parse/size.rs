@@ -1,4 +1,4 @@
-//! How large a query may be: trees are walked by recursion, and the stack has an end.
+//! Limits the size of a query: trees are walked by recursion, and the stack is finite.
 
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};

@@ -1,5 +1,4 @@
-//! What Spark writes and sqlparser does not read: suffixes of numbers, `DIV`, `>>>`, how tightly operators bind, and what a
-//! backslash in a text means.
+//! Parses Spark's syntax that sqlparser does not: suffixes of numbers, `DIV`, `>>>`, the precedence of operators, and backslashes in texts.
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, CastKind, DataType, Expr, TimezoneInfo, UnaryOperator, Value};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};

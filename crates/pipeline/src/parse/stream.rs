@@ -1,5 +1,5 @@
-//! Takes `STREAM t`, `STREAM(t)` and `WATERMARK ...` out of a query's tokens: sqlparser would read a table `stream` with
-//! the alias `t`.
+//! Takes `STREAM t`, `STREAM(t)` and `WATERMARK ...` out of a query's tokens. sqlparser would parse them as a table `stream` with the alias
+//! `t`.
 
 use datafusion::sql::sqlparser::keywords::{Keyword, RESERVED_FOR_TABLE_ALIAS};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word};

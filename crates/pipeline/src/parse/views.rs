@@ -1,4 +1,4 @@
-//! Views that are read without STREAM: in the parsed query each becomes a stream, as if STREAM stood before its name.
+//! Views that are read without STREAM: the parsed query reads each as a stream, as if STREAM stood before its name.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

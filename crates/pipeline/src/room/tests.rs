@@ -1,4 +1,4 @@
-//! What there is no room for is told before it is there.
+//! Values that exceed the room are reported before they take the memory.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

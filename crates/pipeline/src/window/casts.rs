@@ -1,7 +1,7 @@
 //! `sum(CAST(v AS DOUBLE))` beside `sum(v)`.
 //!
-//! DataFusion leaves casts out of the names of columns, and so takes two aggregates, or two keys of a group, that differ in
-//! a cast for one column. Where that happens, casts are wrapped in a function that does nothing but name them.
+//! DataFusion leaves casts out of column names. So it takes two aggregates, or two keys of a group, that differ in a cast for one column.
+//! Where that happens, the casts are wrapped in a function that does nothing but give them a name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! What GROUP BY names: columns, the window, or an aggregate, which it cannot.
+//! Resolves the names in GROUP BY: columns, the window, or an aggregate, which is refused.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! Names in HAVING that the SELECT list and the input both have.
+//! Names in HAVING that both the SELECT list and the input have.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

@@ -1,16 +1,15 @@
 //! `window(time, size[, slide[, offset]])` and `window_time(window)`.
 //!
-//! DataFusion plans neither `window.start` nor a grouping by a struct that is named after its function, so the parser
-//! checks them ([`rewrite`]) and the binder rewrites them ([`names`]): in a SELECT that groups by `window(...)`, the word `window` is that call, and
-//! `window.start` is `get_field(window(...), 'start')`. What is left are two scalar functions that any query may call, so
-//! that the same SELECT runs as a batch query.
+//! DataFusion plans neither `window.start` nor a grouping by a struct that is named after its function. So the parser checks the calls
+//! ([`rewrite`]), and the binder rewrites them ([`names`]): in a SELECT that groups by `window(...)`, the word `window` is that call, and
+//! `window.start` is `get_field(window(...), 'start')`. The rest are two scalar functions that any query may call, so that the same SELECT
+//! runs as a batch query.
 //!
-//! A *tumbling* window, whose slide is its size, is a function of the time: that is what the function computes. A
-//! *hopping* one puts a row into several windows, which no scalar function can say: it stands in GROUP BY of a streaming
-//! table only, where the aggregation gives it its meaning, and the function refuses to compute it.
+//! A *tumbling* window, whose slide is its size, is a function of the time, and the scalar function computes it. A *hopping* window puts a
+//! row into several windows, which no scalar function can return. It may stand in GROUP BY of a streaming table only, where the aggregation
+//! implements it; the scalar function refuses it.
 //!
-//! The starts of windows are at `offset + n * slide` since 1970-01-01T00:00Z, before 1970 too. A window holds its start
-//! and not its end.
+//! The starts of windows are at `offset + n * slide` since 1970-01-01T00:00Z, before 1970 too. A window holds its start and not its end.
 
 pub(crate) mod casts;
 mod function;

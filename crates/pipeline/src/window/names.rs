@@ -1,9 +1,9 @@
-//! What names mean in a SELECT that groups by a window, or gives one a name.
+//! Resolves names in a SELECT that groups by a window, or gives one a name.
 //!
-//! `window` and the names given by `AS` stand for the call, `window.start` for `get_field(window(...), 'start')`, which
-//! DataFusion plans. But as everywhere in SQL a column of the input comes first where it can be meant:
+//! `window` and the names given by `AS` stand for the call, and `window.start` for `get_field(window(...), 'start')`, which DataFusion
+//! plans. As everywhere in SQL, a column of the input takes precedence where it may stand:
 //!
-//! | where | a name of the window that the input has a column of, too, is |
+//! | where | a name that both the window and a column of the input have is |
 //! |---|---|
 //! | inside an aggregate function | the column |
 //! | GROUP BY | the column |
@@ -11,7 +11,8 @@
 //! | elsewhere in a SELECT without GROUP BY | the column |
 //! | elsewhere in SELECT and HAVING | the window: the column could not stand there |
 //!
-//! The same holds for other names of the SELECT list in HAVING: `-max(v) AS v ... HAVING max(v) > 2 AND v < -2`. What is taken out of a struct is called like the field.
+//! The same holds for other names of the SELECT list in HAVING: `-max(v) AS v ... HAVING max(v) > 2 AND v < -2`. A field that is taken out
+//! of a struct has the field's name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

@@ -1,5 +1,5 @@
-//! Checks every call of `window` and gives it the form that DataFusion reads. What its names mean is found later, when the
-//! columns of streams are known: [`super::names`].
+//! Checks every call of `window`, and gives it the form that DataFusion parses. [`super::names`] resolves its names later, when the columns
+//! of streams are known.
 
 use std::ops::ControlFlow;
 

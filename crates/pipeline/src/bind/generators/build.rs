@@ -1,4 +1,4 @@
-//! Pieces of parsed SQL.
+//! Builds parts of parsed SQL.
 
 use std::ops::ControlFlow;
 

@@ -1,6 +1,6 @@
-//! A name that the SELECT list has given, used in an item behind it: `SELECT i + 1 AS n, n * 2 AS m`.
+//! Lateral aliases: a name that the SELECT list gives, used in a later item: `SELECT i + 1 AS n, n * 2 AS m`.
 //!
-//! What has the name stands in its place then. A column of the table goes before it.
+//! The rewrite replaces the name by its expression. A column of the table takes precedence over it.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

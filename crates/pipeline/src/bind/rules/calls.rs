@@ -1,4 +1,4 @@
-//! What is said better than DataFusion says it of calls: how many arguments a function takes, and of which types.
+//! Rewrites DataFusion's error texts about calls: the number and the types of a function's arguments.
 
 use super::{behind, between};
 use crate::bind::said::{self, Said};

@@ -1,4 +1,4 @@
-//! Whatever is written, binding says what is wrong; it never panics (invariant 7).
+//! Binding reports what is wrong with any text; it never panics (invariant 7).
 
 use proptest::prelude::*;
 use proptest::sample::select;

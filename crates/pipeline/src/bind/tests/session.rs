@@ -1,4 +1,4 @@
-//! What the session has, so that an upgrade that changes it is seen.
+//! The functions of the session, so that an upgrade that changes them is seen.
 
 use arrow::array::AsArray;
 use datafusion::logical_expr::Volatility;

@@ -1,4 +1,4 @@
-//! Whether the list of columns of a source and its options fit the formats of its events.
+//! Checks that a source's list of columns and its options fit the formats of its events.
 
 use sluicebox_functions::schema::{How, written};
 

@@ -1,4 +1,4 @@
-//! What queries read: that it is there, that streams are read as streams, and that no table feeds itself.
+//! Checks what queries read: it exists, streams are read as streams, and no table feeds itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! What can be said of the whole pipeline without a schema.
+//! Checks of the whole pipeline that need no schema.
 
 mod formats;
 mod graph;

@@ -1,4 +1,4 @@
-//! One statement: what it is, and SET, views and flows.
+//! Parses one statement; and SET, views and flows.
 
 mod columns;
 mod source;
