@@ -1,8 +1,7 @@
 //! `GROUP BY window(...), keys`: any DataFusion aggregate over windows of event time.
 //!
-//! State is rows of group keys and DataFusion's own partial-aggregate columns, by **pane**: a stretch of event time of
-//! length gcd(size, slide) into which all windows can be cut. A tumbling window is one pane. A batch's step is made of
-//! stock DataFusion operators:
+//! State is rows of group keys and DataFusion's own partial-aggregate columns, by **pane**: a stretch of event time of length gcd(size,
+//! slide). Every window consists of whole panes. A tumbling window is one pane. A batch's step runs stock DataFusion operators:
 //!
 //! ```text
 //! process   rows ──> pane of each row ──> Partial by (pane, keys) ──> sort ──> a run for each pane touched
@@ -10,24 +9,24 @@
 //! close(W)  panes of the windows that end in (last W, W] ──> Final by (window, keys) ──> sort ──> rows
 //! ```
 //!
-//! So a row is aggregated into one pane however many windows hold it, a batch costs what it touched and not what is held,
-//! and a window that no row fell into does not exist.
+//! So a row is aggregated into one pane, however many windows hold it. A batch costs what it touches, and not what the state holds. A
+//! window that no row fell into does not exist.
 //!
-//! **Order.** Rows reach Partial in (partition, offset) order, runs of a pane are merged in batch order, panes of a window
-//! in time order. An aggregate with ORDER BY sorts for itself; one that depends on the order of its input without saying which
-//! (`array_agg(x)`, `first_value(x)`) sees that one: as rows came if the window is one pane. Output rows are in the order of
-//! (window start, keys), ascending, NULL first.
+//! **Order.** Rows reach Partial in (partition, offset) order. Runs of a pane are merged in batch order, and panes of a window in time
+//! order. An aggregate with ORDER BY sorts its input itself. One that depends on the order of its input and names none (`array_agg(x)`,
+//! `first_value(x)`) sees the order above: that of the rows, if the window is one pane. Output rows are in the order of (window start,
+//! keys), ascending, NULL first.
 //!
-//! **Memory.** What is small is done at once. A pane of many rows is reduced, and a window of many closed, as a merge of
-//! streams in the order of (pane, keys), which takes the memory of a few batches a run; so is what the session's memory pool has no
-//! room for at once. Only a group that alone is larger than the pool is an error. When the state is too large for its
-//! share of memory, `fold` stores all runs in memory in a segment, each pane's as one, together with as many of its stored
-//! ones as are not larger; from then on they are read from there, when their window closes or a later fold takes them up.
+//! **Memory.** Small work is done at once. A pane of many rows is reduced, and a window of many rows closed, as a merge of streams in the
+//! order of (pane, keys), in the memory of a few batches a run. The same happens if the session's memory pool has no room for the whole.
+//! Only a group that alone is larger than the pool is an error. If the state exceeds its share of memory, `fold` stores all runs in memory
+//! in one segment: one run for each pane, merged with its stored runs that are not larger. From then on they are read from the segment,
+//! when their window closes or a later fold merges them.
 //!
-//! **State format.** One row a (pane, group): `g0` the pane's start in microseconds, `g1`.. the other group keys, `a<i>_s<j>`
-//! the state columns of aggregate i, by position since DataFusion's own names are not unique. Each batch of rows has any
-//! pane at most once, panes ascending. When runs are reduced is a function of the runs and the watermark alone, so that a restored operator
-//! reduces as the other did and floating-point sums come out the same to the last bit.
+//! **State format.** One row for each (pane, group): `g0` is the pane's start in microseconds, `g1`.. are the other group keys, `a<i>_s<j>`
+//! are the state columns of aggregate i, by position, since DataFusion's own names are not unique. Each batch of rows has any pane at most
+//! once, panes ascending. The runs and the watermark alone determine when runs are reduced. So a restored operator reduces as the other one
+//! did, and floating-point sums are the same to the last bit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

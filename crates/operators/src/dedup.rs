@@ -1,23 +1,22 @@
 //! `DISTINCT ON (keys)`: the first row per key.
 //!
-//! With a watermark a key is remembered for the delay: a row whose event time is at most the delay after that of the row
-//! kept for its key is a duplicate; one that comes later in event time is a new row, kept, and remembered in the other's
-//! place. That is decided row by row from event times alone, so it does not matter when a key is forgotten:
+//! With a watermark, a key is remembered for the delay. A row is a duplicate if its event time is at most the delay after that of the row
+//! kept for its key. A row that comes later in event time is new: it is kept, and remembered in the other's place. That is decided row by
+//! row from event times alone, so it does not matter when a key is forgotten:
 //!
 //! > In the batches after W(N), every row that is not late has an event time e > W(N). A key kept at t may be forgotten
 //! > once t + delay <= W(N): a row with that key would then have e > W(N) >= t + delay, which makes it a new row whether
 //! > the key is remembered or not. In both cases it is kept and the key is remembered at e.
 //!
-//! Keys are forgotten by buckets of kept event times, when the whole bucket is that old. Without a watermark keys are
-//! kept for ever, and event times are not looked at.
+//! Keys are grouped into buckets of kept event times, and a whole bucket is forgotten at once. Without a watermark, keys are kept forever
+//! and event times are ignored.
 //!
-//! State: rows of (key, event time), see [`State`]. A later row of a key replaces the earlier one; it also has the later
-//! time, for it would be a copy else.
+//! State: rows of (key, event time), see [`State`]. A later row of a key replaces the earlier one. It always has the later time: with an
+//! earlier one it would be a duplicate.
 //!
-//! Keys are in memory until they are folded into a segment ([`crate::segment`]). A batch's keys are looked for in memory,
-//! then, all together, in the segments from the newest to the oldest: first in their filters, which are in memory, then in
-//! the blocks of the file that may have them. The first that is found is the latest. A segment goes when all that it has is
-//! forgotten, and merging leaves out what is.
+//! Keys are in memory until they are folded into a segment ([`crate::segment`]). The operator looks up a batch's keys in memory first, then
+//! all together in the segments, newest first: in their filters, which are in memory, then in the blocks of the file that may hold them.
+//! The first match is the latest. A segment is removed when all its keys are forgotten, and a merge leaves out forgotten keys.
 
 use std::sync::Arc;
 

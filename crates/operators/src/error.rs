@@ -1,4 +1,4 @@
-//! What can go wrong in an operator, and whose fault it is.
+//! The errors of an operator, and whose fault each is.
 
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;

@@ -1,28 +1,27 @@
 //! Operators with state: what a stream remembers between batches, and when it may forget.
 //!
-//! **Owns** event time and watermarks ([`watermark`]), the key encoding that state is keyed by ([`keys`]), and the
-//! operators: [`dedup`] (`DISTINCT ON`) and [`aggregate`] (`GROUP BY window(...)`). Each is a plain struct that the engine
-//! calls once a batch: `process` takes the batch's rows, then `close` takes the watermark at the batch's end. Between
-//! two batches there is nothing but its state.
+//! **Owns** event time and watermarks ([`watermark`]), the key encoding of state ([`keys`]), and the operators: [`dedup`] (`DISTINCT ON`)
+//! and [`aggregate`] (`GROUP BY window(...)`). Each is a plain struct that the engine calls once a batch: `process` takes the batch's rows,
+//! then `close` takes the watermark at the batch's end. Between two batches an operator is nothing but its state. The suite, `conformance`
+//! (feature `testing`), runs over any operator.
 //!
-//! **May not know** files, checkpoints, sources, sinks, or what else is in the pipeline. No operator does I/O, spawns a
-//! task, makes a session, or reads a clock; the batch's clock is an argument.
+//! **May not know** files, checkpoints, sources, sinks, or what else is in the pipeline. No operator does I/O, spawns a task, makes a
+//! session, or reads a clock. The batch's clock is an argument.
 //!
-//! **States.** An operator's state is tables ([`State`]): `delta` gives the rows that a batch added, `snapshot` all of
-//! them, and both have one format, so that a state is restored from any snapshot followed by the deltas after it. What
-//! was forgotten is in no delta: it follows from the watermark, which `restore` is given.
+//! **States.** An operator's state is tables ([`State`]). `delta` returns the rows that a batch added, and `snapshot` all rows. Both have
+//! one format, so that a state is restored from any snapshot and the deltas after it. No delta holds what was forgotten: that follows from
+//! the watermark, which `restore` is given.
 //!
 //! **Invariants** (numbers of the design's section on exactly-once):
 //!
-//! - 1: `process` counts every row it takes: absorbed, kept, duplicate, or filtered for a NULL event time.
-//! - 3, 4: the same rows and watermarks in the same order give the same output, bit for bit, also when the state was
-//!   restored between any two batches. Nothing depends on a hash table's iteration order.
-//! - 5: lateness and dedup are decided row by row, so that they do not depend on where a topic was cut into batches. A
-//!   row that is not late never meets a closed window; one that does is an error, not a second output row.
+//! - 1: `process` counts every row that it takes: absorbed, kept, duplicate, or filtered for a NULL event time.
+//! - 3, 4: the same rows and watermarks in the same order give the same output, bit for bit, also if the state was restored between any two
+//!   batches. Nothing depends on a hash table's iteration order.
+//! - 5: lateness and dedup are decided row by row, so that they do not depend on where a topic was cut into batches. A row that is not late
+//!   never meets a closed window. One that does is an error, and not a second output row.
 //! - 7: no input panics: event times that no window can hold count as NULL.
 //!
-//! **A crash** loses what is in memory and nothing else: the engine restores the state as of the last commit and replays
-//! the batch.
+//! **A crash** loses what is in memory and nothing else: the engine restores the state of the last commit and replays the batch.
 
 pub mod aggregate;
 pub mod dedup;

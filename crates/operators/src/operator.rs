@@ -1,4 +1,4 @@
-//! What every operator with state can do.
+//! The traits of operators with state.
 
 use std::future::Future;
 use std::pin::Pin;

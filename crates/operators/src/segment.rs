@@ -1,10 +1,9 @@
-//! State on disk: segments, what goes into them and how they are read.
+//! State on disk: segments.
 //!
-//! A segment is an immutable file that holds what an operator remembered at some time. What the file's bytes mean is the
-//! operator's own; when it is written, how it is named, committed and removed is the engine's. It ends with a **tail**,
-//! which alone is read and held when the state is restored: the index of what stands before it, the **data**, which is read
-//! when it is needed. The commit names length and checksum of the whole file and of the tail; the operator's index has
-//! the checksums of the pieces of the data.
+//! A segment is an immutable file that holds what an operator remembered at some time. The operator defines the file's bytes. The engine
+//! decides when it is written, and names, commits and removes it. A segment consists of **data** and a **tail** behind it. A restart reads
+//! the tail alone and keeps it in memory: it is the index of the data. The data is read when it is needed. The commit holds the length and
+//! the checksum of the whole file and of the tail. The index holds the checksums of the pieces of the data.
 
 use std::fmt;
 use std::io;

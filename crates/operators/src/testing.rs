@@ -1,5 +1,5 @@
-//! Topics made up for tests, and the scenarios that operators see of them: read in any cuts, judged by a real watermark,
-//! late rows taken out.
+//! Generated topics for tests, and the scenarios that operators see of them: read in any cuts, judged by a real watermark, without late
+//! rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,18 +2,16 @@
 //!
 //! # The two questions
 //!
-//! A [`Watermark`] belongs to one `WATERMARK` clause and answers two questions a batch, with two different values:
+//! A [`Watermark`] belongs to one `WATERMARK` clause and answers two questions in each batch, by two different values:
 //!
-//! - *Is this row late?* Asked row by row ([`Watermark::judge`]). The answer comes from the row's own partition: the
-//!   highest event time before it, in offset order, less the delay. A row at or before that is late. Since offsets are
-//!   fixed in the log, so is the answer: it does not depend on how the log is cut into batches or which partition is
-//!   read first.
-//! - *What may be closed?* Asked at a batch's end ([`Watermark::end_batch`]). The answer is W, the lowest of the
-//!   partitions' marks: no partition will bring a row at or before it that is not late.
+//! - *Is this row late?* It is asked row by row ([`Watermark::judge`]). The answer depends on the row's own partition: the highest event
+//!   time before the row, in offset order, less the delay. A row at or before that is late. Offsets are fixed in the log, so the answer
+//!   depends neither on how the log is cut into batches nor on which partition is read first.
+//! - *What may be closed?* It is asked at a batch's end ([`Watermark::end_batch`]). The answer is W, the lowest of the partitions' marks:
+//!   no partition will bring a row at or before it that is not late.
 //!
-//! So a row that is not late never meets what W has closed. The one exception is a partition that W did not wait for,
-//! because it was idle or nobody knew it: its rows at or before W are late too, counted apart
-//! ([`Lateness::Clause`]).
+//! So a row that is not late never meets what W has closed. There is one exception: a partition that W did not wait for, because it was
+//! idle or new. Its rows at or before W are late too, and counted apart ([`Lateness::Clause`]).
 //!
 //! # Who holds W
 //!
@@ -24,17 +22,17 @@
 //! | at its end, brought event time lately | as if it had backlog |
 //! | at its end, silent for the idle timeout (at once when finishing) | idle: none |
 //!
-//! Silence is time in which it was known that the partition brought nothing. So it counts from the last usable event time, and
-//! no earlier than from when its end is known without a gap ([`AtEnd::HeardSince`]): while nobody could be heard, nobody was
-//! silent.
+//! Silence is time in which the log confirmed that the partition had nothing more. It counts from the last usable event time, and no
+//! earlier than from when the partition's end is known without a gap ([`AtEnd::HeardSince`]). Time in which the log could not be asked is
+//! no silence.
 //!
-//! When all are idle, W is the highest of their marks: nobody is left to wait for. W never goes backwards, and is
-//! unknown until some partition has brought an event time.
+//! If all are idle, W is the highest of their marks: no partition is left to wait for. W never goes backwards, and is unknown until some
+//! partition has brought an event time.
 //!
 //! # What does not count
 //!
-//! A NULL event time is never late and moves nothing. Neither does one further ahead of the batch's clock than
-//! `max_future`, which is counted: one device with a wrong clock must not make everybody else late.
+//! A NULL event time is never late and moves nothing. Neither does one further ahead of the batch's clock than `max_future`, which is
+//! counted: one device with a wrong clock must not make all other rows late.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What leaves an aggregate: groups of closed windows as rows of the node's schema.
+//! The output of an aggregate: groups of closed windows as rows of the node's schema.
 
 use std::sync::Arc;
 

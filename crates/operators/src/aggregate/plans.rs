@@ -1,4 +1,4 @@
-//! The aggregate in DataFusion's terms: expressions made once, and the three small plans that run them.
+//! The aggregate in DataFusion's terms: expressions that are compiled once, and the three small plans that run them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The state of an aggregate: for each pane its runs, oldest first. Those in segments are older than those in memory.
+//! The state of an aggregate: the runs of each pane, oldest first. Runs in segments are older than runs in memory.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;

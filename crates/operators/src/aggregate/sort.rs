@@ -1,4 +1,4 @@
-//! Orders of rows, and copies that own what they hold.
+//! Sort orders of rows, and copies of rows that share no buffers with the input.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a fold writes.
+//! Writes the segment of a fold.
 
 use std::collections::BTreeMap;
 use std::io::Write;

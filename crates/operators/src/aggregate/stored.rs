@@ -1,9 +1,9 @@
 //! Runs of many panes in one segment, read a batch at a time.
 //!
-//! A segment of an aggregate is an Arrow IPC file, compressed with zstd, whose batches hold the same number of rows, the
-//! last one fewer, however the runs lie in them. Its tail is Arrow's footer with the end of Arrow's stream before it and
-//! Arrow's mark behind it, which says where the batches are; and, under a key of ours, which rows are the run of which
-//! pane, and the checksum of each batch. So opening one reads its tail only.
+//! A segment of an aggregate is an Arrow IPC file, compressed with zstd. Its batches hold the same number of rows, the last one fewer,
+//! wherever runs begin. Its tail is the end of Arrow's stream, Arrow's footer, which locates the batches, and Arrow's mark. Under a key of
+//! ours the footer also says which rows are the run of which pane, and holds the checksum of each batch. So opening a segment reads its
+//! tail only.
 
 use std::io::{self, Write};
 use std::sync::Arc;

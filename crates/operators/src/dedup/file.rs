@@ -1,5 +1,5 @@
-//! The bytes of a segment of keys, `docs/formats.md`: sorted entries in blocks of one page with a checksum each; the tail has
-//! the first key of every block, the filter, and a footer.
+//! The bytes of a segment of keys, as `docs/formats.md` specifies them: sorted entries in blocks of one page with a checksum each. The tail
+//! holds the first key of every block, the filter, and a footer.
 
 use std::io;
 

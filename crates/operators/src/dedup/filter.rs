@@ -1,6 +1,6 @@
-//! A split-block Bloom filter as Parquet specifies it (`BloomFilter.md` of parquet-format), over keys that are hashes
-//! already: 256-bit blocks, of which a key sets one bit in each of eight words. Written here, because the bits are part of a
-//! file format that must not change with a crate.
+//! A split-block Bloom filter as Parquet specifies it (`BloomFilter.md` of parquet-format), over keys that are already hashes: 256-bit
+//! blocks, in which a key sets one bit in each of eight words. It is written here because its bits are part of a file format, which must
+//! not change with a crate.
 
 /// Bytes of a block.
 pub(super) const BLOCK: usize = 32;

@@ -1,4 +1,4 @@
-//! The segments of a deduplication: which are merged, what goes into a new one, and how keys are looked up in all of them.
+//! The segments of a deduplication: chooses which to merge and what a new one holds, and looks up keys in all of them.
 
 use std::collections::BTreeSet;
 use std::io;

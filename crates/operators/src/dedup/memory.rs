@@ -1,4 +1,4 @@
-//! The keys that are remembered in memory: a hash table that forgets by time.
+//! The keys in memory: a hash table that forgets by event time.
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 

@@ -1,4 +1,4 @@
-//! One encoder a column: the column brought to one of a few forms, and a value's bytes.
+//! One encoder a column: it casts the column to one of a few forms, and writes the bytes of a value.
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BinaryViewArray, BooleanArray, Decimal128Array, Decimal256Array,

@@ -1,4 +1,4 @@
-//! Merging runs as streams: in the memory of a few batches a run, whatever their size.
+//! Merges runs as streams: in the memory of a few batches a run, whatever their size.
 //!
 //! ```text
 //! level 0: the first run of each pane, panes ascending   ──┐
@@ -6,7 +6,7 @@
 //! ...                                                     ──┘
 //! ```
 //!
-//! The rows of a group meet in the order of levels, oldest first, as they would if runs were put one behind the other.
+//! The rows of a group meet in the order of levels, oldest first, as they would if the runs were concatenated.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! Against the oracle: the same SELECT as a batch query over the rows that were not late, each repeated for the windows
-//! that hold it, less the windows that end after the final watermark. Rows stand in the order that the operator promises
-//! to aggregates without ORDER BY: panes in time order, rows of a pane as they came.
+//! Compares with an oracle: the same SELECT as a batch query over the rows that were not late, each repeated for the windows that hold it,
+//! without the windows that end after the final watermark. The oracle's rows are in the order that the operator promises to aggregates
+//! without ORDER BY: panes in time order, rows of a pane in their own order.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Little memory: it never shows in what the operator gives, and a group that is larger than all of it is told.
+//! Little memory never shows in the output. A group that is larger than all of it is reported.
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;

@@ -1,4 +1,4 @@
-//! State in segments: nothing shows of where runs are, when they went there, and what was restored from what.
+//! State in segments: the output does not depend on where runs are, when they were folded, or what was restored from what.
 
 use std::io;
 
