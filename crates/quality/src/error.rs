@@ -1,4 +1,4 @@
-//! What can go wrong with judging and reporting.
+//! The errors of judging and reporting.
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;

@@ -1,4 +1,4 @@
-//! Expectations on the candidates of one table in one batch.
+//! Judges the candidates of one table in one batch by its expectations.
 
 use std::sync::Arc;
 

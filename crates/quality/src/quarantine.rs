@@ -1,4 +1,4 @@
-//! What a row in quarantine looks like.
+//! The form of a row in quarantine.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What DataFusion says of an expression that failed, for people.
+//! Rewrites DataFusion's error about an expression for people.
 
 use datafusion::error::DataFusionError;
 

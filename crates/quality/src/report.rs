@@ -1,7 +1,7 @@
-//! What is told of a batch: what was read, what became of it, and whether it all adds up.
+//! The report of a batch: what was read, what became of it, and whether the counts balance.
 //!
-//! Nothing in a report but the batch's clock is a time of day, so that a replayed batch has the same report, byte for
-//! byte. Timings are in the progress.
+//! The batch's clock is the only time of day in a report, so that a replayed batch has the same report, byte for byte. Timings are in the
+//! progress.
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{max, min};

@@ -1,4 +1,4 @@
-//! Rows that a query could not compute: what is told of each, and how many there were of which kind.
+//! Rows that a query could not compute: the description of each, and the counts by kind.
 
 use std::collections::BTreeMap;
 
