@@ -1,4 +1,4 @@
-//! What can go wrong while a batch is computed and staged, or its state is written.
+//! The errors of computing and staging a batch, and of writing its state.
 
 use sluicebox_checkpoint::CheckpointError;
 use sluicebox_core::{Blame, Blamed, columns};

@@ -1,4 +1,4 @@
-//! Where a pipeline writes to: the sinks of its tables, the folders beside them, and the staging of a batch's rows.
+//! The outputs of a pipeline: the sinks of its tables, the folders beside them, and the staging of a batch's rows.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,9 @@
-//! State larger than memory: when operators fold what they hold in memory into segments, and merge segments.
+//! State larger than memory: decides when an operator folds its memory into a segment, and when it merges segments.
 //!
-//! The budget, `memory.limit`, is shared equally by all operators: so whether one folds depends on nothing but its own
-//! history. When its state, and a second copy of what it would fold, take three quarters of its share, an operator lets go of
-//! what it also has in segments, and folds the rest; the segment is written beside the batches that follow, and adopted by
-//! the first that finds it done. Only a batch that would end above the share waits for it. So does one of an operator with
-//! twice as many deltas as start a fold.
+//! The operators share the budget, `memory.limit`, equally. So whether one folds depends on its own history alone. When its state and a
+//! second copy of what it would fold take three quarters of its share, an operator evicts what it also has in segments, and folds the rest.
+//! The segment is written beside the next batches, and the first batch that finds it done adopts it. A batch waits for a fold only if it
+//! would end above the share, or if the operator has twice as many deltas as start a fold.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

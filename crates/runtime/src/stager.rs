@@ -1,4 +1,4 @@
-//! Staging what tables give, while the tables below compute.
+//! Stages the rows of tables while the tables below are computed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

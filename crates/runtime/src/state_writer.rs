@@ -1,8 +1,8 @@
 //! The files of operators' state: written after each batch, and read at the start.
 //!
-//! After a batch an operator's delta is written: what the batch added. What is in memory is folded into segments now and then
-//! ([`crate::segments`]), or written whole as a snapshot by operators without segments, so that a restart reads a bounded
-//! number of deltas, however old the run is.
+//! After a batch the writer writes each operator's delta: what the batch added. From time to time the memory is folded into segments
+//! ([`crate::segments`]), or written whole as a snapshot by operators without segments. So a restart reads a bounded number of deltas,
+//! however old the run is.
 
 use std::collections::BTreeMap;
 

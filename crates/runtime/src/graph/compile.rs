@@ -1,4 +1,4 @@
-//! From the checked graph to what runs.
+//! Compiles the checked graph to a [`Runner`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

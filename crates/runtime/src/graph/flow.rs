@@ -1,4 +1,4 @@
-//! One flow of one table over one batch: a walk down its nodes.
+//! Runs one flow of one table over one batch: a walk down its nodes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

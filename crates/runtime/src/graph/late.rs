@@ -1,5 +1,5 @@
-//! Late rows: remembered where their clause judges them, and found again when they have come through the query, so that they
-//! are kept as the stream had them, with all its columns and their place.
+//! Late rows. They are remembered where their clause judges them, and found again behind the query. So they are kept as the stream had
+//! them, with all its columns and their place.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A checked pipeline made ready to run: one batch's rows go in, the rows of every table come out.
+//! A compiled pipeline: it takes one batch's rows and returns the rows of every table.
 //!
 //! ```text
 //! source rows ──> flow of table 1 ──> expectations ──> DISTINCT ON ──> rows of table 1 ──> flow of table 2 ──> ...
@@ -6,12 +6,12 @@
 //!                   │ not computed
 //! ```
 //!
-//! Tables run in topological order and each one's rows are computed once: they feed its sink, the report and every
-//! table below. Between the stateless plans stand the operators, each a value that this module calls: so the state of a
-//! batch is what those values hold, and nothing hides in a running stream.
+//! Tables run in topological order. The rows of each are computed once, for its sink, the report and every table below. Between the
+//! stateless plans are the operators, plain values that this module calls. So all state of a pipeline is in those values, and none hides in
+//! a running stream.
 //!
-//! If a batch fails half-way the operators have taken in rows that were never committed: the runner must then be thrown
-//! away and restored from the checkpoint.
+//! If a batch fails half-way, the operators have taken in rows that were never committed. The runner must then be dropped, and a new one
+//! restored from the checkpoint.
 
 mod compile;
 mod flow;

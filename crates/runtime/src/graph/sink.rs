@@ -1,4 +1,4 @@
-//! What one table gives in one batch, and who takes it.
+//! The output of one table in one batch, and the trait of its receiver.
 
 use arrow::array::RecordBatch;
 use sluicebox_core::Fates;

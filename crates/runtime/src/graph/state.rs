@@ -1,4 +1,4 @@
-//! The state of all operators of a graph: what a batch changed, the whole of it, and its way back.
+//! The state of all operators of a graph: the changes of a batch, the snapshot, and the restore.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

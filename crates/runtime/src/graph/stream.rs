@@ -1,5 +1,5 @@
-//! Rows of a large close, which go through a table a few at a time: from the operator through the plans above it and the
-//! expectations to the table's files, so that they are never all in memory.
+//! Streams the rows of a large close through a table a few at a time: from the operator through the plans above it and the expectations to
+//! the table's files. So they are never all in memory.
 
 use arrow::array::RecordBatch;
 use futures::future::BoxFuture;

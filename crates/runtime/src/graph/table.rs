@@ -1,4 +1,4 @@
-//! One table over one batch: its flows, then its expectations, then what it keeps.
+//! Runs one table over one batch: its flows, then its expectations, then its deduplication.
 
 use std::collections::BTreeMap;
 

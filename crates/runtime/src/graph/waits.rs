@@ -1,4 +1,4 @@
-//! Why a table has nothing out yet.
+//! Why a table has no rows yet.
 
 use std::collections::BTreeMap;
 

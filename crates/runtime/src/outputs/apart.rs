@@ -1,5 +1,5 @@
-//! Whether the folders of a pipeline lie apart: from each other, from those that runs keep for themselves, and from every
-//! checkpoint. By the folders that links lead to, since a run that deletes follows those above its own folders.
+//! Checks that the folders of a pipeline do not overlap: with each other, with those that runs reserve for themselves, and with every
+//! checkpoint. Symbolic links are resolved first, since a run that deletes follows the links above its own folders.
 
 use std::path::{Path, PathBuf};
 

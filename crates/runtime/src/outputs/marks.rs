@@ -1,4 +1,4 @@
-//! The marks of the folders: claimed, held, and kept true.
+//! The marks of the folders: claims, checks and updates them.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

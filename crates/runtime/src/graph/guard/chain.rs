@@ -1,4 +1,4 @@
-//! Projections and filters that stand on one another, as conditions and output columns over the rows below them.
+//! Merges adjacent projections and filters into conditions and output columns over the rows below them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! One expression on many rows, of which it fails on some.
+//! Evaluates one expression on many rows, some of which fail.
 
 use std::sync::Arc;
 

@@ -1,18 +1,19 @@
-//! Rows that a query cannot compute: a bad CAST, a division by zero, a number that does not fit.
+//! Isolates rows that a query cannot compute: a bad CAST, a division by zero, a number that does not fit.
 //!
-//! A plan is run as DataFusion made it, which stops at the first such row of a batch. Only then is the batch computed again
-//! here: the plan is walked node by node over all rows, and each expression is evaluated on all rows at once; where that
-//! fails, on halves of them, down to the rows that it fails on. Those carry a [`RowError`] beside their columns, with NULL
-//! in place of what could not be computed, and are let through every condition, so that they come out and can be told of.
-//! Where they are to go on with that NULL, they are told of apart, and conditions judge them like any other row.
-//! So a batch without such rows costs nothing more, and what becomes of a row depends on that row alone, wherever batches
-//! were cut. There is one exception: what all values of a batch may take beyond the rows that they are computed of is bounded
-//! ([`room`](sluicebox_pipeline::room)), and when that is used up, a row that grows further cannot be computed.
+//! A plan first runs as DataFusion compiled it, and stops at the first such row of a batch. Only then the batch is computed again here. The
+//! guard walks the plan node by node and evaluates each expression on all rows at once. If that fails, it evaluates halves of the rows,
+//! down to those that fail. Such a row gets a [`RowError`] and NULL for the value that could not be computed. It passes every condition, so
+//! that it reaches the end and can be reported. If the table's rows keep that NULL (`on.error` = `null`), the errors are reported apart,
+//! and conditions judge the rows like any others.
 //!
-//! Projections and filters between two other nodes are put together first ([`chain`]): a condition and an output column
-//! are evaluated as if they were written over the rows below, each condition on the rows that the ones before it let
-//! through. What DataFusion has moved about (common parts computed beforehand, conditions pushed below projections) can
-//! therefore not make a row fail that would not fail as it was written.
+//! So a batch without such rows costs nothing more, and the fate of a row depends on that row alone, wherever batches were cut. There is
+//! one exception. The memory of all values of a batch, beyond the rows that they are computed from, is limited
+//! ([`room`](sluicebox_pipeline::room)). When the limit is reached, a row that grows further cannot be computed.
+//!
+//! The guard merges projections and filters between two other nodes first ([`chain`]). A condition or an output column is evaluated as if
+//! it were written over the rows below, and each condition on the rows that passed the ones before it. DataFusion's rewrites (common
+//! expressions computed beforehand, conditions pushed below projections) therefore cannot make a row fail that would not fail in the query
+//! as written.
 
 mod chain;
 mod evaluate;

@@ -1,4 +1,4 @@
-//! An expression as it would be written.
+//! Writes an expression as SQL.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Lists made rows, where some rows could not be computed, or become more than there is room for.
+//! Unnests lists into rows where some rows could not be computed, or exceed the room.
 
 use std::sync::Arc;
 
