@@ -1,4 +1,4 @@
-//! Which pipeline a run is of, made durable before its first batch; and what of the newest commit is still true then.
+//! Adopts a pipeline: makes it durable before the run's first batch, and keeps what is still valid of the newest commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Plans and expressions as text that two bindings of the same SQL give alike, whatever else the file holds.
+//! Plans and expressions as canonical text: two bindings of the same SQL give the same text, whatever else the file holds.
 
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};

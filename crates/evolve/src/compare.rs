@@ -1,4 +1,4 @@
-//! Two versions of a pipeline compared: a verdict for each source and table, with its reasons. Pure.
+//! Compares two versions of a pipeline: a verdict for each source and table, with its reasons. Pure.
 
 use std::collections::BTreeSet;
 

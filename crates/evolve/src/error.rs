@@ -1,4 +1,4 @@
-//! What keeps a changed pipeline, or one that begins anew, from going on.
+//! The errors that stop a changed pipeline, or one that starts from the beginning.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Whether a table's rows can be read back from its files in the order that they had, and with all columns. Pure.
+//! Whether a table's rows can be read back from its files in their order and with all columns. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,12 +1,12 @@
-//! Filling a table from the files of the tables above it: those rows as a source that is read by offsets.
+//! Fills a table from the files of the tables above it: their rows are a source that is read by offsets.
 //!
-//! A row of a table that keeps `_topic`, `_partition` and `_offset` of its source says where it stood, so the rows of all
-//! files together have an order, that of their offsets, whatever file they lie in. What is planned is a range of offsets a
-//! partition, as ever; what is read is the rows of the files that have some in the ranges. So batches, commits and recovery
-//! are those of any other batch, and a replay reads the same rows.
+//! A row of a table that keeps `_topic`, `_partition` and `_offset` of its source says where its event was. So the rows of all files
+//! together have an order, that of their offsets, whichever file holds them. A batch plans a range of offsets for each partition, as usual,
+//! and reads the rows in the ranges from the files that have some. So batches, commits and recovery are those of any other batch, and a
+//! replay reads the same rows.
 //!
-//! [`FileRows::look`] reads the three columns of each file once, at the start of a run, and remembers for each file and
-//! partition from where to where its offsets go: some 50 bytes each. Nothing of it is durable.
+//! [`FileRows::look`] reads the three columns of each file once, at the start of a run, and remembers the range of offsets of each file and
+//! partition: some 50 bytes each. Nothing of it is durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

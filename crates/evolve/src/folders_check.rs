@@ -1,8 +1,8 @@
-//! What lies in the output folders, held against what the checkpoint knows, before a run acts on either.
+//! Compares the output folders with the checkpoint, before a run acts on either.
 //!
-//! The newest records of a checkpoint decide where a run goes on. Should they be lost, or the whole checkpoint be an older
-//! copy, then what is left is whole and says the wrong thing; only the tables can tell. A file gets its final name after
-//! its commit, so a file of a batch that the checkpoint does not know as committed proves that a commit is missing.
+//! A run resumes from the newest records of a checkpoint. If they are lost, or the whole checkpoint is an older copy, the remaining records
+//! are complete and wrong. Only the tables show it: a file gets its final name after its commit, so a file of a batch that the checkpoint
+//! does not know as committed proves that a commit is missing.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,40 +1,39 @@
-//! Changing the SQL of a pipeline that has a checkpoint, and beginning it anew.
+//! Changes the SQL of a pipeline that has a checkpoint, and starts a pipeline from the beginning.
 //!
 //! ```text
-//! shape      what of a pipeline matters to its files and its state         a pure function of the checked graph
-//! compare    old and new shape -> a verdict for each table, with reasons    pure
-//! ways       verdicts and what was asked for -> what is done, or what to ask for   pure
+//! shape      the parts of a pipeline that matter to its files and its state        a pure function of the checked graph
+//! compare    old and new shape -> a verdict for each table, with reasons           pure
+//! ways       verdicts and the request -> what to do, or what to ask for            pure
 //! observe    what a checkpoint says, read without touching it
-//! subgraph   the part of a graph that fills tables anew, beside the rest    pure
-//! files      whose rows can be read back instead, in their order and whole  pure
-//! retired    which of them are there no more, by the checkpoint's records
+//! subgraph   the part of a graph that fills tables again, beside the rest          pure
+//! files      the tables whose rows can be read back instead, in order and complete pure
+//! retired    the rows of those that retention removed, by the checkpoint's records
 //! ```
 //!
-//! `pipelines/<n>` ([`PipelineRecord`](sluicebox_checkpoint::PipelineRecord)) has the text and the shape under which batches ran:
-//! created if absent, never changed.
+//! `pipelines/<n>` ([`PipelineRecord`](sluicebox_checkpoint::PipelineRecord)) holds the text and the shape under which batches ran. It is
+//! created if absent, and never changed.
 //!
-//! **The pipeline in force** is the one that the newest commit names. Another one is adopted in this order: compared, then
-//! its record made durable, then the first batch under it planned; that batch's commit names it. A crash before the commit
-//! leaves a record that no commit names: the next start compares again with the pipeline in force, and goes on with the
-//! record when it is about the same pipeline.
+//! **The pipeline in force** is the one that the newest commit names. A run adopts another one in this order: it compares them, makes a
+//! record durable, and plans the first batch under it; that batch's commit names the record. A crash before the commit leaves a record that
+//! no commit names. The next start compares with the pipeline in force again, and uses the record if it describes the same pipeline.
 //!
-//! A batch that was planned and not committed has not happened, so it is replayed under the new SQL: same offsets, same
+//! A batch that was planned and not committed has not happened, so it is replayed under the new SQL, with the same offsets and the same
 //! clock. `docs/decisions` says why.
 //!
-//! **Owns** the comparison of two versions of a pipeline, its verdicts and the ways on ([`compare()`], [`resolve`], [`prepare`]),
-//! adoption ([`adopt`]), the full refresh ([`refresh`]), the rows of files that fill tables ([`FileRows`]), and what is found in
-//! the folders before a run acts on a checkpoint ([`folders_check`], [`named`]).
+//! **Owns** the comparison of two versions of a pipeline, its verdicts and their remedies ([`compare()`], [`resolve`], [`prepare`]),
+//! adoption ([`adopt`]), the full refresh ([`refresh`]), the rows of files that fill tables ([`FileRows`]), and the check of the folders
+//! before a run acts on a checkpoint ([`folders_check`], [`named`]).
 //!
 //! **May not know** how events become rows, how a batch is run or when it is committed.
 //!
-//! **States of a pipeline**: in force (the newest commit names it), adopted (its record is durable, no commit names it yet), being
-//! filled (the newest commit names tables as pending), given up (a later record is there).
+//! **States of a pipeline**: in force (the newest commit names it), adopted (its record is durable, no commit names it yet), being filled
+//! (the newest commit names tables as pending), given up (a later record exists).
 //!
-//! **Invariants**: 3 (an adoption or a refresh that was cut off is gone on with), 8 (what stands in the way is told before
-//! anything is touched; nothing that is another's is deleted).
+//! **Invariants**: 3 (the next start resumes an adoption or a refresh that was interrupted), 8 (obstacles are reported before anything is
+//! changed; nothing that belongs to somebody else is deleted).
 //!
-//! **A crash** in an adoption leaves a record that no commit names; in a refresh the record `refresh`, with which every start goes
-//! on.
+//! **A crash** in an adoption leaves a record that no commit names. A crash in a refresh leaves the record `refresh`, and every start
+//! resumes it.
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make and damage files by hand"))]
 

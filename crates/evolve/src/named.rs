@@ -1,5 +1,5 @@
-//! Whose the folders are that records of the checkpoint name, and where the checkpoint is that a folder's mark names. Neither
-//! a record that was changed by hand nor a pipeline of the same name leads a run to what is another's.
+//! Checks who owns the folders that the checkpoint's records name, and where the checkpoint is that a folder's mark names. Neither a record
+//! that was edited by hand nor a pipeline of the same name leads a run to somebody else's files.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What a checkpoint says of the pipeline in force, read without touching it, and what a run of another one does first.
+//! Reads the pipeline in force from a checkpoint without touching it, and prepares what a run of another pipeline does first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What a start of a run hands to this crate.
+//! The arguments that a start hands to this crate.
 
 use std::collections::BTreeMap;
 

@@ -1,13 +1,13 @@
-//! A full refresh: the pipeline's tables and records are deleted, and its next generation begins.
+//! A full refresh: it deletes the pipeline's tables and records, and begins its next generation.
 //!
 //! ```text
 //! nobody else lives ─> all that goes is ours ─> refresh durable ─> nobody else has come ─> records gone ─> tables cleared
 //!    ─> metadata and marks of the new generation ─> refresh removed
 //! ```
 //!
-//! Killed anywhere after its own record is durable, the next start goes on with it, whatever it was asked for. The records
-//! go before the tables: should somebody remove `refresh` by hand half-way, a start finds files that no record knows, or
-//! records with gaps, and stops. What stands in the way is found before anything is deleted, also by a start that goes on.
+//! If a refresh is killed after its own record is durable, the next start resumes it, whatever that start was asked for. Records are
+//! deleted before tables: if somebody removes `refresh` by hand half-way, a start finds files that no record knows, or gaps in the records,
+//! and stops. Obstacles are found before anything is deleted, also by a start that resumes.
 
 use std::collections::BTreeSet;
 use std::fs::File;

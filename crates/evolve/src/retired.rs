@@ -1,4 +1,4 @@
-//! The partitions that tables have retired: rows that their files have no more, so that nothing is filled with them.
+//! The partitions that retention removed from tables. Their rows are in no file any more, so nothing is filled with them.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,9 +1,8 @@
 //! The part of a graph that fills some of its tables from the topics, while the rest stands still. Pure.
 //!
-//! Everything above those tables is computed again and not written. It must not meet what the checkpoint knows of the
-//! living pipeline: its sources, operators and clauses are in a [`Scope`] of their own, that of the pipeline that was adopted. The
-//! tables' own operators and clauses keep their names: when the backfill ends, their
-//! state goes on.
+//! Everything above those tables is computed again and not written. It must not meet what the checkpoint holds of the running pipeline: its
+//! sources, operators and clauses are in a [`Scope`] of their own, that of the adopted pipeline. The tables' own operators and clauses keep
+//! their names, and their state stays in use when the backfill ends.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

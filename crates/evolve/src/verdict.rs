@@ -1,4 +1,4 @@
-//! What is said of a difference between two versions of a pipeline.
+//! The verdict on a difference between two versions of a pipeline.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! From verdicts and what was asked for to what is done, or to what has to be decided first. Pure.
+//! From verdicts and the user's request to what a run does, or to what the user must decide first. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
