@@ -1,4 +1,4 @@
-//! What keeps upkeep from being done.
+//! The errors of upkeep.
 
 use sluicebox_checkpoint::CheckpointError;
 use sluicebox_core::{Blame, Blamed};

@@ -1,7 +1,7 @@
-//! A checkpoint and its tables, proved against each other; and what a checkpoint holds, in short.
+//! Proves a checkpoint and its tables against each other, and summarises a checkpoint.
 //!
-//! [`verify`] takes what it can get: of the batches whose records are still there everything, of older ones, whose records
-//! were purged, what their reports and files say. What it could not prove it says too.
+//! [`verify`] checks everything of the batches whose records are there. Of older ones, whose records were purged, it checks what their
+//! reports and files say. It also reports what it could not prove.
 //!
 //! | what | of batches with records | of older ones |
 //! |---|---|---|

@@ -1,4 +1,4 @@
-//! `sluicebox compact`: all that is due, without a run.
+//! `sluicebox compact`: compacts and retires everything that is due, without a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What is due: a pure decision.
+//! Decides which partitions are due: a pure function.
 
 use sluicebox_checkpoint::records::Why;
 use sluicebox_sinks::layout;

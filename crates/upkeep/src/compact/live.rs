@@ -1,8 +1,8 @@
-//! What is due while a run goes on: rewritten beside the batches, exchanged between two of them.
+//! Compaction during a run: a partition is rewritten beside the batches, and exchanged between two of them.
 //!
-//! A task looks at the folders and writes one anew; it touches nothing that readers or batches see. When it is done and no
-//! batch is under way, the folder is exchanged, if nothing was written to it since the task looked: a list, a small record and
-//! a few syncs. A folder into which something came is left, and looked at again later.
+//! A task lists the folders and rewrites one. It touches nothing that readers or batches see. When it is done and no batch is under way,
+//! the folder is exchanged, if nothing was written to it since the task listed it: one listing, one small record and a few syncs. A folder
+//! that got new files is left alone, and considered again later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! A start finishes with the newest compaction.
+//! Finishes the newest compaction at a start.
 
 use std::path::Path;
 

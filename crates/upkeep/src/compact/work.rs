@@ -1,4 +1,4 @@
-//! One folder: rewritten, then exchanged.
+//! Rewrites one folder, then exchanges it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Partitions that were compacted or retired: which files stand for which rows since.
+//! Compacted and retired partitions: which files hold which rows since then.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Table files against the commits that name them, and the folders' marks against the metadata.
+//! Compares table files with the commits that name them, and the folders' marks with the metadata.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What was found in the folders, and how a file differs from what was committed.
+//! The files found in the folders, and how a file differs from its commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The ledger of every batch, computed again: by the report's own equations, by the rows that the files hold, and by the
-//! offsets, which go on from report to report without a gap.
+//! Computes the ledger of every batch again: by the report's own equations, by the rows in the files, and by the offsets, which continue
+//! from report to report without a gap.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! Plans and commits against each other, from batch to batch; and the state files that they name.
+//! Compares plans and commits with each other, from batch to batch, and with the state files that they name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,9 +1,9 @@
-//! The files of each operator's state from commit to commit: whether those that a commit names can be what a run has left, follow
-//! from those of the commit before, and say of their batch what its report says.
+//! The files of each operator's state from commit to commit: whether a run can have left those that a commit names, whether they follow
+//! from those of the commit before, and whether they agree with the report of their batch.
 //!
-//! To the state of an operator a batch may add one delta, its own; fold the first deltas, and the snapshot before them, into a
-//! segment behind all others; write everything as a snapshot in place of all that; put a merged segment where those stood that
-//! went into it; and give segments up. The rows in the files are not computed again.
+//! A batch may change the files of an operator in these ways: it adds one delta, its own; it folds the first deltas, and the snapshot
+//! before them, into a segment behind all others; it replaces all of that by a snapshot; it replaces segments by the one that they were
+//! merged into; and it releases segments. The rows in the files are not computed again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
