@@ -1,9 +1,9 @@
-//! Which offsets a batch reads: a pure decision from what is buffered and the limits that are set.
+//! Decides which offsets a batch reads, from what is buffered and the limits: a pure function.
 //!
-//! A batch takes what is there, up to a budget of bytes, shared over partitions by what each has buffered, and up to
-//! `maxOffsetsPerTrigger`, shared by backlog. So a backlog of any size costs the same memory, and a partition with
-//! much to catch up does not starve the others: whoever has something buffered gets a share of every batch, or, where there
-//! are more of them than a batch may take offsets, has its turn.
+//! A batch takes what is buffered, up to a budget of bytes, shared over partitions by what each has buffered, and up to
+//! `maxOffsetsPerTrigger`, shared by backlog. So a backlog of any size costs the same memory, and a partition with a large backlog does not
+//! starve the others: every partition with something buffered gets a share of every batch. If there are more of them than a batch may take
+//! offsets, they take turns.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Where sources begin or go on: for the first lines that a user sees, and for `plan`, which asks and changes nothing.
+//! Where sources begin or resume: for the first lines that a user sees, and for `plan`, which asks and changes nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;

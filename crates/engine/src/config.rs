@@ -1,4 +1,4 @@
-//! What a run is made of.
+//! The configuration of a run.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,8 +1,7 @@
-//! Decoding a batch's events, as far as their rows have room.
+//! Decodes a batch's events, as far as there is room for their rows.
 //!
-//! A few bytes of an event can stand for any number in a row, by defaults of the reader schema, by NULL in many columns. So a
-//! batch whose events were few bytes is cut once more, by what its rows take: they are decoded in their order until a budget is
-//! used up, and the rest is left to the batches after it.
+//! A few bytes of an event can become a row of any size, by defaults of the reader schema, or by NULL in many columns. So a batch is cut
+//! once more, by the size of its rows. Its events are decoded in their order until a budget is used up, and the next batches take the rest.
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,4 +1,4 @@
-//! Opening a pipeline: lock, identity, ownership, state; then it stands where its last run left it.
+//! The engine: it opens a pipeline (lock, identity, ownership, state), and then stands where the pipeline's last run left it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Everything that can end a run.
+//! The errors that end a run.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! Since when each partition is heard: only time in which its end was known without a gap may count as silence. Pure.
+//! Since when the end of each partition is known: only time in which it was known without a gap may count as silence. Pure.
 //!
-//! Two things make a gap. The source could not be sure of the end for a while: its broker was away, or this process was stopped. Or
-//! the batches' clock went forward while no time passed by the clock that never goes back: the machine slept.
+//! A gap has two causes. The source could not confirm the end for a while, because its broker was unreachable or this process was stopped.
+//! Or the batches' clock advanced while the monotonic clock did not, because the machine slept.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

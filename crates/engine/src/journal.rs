@@ -1,5 +1,5 @@
-//! What a run writes to its log: at level `info` start, commits, new schemas of writers and stop, at level `debug` each batch with its
-//! steps, for who wants to know where a run waits.
+//! The run's log: start, commits, new writer schemas and stop at level `info`; each batch with its steps at level `debug`, which shows
+//! where a run waits.
 
 use std::time::Duration;
 

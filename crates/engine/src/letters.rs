@@ -1,4 +1,4 @@
-//! Events that become dead letters, and fields that no table has: what a source's events say of its producers.
+//! Reports dead letters, and fields that no table has: what a source's events say of its producers.
 
 use std::collections::{BTreeMap, BTreeSet};
 

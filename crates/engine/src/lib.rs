@@ -1,22 +1,22 @@
-//! The batch loop: admit, write-ahead, run the graph, commit, publish, recover.
+//! The batch loop: admit, plan, run the graph, commit, publish, recover.
 //!
-//! **Owns** the start of a run, as a list of steps ([`Engine::open`]), the decision what a batch reads ([`admit`](mod@admit)), the
-//! reading and decoding of a batch, the order of plan, stage, commit and publish ([`Engine::run`]), triggers and the end of a run,
-//! and what is told of a batch ([`report`], [`progress`]).
+//! **Owns** the start of a run, as a list of steps ([`Engine::open`]), the decision what a batch reads ([`admit`](mod@admit)), the reading
+//! and decoding of a batch, the order of plan, stage, commit and publish ([`Engine::run`]), triggers and the end of a run, and the reports
+//! of a batch ([`report`], [`progress`]).
 //!
-//! **May not know** Kafka or Parquet: sources and sinks come in through their traits and types. What a batch computes is
-//! `sluicebox_runtime`'s, what is durable between batches `sluicebox_checkpoint`'s, what a changed SQL means `sluicebox_evolve`'s,
-//! what is put in order between batches `sluicebox_upkeep`'s.
+//! **May not know** Kafka or Parquet: sources and sinks come in through their traits and types. `sluicebox_runtime` computes a batch,
+//! `sluicebox_checkpoint` holds what is durable between batches, `sluicebox_evolve` interprets a changed SQL, and `sluicebox_upkeep`
+//! compacts and retires between batches.
 //!
-//! **States of a batch**: planned (`offsets/<id>` durable), committed (`commits/<id>` durable), published (its files have
-//! their names; `offsets/<id+1>` proves it).
+//! **States of a batch**: planned (`offsets/<id>` durable), committed (`commits/<id>` durable), published (its files have their names;
+//! `offsets/<id+1>` proves it).
 //!
-//! **Invariants**: 1 (the ledger of each batch is proved before its commit), 2 and 3 (the order of a batch's steps), 4 (a replay
-//! uses the plan's ranges, clock and watermarks), 6 (admission under a budget of bytes).
+//! **Invariants**: 1 (the ledger of each batch is proved before its commit), 2 and 3 (the order of a batch's steps), 4 (a replay uses the
+//! plan's ranges, clock and watermarks), 6 (admission under a budget of bytes).
 //!
-//! **A crash** before `offsets/<id>`: nothing happened. Before `commits/<id>`: the batch is replayed as planned, what it
-//! staged is swept. After it: the batch is published again from its manifest. State files that no commit names are
-//! removed by the next purge.
+//! **A crash** before `offsets/<id>` leaves no effect. After a crash before `commits/<id>`, the next start replays the batch as planned and
+//! sweeps what it staged. After a crash behind `commits/<id>`, it publishes the batch again from its manifest. The next purge removes state
+//! files that no commit names.
 
 pub mod admit;
 pub mod begin;

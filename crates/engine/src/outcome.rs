@@ -1,4 +1,4 @@
-//! What a batch did.
+//! The outcome of a batch.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

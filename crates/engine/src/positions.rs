@@ -1,4 +1,4 @@
-//! Where each source goes on, made durable before its first fetch.
+//! The position where each source resumes, made durable before its first fetch.
 
 use std::collections::BTreeMap;
 use std::path::Path;

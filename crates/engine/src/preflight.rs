@@ -1,4 +1,4 @@
-//! What can be told before a first start writes anything: so that one that is refused leaves nothing behind.
+//! Checks before a first start writes anything, so that a refused start leaves nothing behind.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,6 +1,6 @@
-//! What a batch did, in the exact keys of Spark's `StreamingQueryProgress`, so that listeners written for Spark work.
+//! The progress of a batch, in the exact keys of Spark's `StreamingQueryProgress`, so that listeners written for Spark work.
 //!
-//! Timings live here and nowhere else: everything that is committed must be the same when the batch is replayed.
+//! Timings are in the progress alone: everything that is committed must be the same when the batch is replayed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

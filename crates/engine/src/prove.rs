@@ -1,7 +1,7 @@
-//! Whether what was checked can run: all that a run compiles at its start is compiled, and run over no rows.
+//! Proves that a checked pipeline can run: it compiles everything that a run compiles at its start, and runs it over no rows.
 //!
-//! So what `plan` accepts does not fail for its form at the first batch: a plan that has no physical one, an aggregate that has no
-//! partial states, a key that cannot be ordered. What fails for the value of a row is not found here.
+//! So a pipeline that `plan` accepts does not fail for its form at the first batch: a logical plan without a physical one, an aggregate
+//! without partial states, a key that cannot be ordered. Errors that depend on the value of a row are not found here.
 
 use std::sync::Arc;
 

@@ -1,11 +1,11 @@
-//! Reading a batch: its events are taken from the sources and decoded.
+//! Reads a batch: takes its events from the sources and decodes them.
 //!
-//! That has no effect on anything durable, so it comes before the plan: what is planned is what was decoded, which may be less than
-//! was taken ([`decoding`]). The rest is kept, and is what the next batch reads.
+//! Reading changes nothing durable, so it comes before the plan. The plan names what was decoded, which may be less than what was taken
+//! ([`decoding`]). The rest is kept, and the next batch begins with it.
 //!
-//! Nor need it wait for the batch before: while that one's files are staged, committed and published, what the next one will
-//! read is decoded already (`Engine::look_ahead`). Only a batch that is cut by a limit
-//! ([`Admission::full`](crate::admit::Admission::full)) is read ahead: another would miss what comes in meanwhile.
+//! Reading need not wait for the batch before. While that batch's files are staged, committed and published, the next one is already
+//! decoded (`Engine::look_ahead`). Only a batch that a limit cuts ([`Admission::full`](crate::admit::Admission::full)) is read ahead: any
+//! other would miss the events that arrive meanwhile.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,7 +1,7 @@
-//! Leaving what waits for something outside, when the run is to stop.
+//! Ends a wait for something outside when the run is to stop.
 //!
-//! A batch that is under way is finished when the run is to stop. But a broker or a registry that does not answer would keep
-//! it waiting for ever: then the batch is left as it was planned, which loses nothing, and the next start runs it again.
+//! A run that is to stop finishes the batch under way. But a broker or a registry that does not answer would keep it waiting forever. Then
+//! the run leaves the batch as planned, which loses nothing: the next start runs it again.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! The ids of the topics that a checkpoint reads: a topic that was deleted and made anew is another log.
+//! The ids of the topics that a checkpoint reads. A topic that was deleted and made anew is another log.
 //!
-//! Those that were there at the first start are in `metadata`. Those that came later, by a pattern, or whose broker told no
-//! ids then, are pinned one by one in `sources/<source>/topics/<topic>`, before anything of them is fetched.
+//! `metadata` holds the ids at the first start. A topic that came later, by a pattern, or whose broker gave no id then, is pinned in
+//! `sources/<source>/topics/<topic>`, before any of its events is fetched.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,7 @@
-//! A trigger reads everything that was in the log when it fired, in as many batches as that takes, before the run waits for the
-//! next.
+//! A trigger reads everything that was in the log when it fired, in as many batches as that takes, before the run waits for the next one.
 //!
-//! A partition that gives nothing, for its broker is away, holds up no other for longer than a trigger: when the time
-//! of one is over, the next fires, whatever is left.
+//! A partition whose broker is unreachable delays the others by at most one trigger: when the next trigger is due it fires, whatever is
+//! left.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,11 +1,11 @@
-//! One batch: from its durable plan to its published files.
+//! Runs one batch, from its durable plan to its published files.
 //!
 //! ```text
 //! read ─> offsets/<id> durable ─> tables ─> stage, while the tables below compute ─> state ─> report
 //!    ─> the log has proven the events to be its own ─> commits/<id> durable ─> publish ─> tell the log
 //! ```
 //!
-//! A crash before `commits/<id>` leaves staged files that nobody names; after it, files that the next start publishes.
+//! A crash before `commits/<id>` leaves staged files that no commit names. A crash after it leaves files that the next start publishes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the loop does for upkeep: between two batches, and at its end.
+//! The loop's part of upkeep: between two batches, and at its end.
 
 use sluicebox_checkpoint::records::Commit;
 use sluicebox_upkeep::compact::Writer;

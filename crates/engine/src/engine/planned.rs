@@ -1,4 +1,4 @@
-//! A batch: it is read, what was read is planned and the plan made durable, the batch is run, and what it did is told.
+//! One batch: reads it, makes its plan durable, runs it, and reports it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

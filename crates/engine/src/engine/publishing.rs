@@ -1,13 +1,13 @@
-//! Publishing to sinks that keep their own records, and may be away.
+//! Publishes to sinks that keep their own records, and may be unreachable.
 //!
 //! ```text
 //! open ─> published? ─> publish ─> done
-//!   ^                      │ an error that may pass
+//!   ^                      │ a transient error
 //!   └── pause, longer each time: the batch waits, so nothing more is planned, and sources fill their buffers and stop
 //! ```
 //!
-//! The commit is durable before all of this, so a run that ends while it waits loses nothing: the next one begins here.
-//! Whether a failed call was done is never guessed at: the sink is opened again, which settles it, and asked what it holds.
+//! The commit is durable before all of this, so a run that ends while it waits loses nothing: the next one begins here. The engine never
+//! guesses whether a failed call took effect. It opens the sink again, which settles that, and asks for the newest batch that it holds.
 
 use std::time::Duration;
 

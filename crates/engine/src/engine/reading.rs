@@ -1,4 +1,4 @@
-//! A batch is read: what was read ahead, or what the sources give now.
+//! Reads a batch: takes the one that was read ahead, or asks the sources.
 
 use std::sync::Arc;
 

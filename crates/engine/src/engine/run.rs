@@ -1,4 +1,4 @@
-//! The loop: wait for data, decide what to read, read it, make the plan durable, run the batch, tell how it went.
+//! The loop: waits for data, decides what to read, reads it, makes the plan durable, runs the batch, reports it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The report of a batch, which is committed with it: the same batch gives the same bytes.
+//! The report of a batch, which is committed with it. The same batch gives the same bytes.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Progress and live status of a run.
+//! The progress and the live status of a run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is told of a batch: the durable report, the progress, the live status.
+//! The reports of a batch: the durable report, the progress, the live status.
 
 mod durable;
 mod live;

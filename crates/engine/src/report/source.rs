@@ -1,4 +1,4 @@
-//! What one source gave to one batch.
+//! What one batch read from one source.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -1,4 +1,4 @@
-//! What is told once in a run, in the log: rows that cannot be computed, and expectations that cannot be evaluated.
+//! Messages that a run logs once: rows that cannot be computed, and expectations that cannot be evaluated.
 
 use std::collections::BTreeSet;
 
