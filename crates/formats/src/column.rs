@@ -14,37 +14,56 @@ use arrow::error::ArrowError;
 pub(crate) use finish::finish_struct;
 pub(crate) use size::{Room, width};
 
-/// A column of any type that a value can have.
+/// The builder of a column, of any type that a value can have.
 #[derive(Debug)]
-pub(crate) enum Column {
+pub enum Column {
+    /// Null: the number of rows.
     Null(usize),
+    /// Boolean.
     Boolean {
+        /// The values.
         values: BooleanBufferBuilder,
+        /// Which of them are not NULL.
         nulls: NullBufferBuilder,
     },
+    /// Int8.
     Int8(Values<i8>),
+    /// Int16.
     Int16(Values<i16>),
+    /// Int32, Date32 and Time32.
     Int32(Values<i32>),
+    /// Int64, Time64 and Timestamp.
     Int64(Values<i64>),
+    /// Float32.
     Float32(Values<f32>),
+    /// Float64.
     Float64(Values<f64>),
+    /// Decimal128: unscaled values.
     Decimal128(Values<i128>),
+    /// Decimal256: unscaled values.
     Decimal256(Values<i256>),
     /// Utf8 and Binary.
     Bytes(VarBytes),
+    /// FixedSizeBinary.
     Fixed {
+        /// The bytes of one value.
         size: usize,
+        /// The values, one behind the other.
         values: Vec<u8>,
+        /// Which of them are not NULL.
         nulls: NullBufferBuilder,
     },
+    /// List.
     List(Box<List>),
+    /// Map.
     Map(Box<Map>),
+    /// Struct.
     Struct(Struct),
 }
 
-/// Numbers.
+/// The builder of a column of numbers.
 #[derive(Debug)]
-pub(crate) struct Values<T: ArrowNativeType> {
+pub struct Values<T: ArrowNativeType> {
     values: Vec<T>,
     nulls: NullBufferBuilder,
 }
@@ -54,14 +73,16 @@ impl<T: ArrowNativeType> Values<T> {
         Self { values: Vec::with_capacity(rows), nulls: NullBufferBuilder::new(rows) }
     }
 
+    /// Appends `value`.
     #[inline]
-    pub(crate) fn push(&mut self, value: T) {
+    pub fn push(&mut self, value: T) {
         self.values.push(value);
         self.nulls.append_non_null();
     }
 
+    /// Appends NULL.
     #[inline]
-    pub(crate) fn push_null(&mut self) {
+    pub fn push_null(&mut self) {
         self.values.push(T::default());
         self.nulls.append_null();
     }
@@ -81,9 +102,9 @@ impl<T: ArrowNativeType> Values<T> {
     }
 }
 
-/// Texts or bytes of different lengths.
+/// The builder of a column of texts or bytes.
 #[derive(Debug)]
-pub(crate) struct VarBytes {
+pub struct VarBytes {
     values: Vec<u8>,
     offsets: Vec<i32>,
     nulls: NullBufferBuilder,
@@ -101,7 +122,7 @@ impl VarBytes {
     /// Appends `value`; `false` if the column is full, which only rows of over 2 GiB can make it.
     #[inline]
     #[must_use]
-    pub(crate) fn push(&mut self, value: &[u8]) -> bool {
+    pub fn push(&mut self, value: &[u8]) -> bool {
         self.values.extend_from_slice(value);
         self.nulls.append_non_null();
         self.end()
@@ -114,7 +135,8 @@ impl VarBytes {
         end.is_ok()
     }
 
-    pub(crate) fn push_null(&mut self) {
+    /// Appends NULL.
+    pub fn push_null(&mut self) {
         self.nulls.append_null();
         self.end();
     }
@@ -139,10 +161,11 @@ impl VarBytes {
     }
 }
 
-/// Lists of items.
+/// The builder of a column of lists.
 #[derive(Debug)]
-pub(crate) struct List {
-    pub(crate) items: Column,
+pub struct List {
+    /// The items of all lists.
+    pub items: Column,
     offsets: Vec<i32>,
     nulls: NullBufferBuilder,
 }
@@ -150,17 +173,19 @@ pub(crate) struct List {
 impl List {
     /// Ends a list whose items were appended; `false` if the column is full.
     #[must_use]
-    pub(crate) fn end(&mut self) -> bool {
+    pub fn end(&mut self) -> bool {
         self.nulls.append_non_null();
         push_offset(&mut self.offsets, self.items.len())
     }
 }
 
-/// Maps from texts to values.
+/// The builder of a column of maps from texts to values.
 #[derive(Debug)]
-pub(crate) struct Map {
-    pub(crate) keys: VarBytes,
-    pub(crate) values: Column,
+pub struct Map {
+    /// The keys of all maps.
+    pub keys: VarBytes,
+    /// Their values.
+    pub values: Column,
     offsets: Vec<i32>,
     nulls: NullBufferBuilder,
 }
@@ -168,23 +193,24 @@ pub(crate) struct Map {
 impl Map {
     /// Ends a map whose entries were appended; `false` if the column is full.
     #[must_use]
-    pub(crate) fn end(&mut self) -> bool {
+    pub fn end(&mut self) -> bool {
         self.nulls.append_non_null();
         push_offset(&mut self.offsets, self.values.len())
     }
 }
 
-/// Columns side by side.
+/// The builder of a column of structs.
 #[derive(Debug)]
-pub(crate) struct Struct {
-    pub(crate) children: Vec<Column>,
+pub struct Struct {
+    /// The columns of the fields.
+    pub children: Vec<Column>,
     nulls: NullBufferBuilder,
 }
 
 impl Struct {
     /// Ends a row whose children were appended.
     #[inline]
-    pub(crate) fn end(&mut self) {
+    pub fn end(&mut self) {
         self.nulls.append_non_null();
     }
 }
@@ -256,7 +282,7 @@ impl Column {
     }
 
     /// Appends NULL. A struct's children get one each, which its own NULL covers.
-    pub(crate) fn push_null(&mut self) {
+    pub fn push_null(&mut self) {
         match self {
             Self::Null(len) => *len += 1,
             Self::Boolean { values, nulls } => {

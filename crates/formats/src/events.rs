@@ -54,11 +54,11 @@ pub(crate) struct Events<'a> {
 
 /// An event with a value.
 #[derive(Clone, Copy)]
-pub(crate) struct Event<'e> {
+pub struct Event<'e> {
     events: &'e Events<'e>,
     row: usize,
     /// Its value.
-    pub(crate) value: &'e [u8],
+    pub value: &'e [u8],
 }
 
 impl<'e> Event<'e> {

@@ -41,13 +41,15 @@ pub mod text;
 
 pub use avro::{LeftOut, ignored_fields, key_column, left_out, source_columns};
 pub use class::ErrorClass;
+pub use column::{Column, List, Map, Struct, Values, VarBytes};
 pub use decoded::{Decoded, SchemaUse};
 pub use decoder::{Decoder, Prepared};
 pub use error::FormatError;
+pub use events::Event;
 pub use key::{KEY, KeyDecoder, with_key_column};
 pub use letters::dead_letter_schema;
 pub use limits::Limits;
 pub use pin::SourcePin;
 pub use portions::{portions, weight};
-pub use run::Run;
+pub use run::{EventDecoder, Letter, Refused, Row, Run};
 pub use source::{DecoderOptions, SourceDecoder};

@@ -36,8 +36,72 @@ pub(crate) const ROW_BYTES: usize = 48;
 const VALUE_BYTES: usize = WORTH;
 const MOST_GUESSED: usize = 1 << 20;
 
-/// What one event becomes. [`Run::each`] is compiled for each format, so that an event costs no call through a table.
-pub(crate) trait EventDecoder {
+/// Decodes the value of one event. [`Run::each`] is compiled for each format, so that an event costs no virtual call.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow::datatypes::{DataType, Field, Fields};
+/// use async_trait::async_trait;
+/// use sluicebox_core::raw::RawEvents;
+/// use sluicebox_formats::{
+///     Column, Decoder, DecoderOptions, ErrorClass, Event, EventDecoder, FormatError, Prepared, Refused, Row, Run, SourceDecoder,
+///     SourcePin,
+/// };
+///
+/// /// Values that are a decimal number in text: one column, `n`.
+/// #[derive(Debug, Clone)]
+/// struct Numbers(Fields);
+///
+/// #[async_trait]
+/// impl Decoder for Numbers {
+///     fn columns(&self) -> &Fields {
+///         &self.0
+///     }
+///
+///     fn pin(&self) -> SourcePin {
+///         SourcePin::of_format("numbers")
+///     }
+///
+///     async fn prepare(&self, _: &[RawEvents]) -> Result<Arc<dyn Prepared>, FormatError> {
+///         Ok(Arc::new(self.clone()))
+///     }
+/// }
+///
+/// impl Prepared for Numbers {
+///     fn decode(&self, run: &mut Run<'_>) -> Result<(), FormatError> {
+///         run.each(&mut Reading)
+///     }
+/// }
+///
+/// struct Reading;
+///
+/// impl EventDecoder for Reading {
+///     fn decode(&mut self, event: Event<'_>, columns: &mut Column) -> Result<Row, Refused> {
+///         let number = std::str::from_utf8(event.value).ok().and_then(|text| text.parse::<i64>().ok());
+///         let (Some(number), Column::Struct(row)) = (number, columns) else {
+///             return Err(Refused::event(None, ErrorClass::WrongType, "the value is no number".to_owned()));
+///         };
+///         if let [Column::Int64(n)] = &mut row.children[..] {
+///             n.push(number);
+///         }
+///         row.end();
+///         Ok(Row { schema_id: None, bytes: event.value.len(), values: 0 })
+///     }
+/// }
+///
+/// let columns = Fields::from(vec![Field::new("n", DataType::Int64, false)]);
+/// let decoder = SourceDecoder::new(&DecoderOptions::new("events"), Numbers(columns))?;
+/// assert_eq!(decoder.schema().field(0).name(), "n");
+/// # #[cfg(feature = "testing")]
+/// sluicebox_formats::testing::conforms(
+///     &decoder,
+///     &[b"7".to_vec(), b"-12".to_vec()],
+///     &[(b"seven".to_vec(), ErrorClass::WrongType)],
+/// );
+/// # Ok::<(), FormatError>(())
+/// ```
+pub trait EventDecoder {
     /// Appends the event's value to `columns`, a struct of the value's columns, as one row.
     ///
     /// # Errors
@@ -53,19 +117,19 @@ pub(crate) trait EventDecoder {
 
 /// An event that became a row.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Row {
+pub struct Row {
     /// The id of the schema that it names.
-    pub(crate) schema_id: Option<i32>,
+    pub schema_id: Option<i32>,
     /// Bytes that were read.
-    pub(crate) bytes: usize,
+    pub bytes: usize,
     /// Values that it was charged for.
-    pub(crate) values: usize,
+    pub values: usize,
 }
 
 /// Why there is no row.
 #[derive(Debug)]
-pub(crate) enum Refused {
-    /// The event is a dead letter.
+pub enum Refused {
+    /// The event is a dead letter: see [`Refused::event`] and [`Refused::full`].
     Event(Box<Letter>),
     /// A mistake of the caller, or of Sluicebox: the batch fails.
     Run(Box<FormatError>),
@@ -73,7 +137,7 @@ pub(crate) enum Refused {
 
 /// Why an event is a dead letter.
 #[derive(Debug)]
-pub(crate) struct Letter {
+pub struct Letter {
     schema_id: Option<i32>,
     class: ErrorClass,
     message: String,
@@ -84,13 +148,15 @@ pub(crate) struct Letter {
 impl Refused {
     /// An event that failed before anything was appended.
     #[cold]
-    pub(crate) fn event(schema_id: Option<i32>, class: ErrorClass, message: String) -> Self {
+    #[must_use]
+    pub fn event(schema_id: Option<i32>, class: ErrorClass, message: String) -> Self {
         Self::Event(Box::new(Letter { schema_id, class, message, in_columns: false }))
     }
 
     /// An event that does not fit its column.
     #[cold]
-    pub(crate) fn full() -> Self {
+    #[must_use]
+    pub fn full() -> Self {
         let message = "a column of the event does not fit 2 GiB".to_owned();
         Self::Event(Box::new(Letter { schema_id: None, class: ErrorClass::TooLarge, message, in_columns: true }))
     }
@@ -194,7 +260,7 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// On a mistake in the caller or in the decoder: no event fails a run.
-    pub(crate) fn each(&mut self, decoder: &mut impl EventDecoder) -> Result<(), FormatError> {
+    pub fn each(&mut self, decoder: &mut impl EventDecoder) -> Result<(), FormatError> {
         for events in self.chunks {
             let columns = |source| FormatError::Columns { partition: events.partition(), source };
             let mut here = events.len();
