@@ -179,7 +179,7 @@ pub const CHUNK_BYTES: u64 = 256 * 1024;
 /// use std::sync::Arc;
 ///
 /// use sluicebox_core::{ManualClock, OffsetRange, PartitionId};
-/// use sluicebox_sources::{EmbeddedLog, KafkaOptions, LogSource, Record, Source, TopicOptions};
+/// use sluicebox_sources::{EmbeddedLog, KafkaOptions, LogSource, Record, Source, Taken, TopicOptions};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -197,11 +197,10 @@ pub const CHUNK_BYTES: u64 = 256 * 1024;
 /// source.start(&positions).await?;
 ///
 /// let range = BTreeMap::from([(PartitionId::new("events", "orders", 0), OffsetRange::new(0, 2))]);
-/// let taken = source.take(&range).await?;
-/// assert_eq!(taken.events[0].events.num_rows(), 2);
+/// let events = |taken: &Taken| taken.events.iter().map(|piece| piece.events.num_rows()).sum::<usize>();
+/// assert_eq!(events(&source.take(&range).await?), 2);
 /// // A replay takes the same range again.
-/// let again = source.take(&range).await?;
-/// assert_eq!(again.events[0].events, taken.events[0].events);
+/// assert_eq!(events(&source.take(&range).await?), 2);
 /// # Ok(())
 /// # }
 /// ```
