@@ -1,15 +1,14 @@
 //! Names: of staged files, of final files, and of hive folders.
 //!
-//! A hive folder is `<column>=<value>`. DuckDB, DataFusion, Hive and Spark do not agree in everything, so a value is
-//! written in the form that all of them read back:
+//! A hive folder is `<column>=<value>`. DuckDB, DataFusion, Hive and Spark parse it differently, so a value is written in the form that all
+//! of them read back:
 //!
-//! - ASCII letters, digits, `-`, `_`, `.`, `~` stand as they are; every other ASCII character is percent-encoded (DuckDB
-//!   takes a folder with `?`, a line feed or a second `=` for an ordinary one; Windows has its own list).
-//! - Characters beyond ASCII stand as they are: Spark decodes percent codes to UTF-16 units, not to UTF-8.
-//! - NULL is [`NULL_FOLDER`]. So is the empty text, as Spark and Hive write it: Spark refuses to read a table with
-//!   an empty value in any path. A reader thus sees NULL for it.
-//! - The text `NULL`, or [`NULL_FOLDER`] itself, in any case, has its first character percent-encoded, since DuckDB would
-//!   read it as NULL.
+//! - ASCII letters, digits, `-`, `_`, `.`, `~` are kept. Every other ASCII character is percent-encoded (DuckDB takes a folder with `?`, a
+//!   line feed or a second `=` for an ordinary one; Windows has its own list).
+//! - Characters beyond ASCII are kept: Spark decodes percent codes to UTF-16 units, and not to UTF-8.
+//! - NULL is [`NULL_FOLDER`]. So is the empty text, as Spark and Hive write it: Spark refuses to read a table with an empty value in any
+//!   path. A reader thus sees NULL for it.
+//! - The text `NULL`, or [`NULL_FOLDER`] itself, in any case, has its first character percent-encoded, since DuckDB would read it as NULL.
 
 use std::fmt::Write as _;
 use std::path::Path;
