@@ -12,9 +12,10 @@ use crate::class::ErrorClass;
 use crate::column::Column;
 use crate::decoder::{Decoder, Prepared};
 use crate::error::FormatError;
+use crate::event_decoder::{EventDecoder, Refused, Row};
 use crate::events::Event;
 use crate::pin::SourcePin;
-use crate::run::{EventDecoder, Refused, Row, Run};
+use crate::run::Run;
 use crate::source::{DecoderOptions, SourceDecoder};
 
 /// The name of the format of text.

@@ -14,10 +14,11 @@ use crate::column::Column;
 use crate::decoded::SchemaUse;
 use crate::decoder::Prepared;
 use crate::error::FormatError;
+use crate::event_decoder::{EventDecoder, Refused, Row};
 use crate::events::Event;
 use crate::framing::unframe;
 use crate::limits::Limits;
-use crate::run::{EventDecoder, Refused, Row, Run};
+use crate::run::Run;
 
 /// The writer schemas that a batch needs.
 #[derive(Debug)]
