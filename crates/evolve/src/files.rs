@@ -51,8 +51,12 @@ fn source_of(
     above: &BTreeMap<String, Result<String, String>>,
 ) -> Result<String, String> {
     let name = &table.name;
-    if table.using == Using::Kafka {
-        return Err(format!("the rows of {name} are in a topic, and in no file"));
+    match table.using {
+        Using::Parquet => {}
+        Using::Kafka => return Err(format!("the rows of {name} are in a topic, and in no file")),
+        Using::Added(kind) => {
+            return Err(format!("the rows of {name} are where {} writes them, and in no file", kind.name()));
+        }
     }
     let [flow] = table.flows.as_slice() else {
         return Err(format!("several flows feed {name}: the order between their rows is not in its files"));

@@ -11,9 +11,10 @@ use sluicebox_checkpoint::shape::{
 };
 use sluicebox_core::Clock;
 use sluicebox_durable::checksum;
-use sluicebox_pipeline::ast::{SourceDef, Using};
+use sluicebox_pipeline::ast::{SourceDef, SourceKind, Using};
 use sluicebox_pipeline::bind::{FlowDescription, TableDescription};
 use sluicebox_pipeline::graph::{Flow, Graph, Node, Table};
+use sluicebox_pipeline::options::ValueType;
 use sluicebox_pipeline::{formats, options};
 use sluicebox_runtime::graph::{ClauseSettings, Runner};
 
@@ -70,10 +71,15 @@ fn source_shape(source: &SourceDef) -> SourceShape {
         "assign" => assigned(value),
         _ => BTreeSet::from([value.to_owned()]),
     };
-    let set = OPTIONS.into_iter().filter_map(|name| Some((name.to_owned(), options::get(source, name)?.to_owned())));
+    let kind = source.kind.value;
+    // What a kind of source that was added, or a format, calls its own is all taken to matter; no secret is one.
+    let own = kind.words().options.iter().filter(|_| kind != SourceKind::KAFKA);
+    let own = own.chain(source.value_format.words().options).filter(|option| option.value != ValueType::Secret);
+    let names = OPTIONS.into_iter().chain(own.map(|option| option.name));
+    let set = names.filter_map(|name| Some((name.to_owned(), options::get(source, name)?.to_owned())));
     let columns = formats::listed(source).map(|columns| ("columns".to_owned(), columns));
     SourceShape {
-        kind: options::name_of(source.kind.value).to_owned(),
+        kind: kind.name().to_owned(),
         selection: selection.to_owned(),
         topics,
         options: set.chain(columns).collect(),
@@ -113,7 +119,7 @@ fn table_shape(
     TableShape {
         location: match table.using {
             Using::Parquet => working_dir.join(&table.location).display().to_string(),
-            Using::Kafka => table.location.clone(),
+            Using::Kafka | Using::Added(_) => table.location.clone(),
         },
         sink: (table.using != Using::Parquet).then(|| table.using.as_str().to_owned()),
         partitioned_by: table.partitioned_by.clone(),

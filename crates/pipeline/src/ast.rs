@@ -7,23 +7,9 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::sql::sqlparser::ast as sql;
 use datafusion::sql::sqlparser::tokenizer::Location;
 
-/// A place in the pipeline's text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Span {
-    /// Byte offset of the first character.
-    pub start: usize,
-    /// Byte offset after the last character.
-    pub end: usize,
-}
-
-/// A value and the place where it was written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Spanned<T> {
-    /// The value.
-    pub value: T,
-    /// Where it stands.
-    pub span: Span,
-}
+use crate::kinds::ValueFormat;
+pub use crate::kinds::{SourceKind, TableKind};
+pub use crate::span::{Span, Spanned};
 
 /// One SQL file, parsed.
 #[derive(Debug, Clone)]
@@ -40,7 +26,7 @@ pub struct Pipeline {
     pub name: String,
     /// The `SET` keys, lower case as documented, after `--set`.
     pub settings: BTreeMap<String, Spanned<String>>,
-    /// `CREATE TABLE ... USING kafka|files|rate`, in the order of the text.
+    /// `CREATE TABLE ... USING kind`, in the order of the text.
     pub sources: Vec<SourceDef>,
     /// `CREATE TEMPORARY VIEW`, in the order of the text.
     pub views: Vec<ViewDef>,
@@ -62,8 +48,12 @@ impl Pipeline {
 pub struct SourceDef {
     /// The source's name, under which queries read it.
     pub name: Spanned<String>,
-    /// `kafka`, `files` or `rate`.
+    /// What stands after `USING`.
     pub kind: Spanned<SourceKind>,
+    /// How its values are encoded, as `value.format` says; Avro without it.
+    pub value_format: ValueFormat,
+    /// How its keys are encoded, if `key.format` says it.
+    pub key_format: Option<ValueFormat>,
     /// The columns that its events have, if they are listed; the place is that of the whole list.
     pub columns: Option<Spanned<Vec<DeclaredColumn>>>,
     /// The options, checked against the list of known ones; `kafka.*` properties are passed through.
@@ -95,17 +85,6 @@ impl DeclaredColumn {
     pub fn field(&self) -> FieldRef {
         Arc::new(Field::new(&self.name.value, self.data_type.value.clone(), self.nullable))
     }
-}
-
-/// The kinds of source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SourceKind {
-    /// Kafka, or the embedded log when no broker is configured.
-    Kafka,
-    /// Files that appear in a folder.
-    Files,
-    /// Made-up rows at a fixed rate.
-    Rate,
 }
 
 /// A query with the streams that it reads.
@@ -161,8 +140,10 @@ pub struct TableDef {
     pub name: Spanned<String>,
     /// The expectations, in the order of the text.
     pub constraints: Vec<ConstraintDef>,
-    /// `USING`, as it is written: `parquet`, which is the default, or `kafka`.
+    /// `USING`, as it is written: `parquet`, which is the default, `kafka`, or a kind of table that was added.
     pub format: Option<Spanned<String>>,
+    /// Where its rows go: what `format` stands for.
+    pub kind: Using,
     /// `PARTITIONED BY`.
     pub partitioned_by: Vec<Spanned<String>>,
     /// `LOCATION`.
@@ -181,6 +162,8 @@ pub enum Using {
     Parquet,
     /// A Kafka topic.
     Kafka,
+    /// Where a kind of table that was added writes them.
+    Added(TableKind),
 }
 
 impl Using {
@@ -190,6 +173,7 @@ impl Using {
         match self {
             Self::Parquet => "parquet",
             Self::Kafka => "kafka",
+            Self::Added(kind) => kind.name(),
         }
     }
 }
@@ -198,10 +182,7 @@ impl TableDef {
     /// Where its rows go.
     #[must_use]
     pub fn using(&self) -> Using {
-        match &self.format {
-            Some(format) if format.value == Using::Kafka.as_str() => Using::Kafka,
-            _ => Using::Parquet,
-        }
+        self.kind
     }
 
     /// The value of a property.

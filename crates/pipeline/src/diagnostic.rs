@@ -10,7 +10,7 @@ pub use sluicebox_core::nearest::nearest;
 use sluicebox_core::shown::{LONGEST, acts, cut_to, shown};
 use sluicebox_core::{Blame, Blamed};
 
-use crate::ast::Span;
+use crate::span::Span;
 
 /// The place of what was not written in the file but given on the command line, by `--set`. It never indexes the text.
 pub const COMMAND_LINE: Span = Span { start: usize::MAX, end: usize::MAX };

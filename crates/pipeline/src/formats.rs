@@ -9,58 +9,39 @@ pub use sluicebox_core::provenance::{KEY_COLUMN as KEY, RESCUED_COLUMN as RESCUE
 use sluicebox_functions::schema::{How, written_columns};
 
 use crate::ast::{DeclaredColumn, SourceDef};
+pub use crate::kinds::{ColumnsFrom, FormatWords, ValueFormat};
+use crate::values::{OptionDef, ValueType, option};
 
-/// How values, or keys, are encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValueFormat {
-    /// Avro in Confluent's framing; the registry has its columns.
-    Avro,
-    /// JSON, an object an event; the source declares its columns.
-    Json,
-    /// Text in UTF-8, one column.
-    Text,
-    /// Bytes, one column.
-    Binary,
-}
+static AVRO: FormatWords = FormatWords { name: "avro", columns: ColumnsFrom::Registry, of_keys: true, options: &[] };
+static JSON: FormatWords = FormatWords { name: "json", columns: ColumnsFrom::List, of_keys: true, options: OF_JSON };
+static TEXT: FormatWords =
+    FormatWords { name: "text", columns: ColumnsFrom::Format(DataType::Utf8), of_keys: true, options: &[] };
+static BINARY: FormatWords =
+    FormatWords { name: "binary", columns: ColumnsFrom::Format(DataType::Binary), of_keys: true, options: &[] };
 
 impl ValueFormat {
-    const ALL: [Self; 4] = [Self::Avro, Self::Json, Self::Text, Self::Binary];
+    /// Avro in Confluent's framing; the registry has its columns.
+    pub const AVRO: Self = Self::new(&AVRO);
+    /// JSON, an object an event; the source declares its columns.
+    pub const JSON: Self = Self::new(&JSON);
+    /// Text in UTF-8, one column.
+    pub const TEXT: Self = Self::new(&TEXT);
+    /// Bytes, one column.
+    pub const BINARY: Self = Self::new(&BINARY);
 
-    /// Their names, as the options take them.
-    pub const NAMES: &'static [&'static str] =
-        &[Self::Avro.name(), Self::Json.name(), Self::Text.name(), Self::Binary.name()];
-
-    /// Its name, as the options take it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Avro => "avro",
-            Self::Json => "json",
-            Self::Text => "text",
-            Self::Binary => "binary",
-        }
-    }
+    /// Those that every pipeline can name.
+    pub const STANDARD: [Self; 4] = [Self::AVRO, Self::JSON, Self::TEXT, Self::BINARY];
 
     /// That of the values of `source`.
     #[must_use]
     pub fn of(source: &SourceDef) -> Self {
-        word(source, "value.format", &Self::ALL, Self::name).unwrap_or(Self::Avro)
+        source.value_format
     }
 
     /// That of the keys of `source`, if it says one: then its rows have the column [`KEY`].
     #[must_use]
     pub fn of_key(source: &SourceDef) -> Option<Self> {
-        word(source, "key.format", &Self::ALL, Self::name)
-    }
-
-    /// The type of the one column that it gives, if it gives one.
-    #[must_use]
-    pub fn single(self) -> Option<DataType> {
-        match self {
-            Self::Text => Some(DataType::Utf8),
-            Self::Binary => Some(DataType::Binary),
-            Self::Avro | Self::Json => None,
-        }
+        source.key_format
     }
 }
 
@@ -124,6 +105,28 @@ impl JsonTimestamps {
     }
 }
 
+/// Options of values of JSON.
+const OF_JSON: &[OptionDef] = &[
+    option(
+        "json.extraFields",
+        ValueType::OneOf(ExtraFields::NAMES),
+        "`ignore`",
+        "What becomes of fields that are not listed: they are left out, kept as JSON text in the column `_rescued`, or make the event a dead letter.",
+    ),
+    option(
+        "json.timestamps",
+        ValueType::OneOf(JsonTimestamps::NAMES),
+        "`iso8601`",
+        "How a TIMESTAMP is written: as text such as `2026-01-31T10:15:00Z`, or as a number of seconds, milliseconds or microseconds since 1970 UTC. Never guessed.",
+    ),
+    option(
+        "json.maxDepth",
+        ValueType::Int(1, 1_000),
+        "`100`",
+        "At most so many objects and arrays stand within each other; a deeper event is a dead letter.",
+    ),
+];
+
 /// What the options of a source say of its JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonOptions {
@@ -175,14 +178,14 @@ pub fn value_columns(source: &SourceDef) -> Option<Vec<FieldRef>> {
         // What has no value is a tombstone, and no row.
         return Some(vec![Arc::new(Field::new(VALUE, single, false))]);
     }
-    if format != ValueFormat::Json {
+    if format.words().columns != ColumnsFrom::List {
         return None;
     }
     let of_key = ValueFormat::of_key(source).is_some();
     let listed = source.columns.iter().flat_map(|columns| &columns.value);
     let mut fields: Vec<FieldRef> =
         listed.filter(|column| !(of_key && column.name.value == KEY)).map(|column| column.field()).collect();
-    if JsonOptions::of(source).extra == ExtraFields::Rescue {
+    if format == ValueFormat::JSON && JsonOptions::of(source).extra == ExtraFields::Rescue {
         fields.push(Arc::new(Field::new(RESCUED, DataType::Utf8, true)));
     }
     Some(fields)

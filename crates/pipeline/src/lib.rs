@@ -1,7 +1,7 @@
 //! From SQL text to a checked pipeline, without I/O.
 //!
 //! **Owns** the language: its statements ([`parse`](mod@parse)), options ([`options`]), the formats of events in them ([`formats`]),
-//! settings ([`settings`]), the function `window` ([`window`]), the equality of values ([`equal`]), the form of a diagnostic
+//! settings ([`settings`]), the lists of what there is ([`vocabulary`]), the function `window` ([`window`]), the equality of values ([`equal`]), the form of a diagnostic
 //! ([`diagnostic`]), and the graph of plans and stateful operators that an engine runs batches through ([`bind`], [`graph`]).
 //!
 //! **May not know** files, brokers, registries, environment variables or batches. The caller gives the schemas of sources. Secrets stay
@@ -22,15 +22,19 @@ pub mod diagnostic;
 pub mod equal;
 pub mod formats;
 pub mod graph;
+pub mod kinds;
 mod late;
 pub mod leaf;
 pub mod options;
 pub mod parse;
 pub mod room;
 pub mod settings;
+mod span;
 mod sql;
 pub mod values;
+pub mod vocabulary;
 pub mod window;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use parse::parse;
+pub use vocabulary::Vocabulary;

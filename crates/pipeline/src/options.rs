@@ -2,34 +2,17 @@
 //!
 //! The names are Spark's where Spark has the option. A test compares `docs/sql.md` with this list.
 
+pub(crate) mod check;
+
 use sluicebox_core::options as of;
-use sluicebox_core::secret::is_secret;
 
-use crate::ast::{SourceDef, SourceKind};
-use crate::diagnostic::nearest;
-use crate::formats::{ExtraFields, JsonTimestamps, ValueFormat};
-pub use crate::values::ValueType;
-use crate::values::{self, Problem};
+use crate::ast::SourceDef;
+use crate::kinds::{SourceKind, SourceWords};
+use crate::values;
+pub use crate::values::{OptionDef, ValueType, option};
 
-/// An option of a source.
-#[derive(Debug, Clone, Copy)]
-pub struct OptionDef {
-    /// The name, as it is written; looked up without regard to case, as in Spark.
-    pub name: &'static str,
-    /// What its value may be.
-    pub value: ValueType,
-    /// What holds without it, as the reference says it.
-    pub default: &'static str,
-    /// What it means.
-    pub doc: &'static str,
-}
-
-const fn option(name: &'static str, value: ValueType, default: &'static str, doc: &'static str) -> OptionDef {
-    OptionDef { name, value, default, doc }
-}
-
-/// Every option of `USING kafka`, but for `kafka.*`, which is handed to librdkafka as it is.
-pub const OPTIONS: &[OptionDef] = &[
+/// The options that `USING kafka` alone has, but for `kafka.*`, which is handed to librdkafka as it is.
+const OF_KAFKA: &[OptionDef] = &[
     option(
         of::SUBSCRIBE,
         ValueType::Names,
@@ -50,12 +33,6 @@ pub const OPTIONS: &[OptionDef] = &[
         "Where the first run starts; -2 is earliest, -1 is latest. Resolved once, then the checkpoint alone says where to go on. New partitions start at their earliest offset.",
     ),
     option(
-        of::MAX_OFFSETS_PER_TRIGGER,
-        ValueType::Int(1, u64::MAX),
-        "no limit besides `batch.bytes`",
-        "At most so many offsets in a batch, shared over partitions by backlog: at least one each, or by turns.",
-    ),
-    option(
         of::FAIL_ON_DATA_LOSS,
         ValueType::Bool,
         "`true`",
@@ -67,37 +44,39 @@ pub const OPTIONS: &[OptionDef] = &[
         "`sluicebox`",
         "What the name of the consumer group starts with, under which offsets are committed for lag tools.",
     ),
+    option(
+        "sample",
+        ValueType::OneOf(&["sales"]),
+        "",
+        "Fills the topic of the embedded log with made-up events when no broker is configured. With a broker nothing is made up.",
+    ),
+];
+
+/// Options of every source: how many events are read, and how they are encoded.
+pub(crate) const OF_EVENTS: &[OptionDef] = &[
+    option(
+        of::MAX_OFFSETS_PER_TRIGGER,
+        ValueType::Int(1, u64::MAX),
+        "no limit besides `batch.bytes`",
+        "At most so many offsets in a batch, shared over partitions by backlog: at least one each, or by turns.",
+    ),
     option(of::INCLUDE_HEADERS, ValueType::Bool, "`false`", "Whether rows carry the events' headers in `_headers`."),
     option(
         "value.format",
-        ValueType::OneOf(ValueFormat::NAMES),
+        ValueType::Format,
         "`avro`",
         "How values are encoded: Avro in Confluent's framing; JSON, an object an event, whose columns the source lists; text in UTF-8 or bytes, in the one column `value`.",
     ),
     option(
         "key.format",
-        ValueType::OneOf(ValueFormat::NAMES),
+        ValueType::KeyFormat,
         "none",
         "How keys are encoded. With it a row has the column `key` behind those of the value, which is listed for `json`; without it only `_key`, as it came.",
     ),
-    option(
-        "json.extraFields",
-        ValueType::OneOf(ExtraFields::NAMES),
-        "`ignore`",
-        "What becomes of fields that are not listed: they are left out, kept as JSON text in the column `_rescued`, or make the event a dead letter.",
-    ),
-    option(
-        "json.timestamps",
-        ValueType::OneOf(JsonTimestamps::NAMES),
-        "`iso8601`",
-        "How a TIMESTAMP is written: as text such as `2026-01-31T10:15:00Z`, or as a number of seconds, milliseconds or microseconds since 1970 UTC. Never guessed.",
-    ),
-    option(
-        "json.maxDepth",
-        ValueType::Int(1, 1_000),
-        "`100`",
-        "At most so many objects and arrays stand within each other; a deeper event is a dead letter.",
-    ),
+];
+
+/// Further options of every source: where schemas are, and what holds for rows.
+pub(crate) const OF_ROWS: &[OptionDef] = &[
     option(
         "value.subject",
         ValueType::Text,
@@ -155,12 +134,6 @@ pub const OPTIONS: &[OptionDef] = &[
         "PEM file with our certificate and key for the registry.",
     ),
     option(
-        "sample",
-        ValueType::OneOf(&["sales"]),
-        "",
-        "Fills the topic of the embedded log with made-up events when no broker is configured. With a broker nothing is made up.",
-    ),
-    option(
         "dead.letters.max.ratio",
         ValueType::Ratio,
         "`1`: no limit",
@@ -180,89 +153,16 @@ pub const OPTIONS: &[OptionDef] = &[
     ),
 ];
 
-/// Options of Spark that are not here, and why.
-const NOT_HERE: &[(&str, &str)] = &[
-    ("startingOffsetsByTimestamp", "write the offsets with startingOffsets"),
-    ("startingTimestamp", "write the offsets with startingOffsets"),
-    ("endingOffsets", "a stream has no end; --trigger available-now stops at what is there"),
-    ("endingTimestamp", "a stream has no end; --trigger available-now stops at what is there"),
-    ("endingOffsetsByTimestamp", "a stream has no end; --trigger available-now stops at what is there"),
-    ("minPartitions", "partitions of the topic are read in parallel as they are"),
-    ("minOffsetsPerTrigger", "SET 'trigger' says how often batches start"),
-    ("maxTriggerDelay", "SET 'trigger' says how often batches start"),
-    ("kafkaConsumer.pollTimeoutMs", "the consumer needs no poll timeout"),
-    ("fetchOffset.numRetries", "a broker that is down is waited for"),
-    ("fetchOffset.retryIntervalMs", "a broker that is down is waited for"),
-    ("format", "write 'value.format', and 'key.format' for keys"),
-    ("value.deserializer", "write 'value.format'"),
-    ("key.deserializer", "write 'key.format'; without it keys are bytes, in the column _key"),
-    ("mode", "an event that cannot be read is a dead letter, and its neighbours are rows"),
-    ("columnNameOfCorruptRecord", "an event that cannot be read is a dead letter, which keeps its bytes"),
-    ("rescuedDataColumn", "write 'json.extraFields' = 'rescue'"),
-    ("timestampFormat", "write 'json.timestamps'; or declare a STRING, and to_timestamp(column, 'pattern') in a table"),
-    ("timestampNTZFormat", "declare a STRING, and to_timestamp_ntz(column, 'pattern') in a table"),
-    ("dateFormat", "declare a STRING, and to_date(column, 'pattern') in a table"),
-    ("maxNestingDepth", "write 'json.maxDepth'"),
-    ("multiLine", "an event is one JSON object, on any number of lines"),
-    ("primitivesAsString", "declare the columns as STRING"),
-    ("prefersDecimal", "declare the columns as DECIMAL(p, s)"),
-    ("inferSchema", "list the columns: CREATE TABLE name (column TYPE, ...)"),
-    ("topic", "write 'subscribe' = 'topic'"),
-    ("topics", "write 'subscribe' = 'topic,topic'"),
-    ("bootstrap.servers", "write 'kafka.bootstrap.servers'"),
-];
+static KAFKA: SourceWords = SourceWords { name: "kafka", options: OF_KAFKA };
 
-/// The option of this name, looked up without regard to case; `kafka.*` are not in the list.
-#[must_use]
-pub fn find(key: &str) -> Option<&'static OptionDef> {
-    OPTIONS.iter().find(|o| o.name.eq_ignore_ascii_case(key))
+impl SourceKind {
+    /// Topics of Kafka, or of the embedded log where no broker is configured.
+    pub const KAFKA: Self = Self::new(&KAFKA);
 }
 
-/// Whether the value of `key` keeps its references until a source is connected: it may be a secret, or hold one.
-pub(crate) fn keeps_references(key: &str) -> bool {
-    of::property(key).is_some()
-        || find(key).is_none_or(|option| matches!(option.value, ValueType::Text | ValueType::Secret))
-}
-
-/// The option's name as it is written in the reference, if key and value are right. `written` is what stands in the file in the place of the
-/// value, and is what is shown of it.
-pub(crate) fn check(key: &str, value: &str, written: &str) -> Result<String, Problem> {
-    if let Some(property) = of::property(key) {
-        let lower = key.to_lowercase();
-        if let Some(instead) = of::instead_of(property) {
-            let problem = Problem::unknown(format!("`{key}` is not for the pipeline to set"), instead.to_owned());
-            return Err(Problem { label: "not this one".into(), ..problem });
-        }
-        let value_type = if is_secret(&lower) { ValueType::Secret } else { ValueType::Text };
-        value_type.check(key, value, written)?;
-        return Ok(lower);
-    }
-    let Some(option) = find(key) else { return Err(unknown(key)) };
-    option.value.check(option.name, value, written)?;
-    Ok(option.name.to_owned())
-}
-
-fn unknown(key: &str) -> Problem {
-    if let Some((name, instead)) = NOT_HERE.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)) {
-        return Problem::unknown(format!("`{name}` is not an option here"), (*instead).to_owned());
-    }
-    let help = match nearest(key, OPTIONS.iter().map(|o| o.name)) {
-        Some(near) => format!("did you mean '{near}'?"),
-        None => format!(
-            "properties of the Kafka client start with kafka.: 'kafka.{key}'; all other options are in docs/sql.md"
-        ),
-    };
-    Problem::unknown(format!("a source of kind kafka has no option `{key}`"), help)
-}
-
-/// The kind as it is written after USING.
-#[must_use]
-pub fn name_of(kind: SourceKind) -> &'static str {
-    match kind {
-        SourceKind::Kafka => "kafka",
-        SourceKind::Files => "files",
-        SourceKind::Rate => "rate",
-    }
+/// Whether every source has the option `name`, whatever its kind.
+pub(crate) fn is_of_all(name: &str) -> bool {
+    OF_EVENTS.iter().chain(OF_ROWS).any(|o| o.name.eq_ignore_ascii_case(name))
 }
 
 /// The value of an option of a source, as it was written.
@@ -297,23 +197,5 @@ impl EventTimeOptions {
             idle_timeout_micros: micros("idleTimeout", default.idle_timeout_micros),
             max_future_micros: micros("maxFuture", default.max_future_micros),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_reference_says_the_defaults_that_hold() {
-        let said = |name: &str| find(name).and_then(|option| values::duration(option.default.trim_matches('`')));
-        let EventTimeOptions { idle_timeout_micros, max_future_micros } = EventTimeOptions::default();
-        assert_eq!(said("idleTimeout"), Some(idle_timeout_micros));
-        assert_eq!(said("maxFuture"), Some(max_future_micros));
-    }
-
-    #[test]
-    fn every_option_of_a_log_can_be_written() {
-        assert!(of::OF_LOGS.into_iter().all(|name| find(name).is_some()));
     }
 }

@@ -1,177 +1,46 @@
-//! `SET` keys and `TBLPROPERTIES`: their names, values and meaning.
+//! `SET` keys and `TBLPROPERTIES`: which there are, what they take, and what they mean.
 //!
-//! A test compares `docs/sql.md` with these lists.
+//! The lists are what `docs/sql.md` is checked against.
 
-use crate::ast::{Pipeline, TableDef, Using};
+pub(crate) mod tables;
+
+use crate::ast::{Pipeline, SourceKind, TableDef, Using};
 use crate::diagnostic::nearest;
-use crate::options;
-use crate::values::{self, Problem};
+use crate::options::check as options;
+use crate::values::{self, OptionDef, Problem};
 pub use crate::values::{Trigger, ValueType};
+use crate::vocabulary::Vocabulary;
 
-/// A setting of the pipeline, or a property of a table.
-#[derive(Debug, Clone, Copy)]
-pub struct KeyDef {
-    /// The name, in lower case.
-    pub name: &'static str,
-    /// What its value may be.
-    pub value: ValueType,
-    /// What holds without it, as the reference says it.
-    pub default: &'static str,
-    /// What it means.
-    pub doc: &'static str,
-}
-
-const fn key(name: &'static str, value: ValueType, default: &'static str, doc: &'static str) -> KeyDef {
-    KeyDef { name, value, default, doc }
-}
-
-/// Every key of `SET`.
-pub const SETTINGS: &[KeyDef] = &[
-    key("pipeline.name", ValueType::Name, "the file's name without `.sql`", "Names the checkpoint and the reports."),
-    key(
-        "checkpoint",
-        ValueType::Path,
-        "`checkpoints/<pipeline.name>`",
-        "The folder that a run resumes from; `--checkpoint` goes before it.",
-    ),
-    key(
-        "trigger",
-        ValueType::Trigger,
-        "`1 second`",
-        "How often batches start once the run has caught up: what is in the log when it fires is read, in as many batches as that takes. `--trigger` goes before it.",
-    ),
-    key(
-        "batch.bytes",
-        ValueType::Size(64 << 10),
-        "`16 MiB`",
-        "At most so many bytes of raw values in a batch, whatever the backlog; bounds memory.",
-    ),
-    key(
-        "memory.limit",
-        ValueType::Size(1 << 10),
-        "`64 MiB`",
-        "About so much memory for what the tables remember, shared equally by their operators with state; what is more is kept on disk.",
-    ),
-    key(
-        "query.memory",
-        ValueType::Size(1 << 20),
-        "`128 MiB`",
-        "So much memory may the query of a table take at once for what its aggregates hold, and so much what it makes of a batch beyond its rows.",
-    ),
-    key(
-        "dq.samples",
-        ValueType::Int(0, 10_000),
-        "`10`",
-        "At most so many sample rows for each expectation and batch in the report.",
-    ),
-];
-
-/// Every key of `TBLPROPERTIES`.
-pub const PROPERTIES: &[KeyDef] = &[
-    key(
-        "target.file.size",
-        ValueType::Size(1 << 20),
-        "`256 MiB`",
-        "A file of a batch that would be larger is cut in several of about this size.",
-    ),
-    key(
-        "compact.auto",
-        ValueType::Bool,
-        "`false`",
-        "Whether a run puts together the small files of partitions that are closed, between its batches.",
-    ),
-    key(
-        "compact.after",
-        ValueType::Duration,
-        "`1 hour`",
-        "A partition is closed for `compact.auto` when nothing was written to it for so long.",
-    ),
-    key(
-        "retain",
-        ValueType::Duration,
-        "for ever",
-        "How long rows stay after the end of the day in the first partition column that is a date or timestamp; whole partitions go.",
-    ),
-    key(
-        "output.mode",
-        ValueType::OneOf(&["append"]),
-        "`append`",
-        "A row is written once, when it is final. Parquet files cannot take `update` or `complete`.",
-    ),
-    key(
-        "on.error",
-        ValueType::OneOf(&["quarantine", "null", "fail"]),
-        "`quarantine`",
-        "What becomes of a row that the query cannot compute: it goes to quarantine; what cannot be computed of it is NULL; or the run stops.",
-    ),
-    key("compression", ValueType::OneOf(&["zstd", "none"]), "`zstd`", "How Parquet files are compressed."),
-    key("compression.level", ValueType::Int(1, 22), "`1`", "The level of zstd: higher is smaller and slower."),
-];
-
-/// Every key of `TBLPROPERTIES` of a table `USING kafka`, but for `kafka.*` and `schema.registry.*`, which are those of a source.
-pub const KAFKA_PROPERTIES: &[KeyDef] = &[
-    key(
-        "topic",
-        ValueType::Name,
-        "",
-        "The topic that rows are appended to. Required. In Kafka it must be there; in the embedded log it is made, with one partition.",
-    ),
-    key(
-        "value.format",
-        ValueType::OneOf(&["json", "avro"]),
-        "`json`",
-        "How a row becomes the value of an event: an object of JSON with every column, or Avro in Confluent's framing.",
-    ),
-    key(
-        "value.subject",
-        ValueType::Name,
-        "`<topic>-value`",
-        "The registry's subject under which the table's Avro schema is registered when a run starts.",
-    ),
-    key(
-        "key.columns",
-        ValueType::Names,
-        "no key",
-        "The columns that make the key: the value of one as text, of several a list of JSON. Equal keys come to one partition, as from Java's producer.",
-    ),
-    key(
-        "header.columns",
-        ValueType::Names,
-        "none",
-        "Columns that are headers too, as text. Each event has the header `sluicebox.batch` beside them.",
-    ),
-    key(
-        "unknown.batch",
-        ValueType::OneOf(&["stop", "publish", "skip"]),
-        "`stop`",
-        "What happens to a committed batch of which the topic no longer tells whether it is in it: the run stops and says how to find out; the batch is published, maybe once more; or it is taken for published.",
-    ),
-];
+use self::tables::is_of_clients;
+pub use self::tables::{KAFKA_PROPERTIES, PROPERTIES, SETTINGS};
 
 /// Those of [`PROPERTIES`] that are not about files.
 const OF_ALL: [&str; 2] = [OUTPUT_MODE, "on.error"];
 
 /// Whether the property `name`, as the reference has it, is one of tables in Kafka alone, or of tables of files alone.
 pub(crate) fn is_for(name: &str, using: Using) -> bool {
-    let of_kafka = is_of_clients(name) || KAFKA_PROPERTIES.iter().any(|property| property.name == name);
-    OF_ALL.contains(&name) || of_kafka == (using == Using::Kafka)
+    let is_in = |known: &[OptionDef]| known.iter().any(|property| property.name == name);
+    let is_own = match using {
+        Using::Parquet => is_in(PROPERTIES),
+        Using::Kafka => is_of_clients(name) || is_in(KAFKA_PROPERTIES),
+        Using::Added(kind) => is_in(kind.words().properties),
+    };
+    OF_ALL.contains(&name) || is_own
 }
 
 /// The names of the properties that a table may have whose rows go there, but for those of clients.
 pub(crate) fn properties_of(using: Using) -> impl Iterator<Item = &'static str> {
-    PROPERTIES.iter().chain(KAFKA_PROPERTIES).map(|property| property.name).filter(move |name| is_for(name, using))
-}
-
-/// Whether the property is handed to the clients of Kafka or of its registry.
-fn is_of_clients(name: &str) -> bool {
-    ["kafka.", "schema.registry."]
-        .iter()
-        .any(|prefix| name.get(..prefix.len()).is_some_and(|p| p.eq_ignore_ascii_case(prefix)))
+    let added: &'static [OptionDef] = match using {
+        Using::Added(kind) => kind.words().properties,
+        Using::Parquet | Using::Kafka => &[],
+    };
+    let known = PROPERTIES.iter().chain(KAFKA_PROPERTIES).chain(added);
+    known.map(|property| property.name).filter(move |name| is_for(name, using))
 }
 
 /// Whether the value of the property keeps its references until its sink is made: it may be a secret, or hold one.
 pub(crate) fn keeps_references(name: &str) -> bool {
-    is_of_clients(name) && options::keeps_references(name)
+    is_of_clients(name) && options::keeps_references(SourceKind::KAFKA, &Vocabulary::default(), name)
 }
 
 /// Delta's properties that have a meaning here under another name.
@@ -191,16 +60,21 @@ fn is_other_mode(value: &str) -> bool {
 pub(crate) fn check(name: &str, value: &str, written: &str) -> Result<(), Problem> {
     match SETTINGS.iter().find(|s| s.name == name) {
         Some(setting) => setting.value.check(setting.name, value, written),
-        None => Err(unknown("setting", name, SETTINGS)),
+        None => Err(unknown("setting", name, SETTINGS.iter().map(|s| s.name))),
     }
 }
 
 /// The property's name as the reference has it, if key and value are right.
-pub(crate) fn check_property(name: &str, value: &str, written: &str) -> Result<String, Problem> {
+pub(crate) fn check_property(
+    vocabulary: &Vocabulary,
+    name: &str,
+    value: &str,
+    written: &str,
+) -> Result<String, Problem> {
     if is_of_clients(name) {
-        return options::check(name, value, written);
+        return options::check(SourceKind::KAFKA, vocabulary, name, value, written);
     }
-    match PROPERTIES.iter().chain(KAFKA_PROPERTIES).find(|p| p.name.eq_ignore_ascii_case(name)) {
+    match PROPERTIES.iter().chain(KAFKA_PROPERTIES).chain(vocabulary.properties()).find(|p| p.name.eq_ignore_ascii_case(name)) {
         Some(property) if property.name == OUTPUT_MODE && is_other_mode(value) => Err(Problem {
             about_value: true,
             message: format!("a table of Parquet files cannot take the output mode `{}`", value.trim()),
@@ -213,12 +87,15 @@ pub(crate) fn check_property(name: &str, value: &str, written: &str) -> Result<S
             code: Some("output-mode"),
         }),
         Some(property) => property.value.check(property.name, value, written).map(|()| property.name.to_owned()),
-        None => Err(unknown("property", name, PROPERTIES)),
+        None => {
+            let added = vocabulary.properties().map(|p| p.name);
+            Err(unknown("property", name, PROPERTIES.iter().map(|p| p.name).chain(added)))
+        }
     }
 }
 
-fn unknown(what: &str, name: &str, known: &[KeyDef]) -> Problem {
-    let names: Vec<&str> = known.iter().map(|k| k.name).collect();
+fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) -> Problem {
+    let names: Vec<&str> = known.collect();
     let help = if name.starts_with("spark.") {
         format!("Spark's own keys have no meaning here; there are {}", names.join(", "))
     } else if let Some((_, ours)) = DELTA.iter().find(|(theirs, _)| theirs.eq_ignore_ascii_case(name)) {
@@ -346,12 +223,14 @@ impl Properties {
     }
 }
 
-/// Of a table in Kafka its topic in words. Else where its files go: its LOCATION, else by its name: `bronze_`, `silver_` and `gold_` are layers,
+/// Of a table in Kafka its topic in words, of one of a kind that was added its kind and name. Else where its files go: its LOCATION, else by its name: `bronze_`, `silver_` and `gold_` are layers,
 /// `data/<layer>/<rest>`, all else is in `data/tables/<name>`. Relative to the working directory.
 #[must_use]
 pub fn location(table: &TableDef) -> String {
-    if table.using() == Using::Kafka {
-        return format!("the Kafka topic {}", table.property("topic").unwrap_or_default());
+    match table.using() {
+        Using::Kafka => return format!("the Kafka topic {}", table.property("topic").unwrap_or_default()),
+        Using::Added(kind) => return format!("{} {}", kind.name(), table.name.value),
+        Using::Parquet => {}
     }
     match &table.location {
         Some(location) => crate::values::local_path(&location.value).to_owned(),

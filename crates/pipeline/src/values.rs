@@ -2,8 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use crate::ast::Span;
 use crate::diagnostic::{Diagnostic, nearest};
+use crate::span::Span;
+
+/// An option of a source, a setting of the pipeline, or a property of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionDef {
+    /// The name, as it is written; looked up without regard to case, as in Spark.
+    pub name: &'static str,
+    /// What its value may be.
+    pub value: ValueType,
+    /// What holds without it, as the reference says it.
+    pub default: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+/// An option, a setting or a property.
+#[must_use]
+pub const fn option(name: &'static str, value: ValueType, default: &'static str, doc: &'static str) -> OptionDef {
+    OptionDef { name, value, default, doc }
+}
 
 /// What a value may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +45,10 @@ pub enum ValueType {
     Trigger,
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// The name of a format of values; which there are says the [`Vocabulary`](crate::vocabulary::Vocabulary).
+    Format,
+    /// The name of a format of keys; as there.
+    KeyFormat,
     /// Names with commas between them.
     Names,
     /// A regular expression.
@@ -56,7 +79,8 @@ impl ValueType {
             Self::Size(_) => "size, as `16 MiB`".to_owned(),
             Self::Duration => "duration, as `10 seconds`".to_owned(),
             Self::Trigger => "`available-now`, or a duration as `1 second`".to_owned(),
-            Self::OneOf(words) => words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", "),
+            Self::OneOf(words) => listed(words),
+            Self::Format | Self::KeyFormat => "name of a format".to_owned(),
             Self::Names => "names with commas between".to_owned(),
             Self::Pattern => "regular expression".to_owned(),
             Self::Partitions => "JSON, as `{\"orders\": [0, 1]}`".to_owned(),
@@ -104,24 +128,7 @@ impl ValueType {
             Self::Trigger if trigger(value).is_none() => {
                 wrong("is not a trigger", "write 'available-now', or a duration as '1 second'".into())
             }
-            Self::OneOf(words) if !words.contains(&value.to_lowercase().as_str()) => {
-                let help = match nearest(value, words.iter().copied()) {
-                    Some(near) => format!("did you mean '{near}'?"),
-                    None => format!(
-                        "it is {}",
-                        one_of(
-                            &words
-                                .iter()
-                                .map(|w| format!("'{w}'"))
-                                .collect::<Vec<_>>()
-                                .iter()
-                                .map(String::as_str)
-                                .collect::<Vec<_>>()
-                        )
-                    ),
-                };
-                wrong(&format!("cannot be '{written}'"), help)
-            }
+            Self::OneOf(words) => check_word(key, words, value, written),
             Self::Names
                 if names(value).is_empty()
                     || names(value).iter().any(|n| n.is_empty() || n.contains(char::is_whitespace)) =>
@@ -159,6 +166,31 @@ impl ValueType {
             _ => Ok(()),
         }
     }
+}
+
+pub(crate) fn listed(words: &[&str]) -> String {
+    words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether `value`, in any case, is one of `words`; the mistake says which there are, and shows what is `written`.
+pub(crate) fn check_word(key: &str, words: &[&str], value: &str, written: &str) -> Result<(), Problem> {
+    if words.contains(&value.to_lowercase().as_str()) {
+        return Ok(());
+    }
+    let help = match nearest(value, words.iter().copied()) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => {
+            let quoted: Vec<String> = words.iter().map(|w| format!("'{w}'")).collect();
+            format!("it is {}", one_of(&quoted.iter().map(String::as_str).collect::<Vec<_>>()))
+        }
+    };
+    Err(Problem {
+        about_value: true,
+        message: format!("`{key}` cannot be '{written}'"),
+        label: "this value".into(),
+        help: Some(help),
+        code: None,
+    })
 }
 
 /// `bytes` in the largest unit that they are a whole number of, as [`size`] reads it.

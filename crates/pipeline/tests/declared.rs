@@ -102,7 +102,7 @@ fn text_and_bytes_have_one_column() {
         assert_eq!(formats::key_column(&of), None);
     }
     let avro = source("CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events')");
-    assert_eq!((ValueFormat::of(&avro), formats::value_columns(&avro)), (ValueFormat::Avro, None));
+    assert_eq!((ValueFormat::of(&avro), formats::value_columns(&avro)), (ValueFormat::AVRO, None));
 }
 
 #[test]
@@ -151,12 +151,12 @@ fn options_of_json_have_defaults_and_the_command_line_goes_before_them() {
 
 #[test]
 fn each_name_of_an_option_is_read_as_itself() {
-    for name in ValueFormat::NAMES {
-        let columns = if *name == "json" { "(id BIGINT)" } else { "" };
+    for name in ValueFormat::STANDARD.map(ValueFormat::name) {
+        let columns = if name == "json" { "(id BIGINT)" } else { "" };
         let of = source(&format!(
             "CREATE TABLE events {columns} USING kafka OPTIONS ('subscribe' = 'events', 'value.format' = '{name}')"
         ));
-        assert_eq!(ValueFormat::of(&of).name(), *name);
+        assert_eq!(ValueFormat::of(&of).name(), name);
     }
     for name in ExtraFields::NAMES {
         assert_eq!(

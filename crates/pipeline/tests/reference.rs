@@ -5,13 +5,13 @@
 
 use std::path::Path;
 
-use sluicebox_pipeline::options::OPTIONS;
+use sluicebox_pipeline::ast::SourceKind;
 use sluicebox_pipeline::settings::{KAFKA_PROPERTIES, PROPERTIES, SETTINGS};
-use sluicebox_pipeline::{parse, values::ValueType};
+use sluicebox_pipeline::{Vocabulary, parse, values::ValueType};
 
 /// A row of a table, as it stands in the reference.
 fn row(name: &str, value: ValueType, default: &str, doc: &str) -> String {
-    format!("| `{name}` | {} | {default} | {doc} |\n", value.describe())
+    format!("| `{name}` | {} | {default} | {doc} |\n", Vocabulary::default().describe(value))
 }
 
 fn table(head: &str, rows: impl Iterator<Item = String>) -> String {
@@ -20,9 +20,11 @@ fn table(head: &str, rows: impl Iterator<Item = String>) -> String {
 
 /// The tables, by the names of their marks.
 fn tables() -> [(&'static str, String); 4] {
+    let vocabulary = Vocabulary::default();
+    let options = vocabulary.options_of(SourceKind::KAFKA);
     [
         ("settings", table("key", SETTINGS.iter().map(|k| row(k.name, k.value, k.default, k.doc)))),
-        ("options", table("option", OPTIONS.iter().map(|k| row(k.name, k.value, k.default, k.doc)))),
+        ("options", table("option", options.map(|k| row(k.name, k.value, k.default, k.doc)))),
         ("properties", table("property", PROPERTIES.iter().map(|k| row(k.name, k.value, k.default, k.doc)))),
         (
             "kafka properties",

@@ -33,7 +33,7 @@ fn the_first_pipeline() {
     let pipeline = gold();
     assert_eq!(pipeline.name, "revenue_5m");
     let source = &pipeline.sources[0];
-    assert_eq!((source.name.value.as_str(), source.kind.value), ("sales_events", SourceKind::Kafka));
+    assert_eq!((source.name.value.as_str(), source.kind.value), ("sales_events", SourceKind::KAFKA));
     let get = |name| options::get(source, name);
     assert_eq!(get("subscribe"), Some("sales.events.v1"));
     assert_eq!(get("startingOffsets"), Some("earliest"));

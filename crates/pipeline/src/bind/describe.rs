@@ -7,7 +7,7 @@ use serde::Serialize;
 use sluicebox_core::fate::Ledger;
 
 use super::words::{Words, duration, sql_type};
-use crate::ast::{Action, SourceKind, Using};
+use crate::ast::{Action, Using};
 use crate::diagnostic::{Diagnostic, line_col};
 use crate::graph::{AggregateNode, Clause, DedupNode, Flow, Graph, Node, PlanNode, Table, Window};
 
@@ -167,11 +167,6 @@ impl Graph {
     #[must_use]
     pub fn describe(&self) -> Description {
         let clauses = self.clauses();
-        let kind = |k| match k {
-            SourceKind::Kafka => "kafka",
-            SourceKind::Files => "files",
-            SourceKind::Rate => "rate",
-        };
         let sources = self.pipeline.sources.iter();
         let mut tables: Vec<TableDescription> = self.tables.iter().map(|t| table(t, &clauses)).collect();
         for (described, table) in tables.iter_mut().zip(&self.tables) {
@@ -185,7 +180,7 @@ impl Graph {
         Description {
             pipeline: self.pipeline.name.clone(),
             sources: sources
-                .map(|s| SourceDescription { name: s.name.value.clone(), kind: kind(s.kind.value) })
+                .map(|s| SourceDescription { name: s.name.value.clone(), kind: s.kind.value.name() })
                 .collect(),
             tables,
             warnings: self.warnings.iter().map(|w| warning(w, &self.pipeline.text)).collect(),
@@ -251,6 +246,9 @@ fn table(table: &Table, clauses: &Clauses) -> TableDescription {
             }
             Using::Kafka => {
                 "exactly once for readers of committed events: a batch is one transaction, whatever is killed and replayed"
+            }
+            Using::Added(_) => {
+                "exactly once, as its sink promises: a batch that is there is not added again, whatever is killed and replayed"
             }
         },
         columns: columns.collect(),

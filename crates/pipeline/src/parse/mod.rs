@@ -28,6 +28,7 @@ use std::sync::Arc;
 use crate::ast::{FlowDef, Pipeline, SourceDef, Span, Spanned, TableDef, ViewDef};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::values::Unresolved;
+use crate::vocabulary::Vocabulary;
 
 pub(crate) use check::default_location;
 pub(crate) use interval::of_expr;
@@ -50,6 +51,8 @@ pub(crate) struct Context<'a> {
     flows: Vec<(Spanned<String>, FlowDef)>,
     /// The environment.
     env: Env<'a>,
+    /// The kinds and formats that there are.
+    vocabulary: &'a Vocabulary,
     /// The texts of queries and conditions with references in them: where each stands, and the text of SQL in its place.
     replaced: Vec<(Span, String)>,
     /// What was defined by statements with mistakes: reading it is no further mistake.
@@ -57,10 +60,11 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    fn new(text: &'a str, env: Env<'a>) -> Self {
+    fn new(text: &'a str, env: Env<'a>, vocabulary: &'a Vocabulary) -> Self {
         Self {
             text,
             env,
+            vocabulary,
             replaced: Vec::new(),
             found: Vec::new(),
             leaves: 0,
@@ -123,6 +127,20 @@ pub fn parse_with(
     overrides: &[(String, String)],
     env: Env<'_>,
 ) -> Result<Pipeline, Diagnostics> {
+    parse_in(file, text, overrides, env, &Vocabulary::default())
+}
+
+/// As [`parse_with`], of a pipeline that may name the kinds and formats of `vocabulary`.
+///
+/// # Errors
+/// As there.
+pub fn parse_in(
+    file: &str,
+    text: &str,
+    overrides: &[(String, String)],
+    env: Env<'_>,
+    vocabulary: &Vocabulary,
+) -> Result<Pipeline, Diagnostics> {
     if text.len() > LONGEST_TEXT {
         let message = format!("this has {} bytes, and a pipeline has at most {LONGEST_TEXT}", text.len());
         let diagnostic = Diagnostic::new("too-large", Span::default(), message, "").with_help("is it the right file?");
@@ -134,7 +152,7 @@ pub fn parse_with(
         return Err(Diagnostics::new(file, masked::roughly(text), vec![mistake]));
     }
     let shown: Arc<str> = masked::masked(text, &toks).into();
-    let mut cx = Context::new(text, env);
+    let mut cx = Context::new(text, env, vocabulary);
     let mut found = Vec::new();
     for toks in lex::statements(&toks, &mut found) {
         statement::statement(&mut cx, toks);
@@ -142,6 +160,7 @@ pub fn parse_with(
     cx.found.append(&mut found);
     check::flows(&mut cx);
     overrides::apply(&mut cx, overrides);
+    check::encodings(&mut cx);
     check::all(&mut cx);
     check::without_echoes(&mut cx.found);
     if !cx.found.is_empty() {

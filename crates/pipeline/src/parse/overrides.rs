@@ -3,8 +3,9 @@
 use super::Context;
 use crate::ast::Spanned;
 use crate::diagnostic::{COMMAND_LINE, Diagnostic, nearest};
+use crate::options::check as options;
+use crate::settings;
 use crate::values::Problem;
-use crate::{options, settings};
 
 /// Puts the overrides over what the file says; the last one of a key holds.
 pub(crate) fn apply(cx: &mut Context<'_>, overrides: &[(String, String)]) {
@@ -59,14 +60,16 @@ fn at(problem: Problem, code: &'static str) -> Box<Diagnostic> {
 fn option(cx: &mut Context<'_>, source: &str, key: &str, written: &str) -> Result<(), Box<Diagnostic>> {
     let option = key[source.len() + 1..].to_owned();
     let mut value = given(written);
-    if !options::keeps_references(&option) {
+    let Some(at_source) = cx.sources.iter().position(|s| s.name.value == source) else { return Ok(()) };
+    let kind = cx.sources[at_source].kind.value;
+    if !options::keeps_references(kind, cx.vocabulary, &option) {
         cx.resolve("option", &option, &mut value)?;
     }
-    let name = options::check(&option, &value.value, written).map_err(|problem| at(problem, "option"))?;
-    if let Some(source) = cx.sources.iter_mut().find(|s| s.name.value == source) {
-        source.options.retain(|(k, _)| k.value != name);
-        source.options.push((given(&name), value));
-    }
+    let checked = options::check(kind, cx.vocabulary, &option, &value.value, written);
+    let name = checked.map_err(|problem| at(problem, "option"))?;
+    let given_options = &mut cx.sources[at_source].options;
+    given_options.retain(|(k, _)| k.value != name);
+    given_options.push((given(&name), value));
     Ok(())
 }
 
@@ -77,7 +80,7 @@ fn property(cx: &mut Context<'_>, table: &str, key: &str, written: &str) -> Resu
         cx.resolve("property", &property, &mut value)?;
     }
     let Some(def) = cx.tables.iter_mut().find(|t| t.name.value == table) else { return Ok(()) };
-    match settings::check_property(&property, &value.value, written) {
+    match settings::check_property(cx.vocabulary, &property, &value.value, written) {
         Ok(name) => {
             def.properties.retain(|(k, _)| k.value != name);
             def.properties.push((given(&name), value));
@@ -121,8 +124,10 @@ fn setting(cx: &mut Context<'_>, key: &str, value: &str) -> Result<(), Box<Diagn
 /// All keys that `--set` takes of this pipeline, but for `kafka.*` and `schema.registry.*`.
 fn known(cx: &Context<'_>) -> Vec<String> {
     let keys = settings::SETTINGS.iter().map(|s| s.name.to_owned());
-    let options =
-        cx.sources.iter().flat_map(|s| options::OPTIONS.iter().map(|o| format!("{}.{}", s.name.value, o.name)));
+    let options = cx
+        .sources
+        .iter()
+        .flat_map(|s| cx.vocabulary.options_of(s.kind.value).map(|o| format!("{}.{}", s.name.value, o.name)));
     let properties = cx
         .tables
         .iter()

@@ -5,19 +5,20 @@ use sluicebox_functions::schema::{How, written};
 use super::super::cursor::quoted;
 use crate::ast::{DeclaredColumn, SourceDef, Span, Spanned};
 use crate::diagnostic::Diagnostic;
-use crate::formats::{KEY, ValueFormat};
+use crate::formats::{ColumnsFrom, KEY, ValueFormat};
+use crate::vocabulary::Vocabulary;
 
 /// Every check there is.
-pub(super) fn check(source: &SourceDef, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(source: &SourceDef, vocabulary: &Vocabulary, found: &mut Vec<Diagnostic>) {
     let (value, key) = (ValueFormat::of(source), ValueFormat::of_key(source));
     found.extend(list(source, value));
     found.extend(listed_key(source, value, key));
-    if value == ValueFormat::Json {
+    if value == ValueFormat::JSON {
         let listed = source.columns.iter().flat_map(|columns| &columns.value);
         found.extend(listed.filter_map(map_without_texts));
     }
     for (name, _) in &source.options {
-        found.extend(of_other_format(name, value, key));
+        found.extend(of_other_format(name, vocabulary, value, key));
     }
 }
 
@@ -29,14 +30,14 @@ fn place(source: &SourceDef, name: &str) -> Span {
 /// A list of columns where the format has its own, or none where it needs one.
 fn list(source: &SourceDef, value: ValueFormat) -> Option<Diagnostic> {
     let name = &source.name.value;
-    match (value, &source.columns) {
-        (ValueFormat::Json, None) => {
+    match (&value.words().columns, &source.columns) {
+        (ColumnsFrom::List, None) => {
             let message = format!("the source {} does not say which columns its events have", quoted(name));
             let help = format!("list them: CREATE TABLE {name} (id BIGINT NOT NULL, name STRING, ...) USING kafka");
             Some(Diagnostic::new("source-columns", source.name.span, message, "no columns").with_help(help))
         }
-        (ValueFormat::Json, Some(_)) | (_, None) => None,
-        (ValueFormat::Avro, Some(columns)) => Some(
+        (ColumnsFrom::List, Some(_)) | (_, None) => None,
+        (ColumnsFrom::Registry, Some(columns)) => Some(
             Diagnostic::new(
                 "source-columns",
                 columns.span,
@@ -45,8 +46,8 @@ fn list(source: &SourceDef, value: ValueFormat) -> Option<Diagnostic> {
             )
             .with_help("take the list out; or, if the events are JSON, add 'value.format' = 'json' to the OPTIONS"),
         ),
-        (ValueFormat::Text | ValueFormat::Binary, Some(columns)) => {
-            let of = value.single().map(|single| written(&single, How::Declared)).unwrap_or_default();
+        (ColumnsFrom::Format(single), Some(columns)) => {
+            let of = written(single, How::Declared);
             let message = format!("a source of '{}' has one column, value {of}", value.name());
             Some(
                 Diagnostic::new("source-columns", columns.span, message, "columns are not listed")
@@ -61,8 +62,9 @@ fn listed_key(source: &SourceDef, value: ValueFormat, key: Option<ValueFormat>) 
     let key = key?;
     let mut listed = source.columns.iter().flat_map(|columns| &columns.value);
     let listed = listed.find(|column| column.name.value == KEY);
-    match (key, value, listed) {
-        (ValueFormat::Json, ValueFormat::Json, None) if source.columns.is_some() => Some(
+    let columns = |format: ValueFormat| &format.words().columns;
+    match (columns(key), columns(value), listed) {
+        (ColumnsFrom::List, ColumnsFrom::List, None) if source.columns.is_some() => Some(
             Diagnostic::new(
                 "source-columns",
                 place(source, "key.format"),
@@ -71,7 +73,7 @@ fn listed_key(source: &SourceDef, value: ValueFormat, key: Option<ValueFormat>) 
             )
             .with_help("list it, as in key STRUCT<id: STRING>, or key STRING"),
         ),
-        (ValueFormat::Json, ValueFormat::Avro | ValueFormat::Text | ValueFormat::Binary, _) => Some(
+        (ColumnsFrom::List, ColumnsFrom::Registry | ColumnsFrom::Format(_), _) => Some(
             Diagnostic::new(
                 "conflicting-options",
                 place(source, "key.format"),
@@ -80,7 +82,7 @@ fn listed_key(source: &SourceDef, value: ValueFormat, key: Option<ValueFormat>) 
             )
             .with_help("write 'key.format' = 'text', and from_json(key, ...) in the first table below"),
         ),
-        (ValueFormat::Avro | ValueFormat::Text | ValueFormat::Binary, _, Some(column)) => Some(
+        (ColumnsFrom::Registry | ColumnsFrom::Format(_), _, Some(column)) => Some(
             Diagnostic::new(
                 "reserved-name",
                 column.name.span,
@@ -124,18 +126,28 @@ fn of_other_keys(name: &Spanned<String>, key: Option<ValueFormat>) -> Diagnostic
 }
 
 /// An option that says nothing of events in these formats.
-fn of_other_format(name: &Spanned<String>, value: ValueFormat, key: Option<ValueFormat>) -> Option<Diagnostic> {
+fn of_other_format(
+    name: &Spanned<String>,
+    vocabulary: &Vocabulary,
+    value: ValueFormat,
+    key: Option<ValueFormat>,
+) -> Option<Diagnostic> {
     let option = name.value.as_str();
+    let has_schema = |format: ValueFormat| format.words().columns == ColumnsFrom::Registry;
     let (of, fits) = match option {
-        "value.subject" | "value.schema.version" | "sample" => (ValueFormat::Avro, value == ValueFormat::Avro),
+        "sample" => (ValueFormat::AVRO, value == ValueFormat::AVRO),
+        "value.subject" | "value.schema.version" => (ValueFormat::AVRO, has_schema(value)),
         "key.subject" | "key.schema.version" => {
-            return (key != Some(ValueFormat::Avro)).then(|| of_other_keys(name, key));
+            return (!key.is_some_and(has_schema)).then(|| of_other_keys(name, key));
         }
         _ if option.starts_with("schema.registry.") => {
-            (ValueFormat::Avro, [Some(value), key].contains(&Some(ValueFormat::Avro)))
+            (ValueFormat::AVRO, has_schema(value) || key.is_some_and(has_schema))
         }
-        _ if option.starts_with("json.") => (ValueFormat::Json, value == ValueFormat::Json),
-        _ => return None,
+        _ => {
+            let is_its = |format: &ValueFormat| format.words().options.iter().any(|own| own.name == option);
+            let of = vocabulary.formats().find(is_its)?;
+            (of, value == of)
+        }
     };
     let message = format!(
         "{} is of events in '{}', and those of this source are in '{}'",

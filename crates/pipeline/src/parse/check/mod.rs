@@ -3,6 +3,7 @@
 mod formats;
 mod graph;
 mod location;
+mod using;
 
 use std::collections::BTreeMap;
 
@@ -10,10 +11,10 @@ use sluicebox_core::provenance::PREFIX;
 
 use super::Context;
 use super::cursor::quoted;
-use crate::ast::{SourceDef, Span, Spanned, TableDef, Using};
+use crate::ast::{SourceDef, SourceKind, Span, Spanned, TableDef};
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::formats::ValueFormat;
-use crate::{options, settings};
+use crate::formats::{ColumnsFrom, ValueFormat};
+use crate::options;
 
 pub(crate) use location::default_location;
 
@@ -57,6 +58,17 @@ pub(crate) fn flows(cx: &mut Context<'_>) {
     }
 }
 
+/// Gives each source the formats that its options name.
+pub(crate) fn encodings(cx: &mut Context<'_>) {
+    let vocabulary = cx.vocabulary;
+    for source in &mut cx.sources {
+        // What is no format has been told.
+        source.value_format =
+            source.option("value.format").and_then(|name| vocabulary.format(name)).unwrap_or(ValueFormat::AVRO);
+        source.key_format = source.option("key.format").and_then(|name| vocabulary.format(name));
+    }
+}
+
 /// Every check there is.
 pub(crate) fn all(cx: &mut Context<'_>) {
     let mut found = Vec::new();
@@ -64,13 +76,13 @@ pub(crate) fn all(cx: &mut Context<'_>) {
     for source in &cx.sources {
         if !cx.broken.contains(&source.name.value) {
             source_options(source, &mut found);
-            formats::check(source, &mut found);
+            formats::check(source, cx.vocabulary, &mut found);
         }
     }
     for table in &cx.tables {
         constraints(table, &mut found);
         partitions(table, &mut found);
-        format(table, &mut found);
+        using::check(table, cx.vocabulary, &mut found);
         if table.flows.is_empty() && !cx.broken.contains(&table.name.value) {
             let name = &table.name.value;
             found.push(
@@ -182,7 +194,8 @@ fn subjects(source: &SourceDef, key: &Spanned<String>, found: &mut Vec<Diagnosti
     for (format, option, what) in
         [(Some(ValueFormat::of(source)), "value.subject", "rows"), (ValueFormat::of_key(source), "key.subject", "keys")]
     {
-        if format == Some(ValueFormat::Avro) && options::get(source, option).is_none() {
+        let needs_schema = format.is_some_and(|format| format.words().columns == ColumnsFrom::Registry);
+        if needs_schema && options::get(source, option).is_none() {
             let message = format!("the source {name} does not say which schema its {what} have");
             found.push(
                 Diagnostic::new("missing-option", key.span, message, "any topic may match")
@@ -194,6 +207,27 @@ fn subjects(source: &SourceDef, key: &Spanned<String>, found: &mut Vec<Diagnosti
 
 /// The options that only together are right.
 fn source_options(source: &SourceDef, found: &mut Vec<Diagnostic>) {
+    if source.kind.value == SourceKind::KAFKA {
+        topics(source, found);
+    }
+    let name = quoted(&source.name.value);
+    let auth: Vec<_> = source.options.iter().filter(|(k, _)| k.value.starts_with("schema.registry.b")).collect();
+    if let [first, second, ..] = auth.as_slice() {
+        found.push(
+            Diagnostic::new(
+                "conflicting-options",
+                second.0.span,
+                format!("the source {name} has two secrets for its registry"),
+                "the second one",
+            )
+            .with_help("keep one of them")
+            .with_related(first.0.span, "the first one"),
+        );
+    }
+}
+
+/// The options that say which topics are read.
+fn topics(source: &SourceDef, found: &mut Vec<Diagnostic>) {
     let name = quoted(&source.name.value);
     let which = ["subscribe", "assign", "subscribePattern"];
     let given: Vec<_> = source.options.iter().filter(|(k, _)| which.contains(&k.value.as_str())).collect();
@@ -225,19 +259,6 @@ fn source_options(source: &SourceDef, found: &mut Vec<Diagnostic>) {
         found.push(
             Diagnostic::new("conflicting-options", key.span, "sample fills one topic", "but not one topic is named")
                 .with_help("write 'subscribe' = 'topic' with one topic"),
-        );
-    }
-    let auth: Vec<_> = source.options.iter().filter(|(k, _)| k.value.starts_with("schema.registry.b")).collect();
-    if let [first, second, ..] = auth.as_slice() {
-        found.push(
-            Diagnostic::new(
-                "conflicting-options",
-                second.0.span,
-                format!("the source {name} has two secrets for its registry"),
-                "the second one",
-            )
-            .with_help("keep one of them")
-            .with_related(first.0.span, "the first one"),
         );
     }
 }
@@ -290,93 +311,6 @@ fn partitions(table: &TableDef, found: &mut Vec<Diagnostic>) {
                 .with_related(first.span, "the first time"),
             );
         }
-    }
-}
-
-fn format(table: &TableDef, found: &mut Vec<Diagnostic>) {
-    if table.using() == Using::Kafka {
-        topic(table, found);
-    } else if let Some(format) = &table.format
-        && format.value != Using::Parquet.as_str()
-    {
-        let help = match format.value.as_str() {
-            "files" | "rate" => {
-                format!("a source is declared by CREATE TABLE {} USING {}", table.name.value, format.value)
-            }
-            _ => "write USING parquet, or take USING out".to_owned(),
-        };
-        found.push(
-            Diagnostic::new(
-                "unknown-format",
-                format.span,
-                format!("tables cannot be written as {}", quoted(&format.value)),
-                "not a format of tables",
-            )
-            .with_help(help),
-        );
-    }
-    for (key, _) in table.properties.iter().filter(|(key, _)| !settings::is_for(&key.value, table.using())) {
-        let (message, help) = match table.using() {
-            Using::Kafka => ("is about files, and the table has none", "take it out, or write USING parquet"),
-            Using::Parquet => ("is about events, and the table has none", "take it out, or write USING kafka"),
-        };
-        let message = format!("{} {message}", quoted(&key.value));
-        found.push(Diagnostic::new("conflicting-options", key.span, message, "not of this table").with_help(help));
-    }
-    let level = table.properties.iter().find(|(k, _)| k.value == "compression.level");
-    let codec = table.properties.iter().find(|(k, _)| k.value == "compression");
-    if let (Some((key, _)), Some((_, value))) = (level, codec)
-        && !value.value.eq_ignore_ascii_case("zstd")
-    {
-        found.push(
-            Diagnostic::new(
-                "conflicting-options",
-                key.span,
-                format!("compression '{}' has no level", value.value),
-                "for zstd only",
-            )
-            .with_help("take compression.level out")
-            .with_related(value.span, "the compression"),
-        );
-    }
-}
-
-/// What a table in Kafka must have, and cannot have.
-fn topic(table: &TableDef, found: &mut Vec<Diagnostic>) {
-    if table.property("topic").is_none() {
-        found.push(
-            Diagnostic::new(
-                "missing-option",
-                table.name.span,
-                format!("the table {} names no topic", quoted(&table.name.value)),
-                "no topic",
-            )
-            .with_help("add 'topic' = 'topic' to its TBLPROPERTIES"),
-        );
-    }
-    if let Some(location) = &table.location {
-        found.push(
-            Diagnostic::new("location", location.span, "a table in Kafka has no folder", "not a topic's")
-                .with_help("take LOCATION out, or write USING parquet"),
-        );
-    }
-    if let Some(column) = table.partitioned_by.first() {
-        found.push(
-            Diagnostic::new(
-                "conflicting-options",
-                column.span,
-                "events of a topic are in no folders",
-                "no folder's name",
-            )
-            .with_help("take PARTITIONED BY out; equal keys, by 'key.columns', come to one partition of the topic"),
-        );
-    }
-    let is_avro = table.property("value.format").is_some_and(|format| format.eq_ignore_ascii_case("avro"));
-    if let Some((key, _)) = table.properties.iter().find(|(key, _)| key.value == "value.subject" && !is_avro) {
-        found.push(
-            Diagnostic::new("conflicting-options", key.span, "values of JSON have no subject", "for Avro only")
-                .with_help("add 'value.format' = 'avro', or take value.subject out"),
-        );
     }
 }
 

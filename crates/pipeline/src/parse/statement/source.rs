@@ -7,7 +7,8 @@ use super::super::cursor::{Cursor, Parsed, quoted};
 use super::{columns, comment, pairs};
 use crate::ast::{SourceDef, SourceKind, Spanned};
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::options;
+use crate::formats::ValueFormat;
+use crate::options::check as options;
 
 /// The statement from the name on.
 pub(super) fn source(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()> {
@@ -44,7 +45,7 @@ pub(super) fn source(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()
             if kind.is_some() {
                 return Err(twice("USING"));
             }
-            kind = Some(source_kind(cursor)?);
+            kind = Some(source_kind(cx, cursor)?);
         } else if cursor.eat("OPTIONS") {
             if options.is_some() {
                 return Err(twice("OPTIONS"));
@@ -87,13 +88,13 @@ pub(super) fn source(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()
     let mut options = options.unwrap_or_default();
     for (key, value) in &mut options {
         let written = value.value.clone();
-        if !options::keeps_references(&key.value)
+        if !options::keeps_references(kind.value, cx.vocabulary, &key.value)
             && let Err(unset) = cx.resolve("option", &key.value, value)
         {
             cx.found.push(*unset);
             continue;
         }
-        match options::check(&key.value, &value.value, &written) {
+        match options::check(kind.value, cx.vocabulary, &key.value, &value.value, &written) {
             Ok(canonical) => key.value = canonical,
             Err(problem) if problem.about_value => cx.found.push(problem.at("option", value.span)),
             Err(problem) => cx.found.push(problem.at("unknown-option", key.span)),
@@ -102,24 +103,28 @@ pub(super) fn source(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<()
     if cx.found.len() > before {
         cx.broken.push(name.value.clone());
     }
-    cx.sources.push(SourceDef { name, kind, columns, options });
+    // The formats are known once the command line has had its say: see `check::encodings`.
+    let (value_format, key_format) = (ValueFormat::AVRO, None);
+    cx.sources.push(SourceDef { name, kind, value_format, key_format, columns, options });
     Ok(())
 }
 
-fn source_kind(cursor: &mut Cursor<'_>) -> Parsed<Spanned<SourceKind>> {
+fn source_kind(cx: &Context<'_>, cursor: &mut Cursor<'_>) -> Parsed<Spanned<SourceKind>> {
     let name = cursor.name("the kind of source")?;
+    if let Some(kind) = cx.vocabulary.source(&name.value) {
+        return Ok(Spanned { value: kind, span: name.span });
+    }
     let wrong = |message: String, help: String| {
         Err(Box::new(Diagnostic::new("source-kind", name.span, message, "not a kind of source here").with_help(help)))
     };
     match name.value.as_str() {
-        "kafka" => Ok(Spanned { value: SourceKind::Kafka, span: name.span }),
         kind @ ("files" | "rate") => {
             wrong(format!("USING {kind} is not supported yet"), "read the events from Kafka: USING kafka".to_owned())
         }
         other => {
-            let help = match nearest(other, ["kafka"]) {
+            let help = match nearest(other, cx.vocabulary.source_names()) {
                 Some(near) => format!("did you mean {near}?"),
-                None => "write USING kafka".to_owned(),
+                None => format!("write USING {}", cx.vocabulary.source_names().collect::<Vec<_>>().join(" or USING ")),
             };
             wrong(format!("there is no source of kind {}", quoted(other)), help)
         }

@@ -8,7 +8,7 @@ use super::super::lex::{Tok, span_of};
 use super::super::query::{expression, query};
 use super::super::references;
 use super::{pairs, parentheses, split_commas};
-use crate::ast::{Action, ConstraintDef, FlowDef, Span, Spanned, TableDef};
+use crate::ast::{Action, ConstraintDef, FlowDef, Span, Spanned, TableDef, Using};
 use crate::diagnostic::Diagnostic;
 use crate::settings;
 
@@ -23,6 +23,7 @@ pub(super) fn streaming_table(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> 
         name: name.clone(),
         constraints: Vec::new(),
         format: None,
+        kind: Using::default(),
         partitioned_by: Vec::new(),
         location: None,
         properties: Vec::new(),
@@ -61,7 +62,12 @@ pub(super) fn streaming_table(cx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> 
 /// Reads the clause at the cursor; gives its name.
 fn clause(cx: &mut Context<'_>, cursor: &mut Cursor<'_>, table: &mut TableDef) -> Parsed<&'static str> {
     if cursor.eat("USING") {
-        table.format = Some(cursor.name("the format")?);
+        let format = cursor.name("the format")?;
+        table.kind = match format.value.as_str() {
+            "kafka" => Using::Kafka,
+            other => cx.vocabulary.table(other).map_or(Using::Parquet, Using::Added),
+        };
+        table.format = Some(format);
         return Ok("USING");
     }
     if cursor.eat_all(&["PARTITIONED", "BY"]) {
@@ -84,7 +90,7 @@ fn clause(cx: &mut Context<'_>, cursor: &mut Cursor<'_>, table: &mut TableDef) -
                 cx.found.push(*unset);
                 continue;
             }
-            match settings::check_property(&key.value, &value.value, &written) {
+            match settings::check_property(cx.vocabulary, &key.value, &value.value, &written) {
                 Ok(canonical) => key.value = canonical,
                 Err(problem) if problem.about_value => cx.found.push(problem.at("property", value.span)),
                 Err(problem) => cx.found.push(problem.at("unknown-property", key.span)),
