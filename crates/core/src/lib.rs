@@ -1,7 +1,7 @@
 //! The vocabulary that all crates share. It holds nothing that belongs to one of them.
 //!
 //! **Owns** partitions and offset ranges ([`offsets`]), raw events ([`raw`]), the names of a pipeline's outputs ([`output`]), the scope of
-//! an id ([`scope`]), the names of options ([`options`]), the hidden columns that carry provenance and event time ([`provenance`]), fates
+//! an id ([`scope`]), the names of options ([`options`]), the description of options, kinds of sources and formats ([`words`]), the hidden columns that carry provenance and event time ([`provenance`]), fates
 //! ([`fate`]), a record batch with a selection mask ([`masked`]), the columns of a batch ([`columns`]), whose fault an error is
 //! ([`blame`]), the clock ([`clock`]), time accounting ([`station`]), what a run waits for ([`waiting`]), threads that the system may
 //! refuse ([`threads`]), similar names ([`nearest`]), numbers for people ([`digits`]), escaping of foreign text ([`mod@shown`]) and its
@@ -34,6 +34,7 @@ pub mod stored;
 pub mod threads;
 pub mod told;
 pub mod waiting;
+pub mod words;
 
 pub use blame::{Blame, Blamed, Certainty, Retry};
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use arrow::datatypes::DataType;
-
-use crate::values::OptionDef;
+use sluicebox_core::words::OptionDef;
+pub use sluicebox_core::words::{ColumnsFrom, FormatWords};
 
 /// What a kind of source is called, and which options it alone takes.
 ///
@@ -103,30 +103,6 @@ impl fmt::Debug for TableKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// Where the columns of a format come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ColumnsFrom {
-    /// A schema of the registry.
-    Registry,
-    /// The list of columns of the source.
-    List,
-    /// The format itself: there is one column, of this type.
-    Format(DataType),
-}
-
-/// What a format is called, and what the text of a pipeline may say of it.
-#[derive(Debug)]
-pub struct FormatWords {
-    /// Its name, as `value.format` takes it, in lower case.
-    pub name: &'static str,
-    /// Where its columns come from.
-    pub columns: ColumnsFrom,
-    /// Whether keys can be encoded so: `key.format` takes it.
-    pub of_keys: bool,
-    /// The options of a source that are about values in this format. Their names begin with that of the format, as `json.maxDepth`.
-    pub options: &'static [OptionDef],
 }
 
 /// How values, or keys, are encoded: one of the formats that there are, by its name.

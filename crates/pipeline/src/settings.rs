@@ -59,7 +59,7 @@ fn is_other_mode(value: &str) -> bool {
 /// Whether there is such a setting and it may have such a value, in whose place the file has `written`. `name` is in lower case.
 pub(crate) fn check(name: &str, value: &str, written: &str) -> Result<(), Problem> {
     match SETTINGS.iter().find(|s| s.name == name) {
-        Some(setting) => setting.value.check(setting.name, value, written),
+        Some(setting) => values::check(setting.value, setting.name, value, written),
         None => Err(unknown("setting", name, SETTINGS.iter().map(|s| s.name))),
     }
 }
@@ -86,7 +86,9 @@ pub(crate) fn check_property(
             ),
             code: Some("output-mode"),
         }),
-        Some(property) => property.value.check(property.name, value, written).map(|()| property.name.to_owned()),
+        Some(property) => {
+            values::check(property.value, property.name, value, written).map(|()| property.name.to_owned())
+        }
         None => {
             let added = vocabulary.properties().map(|p| p.name);
             Err(unknown("property", name, PROPERTIES.iter().map(|p| p.name).chain(added)))

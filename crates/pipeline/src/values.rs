@@ -2,169 +2,109 @@
 
 use std::collections::BTreeMap;
 
+pub use sluicebox_core::words::{OptionDef, ValueType, option};
+
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::span::Span;
 
-/// An option of a source, a setting of the pipeline, or a property of a table.
-#[derive(Debug, Clone, Copy)]
-pub struct OptionDef {
-    /// The name, as it is written; looked up without regard to case, as in Spark.
-    pub name: &'static str,
-    /// What its value may be.
-    pub value: ValueType,
-    /// What holds without it, as the reference says it.
-    pub default: &'static str,
-    /// What it means.
-    pub doc: &'static str,
-}
-
-/// An option, a setting or a property.
+/// What a value of the type `of` may be, as the reference says it.
 #[must_use]
-pub const fn option(name: &'static str, value: ValueType, default: &'static str, doc: &'static str) -> OptionDef {
-    OptionDef { name, value, default, doc }
-}
-
-/// What a value may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValueType {
-    /// Any text; references such as `${env:NAME}` are kept.
-    Text,
-    /// A text that is a secret: only a reference is taken.
-    Secret,
-    /// `true` or `false`.
-    Bool,
-    /// A whole number, at least and at most these.
-    Int(u64, u64),
-    /// A number from 0 to 1.
-    Ratio,
-    /// A size such as `16 MiB`, at least this many bytes.
-    Size(u64),
-    /// A duration such as `10 seconds`, not negative.
-    Duration,
-    /// A duration such as `1 second`, or `available-now`.
-    Trigger,
-    /// One of these words.
-    OneOf(&'static [&'static str]),
-    /// The name of a format of values; which there are says the [`Vocabulary`](crate::vocabulary::Vocabulary).
-    Format,
-    /// The name of a format of keys; as there.
-    KeyFormat,
-    /// Names with commas between them.
-    Names,
-    /// A regular expression.
-    Pattern,
-    /// `{"topic": [0, 1]}`.
-    Partitions,
-    /// `earliest`, `latest`, or `{"topic": {"0": 23, "1": -2}}`.
-    Offsets,
-    /// A name that can be a folder's.
-    Name,
-    /// A path on this machine.
-    Path,
-    /// URLs of HTTP servers, with commas between.
-    Url,
-}
-
-impl ValueType {
-    /// What the value may be, as the reference says it.
-    #[must_use]
-    pub fn describe(self) -> String {
-        match self {
-            Self::Text => "text".to_owned(),
-            Self::Secret => "`${env:NAME}` or `${file:PATH}`".to_owned(),
-            Self::Bool => "`true` or `false`".to_owned(),
-            Self::Int(min, u64::MAX) => format!("whole number from {min}"),
-            Self::Int(min, max) => format!("whole number from {min} to {max}"),
-            Self::Ratio => "number from `0` to `1`".to_owned(),
-            Self::Size(_) => "size, as `16 MiB`".to_owned(),
-            Self::Duration => "duration, as `10 seconds`".to_owned(),
-            Self::Trigger => "`available-now`, or a duration as `1 second`".to_owned(),
-            Self::OneOf(words) => listed(words),
-            Self::Format | Self::KeyFormat => "name of a format".to_owned(),
-            Self::Names => "names with commas between".to_owned(),
-            Self::Pattern => "regular expression".to_owned(),
-            Self::Partitions => "JSON, as `{\"orders\": [0, 1]}`".to_owned(),
-            Self::Offsets => "`earliest`, `latest`, or JSON, as `{\"orders\": {\"0\": 23, \"1\": -2}}`".to_owned(),
-            Self::Name => "letters, digits, `_`, `-` and `.`".to_owned(),
-            Self::Path => "path".to_owned(),
-            Self::Url => "`http://` or `https://` URLs with commas between".to_owned(),
-        }
+pub fn describe(of: ValueType) -> String {
+    match of {
+        ValueType::Text => "text".to_owned(),
+        ValueType::Secret => "`${env:NAME}` or `${file:PATH}`".to_owned(),
+        ValueType::Bool => "`true` or `false`".to_owned(),
+        ValueType::Int(min, u64::MAX) => format!("whole number from {min}"),
+        ValueType::Int(min, max) => format!("whole number from {min} to {max}"),
+        ValueType::Ratio => "number from `0` to `1`".to_owned(),
+        ValueType::Size(_) => "size, as `16 MiB`".to_owned(),
+        ValueType::Duration => "duration, as `10 seconds`".to_owned(),
+        ValueType::Trigger => "`available-now`, or a duration as `1 second`".to_owned(),
+        ValueType::OneOf(words) => listed(words),
+        ValueType::Format | ValueType::KeyFormat => "name of a format".to_owned(),
+        ValueType::Names => "names with commas between".to_owned(),
+        ValueType::Pattern => "regular expression".to_owned(),
+        ValueType::Partitions => "JSON, as `{\"orders\": [0, 1]}`".to_owned(),
+        ValueType::Offsets => "`earliest`, `latest`, or JSON, as `{\"orders\": {\"0\": 23, \"1\": -2}}`".to_owned(),
+        ValueType::Name => "letters, digits, `_`, `-` and `.`".to_owned(),
+        ValueType::Path => "path".to_owned(),
+        ValueType::Url => "`http://` or `https://` URLs with commas between".to_owned(),
     }
+}
 
-    /// Whether `value` is one; the mistake says what is wrong with the value of `key`. Where a reference stands for it, as in `written`,
-    /// only the reference is shown: it may stand for anything.
-    pub(crate) fn check(self, key: &str, value: &str, written: &str) -> Result<(), Problem> {
-        let wrong = |why: &str, help: String| {
-            Err(Problem {
-                about_value: true,
-                message: format!("`{key}` {why}"),
-                label: "this value".into(),
-                help: Some(help),
-                code: None,
-            })
-        };
-        match self {
-            Self::Text => check_references(key, value),
-            Self::Secret => check_secret(key, value),
-            Self::Bool if boolean(value).is_none() => {
-                wrong("is neither true nor false", "write 'true' or 'false'".into())
-            }
-            Self::Int(min, max) => match value.trim().parse::<u64>() {
-                Ok(n) if (min..=max).contains(&n) => Ok(()),
-                Ok(_) => wrong("is out of range", format!("write a {}", self.describe())),
-                Err(_) => wrong("is not a whole number", format!("write a {}", self.describe())),
-            },
-            Self::Ratio if ratio(value).is_none() => {
-                wrong("is not a number from 0 to 1", "write a share, as '0.01' for one of a hundred".into())
-            }
-            Self::Size(min) => match size(value) {
-                Some(n) if n >= min => Ok(()),
-                Some(_) => wrong("is too small", format!("write at least '{}'", in_units(min))),
-                None => wrong("is not a size", "write a number and B, KiB, MiB or GiB, as in '16 MiB'".into()),
-            },
-            Self::Duration if duration(value).is_none() => {
-                wrong("is not a duration", "write a number and a unit, as in '10 seconds' or '500 ms'".into())
-            }
-            Self::Trigger if trigger(value).is_none() => {
-                wrong("is not a trigger", "write 'available-now', or a duration as '1 second'".into())
-            }
-            Self::OneOf(words) => check_word(key, words, value, written),
-            Self::Names
-                if names(value).is_empty()
-                    || names(value).iter().any(|n| n.is_empty() || n.contains(char::is_whitespace)) =>
-            {
-                wrong("is not a list of names", "write names with commas between, as in 'orders,payments'".into())
-            }
-            Self::Pattern => match regex::Regex::new(value) {
-                Ok(_) => Ok(()),
-                Err(_) => wrong(
-                    "is not a regular expression",
-                    "write one as in 'sales\\..*'; \\ and ( ) [ ] have a meaning in it".into(),
-                ),
-            },
-            Self::Partitions if !is_partitions(value) => {
-                wrong("is not JSON of topics and partitions", "write '{\"orders\": [0, 1]}'".into())
-            }
-            Self::Offsets if !is_offsets(value) => {
-                let help = match nearest(value, ["earliest", "latest"]) {
-                    Some(near) => format!("did you mean '{near}'?"),
-                    None => "write 'earliest', 'latest', or '{\"orders\": {\"0\": 23, \"1\": -2}}', where -2 is earliest and -1 latest".into(),
-                };
-                wrong("does not say where to start", help)
-            }
-            Self::Name if !is_name(value) => wrong(
-                "cannot be the name of a folder",
-                "take letters, digits, _, - and . and start with a letter or digit".into(),
-            ),
-            Self::Path if value != written && check_path(key, value).is_err() => wrong(
-                &format!("is '{written}', which stands for no path of this machine"),
-                "write a path, as in '/etc/ca.pem'".into(),
-            ),
-            Self::Path => check_path(key, value),
-            Self::Url if has_credentials(written) => Err(plain_secret(key)),
-            Self::Url if !is_urls(value) => wrong("is not a list of URLs", "write 'http://host:8081'".into()),
-            _ => Ok(()),
+/// Whether `value` is of the type `of`; the mistake says what is wrong with the value of `key`. Where a reference stands for it, as in `written`,
+/// only the reference is shown: it may stand for anything.
+pub(crate) fn check(of: ValueType, key: &str, value: &str, written: &str) -> Result<(), Problem> {
+    let wrong = |why: &str, help: String| {
+        Err(Problem {
+            about_value: true,
+            message: format!("`{key}` {why}"),
+            label: "this value".into(),
+            help: Some(help),
+            code: None,
+        })
+    };
+    match of {
+        ValueType::Text => check_references(key, value),
+        ValueType::Secret => check_secret(key, value),
+        ValueType::Bool if boolean(value).is_none() => {
+            wrong("is neither true nor false", "write 'true' or 'false'".into())
         }
+        ValueType::Int(min, max) => match value.trim().parse::<u64>() {
+            Ok(n) if (min..=max).contains(&n) => Ok(()),
+            Ok(_) => wrong("is out of range", format!("write a {}", describe(of))),
+            Err(_) => wrong("is not a whole number", format!("write a {}", describe(of))),
+        },
+        ValueType::Ratio if ratio(value).is_none() => {
+            wrong("is not a number from 0 to 1", "write a share, as '0.01' for one of a hundred".into())
+        }
+        ValueType::Size(min) => match size(value) {
+            Some(n) if n >= min => Ok(()),
+            Some(_) => wrong("is too small", format!("write at least '{}'", in_units(min))),
+            None => wrong("is not a size", "write a number and B, KiB, MiB or GiB, as in '16 MiB'".into()),
+        },
+        ValueType::Duration if duration(value).is_none() => {
+            wrong("is not a duration", "write a number and a unit, as in '10 seconds' or '500 ms'".into())
+        }
+        ValueType::Trigger if trigger(value).is_none() => {
+            wrong("is not a trigger", "write 'available-now', or a duration as '1 second'".into())
+        }
+        ValueType::OneOf(words) => check_word(key, words, value, written),
+        ValueType::Names
+            if names(value).is_empty()
+                || names(value).iter().any(|n| n.is_empty() || n.contains(char::is_whitespace)) =>
+        {
+            wrong("is not a list of names", "write names with commas between, as in 'orders,payments'".into())
+        }
+        ValueType::Pattern => match regex::Regex::new(value) {
+            Ok(_) => Ok(()),
+            Err(_) => wrong(
+                "is not a regular expression",
+                "write one as in 'sales\\..*'; \\ and ( ) [ ] have a meaning in it".into(),
+            ),
+        },
+        ValueType::Partitions if !is_partitions(value) => {
+            wrong("is not JSON of topics and partitions", "write '{\"orders\": [0, 1]}'".into())
+        }
+        ValueType::Offsets if !is_offsets(value) => {
+            let help = match nearest(value, ["earliest", "latest"]) {
+                Some(near) => format!("did you mean '{near}'?"),
+                None => "write 'earliest', 'latest', or '{\"orders\": {\"0\": 23, \"1\": -2}}', where -2 is earliest and -1 latest".into(),
+            };
+            wrong("does not say where to start", help)
+        }
+        ValueType::Name if !is_name(value) => wrong(
+            "cannot be the name of a folder",
+            "take letters, digits, _, - and . and start with a letter or digit".into(),
+        ),
+        ValueType::Path if value != written && check_path(key, value).is_err() => wrong(
+            &format!("is '{written}', which stands for no path of this machine"),
+            "write a path, as in '/etc/ca.pem'".into(),
+        ),
+        ValueType::Path => check_path(key, value),
+        ValueType::Url if has_credentials(written) => Err(plain_secret(key)),
+        ValueType::Url if !is_urls(value) => wrong("is not a list of URLs", "write 'http://host:8081'".into()),
+        _ => Ok(()),
     }
 }
 

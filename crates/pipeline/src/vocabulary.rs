@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::kinds::{FormatWords, SourceKind, SourceWords, TableKind, TableWords, ValueFormat};
 use crate::options::{self, OF_EVENTS, OF_ROWS};
 use crate::settings::tables::is_property;
-use crate::values::{OptionDef, ValueType, listed};
+use crate::values::{self, OptionDef, ValueType, listed};
 
 /// Why a name is not taken into a vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -125,7 +125,7 @@ impl Vocabulary {
         match value {
             ValueType::Format => listed(&self.format_names()),
             ValueType::KeyFormat => listed(&self.key_format_names()),
-            other => other.describe(),
+            other => values::describe(other),
         }
     }
 

@@ -67,7 +67,7 @@ pub(crate) fn check(
             return Err(Problem { label: "not this one".into(), ..problem });
         }
         let value_type = if is_secret(&lower) { ValueType::Secret } else { ValueType::Text };
-        value_type.check(key, value, written)?;
+        values::check(value_type, key, value, written)?;
         return Ok(lower);
     }
     let Some(option) = find(kind, vocabulary, key) else { return Err(unknown(kind, vocabulary, key)) };
@@ -78,7 +78,7 @@ pub(crate) fn check(
         ValueType::KeyFormat => {
             values::check_word(option.name, &vocabulary.key_format_names(), value, written)?;
         }
-        other => other.check(option.name, value, written)?,
+        other => values::check(other, option.name, value, written)?,
     }
     Ok(option.name.to_owned())
 }
