@@ -14,6 +14,8 @@ use crate::decoder::{Decoder, Prepared};
 use crate::error::FormatError;
 use crate::event_decoder::{EventDecoder, Refused, Row};
 use crate::events::Event;
+use crate::format::{Declared, DeclaredFormat, Format, Reads, Words};
+use crate::key::KeyDecoder;
 use crate::pin::SourcePin;
 use crate::run::Run;
 use crate::source::{DecoderOptions, SourceDecoder};
@@ -37,6 +39,54 @@ pub fn text(options: &DecoderOptions) -> Result<SourceDecoder, FormatError> {
 /// None, with the columns that every row has.
 pub fn binary(options: &DecoderOptions) -> Result<SourceDecoder, FormatError> {
     SourceDecoder::new(options, PlainDecoder::new(Plain::Binary))
+}
+
+/// Text among the formats.
+#[derive(Debug, Clone, Copy)]
+pub struct Text;
+
+impl Format for Text {
+    fn words(&self) -> Words {
+        Words::Standard(TEXT)
+    }
+
+    fn reads(&self) -> Reads<'_> {
+        Reads::Declared(self)
+    }
+}
+
+impl DeclaredFormat for Text {
+    fn values(&self, options: &DecoderOptions, _: &Declared<'_>) -> Result<SourceDecoder, FormatError> {
+        text(options)
+    }
+
+    fn keys(&self, _: &DecoderOptions, _: &Declared<'_>) -> Result<Option<KeyDecoder>, FormatError> {
+        Ok(Some(KeyDecoder::text()))
+    }
+}
+
+/// Bytes among the formats.
+#[derive(Debug, Clone, Copy)]
+pub struct Binary;
+
+impl Format for Binary {
+    fn words(&self) -> Words {
+        Words::Standard(BINARY)
+    }
+
+    fn reads(&self) -> Reads<'_> {
+        Reads::Declared(self)
+    }
+}
+
+impl DeclaredFormat for Binary {
+    fn values(&self, options: &DecoderOptions, _: &Declared<'_>) -> Result<SourceDecoder, FormatError> {
+        binary(options)
+    }
+
+    fn keys(&self, _: &DecoderOptions, _: &Declared<'_>) -> Result<Option<KeyDecoder>, FormatError> {
+        Ok(Some(KeyDecoder::binary()))
+    }
 }
 
 /// Which of the two.

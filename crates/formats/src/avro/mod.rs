@@ -7,6 +7,7 @@ mod asking;
 mod cursor;
 mod decoder;
 mod foreign;
+mod format;
 mod key;
 mod leaf;
 mod number;
@@ -22,6 +23,7 @@ mod walk;
 mod writers;
 
 pub use decoder::{AvroDecoder, decoder};
+pub use format::Avro;
 pub(crate) use key::AvroKey;
 pub(crate) use probe::Probe;
 pub use reader::{ignored_fields, key_column, left_out, source_columns};

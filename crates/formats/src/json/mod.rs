@@ -19,6 +19,7 @@
 //! `null` and a missing field are NULL. An event with a value that does not fit is a dead letter. Spark's `from_json` makes NULL of such a
 //! value and keeps the event in `_corrupt_record`; both agree on which values fit.
 
+mod format;
 mod names;
 mod number;
 mod plan;
@@ -39,6 +40,7 @@ use sluicebox_core::raw::{LONGEST_EVENT, RawEvents};
 
 pub use sluicebox_core::provenance::RESCUED_COLUMN as RESCUED;
 
+pub use self::format::Json;
 pub use self::time::Timestamps;
 
 use self::plan::{Op, Record, within};
