@@ -64,7 +64,7 @@ pub async fn compact(args: CompactArgs) -> anyhow::Result<()> {
             ),
         }
     };
-    let working_dir = std::env::current_dir()?;
+    let working_dir = checked.home.absolute()?;
     let config = Config {
         sinks: sinks_of(&checked)?,
         policies: policies(&checked.graph),

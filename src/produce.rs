@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use sluicebox::load::{LOG_DIR, open_log, register_sales};
+use sluicebox::Home;
+use sluicebox::connectors::LOG_DIR;
+use sluicebox::load::register_sales;
 use sluicebox_core::{Blamed, Clock, Retry, SystemClock};
 use sluicebox_samples::register;
 use sluicebox_samples::sales::{SALES_SCHEMAS, SalesConfig, SalesGenerator, Shares};
@@ -127,9 +129,9 @@ async fn target(args: &ProduceArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<(B
     let env = |name: &str| std::env::var(name).ok().filter(|v| !v.trim().is_empty());
     let Some(brokers) = env("KAFKA_BOOTSTRAP_SERVERS") else {
         for schema in schemas {
-            ids.push(register_sales(&args.topic, schema).await?);
+            ids.push(register_sales(&Home::here(), &args.topic, schema).await?);
         }
-        let sink = EmbeddedSink::open(open_log(clock)?, &args.topic, args.partitions)?;
+        let sink = EmbeddedSink::open(Home::here().open_log(clock)?, &args.topic, args.partitions)?;
         return Ok((Box::new(sink), ids, format!("{} in {LOG_DIR}", args.topic)));
     };
     let registry = env("SCHEMA_REGISTRY_URL").ok_or_else(|| {

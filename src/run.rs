@@ -196,7 +196,7 @@ struct Asked {
 /// A first start is refused before anything is filled, connected or written.
 fn look_first(checked: &Checked, asked: Asked) -> anyhow::Result<()> {
     if checked.checkpoint.is_new().map_err(EngineError::from)? {
-        let working_dir = std::env::current_dir()?;
+        let working_dir = checked.home.absolute()?;
         let data_dir = working_dir.join("data");
         let folders = (working_dir.as_path(), data_dir.as_path());
         let asked = (asked.full_refresh, asked.take_tables);

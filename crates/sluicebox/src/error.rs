@@ -4,7 +4,9 @@ use std::error::Error as StdError;
 
 use sluicebox_core::{Blame, Blamed, Certainty, Retry, threads};
 use sluicebox_engine::EngineError;
+use sluicebox_pipeline::bind::FunctionError;
 use sluicebox_pipeline::diagnostic::Diagnostics;
+use sluicebox_pipeline::vocabulary::WordError;
 use thiserror::Error;
 
 /// What keeps a pipeline from being planned or run, or ends its run.
@@ -22,6 +24,12 @@ pub enum Error {
     /// What a run ends with, or is refused with.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A name that a program brings is not taken.
+    #[error(transparent)]
+    Word(#[from] WordError),
+    /// A function that a program brings is not taken.
+    #[error(transparent)]
+    Function(#[from] FunctionError),
     /// The working directory cannot be told.
     #[error(transparent)]
     WorkingDirectory(#[from] std::io::Error),
@@ -40,7 +48,7 @@ impl Error {
     pub fn code(&self) -> Option<&'static str> {
         match self {
             Self::Engine(error) => Some(error.code()),
-            Self::Usage(_) | Self::Wrong(_) | Self::Placed(_) | Self::WorkingDirectory(_) | Self::Samples(_) => None,
+            _ => None,
         }
     }
 }
@@ -48,7 +56,7 @@ impl Error {
 impl Blamed for Error {
     fn blame(&self) -> Blame {
         match self {
-            Self::Usage(_) | Self::Wrong(_) => Blame::User,
+            Self::Usage(_) | Self::Wrong(_) | Self::Word(_) | Self::Function(_) => Blame::User,
             Self::Engine(error) => error.blame(),
             Self::Placed(_) | Self::WorkingDirectory(_) | Self::Samples(_) => Blame::Outside,
         }

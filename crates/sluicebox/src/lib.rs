@@ -5,8 +5,10 @@
 //!
 //! **May not know** a terminal, the words of a command line, or exit codes.
 
+pub mod connectors;
 pub mod error;
 pub mod load;
 pub mod query;
 
+pub use connectors::{Connectors, Home};
 pub use error::{Error, NoThread, Result, Usage, told};

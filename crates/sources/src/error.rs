@@ -166,6 +166,15 @@ pub enum SourceError {
         /// What the system said.
         why: String,
     },
+    /// A source of a program's own.
+    #[error("source {source_name}: {why}")]
+    Other {
+        /// The source's name in the pipeline.
+        source_name: String,
+        /// What went wrong.
+        #[source]
+        why: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The thread that fetches has ended, or a column could not be built.
     #[error("source {source_name}: {what}; this is a fault of sluicebox, please report it")]
     Internal {
@@ -198,6 +207,11 @@ fn other_topics(topic: &str, known: &[String]) -> String {
 }
 
 impl SourceError {
+    /// What went wrong with the source `source_name` of a program's own.
+    pub fn other(source_name: impl Into<String>, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other { source_name: source_name.into(), why: why.into() }
+    }
+
     pub(crate) fn option(
         source_name: &str,
         option: impl Into<String>,
@@ -234,6 +248,7 @@ impl Blamed for SourceError {
             | Self::Kafka { .. }
             | Self::File(_)
             | Self::Damaged { .. }
+            | Self::Other { .. }
             | Self::Threads { .. } => Blame::Outside,
             Self::NotStarted { .. } | Self::Internal { .. } => Blame::Us,
         }

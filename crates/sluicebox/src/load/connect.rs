@@ -11,27 +11,37 @@ use sluicebox_durable::read_given_text;
 use sluicebox_engine::{EngineError, RowsOf, SourceBinding, Starting};
 use sluicebox_evolve::{FileRows, FileSource};
 use sluicebox_formats::FormatError;
-use sluicebox_pipeline::ast::{Pipeline, SourceDef, SourceKind};
+use sluicebox_pipeline::ast::{Pipeline, SourceDef};
 use sluicebox_pipeline::options::{self, EventTimeOptions};
 use sluicebox_pipeline::values::{self, Reference};
 use sluicebox_registry::store::RegistryStore;
 use sluicebox_registry::{HttpOptions, HttpRegistry, Registry, RegistryError, SchemaFileError};
 use sluicebox_runtime::ClauseSettings;
-use sluicebox_sources::{EmbeddedLog, KAFKA_PREFIX, KafkaOptions, KafkaSource, LogSource, Source};
+use sluicebox_sources::Source;
 
-use super::LOG_DIR;
 use super::format::Formats;
 use super::places::Places;
+use crate::connectors::{Connectors, Home, OpenSource, Registries, SourceAsked, SourceLink};
 use crate::error::{Result, Usage};
+
+/// With what sources are connected.
+pub struct Connecting<'a> {
+    /// What the pipeline's words stand for.
+    pub connectors: &'a Connectors,
+    /// Where it runs.
+    pub home: &'a Home,
+    /// The time.
+    pub clock: &'a Arc<dyn Clock>,
+    /// How long brokers and a registry that do not answer are waited for; `None` for ever.
+    pub wait: Option<Duration>,
+}
 
 /// How a source is reached. Nothing is asked or opened to make one.
 pub struct Connection {
     /// The source's name.
     pub name: String,
-    /// Its options.
-    pub options: KafkaOptions,
-    /// The generator that fills its topic when there is no broker.
-    pub sample: Option<String>,
+    /// Who opens it.
+    pub link: Box<dyn SourceLink>,
     /// Whether to take the registry's reader schema, whatever the checkpoint has pinned.
     pub repin: bool,
     /// Under which name it is read, if it is not its own: a backfill reads a source beside the living pipeline.
@@ -41,7 +51,11 @@ pub struct Connection {
     /// How its values and keys are read.
     pub(super) formats: Formats,
     pub(super) pairs: BTreeMap<String, String>,
+    pub(super) home: Home,
+    /// Whether its rows carry the headers.
+    pub(super) include_headers: bool,
     event_time: EventTimeOptions,
+    max_offsets: Option<u64>,
     max_letters: Option<f64>,
     /// How long a registry that does not answer is waited for; `None` for ever.
     wait: Option<Duration>,
@@ -49,57 +63,55 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Of `source` of `pipeline`, from its options and the environment. Brokers and a registry that do not answer are
-    /// waited for as long as `wait` says.
+    /// Of `source` of `pipeline`, from its options and the environment.
     ///
     /// What cannot become better by waiting is told here: names of properties, files that are not there.
-    pub fn of(pipeline: &Pipeline, source: &SourceDef, wait: Option<Duration>) -> Result<Self> {
+    pub fn of(pipeline: &Pipeline, source: &SourceDef, with: &Connecting<'_>) -> Result<Self> {
         let name = source.name.value.clone();
-        if source.kind.value != SourceKind::Kafka {
-            let kind = options::name_of(source.kind.value);
-            return Err(Usage(format!("source `{name}`: USING {kind} is not there yet; USING kafka is")).into());
-        }
+        let kind = source.kind.value;
+        let Some(connector) = with.connectors.source(kind) else {
+            return Err(Usage(format!("source `{name}`: nothing connects USING {}", kind.name())).into());
+        };
         let mut places = Places::of(pipeline, source);
         let mut pairs = Vec::with_capacity(source.options.len());
         for (key, value) in &source.options {
-            let meant = resolved(&places, &key.value, &value.value)?;
+            let meant = resolved(&places, with.home, &key.value, &value.value)?;
             places.learn(&key.value, &meant);
             pairs.push((key.value.clone(), meant));
         }
-        let mut options = KafkaOptions::from_options(&name, &pairs, &|key| std::env::var(key).ok())
-            .map_err(|error| places.of_source(error))?;
-        options.give_up_after = wait;
-        for (_, meant) in places.meant(KAFKA_PREFIX).filter(|(name, _)| !is_told(name)) {
-            options.hide(meant);
-        }
-        if options.brokers.is_some() {
-            KafkaSource::check(&name, &options).map_err(|error| places.of_source(error))?;
-        }
+        let meant: Vec<(String, String)> =
+            places.meant("").map(|(name, meant)| (name.to_owned(), meant.to_owned())).collect();
+        let asked = SourceAsked {
+            name: &name,
+            options: &pairs,
+            meant: &meant,
+            home: with.home,
+            clock: with.clock,
+            wait: with.wait,
+        };
+        let link = connector.connect(&asked).map_err(|error| places.of_source(error))?;
+        let get = |name: &str| options::get(source, name);
         Ok(Self {
-            name,
-            options,
-            sample: options::get(source, "sample").map(str::to_lowercase),
-            formats: Formats::of(source),
+            link,
+            formats: Formats::of(source, with.connectors)?,
             repin: false,
             alias: None,
             files: None,
-            pairs: pairs.into_iter().collect(),
+            home: with.home.clone(),
+            include_headers: get("includeHeaders").and_then(values::boolean).unwrap_or(false),
             event_time: EventTimeOptions::of(source),
-            max_letters: options::get(source, "dead.letters.max.ratio").and_then(values::ratio),
-            wait,
+            max_offsets: get("maxOffsetsPerTrigger").and_then(|n| n.trim().parse().ok()),
+            max_letters: get("dead.letters.max.ratio").and_then(values::ratio),
+            pairs: pairs.into_iter().collect(),
+            wait: with.wait,
             places,
+            name,
         })
     }
 
     /// Where its first start begins.
     pub fn starting(&self) -> Starting {
-        let pattern = self.pairs.get("subscribePattern").cloned();
-        Starting { at: Some(self.options.starting_offsets.clone()), pattern }
-    }
-
-    /// The first topic that the options name.
-    pub fn topic(&self) -> Option<String> {
-        self.options.selection.named_topics().and_then(|topics| topics.first().map(|t| (*t).to_owned()))
+        self.link.starting()
     }
 
     /// How its registry is reached over HTTP, if one is named. What a reference in its URL stands for is in no message.
@@ -114,16 +126,18 @@ impl Connection {
     /// The registry of the source: over HTTP when one is named, else the embedded one.
     pub fn registry(&self, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Registry>> {
         let http = self.http().map_err(|e| self.places.of_registry(e))?;
-        match (http, &self.options.brokers) {
-            (Some(mut http), Some(_)) => {
+        match (http, self.link.registries()) {
+            (Some(mut http), Registries::Named | Registries::Either) => {
                 http.give_up_after = self.wait;
                 http.timeout =
                     self.wait.map_or(http.timeout, |wait| http.timeout.min(wait.max(Duration::from_secs(1))));
                 let registry = HttpRegistry::new(http, Arc::clone(clock));
                 Ok(Arc::new(registry.map_err(|e| self.places.of_registry(e))?))
             }
-            (_, None) => Ok(Arc::new(RegistryStore::open(registry_dir()).map_err(of_files)?)),
-            (None, Some(_)) => Err(Usage(format!(
+            (_, Registries::Embedded) | (None, Registries::Either) => {
+                Ok(Arc::new(RegistryStore::open(self.home.registry()).map_err(of_files)?))
+            }
+            (None, Registries::Named) => Err(Usage(format!(
                 "source `{}` reads Kafka and has no schema registry: set 'schema.registry.url', or SCHEMA_REGISTRY_URL",
                 self.name
             ))
@@ -131,14 +145,13 @@ impl Connection {
         }
     }
 
-    /// Whether the embedded log is there and has the source's topic; one that reads by pattern needs the log only.
-    pub(super) fn has_log_topic(&self, clock: &Arc<dyn Clock>) -> Result<bool> {
-        if !Path::new(LOG_DIR).is_dir() {
-            return Ok(false);
-        }
-        match self.topic() {
-            Some(topic) => Ok(open_log(clock)?.topic(&topic).map_err(EngineError::from)?.is_some()),
-            None => Ok(true),
+    /// Whether its schemas are in a registry that is asked over HTTP.
+    pub(super) fn asks_registry(&self) -> bool {
+        match self.link.registries() {
+            Registries::Named => true,
+            Registries::Embedded => false,
+            // What is wrong with the options is told where they are used.
+            Registries::Either => self.http().is_ok_and(|http| http.is_some()),
         }
     }
 
@@ -156,35 +169,24 @@ impl Connection {
             source: Box::new(FileSource::new(Arc::clone(&files), log.ok_or_else(|| missing("metadata".to_owned()))?)),
             rows: RowsOf::Files(files),
             pin,
-            max_offsets: self.options.max_offsets_per_trigger,
+            max_offsets: self.max_offsets,
             clauses: clauses(self.event_time),
             starting: Starting::default(),
             max_letters: None,
         })
     }
 
-    /// The log that it reads, under the name `name`; `None` when no broker is configured and the embedded log has no such
-    /// topic. Nothing is asked yet.
-    pub fn source(
-        &self,
-        name: &str,
-        pipeline: &str,
-        batch_bytes: u64,
-        clock: &Arc<dyn Clock>,
-    ) -> Result<Option<Box<dyn Source>>> {
-        if self.options.brokers.is_none() && !self.has_log_topic(clock)? {
+    /// What reads it, under the name `name`; `None` when it is known not to be there. Nothing is asked yet.
+    pub fn source(&self, name: &str, pipeline: &str, batch_bytes: u64) -> Result<Option<Box<dyn Source>>> {
+        if self.link.missing().map_err(|error| self.places.of_source(error))?.is_some() {
             return Ok(None);
         }
-        self.open(name, pipeline, batch_bytes, clock).map(Some)
+        self.open(name, pipeline, batch_bytes).map(Some)
     }
 
-    fn open(&self, name: &str, pipeline: &str, batch_bytes: u64, clock: &Arc<dyn Clock>) -> Result<Box<dyn Source>> {
-        if self.options.brokers.is_some() {
-            let source = KafkaSource::new(name, self.options.clone(), pipeline, batch_bytes);
-            return Ok(Box::new(source.map_err(|error| self.places.of_source(error))?));
-        }
-        let source = LogSource::new(name, open_log(clock)?, self.options.clone(), batch_bytes);
-        Ok(Box::new(source.map_err(EngineError::from)?))
+    fn open(&self, name: &str, pipeline: &str, batch_bytes: u64) -> Result<Box<dyn Source>> {
+        let opening = OpenSource { name, pipeline, prefetch_bytes: batch_bytes };
+        self.link.open(opening).map_err(|error| self.places.of_source(error))
     }
 
     /// Connects: the source, and the decoder with its reader schema.
@@ -197,30 +199,18 @@ impl Connection {
     ) -> Result<SourceBinding> {
         let name = self.alias.clone().unwrap_or_else(|| self.name.clone());
         let decoder = self.decoder(&name, checkpoint, clock).await?;
-        let source = self.open(&name, pipeline, batch_bytes, clock)?;
+        let source = self.open(&name, pipeline, batch_bytes)?;
         Ok(SourceBinding {
-            description: self.description(),
+            description: self.link.description(),
             source,
             pin: decoder.pin(),
             rows: RowsOf::Events(Arc::new(decoder)),
-            max_offsets: self.options.max_offsets_per_trigger,
+            max_offsets: self.max_offsets,
             clauses: clauses(self.event_time),
             starting: self.starting(),
             max_letters: self.max_letters,
             name,
         })
-    }
-
-    /// What it reads, and where: `Kafka[orders] at broker:9092`.
-    pub fn description(&self) -> String {
-        let topics = match self.options.selection.named_topics() {
-            Some(topics) => topics.join(", "),
-            None => self.pairs.get("subscribePattern").cloned().unwrap_or_default(),
-        };
-        match &self.options.brokers {
-            Some(brokers) => format!("Kafka[{topics}] at {brokers}"),
-            None => format!("Log[{topics}] in {LOG_DIR}"),
-        }
     }
 }
 
@@ -231,33 +221,15 @@ fn clauses(event_time: EventTimeOptions) -> ClauseSettings {
     }
 }
 
-/// Whether the value of the option `name` is told anyway: brokers are called by their addresses, and protocols and mechanisms are words of
-/// Kafka's.
-pub(super) fn is_told(name: &str) -> bool {
-    const TOLD: [&str; 4] =
-        ["kafka.bootstrap.servers", "kafka.security.protocol", "kafka.sasl.mechanism", "kafka.sasl.mechanisms"];
-    TOLD.iter().any(|told| told.eq_ignore_ascii_case(name))
-}
-
 /// The value of an option with `${env:NAME}` and `${file:PATH}` in it replaced.
-pub(super) fn resolved(places: &Places, key: &str, value: &str) -> Result<String> {
+pub(super) fn resolved(places: &Places, home: &Home, key: &str, value: &str) -> Result<String> {
     values::resolve(value, |reference| match reference {
         Reference::Env(name) => std::env::var(name).map_err(|_| places.unset(key, reference, "")),
-        Reference::File(path) => match read_given_text(Path::new(path)) {
+        Reference::File(path) => match read_given_text(&home.join(Path::new(path))) {
             Ok(content) => Ok(content.trim_end_matches(['\r', '\n']).to_owned()),
             Err(e) => Err(places.unset(key, reference, &e.to_string())),
         },
     })
-}
-
-/// The folder of the embedded registry.
-pub fn registry_dir() -> std::path::PathBuf {
-    Path::new(LOG_DIR).join("registry")
-}
-
-/// The embedded log of this working directory.
-pub fn open_log(clock: &Arc<dyn Clock>) -> Result<EmbeddedLog> {
-    Ok(EmbeddedLog::open(LOG_DIR, Arc::clone(clock)).map_err(EngineError::from)?)
 }
 
 /// An error of schemas in files, as what ends a run.

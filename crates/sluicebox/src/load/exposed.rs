@@ -7,25 +7,26 @@ use sluicebox_registry::HttpOptions;
 use super::connect::Connection;
 use super::places::Places;
 use super::target::Target;
+use crate::connectors::{Home, Registries};
 
 impl Connection {
     /// That a password or token goes where others can read it on the way, which runs and should be known.
     pub fn warnings(&self, source: &SourceDef) -> Vec<Diagnostic> {
-        if self.options.brokers.is_none() {
+        if self.link.registries() == Registries::Embedded {
             return Vec::new();
         }
         // What is wrong with the options is told where they are used.
         let http = self.http().ok().flatten();
-        exposed(&self.places, source.name.span, http.as_ref(), &self.options.exposed())
+        exposed(&self.places, source.name.span, http.as_ref(), &self.link.exposed())
     }
 }
 
 /// The same of the tables that are written to Kafka.
-pub(super) fn of_tables(pipeline: &Pipeline) -> Vec<Diagnostic> {
+pub(super) fn of_tables(pipeline: &Pipeline, home: &Home) -> Vec<Diagnostic> {
     let tables = pipeline.tables.iter().filter(|table| table.using() == Using::Kafka);
     let warnings = tables.flat_map(|table| {
         // What is wrong with the properties is told where they are used.
-        let Ok(target) = Target::of(pipeline, table) else { return Vec::new() };
+        let Ok(target) = Target::of(pipeline, table, home) else { return Vec::new() };
         let http = target.http().ok().flatten();
         exposed(&target.places, table.name.span, http.as_ref(), &target.exposed())
     });

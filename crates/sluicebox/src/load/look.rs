@@ -77,7 +77,7 @@ impl Checked {
     }
 
     fn folders(&self) -> Result<Vec<Room>> {
-        let working_dir = std::env::current_dir()?;
+        let working_dir = self.home.absolute()?;
         let data_dir = working_dir.join("data");
         let folders = (working_dir.as_path(), data_dir.as_path());
         let sinks = sinks_of(self)?;
@@ -88,7 +88,7 @@ impl Checked {
     /// Where a source would begin or go on.
     async fn begin(&self, connection: &Connection) -> Result<Option<Check>> {
         let (name, pipeline) = (&connection.name, &self.graph.pipeline.name);
-        let Some(mut source) = connection.source(name, pipeline, self.settings.batch_bytes, &self.clock)? else {
+        let Some(mut source) = connection.source(name, pipeline, self.settings.batch_bytes)? else {
             return Ok(None);
         };
         let log = source.identity().await.map_err(|error| connection.places.of_source(error))?;
@@ -105,7 +105,7 @@ impl Checked {
                 let topics = if n == 1 { "one topic".to_owned() } else { format!("{n} topics") };
                 let partitions =
                     if partitions == 1 { "one partition".to_owned() } else { format!("{partitions} partitions") };
-                format!("{}: {topics}, {partitions}; {begin}", connection.description())
+                format!("{}: {topics}, {partitions}; {begin}", connection.link.description())
             }
         };
         let worth_a_word = begin.finds_no_topic() || begin.older > 0;
@@ -132,7 +132,7 @@ impl Checked {
         let Some(pinned) = connection.pinned_schema(part, &self.checkpoint)? else { return Ok(()) };
         let name = &connection.name;
         let mut writers = self.seen(part, connection)?;
-        if !offline && connection.options.brokers.is_some() {
+        if !offline && connection.asks_registry() {
             let latest = connection.latest(part, &self.clock).await?;
             writers
                 .extend(latest.map(|latest| (format!("{} version {}", latest.subject, latest.version), latest.text)));

@@ -39,22 +39,19 @@ use sluicebox_upkeep::compact::{Policy, Retain};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use connect::{open_log, registry_dir};
 pub use look::Check;
 pub use sample::register_sales;
 pub use sinks::sinks_of;
 pub use spec::{Spec, trigger_of};
 pub use text::read_text;
 
-use connect::Connection;
+use connect::{Connecting, Connection};
 use format::Columns;
 use places::Places;
 use sample::Sample;
 
+use crate::connectors::{Connectors, Home};
 use crate::error::{Error, Result};
-
-/// The folder of the embedded log and its registry, below the working directory.
-pub const LOG_DIR: &str = "data/.log";
 
 /// A pipeline that has been checked; nothing has been touched.
 pub struct Checked {
@@ -66,6 +63,9 @@ pub struct Checked {
     pub checkpoint: Checkpoint,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Where it runs.
+    pub home: Home,
+    connectors: Arc<Connectors>,
     connections: Vec<Connection>,
 }
 
@@ -78,18 +78,20 @@ impl Checked {
         let pipeline = spec.parsed()?;
         let settings = Settings::of(&pipeline);
         let dir = spec.dir_of(&pipeline, &settings);
-        let working_dir = std::env::current_dir()?;
-        let checkpoint = Checkpoint::new(std::path::absolute(dir)?).within(&working_dir);
+        let working_dir = spec.home.absolute()?;
+        let checkpoint = Checkpoint::new(std::path::absolute(working_dir.join(dir))?).within(&working_dir);
         // Before anything is compared with what such a path was written as.
         refuse_no_text(&[(PROJECT, working_dir.as_path()), (CHECKPOINT, checkpoint.root())])
             .map_err(EngineError::from)?;
         checkpoint.refuse_no_checkpoint().map_err(EngineError::from)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let (connectors, home) = (&spec.connectors, &spec.home);
+        let with = Connecting { connectors, home, clock: &clock, wait };
         let mut connections = Vec::new();
         let mut schemas = BTreeMap::new();
         let mut warnings = Vec::new();
         for source in &pipeline.sources {
-            let mut connection = Connection::of(&pipeline, source, wait)?;
+            let mut connection = Connection::of(&pipeline, source, &with)?;
             connection.repin = repin(&connection.name);
             connection.places.begun = checkpoint.source_start(&connection.name).is_ok_and(|start| start.is_some());
             warnings.extend(connection.warnings(source));
@@ -98,13 +100,14 @@ impl Checked {
             schemas.insert(connection.name.clone(), schema);
             connections.push(connection);
         }
-        warnings.extend(exposed::of_tables(&pipeline));
-        let mut graph = bind::bind(pipeline, &schemas)?;
+        warnings.extend(exposed::of_tables(&pipeline, home));
+        let mut graph = bind::bind_with(pipeline, &schemas, connectors.functions())?;
         graph.warnings.splice(..0, warnings);
         graph.keep_order(&column_order(&checkpoint).map_err(EngineError::from)?);
         // What is accepted here does not fail for its form at the first batch.
-        prove(&graph, &bind::functions::session_state(1)).await?;
-        Ok(Self { graph, settings, checkpoint, clock, connections })
+        prove(&graph, &connectors.functions().session_state(1)).await?;
+        let (connectors, home) = (Arc::clone(connectors), home.clone());
+        Ok(Self { graph, settings, checkpoint, clock, home, connectors, connections })
     }
 }
 
@@ -125,7 +128,7 @@ impl Checked {
             EngineError::Lake(LakeError::NotWritable { location, .. }) => location.clone(),
             _ => return error.into(),
         };
-        let (Ok(here), pipeline) = (std::env::current_dir(), &self.graph.pipeline) else { return error.into() };
+        let (Ok(here), pipeline) = (self.home.absolute(), &self.graph.pipeline) else { return error.into() };
         let within = |location: &str| {
             let location = here.join(location);
             // Whether a folder can be made there is tried beside it, under a hidden name.
@@ -147,8 +150,8 @@ impl Checked {
 
     /// What of the pipeline matters to its checkpoint.
     pub fn shape(&self) -> Result<Shape> {
-        let session = bind::functions::session_state(1);
-        let shape = sluicebox_evolve::shape_of(&self.graph, &std::env::current_dir()?, &session, &self.clock);
+        let session = self.connectors.functions().session_state(1);
+        let shape = sluicebox_evolve::shape_of(&self.graph, &self.home.absolute()?, &session, &self.clock);
         Ok(shape.map_err(EngineError::from)?)
     }
 
@@ -226,10 +229,10 @@ pub struct Loaded {
 impl Loaded {
     /// Everything for a run of `stage`: samples filled, sources connected.
     pub async fn connect(mut checked: Checked, stage: &Stage) -> Result<Self> {
-        let working_dir = std::env::current_dir()?;
+        let working_dir = checked.home.absolute()?;
         let sinks = sinks_of(&checked)?;
         checked.staged(stage, &working_dir);
-        let Checked { graph, settings, checkpoint, clock, connections } = checked;
+        let Checked { graph, settings, checkpoint, clock, connectors, connections, .. } = checked;
         let mut samples = Vec::new();
         let mut sources = Vec::new();
         for connection in connections {
@@ -244,7 +247,10 @@ impl Loaded {
         let trigger = trigger_of(&graph.pipeline);
         Ok(Self {
             graph,
-            session: bind::session_state_within(1, settings.query_memory, false).map_err(EngineError::from)?,
+            session: connectors
+                .functions()
+                .session_state_within(1, settings.query_memory, false)
+                .map_err(EngineError::from)?,
             sources,
             sinks,
             settings,

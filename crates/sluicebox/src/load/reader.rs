@@ -1,6 +1,5 @@
 //! The reader schema of a source: what the checkpoint has pinned, or the registry has.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use sluicebox_checkpoint::{Checkpoint, CheckpointError, envelope};
@@ -14,8 +13,8 @@ use sluicebox_registry::{LONGEST_NAME, PinnedSchema, Registry, RegistryError, Sc
 use sluicebox_samples::sales::SALES_SCHEMA;
 use sluicebox_sources::SourceError;
 
-use super::LOG_DIR;
-use super::connect::{Connection, open_log, registry_dir};
+use super::connect::Connection;
+use crate::connectors::Registries;
 use crate::error::{Error, Result, Usage};
 
 /// Subjects that are named when the one that is looked for is not there.
@@ -55,30 +54,34 @@ impl Connection {
         if let Some(pinned) = self.pinned_schema(part, checkpoint)? {
             return Ok(pinned);
         }
-        if self.options.brokers.is_none() {
-            if !self.has_log_topic(clock)? {
-                return self.unfilled(part, clock);
-            }
-            if !registry_dir().is_dir() {
-                return Err(Usage(format!(
-                    "source `{}`: the embedded log has the topic, and {} no schema of it",
-                    self.name,
-                    registry_dir().display()
-                ))
-                .into());
-            }
+        if let Some(missing) = self.missing()? {
+            return self.unfilled(part, missing);
+        }
+        let folder = self.home.registry();
+        if !self.asks_registry() && !folder.is_dir() {
+            return Err(Usage(format!(
+                "source `{}`: the embedded log has the topic, and {} no schema of it",
+                self.name,
+                folder.display()
+            ))
+            .into());
         }
         self.registered(part, &self.registry(clock)?).await
     }
 
     /// Looks whether a source whose columns are declared can be read: its format is the one that the checkpoint has pinned, and the
     /// embedded log has its topic.
-    pub(super) fn declared_topic(&self, checkpoint: &Checkpoint, clock: &Arc<dyn Clock>) -> Result<()> {
+    pub(super) fn declared_topic(&self, checkpoint: &Checkpoint) -> Result<()> {
         let begun = self.pinned(checkpoint)?.is_some();
-        if !begun && self.options.brokers.is_none() && !self.has_log_topic(clock)? {
-            return Err(self.no_topic(clock)?);
+        match self.missing()?.filter(|_| !begun) {
+            Some(missing) => Err(self.places.of_source(missing)),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// What is not there that it reads.
+    fn missing(&self) -> Result<Option<SourceError>> {
+        self.link.missing().map_err(|error| self.places.of_source(error))
     }
 
     /// The reader schema of `part` that the checkpoint has pinned, if it has.
@@ -133,7 +136,7 @@ impl Connection {
             return Err(EngineError::from(CheckpointError::Missing { name }).into());
         }
         match pinned {
-            Some(pin) if pin.format() != self.formats.value.name() => Err(self.other_format(&pin)),
+            Some(pin) if pin.format() != self.formats.value.words().name() => Err(self.other_format(&pin)),
             pinned => Ok(pinned),
         }
     }
@@ -171,35 +174,24 @@ impl Connection {
         }
     }
 
-    fn unfilled(&self, part: Part, clock: &Arc<dyn Clock>) -> Result<PinnedSchema> {
-        match self.sample.as_deref() {
-            Some(_) if part == Part::Key => {
-                let name = &self.name;
-                Err(Usage(format!("source `{name}`: the keys of the sample are text: write 'key.format' = 'text'"))
-                    .into())
-            }
-            Some("sales") => Ok(PinnedSchema {
+    /// The schema of a topic that is not there, as `missing` says, and that made-up events will fill.
+    fn unfilled(&self, part: Part, missing: SourceError) -> Result<PinnedSchema> {
+        if self.link.made_up().is_none() {
+            return Err(self.places.of_source(missing));
+        }
+        match part {
+            Part::Value => Ok(PinnedSchema {
                 subject: self.subject(part)?,
                 version: 1,
                 id: 1,
                 text: SchemaText::new(SALES_SCHEMA),
             }),
-            Some(other) => {
-                Err(Usage(format!("source `{}`: there is no sample '{other}'; there is 'sales'", self.name)).into())
+            Part::Key => {
+                let name = &self.name;
+                Err(Usage(format!("source `{name}`: the keys of the sample are text: write 'key.format' = 'text'"))
+                    .into())
             }
-            None => Err(self.no_topic(clock)?),
         }
-    }
-
-    /// That the embedded log does not have the topic.
-    fn no_topic(&self, clock: &Arc<dyn Clock>) -> Result<Error> {
-        let known = match Path::new(LOG_DIR).is_dir() {
-            true => open_log(clock)?.topics().map_err(EngineError::from)?.into_keys().collect(),
-            false => Vec::new(),
-        };
-        let (source_name, topic) = (self.name.clone(), self.topic().unwrap_or_default());
-        let log = format!("the embedded log {LOG_DIR}, which is read where no broker is configured");
-        Ok(self.places.of_source(SourceError::UnknownTopic { source_name, topic, log, known }))
     }
 
     /// The subject of `part`: the one that its option names, else that of the first topic.
@@ -208,11 +200,16 @@ impl Connection {
         if let Some(subject) = self.pairs.get(option) {
             return Ok(subject.clone());
         }
-        match self.topic() {
+        match self.link.topic() {
             Some(topic) => Ok(format!("{topic}{}", part.ending())),
             None => {
                 let name = &self.name;
-                let why = format!("it subscribes by pattern: name the registry's subject with '{option}'");
+                let why = match self.link.registries() {
+                    Registries::Either => format!("name the registry's subject with '{option}'"),
+                    Registries::Named | Registries::Embedded => {
+                        format!("it subscribes by pattern: name the registry's subject with '{option}'")
+                    }
+                };
                 Err(Usage(format!("source `{name}`: {why}")).into())
             }
         }

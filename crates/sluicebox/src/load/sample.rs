@@ -10,7 +10,8 @@ use sluicebox_samples::sales::{SALES_SCHEMA, SalesConfig};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::connect::{Connection, open_log, registry_dir};
+use super::connect::Connection;
+use crate::connectors::Home;
 use crate::error::{Error, Result};
 
 /// The seed of the sample: the same for everyone.
@@ -28,12 +29,10 @@ pub struct Sample {
 impl Sample {
     /// Fills the topic of a source that has a sample and no broker; returns when its backlog is complete.
     pub async fn fill(connection: &Connection, clock: &Arc<dyn Clock>) -> Result<Option<Self>> {
-        let (Some(_), None, Some(topic)) = (&connection.sample, &connection.options.brokers, connection.topic()) else {
-            return Ok(None);
-        };
-        let log = open_log(clock)?;
+        let Some(topic) = connection.link.made_up() else { return Ok(None) };
+        let log = connection.home.open_log(clock)?;
         let mut config = SalesConfig::new(SEED, clock.now_micros());
-        config.schema_id = register_sales(&topic, SALES_SCHEMA).await?;
+        config.schema_id = register_sales(&connection.home, &topic, SALES_SCHEMA).await?;
         let mut feeder = SampleFeeder::open(&log, &topic, config, Arc::clone(clock)).await.map_err(unwritten)?;
         let backlog = feeder.ensure_backlog().await.map_err(unwritten)?;
         Ok(Some(Self { topic, made_up: !matches!(backlog, Backlog::Foreign), feeder }))
@@ -65,10 +64,13 @@ pub fn feed(samples: Vec<Sample>, stop: &watch::Receiver<bool>) -> Option<JoinHa
 }
 
 /// Registers a schema of sales with the embedded registry, and gives its id.
-pub async fn register_sales(topic: &str, schema: &'static str) -> Result<u32> {
-    let subject = format!("{topic}-value");
+///
+/// # Errors
+/// When it cannot be kept.
+pub async fn register_sales(home: &Home, topic: &str, schema: &'static str) -> Result<u32> {
+    let (subject, folder) = (format!("{topic}-value"), home.registry());
     let registered = tokio::task::spawn_blocking(move || {
-        let store = RegistryStore::open(registry_dir()).map_err(unwritten)?;
+        let store = RegistryStore::open(folder).map_err(unwritten)?;
         store.register(&subject, &NewSchema::new(schema)).map_err(unwritten)
     });
     u32::try_from(registered.await.map_err(unwritten)??.id).map_err(unwritten)

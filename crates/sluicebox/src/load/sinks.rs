@@ -1,11 +1,11 @@
 //! Where the rows of tables go.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sluicebox_engine::EngineError;
-use sluicebox_pipeline::ast::{TableDef, Using};
+use sluicebox_pipeline::ast::{TableDef, TableKind, Using};
 use sluicebox_pipeline::graph::Table;
 use sluicebox_pipeline::settings::{Compression, Properties};
 use sluicebox_registry::store::RegistryStore;
@@ -13,9 +13,10 @@ use sluicebox_registry::{HttpRegistry, Registry};
 use sluicebox_sinks::kafka::{EventFormat, KafkaSink, KafkaSinkOptions, Place, Unknown};
 use sluicebox_sinks::{Outbox, ParquetOptions, ParquetTable, Sink, Sinks};
 
-use super::connect::{of_files, registry_dir};
+use super::Checked;
+use super::connect::of_files;
 use super::target::Target;
-use super::{Checked, LOG_DIR};
+use crate::connectors::TableAsked;
 use crate::error::{Result, Usage};
 
 /// How long a registry is asked for one answer. A sink that cannot register its schema is opened again, as one whose brokers are away.
@@ -23,13 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The sinks of the tables of a pipeline; relative locations begin at the working directory. Nothing is opened or written.
 pub fn sinks_of(checked: &Checked) -> Result<Sinks> {
-    let working_dir = std::env::current_dir()?;
+    let working_dir = checked.home.absolute()?;
     let mut sinks = Sinks::new();
     for table in &checked.graph.tables {
         let def = checked.graph.pipeline.tables.iter().find(|def| def.name.value == table.name);
         let sink = match (table.using, def) {
             (Using::Kafka, Some(def)) => kafka(checked, table, def)?,
-            (_, def) => folder(table, &working_dir, def.map(parquet_options).unwrap_or_default())?,
+            (Using::Added(kind), _) => added(checked, table, kind)?,
+            (Using::Kafka | Using::Parquet, def) => {
+                folder(table, &working_dir, def.map(parquet_options).unwrap_or_default())?
+            }
         };
         sinks.insert(table.name.clone(), sink);
     }
@@ -43,9 +47,24 @@ fn folder(table: &Table, working_dir: &Path, options: ParquetOptions) -> Result<
     Ok(Arc::new(ParquetTable::try_new(location, columns, table.partitioned_by.clone(), options)?))
 }
 
+/// The sink of a table of a kind that was added.
+fn added(checked: &Checked, table: &Table, kind: TableKind) -> Result<Arc<dyn Sink>> {
+    let Some(connector) = checked.connectors.table(kind) else {
+        return Err(Usage(format!("table `{}`: nothing writes USING {}", table.name, kind.name())).into());
+    };
+    let asked = TableAsked {
+        name: &table.name,
+        columns: &table.written,
+        properties: &table.properties,
+        checkpoint: checked.checkpoint.root(),
+        home: &checked.home,
+    };
+    Ok(connector.sink(&asked).map_err(EngineError::from)?)
+}
+
 /// The sink of a table that is a topic: of Kafka, or of the embedded log when no broker is configured.
 fn kafka(checked: &Checked, table: &Table, def: &TableDef) -> Result<Arc<dyn Sink>> {
-    let target = Target::of(&checked.graph.pipeline, def)?;
+    let target = Target::of(&checked.graph.pipeline, def, &checked.home)?;
     let topic = target.get("topic").unwrap_or_default().to_owned();
     let format = if target.is_avro() {
         let subject = target.get("value.subject").map_or_else(|| format!("{topic}-value"), str::to_owned);
@@ -66,7 +85,7 @@ fn kafka(checked: &Checked, table: &Table, def: &TableDef) -> Result<Arc<dyn Sin
         secrets: target.secrets(),
         place: match target.brokers {
             Some(brokers) => Place::Brokers(brokers),
-            None => Place::Log { root: PathBuf::from(LOG_DIR), clock: Arc::clone(&checked.clock) },
+            None => Place::Log { root: checked.home.log(), clock: Arc::clone(&checked.clock) },
         },
         properties: target.properties,
         format,
@@ -79,7 +98,7 @@ fn kafka(checked: &Checked, table: &Table, def: &TableDef) -> Result<Arc<dyn Sin
 /// The registry in which the schema of a table is registered.
 fn registry(checked: &Checked, table: &str, target: &Target) -> Result<Arc<dyn Registry>> {
     if target.brokers.is_none() {
-        return Ok(Arc::new(RegistryStore::at(registry_dir()).map_err(of_files)?));
+        return Ok(Arc::new(RegistryStore::at(checked.home.registry()).map_err(of_files)?));
     }
     let options = target.http().map_err(|error| target.places.of_registry(error))?;
     let mut options = options.ok_or_else(|| {

@@ -1,15 +1,17 @@
 //! What names a pipeline, and changes its settings.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sluicebox_engine::Trigger;
 use sluicebox_pipeline::ast::Pipeline;
-use sluicebox_pipeline::parse::parse_with;
+use sluicebox_pipeline::parse::parse_in;
 use sluicebox_pipeline::settings::Settings;
 use sluicebox_pipeline::values;
 
 use super::engine_trigger;
 use super::text::read_text;
+use crate::connectors::{Connectors, Home};
 use crate::error::Result;
 
 /// A pipeline as it was written, and what is set beside its text.
@@ -23,6 +25,10 @@ pub struct Spec {
     pub checkpoint: Option<PathBuf>,
     /// What overrides the text, in order: the key of a setting, or an option of a source as `<source>.<option>`, and the value.
     pub set: Vec<(String, String)>,
+    /// The folder in which it runs.
+    pub home: Home,
+    /// What its words stand for.
+    pub connectors: Arc<Connectors>,
 }
 
 impl Spec {
@@ -38,7 +44,14 @@ impl Spec {
 
     /// The pipeline `text`, which messages call `file`.
     pub fn of(file: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { file: file.into(), text: text.into(), checkpoint: None, set: Vec::new() }
+        Self {
+            file: file.into(),
+            text: text.into(),
+            checkpoint: None,
+            set: Vec::new(),
+            home: Home::here(),
+            connectors: Arc::new(Connectors::standard()),
+        }
     }
 
     /// The pipeline, parsed. Variables are those of the environment.
@@ -46,7 +59,8 @@ impl Spec {
     /// # Errors
     /// All mistakes that can be found without a schema.
     pub fn parsed(&self) -> Result<Pipeline> {
-        Ok(parse_with(&self.file, &self.text, &self.set, &|name| std::env::var(name).ok())?)
+        let env = |name: &str| std::env::var(name).ok();
+        Ok(parse_in(&self.file, &self.text, &self.set, &env, self.connectors.vocabulary())?)
     }
 
     /// The folder that it resumes from.

@@ -8,8 +8,9 @@ use sluicebox_pipeline::values;
 use sluicebox_registry::{HttpOptions, RegistryError};
 use sluicebox_sources::{BROKERS_ENV, KAFKA_PREFIX, check_brokers, check_of_table, exposed_brokers};
 
-use super::connect::{is_told, resolved};
+use super::connect::resolved;
 use super::places::Places;
+use crate::connectors::{Home, is_told};
 use crate::error::{Result, Usage};
 
 /// Where the rows of a table go that is a topic.
@@ -28,11 +29,11 @@ impl Target {
     ///
     /// # Errors
     /// When a reference leads nowhere, the Kafka client has no property of a name, or the brokers are no addresses.
-    pub fn of(pipeline: &Pipeline, table: &TableDef) -> Result<Self> {
+    pub fn of(pipeline: &Pipeline, table: &TableDef, home: &Home) -> Result<Self> {
         let mut places = Places::of_table(pipeline, table);
         let mut pairs = BTreeMap::new();
         for (key, value) in &table.properties {
-            let meant = resolved(&places, &key.value, &value.value)?;
+            let meant = resolved(&places, home, &key.value, &value.value)?;
             places.learn(&key.value, &meant);
             pairs.insert(key.value.clone(), meant);
         }
