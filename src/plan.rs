@@ -1,14 +1,8 @@
 //! `sluicebox plan`: check a pipeline without touching data, and compare it with its checkpoint.
 
-use std::fmt;
-
 use clap::Args;
-use serde::Serialize;
-use sluicebox::load::{Check, Checked};
-use sluicebox_core::shown::shown;
-use sluicebox_engine::EngineError;
-use sluicebox_evolve::{Changes, Request};
-use sluicebox_pipeline::bind::Description;
+use sluicebox::Plan;
+use sluicebox::load::Checked;
 
 use crate::load::LoadArgs;
 use crate::{failure, out};
@@ -39,66 +33,15 @@ pub struct PlanArgs {
     offline: bool,
 }
 
-/// A pipeline, and what of it has changed since its checkpoint was written.
-#[derive(Serialize)]
-struct Plan {
-    #[serde(flatten)]
-    description: Description,
-    /// None without a checkpoint.
-    changes: Option<Changes>,
-    /// What was found of brokers, topics and folders.
-    checks: Vec<Check>,
-}
-
 /// Plans the pipeline and prints it.
 pub async fn plan(args: PlanArgs) -> anyhow::Result<()> {
     let checked = Checked::new(&args.load.spec()?, |_| false, args.load.patience(false)?).await?;
-    let changes = match checked.checkpoint.refresh().map_err(EngineError::from)? {
-        // A full refresh that was begun is finished by the next run: what was before is gone.
-        Some(_) => None,
-        None => {
-            let text = checked.graph.pipeline.resolved.clone();
-            let readable = sluicebox_evolve::readable(&checked.graph);
-            let request = Request { command: args.load.command(), readable, ..Request::default() };
-            sluicebox_evolve::read_only(&checked.checkpoint, checked.shape()?, &text, request)
-                .map_err(EngineError::from)?
-        }
-    };
-    let mut checks = Vec::new();
-    let looked = checked.look(args.offline, &mut checks).await;
-    let plan = Plan { description: checked.graph.describe(), changes, checks };
+    let mut plan = Plan::of(&checked, &args.load.command(), args.offline).await?;
     failure::warn(&checked.graph);
     // What stands in the way of a run is told after what the pipeline is.
     match args.json {
         true => out::pretty(&plan)?,
         false => out::print(&plan.to_string())?,
     }
-    Ok(looked?)
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.description)?;
-        if let Some(changes) = &self.changes {
-            write!(f, "\n{changes}")?;
-        }
-        if !self.checks.is_empty() {
-            writeln!(f, "\nlooked at")?;
-        }
-        let width = self.checks.iter().map(|check| check.about.len()).max().unwrap_or(0);
-        let mut told = false;
-        for Check { about, status, text } in &self.checks {
-            // One line, whatever names are in it.
-            let text = shown(text);
-            match *status {
-                "ok" => writeln!(f, "  {about:<width$}  {text}")?,
-                // Told whole at the end.
-                "problem" if !std::mem::replace(&mut told, true) => {
-                    writeln!(f, "  {about:<width$}  a run would be refused, see below")?
-                }
-                status => writeln!(f, "  {about:<width$}  {status}: {text}")?,
-            }
-        }
-        Ok(())
-    }
+    plan.refused.take().map_or(Ok(()), |refused| Err(refused.into()))
 }

@@ -2,18 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::task::Poll;
-use std::time::Duration;
 
 use clap::Args;
-use sluicebox::load::{Checked, Loaded, engine_trigger, policies, sinks_of};
-use sluicebox_checkpoint::envelope;
-use sluicebox_durable::fault::What;
-use sluicebox_engine::{Config, Engine, EngineError, Observer, Totals, Trigger, check_folders};
-use sluicebox_evolve::{Backfill, Decision, Prepared, Request, Stage};
-use sluicebox_formats::SourcePin;
+use sluicebox::load::{Checked, Loaded, engine_trigger};
+use sluicebox::{RunOptions, Watch};
+use sluicebox_engine::{Engine, Observer, Totals, Trigger};
+use sluicebox_evolve::{Backfill, Prepared, Request, Stage};
 use sluicebox_pipeline::diagnostic::nearest;
 use sluicebox_pipeline::values;
-use sluicebox_runtime::segments::DELTAS;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -90,31 +86,52 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     }
     // Signals are caught before anything is written, so that the first Ctrl-C always ends cleanly.
     let stop = stop_watch("stopping after the current batch; press Ctrl-C again to stop now");
-    let mut full_refresh = args.full_refresh.iter().any(|t| t == ALL);
-    let mut request = request(&args)?;
+    let options = RunOptions {
+        trigger,
+        full_refresh: args.full_refresh.iter().any(|t| t == ALL),
+        take_tables: args.take_tables,
+        take_over: args.take_over,
+        repin: args.repin.clone(),
+        request: request(&args)?,
+        wait,
+    };
     // It is there before the first look at a broker, which may be one that does not answer.
     let unwritten = Unwritten::default();
-    let mut observer = show.observer(&unwritten);
-    let mut warned = false;
-    // A part of the pipeline may have to run before all of it does: see `sluicebox_evolve`.
-    loop {
-        let adopts = |source: &str| full_refresh || args.repin.iter().any(|r| r == source);
-        // A broker or a registry that does not answer is waited for; whoever stops the run then has nothing to finish.
-        let checked = unless_stopped(&stop, Checked::new(&spec, adopts, wait)).await;
-        let Some(checked) = checked else { return unwritten.refuse() };
-        let checked = checked?;
-        if !std::mem::replace(&mut warned, true) {
+    let mut console = Console { show, observer: show.observer(&unwritten), warned: false };
+    sluicebox::run(&spec, options, &stop, &mut console).await?;
+    unwritten.refuse()
+}
+
+/// What a run tells people.
+struct Console {
+    show: Show,
+    observer: Box<dyn Observer>,
+    /// Whether the warnings have been drawn.
+    warned: bool,
+}
+
+impl Watch for Console {
+    fn observer(&mut self) -> &mut dyn Observer {
+        self.observer.as_mut()
+    }
+
+    fn checked(&mut self, checked: &Checked, request: &Request) -> sluicebox::Result<()> {
+        if !std::mem::replace(&mut self.warned, true) {
             failure::warn(&checked.graph);
         }
-        refuse_unknown_tables(&request, &checked)?;
-        let change = prepared(&checked, full_refresh, request)?;
-        let stage = change.stage.clone();
-        let asked = Asked { trigger, full_refresh, take_tables: full_refresh && args.take_tables, wait };
-        let done = Box::pin(run_stage(&args, asked, checked, change, &stop, (show, observer.as_mut()))).await?;
-        if !done || stage == Stage::Live {
-            return unwritten.refuse();
-        }
-        (full_refresh, request) = (false, Request { command: args.load.command(), ..Request::default() });
+        refuse_unknown_tables(request, checked)
+    }
+
+    fn opening(&mut self, loaded: &Loaded, change: &Prepared, finishes: bool) {
+        self.show.opening(loaded, change, finishes);
+    }
+
+    fn opened(&mut self, engine: &Engine, repinned: &[String]) {
+        self.show.opened(engine, repinned);
+    }
+
+    fn closing(&mut self, totals: &Totals, stage: &Stage) {
+        self.show.closing(totals, stage);
     }
 }
 
@@ -152,19 +169,8 @@ fn request(args: &RunArgs) -> anyhow::Result<Request> {
     })
 }
 
-/// The pipeline compared with its checkpoint; nothing has been touched. A full refresh leaves nothing to compare with.
-fn prepared(checked: &Checked, full_refresh: bool, request: Request) -> anyhow::Result<Prepared> {
-    let request = Request { readable: sluicebox_evolve::readable(&checked.graph), ..request };
-    let shape = checked.shape()?;
-    if full_refresh || checked.checkpoint.refresh().map_err(EngineError::from)?.is_some() {
-        return Ok(Prepared { shape, request, decision: Decision::First, stage: Stage::Live, changes: None });
-    }
-    let text = checked.graph.pipeline.resolved.clone();
-    Ok(sluicebox_evolve::prepare(&checked.checkpoint, shape, &text, request).map_err(EngineError::from)?)
-}
-
 /// The flags name tables that there are.
-fn refuse_unknown_tables(request: &Request, checked: &Checked) -> anyhow::Result<()> {
+fn refuse_unknown_tables(request: &Request, checked: &Checked) -> sluicebox::Result<()> {
     let known: Vec<&str> = checked.graph.tables.iter().map(|table| table.name.as_str()).collect();
     let named = [
         ("full-refresh", request.refresh.iter().collect::<Vec<_>>()),
@@ -182,111 +188,6 @@ fn refuse_unknown_tables(request: &Request, checked: &Checked) -> anyhow::Result
         return Err(Usage(format!("--{flag}={unknown}: `{unknown}` {what}; {help} Nothing was touched")).into());
     }
     Ok(())
-}
-
-/// What the command line and the pipeline ask for, beside the tables.
-#[derive(Debug, Clone, Copy)]
-struct Asked {
-    trigger: Option<Trigger>,
-    full_refresh: bool,
-    take_tables: bool,
-    wait: Option<Duration>,
-}
-
-/// A first start is refused before anything is filled, connected or written.
-fn look_first(checked: &Checked, asked: Asked) -> anyhow::Result<()> {
-    if checked.checkpoint.is_new().map_err(EngineError::from)? {
-        let working_dir = checked.home.absolute()?;
-        let data_dir = working_dir.join("data");
-        let folders = (working_dir.as_path(), data_dir.as_path());
-        let asked = (asked.full_refresh, asked.take_tables);
-        let sinks = sinks_of(checked)?;
-        check_folders(&checked.graph, folders, &sinks, &checked.checkpoint, asked)
-            .map_err(|error| checked.at_location(error))?;
-    }
-    Ok(())
-}
-
-/// Runs a stage to its end. False when it was stopped before.
-async fn run_stage(
-    args: &RunArgs,
-    asked: Asked,
-    checked: Checked,
-    change: Prepared,
-    stop: &watch::Receiver<bool>,
-    (show, observer): (Show, &mut dyn Observer),
-) -> anyhow::Result<bool> {
-    let Asked { trigger, full_refresh, take_tables, wait } = asked;
-    let live = change.stage == Stage::Live;
-    look_first(&checked, asked)?;
-    let options = checked.options();
-    let Some(loaded) = unless_stopped(stop, Loaded::connect(checked, &change.stage)).await else { return Ok(false) };
-    let mut loaded = loaded?;
-    let stage = change.stage.clone();
-    let finishes = !full_refresh && loaded.checkpoint.refresh().map_err(EngineError::from)?.is_some();
-    show.opening(&loaded, &change, finishes);
-    let feeder = if live { loaded.start_sample(stop) } else { None };
-    let trigger = trigger.or(loaded.trigger).filter(|_| live).unwrap_or(Trigger::Default);
-    let policies = policies(&loaded.graph);
-    let config = Config {
-        sources: loaded.sources,
-        graph: loaded.graph,
-        session: loaded.session,
-        checkpoint: loaded.checkpoint,
-        working_dir: loaded.working_dir,
-        data_dir: loaded.data_dir,
-        trigger: if live { trigger } else { Trigger::AvailableNow },
-        batch_bytes: loaded.settings.batch_bytes,
-        memory_limit: loaded.settings.memory_limit,
-        state_deltas: DELTAS,
-        samples: usize::try_from(loaded.settings.dq_samples).unwrap_or(10),
-        sinks: loaded.sinks,
-        policies,
-        clock: loaded.clock,
-        give_up_after: wait,
-        take_over: args.take_over,
-        full_refresh,
-        take_tables,
-        // What fills a table reads a source of its own, which is pinned anew.
-        repin: if matches!(change.stage, Stage::Fill { .. }) { Vec::new() } else { args.repin.clone() },
-        change,
-    };
-    let repinned = repinned(&config);
-    let Some(engine) = Box::pin(unless_stopped(stop, Engine::open(config))).await else { return Ok(false) };
-    let mut engine = engine.map_err(|error| options.place(error))?;
-    show.opened(&engine, &repinned);
-    let result = engine.run(stop.clone(), observer).await;
-    if let Some(feeder) = feeder {
-        feeder.abort();
-    }
-    let totals: Totals = result.map_err(|error| options.place(error))?;
-    show.closing(&totals, &stage);
-    Ok(!*stop.borrow())
-}
-
-/// What `--repin` will have done to each reader schema, once the checkpoint is open.
-fn repinned(config: &Config) -> Vec<String> {
-    let asked = config.sources.iter().filter(|source| config.repin.contains(&source.name));
-    let said = asked.filter_map(|source| {
-        let path = config.checkpoint.source_dir(&source.name).join("reader");
-        // What is damaged is told by who needs it; of a first start there is none.
-        let old: SourcePin = envelope::read(What::Source, &path).ok()??;
-        let (name, new) = (&source.name, &source.pin);
-        Some(match old == *new {
-            true => format!("{name}: {new} is adopted already"),
-            false => format!("{name}: {old} -> {new}"),
-        })
-    });
-    said.collect()
-}
-
-/// What `work` gives, or nothing when the run is stopped first.
-async fn unless_stopped<T>(stop: &watch::Receiver<bool>, work: impl Future<Output = T>) -> Option<T> {
-    let mut stop = stop.clone();
-    tokio::select! {
-        done = work => Some(done),
-        Ok(_) = stop.wait_for(|stop| *stop) => None,
-    }
 }
 
 fn trigger(text: &str) -> anyhow::Result<Trigger> {

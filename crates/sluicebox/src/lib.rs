@@ -8,7 +8,11 @@
 pub mod connectors;
 pub mod error;
 pub mod load;
+mod plan;
 pub mod query;
+mod run;
 
 pub use connectors::{Connectors, Home};
 pub use error::{Error, NoThread, Result, Usage, told};
+pub use plan::Plan;
+pub use run::{RunOptions, Watch, run};

@@ -198,9 +198,9 @@ mod tests {
         let read = |option: &'static str, word: &'static str| {
             JsonOptions::from_options(&move |name| (name == option).then(|| word.to_uppercase()))
         };
-        let extra = ExtraFields::NAMES.iter().map(|word| read("json.extraFields", word).extra);
+        let extra = ExtraFields::NAMES.iter().copied().map(|word| read("json.extraFields", word).extra);
         assert_eq!(extra.collect::<Vec<_>>(), [Extra::Ignore, Extra::Rescue, Extra::Letter]);
-        let timestamps = JsonTimestamps::NAMES.iter().map(|word| read("json.timestamps", word).timestamps);
+        let timestamps = JsonTimestamps::NAMES.iter().copied().map(|word| read("json.timestamps", word).timestamps);
         let all = [Timestamps::Iso8601, Timestamps::EpochSeconds, Timestamps::EpochMillis, Timestamps::EpochMicros];
         assert_eq!(timestamps.collect::<Vec<_>>(), all);
         let depth = |depth: &'static str| read("json.maxDepth", depth).max_depth;

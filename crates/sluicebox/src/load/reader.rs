@@ -72,8 +72,10 @@ impl Connection {
     /// Looks whether a source whose columns are declared can be read: its format is the one that the checkpoint has pinned, and the
     /// embedded log has its topic.
     pub(super) fn declared_topic(&self, checkpoint: &Checkpoint) -> Result<()> {
-        let begun = self.pinned(checkpoint)?.is_some();
-        match self.missing()?.filter(|_| !begun) {
+        if self.pinned(checkpoint)?.is_some() {
+            return Ok(());
+        }
+        match self.missing()? {
             Some(missing) => Err(self.places.of_source(missing)),
             None => Ok(()),
         }
