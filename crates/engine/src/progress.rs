@@ -198,6 +198,13 @@ pub trait Observer: Send {
     }
 }
 
+/// A closure is told of batches.
+impl<F: FnMut(&Progress, &Status) + Send> Observer for F {
+    fn batch(&mut self, progress: &Progress, status: &Status) {
+        self(progress, status);
+    }
+}
+
 /// What a run did, over all its batches.
 #[derive(Debug, Clone, Default)]
 pub struct Totals {

@@ -33,6 +33,9 @@ pub enum Error {
     /// The working directory cannot be told.
     #[error(transparent)]
     WorkingDirectory(#[from] std::io::Error),
+    /// A query cannot be computed.
+    #[error("{}", told(.0.as_ref()))]
+    Query(Box<dyn StdError + Send + Sync>),
     /// Made-up events cannot be written.
     #[error(transparent)]
     Samples(Box<dyn StdError + Send + Sync>),
@@ -58,7 +61,7 @@ impl Blamed for Error {
         match self {
             Self::Usage(_) | Self::Wrong(_) | Self::Word(_) | Self::Function(_) => Blame::User,
             Self::Engine(error) => error.blame(),
-            Self::Placed(_) | Self::WorkingDirectory(_) | Self::Samples(_) => Blame::Outside,
+            Self::Placed(_) | Self::WorkingDirectory(_) | Self::Query(_) | Self::Samples(_) => Blame::Outside,
         }
     }
 

@@ -6,6 +6,7 @@
 mod datafusion;
 #[cfg(feature = "duckdb")]
 mod duckdb;
+mod short;
 mod tables;
 mod text;
 
@@ -17,6 +18,7 @@ use sluicebox_pipeline::ask::Asked;
 #[cfg(feature = "duckdb")]
 use crate::error::NoThread;
 
+pub use short::rows;
 pub use tables::{Tables, columns, look};
 pub use text::{Gone, Text};
 
