@@ -3,6 +3,7 @@
 # the same features, nothing is built once more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+eval "$(scripts/libduckdb.sh)"
 folder=${CARGO_TARGET_DIR:-target}/debug/examples
 for source in examples/*.rs; do
   name=$(basename "$source" .rs)

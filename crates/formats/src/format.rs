@@ -62,7 +62,7 @@ pub struct Declared<'d> {
 
 /// A format whose columns the text declares, or that has columns of its own.
 pub trait DeclaredFormat: Send + Sync + Debug {
-    /// The decoder of values of the source of `options`.
+    /// The decoder of values of the source of `options`. Its pin has the name of the format, by which a checkpoint knows it again.
     ///
     /// # Errors
     /// When values cannot be read into a column that is declared.
