@@ -1,9 +1,30 @@
-//! The library: what the command line does, for any program.
+//! What the command line does, for any program: pipelines planned and run, tables queried.
 //!
-//! **Owns** the way from a file of SQL to what can be planned and run ([`load`]), and queries over the folders of tables
-//! ([`query`]).
+//! ```no_run
+//! use sluicebox::{Job, Progress, Status};
 //!
-//! **May not know** a terminal, the words of a command line, or exit codes.
+//! # async fn example() -> sluicebox::Result<()> {
+//! let job = Job::read("sql/gold_revenue.sql")?;
+//! let mut told = |batch: &Progress, _: &Status| println!("batch {}", batch.batch_id);
+//! job.run_available(&mut told).await?;
+//! let rows = sluicebox::query::rows("data", "SELECT sum(revenue) FROM gold.revenue_5m").await?;
+//! # let _ = rows;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Owns** the way from a file of SQL to what can be planned ([`load`], [`Plan`]) and run ([`run()`], [`Job`]); what the words of a
+//! pipeline stand for ([`Connectors`]), which a program adds its own to; and queries over the folders of tables ([`query`]).
+//!
+//! **May not know** a terminal, the words of a command line, or exit codes. It computes nothing itself: what is in a batch and in which
+//! order its steps come is the engine's.
+//!
+//! **States of a pipeline**: text ([`load::Spec`]), checked ([`load::Checked`]: nothing has been touched), loaded ([`load::Loaded`]:
+//! samples filled, sources connected), opened by the engine.
+//!
+//! **Invariants** (DESIGN section 5): 8, and that a mistake is told before anything has been read or written.
+//!
+//! **A crash** before a pipeline is loaded leaves nothing; from then on what it leaves is the engine's.
 
 pub mod connectors;
 pub mod error;
