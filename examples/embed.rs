@@ -4,8 +4,9 @@
 //! cargo run --example embed
 //! ```
 //!
-//! With KAFKA_BOOTSTRAP_SERVERS set the pipeline would read that Kafka: take it out of the environment first.
+//! Its home has no variables, so that no broker is named by KAFKA_BOOTSTRAP_SERVERS: sources read the embedded log.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -48,9 +49,10 @@ const HOUR: &str = "\
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    write_orders(&Home::at(folder.path()))?;
+    let home = Home::at(folder.path()).with_variables(BTreeMap::new());
+    write_orders(&home)?;
 
-    let job = Job::of("orders.sql", SQL).within(folder.path());
+    let job = Job::of("orders.sql", SQL).at_home(home);
     println!("{}", job.plan().await?);
 
     let mut told = |batch: &Progress, _: &Status| println!("batch {}: {} events", batch.batch_id, batch.num_input_rows);

@@ -7,6 +7,7 @@
 //! A function gives the same value whenever a batch is replayed. What `shop_of` cannot compute costs its row alone: it goes to quarantine,
 //! with the place of its event and what the function said.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::ensure;
@@ -55,7 +56,8 @@ const HOUR: &str = "\
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    write_views(&Home::at(folder.path()))?;
+    let home = Home::at(folder.path()).with_variables(BTreeMap::new());
+    write_views(&home)?;
 
     // A name that Spark has keeps the meaning that it has in Spark.
     let taken = create_udf("upper", vec![DataType::Utf8], DataType::Utf8, Volatility::Immutable, Arc::new(shop_of));
@@ -65,7 +67,7 @@ async fn main() -> anyhow::Result<()> {
 
     let connectors =
         Connectors::standard().with_scalar(scalar())?.with_aggregate(AggregateUDF::from(Longest::new()))?;
-    let job = Job::of("views.sql", SQL).within(folder.path()).with(connectors);
+    let job = Job::of("views.sql", SQL).at_home(home).with(connectors);
     let mut told = |batch: &Progress, _: &Status| println!("batch {}: {} events", batch.batch_id, batch.num_input_rows);
     let totals = job.run_available(&mut told).await?;
     let quarantined = totals.tables.get("silver_views").map(|fates| fates.quarantined);

@@ -7,6 +7,7 @@
 //! First it runs under the suite that every sink must pass, then a pipeline writes to it, and is run again.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -46,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
     .await;
     println!("the sink keeps every promise that the suite knows");
 
-    let home = Home::at(folder.path());
+    let home = Home::at(folder.path()).with_variables(BTreeMap::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let log = home.open_log(&clock)?;
     log.create_topic("words.v1", 1, TopicOptions::default())?;
@@ -56,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
     };
 
     let connectors = Connectors::standard().with_table(JsonFiles)?;
-    let job = Job::of("words.sql", SQL).within(folder.path()).with(connectors);
+    let job = Job::of("words.sql", SQL).at_home(home).with(connectors);
     let mut told = |batch: &Progress, _: &Status| println!("batch {}: {} events", batch.batch_id, batch.num_input_rows);
     append(&["fig", "banana", "cherry"])?;
     println!("{}", job.plan().await?);

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use sluicebox_core::SystemClock;
+use sluicebox::Home;
+use sluicebox::connectors::LOG_DIR;
+use sluicebox_core::{Clock, SystemClock};
 use sluicebox_registry::{HttpOptions, HttpRegistry, Registry, RegistryStore};
 use sluicebox_sources::{EmbeddedLog, KafkaOptions, KafkaSource, LogSource, Source};
 
@@ -22,8 +24,6 @@ pub enum Place {
 
 /// As much as the engine fetches ahead.
 const PREFETCH: u64 = 16 << 20;
-/// The folder of the embedded log in a working directory.
-const LOG_DIR: &str = "data/.log";
 
 impl Place {
     /// Whether the environment names a broker and a registry.
@@ -61,7 +61,7 @@ impl Place {
     /// The registry, in the working directory.
     pub fn registry(self) -> anyhow::Result<Arc<dyn Registry>> {
         if self == Self::Embedded {
-            return Ok(Arc::new(RegistryStore::open(Path::new(LOG_DIR).join("registry"))?));
+            return Ok(Arc::new(RegistryStore::open(Home::here().registry())?));
         }
         let options = HttpOptions::from_options(&std::collections::BTreeMap::new(), |key| std::env::var(key).ok())?;
         let options = options.context("SCHEMA_REGISTRY_URL is not set")?;
@@ -71,7 +71,8 @@ impl Place {
 
 /// The embedded log of the working directory.
 pub fn embedded_log() -> anyhow::Result<EmbeddedLog> {
-    Ok(EmbeddedLog::open(LOG_DIR, Arc::new(SystemClock::new()))?)
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    Ok(Home::here().open_log(&clock)?)
 }
 
 /// A topic, and the folder that commands which read it run in.

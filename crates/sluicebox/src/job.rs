@@ -60,8 +60,14 @@ impl Job {
 
     /// The same in the folder `dir`: its tables are below `dir/data`. Without it the working directory is that folder.
     #[must_use]
-    pub fn within(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.spec.home = Home::at(dir);
+    pub fn within(self, dir: impl Into<PathBuf>) -> Self {
+        self.at_home(Home::at(dir))
+    }
+
+    /// The same at `home`, which says its folder and its variables.
+    #[must_use]
+    pub fn at_home(mut self, home: Home) -> Self {
+        self.spec.home = home;
         self
     }
 

@@ -1,6 +1,7 @@
 //! A program that embeds a pipeline: its functions, sources, formats and tables beside those that every pipeline has.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,6 +29,11 @@ fn folder(values: &[&str]) -> tempfile::TempDir {
     let record = |value: &&str| Record { value: Some(Bytes::from((*value).to_owned())), ..Record::default() };
     log.append("e", 0, &values.iter().map(record).collect::<Vec<_>>()).unwrap();
     folder
+}
+
+/// Where brokers are none, whatever the environment says.
+fn home(folder: &tempfile::TempDir) -> Home {
+    Home::at(folder.path()).with_variables(BTreeMap::new())
 }
 
 fn nobody(_: &Progress, _: &Status) {}
@@ -68,18 +74,18 @@ async fn what_a_function_cannot_compute_is_told_with_its_place_as_all_else_is() 
         )
     };
     let with = || Connectors::standard().with_scalar(halved()).unwrap();
-    let stops = Job::of("p.sql", table("TBLPROPERTIES ('on.error' = 'fail')")).within(folder.path()).with(with());
+    let stops = Job::of("p.sql", table("TBLPROPERTIES ('on.error' = 'fail')")).at_home(home(&folder)).with(with());
     let error = stops.run_available(&mut nobody).await.unwrap_err();
     let said = error.to_string();
     for part in ["table `t`", "halved: 7 is odd", "e/0 at offset 2"] {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert_eq!((error.code(), error.blame()), (Some("fail-row"), Blame::Outside));
-    let goes_on = Job::of("q.sql", table("LOCATION 'data/q/t'")).within(folder.path()).with(with());
+    let goes_on = Job::of("q.sql", table("LOCATION 'data/q/t'")).at_home(home(&folder)).with(with());
     let totals = goes_on.run_available(&mut nobody).await.unwrap();
     assert_eq!((totals.tables["t"].written, totals.tables["t"].quarantined), (3, 1));
     // Without the function the text is wrong.
-    let unknown = Job::of("q.sql", table("")).within(folder.path()).plan().await.unwrap_err();
+    let unknown = Job::of("q.sql", table("")).at_home(home(&folder)).plan().await.unwrap_err();
     assert!(matches!(&unknown, Error::Wrong(found) if found.to_string().contains("halved")), "{unknown}");
 }
 
@@ -87,7 +93,7 @@ async fn what_a_function_cannot_compute_is_told_with_its_place_as_all_else_is() 
 async fn a_run_goes_on_where_the_last_one_stood_and_tells_of_its_batches() {
     let folder = folder(&["a", "b", "c"]);
     let job = Job::of("p.sql", format!("{SOURCE}CREATE STREAMING TABLE t AS SELECT value FROM STREAM e;"))
-        .within(folder.path())
+        .at_home(home(&folder))
         .set("e.maxOffsetsPerTrigger", "2");
     let plan = job.plan().await.unwrap();
     assert!(plan.refused.is_none() && plan.changes.is_none(), "{plan}");
@@ -104,7 +110,7 @@ async fn a_run_goes_on_where_the_last_one_stood_and_tells_of_its_batches() {
     assert_eq!(read.map_or(0, |totals| totals.events), 0);
     // Another folder is another world.
     let elsewhere = tempfile::tempdir().unwrap();
-    let error = job.clone().within(elsewhere.path()).run_available(&mut nobody).await.unwrap_err();
+    let error = job.clone().at_home(home(&elsewhere)).run_available(&mut nobody).await.unwrap_err();
     assert!(error.to_string().contains("topic 'e' does not exist"), "{error}");
 }
 
@@ -150,7 +156,7 @@ async fn a_format_that_was_added_reads_events_by_its_own_options() {
         let source = format!("CREATE TABLE e (id BIGINT) USING kafka OPTIONS ('subscribe' = 'e', {options});");
         let connectors = Connectors::standard().with_format(Notes).unwrap();
         let table = table.replace(" t ", &format!(" {name} "));
-        Job::of(format!("{name}.sql"), format!("{source}{table}")).within(folder.path()).with(connectors)
+        Job::of(format!("{name}.sql"), format!("{source}{table}")).at_home(home(&folder)).with(connectors)
     };
     let totals = job("loose", "'value.format' = 'notes'").run_available(&mut nobody).await.unwrap();
     assert_eq!((totals.events, totals.dead_letters), (2, 0));

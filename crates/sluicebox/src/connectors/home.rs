@@ -1,5 +1,7 @@
-//! The folder in which a pipeline runs.
+//! Where a pipeline runs.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,9 +14,22 @@ use crate::error::Result;
 /// The folder of the embedded log and its registry, below the folder in which a pipeline runs.
 pub const LOG_DIR: &str = "data/.log";
 
-/// The folder in which a pipeline runs: relative paths begin there, tables are below `data/`, checkpoints below `checkpoints/`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Home(PathBuf);
+/// Where a pipeline runs: its folder, in which relative paths begin, tables are below `data/` and checkpoints below `checkpoints/`; and the
+/// variables that its text and its options may name.
+#[derive(Clone, Default)]
+pub struct Home {
+    /// Empty for the working directory of the process.
+    dir: PathBuf,
+    /// None for those of the process.
+    variables: Option<Arc<BTreeMap<String, String>>>,
+}
+
+/// Without the values of variables, which may be secret.
+impl fmt::Debug for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Home").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
 
 impl Home {
     /// The working directory of the process, wherever that is when it is asked for.
@@ -25,7 +40,22 @@ impl Home {
 
     /// The folder `dir`.
     pub fn at(dir: impl Into<PathBuf>) -> Self {
-        Self(dir.into())
+        Self { dir: dir.into(), variables: None }
+    }
+
+    /// The same with these variables alone, whatever the environment of the process has: no broker and no registry but those that are named.
+    #[must_use]
+    pub fn with_variables(self, variables: BTreeMap<String, String>) -> Self {
+        Self { variables: Some(Arc::new(variables)), ..self }
+    }
+
+    /// The value of a variable.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<String> {
+        match &self.variables {
+            Some(variables) => variables.get(name).cloned(),
+            None => std::env::var(name).ok(),
+        }
     }
 
     /// Its absolute path.
@@ -33,16 +63,16 @@ impl Home {
     /// # Errors
     /// When there is no working directory.
     pub fn absolute(&self) -> Result<PathBuf> {
-        match self.0.as_os_str().is_empty() {
+        match self.dir.as_os_str().is_empty() {
             true => Ok(std::env::current_dir()?),
-            false => Ok(std::path::absolute(&self.0)?),
+            false => Ok(std::path::absolute(&self.dir)?),
         }
     }
 
     /// `path` in it; one that is absolute stays as it is. As messages show it: relative, if the folder is.
     #[must_use]
     pub fn join(&self, path: impl AsRef<Path>) -> PathBuf {
-        self.0.join(path)
+        self.dir.join(path)
     }
 
     /// The folder of the embedded log.

@@ -19,7 +19,7 @@ impl SourceConnector for Kafka {
     }
 
     fn connect(&self, asked: &SourceAsked<'_>) -> Result<Box<dyn SourceLink>, SourceError> {
-        let mut options = KafkaOptions::from_options(asked.name, asked.options, &|key| std::env::var(key).ok())?;
+        let mut options = KafkaOptions::from_options(asked.name, asked.options, &|key| asked.home.variable(key))?;
         options.give_up_after = asked.wait;
         let is_property =
             |name: &str| name.get(..KAFKA_PREFIX.len()).is_some_and(|p| p.eq_ignore_ascii_case(KAFKA_PREFIX));

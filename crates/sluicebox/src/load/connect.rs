@@ -116,7 +116,7 @@ impl Connection {
 
     /// How its registry is reached over HTTP, if one is named. What a reference in its URL stands for is in no message.
     pub(super) fn http(&self) -> Result<Option<HttpOptions>, RegistryError> {
-        let mut http = HttpOptions::from_options(&self.pairs, |key| std::env::var(key).ok())?;
+        let mut http = HttpOptions::from_options(&self.pairs, |key| self.home.variable(key))?;
         if let Some(http) = http.as_mut().filter(|_| self.places.meant("schema.registry.url").next().is_some()) {
             http.call_by_hosts();
         }
@@ -224,7 +224,7 @@ fn clauses(event_time: EventTimeOptions) -> ClauseSettings {
 /// The value of an option with `${env:NAME}` and `${file:PATH}` in it replaced.
 pub(super) fn resolved(places: &Places, home: &Home, key: &str, value: &str) -> Result<String> {
     values::resolve(value, |reference| match reference {
-        Reference::Env(name) => std::env::var(name).map_err(|_| places.unset(key, reference, "")),
+        Reference::Env(name) => home.variable(name).ok_or_else(|| places.unset(key, reference, "")),
         Reference::File(path) => match read_given_text(&home.join(Path::new(path))) {
             Ok(content) => Ok(content.trim_end_matches(['\r', '\n']).to_owned()),
             Err(e) => Err(places.unset(key, reference, &e.to_string())),

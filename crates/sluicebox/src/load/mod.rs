@@ -23,7 +23,7 @@ use std::time::Duration;
 use datafusion::execution::SessionState;
 use sluicebox_checkpoint::shape::Shape;
 use sluicebox_checkpoint::{Checkpoint, column_order};
-use sluicebox_core::{Clock, Scope, SystemClock};
+use sluicebox_core::{Clock, Scope};
 use sluicebox_engine::{EngineError, SourceBinding, Trigger, prove};
 use sluicebox_evolve::{FileRows, Stage};
 use sluicebox_formats::LeftOut;
@@ -84,7 +84,7 @@ impl Checked {
         refuse_no_text(&[(PROJECT, working_dir.as_path()), (CHECKPOINT, checkpoint.root())])
             .map_err(EngineError::from)?;
         checkpoint.refuse_no_checkpoint().map_err(EngineError::from)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let clock = Arc::clone(&spec.clock);
         let (connectors, home) = (&spec.connectors, &spec.home);
         let with = Connecting { connectors, home, clock: &clock, wait };
         let mut connections = Vec::new();

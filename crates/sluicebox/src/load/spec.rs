@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sluicebox_core::{Clock, SystemClock};
 use sluicebox_engine::Trigger;
 use sluicebox_pipeline::ast::Pipeline;
 use sluicebox_pipeline::parse::parse_in;
@@ -25,10 +26,12 @@ pub struct Spec {
     pub checkpoint: Option<PathBuf>,
     /// What overrides the text, in order: the key of a setting, or an option of a source as `<source>.<option>`, and the value.
     pub set: Vec<(String, String)>,
-    /// The folder in which it runs.
+    /// Where it runs.
     pub home: Home,
     /// What its words stand for.
     pub connectors: Arc<Connectors>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Spec {
@@ -51,15 +54,16 @@ impl Spec {
             set: Vec::new(),
             home: Home::here(),
             connectors: Arc::new(Connectors::standard()),
+            clock: Arc::new(SystemClock::new()),
         }
     }
 
-    /// The pipeline, parsed. Variables are those of the environment.
+    /// The pipeline, parsed. Variables are those of its home.
     ///
     /// # Errors
     /// All mistakes that can be found without a schema.
     pub fn parsed(&self) -> Result<Pipeline> {
-        let env = |name: &str| std::env::var(name).ok();
+        let env = |name: &str| self.home.variable(name);
         Ok(parse_in(&self.file, &self.text, &self.set, &env, self.connectors.vocabulary())?)
     }
 

@@ -18,6 +18,7 @@ pub(super) struct Target {
     /// The properties' places.
     pub places: Places,
     pairs: BTreeMap<String, String>,
+    home: Home,
     /// The brokers, `host:port,...`; none where the topic is in the embedded log.
     pub brokers: Option<String>,
     /// Those of the Kafka client, without `kafka.`.
@@ -46,13 +47,13 @@ impl Target {
         let kafka =
             pairs.iter().filter_map(|(key, value)| Some((key.strip_prefix(KAFKA_PREFIX)?.to_owned(), value.clone())));
         let mut properties: BTreeMap<String, String> = kafka.collect();
-        let brokers = properties.remove("bootstrap.servers").or_else(|| std::env::var(BROKERS_ENV).ok());
+        let brokers = properties.remove("bootstrap.servers").or_else(|| home.variable(BROKERS_ENV));
         let brokers = brokers.filter(|brokers| !brokers.trim().is_empty());
         if let Some(brokers) = &brokers {
             check_brokers(brokers)
                 .map_err(|why| Usage(format!("table `{name}`: the brokers are not addresses: {why}")))?;
         }
-        Ok(Self { places, pairs, brokers, properties })
+        Ok(Self { places, pairs, home: home.clone(), brokers, properties })
     }
 
     /// The value of a property.
@@ -81,7 +82,7 @@ impl Target {
         if !self.is_avro() || self.brokers.is_none() {
             return Ok(None);
         }
-        let mut http = HttpOptions::from_options(&self.pairs, |key| std::env::var(key).ok())?;
+        let mut http = HttpOptions::from_options(&self.pairs, |key| self.home.variable(key))?;
         if let Some(http) = http.as_mut().filter(|_| self.places.meant("schema.registry.url").next().is_some()) {
             http.call_by_hosts();
         }
