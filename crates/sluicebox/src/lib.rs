@@ -38,7 +38,7 @@ pub use connectors::{Connectors, Home};
 pub use error::{Error, NoThread, Result, Usage, told};
 pub use job::Job;
 pub use plan::Plan;
-pub use run::{RunOptions, Watch, run};
+pub use run::{RunOptions, Watch, config, run};
 pub use sluicebox_engine::progress::{Progress, Status};
 pub use sluicebox_engine::{Observer, Totals, Trigger};
 /// What sources, sinks, formats and functions of a program's own are made of, in the versions that this is built with.

@@ -85,9 +85,10 @@ pub async fn run(
         watcher.checked(&checked, &request)?;
         let change = prepared(&checked, full_refresh, request)?;
         let stage = change.stage.clone();
-        let take_tables = full_refresh && take_tables;
-        let asked = Asked { trigger, full_refresh, take_tables, take_over, repin: &repin, wait };
-        let (totals, done) = Box::pin(run_stage(asked, checked, change, stop, watcher)).await?;
+        let (take_tables, repin) = (full_refresh && take_tables, repin.clone());
+        let asked =
+            RunOptions { trigger, full_refresh, take_tables, take_over, repin, request: Request::default(), wait };
+        let (totals, done) = Box::pin(run_stage(&asked, checked, change, stop, watcher)).await?;
         if !done || stage == Stage::Live {
             return Ok(totals);
         }
@@ -106,19 +107,8 @@ fn prepared(checked: &Checked, full_refresh: bool, request: Request) -> Result<P
     Ok(sluicebox_evolve::prepare(&checked.checkpoint, shape, &text, request).map_err(EngineError::from)?)
 }
 
-/// What is asked of one stage.
-#[derive(Debug, Clone, Copy)]
-struct Asked<'a> {
-    trigger: Option<Trigger>,
-    full_refresh: bool,
-    take_tables: bool,
-    take_over: bool,
-    repin: &'a [String],
-    wait: Option<Duration>,
-}
-
 /// A first start is refused before anything is filled, connected or written.
-fn look_first(checked: &Checked, asked: Asked<'_>) -> Result<()> {
+fn look_first(checked: &Checked, asked: &RunOptions) -> Result<()> {
     if checked.checkpoint.is_new().map_err(EngineError::from)? {
         let working_dir = checked.home.absolute()?;
         let data_dir = working_dir.join("data");
@@ -133,7 +123,7 @@ fn look_first(checked: &Checked, asked: Asked<'_>) -> Result<()> {
 
 /// Runs a stage to its end: what it did, and whether it came there. It did not when it was stopped.
 async fn run_stage(
-    asked: Asked<'_>,
+    asked: &RunOptions,
     checked: Checked,
     change: Prepared,
     stop: &watch::Receiver<bool>,
@@ -164,14 +154,15 @@ async fn run_stage(
     Ok((Some(totals), done))
 }
 
-/// What the engine runs.
-fn config(asked: Asked<'_>, loaded: Loaded, change: Prepared) -> Config {
+/// What the engine runs: for a program that opens it itself.
+#[must_use]
+pub fn config(asked: &RunOptions, loaded: Loaded, change: Prepared) -> Config {
     let trigger = match change.stage {
         Stage::Live => asked.trigger.or(loaded.trigger).unwrap_or(Trigger::Default),
         Stage::Finish { .. } | Stage::Fill { .. } => Trigger::AvailableNow,
     };
     // What fills a table reads a source of its own, which is pinned anew.
-    let repin = if matches!(change.stage, Stage::Fill { .. }) { Vec::new() } else { asked.repin.to_vec() };
+    let repin = if matches!(change.stage, Stage::Fill { .. }) { Vec::new() } else { asked.repin.clone() };
     Config {
         policies: policies(&loaded.graph),
         sources: loaded.sources,

@@ -20,6 +20,8 @@ pub const LOG_DIR: &str = "data/.log";
 pub struct Home {
     /// Empty for the working directory of the process.
     dir: PathBuf,
+    /// That of the embedded log, if it is another than usual.
+    log: Option<PathBuf>,
     /// None for those of the process.
     variables: Option<Arc<BTreeMap<String, String>>>,
 }
@@ -40,7 +42,13 @@ impl Home {
 
     /// The folder `dir`.
     pub fn at(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), variables: None }
+        Self { dir: dir.into(), ..Self::default() }
+    }
+
+    /// The same with the embedded log in the folder `log`, which several pipelines may read.
+    #[must_use]
+    pub fn with_log(self, log: impl Into<PathBuf>) -> Self {
+        Self { log: Some(log.into()), ..self }
     }
 
     /// The same with these variables alone, whatever the environment of the process has: no broker and no registry but those that are named.
@@ -78,7 +86,7 @@ impl Home {
     /// The folder of the embedded log.
     #[must_use]
     pub fn log(&self) -> PathBuf {
-        self.join(LOG_DIR)
+        self.log.clone().unwrap_or_else(|| self.join(LOG_DIR))
     }
 
     /// The folder of the embedded registry.
