@@ -6,22 +6,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use sluicebox::load::{Checked, Loaded, Spec};
+use sluicebox::{Home, RunOptions};
 use sluicebox_checkpoint::Checkpoint;
 use sluicebox_checkpoint::records::Commit;
 use sluicebox_core::{Clock, ManualClock};
 use sluicebox_engine::progress::{Progress, Status};
-use sluicebox_engine::{Config, Engine, EngineError, Observer, RowsOf, SourceBinding, Starting, Trigger};
-use sluicebox_evolve::Prepared;
-use sluicebox_formats::{DecoderOptions, SourcePin, avro, source_columns};
-use sluicebox_pipeline::graph::{Graph, Table};
-use sluicebox_pipeline::{bind, parse};
+use sluicebox_engine::{Config, Engine, EngineError, Observer, Trigger};
+use sluicebox_evolve::{Prepared, Stage};
+use sluicebox_pipeline::bind::session_state;
 use sluicebox_registry::store::{NewSchema, RegistryStore};
-use sluicebox_registry::{Registry, SchemaCache};
-use sluicebox_runtime::ClauseSettings;
 use sluicebox_runtime::segments::DELTAS;
 use sluicebox_sinks::testing::RemoteStore;
-use sluicebox_sinks::{ParquetOptions, ParquetTable, Sink, Sinks};
-use sluicebox_sources::{EmbeddedLog, Fsync, KafkaOptions, LogSource, Record, TopicOptions};
+use sluicebox_sources::{EmbeddedLog, Fsync, Record, TopicOptions};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -79,7 +76,7 @@ impl World {
         let dir = folder();
         let log = open_log(dir.path());
         log.create_topic(TOPIC, i32::try_from(PARTITIONS).unwrap(), TopicOptions::default()).unwrap();
-        let registry = RegistryStore::open(dir.path().join("registry")).unwrap();
+        let registry = RegistryStore::open(dir.path().join("log/registry")).unwrap();
         assert_eq!(registry.register("e-value", &NewSchema::new(SCHEMA)).unwrap().id, 1);
         Self { dir, log }
     }
@@ -246,68 +243,36 @@ impl Job {
         })
     }
 
-    fn sinks_of(&self, graph: &Graph) -> Sinks {
-        let sink = |table: &Table| -> Arc<dyn Sink> {
-            if let Some(store) = self.stores.get(&table.name) {
-                return store.connect();
-            }
-            let (location, columns) = (self.dir.join(&table.location), Arc::clone(&table.written));
-            let by = table.partitioned_by.clone();
-            Arc::new(ParquetTable::try_new(location, columns, by, ParquetOptions::default()).unwrap())
-        };
-        graph.tables.iter().map(|table| (table.name.clone(), sink(table))).collect()
-    }
-
+    /// What the library makes of `sql`, but for what no pipeline may ask for.
     async fn config(&self, sql: &str, cut: &Cut, trigger: Trigger) -> Config {
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
-        let store = RegistryStore::open(self.world.join("registry")).unwrap();
-        let registry: Arc<dyn Registry> = Arc::new(store);
-        let reader = registry.latest("e-value").await.unwrap();
-        let pipeline = parse("m.sql", sql, &[]).unwrap_or_else(|e| panic!("{e}\n{sql}"));
-        let columns = BTreeMap::from([("e".to_owned(), source_columns("e", &reader).unwrap())]);
-        let graph = bind::bind(pipeline, &columns).unwrap_or_else(|e| panic!("{e}\n{sql}"));
-        let sinks = self.sinks_of(&graph);
-        let checkpoint = self.checkpoint();
-        let cache = SchemaCache::open(checkpoint.source_dir("e").join("schemas")).unwrap();
-        let decoder = avro::decoder(&DecoderOptions::new("e"), reader.clone(), registry, cache).unwrap();
-        let pairs = [("subscribe", TOPIC), ("startingOffsets", "earliest")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        let options = KafkaOptions::from_options("e", &pairs, &|_| None).unwrap();
-        let source = LogSource::new("e", open_log(&self.world), options, cut.batch_bytes).unwrap();
-        let session = bind::functions::session_state(1);
-        let change =
-            Prepared::of(&checkpoint, &graph, &self.dir, &session, &clock).unwrap_or_else(|e| panic!("{e}\n{sql}"));
-        Config {
-            change,
-            sources: vec![SourceBinding {
-                name: "e".to_owned(),
-                description: "Log[e]".to_owned(),
-                source: Box::new(source),
-                rows: RowsOf::Events(Arc::new(decoder)),
-                pin: SourcePin::avro(reader),
-                max_offsets: cut.max_offsets,
-                clauses: ClauseSettings { idle_timeout_micros: self.idle_timeout, max_future_micros: 3_600_000_000 },
-                starting: Starting::default(),
-                max_letters: None,
-            }],
-            graph,
-            session,
-            checkpoint,
-            working_dir: self.dir.clone(),
-            data_dir: self.dir.join("data"),
-            trigger,
-            batch_bytes: cut.batch_bytes,
-            memory_limit: cut.memory_limit,
-            state_deltas: cut.state_deltas,
-            samples: 3,
-            sinks,
-            policies: BTreeMap::new(),
-            clock,
-            give_up_after: None,
-            take_over: false,
-            full_refresh: false,
-            take_tables: false,
-            repin: Vec::new(),
+        let idle = ("e.idleTimeout".to_owned(), format!("{} microseconds", self.idle_timeout));
+        let most = cut.max_offsets.map(|most| ("e.maxOffsetsPerTrigger".to_owned(), most.to_string()));
+        let home = Home::at(&self.dir).with_log(self.world.join("log")).with_variables(BTreeMap::new());
+        let spec = Spec {
+            checkpoint: Some(self.dir.join("checkpoints/m")),
+            set: [idle].into_iter().chain(most).collect(),
+            home,
+            clock: Arc::clone(&clock),
+            ..Spec::of("m.sql", sql)
+        };
+        let mut checked = Checked::new(&spec, |_| false, None).await.unwrap_or_else(|e| panic!("{e}\n{sql}"));
+        checked.settings.batch_bytes = cut.batch_bytes;
+        checked.settings.memory_limit = cut.memory_limit;
+        checked.settings.dq_samples = 3;
+        let (checkpoint, session) = (self.checkpoint(), session_state(1));
+        let change = Prepared::of(&checkpoint, &checked.graph, &self.dir, &session, &clock);
+        let change = change.unwrap_or_else(|e| panic!("{e}\n{sql}"));
+        let loaded = Loaded::connect(checked, &Stage::Live).await.unwrap_or_else(|e| panic!("{e}\n{sql}"));
+        let options = RunOptions { trigger: Some(trigger), ..RunOptions::default() };
+        let mut config = sluicebox::config(&options, loaded, change);
+        config.session = session;
+        config.state_deltas = cut.state_deltas;
+        config.policies = BTreeMap::new();
+        for (table, store) in &self.stores {
+            config.sinks.insert(table.clone(), store.connect());
         }
+        config
     }
 
     /// The newest commit; none if the topic never had an event.
