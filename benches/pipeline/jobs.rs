@@ -20,6 +20,7 @@ use sluicebox_sinks::{BatchKey, ParquetOptions, ParquetTable};
 use sluicebox_sources::{Source, Taken};
 
 use crate::ceiling::ceiling;
+use crate::json::{convert, json_decoder, one_thread};
 use crate::measure::{JobReport, cpu_micros, thread_nanos};
 use crate::place::Place;
 
@@ -32,6 +33,12 @@ pub enum Job {
     Source,
     /// The source and the decoder, as many threads as the engine takes.
     Decode,
+    /// The same, of values that are JSON.
+    DecodeJson,
+    /// JSON in memory, decoded by one thread, and by arrow-json.
+    OneThread,
+    /// The values of a topic of the embedded log as JSON, into a topic beside it.
+    Convert,
     /// Bronze rows, made beforehand, staged as Parquet; only the staging counts.
     Write,
     /// The reader, and the Parquet writer on the tables of a run, at once.
@@ -45,6 +52,9 @@ impl Job {
             Self::Poll => "poll",
             Self::Source => "source",
             Self::Decode => "decode",
+            Self::DecodeJson => "decode-json",
+            Self::OneThread => "one-thread",
+            Self::Convert => "convert",
             Self::Write => "write",
             Self::Ceiling => "ceiling",
         }
@@ -59,7 +69,13 @@ pub fn run(job: Job, place: Place, topic: &str, data: &Path) -> anyhow::Result<(
             Job::Poll => poll(topic),
             Job::Ceiling => ceiling(place, topic, data).await,
             Job::Source => source(place, topic).await,
-            Job::Decode => decode(place, topic).await,
+            Job::Decode => {
+                let (decoder, _cache) = avro_decoder(place, topic).await?;
+                decode(place, topic, &decoder).await
+            }
+            Job::DecodeJson => decode(place, topic, &Arc::new(json_decoder()?)).await,
+            Job::OneThread => one_thread(place, topic).await,
+            Job::Convert => convert(place, topic).await,
             Job::Write => write(place, topic).await,
         }
     })?;
@@ -204,7 +220,8 @@ async fn source(place: Place, topic: &str) -> anyhow::Result<JobReport> {
     meter.report(0)
 }
 
-async fn decoder(place: Place, topic: &str) -> anyhow::Result<(Arc<SourceDecoder>, tempfile::TempDir)> {
+/// The decoder of a topic of Avro, and the folder of its cache.
+pub async fn avro_decoder(place: Place, topic: &str) -> anyhow::Result<(Arc<SourceDecoder>, tempfile::TempDir)> {
     let registry = place.registry()?;
     let reader = registry.latest(&format!("{topic}-value")).await?;
     let cache = tempfile::tempdir()?;
@@ -229,13 +246,12 @@ async fn decoded(decoder: &Arc<SourceDecoder>, taken: Taken) -> anyhow::Result<V
     Ok(rows)
 }
 
-async fn decode(place: Place, topic: &str) -> anyhow::Result<JobReport> {
-    let (decoder, _cache) = decoder(place, topic).await?;
+async fn decode(place: Place, topic: &str, decoder: &Arc<SourceDecoder>) -> anyhow::Result<JobReport> {
     let mut meter = Meter::start()?;
     let mut batches = Batches::open(place, topic).await?;
     while let Some(taken) = batches.next().await? {
         meter.events += events(&taken);
-        std::hint::black_box(decoded(&decoder, taken).await?);
+        std::hint::black_box(decoded(decoder, taken).await?);
     }
     meter.report(0)
 }
@@ -243,7 +259,7 @@ async fn decode(place: Place, topic: &str) -> anyhow::Result<JobReport> {
 /// Batches are staged one after the other by one thread, while nothing else of this process works but the thread that
 /// fetches ahead.
 async fn write(place: Place, topic: &str) -> anyhow::Result<JobReport> {
-    let (decoder, _cache) = decoder(place, topic).await?;
+    let (decoder, _cache) = avro_decoder(place, topic).await?;
     let location = tempfile::tempdir_in(".")?.keep().canonicalize()?;
     let clock = SystemClock::new();
     let mut batches = Batches::open(place, topic).await?;

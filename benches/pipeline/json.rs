@@ -1,124 +1,252 @@
-//! How fast JSON is decoded, on one core, beside arrow-json over the same bytes in the same run. arrow-json checks less: decision 26.
+//! JSON beside Avro: the same sales in both formats, from the embedded log; and how fast JSON is decoded on one thread, beside arrow-json
+//! alone over the same bytes in the same run. arrow-json checks less: decision 26.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, TimestampMillisecondArray, new_null_array};
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use arrow::json::ReaderBuilder;
-use futures::executor::block_on;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit, TimestampMillisecondType};
+use bytes::Bytes;
 use serde_json::json;
-use sluicebox_core::raw::{RawEvents, column, raw_schema};
-use sluicebox_core::{Clock, PartitionId, SystemClock};
+use sluicebox_core::raw::{RawEvents, column};
+use sluicebox_core::{Clock, SystemClock};
 use sluicebox_formats::json::{JsonOptions, decoder};
-use sluicebox_formats::{DecoderOptions, SourceDecoder};
+use sluicebox_formats::{DecoderOptions, SourceDecoder, portions};
+use sluicebox_sources::{Record, TopicOptions};
 
-use crate::Out;
+use crate::jobs::{Batches, Job, Meter, avro_decoder};
+use crate::measure::{JobReport, Measured, run_job, run_pipeline};
+use crate::place::{Place, Topic, embedded_log};
+use crate::{Out, arrow_json, pipeline};
 
-/// Rows that arrow-json makes at a time.
-const BATCH: usize = 8192;
-/// How often each is measured; the fastest counts.
+/// Bytes of values that are decoded on one thread, about, at most.
+const MOST: usize = 128 << 20;
+/// How often each decoder has them, in turn; the fastest counts.
 const ROUNDS: usize = 5;
 
-fn columns() -> Fields {
-    let of = |name: &str, data_type: DataType| Field::new(name, data_type, true);
-    let address = Fields::from(vec![of("city", DataType::Utf8), of("zip", DataType::Utf8)]);
-    vec![
-        Field::new("event_id", DataType::Utf8, false),
-        // Without a zone: arrow-json reads those with one in some builds only.
-        of("event_time", DataType::Timestamp(TimeUnit::Microsecond, None)),
-        of("customer_id", DataType::Utf8),
-        of("region", DataType::Utf8),
-        of("plan_tier", DataType::Utf8),
-        of("amount", DataType::Float64),
-        of("quantity", DataType::Int32),
-        of("address", DataType::Struct(address)),
-        of("tags", DataType::List(Arc::new(of("element", DataType::Utf8)))),
+/// The columns of a sale: name, type in SQL, type of its values.
+fn declared() -> [(&'static str, &'static str, DataType); 10] {
+    let time = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    [
+        ("event_id", "STRING", DataType::Utf8),
+        ("account_id", "STRING NOT NULL", DataType::Utf8),
+        ("event_time", "TIMESTAMP NOT NULL", time()),
+        ("ingest_time", "TIMESTAMP NOT NULL", time()),
+        ("region", "STRING NOT NULL", DataType::Utf8),
+        ("plan_tier", "STRING NOT NULL", DataType::Utf8),
+        ("product", "STRING NOT NULL", DataType::Utf8),
+        ("quantity", "INT NOT NULL", DataType::Int32),
+        ("currency", "STRING NOT NULL", DataType::Utf8),
+        ("amount", "DECIMAL(12, 2) NOT NULL", DataType::Decimal128(12, 2)),
     ]
-    .into()
 }
 
-fn event(i: u64) -> Vec<u8> {
-    let number = i.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let (high, low) = (number >> 32, number & 0xffff_ffff);
-    let region = ["NA", "EMEA", "APAC", "LATAM"][usize::try_from(i % 4).unwrap_or_default()];
-    let tier = ["free", "pro", "enterprise"][usize::try_from(i % 3).unwrap_or_default()];
-    let (minute, second, micros) = (i / 60_000 % 60, i / 1000 % 60, i % 1000 * 1000);
-    format!(
-        r#"{{"event_id":"{high:08x}-0000-4000-8000-0000{low:08x}","event_time":"2026-11-30T18:{minute:02}:{second:02}.{micros:06}","customer_id":"cust-{:06}","region":"{region}","plan_tier":"{tier}","amount":{}.{:02},"quantity":{},"address":{{"city":"Trier","zip":"54290"}},"tags":["a","b"],"note":"not declared"}}"#,
-        i % 50_000,
-        i % 1000,
-        i % 100,
-        i % 9,
-    )
-    .into_bytes()
+fn columns() -> Fields {
+    let column = |(name, sql, data_type): (&str, &str, DataType)| -> FieldRef {
+        Arc::new(Field::new(name, data_type, !sql.ends_with("NOT NULL")))
+    };
+    declared().into_iter().map(column).collect()
 }
 
-fn raw(events: &[Vec<u8>]) -> anyhow::Result<RawEvents> {
-    let offsets: Int64Array = (0_i64..).take(events.len()).collect();
-    let times: TimestampMillisecondArray = offsets.iter().collect();
-    let schema = raw_schema();
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(offsets),
-        Arc::new(times.with_timezone("UTC")),
-        new_null_array(schema.field(column::KEY).data_type(), events.len()),
-        Arc::new(BinaryArray::from_iter_values(events)),
-        new_null_array(schema.field(column::HEADERS).data_type(), events.len()),
-    ];
-    let events = RecordBatch::try_new(schema, columns)?;
-    Ok(RawEvents { partition: PartitionId::new("bench", "bench", 0), events, large: Vec::new() })
+/// The sales pipeline, whose events are JSON.
+fn sql() -> anyhow::Result<String> {
+    let list = declared().map(|(name, sql, _)| format!("{name} {sql}")).join(", ");
+    let text = pipeline(usize::MAX)?.replace("'value.format' = 'avro'", "'value.format' = 'json'");
+    Ok(text.replace("CREATE TABLE sales_events", &format!("CREATE TABLE sales_events ({list})")))
 }
 
-fn ours(decoder: &SourceDecoder, events: &RawEvents) -> anyhow::Result<usize> {
-    let events = std::slice::from_ref(events);
-    let prepared = block_on(decoder.prepare(events))?;
-    let decoded = decoder.decode(&prepared, events, &[0])?;
-    Ok(decoded.rows.iter().map(RecordBatch::num_rows).sum())
+/// The decoder of sales that are JSON.
+pub fn json_decoder() -> anyhow::Result<SourceDecoder> {
+    Ok(decoder(&DecoderOptions::new("bench"), &columns(), &JsonOptions::default())?)
 }
 
-fn theirs(schema: &SchemaRef, events: &[Vec<u8>]) -> anyhow::Result<usize> {
-    let mut decoder = ReaderBuilder::new(Arc::clone(schema)).with_batch_size(BATCH).build_decoder()?;
-    let mut rows = 0;
-    for event in events {
-        decoder.decode(event)?;
-        if decoder.len() >= BATCH {
-            rows += decoder.flush()?.map_or(0, |batch| batch.num_rows());
+/// The topic beside `topic` that has its events as JSON.
+fn beside(topic: &str) -> String {
+    format!("{topic}.json")
+}
+
+/// Writes the events of `topic`, which are Avro, as JSON to a topic beside it: same partitions, order, keys and times.
+pub async fn convert(place: Place, topic: &str) -> anyhow::Result<JobReport> {
+    let (decoder, _cache) = avro_decoder(place, topic).await?;
+    let (log, target, columns) = (embedded_log()?, beside(topic), arrow_json::plain(&columns()));
+    let partitions = log.topic(topic)?.context("the topic in the embedded log")?.partitions;
+    log.create_topic(&target, partitions, TopicOptions::default())?;
+    let mut meter = Meter::start()?;
+    let mut batches = Batches::open(place, topic).await?;
+    let mut bytes = 0;
+    while let Some(taken) = batches.next().await? {
+        for raw in &taken.events {
+            let records = records(&decoder, raw, &columns).await?;
+            bytes += records.iter().filter_map(|record| record.value.as_ref()).map(Bytes::len).sum::<usize>();
+            meter.events += records.len() as u64;
+            log.append(&target, raw.partition.partition, &records)?;
         }
     }
-    Ok(rows + decoder.flush()?.map_or(0, |batch| batch.num_rows()))
+    log.flush()?;
+    meter.report(bytes as u64)
 }
 
-/// Prints the line.
-pub fn section(events: u64, out: &mut Out) -> anyhow::Result<()> {
-    let count = usize::try_from(events)?.min(400_000);
-    let events: Vec<Vec<u8>> = (0..events).take(count).map(event).collect();
-    let bytes: usize = events.iter().map(Vec::len).sum();
-    let (raw, columns) = (raw(&events)?, columns());
-    let decoder = decoder(&DecoderOptions::new("bench"), &columns, &JsonOptions::default())?;
-    let schema: SchemaRef = Arc::new(Schema::new(columns));
-    let clock = SystemClock::new();
-    let best = |run: &dyn Fn() -> anyhow::Result<usize>| -> anyhow::Result<f64> {
-        let mut best: Option<f64> = None;
-        for _ in 0..ROUNDS {
-            let began = clock.monotonic();
-            let rows = black_box(run()?);
-            if rows != count {
-                bail!("{rows} rows of {count} events");
+async fn records(decoder: &SourceDecoder, raw: &RawEvents, columns: &Fields) -> anyhow::Result<Vec<Record>> {
+    let events = std::slice::from_ref(raw);
+    let prepared = decoder.prepare(events).await?;
+    let mut values: Vec<Bytes> = Vec::with_capacity(raw.events.num_rows());
+    for rows in decoder.decode(&prepared, events, &[raw.partition.partition])?.rows {
+        let lines = arrow_json::lines(&rows, columns)?;
+        values.extend(arrow_json::values(&lines).map(Bytes::copy_from_slice));
+    }
+    if values.len() != raw.events.num_rows() {
+        bail!("{} of {} events became JSON", values.len(), raw.events.num_rows());
+    }
+    let keys = raw.events.column(column::KEY).as_binary::<i32>();
+    let times = raw.events.column(column::TIMESTAMP).as_primitive::<TimestampMillisecondType>();
+    let record = |((value, key), timestamp_ms): ((Bytes, Option<&[u8]>), Option<i64>)| Record {
+        timestamp_ms,
+        key: key.map(Bytes::copy_from_slice),
+        value: Some(value),
+        headers: Vec::new(),
+    };
+    Ok(values.into_iter().zip(keys).zip(times).map(record).collect())
+}
+
+/// The values of `topic`, or the first of them, decoded by this thread alone, and by arrow-json: the parts of the report.
+pub async fn one_thread(place: Place, topic: &str) -> anyhow::Result<JobReport> {
+    let mut batches = Batches::open(place, topic).await?;
+    let (mut events, mut lines): (Vec<RawEvents>, Vec<u8>) = Default::default();
+    while lines.len() < MOST
+        && let Some(taken) = batches.next().await?
+    {
+        for raw in taken.events {
+            for value in raw.events.column(column::VALUE).as_binary::<i32>().iter().flatten() {
+                lines.extend_from_slice(value);
+                lines.push(b'\n');
             }
-            let took = clock.monotonic().saturating_sub(began).as_secs_f64();
-            best = Some(best.map_or(took, |best| best.min(took)));
+            events.push(raw);
         }
-        best.context("at least one round")
+    }
+    let count: usize = events.iter().map(|raw| raw.events.num_rows()).sum();
+    let (decoder, columns) = (json_decoder()?, arrow_json::plain(&columns()));
+    let prepared = decoder.prepare(&events).await?;
+    let portions = portions(events, 1);
+    let ours = || -> anyhow::Result<usize> {
+        let mut rows = 0;
+        for portion in &portions {
+            let parts: Vec<i32> = portion.iter().map(|raw| raw.partition.partition).collect();
+            let decoded = black_box(decoder.decode(&prepared, portion, &parts)?);
+            rows += decoded.rows.iter().map(RecordBatch::num_rows).sum::<usize>();
+        }
+        Ok(rows)
     };
-    let (own, other) = (best(&|| ours(&decoder, &raw))?, best(&|| theirs(&schema, &events))?);
-    let rate = |seconds: f64| {
-        let (per_second, megabytes) = (count as f64 / seconds, bytes as f64 / seconds / 1e6);
-        format!("{per_second:.0} events/s, {megabytes:.0} MB/s")
+    let theirs = || -> anyhow::Result<usize> { Ok(arrow_json::decode(&lines, &columns)?) };
+    let (mut own, mut other) = (Duration::MAX, Duration::MAX);
+    for _ in 0..ROUNDS {
+        own = own.min(time(count, &ours)?);
+        other = other.min(time(count, &theirs)?);
+    }
+    let parts = vec![("own".to_owned(), own.as_secs_f64()), ("arrow-json".to_owned(), other.as_secs_f64())];
+    let bytes = (lines.len() - count) as u64;
+    Ok(JobReport { events: count as u64, seconds: own.as_secs_f64(), cpu_micros: None, bytes, parts })
+}
+
+/// How long `run` takes, which makes `count` rows.
+fn time(count: usize, run: &dyn Fn() -> anyhow::Result<usize>) -> anyhow::Result<Duration> {
+    let clock = SystemClock::new();
+    let began = clock.monotonic();
+    let rows = run()?;
+    let took = clock.monotonic().saturating_sub(began);
+    if rows != count {
+        bail!("{rows} rows of {count} events");
+    }
+    Ok(took)
+}
+
+/// The sales in one of the formats.
+struct Format<'a> {
+    name: &'static str,
+    topic: &'a Topic,
+    decode: Job,
+    sql: String,
+}
+
+/// Avro, then JSON.
+type Both = [Measured; 2];
+
+fn ratio([avro, json]: &Both) -> f64 {
+    json.steady / avro.steady
+}
+
+/// Prints the section. No event is broken, since arrow-json stops at the first.
+pub fn section(events: u64, rounds: u32, options: &[String], out: &mut Out) -> anyhow::Result<()> {
+    let nowhere = Path::new(".");
+    let avro = Topic::filled(Place::Embedded, events, &["--malformed", "0"])?;
+    let written = run_job(Job::Convert, &avro, nowhere)?;
+    let json = avro.beside(beside(&avro.name));
+    let formats = [
+        Format { name: "Avro", topic: &avro, decode: Job::Decode, sql: pipeline(usize::MAX)? },
+        Format { name: "JSON", topic: &json, decode: Job::DecodeJson, sql: sql()? },
+    ];
+    println!("\nthe same events as Avro and as JSON, from the embedded log");
+    println!("{:<38} {:>10} {:>10} {:>9} {:>9}", "", "events/s", "with start", "CPU us/ev", "peak MiB");
+    let decode = |format: &Format<'_>| run_job(format.decode, format.topic, nowhere);
+    let decode = line("decode alone", &formats, events, rounds, &decode)?;
+    let layers = |format: &Format<'_>| -> anyhow::Result<Measured> {
+        let (measured, _) = run_pipeline(format.topic, &format.sql, options)?;
+        Ok(measured)
     };
-    println!("\nJSON decoded on one core: {}; arrow-json {}; ratio {:.2}", rate(own), rate(other), other / own);
+    let layers = line("all layers with DQ", &formats, events, rounds, &layers)?;
+    let alone = run_job(Job::OneThread, &json, nowhere)?;
+    let seconds = |part: &str| alone.parts.iter().find(|(name, _)| name == part).map(|(_, seconds)| *seconds);
+    let (own, other) = seconds("own").zip(seconds("arrow-json")).context("two decoders were measured")?;
+    let (count, bytes) = (alone.events as f64, alone.bytes_written as f64);
+    let rate = |seconds: f64| format!("{:.0} events/s, {:.0} MB/s", count / seconds, bytes / seconds / 1e6);
+    println!(
+        "JSON, {:.0} bytes an event: {:.2} of Avro's events/s decoded, {:.2} through all layers",
+        written.bytes_written as f64 / written.events as f64,
+        ratio(&decode),
+        ratio(&layers)
+    );
+    println!("JSON decoded on one thread: {}; arrow-json {}; ratio {:.2}", rate(own), rate(other), other / own);
+    let [_, threads] = &decode;
+    let by_threads = threads.steady * other / count;
+    println!(
+        "JSON decoded alone, read from the log, on {} cores: ratio {by_threads:.2} to arrow-json on one thread",
+        crate::cores()
+    );
     out.add(&json!({
-        "section": "json", "events": count, "bytes": bytes, "eventsPerSecond": count as f64 / own,
-        "arrowJsonEventsPerSecond": count as f64 / other, "ratio": other / own,
+        "section": "json", "events": alone.events, "bytes": alone.bytes_written, "eventsPerSecond": count / own,
+        "arrowJsonEventsPerSecond": count / other, "ratio": other / own, "ratioByThreads": by_threads,
+        "ratioToAvroDecoded": ratio(&decode), "ratioToAvro": ratio(&layers),
+        "cpuMicrosPerEvent": layers.map(|m| m.cpu_micros / m.events as f64),
     }))
+}
+
+/// Measures and prints a line of each format, one right after the other: of the round with the middle ratio.
+fn line(
+    name: &str,
+    formats: &[Format<'_>; 2],
+    events: u64,
+    rounds: u32,
+    run: &dyn Fn(&Format<'_>) -> anyhow::Result<Measured>,
+) -> anyhow::Result<Both> {
+    let [avro, json] = formats;
+    let mut all: Vec<Both> = (0..rounds.max(1)).map(|_| Ok([run(avro)?, run(json)?])).collect::<anyhow::Result<_>>()?;
+    if let Some(measured) = all.iter().flatten().find(|measured| measured.events != events) {
+        bail!("{name} saw {} of {events} events", measured.events);
+    }
+    all.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
+    let middle = all.len().saturating_sub(1) / 2;
+    let both = all.into_iter().nth(middle).context("at least one round")?;
+    for (format, m) in formats.iter().zip(&both) {
+        println!(
+            "{:<38} {:>10.0} {:>10.0} {:>9.2} {:>9.0}",
+            format!("{name}, {}", format.name),
+            m.steady,
+            m.whole,
+            m.cpu_micros / m.events as f64,
+            m.peak_bytes as f64 / 1_048_576.0
+        );
+    }
+    Ok(both)
 }

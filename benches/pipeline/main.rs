@@ -5,6 +5,9 @@
 //! binary as a user does, the other lines run this program again with a job that does one station and nothing else.
 //! `scripts/bench.sh` brings up Kafka and a registry and calls it; `--help` says what it takes.
 
+// Lines of JSON, and arrow-json alone: as the bench of decoding has them.
+#[path = "../../crates/formats/benches/decode/arrow_json.rs"]
+mod arrow_json;
 mod ceiling;
 mod growth;
 mod jobs;
@@ -80,8 +83,10 @@ struct Args {
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Section {
-    /// Events a second, with the share of each station, beside the ceilings
+    /// Events a second, with the share of each station, beside the ceilings; then what `json` prints
     Throughput,
+    /// The same events as JSON beside Avro, and JSON decoded beside arrow-json over the same bytes
+    Json,
     /// Three writer schemas in turn and 1 % bad events, beside one schema and none
     Writers,
     /// From an event to the file that shows it, at a steady rate
@@ -133,8 +138,8 @@ fn main() -> anyhow::Result<()> {
             growth::tables(place, args.events, &args.run_options, &mut out)?;
         }
     }
-    if wants(Section::Throughput) {
-        json::section(args.events, &mut out)?;
+    if wants(Section::Throughput) || wants(Section::Json) {
+        json::section(args.events, args.rounds, &args.run_options, &mut out)?;
     }
     if wants(Section::Batches) {
         growth::batches(args.growth_batches, &args.run_options, &mut out)?;

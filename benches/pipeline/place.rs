@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -82,9 +83,9 @@ pub struct Topic {
     /// Its name.
     pub name: String,
     /// Holds the embedded log, and the folders of all runs; removed at the end.
-    base: tempfile::TempDir,
+    base: Rc<tempfile::TempDir>,
     /// How many runs there were.
-    runs: Cell<usize>,
+    runs: Rc<Cell<usize>>,
 }
 
 impl Topic {
@@ -94,7 +95,12 @@ impl Topic {
         // Topics of a broker outlive a run of the bench.
         let unique = base.path().extension().or(base.path().file_name()).unwrap_or_default().to_string_lossy();
         let unique: String = unique.chars().filter(char::is_ascii_alphanumeric).collect();
-        Ok(Self { place, name: format!("sales.{what}.{unique}"), base, runs: Cell::new(0) })
+        Ok(Self { place, name: format!("sales.{what}.{unique}"), base: Rc::new(base), runs: Rc::default() })
+    }
+
+    /// Another topic of the same log.
+    pub fn beside(&self, name: String) -> Self {
+        Self { place: self.place, name, base: Rc::clone(&self.base), runs: Rc::clone(&self.runs) }
     }
 
     /// A topic with `events` sales, written by `sluicebox produce` with further `options`.
