@@ -12,9 +12,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{
-    Ident, ObjectName, Query, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor,
-};
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query, SetExpr, Spanned, Statement, TableFactor, Visitor};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::ast::Span;
@@ -23,6 +21,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, byte_span, nearest};
 use crate::parse::lex::{Tok, span_of, tokenize};
 use crate::parse::query::parse_all;
 use crate::parse::size::too_long;
+use crate::visit;
 
 #[cfg(test)]
 mod tests;
@@ -242,7 +241,7 @@ impl Asked {
         let tokens = self.tokens.iter().map(|t| t.token.clone()).collect();
         let parsed = parse_all(text, tokens, &self.tokens, |parser| parser.parse_statement());
         let statement = parsed.map_err(|mistake| wrong(*mistake))?;
-        match statement.visit(&mut Writes) {
+        match visit::read(&statement, &mut Writes) {
             ControlFlow::Continue(()) => Ok(statement),
             ControlFlow::Break((word, span)) => {
                 let span = byte_span(text, span).unwrap_or(self.span);
@@ -293,7 +292,7 @@ impl Visitor for Writes {
 #[must_use]
 pub fn tables(text: &str, statement: &Statement) -> Vec<TableName> {
     let mut found = Tables { text, names: Vec::new(), given: BTreeSet::new() };
-    let _ = statement.visit(&mut found);
+    let _ = visit::read(statement, &mut found);
     let Tables { names, given, .. } = found;
     names.into_iter().filter(|t| !matches!(t.parts.as_slice(), [one] if given.contains(one))).collect()
 }

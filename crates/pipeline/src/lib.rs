@@ -32,6 +32,7 @@ pub mod settings;
 mod span;
 mod sql;
 pub mod values;
+mod visit;
 pub mod vocabulary;
 pub mod window;
 

@@ -10,13 +10,14 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::generators::call;
+use crate::visit;
 
 /// Makes the calls in `node` explicit.
 ///
 /// # Errors
 /// An argument that must be written out and is not.
 pub(super) fn explicit(node: &mut impl VisitMut) -> Result<()> {
-    match node.visit(&mut Explicit { parameters: Vec::new() }) {
+    match visit::change(node, &mut Explicit { parameters: Vec::new() }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(message) => Err(DataFusionError::Plan(message)),
     }

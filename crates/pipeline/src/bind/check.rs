@@ -8,7 +8,6 @@ use datafusion::logical_expr::Volatility;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
     Ident, LimitClause, Query, Select, SelectItem, SetExpr, SetOperator, Spanned, TableFactor, Value, Visit, Visitor,
-    visit_expressions,
 };
 
 use sluicebox_core::provenance::{PREFIX, is_hidden};
@@ -16,6 +15,7 @@ use sluicebox_core::provenance::{PREFIX, is_hidden};
 use super::place::Places;
 use crate::ast::Span;
 use crate::diagnostic::Diagnostic;
+use crate::visit;
 
 /// Every part of a query or condition that a stream cannot have.
 pub(super) fn check(
@@ -28,7 +28,7 @@ pub(super) fn check(
     let alone = BTreeSet::new();
     let mut checker = Checker { state, places, whole, place, depth: 0, alone, found: Vec::new() };
     // All mistakes are reported at once; it breaks off only at what is too deep to go on.
-    let _ = node.visit(&mut checker);
+    let _ = visit::read(node, &mut checker);
     checker.found
 }
 
@@ -304,11 +304,15 @@ impl Checker<'_> {
 
     /// DataFusion plans DISTINCT before unnest.
     fn distinct_unnest(&mut self, select: &Select) {
-        let found = visit_expressions(&select.projection, |e| match e {
-            Expr::Function(f) if f.name.to_string().eq_ignore_ascii_case("unnest") => ControlFlow::Break(f.clone()),
+        let mut found = None;
+        let _ = visit::expressions(&select.projection, &mut |e| match e {
+            Expr::Function(f) if f.name.to_string().eq_ignore_ascii_case("unnest") => {
+                found = Some(f.clone());
+                ControlFlow::Break(())
+            }
             _ => ControlFlow::Continue(()),
         });
-        if let ControlFlow::Break(function) = found {
+        if let Some(function) = found {
             self.refuse(
                 &function,
                 "unnest beside DISTINCT is not supported: it is not said which of them comes first",

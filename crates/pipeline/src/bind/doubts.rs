@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value, Visit,
-    visit_expressions,
 };
 use sluicebox_functions::operators::planner::marks;
 use sluicebox_functions::time::unknown_unit;
@@ -13,11 +12,12 @@ use sluicebox_functions::time::unknown_unit;
 use super::place::Places;
 use crate::ast::Span;
 use crate::diagnostic::{Diagnostic, nearest};
+use crate::visit;
 
 /// A warning for each unit in `node` that is none, and each divisor that is 0; `whole` is the place of what has none.
 pub(super) fn warnings(node: &impl Visit, places: &Places<'_>, whole: Span) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    let _ = visit_expressions(node, |expr| {
+    let _ = visit::expressions(node, &mut |expr| {
         if let Expr::Function(function) = expr {
             found.extend(unit(function, places, whole));
         }

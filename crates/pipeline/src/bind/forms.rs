@@ -14,14 +14,14 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use crate::sql;
+use crate::{sql, visit};
 
 /// Brings `node` into plain calls and operators.
 ///
 /// # Errors
 /// If what would stand in the query twice is longer than [`LONGEST`].
 pub(super) fn plain(node: &mut impl VisitMut) -> Result<()> {
-    match node.visit(&mut Forms) {
+    match visit::change(node, &mut Forms) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(name) => plan_err!(
             "the first argument of {name} is longer than {LONGEST} characters; compute it in a subquery under a name, and give {name} the \

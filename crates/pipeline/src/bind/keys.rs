@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Distinct, Expr, Select, Value, visit_expressions};
+use datafusion::sql::sqlparser::ast::{Distinct, Expr, Select, Value};
 
 use super::place::Places;
 use crate::ast::Span;
 use crate::diagnostic::Diagnostic;
+use crate::visit;
 
 /// GROUP BY with an aggregate at `span`.
 pub(super) fn aggregate(span: Span) -> Diagnostic {
@@ -47,7 +48,7 @@ fn text(key: &Expr) -> Option<&str> {
 
 /// Whether no column is in `key`.
 fn is_constant(key: &Expr) -> bool {
-    let column = visit_expressions(key, |expr| match expr {
+    let column = visit::expressions(key, &mut |expr| match expr {
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) | Expr::Wildcard(_) => {
             ControlFlow::Break(())
         }

@@ -14,12 +14,12 @@ use sluicebox_functions::operators::conditional;
 use sluicebox_functions::operators::planner::marks;
 
 use super::intervals;
-use crate::sql;
+use crate::{sql, visit};
 
 /// Brings `node` into the form that is planned.
 pub(super) fn rewrite(node: &mut impl VisitMut) {
     // Nothing breaks off.
-    let _ = node.visit(&mut Marker);
+    let _ = visit::change(node, &mut Marker);
 }
 
 struct Marker;

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Ident, ObjectName, ObjectNamePart, Query as SqlQuery, TableAlias, TableFactor, VisitMut as _, VisitorMut,
+    Ident, ObjectName, ObjectNamePart, Query as SqlQuery, TableAlias, TableFactor, VisitorMut,
 };
 
 use super::Context;
 use crate::ast::{Query, Spanned, StreamRef};
 use crate::diagnostic::byte_span;
+use crate::visit;
 
 /// The names that WITH gives, as they are seen from where a walk over a query stands: a part of WITH sees those before it, the body
 /// sees all.
@@ -65,7 +66,7 @@ pub(super) fn read(cx: &mut Context<'_>) {
         let Query { ast, streams, span, .. } = query;
         let mut reader =
             Reader { text, views: &views, scopes: Scopes::default(), leaves: &mut leaves, whole: *span, streams };
-        let _ = ast.visit(&mut reader);
+        let _ = visit::change(ast, &mut reader);
         streams.sort_by_key(|stream| stream.table.span.start);
     }
     cx.leaves = leaves;

@@ -14,10 +14,11 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::sql::sqlparser::ast as sql;
-use datafusion::sql::sqlparser::ast::{Spanned as _, Visit, VisitMut, Visitor, VisitorMut, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{Spanned as _, Visitor, VisitorMut};
 
 use super::grouping::ordinal;
 use super::names::{Scope, is_aggregate, is_window_call, strip};
+use crate::visit;
 
 /// The name of the function.
 pub(crate) const NAMED_CAST: &str = "__sb_named_cast";
@@ -25,8 +26,8 @@ pub(crate) const NAMED_CAST: &str = "__sb_named_cast";
 /// Wraps the casts in the aggregates and group keys of `select` that would have one name.
 pub(super) fn tell_apart(select: &mut sql::Select, scope: &dyn Scope) {
     let mut columns = Columns { scope, queries: 0, found: BTreeMap::new() };
-    let _ = Visit::visit(&select.projection, &mut columns);
-    let _ = Visit::visit(&select.having, &mut columns);
+    let _ = visit::read(&select.projection, &mut columns);
+    let _ = visit::read(&select.having, &mut columns);
     let projection = &select.projection;
     if let sql::GroupByExpr::Expressions(exprs, _) = &select.group_by {
         let keys = exprs.iter().map(|expr| named_item(projection, expr).unwrap_or(expr)).map(strip);
@@ -38,9 +39,9 @@ pub(super) fn tell_apart(select: &mut sql::Select, scope: &dyn Scope) {
         return;
     }
     let mut wrapping = Wrapping { mistaken, inside: 0 };
-    let _ = VisitMut::visit(&mut select.projection, &mut wrapping);
-    let _ = VisitMut::visit(&mut select.having, &mut wrapping);
-    let _ = VisitMut::visit(&mut select.group_by, &mut wrapping);
+    let _ = visit::change(&mut select.projection, &mut wrapping);
+    let _ = visit::change(&mut select.having, &mut wrapping);
+    let _ = visit::change(&mut select.group_by, &mut wrapping);
 }
 
 /// The item of the SELECT list that an item of GROUP BY names, by number or name.
@@ -63,7 +64,7 @@ fn named_item<'s>(projection: &'s [sql::SelectItem], expr: &sql::Expr) -> Option
 /// `expr` as DataFusion names it: without casts and without what its columns are qualified by.
 fn bare(expr: &sql::Expr) -> String {
     let mut bare = expr.clone();
-    let _ = visit_expressions_mut(&mut bare, |part| {
+    let _ = visit::change_expressions(&mut bare, &mut |part| {
         while let sql::Expr::Cast { expr, .. } | sql::Expr::Nested(expr) = part {
             *part = (**expr).clone();
         }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast as sql;
-use datafusion::sql::sqlparser::ast::{Spanned as _, Value, VisitMut as _, VisitorMut, visit_expressions};
+use datafusion::sql::sqlparser::ast::{Spanned as _, Value, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Span as SqlSpan;
 
 use super::names::{Scope, ident, is_aggregate, is_field, is_window_call, relation_names, same_call, strip};
+use crate::visit;
 
 /// The columns of the input that GROUP BY names as they are, or a field of which it names; `has` says whether the input has
 /// a column.
@@ -98,7 +99,7 @@ pub(super) fn aggregates(
     };
     let aggregated = |key: &&sql::Expr| {
         let meant = named_item(&select.projection, key, has).unwrap_or(key);
-        let found = visit_expressions(meant, |expr| match is_aggregate(expr, scope) {
+        let found = visit::expressions(meant, &mut |expr| match is_aggregate(expr, scope) {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         });
@@ -127,7 +128,7 @@ pub(super) fn leave_window_once(
         let item = named_item(projection, key, has);
         let names = if item.is_some() { names } else { own };
         let mut parts = OfWindow { call, names, window: false, other: false };
-        let _ = item.unwrap_or(key).clone().visit(&mut parts);
+        let _ = visit::change(&mut item.unwrap_or(key).clone(), &mut parts);
         parts.other || !parts.window
     });
 }

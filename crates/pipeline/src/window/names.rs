@@ -18,13 +18,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast as sql;
-use datafusion::sql::sqlparser::ast::{Spanned as _, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Spanned as _, Value, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span as SqlSpan};
 
 use super::grouping::{self, grouped_call};
 use super::having::{Columns, name_subquery};
 use super::{END, START, WINDOW, WINDOW_TIME, casts};
 use crate::ast::Spanned;
+use crate::visit;
 
 /// What is known where a query stands.
 pub(crate) trait Scope {
@@ -104,7 +105,7 @@ impl Names<'_> {
         if let Some(call) = &grouped {
             let own: Vec<String> = names.list.iter().filter(|name| !has(name)).cloned().collect();
             grouping::leave_window_once(select, call, &own, &names.list, &has);
-            let _ = select.group_by.visit(&mut Replace::new(&own, &[], call, self.scope));
+            let _ = visit::change(&mut select.group_by, &mut Replace::new(&own, &[], call, self.scope));
         }
         let call = grouped.or_else(|| projected_call(&select.projection));
         let projection = std::mem::take(&mut select.projection);
@@ -116,15 +117,15 @@ impl Names<'_> {
         if let Some(call) = &call {
             let inside: Vec<String> = names.having.iter().filter(|name| !has(name)).cloned().collect();
             let replace = |outside| Replace::new(outside, &inside, call, self.scope);
-            let _ = select.projection.visit(&mut replace(&names.list));
-            let _ = select.having.visit(&mut replace(&names.having));
-            let _ = select.qualify.visit(&mut replace(&names.having));
-            let _ = select.sort_by.visit(&mut replace(&names.having));
+            let _ = visit::change(&mut select.projection, &mut replace(&names.list));
+            let _ = visit::change(&mut select.having, &mut replace(&names.having));
+            let _ = visit::change(&mut select.qualify, &mut replace(&names.having));
+            let _ = visit::change(&mut select.sort_by, &mut replace(&names.having));
             if let Some(sql::Distinct::On(keys)) = &mut select.distinct {
-                let _ = keys.visit(&mut replace(&names.list));
+                let _ = visit::change(keys, &mut replace(&names.list));
             }
             if let Some(order_by) = order_by {
-                let _ = order_by.visit(&mut replace(&names.having));
+                let _ = visit::change(order_by, &mut replace(&names.having));
             }
         }
         self.having(select, &input);
@@ -165,7 +166,7 @@ impl Names<'_> {
         let has = |name: &str| input.iter().any(|(_, column)| column == name);
         let keys = grouping::columns(select, &has);
         let mut columns = Columns::new(&aliases, &keys, input, self.scope);
-        let _ = having.visit(&mut columns);
+        let _ = visit::change(&mut having, &mut columns);
         if columns.is_unnamed() {
             name_subquery(select);
         }
@@ -225,7 +226,7 @@ pub(crate) fn time_of(expr: &sql::Expr) -> Option<&sql::Expr> {
 /// The calls of `window` in a query, in the order of the text.
 pub(crate) fn window_calls(query: &sql::Query) -> Vec<sql::Expr> {
     let mut calls = Vec::new();
-    let _: ControlFlow<()> = sql::visit_expressions(query, |expr| {
+    let _: ControlFlow<()> = visit::expressions(query, &mut |expr| {
         if is_window_call(expr) && !matches!(expr, sql::Expr::Nested(_)) {
             calls.push(expr.clone());
         }

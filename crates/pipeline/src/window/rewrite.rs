@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast as sql;
-use datafusion::sql::sqlparser::ast::{Spanned as _, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Spanned as _, Value, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Span as SqlSpan;
 
 use super::grouping::grouped_call;
@@ -13,16 +13,17 @@ use super::{MAX_PANES, WINDOW, Wrong, problem};
 use crate::ast::Span;
 use crate::diagnostic::{Diagnostic, byte_span};
 use crate::parse::of_expr;
+use crate::visit;
 
 /// Checks the calls of `window` in a query.
 pub(crate) fn query(text: &str, ast: &mut sql::Query, found: &mut Vec<Diagnostic>) {
-    let _ = ast.visit(&mut Calls { text, found });
-    let _ = ast.visit(&mut Levels { text, found });
+    let _ = visit::change(ast, &mut Calls { text, found });
+    let _ = visit::change(ast, &mut Levels { text, found });
 }
 
 /// Checks the calls of `window` in a condition.
 pub(crate) fn expression(text: &str, expr: &mut sql::Expr, found: &mut Vec<Diagnostic>) {
-    let _ = expr.visit(&mut Calls { text, found });
+    let _ = visit::change(expr, &mut Calls { text, found });
 }
 
 /// Checks each call of `window` and gives its intervals the form that DataFusion reads.
@@ -225,8 +226,8 @@ impl Levels<'_> {
     fn hopping(&mut self, select: &mut sql::Select) {
         let grouped = grouped_call(select, &|_| false);
         let mut finder = Hopping { text: self.text, grouped, queries: 0, found: Vec::new() };
-        let _ = select.projection.visit(&mut finder);
-        let _ = select.selection.visit(&mut finder);
+        let _ = visit::change(&mut select.projection, &mut finder);
+        let _ = visit::change(&mut select.selection, &mut finder);
         for span in finder.found {
             self.found.push(
                 Diagnostic::new(

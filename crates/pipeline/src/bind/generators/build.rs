@@ -10,6 +10,7 @@ use sluicebox_core::provenance::PREFIX;
 
 use super::View;
 use crate::sql::query_of;
+use crate::visit;
 
 pub(super) fn plan_error<T>(message: String) -> Result<T> {
     Err(DataFusionError::Plan(message))
@@ -167,7 +168,7 @@ pub(super) fn single_table(from: &[sql::TableWithJoins]) -> Result<sql::Ident> {
 /// Makes `table.column` of `view.column` in `node`.
 pub(super) fn requalify(node: &mut impl VisitMut, views: &[View]) {
     // Nothing breaks off.
-    let _ = node.visit(&mut Requalify { views });
+    let _ = visit::change(node, &mut Requalify { views });
 }
 
 /// The same in all of a SELECT but FROM; `view.*` becomes the view's columns.

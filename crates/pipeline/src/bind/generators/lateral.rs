@@ -7,9 +7,10 @@ use std::ops::ControlFlow;
 
 use datafusion::common::Result;
 use datafusion::sql::sqlparser::ast as sql;
-use datafusion::sql::sqlparser::ast::{Visit, VisitMut, Visitor, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Visitor, VisitorMut};
 
 use super::plan_error;
+use crate::visit;
 
 /// So long may an item be as text with all names in it replaced: each use of a name doubles what it stands for.
 const LONGEST: usize = 16_384;
@@ -30,7 +31,7 @@ pub(super) fn resolve(select: &mut sql::Select, columns: impl FnOnce() -> Result
             }
             let Some(known) = &known else { return Ok(()) };
             given.retain(|(name, _)| !known.contains(&name.to_lowercase()));
-            let _ = VisitMut::visit(item, &mut Names { given: &given, parameters: Vec::new() });
+            let _ = visit::change(item, &mut Names { given: &given, parameters: Vec::new() });
             if item.to_string().len() > LONGEST {
                 return plan_error(
                     "an item that uses names of the items before it gets too long: give them names in a subquery, as in \
@@ -66,7 +67,7 @@ fn uses(item: &sql::SelectItem, given: &[(String, sql::Expr)]) -> bool {
             }
         }
     }
-    Visit::visit(item, &mut Uses(given)).is_break()
+    visit::read(item, &mut Uses(given)).is_break()
 }
 
 struct Names<'a> {

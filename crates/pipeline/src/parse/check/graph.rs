@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast as sql;
-use datafusion::sql::sqlparser::ast::{Spanned as _, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Spanned as _, Visitor};
 
 use super::super::Context;
 use super::super::cursor::quoted;
 use super::super::views::{Scopes, ident};
 use crate::ast::{Query, Span};
 use crate::diagnostic::{Diagnostic, byte_span, nearest};
+use crate::visit;
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +98,7 @@ fn query_reads(
     found: &mut Vec<Diagnostic>,
 ) {
     let mut relations = Relations::default();
-    let _ = query.ast.visit(&mut relations);
+    let _ = visit::read(&query.ast, &mut relations);
     for stream in &query.streams {
         let name = &stream.table.value;
         if kinds.contains_key(name.as_str()) {
@@ -220,7 +221,7 @@ fn without_stream(
     found: &mut Vec<Diagnostic>,
 ) {
     let mut relations = Relations::default();
-    let _ = query.ast.visit(&mut relations);
+    let _ = visit::read(&query.ast, &mut relations);
     let through_view = relations.tables.iter().any(|(t, ..)| match kinds.get(t.as_str()) {
         Some((Kind::View, _)) => reads_stream(cx, t, reads),
         Some(_) => true,
