@@ -35,11 +35,13 @@ need_rust() {
 
 # Python with what makes environments: Debian and Ubuntu have it in a package of its own.
 need_python() {
-  local missed=${#missing[@]}
+  local version missed=${#missing[@]}
   need "$PYTHON3" 'python3 python3-venv' "the clients of the tests with real servers"
   if [ "${#missing[@]}" -gt "$missed" ]; then return; fi
   if ! "$PYTHON3" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
-    missing+=("Python 3.10 or newer: the clients of the tests with real servers; $PYTHON3 is $("$PYTHON3" --version), and PYTHON3 names another")
+    # One that does not run says so itself.
+    version=$("$PYTHON3" --version 2>&1 | head -n 1) || true
+    missing+=("Python 3.10 or newer: the clients of the tests with real servers; $PYTHON3 says '$version', and PYTHON3 names another")
   elif ! "$PYTHON3" -c 'import venv, ensurepip' 2>/dev/null; then
     missing+=("venv of $PYTHON3: the clients of the tests with real servers")
     packages+=(python3-venv)
