@@ -122,13 +122,7 @@ impl Checked {
         Ok(())
     }
 
-    async fn drift_of(
-        &self,
-        part: Part,
-        connection: &Connection,
-        offline: bool,
-        found: &mut Vec<Check>,
-    ) -> Result<()> {
+    async fn drift_of(&self, part: Part, connection: &Connection, offline: bool, found: &mut Vec<Check>) -> Result<()> {
         let Some(pinned) = connection.pinned_schema(part, &self.checkpoint)? else { return Ok(()) };
         let name = &connection.name;
         let mut writers = self.seen(part, connection)?;
