@@ -189,11 +189,15 @@ pub(crate) async fn identities(sources: &mut [SourceBinding]) -> Result<Logs, En
     Ok(logs)
 }
 
-/// The metadata of a first start. Tables that hold files, or are another's, stop it before anything is written.
+/// The metadata of a first start. Tables that hold files, or are another's, stop it before anything is written; so does a later run.
 fn first_metadata(config: &Config, outputs: &Outputs, logs: Logs, epoch: u64) -> Result<Metadata, EngineError> {
     for folder in outputs.folders() {
         let home = |owner: &Owner| named::home(owner, config.checkpoint.root());
-        owner::check_unowned(&folder.location, outputs.pipeline(), home)?;
+        if let Err(error) = owner::check_unowned(&folder.location, outputs.pipeline(), home) {
+            // Files of a run that has taken over meanwhile are no stranger's.
+            config.checkpoint.refuse_later_epochs(epoch)?;
+            return Err(error.into());
+        }
     }
     let metadata = Metadata {
         id: uuid::Uuid::new_v4().to_string(),

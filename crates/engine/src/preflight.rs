@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sluicebox_checkpoint::Checkpoint;
 use sluicebox_core::Scope;
 use sluicebox_durable::{self as durable, FileError};
-use sluicebox_evolve::{Logs, named, refresh};
+use sluicebox_evolve::{EvolveError, Logs, named, refresh};
 use sluicebox_pipeline::graph::Graph;
 use sluicebox_runtime::outputs::{Outputs, refuse_in_table};
 use sluicebox_sinks::{Owner, Sinks, owner};
@@ -67,7 +67,10 @@ pub fn check_folders(
     for folder in outputs.folders() {
         if is_new && !full_refresh {
             let home = |owner: &Owner| named::home(owner, checkpoint.root());
-            owner::check_unowned(&folder.location, outputs.pipeline(), home)?;
+            if let Err(error) = owner::check_unowned(&folder.location, outputs.pipeline(), home) {
+                // Another run may have begun here since the first look: the files are its own then.
+                return Err(if checkpoint.is_new()? { error.into() } else { EvolveError::Moved.into() });
+            }
         }
         there.push(sluicebox_sinks::existing(&folder.location)?.to_owned());
     }
