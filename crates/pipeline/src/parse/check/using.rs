@@ -33,18 +33,16 @@ pub(super) fn check(table: &TableDef, vocabulary: &Vocabulary, found: &mut Vec<D
             .with_help(help),
         );
     }
-    for (key, _) in table.properties.iter().filter(|(key, _)| !settings::is_for(&key.value, using)) {
-        let of_others = settings::is_for(&key.value, Using::Kafka) || settings::is_for(&key.value, Using::Parquet);
+    // A name that no table has is told with the nearest, elsewhere.
+    let is_of_another = |name: &str| {
+        !settings::is_for(name, using)
+            && (settings::is_for(name, Using::Kafka) || settings::is_for(name, Using::Parquet))
+    };
+    for (key, _) in table.properties.iter().filter(|(key, _)| is_of_another(&key.value)) {
         let (message, help) = match using {
-            Using::Kafka if of_others => {
-                ("is about files, and the table has none", "take it out, or write USING parquet")
-            }
-            Using::Parquet if of_others => {
-                ("is about events, and the table has none", "take it out, or write USING kafka")
-            }
-            Using::Kafka | Using::Parquet | Using::Added(_) => {
-                ("is no property of such a table", "take it out, or write another kind after USING")
-            }
+            Using::Kafka => ("is about files, and the table has none", "take it out, or write USING parquet"),
+            Using::Parquet => ("is about events, and the table has none", "take it out, or write USING kafka"),
+            Using::Added(_) => ("is no property of such a table", "take it out, or write another kind after USING"),
         };
         let message = format!("{} {message}", quoted(&key.value));
         found.push(Diagnostic::new("conflicting-options", key.span, message, "not of this table").with_help(help));
