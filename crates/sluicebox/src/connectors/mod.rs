@@ -43,7 +43,7 @@ use kafka::Kafka;
 /// let text = vec![DataType::Utf8];
 /// let shop_of = create_udf("shop_of", text, DataType::Utf8, Volatility::Immutable, Arc::new(same));
 /// let connectors = Connectors::standard().with_scalar(shop_of)?;
-/// assert_eq!(connectors.formats().collect::<Vec<_>>(), ["avro", "json", "text", "binary"]);
+/// assert!(connectors.formats().any(|name| name == "json"));
 /// # Ok(())
 /// # }
 /// ```
