@@ -116,11 +116,11 @@ pub struct Letter {
 }
 
 impl Refused {
-    /// An event that failed before anything was appended.
+    /// An event that is a dead letter, whether or not something of it was appended.
     #[cold]
     #[must_use]
     pub fn event(schema_id: Option<i32>, class: ErrorClass, message: String) -> Self {
-        Self::Event(Box::new(Letter { schema_id, class, message, in_columns: false }))
+        Self::Event(Box::new(Letter { schema_id, class, message, in_columns: true }))
     }
 
     /// An event that does not fit its column.
@@ -135,5 +135,76 @@ impl Refused {
     #[cold]
     pub(crate) fn fault(schema_id: Option<i32>, fault: &Fault) -> Self {
         Self::Event(Box::new(Letter { schema_id, class: fault.class, message: fault.to_string(), in_columns: true }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field, Fields};
+    use async_trait::async_trait;
+    use sluicebox_core::raw::RawEvents;
+
+    use super::*;
+    use crate::decoder::{Decoder, Prepared};
+    use crate::pin::SourcePin;
+    use crate::run::Run;
+    use crate::source::{DecoderOptions, SourceDecoder};
+    use crate::testing::conforms;
+
+    /// Two numbers with a space between: the first is appended before the second is looked at.
+    #[derive(Debug, Clone)]
+    struct Pairs(Fields);
+
+    #[async_trait]
+    impl Decoder for Pairs {
+        fn columns(&self) -> &Fields {
+            &self.0
+        }
+
+        fn pin(&self) -> SourcePin {
+            SourcePin::of_format("pairs")
+        }
+
+        async fn prepare(&self, _: &[RawEvents]) -> Result<Arc<dyn Prepared>, FormatError> {
+            Ok(Arc::new(self.clone()))
+        }
+    }
+
+    impl Prepared for Pairs {
+        fn decode(&self, run: &mut Run<'_>) -> Result<(), FormatError> {
+            run.each(&mut Reading)
+        }
+    }
+
+    struct Reading;
+
+    impl EventDecoder for Reading {
+        fn decode(&mut self, event: Event<'_>, columns: &mut Column) -> Result<Row, Refused> {
+            let Column::Struct(row) = columns else { return Err(Refused::full()) };
+            let text = std::str::from_utf8(event.value).unwrap_or_default();
+            for (number, column) in text.split(' ').zip(&mut row.children) {
+                match (number.parse::<i64>(), column) {
+                    (Ok(number), Column::Int64(column)) => column.push(number),
+                    _ => {
+                        let problem = format!("'{number}' is no number");
+                        return Err(Refused::event(None, ErrorClass::WrongType, problem));
+                    }
+                }
+            }
+            row.end();
+            Ok(Row { schema_id: None, bytes: event.value.len(), values: 0 })
+        }
+    }
+
+    #[test]
+    fn what_an_event_has_appended_goes_with_it() {
+        let columns = ["a", "b"].map(|name| Field::new(name, DataType::Int64, false));
+        let columns = columns.into_iter().collect::<Fields>();
+        let decoder = SourceDecoder::new(&DecoderOptions::new("events"), Pairs(columns)).unwrap();
+        let bad = [b"7 x".to_vec(), b"x 7".to_vec()].map(|value| (value, ErrorClass::WrongType));
+        conforms(&decoder, &[b"1 2".to_vec(), b"-3 4".to_vec()], &bad);
     }
 }
