@@ -36,13 +36,21 @@ pub(super) fn check(table: &TableDef, vocabulary: &Vocabulary, found: &mut Vec<D
     // A name that no table has is told with the nearest, elsewhere.
     let is_of_another = |name: &str| {
         !settings::is_for(name, using)
-            && (settings::is_for(name, Using::Kafka) || settings::is_for(name, Using::Parquet))
+            && (settings::is_for(name, Using::Kafka)
+                || settings::is_for(name, Using::Parquet)
+                || vocabulary.properties().any(|property| property.name == name))
     };
     for (key, _) in table.properties.iter().filter(|(key, _)| is_of_another(&key.value)) {
         let (message, help) = match using {
-            Using::Kafka => ("is about files, and the table has none", "take it out, or write USING parquet"),
-            Using::Parquet => ("is about events, and the table has none", "take it out, or write USING kafka"),
-            Using::Added(_) => ("is no property of such a table", "take it out, or write another kind after USING"),
+            Using::Kafka if settings::is_for(&key.value, Using::Parquet) => {
+                ("is about files, and the table has none", "take it out, or write USING parquet")
+            }
+            Using::Parquet if settings::is_for(&key.value, Using::Kafka) => {
+                ("is about events, and the table has none", "take it out, or write USING kafka")
+            }
+            Using::Kafka | Using::Parquet | Using::Added(_) => {
+                ("is no property of such a table", "take it out, or write another kind after USING")
+            }
         };
         let message = format!("{} {message}", quoted(&key.value));
         found.push(Diagnostic::new("conflicting-options", key.span, message, "not of this table").with_help(help));
