@@ -297,19 +297,28 @@ fn newest_mark(dir: &Path, name: &str, seen: Option<Place>) -> Result<Option<Mar
     Ok(None)
 }
 
-/// The last mark of `name` in a segment, from a byte of it on.
+/// The last mark of `name` in a segment, from a byte of it on. A segment is whole to its end: its last one was looked at under the lock, and
+/// the others were synced when they were closed.
+///
+/// # Errors
+/// When it has bytes that are no batch, or a mark that is damaged: the mark before it is not the newest.
 fn last_mark(dir: &Path, name: &str, base: i64, from: u64) -> Result<Option<Mark>> {
     let Some(mut segment) = Segment::open(dir, base)? else { return Ok(None) };
     let len = segment.len()?;
     let (mut at, mut found) = (from, None);
     while let Ok(At::Batch(header)) = segment.at(at, len)? {
-        if header.is_mark()
-            && let Some(bytes) = segment.intact(at, &header, len)?
-            && let Some(note) = note_of(name, &header, bytes)
-        {
-            found = Some(Mark { offset: header.base_offset, note });
+        if header.is_mark() {
+            let Some(bytes) = segment.intact(at, &header, len)? else {
+                return Err(segment.damaged(at, "the mark of a transaction whose checksum does not fit".into()));
+            };
+            if let Some(note) = note_of(name, &header, bytes) {
+                found = Some(Mark { offset: header.base_offset, note });
+            }
         }
         at += header.size as u64;
+    }
+    if at < len {
+        return Err(segment.damaged(at, "no whole batch, where marks of transactions are looked for".into()));
     }
     Ok(found)
 }

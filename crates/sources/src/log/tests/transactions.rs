@@ -164,6 +164,32 @@ fn a_transaction_without_its_mark_that_others_follow_is_damage() {
 }
 
 #[test]
+fn a_damaged_mark_is_told_and_the_one_before_is_not_taken_for_the_newest() {
+    for damage in ["in the mark", "before it"] {
+        let bench = bench(700);
+        let mut transactions = bench.log.transactions("t", 0, "a").unwrap();
+        for n in 0..12 {
+            transact(&mut transactions, &numbered(10 * n..10 * n + 10), &format!("{n}"));
+        }
+        let dir = bench.log.partition_dir("t", 0);
+        let bases = segment::list(&dir).unwrap();
+        assert!(bases.len() > 2, "{bases:?}");
+        // Not in the last segment, whose end may be torn; another name, so that all segments are looked through.
+        let path = segment::path(&dir, bases[bases.len() - 2]);
+        let mut bytes = std::fs::read(&path).unwrap();
+        match damage {
+            // Its last byte is in the mark's record.
+            "in the mark" => *bytes.last_mut().unwrap() ^= 1,
+            // The version of the first batch's format: what stands there is no batch any more.
+            _ => bytes[16] ^= 0xff,
+        }
+        std::fs::write(&path, bytes).unwrap();
+        let error = other(&bench).transactions("t", 0, "b").unwrap().begin().unwrap_err().to_string();
+        assert!(error.contains(&path.display().to_string()), "{damage}: {error}");
+    }
+}
+
+#[test]
 fn a_lock_that_another_holds_is_told() {
     let bench = bench(64 << 20);
     let held = std::fs::OpenOptions::new()
