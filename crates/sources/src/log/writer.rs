@@ -77,8 +77,10 @@ impl Writer {
     pub(crate) fn flush(&mut self) -> Result<()> {
         if self.dirty {
             // The last segment only: an older one was synced when it was closed.
-            if let Some((_, file, _)) = &self.tail {
-                file.sync()?;
+            match &self.tail {
+                Some((_, file, _)) => file.sync()?,
+                // After an append that failed, or a transaction that was given up.
+                None => self.open_last()?.1.sync()?,
             }
             self.dirty = false;
         }

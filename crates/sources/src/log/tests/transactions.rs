@@ -147,6 +147,20 @@ async fn one_that_is_given_up_leaves_nothing() {
 }
 
 #[test]
+fn a_flush_after_one_that_was_given_up_syncs_what_was_appended_before() {
+    let bench = bench(64 << 20);
+    bench.log.append("t", 0, &numbered(0..3)).unwrap();
+    let mut transactions = bench.log.transactions("t", 0, "a").unwrap();
+    drop(transactions.begin().unwrap());
+    bench.log.flush().unwrap();
+    bench.log.append("t", 0, &numbered(3..6)).unwrap();
+    drop(transactions.begin().unwrap());
+    // Who syncs the file looks for it.
+    std::fs::remove_dir_all(bench.log.partition_dir("t", 0)).unwrap();
+    assert!(bench.log.flush().is_err());
+}
+
+#[test]
 fn a_transaction_without_its_mark_that_others_follow_is_damage() {
     let bench = bench(64 << 20);
     let mut transactions = bench.log.transactions("t", 0, "a").unwrap();
