@@ -39,8 +39,12 @@ pub(crate) fn properties_of(using: Using) -> impl Iterator<Item = &'static str> 
 }
 
 /// Whether the value of the property keeps its references until its sink is made: it may be a secret, or hold one.
-pub(crate) fn keeps_references(name: &str) -> bool {
-    is_of_clients(name) && options::keeps_references(SourceKind::KAFKA, &Vocabulary::default(), name)
+pub(crate) fn keeps_references(vocabulary: &Vocabulary, name: &str) -> bool {
+    if is_of_clients(name) {
+        return options::keeps_references(SourceKind::KAFKA, vocabulary, name);
+    }
+    let mut added = vocabulary.properties();
+    added.any(|property| property.name.eq_ignore_ascii_case(name) && options::may_be_secret(property.value))
 }
 
 /// Delta's properties that have a meaning here under another name.

@@ -25,7 +25,10 @@ static CSV: FormatWords = FormatWords {
 
 static MEMORY: TableWords = TableWords {
     name: "memory",
-    properties: &[option("memory.rows", ValueType::Int(1, 1000), "`100`", "How many rows it holds.")],
+    properties: &[
+        option("memory.rows", ValueType::Int(1, 1000), "`100`", "How many rows it holds."),
+        option("memory.key", ValueType::Secret, "", "What opens it."),
+    ],
 };
 
 fn vocabulary() -> Vocabulary {
@@ -107,6 +110,26 @@ fn a_mistake_is_told_with_the_names_that_there_are() {
         let said = said(&format!("{source} {table} AS SELECT value FROM STREAM s"));
         assert!(said.contains(told), "{table}: {said}");
     }
+}
+
+#[test]
+fn a_secret_of_a_table_that_was_added_keeps_its_reference() {
+    let source = "CREATE TABLE s USING kafka OPTIONS ('subscribe' = 'a', 'value.format' = 'text')";
+    let table = |key: &str| {
+        format!(
+            "{source}; CREATE STREAMING TABLE t USING memory TBLPROPERTIES ('memory.key' = '{key}') AS SELECT value FROM STREAM s"
+        )
+    };
+    let words = vocabulary();
+    let env = |name: &str| (name == "KEY").then(|| "open sesame".to_owned());
+    let parsed = |text: &str, set: &[(String, String)]| parse_in("p.sql", text, set, &env, &words);
+    let pipeline = parsed(&table("${env:KEY}"), &[]).unwrap();
+    assert_eq!(pipeline.tables[0].property("memory.key"), Some("${env:KEY}"));
+    assert!(!pipeline.resolved.contains("sesame"));
+    let set = [("t.memory.key".to_owned(), "${env:KEY}".to_owned())];
+    let pipeline = parsed(&table("${file:key}"), &set).unwrap();
+    assert_eq!(pipeline.tables[0].property("memory.key"), Some("${env:KEY}"));
+    assert!(said(&table("sesame")).contains("holds a secret"));
 }
 
 #[test]

@@ -10,12 +10,15 @@ use arrow::datatypes::{DataType, Int64Type};
 use bytes::Bytes;
 use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+use sluicebox::connectors::{TableAsked, TableConnector};
 use sluicebox::{Connectors, Error, Home, Job, Progress, Status, query};
 use sluicebox_core::words::{ColumnsFrom, FormatWords, OptionDef, ValueType};
-use sluicebox_core::{Blame, Blamed, Clock, ManualClock};
+use sluicebox_core::{Blame, Blamed, Certainty, Clock, ManualClock};
 use sluicebox_formats::{
     Declared, DeclaredFormat, DecoderOptions, Format, FormatError, Reads, SourceDecoder, Words, json,
 };
+use sluicebox_pipeline::kinds::TableWords;
+use sluicebox_sinks::{LakeError, RemoteError, Sink};
 use sluicebox_sources::{Record, TopicOptions};
 
 const SOURCE: &str = "CREATE TABLE e USING kafka OPTIONS ('subscribe' = 'e', 'value.format' = 'text');\n";
@@ -112,6 +115,47 @@ async fn a_run_goes_on_where_the_last_one_stood_and_tells_of_its_batches() {
     let elsewhere = tempfile::tempdir().unwrap();
     let error = job.clone().at_home(home(&elsewhere)).run_available(&mut nobody).await.unwrap_err();
     assert!(error.to_string().contains("topic 'e' does not exist"), "{error}");
+}
+
+/// A table of a kind that cannot be written: it says how long its key is.
+#[derive(Debug)]
+struct Locked;
+
+static LOCKED: TableWords = TableWords {
+    name: "locked",
+    properties: &[OptionDef { name: "locked.key", value: ValueType::Secret, default: "", doc: "What opens it." }],
+};
+
+impl TableConnector for Locked {
+    fn words(&self) -> &'static TableWords {
+        &LOCKED
+    }
+
+    fn sink(&self, asked: &TableAsked<'_>) -> Result<Arc<dyn Sink>, LakeError> {
+        let key = asked.property("locked.key").unwrap_or_default();
+        assert_eq!(asked.meant, [("locked.key".to_owned(), key.to_owned())]);
+        Err(RemoteError::Refused {
+            doing: format!("open {}", asked.name),
+            why: format!("a key of {} letters opens nothing", key.len()),
+            certainty: Certainty::NotDone,
+            blame: Blame::User,
+        }
+        .into())
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_was_added_is_handed_the_secret_that_its_reference_stands_for() {
+    let folder = folder(&["a"]);
+    let variables = BTreeMap::from([("KEY".to_owned(), "open sesame".to_owned())]);
+    let table = "CREATE STREAMING TABLE t USING locked TBLPROPERTIES ('locked.key' = '${env:KEY}') AS SELECT value FROM STREAM e;";
+    let job = Job::of("p.sql", format!("{SOURCE}{table}"))
+        .at_home(Home::at(folder.path()).with_variables(variables))
+        .with(Connectors::standard().with_table(Locked).unwrap());
+    let plan = job.plan().await.unwrap();
+    let refused = plan.refused.as_ref().unwrap().to_string();
+    assert!(refused.contains("a key of 11 letters"), "{refused}");
+    assert!(!format!("{plan}{refused}").contains("sesame"), "{plan}");
 }
 
 /// JSON by another name, with an option of its own.

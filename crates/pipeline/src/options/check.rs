@@ -47,8 +47,12 @@ fn find(kind: SourceKind, vocabulary: &Vocabulary, key: &str) -> Option<&'static
 
 /// Whether the value of `key` keeps its references until a source is connected: it may be a secret, or hold one.
 pub(crate) fn keeps_references(kind: SourceKind, vocabulary: &Vocabulary, key: &str) -> bool {
-    of::property(key).is_some()
-        || find(kind, vocabulary, key).is_none_or(|option| matches!(option.value, ValueType::Text | ValueType::Secret))
+    of::property(key).is_some() || find(kind, vocabulary, key).is_none_or(|option| may_be_secret(option.value))
+}
+
+/// Whether a value of this type may be a secret, or hold one.
+pub(crate) fn may_be_secret(value: ValueType) -> bool {
+    matches!(value, ValueType::Text | ValueType::Secret)
 }
 
 /// The option's name as it is written in the reference, if key and value are right. `written` is what stands in the file in the place of the

@@ -76,7 +76,7 @@ fn option(cx: &mut Context<'_>, source: &str, key: &str, written: &str) -> Resul
 fn property(cx: &mut Context<'_>, table: &str, key: &str, written: &str) -> Result<(), Box<Diagnostic>> {
     let property = key[table.len() + 1..].to_owned();
     let mut value = given(written);
-    if !settings::keeps_references(&property) {
+    if !settings::keeps_references(cx.vocabulary, &property) {
         cx.resolve("property", &property, &mut value)?;
     }
     let Some(def) = cx.tables.iter_mut().find(|t| t.name.value == table) else { return Ok(()) };

@@ -31,8 +31,10 @@ pub struct TableAsked<'a> {
     pub name: &'a str,
     /// The columns of its rows.
     pub columns: &'a SchemaRef,
-    /// Its properties by their names in the reference.
+    /// Its properties by their names in the reference; references are replaced.
     pub properties: &'a BTreeMap<String, String>,
+    /// What the references among them stand for, each with the name of its property: no message should hold it.
+    pub meant: &'a [(String, String)],
     /// The folder of the pipeline's checkpoint.
     pub checkpoint: &'a Path,
     /// Where the pipeline runs.

@@ -79,8 +79,7 @@ impl Connection {
             places.learn(&key.value, &meant);
             pairs.push((key.value.clone(), meant));
         }
-        let meant: Vec<(String, String)> =
-            places.meant("").map(|(name, meant)| (name.to_owned(), meant.to_owned())).collect();
+        let meant = places.all_meant();
         let asked = SourceAsked {
             name: &name,
             options: &pairs,

@@ -85,6 +85,11 @@ impl Places {
         self.options.iter().filter_map(of).filter(move |(name, _)| is_it(&format!("{prefix}*"), name))
     }
 
+    /// What the references in all options stand for, each with the name of its option.
+    pub fn all_meant(&self) -> Vec<(String, String)> {
+        self.meant("").map(|(name, meant)| (name.to_owned(), meant.to_owned())).collect()
+    }
+
     /// `error` at its option, if it is about one that stands in the text. Of a value that a reference stands for, the reference is shown.
     pub fn of_source(&self, error: SourceError) -> Error {
         if let SourceError::Option { source_name, option, given, remedy } = error {

@@ -15,7 +15,7 @@ use sluicebox_sinks::{Outbox, ParquetOptions, ParquetTable, Sink, Sinks};
 
 use super::Checked;
 use super::connect::of_files;
-use super::target::Target;
+use super::target::{Target, properties_of};
 use crate::connectors::TableAsked;
 use crate::error::{Result, Usage};
 
@@ -30,7 +30,7 @@ pub fn sinks_of(checked: &Checked) -> Result<Sinks> {
         let def = checked.graph.pipeline.tables.iter().find(|def| def.name.value == table.name);
         let sink = match (table.using, def) {
             (Using::Kafka, Some(def)) => kafka(checked, table, def)?,
-            (Using::Added(kind), _) => added(checked, table, kind)?,
+            (Using::Added(kind), def) => added(checked, table, def, kind)?,
             (Using::Kafka | Using::Parquet, def) => {
                 folder(table, &working_dir, def.map(parquet_options).unwrap_or_default())?
             }
@@ -48,14 +48,22 @@ fn folder(table: &Table, working_dir: &Path, options: ParquetOptions) -> Result<
 }
 
 /// The sink of a table of a kind that was added.
-fn added(checked: &Checked, table: &Table, kind: TableKind) -> Result<Arc<dyn Sink>> {
+fn added(checked: &Checked, table: &Table, def: Option<&TableDef>, kind: TableKind) -> Result<Arc<dyn Sink>> {
     let Some(connector) = checked.connectors.table(kind) else {
         return Err(Usage(format!("table `{}`: nothing writes USING {}", table.name, kind.name())).into());
+    };
+    let (meant, properties) = match def {
+        Some(def) => {
+            let (places, properties) = properties_of(&checked.graph.pipeline, def, &checked.home)?;
+            (places.all_meant(), properties)
+        }
+        None => (Vec::new(), table.properties.clone()),
     };
     let asked = TableAsked {
         name: &table.name,
         columns: &table.written,
-        properties: &table.properties,
+        properties: &properties,
+        meant: &meant,
         checkpoint: checked.checkpoint.root(),
         home: &checked.home,
     };

@@ -13,6 +13,25 @@ use super::places::Places;
 use crate::connectors::{Home, is_told};
 use crate::error::{Result, Usage};
 
+/// The properties of `table` with what their references stand for, and their places.
+///
+/// # Errors
+/// When a reference leads nowhere.
+pub(super) fn properties_of(
+    pipeline: &Pipeline,
+    table: &TableDef,
+    home: &Home,
+) -> Result<(Places, BTreeMap<String, String>)> {
+    let mut places = Places::of_table(pipeline, table);
+    let mut pairs = BTreeMap::new();
+    for (key, value) in &table.properties {
+        let meant = resolved(&places, home, &key.value, &value.value)?;
+        places.learn(&key.value, &meant);
+        pairs.insert(key.value.clone(), meant);
+    }
+    Ok((places, pairs))
+}
+
 /// Where the rows of a table go that is a topic.
 pub(super) struct Target {
     /// The properties' places.
@@ -31,13 +50,7 @@ impl Target {
     /// # Errors
     /// When a reference leads nowhere, the Kafka client has no property of a name, or the brokers are no addresses.
     pub fn of(pipeline: &Pipeline, table: &TableDef, home: &Home) -> Result<Self> {
-        let mut places = Places::of_table(pipeline, table);
-        let mut pairs = BTreeMap::new();
-        for (key, value) in &table.properties {
-            let meant = resolved(&places, home, &key.value, &value.value)?;
-            places.learn(&key.value, &meant);
-            pairs.insert(key.value.clone(), meant);
-        }
+        let (places, pairs) = properties_of(pipeline, table, home)?;
         let name = &table.name.value;
         for option in pairs.keys() {
             if let Some(property) = option.strip_prefix(KAFKA_PREFIX) {

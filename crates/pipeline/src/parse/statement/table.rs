@@ -84,7 +84,7 @@ fn clause(cx: &mut Context<'_>, cursor: &mut Cursor<'_>, table: &mut TableDef) -
         let mut properties = pairs(cursor, "TBLPROPERTIES", "property")?;
         for (key, value) in &mut properties {
             let written = value.value.clone();
-            if !settings::keeps_references(&key.value)
+            if !settings::keeps_references(cx.vocabulary, &key.value)
                 && let Err(unset) = cx.resolve("property", &key.value, value)
             {
                 cx.found.push(*unset);
