@@ -137,7 +137,7 @@ impl Connection {
                 Ok(Arc::new(RegistryStore::open(self.home.registry()).map_err(of_files)?))
             }
             (None, Registries::Named) => Err(Usage(format!(
-                "source `{}` reads Kafka and has no schema registry: set 'schema.registry.url', or SCHEMA_REGISTRY_URL",
+                "source `{}` has no schema registry: set 'schema.registry.url', or SCHEMA_REGISTRY_URL",
                 self.name
             ))
             .into()),

@@ -2,6 +2,7 @@
 
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, Span, Using};
 use sluicebox_pipeline::diagnostic::Diagnostic;
+use sluicebox_pipeline::kinds::SourceKind;
 use sluicebox_registry::HttpOptions;
 
 use super::connect::Connection;
@@ -12,13 +13,30 @@ use crate::connectors::{Home, Registries};
 impl Connection {
     /// That a password or token goes where others can read it on the way, which runs and should be known.
     pub fn warnings(&self, source: &SourceDef) -> Vec<Diagnostic> {
-        if self.link.registries() == Registries::Embedded {
-            return Vec::new();
-        }
         // What is wrong with the options is told where they are used.
-        let http = self.http().ok().flatten();
-        exposed(&self.places, source.name.span, http.as_ref(), &self.link.exposed())
+        let http = match self.link.registries() {
+            Registries::Embedded => None,
+            Registries::Named | Registries::Either => self.http().ok().flatten(),
+        };
+        let hosts = self.link.exposed();
+        if source.kind.value == SourceKind::KAFKA || hosts.is_empty() {
+            return exposed(&self.places, source.name.span, http.as_ref(), &hosts);
+        }
+        let mut found = exposed(&self.places, source.name.span, http.as_ref(), &[]);
+        found.push(of_added(source, &hosts));
+        found
     }
+}
+
+/// The warning of a source of a kind that was added, whose password goes to `hosts` as it is.
+fn of_added(source: &SourceDef, hosts: &[String]) -> Diagnostic {
+    let name = &source.name.value;
+    let message = format!(
+        "the password or token for the source `{name}` goes to {} as it is, and can be read on the way",
+        hosts.join(", ")
+    );
+    Diagnostic::warning("plain-connection", source.name.span, message, "not encrypted")
+        .with_help("set the options that encrypt its connection")
 }
 
 /// The same of the tables that are written to Kafka.
