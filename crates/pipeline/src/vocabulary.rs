@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::kinds::{FormatWords, SourceKind, SourceWords, TableKind, TableWords, ValueFormat};
 use crate::options::{self, OF_EVENTS, OF_ROWS};
-use crate::settings::tables::is_property;
+use crate::settings::tables::{is_of_clients, is_property};
 use crate::values::{self, OptionDef, ValueType, listed};
 
 /// Why a name is not taken into a vocabulary.
@@ -77,7 +77,7 @@ impl Vocabulary {
     /// Adds a format of events.
     ///
     /// # Errors
-    /// When its name is another's or is none, or an option of it does not begin with its name.
+    /// When its name or one of its options is another's, the name is none, or an option of it does not begin with its name.
     pub fn add_format(&mut self, words: &'static FormatWords) -> Result<(), WordError> {
         named("a format", words.name, self.format(words.name).is_some())?;
         for option in words.options {
@@ -86,6 +86,11 @@ impl Vocabulary {
                 let (format, option) = (words.name.to_owned(), option.name.to_owned());
                 return Err(WordError::OtherOption { format, option });
             }
+            let mut of_sources = self.sources.iter().flat_map(|kind| kind.words().options);
+            let is_taken = options::is_of_all(option.name)
+                || is_of_clients(option.name)
+                || of_sources.any(|other| other.name.eq_ignore_ascii_case(option.name));
+            taken("an option of a source", option.name, is_taken)?;
         }
         self.formats.push(ValueFormat::new(words));
         Ok(())

@@ -144,6 +144,19 @@ fn a_name_is_taken_once() {
         of_keys: false,
         options: &[option("json.odd", ValueType::Bool, "", "")],
     };
+    // One option has the source `queue`, and one the clients of a registry.
+    static BESIDE: FormatWords = FormatWords {
+        name: "queue",
+        columns: ColumnsFrom::List,
+        of_keys: false,
+        options: &[option("queue.length", ValueType::Bool, "", "")],
+    };
+    static CLIENT: FormatWords = FormatWords {
+        name: "schema",
+        columns: ColumnsFrom::List,
+        of_keys: false,
+        options: &[option("schema.registry.kind", ValueType::Bool, "", "")],
+    };
     static PARQUET: TableWords = TableWords { name: "parquet", properties: &[] };
     static TOPIC: TableWords = TableWords { name: "other", properties: &[option("topic", ValueType::Name, "", "")] };
     let mut words = vocabulary();
@@ -154,6 +167,9 @@ fn a_name_is_taken_once() {
     assert!(matches!(words.add_source(&LOUD), Err(WordError::NoName { .. })));
     assert!(taken(words.add_format(&JSON)) && taken(words.add_format(&CSV)));
     assert!(matches!(words.add_format(&ODD), Err(WordError::OtherOption { .. })));
+    for words_of in [&BESIDE, &CLIENT] {
+        assert!(taken(words.add_format(words_of)), "{}", words_of.name);
+    }
     for words_of in [&MEMORY, &PARQUET, &TOPIC] {
         assert!(taken(words.add_table(words_of)), "{}", words_of.name);
     }

@@ -16,6 +16,7 @@ use sluicebox_formats::{Format, Words, standard};
 use sluicebox_pipeline::Vocabulary;
 use sluicebox_pipeline::bind::Functions;
 use sluicebox_pipeline::kinds::{SourceKind, TableKind, ValueFormat};
+use sluicebox_pipeline::vocabulary::WordError;
 
 pub use home::{Home, LOG_DIR};
 pub(crate) use kafka::is_told;
@@ -99,10 +100,12 @@ impl Connectors {
     /// The same with a format of events, whose words are its own.
     ///
     /// # Errors
-    /// When its name is another's, or an option of it does not begin with its name.
+    /// When its name or one of its options is another's, or an option of it does not begin with its name.
     pub fn with_format(mut self, format: impl Format + 'static) -> Result<Self> {
-        if let Words::Own(words) = format.words() {
-            self.vocabulary.add_format(words)?;
+        match format.words() {
+            Words::Own(words) => self.vocabulary.add_format(words)?,
+            // Every pipeline has it, and the decoder that its page describes.
+            Words::Standard(name) => return Err(WordError::Taken { what: "a format", name: name.to_owned() }.into()),
         }
         self.formats.push(Arc::new(format));
         Ok(self)
@@ -159,9 +162,9 @@ impl Connectors {
         self.sources.get(kind.name())
     }
 
-    /// Who decodes this format; of several of one name the last.
+    /// Who decodes this format.
     pub(crate) fn format(&self, format: ValueFormat) -> Option<&Arc<dyn Format>> {
-        self.formats.iter().rev().find(|one| one.words().name() == format.name())
+        self.formats.iter().find(|one| one.words().name() == format.name())
     }
 
     /// Who makes sinks of tables of this kind.
