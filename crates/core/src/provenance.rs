@@ -36,6 +36,8 @@ pub const VALUE_COLUMN: &str = "value";
 pub const KEY_COLUMN: &str = "key";
 /// The name of the column that keeps the fields of an event for which no column is declared.
 pub const RESCUED_COLUMN: &str = "_rescued";
+/// The header of each event of a table that names its batch.
+pub const BATCH_HEADER: &str = "sluicebox.batch";
 
 /// What [`LATE`] says of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

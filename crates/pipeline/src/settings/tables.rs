@@ -115,7 +115,7 @@ pub const KAFKA_PROPERTIES: &[OptionDef] = &[
         "header.columns",
         ValueType::Names,
         "none",
-        "Columns that are headers too, as text. Each event has the header `sluicebox.batch` beside them.",
+        "Columns that are headers too, as text, each once. Each event has the header `sluicebox.batch` beside them.",
     ),
     key(
         "unknown.batch",

@@ -30,6 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use sluicebox_core::provenance::BATCH_HEADER;
 use sluicebox_core::secret::Pieces;
 use sluicebox_core::{Blamed, Certainty, Clock, Retry};
 use sluicebox_registry::{Registry, RegistryError};
@@ -47,9 +48,6 @@ use crate::sink::{Rows, Sink};
 use crate::staged::BatchKey;
 
 pub use self::encode::avro_schema;
-
-/// The header of every event that names the batch.
-const BATCH_HEADER: &str = "sluicebox.batch";
 
 /// Where a topic is.
 #[derive(Debug, Clone)]

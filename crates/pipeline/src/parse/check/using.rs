@@ -1,9 +1,12 @@
 //! Whether the clauses and properties of a table fit what stands after its `USING`.
 
+use sluicebox_core::provenance::BATCH_HEADER;
+
 use super::super::cursor::quoted;
-use crate::ast::{TableDef, Using};
+use crate::ast::{Spanned, TableDef, Using};
 use crate::diagnostic::Diagnostic;
 use crate::settings;
+use crate::values;
 use crate::vocabulary::Vocabulary;
 
 /// Every check there is.
@@ -115,11 +118,34 @@ fn topic(table: &TableDef, found: &mut Vec<Diagnostic>) {
             .with_help("add 'topic' = 'topic' to its TBLPROPERTIES"),
         );
     }
+    if let Some((_, value)) = table.properties.iter().find(|(key, _)| key.value == "header.columns") {
+        headers(value, found);
+    }
     let is_avro = table.property("value.format").is_some_and(|format| format.eq_ignore_ascii_case("avro"));
     if let Some((key, _)) = table.properties.iter().find(|(key, _)| key.value == "value.subject" && !is_avro) {
         found.push(
             Diagnostic::new("conflicting-options", key.span, "values of JSON have no subject", "for Avro only")
                 .with_help("add 'value.format' = 'avro', or take value.subject out"),
+        );
+    }
+}
+
+/// Headers that are told apart by nothing: a column that is named twice, or one that is called as the header of the batch.
+fn headers(columns: &Spanned<String>, found: &mut Vec<Diagnostic>) {
+    let mut names = values::names(&columns.value);
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        let message = format!("{} is named twice among the headers", quoted(twice[0]));
+        found.push(
+            Diagnostic::new("conflicting-options", columns.span, message, "one column twice")
+                .with_help("name each column once"),
+        );
+    }
+    if names.contains(&BATCH_HEADER) {
+        let message = format!("each event has the header {}, which names its batch", quoted(BATCH_HEADER));
+        found.push(
+            Diagnostic::new("reserved-name", columns.span, message, "this name is taken")
+                .with_help("give the column another name, by AS in the query"),
         );
     }
 }

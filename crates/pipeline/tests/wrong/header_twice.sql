@@ -1,0 +1,3 @@
+CREATE TABLE events USING kafka OPTIONS ('subscribe' = 'events');
+
+CREATE STREAMING TABLE sent USING kafka TBLPROPERTIES ('topic' = 'out', 'header.columns' = 'day, name, day') AS SELECT * FROM STREAM events;
