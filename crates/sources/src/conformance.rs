@@ -1,10 +1,9 @@
-//! The suite that every source must pass: see [`conforms`]. Public with the feature `testing`, so that a source of another crate can
-//! run it too.
+//! Tests for the sources of this crate, beside the suite of every source ([`crate::testing`]): topics of several partitions, options in
+//! Kafka's words, record batches.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
@@ -13,48 +12,13 @@ use sluicebox_core::raw::{RawEvents, column};
 use sluicebox_core::{Clock, OffsetRange, PartitionId, SystemClock};
 
 use crate::buffer::LONGEST;
+pub(crate) use crate::testing::soon;
 use crate::{LossReason, LostRange, Record, Source, Taken};
 
-#[cfg(test)]
 pub(crate) mod logs;
 
 /// A log to which the suite can write, and sources that read it.
-///
-/// ```
-/// use std::sync::Arc;
-///
-/// use sluicebox_core::ManualClock;
-/// use sluicebox_sources::conformance::{Bench, conforms};
-/// use sluicebox_sources::{EmbeddedLog, KafkaOptions, LogSource, Record, Source, TopicOptions};
-///
-/// struct Log(EmbeddedLog);
-///
-/// impl Bench for Log {
-///     fn create(&mut self, topic: &str, partitions: i32) {
-///         self.0.create_topic(topic, partitions, TopicOptions::default()).unwrap();
-///     }
-///
-///     fn append(&mut self, topic: &str, partition: i32, records: Vec<Record>) {
-///         self.0.append(topic, partition, &records).unwrap();
-///     }
-///
-///     fn source(&self, options: &[(&str, &str)], prefetch_bytes: u64) -> Box<dyn Source> {
-///         let options: Vec<_> = options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
-///         let options = KafkaOptions::from_options("s", &options, &|_| None).unwrap();
-///         Box::new(LogSource::new("s", self.0.clone(), options, prefetch_bytes).unwrap())
-///     }
-/// }
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let folder = tempfile::tempdir()?;
-/// let mut log = Log(EmbeddedLog::open(folder.path(), Arc::new(ManualClock::at(0)))?);
-/// // A test awaits this on a runtime of tokio.
-/// let suite = conforms(&mut log);
-/// # drop(suite);
-/// # Ok(())
-/// # }
-/// ```
-pub trait Bench {
+pub(crate) trait Bench {
     /// Creates a topic that does not exist.
     fn create(&mut self, topic: &str, partitions: i32);
 
@@ -68,29 +32,28 @@ pub trait Bench {
 
 /// An event, as the suite compares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub(crate) struct Event {
     /// Its offset.
-    pub offset: i64,
+    pub(crate) offset: i64,
     /// Its contents.
-    pub record: Record,
+    pub(crate) record: Record,
 }
 
 const NAME: &str = "s";
-const PATIENCE: Duration = Duration::from_secs(60);
 const PREFETCH: u64 = 4 << 20;
 
 /// Partition `partition` of `topic`, as the suite's source reads it.
-pub fn id(topic: &str, partition: i32) -> PartitionId {
+pub(crate) fn id(topic: &str, partition: i32) -> PartitionId {
     PartitionId::new(NAME, topic, partition)
 }
 
 /// The ranges `(topic, partition, from, to)` of `list`.
-pub fn ranges(list: &[(&str, i32, i64, i64)]) -> BTreeMap<PartitionId, OffsetRange> {
+pub(crate) fn ranges(list: &[(&str, i32, i64, i64)]) -> BTreeMap<PartitionId, OffsetRange> {
     list.iter().map(|(t, p, from, to)| (id(t, *p), OffsetRange::new(*from, *to))).collect()
 }
 
 /// Offsets `from..to` of partition 0 of topic `t` that the log no longer holds.
-pub fn deleted(from: i64, to: i64) -> LostRange {
+pub(crate) fn deleted(from: i64, to: i64) -> LostRange {
     LostRange { partition: id("t", 0), range: OffsetRange::new(from, to), reason: LossReason::Deleted }
 }
 
@@ -98,7 +61,7 @@ pub fn deleted(from: i64, to: i64) -> LostRange {
 ///
 /// # Panics
 /// When what a source took breaks a rule of their order.
-pub fn events_of(taken: &Taken, partition: &PartitionId) -> Vec<Event> {
+pub(crate) fn events_of(taken: &Taken, partition: &PartitionId) -> Vec<Event> {
     assert!(taken.events.is_sorted_by_key(|e| e.partition.clone()), "partitions ascend");
     let mut out = Vec::new();
     for piece in taken.events.iter().filter(|e| e.partition == *partition) {
@@ -141,7 +104,7 @@ fn event(piece: &RawEvents, row: usize) -> Event {
 }
 
 /// Records that their offsets `range` tell apart.
-pub fn numbered(range: std::ops::Range<i64>) -> Vec<Record> {
+pub(crate) fn numbered(range: std::ops::Range<i64>) -> Vec<Record> {
     range
         .map(|i| Record {
             timestamp_ms: Some(1_700_000_000_000 + i),
@@ -153,26 +116,15 @@ pub fn numbered(range: std::ops::Range<i64>) -> Vec<Record> {
 }
 
 /// The events that [`numbered`] records become at the offsets `range`.
-pub fn expected(range: std::ops::Range<i64>) -> Vec<Event> {
+pub(crate) fn expected(range: std::ops::Range<i64>) -> Vec<Event> {
     range.clone().zip(numbered(range)).map(|(offset, record)| Event { offset, record }).collect()
-}
-
-/// Awaits `future`, which must not take a minute.
-///
-/// # Panics
-/// When it takes longer, with `what`.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => unreachable!("{what} did not happen within {PATIENCE:?}"),
-    }
 }
 
 /// Waits until `enough` holds of what is buffered in one partition.
 ///
 /// # Panics
 /// When it does not within a minute.
-pub async fn until(source: &mut dyn Source, partition: &PartitionId, enough: impl Fn(&crate::Buffered) -> bool) {
+pub(crate) async fn until(source: &mut dyn Source, partition: &PartitionId, enough: impl Fn(&crate::Buffered) -> bool) {
     let wait = async {
         loop {
             let buffered = source.buffered().await.unwrap();
@@ -191,11 +143,11 @@ async fn started(source: &mut dyn Source) -> BTreeMap<PartitionId, i64> {
     positions
 }
 
-/// Tries every promise of [`Source`] on the sources of `bench`. Await it on a runtime of tokio.
+/// Tries what every source of this crate promises on the sources of `bench`. Await it on a runtime of tokio.
 ///
 /// # Panics
 /// When a source breaks a promise.
-pub async fn conforms(bench: &mut dyn Bench) {
+pub(crate) async fn conforms(bench: &mut dyn Bench) {
     order_resume_and_replay(bench).await;
     contents_are_kept(bench).await;
     starting_offsets_in_each_form(bench).await;

@@ -2,7 +2,7 @@
 //!
 //! **Owns** the [`Source`] trait, the options of a `kafka` source ([`KafkaOptions`]), the bounded buffer into which every source
 //! prefetches, the Kafka client ([`KafkaSource`]) and the files of the embedded log ([`EmbeddedLog`], [`LogSource`]). Its suite,
-//! `conformance` (feature `testing`), runs over any source.
+//! `testing` (feature `testing`), runs over any source.
 //!
 //! **May not know** batches, checkpoints, Avro or SQL. Positions belong to the caller: a source keeps none, commits none that anything
 //! depends on, and returns the same range as often as it is asked.
@@ -23,8 +23,8 @@
 mod batch;
 mod buffer;
 mod chunk;
-#[cfg(any(test, feature = "testing"))]
-pub mod conformance;
+#[cfg(test)]
+mod conformance;
 mod error;
 mod kafka;
 mod log;

@@ -26,6 +26,45 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MANY: i64 = 10_000;
 
 /// A log, as the suite meets it: empty, with one partition whose events have the offsets 0, 1, 2 and so on.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use sluicebox_core::{ManualClock, PartitionId};
+/// use sluicebox_sources::testing::{Subject, conforms};
+/// use sluicebox_sources::{EmbeddedLog, KafkaOptions, LogSource, Record, Source, TopicOptions};
+///
+/// struct Log(EmbeddedLog);
+///
+/// impl Subject for Log {
+///     fn partition(&self) -> PartitionId {
+///         PartitionId::new("s", "t", 0)
+///     }
+///
+///     fn append(&mut self, values: &[Vec<u8>]) {
+///         let record = |value: &Vec<u8>| Record { value: Some(value.clone().into()), ..Record::default() };
+///         self.0.append("t", 0, &values.iter().map(record).collect::<Vec<_>>()).unwrap();
+///     }
+///
+///     fn source(&self) -> Box<dyn Source> {
+///         let options = [("subscribe", "t"), ("startingOffsets", "earliest")];
+///         let options = options.map(|(key, value)| (key.to_owned(), value.to_owned()));
+///         let options = KafkaOptions::from_options("s", &options, &|_| None).unwrap();
+///         Box::new(LogSource::new("s", self.0.clone(), options, 1 << 20).unwrap())
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// let log = EmbeddedLog::open(folder.path().join("log"), Arc::new(ManualClock::at(0)))?;
+/// log.create_topic("t", 1, TopicOptions::default())?;
+/// let mut log = Log(log);
+/// // A test awaits this on a runtime of tokio.
+/// let suite = conforms(&mut log);
+/// # drop(suite);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Subject {
     /// The partition.
     fn partition(&self) -> PartitionId;

@@ -1,14 +1,15 @@
-//! The suite, and the tests for the logs of this crate alone: topics are selected in Kafka's words, and partitions hold Kafka's record
-//! batches.
+//! Both suites, and the tests of logs whose topics are selected in Kafka's words, and whose partitions hold Kafka's record batches.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-use sluicebox_core::OffsetRange;
+use bytes::Bytes;
 use sluicebox_core::raw::{HEAD, Large};
+use sluicebox_core::{OffsetRange, PartitionId};
 
 use super::{Bench, PREFETCH, conforms, events_of, expected, id, numbered, ranges, soon, started};
 use crate::records::made::{self, Written};
-use crate::{LossReason, LostRange};
+use crate::testing::{self, Subject};
+use crate::{LossReason, LostRange, Record, Source};
 
 /// A log that takes record batches.
 pub(crate) trait Batches: Bench {
@@ -16,8 +17,28 @@ pub(crate) trait Batches: Bench {
     fn append_batch(&mut self, topic: &str, partition: i32, batch: Vec<u8>);
 }
 
-/// Runs the whole suite.
+/// A partition of a bench, as the suite of every source meets a log.
+struct One<'b>(&'b mut dyn Batches);
+
+impl Subject for One<'_> {
+    fn partition(&self) -> PartitionId {
+        id("one", 0)
+    }
+
+    fn append(&mut self, values: &[Vec<u8>]) {
+        let record = |value: &Vec<u8>| Record { value: Some(Bytes::from(value.clone())), ..Record::default() };
+        self.0.append("one", 0, values.iter().map(record).collect());
+    }
+
+    fn source(&self) -> Box<dyn Source> {
+        self.0.source(&[("subscribe", "one"), ("startingOffsets", "earliest")], PREFETCH)
+    }
+}
+
+/// Runs all of it.
 pub(crate) async fn all(bench: &mut dyn Batches) {
+    bench.create("one", 1);
+    testing::conforms(&mut One(bench)).await;
     conforms(bench).await;
     batches_that_cannot_be_read_cost_themselves(bench).await;
     many_partitions_and_selection(bench).await;
