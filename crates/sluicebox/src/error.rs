@@ -51,6 +51,7 @@ impl Error {
     pub fn code(&self) -> Option<&'static str> {
         match self {
             Self::Engine(error) => Some(error.code()),
+            Self::Placed(found) => found.list().first().map(|one| one.code),
             _ => None,
         }
     }
