@@ -1,6 +1,6 @@
-//! What the text of a pipeline may say of a source, a table or a format: names and types of options, as data.
+//! The options that the text of a pipeline may set for a source, a table or a format: names and types, as data.
 //!
-//! Whoever brings a kind of source or a format describes it so; the language checks the text against it, and the reference lists it.
+//! A crate that brings a kind of source or a format describes it so. The language checks the text against it, and the reference lists it.
 
 use arrow::datatypes::DataType;
 

@@ -1,4 +1,4 @@
-//! What a format brings: its words, and the decoders of a source in it.
+//! The trait of a format: its words, and the decoders of a source in it.
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -11,7 +11,7 @@
 //! resolved; only the data can still be wrong). A mistake is reported in the first state that can show it, before anything is read or
 //! written.
 //!
-//! **Invariants** (DESIGN section 5): 7, no text panics; and 5, because a plan depends on the text alone and never on the rows of a batch.
+//! **Invariants** (numbers of the design): 7, no text panics; and 5, because a plan depends on the text alone and never on the rows of a batch.
 //!
 //! **A crash** leaves nothing: the crate writes nothing.
 

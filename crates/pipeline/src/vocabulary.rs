@@ -1,7 +1,7 @@
-//! What a pipeline may name that others bring: kinds of sources and of tables, and formats of events.
+//! The names that a program may add to the language: kinds of sources and of tables, and formats of events.
 //!
-//! The parser asks here whether there is such a name and such an option, so that a mistake is told at its place, with the names that
-//! there are. Who can read such a source or format, or write such a table, is no matter of the text.
+//! The parser looks names and options up here, so that it can show a mistake at its place, with the names that exist. It does not know who
+//! reads a source or a format, or who writes a table.
 
 use sluicebox_core::nearest::nearest;
 use thiserror::Error;

@@ -18,7 +18,7 @@
 //! - A row that breaks several meets the strictest action: fail, then quarantine, then drop, then warn.
 //! - Every expectation is evaluated on every candidate, whatever the others said, so that its counts do not depend on them.
 //!
-//! **Invariants** (DESIGN section 5): 1, each candidate is kept, quarantined or dropped, counted where it happens, and the report proves
+//! **Invariants** (numbers of the design): 1, each candidate is kept, quarantined or dropped, counted where it happens, and the report proves
 //! it; 4, the same batch gives the same bytes: samples are the first rows in order, and the batch's clock is the only time in a report; 7,
 //! no row panics.
 //!

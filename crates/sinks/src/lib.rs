@@ -20,7 +20,7 @@
 //! never replaces an existing file, whatever other process is running. It removes the staged name after the folder of the final name has
 //! been fsynced, so that no power loss removes both.
 //!
-//! **Invariants** (DESIGN section 5): 2, a name below LOCATION shows a complete, committed file or is absent; 3, every step may be
+//! **Invariants** (numbers of the design): 2, a name below LOCATION shows a complete, committed file or is absent; 3, every step may be
 //! repeated, by this process or by another; 4, rows reach a writer in chunks of a fixed size, however the batches were cut, and a file
 //! depends on neither clock nor process; 6, one writer is open at a time.
 //!

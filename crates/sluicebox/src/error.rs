@@ -1,4 +1,4 @@
-//! What keeps a pipeline from being planned or run, or ends its run.
+//! The errors that keep a pipeline from being planned or run, or end its run.
 
 use std::error::Error as StdError;
 

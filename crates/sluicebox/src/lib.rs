@@ -1,4 +1,4 @@
-//! What the command line does, for any program: pipelines planned and run, tables queried.
+//! The library behind the command line: a program plans and runs pipelines by it, and queries tables.
 //!
 //! ```no_run
 //! use sluicebox::{Job, Progress, Status};
@@ -13,16 +13,16 @@
 //! # }
 //! ```
 //!
-//! **Owns** the way from a file of SQL to what can be planned ([`load`], [`Plan`]) and run ([`run()`], [`Job`]); what the words of a
-//! pipeline stand for ([`Connectors`]), which a program adds its own to; and queries over the folders of tables ([`query`]).
+//! **Owns** the way from a file of SQL to a plan ([`load`], [`Plan`]) and to a run ([`run()`], [`Job`]); the sources, tables, formats and
+//! functions that a pipeline may name ([`Connectors`]), to which a program adds its own; and queries over the folders of tables ([`query`]).
 //!
-//! **May not know** a terminal, the words of a command line, or exit codes. It computes nothing itself: what is in a batch and in which
-//! order its steps come is the engine's.
+//! **May not know** a terminal, the words of a command line, or exit codes. It computes nothing itself: the engine decides the contents of a
+//! batch and the order of its steps.
 //!
 //! **States of a pipeline**: text ([`load::Spec`]), checked ([`load::Checked`]: nothing has been touched), loaded ([`load::Loaded`]:
 //! samples filled, sources connected), opened by the engine.
 //!
-//! **Invariants** (DESIGN section 5): 8, and that a mistake is told before anything has been read or written.
+//! **Invariants** (numbers of the design): 8, and that a mistake is shown before anything has been read or written.
 //!
 //! **A crash** before a pipeline is loaded leaves nothing; from then on what it leaves is the engine's.
 

@@ -1,4 +1,4 @@
-//! What a pipeline is, and what of it has changed since its checkpoint was written.
+//! Describes a pipeline, and its changes since its checkpoint was written.
 
 use std::fmt;
 

@@ -1,10 +1,10 @@
-//! A topic of the embedded log, opened: its transactions, and the marker as it was then.
+//! An opened topic of the embedded log: its transactions, and the marker at the time of opening.
 //!
-//! What Kafka's coordinator does, the lock of the partition does: one transaction is made at a time, and the marks of those before it are there
-//! to be read. A session leaves a mark of its own when it opens the topic. One that later finds another mark than its last is not the last that
-//! has opened the topic, and does nothing.
+//! The lock of the partition takes the place of Kafka's coordinator: one transaction is made at a time, and a session reads the marks of the
+//! earlier ones. A session leaves a mark of its own when it opens the topic. If it later finds another mark than its last one, a later session
+//! has opened the topic, and it does nothing.
 //!
-//! A batch is one transaction, which is in one partition; so the topic has one.
+//! A batch is one transaction, and a transaction is in one partition. So the topic has one partition.
 
 use std::fmt;
 use std::sync::Arc;

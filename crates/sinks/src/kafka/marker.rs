@@ -1,4 +1,4 @@
-//! What a topic keeps of the newest batch: in Kafka an offset, and a word beside it; in the embedded log a note.
+//! The newest batch, as a topic keeps it: in Kafka an offset and the text beside it, in the embedded log a note.
 
 use super::Unknown;
 

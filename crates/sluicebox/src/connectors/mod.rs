@@ -1,7 +1,7 @@
-//! What the words of a pipeline stand for: kinds of sources and of tables, formats of events, and functions, by their names.
+//! The kinds of sources and of tables, the formats of events and the functions that a pipeline may name.
 //!
-//! [`Connectors::standard`] has what the command line has. A program adds its own, each under a name that nothing has; the pipeline then
-//! names it as the others, and a mistake in one of its options is told at its place, before anything is read or written.
+//! [`Connectors::standard`] has those of the command line. A program adds its own, each under a name that is still free. The pipeline then
+//! names them like the others, and a mistake in one of their options is shown at its place, before anything is read or written.
 
 mod home;
 mod kafka;

@@ -1,4 +1,4 @@
-//! What a source or a table sends that others can read on the way.
+//! Warns of passwords that a source or a table sends where others can read them on the way.
 
 use sluicebox_pipeline::ast::{Pipeline, SourceDef, Span, Using};
 use sluicebox_pipeline::diagnostic::Diagnostic;

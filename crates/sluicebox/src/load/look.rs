@@ -1,4 +1,4 @@
-//! What `plan` asks of the world beside the pipeline's text: brokers, topics, folders. Nothing is changed.
+//! Looks at brokers, topics and folders for `plan`. It changes nothing.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Where a source's options stand in the pipeline's text: so that what other crates say of an option has a place.
+//! The places of a source's options in the pipeline's text. An error of another crate about an option is shown there.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What names a pipeline, and changes its settings.
+//! Names a pipeline, and the settings that override those of its text.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the properties of a table that is a topic say, with what their references stand for.
+//! Reads the properties of a table, with the values of their references, and those of a table that is a topic.
 
 use std::collections::BTreeMap;
 

@@ -4,16 +4,16 @@
 //!  batch ─ batch ─ batch ─ sync ─ mark ─ sync        under the partition's lock, in one segment
 //! ```
 //!
-//! The batches have Kafka's bit of a transaction, and the **mark** is its control batch that says COMMIT. It also carries the name of who made
-//! the transaction, and a note. Since the lock is held, no two transactions overlap, and nothing is between the batches of one. So a reader that
-//! meets such a batch looks ahead for the mark, and hands out nothing before it is there; and a writer that finds no mark at the end of the
-//! log cuts off what has none: nobody has seen it.
+//! The batches have Kafka's bit of a transaction. The **mark** is its control batch that says COMMIT; it also carries a name and a note of its
+//! writer. Since the writer holds the lock, no two transactions overlap, and nothing stands between the batches of one. So a reader that meets
+//! such a batch looks ahead for the mark, and hands out nothing before it finds it. A writer that finds no mark at the end of the log cuts off
+//! the batches that lack one: no reader has seen them.
 //!
-//! The newest mark of a name is what this name has done last, whoever in whatever process did it. Who makes a transaction is told under the lock
-//! what was newest ([`Transaction::newest`]), so that it can see whether another has been there since.
+//! The newest mark of a name is the last act of this name, in whatever process. A writer learns it under the lock ([`Transaction::newest`]), and
+//! so sees whether another writer of the name has been there since.
 //!
-//! **A crash** before the mark is whole leaves batches that do not count. The batches are durable before the mark is written, so that a mark
-//! that is there after a power loss stands for what is there.
+//! **A crash** before the mark is whole leaves batches that do not count. The batches are durable before the mark is written, so a mark that
+//! survives a power loss proves that its batches did.
 
 use std::fs::File;
 use std::path::Path;
