@@ -78,7 +78,8 @@ impl Job {
         self
     }
 
-    /// The same with a setting, or an option of a source as `<source>.<option>`, in the place of that of the text.
+    /// The same with a setting, an option of a source as `<source>.<option>`, or a property of a table as `<table>.<property>`, in the place of
+    /// that of the text.
     #[must_use]
     pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.spec.set.push((key.into(), value.into()));

@@ -24,7 +24,8 @@ pub struct Spec {
     pub text: String,
     /// The folder to resume from; without it that of the text, or else checkpoints/<pipeline>.
     pub checkpoint: Option<PathBuf>,
-    /// What overrides the text, in order: the key of a setting, or an option of a source as `<source>.<option>`, and the value.
+    /// Overrides of the text, in order: the key of a setting, an option of a source as `<source>.<option>`, or a property of a table as
+    /// `<table>.<property>`; and the value.
     pub set: Vec<(String, String)>,
     /// Where it runs.
     pub home: Home,

@@ -94,7 +94,8 @@ impl Transactions {
     }
 
     /// Takes the partition's lock, and begins a transaction. `None` while another process holds the lock, as one that was stopped in the
-    /// middle of an append does.
+    /// middle of an append does. Until the transaction is over, an append to the partition and a flush by this handle of the log or its clones
+    /// wait for it: on the thread that holds the transaction, for ever.
     ///
     /// # Errors
     /// When a file operation fails, or the partition is damaged.
