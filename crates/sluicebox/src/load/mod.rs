@@ -93,6 +93,7 @@ impl Checked {
         for source in &pipeline.sources {
             let mut connection = Connection::of(&pipeline, source, &with)?;
             connection.repin = repin(&connection.name);
+            // For the way out that a message names: a start that cannot be read is told where it is acted on.
             connection.places.begun = checkpoint.source_start(&connection.name).is_ok_and(|start| start.is_some());
             warnings.extend(connection.warnings(source));
             let Columns { schema, left_out } = connection.columns(&checkpoint, &clock).await?;
