@@ -295,7 +295,8 @@ fn folder() -> TempDir {
     {
         return dir;
     }
-    tempfile::tempdir().unwrap()
+    // A name that begins with a point is hidden, and what is hidden is not compared.
+    tempfile::Builder::new().prefix("sluicebox-crash-").tempdir().unwrap()
 }
 
 /// Where a file's rows belong: its folder below `data`, without the batch.
