@@ -111,8 +111,11 @@ pub struct OperatorShape {
     pub keys: Vec<String>,
     /// The aggregates, as the keys; none for `dedup`.
     pub computes: Vec<String>,
-    /// Size, slide and offset of its windows, microseconds; none for `dedup`.
+    /// Size, slide and offset of its windows, microseconds, where they lie evenly; none for `dedup`.
     pub window: Option<[i64; 3]>,
+    /// Its windows in words, where they lie otherwise; none for `dedup`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<String>,
     /// For how long after its event time a key is remembered, microseconds; none for ever, and for windows.
     pub remembers: Option<i64>,
     /// The clauses whose watermark lets it forget.

@@ -13,7 +13,7 @@ use sluicebox_core::Clock;
 use sluicebox_durable::checksum;
 use sluicebox_pipeline::ast::{SourceDef, SourceKind, Using};
 use sluicebox_pipeline::bind::{FlowDescription, TableDescription};
-use sluicebox_pipeline::graph::{Flow, Graph, Node, Table};
+use sluicebox_pipeline::graph::{Assigner, Flow, Graph, Node, SessionEnd, Table};
 use sluicebox_pipeline::options::ValueType;
 use sluicebox_pipeline::{formats, options};
 use sluicebox_runtime::graph::{ClauseSettings, Runner};
@@ -149,10 +149,33 @@ fn operator_shape(node: &Node, fingerprints: &BTreeMap<String, String>) -> Optio
         kind: spec.kind.name.to_owned(),
         keys: spec.keys.iter().map(meaning).collect(),
         computes: spec.computes.iter().map(meaning).collect(),
-        window: spec.window.map(|window| [window.size_micros, window.slide_micros, window.offset_micros]),
+        window: spec.window.and_then(|window| match window.assigner {
+            Assigner::Hopping { size_micros, slide_micros, offset_micros } => {
+                Some([size_micros, slide_micros, offset_micros])
+            }
+            Assigner::Cumulating { .. } | Assigner::Calendar(_) | Assigner::Session(_) => None,
+        }),
+        windows: spec.window.and_then(|window| windows(window.assigner, spec.session_end.map(meaning))),
         remembers: spec.remembers_micros,
         clauses: spec.clauses.iter().cloned().collect(),
         state: fingerprints.get(spec.id).cloned().unwrap_or_default(),
     };
     Some((spec.id.to_owned(), shape))
+}
+
+/// Windows that do not lie evenly, in words; `end` is where the session ends that a row is alone, if the query says it row by row.
+fn windows(assigner: Assigner, end: Option<String>) -> Option<String> {
+    Some(match assigner {
+        Assigner::Hopping { .. } => return None,
+        Assigner::Cumulating { size_micros, step_micros, offset_micros } => {
+            format!("{size_micros} us cumulated by {step_micros} us from {offset_micros} us")
+        }
+        Assigner::Calendar(windows) => {
+            format!("{} us from {} us in {}", windows.size(), windows.offset(), windows.zone())
+        }
+        Assigner::Session(SessionEnd::After(gap)) => format!("sessions with a gap of {gap} us"),
+        Assigner::Session(SessionEnd::InColumn) => {
+            format!("sessions in which a row lasts until {}", end.unwrap_or_default())
+        }
+    })
 }

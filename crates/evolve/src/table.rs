@@ -257,8 +257,9 @@ fn operator(
     if before.computes != after.computes {
         was.push(format!("{} is {}", words(&before.computes), words(&after.computes)));
     }
-    if before.window != after.window {
-        was.push(format!("windows of {} are of {}", window(before.window), window(after.window)));
+    if (before.window, &before.windows) != (after.window, &after.windows) {
+        let said = |shape: &OperatorShape| shape.windows.clone().unwrap_or_else(|| window(shape.window));
+        was.push(format!("windows of {} are of {}", said(before), said(after)));
     }
     if before.remembers != after.remembers {
         was.push(format!("keys kept {} are kept {}", kept(before.remembers), kept(after.remembers)));

@@ -91,9 +91,10 @@ pub(crate) fn iso_week(day: i64) -> (i64, i64) {
 
 /// A time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Zone {
+pub enum Zone {
     /// Seconds east of UTC.
     Fixed(i64),
+    /// One of the time zone database.
     Named(chrono_tz::Tz),
 }
 
@@ -131,7 +132,8 @@ const SHORT: [(&str, &str); 28] = [
 
 impl Zone {
     /// The zone that Spark reads in `name`: `Europe/Berlin`, `+05:30`, `GMT+1`, `Z`.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
         if let Some((_, long)) = SHORT.iter().find(|(short, _)| *short == name) {
             return Self::parse(long);
         }
@@ -146,7 +148,8 @@ impl Zone {
     }
 
     /// Microseconds by which local time is ahead at `micros`, a time in UTC.
-    pub(crate) fn ahead_at(self, micros: i64) -> i64 {
+    #[must_use]
+    pub fn ahead_at(self, micros: i64) -> i64 {
         match self {
             Self::Fixed(seconds) => seconds * SECOND,
             Self::Named(zone) => naive(micros)
@@ -156,7 +159,8 @@ impl Zone {
 
     /// The time in UTC at which clocks there show `local`, both in microseconds. In a gap, clocks are put forward by its length; of two
     /// times, the earlier. `None` where 64 bits do not hold it.
-    pub(crate) fn to_utc(self, local: i64) -> Option<i64> {
+    #[must_use]
+    pub fn to_utc(self, local: i64) -> Option<i64> {
         let ahead = match self {
             Self::Fixed(seconds) => seconds * SECOND,
             Self::Named(zone) => match naive(local).map(|at| zone.offset_from_local_datetime(&at)) {
@@ -169,6 +173,19 @@ impl Zone {
             },
         };
         local.checked_sub(ahead)
+    }
+}
+
+impl std::fmt::Display for Zone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fixed(seconds) => {
+                let (sign, ahead) = (if *seconds < 0 { '-' } else { '+' }, seconds.abs());
+                write!(f, "{sign}{:02}:{:02}", ahead / 3600, ahead / 60 % 60)?;
+                if ahead % 60 == 0 { Ok(()) } else { write!(f, ":{:02}", ahead % 60) }
+            }
+            Self::Named(zone) => f.write_str(zone.name()),
+        }
     }
 }
 

@@ -39,6 +39,7 @@ use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, ColumnarValue, HigherOrderUDF, ScalarFunctionArgs, ScalarUDF};
 
+pub use self::calendar::Zone;
 pub use self::refused::{Refusal, refused, refused_names};
 pub use self::spark::of_spark;
 pub use self::text::keeping_patterns;

@@ -218,11 +218,6 @@ const GROUPS: &[Group] = &[
         instead: "make a streaming table for each grouping",
     },
     Group {
-        names: &["session_window"],
-        why: "makes windows without a fixed length, which are not supported yet",
-        instead: "write window(event_time, INTERVAL '5 minutes')",
-    },
-    Group {
         names: &["range", "sql_keywords", "python_worker_logs"],
         why: "is a table of its own, and a streaming table reads streams",
         instead: "write FROM STREAM name; sequence(1, 10) makes an array of numbers",

@@ -24,7 +24,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use sluicebox_core::provenance::{EVENT_TIME, event_time_type, provenance_fields, watermark_fields};
 use sluicebox_core::{Clock, PartitionId, SystemClock};
 use sluicebox_operators::{AtEnd, ClauseConfig, Dedup, State, Watermark, WindowAggregate};
-use sluicebox_pipeline::graph::{AggregateNode, DedupNode, Hidden, Node, StreamNode, Window};
+use sluicebox_pipeline::graph::{AggregateNode, Assigner, DedupNode, Hidden, Node, StreamNode, Window};
 
 const ROWS: usize = 150_000;
 const BATCHES: usize = 20;
@@ -168,7 +168,7 @@ async fn aggregate_node(session: &SessionContext) -> AggregateNode {
         input: input(),
         input_schema: Arc::clone(aggregate.input.schema()),
         group: aggregate.group_expr.clone(),
-        window: Window { position: 0, size_micros: size, slide_micros: size, offset_micros: 0 },
+        window: Window { position: 0, assigner: Assigner::tumbling(size) },
         aggregates: aggregate.aggr_expr.clone(),
         known_as: aggregate.aggr_expr.clone(),
         computed: Vec::new(),

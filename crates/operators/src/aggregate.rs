@@ -1,7 +1,8 @@
 //! `GROUP BY window(...), keys`: any DataFusion aggregate over windows of event time.
 //!
 //! State is rows of group keys and DataFusion's own partial-aggregate columns, by **pane**: a stretch of event time of length gcd(size,
-//! slide). Every window consists of whole panes. A tumbling window is one pane. A batch's step runs stock DataFusion operators:
+//! slide). Every window consists of whole panes. A tumbling window, or one of a time zone, is one pane. The panes of cumulating windows have
+//! the length of their step. The state of sessions is rows: [`session`]. A batch's step runs stock DataFusion operators:
 //!
 //! ```text
 //! process   rows ──> pane of each row ──> Partial by (pane, keys) ──> sort ──> a run for each pane touched
@@ -14,7 +15,7 @@
 //!
 //! **Order.** Rows reach Partial in (partition, offset) order. Runs of a pane are merged in batch order, and panes of a window in time
 //! order. An aggregate with ORDER BY sorts its input itself. One that depends on the order of its input and names none (`array_agg(x)`,
-//! `first_value(x)`) sees the order above: that of the rows, if the window is one pane. Output rows are in the order of (window start,
+//! `first_value(x)`) sees the order above: that of the rows, if the window is one pane. Output rows are in the order of (window end,
 //! keys), ascending, NULL first.
 //!
 //! **Memory.** Small work is done at once. A pane of many rows is reduced, and a window of many rows closed, as a merge of streams in the
@@ -94,8 +95,8 @@ impl WindowAggregate {
     /// [`Error::DataFusion`] when an expression cannot be planned, [`Error::Unsupported`] and [`Error::KeyType`] for what
     /// cannot be held as state, [`Error::Input`] when the node does not hang together.
     pub fn try_new(node: &AggregateNode, session: &SessionState) -> Result<Self> {
-        let panes =
-            Panes::try_new(&node.window).map_err(|what| Error::Unsupported { operator: node.id.clone(), what })?;
+        let panes = Panes::try_new(node.window.assigner)
+            .map_err(|what| Error::Unsupported { operator: node.id.clone(), what })?;
         let plans = Arc::new(Plans::try_new(node, session)?);
         let output = Arc::new(Output::try_new(node)?);
         let event_time = node.input_schema.as_arrow().index_of(provenance::EVENT_TIME);
@@ -166,8 +167,8 @@ impl WindowAggregate {
         }
         self.settle(Some(watermark)).await?;
         let mut levels = Vec::new();
-        for start in self.runs.windows_due(&self.panes, self.closed, watermark) {
-            runs::add_levels(&mut levels, self.runs.range(start..self.panes.end(start)), Some(start));
+        for end in self.runs.windows_due(&self.panes, self.closed, watermark) {
+            runs::add_levels(&mut levels, self.runs.range(self.panes.start(end)..end), Some(end));
         }
         let finished = if self.is_small(&levels) { unless_too_large(self.finish(&levels).await)? } else { None };
         let closed = if let Some(rows) = finished {

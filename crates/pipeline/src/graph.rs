@@ -20,6 +20,8 @@ use crate::ast::{Action, Pipeline, Span, Using};
 use crate::diagnostic::Diagnostic;
 pub use crate::late::LateColumns;
 pub use crate::settings::OnError;
+use crate::window::SESSION_END;
+pub use crate::window::{Assigner, CalendarWindows, SessionEnd};
 
 mod operator;
 mod walk;
@@ -250,6 +252,12 @@ impl AggregateNode {
         lacks: "it knows none of the rows that came before",
     };
 
+    /// Where the session ends that a row is alone, as the query says it, if that differs from row to row in more than its time.
+    #[must_use]
+    pub fn session_end(&self) -> Option<&Expr> {
+        self.computed.iter().find(|(name, _)| name == SESSION_END).map(|(_, end)| end)
+    }
+
     /// Whether the state of the aggregate function at `position` was a BIGINT in an earlier version.
     #[must_use]
     pub fn was_bigint(&self, position: usize) -> bool {
@@ -257,18 +265,13 @@ impl AggregateNode {
     }
 }
 
-/// A window of event time. Starts are at `offset + n * slide` since 1970-01-01T00:00Z; a window holds its start, not
-/// its end.
+/// The windows of event time among the keys of an aggregation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// Where the window stands among the group expressions.
     pub position: usize,
-    /// Length in microseconds, positive.
-    pub size_micros: i64,
-    /// Distance of starts in microseconds, positive, at most the size; equal to it for tumbling windows.
-    pub slide_micros: i64,
-    /// Shift of the starts, in microseconds; its absolute value is less than the slide.
-    pub offset_micros: i64,
+    /// How windows lie.
+    pub assigner: Assigner,
 }
 
 impl Graph {
@@ -335,6 +338,7 @@ impl Node {
                 keys: node.keys.iter().map(|key| Expr::Column(Column::new_unqualified(key))).collect(),
                 computes: &[],
                 window: None,
+                session_end: None,
                 remembers_micros: node.delay_micros,
             }),
             Self::Aggregate(node) => Some(OperatorSpec {
@@ -344,6 +348,7 @@ impl Node {
                 keys: node.group.clone(),
                 computes: &node.known_as,
                 window: Some(node.window),
+                session_end: node.session_end(),
                 remembers_micros: None,
             }),
         }

@@ -12,11 +12,11 @@ use super::pane::Panes;
 use super::plans::Plans;
 use crate::error::{Error, Result};
 
-/// State rows of a pane as state rows of the window that starts at `start`, if there is one. Only the first column is new.
-pub(super) fn at_window(run: &RecordBatch, start: Option<i64>, plans: &Plans) -> Result<RecordBatch> {
+/// State rows of a pane as state rows of the window that ends at `end`, if there is one. Only the first column is new.
+pub(super) fn at_window(run: &RecordBatch, end: Option<i64>, plans: &Plans) -> Result<RecordBatch> {
     let mut columns = run.columns().to_vec();
-    if let Some(start) = start {
-        columns[0] = Arc::new(Int64Array::from_value(start, run.num_rows()));
+    if let Some(end) = end {
+        columns[0] = Arc::new(Int64Array::from_value(end, run.num_rows()));
     }
     plans.named(columns)
 }
@@ -52,27 +52,43 @@ impl Output {
         Ok(Self { operator: node.id.clone(), schema, position, window, keys: node.group.len() })
     }
 
-    /// `groups` are (window start, keys, values).
+    /// `groups` are (window end, keys, values).
     pub fn rows(&self, groups: &RecordBatch, panes: &Panes) -> Result<RecordBatch> {
-        let starts: &Int64Array = groups.column(0).as_primitive();
-        let micros = |at: fn(i64, &Panes) -> i64| -> ArrayRef {
-            let times = starts.values().iter().map(|&start| at(start, panes));
+        let ends: &Int64Array = groups.column(0).as_primitive();
+        // Rows of one window follow each other.
+        let mut last: Option<(i64, i64)> = None;
+        let start_of = |end: &i64| {
+            let start = last.filter(|(of, _)| of == end).map_or_else(|| panes.start(*end), |(_, start)| start);
+            last = Some((*end, start));
+            start
+        };
+        let starts: Vec<i64> = ends.values().iter().map(start_of).collect();
+        let (keys, values) = groups.columns()[1..].split_at(self.keys);
+        self.laid_out(&starts, ends.values(), keys, values)
+    }
+
+    /// Rows of the windows from `starts` to `ends` with these keys and values.
+    pub fn laid_out(
+        &self,
+        starts: &[i64],
+        ends: &[i64],
+        keys: &[ArrayRef],
+        values: &[ArrayRef],
+    ) -> Result<RecordBatch> {
+        let micros = |times: Vec<i64>| -> ArrayRef {
             Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
         };
-        let start = micros(|start, _| start);
-        let end = micros(|start, panes| panes.end(start));
-        let bounds =
-            [start, end].into_iter().zip(&self.window).map(|(times, field)| self.fit(&times, field.data_type()));
+        let bounds = [micros(starts.to_vec()), micros(ends.to_vec())];
+        let bounds = bounds.iter().zip(&self.window).map(|(times, field)| self.fit(times, field.data_type()));
         let bounds = bounds.collect::<Result<Vec<_>>>()?;
         let window = StructArray::try_new(self.window.clone(), bounds, None).map_err(Error::arrow("make windows"))?;
 
-        let (keys, values) = groups.columns()[1..].split_at(self.keys);
         let mut columns = keys.to_vec();
         columns.insert(self.position, Arc::new(window));
         columns.extend_from_slice(values);
         // The last instant of the window: below, it belongs to whichever larger window holds this one.
-        columns.push(micros(|start, panes| panes.end(start) - 1));
-        columns.push(Arc::new(UInt8Array::from_value(Lateness::InTime as u8, groups.num_rows())));
+        columns.push(micros(ends.iter().map(|end| end - 1).collect()));
+        columns.push(Arc::new(UInt8Array::from_value(Lateness::InTime as u8, ends.len())));
         let columns = columns.iter().zip(self.schema.fields()).map(|(column, f)| self.fit(column, f.data_type()));
         let columns = columns.collect::<Result<_>>()?;
         RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(Error::arrow("make output rows"))

@@ -162,11 +162,11 @@ impl Runs {
         self.panes.keys().next().copied()
     }
 
-    /// The starts of the windows that hold rows and end after `closed`, at or before `watermark`, ascending.
+    /// The ends of the windows that hold rows and end after `closed`, at or before `watermark`, ascending.
     pub fn windows_due(&self, panes: &Panes, closed: Option<i64>, watermark: i64) -> BTreeSet<i64> {
         // Later panes start at or after the watermark: no window that holds them can have ended.
         let due = self.panes.range(..watermark);
-        due.flat_map(|(&pane, _)| panes.ends(pane, closed, watermark)).map(|end| panes.start(end)).collect()
+        due.flat_map(|(&pane, _)| panes.ends(pane, closed, watermark)).collect()
     }
 
     /// Drops the panes that no window needs which ends after `watermark`.
@@ -273,7 +273,7 @@ impl Runs {
     }
 }
 
-/// Appends the n-th of `runs` to the n-th level, for each n, as runs of `window` if there is one.
+/// Appends the n-th of `runs` to the n-th level, for each n, as runs of the window that ends at `window` if there is one.
 pub(super) fn add_levels<'a>(levels: &mut Vec<Level>, runs: impl Iterator<Item = &'a Run>, window: Option<i64>) {
     for (at, run) in runs.enumerate() {
         if at == levels.len() {

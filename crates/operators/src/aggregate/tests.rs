@@ -14,7 +14,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 use sluicebox_core::{Blame, Blamed};
 use sluicebox_functions::operators::sums;
-use sluicebox_pipeline::graph::{Hidden, Node, StreamNode, Window};
+use sluicebox_pipeline::graph::{Assigner, Hidden, Node, StreamNode, Window};
 
 use super::*;
 use crate::conformance::{Batch, conforms};
@@ -50,7 +50,20 @@ fn tumbling(seconds: i64) -> Window {
 }
 
 fn hopping(size: i64, slide: i64, offset: i64) -> Window {
-    Window { position: 0, size_micros: size * SECOND, slide_micros: slide * SECOND, offset_micros: offset * SECOND }
+    even(size * SECOND, slide * SECOND, offset * SECOND)
+}
+
+/// A window of these microseconds.
+fn even(size_micros: i64, slide_micros: i64, offset_micros: i64) -> Window {
+    Window { position: 0, assigner: Assigner::Hopping { size_micros, slide_micros, offset_micros } }
+}
+
+/// Size, slide and offset of a window that [`even`] has made.
+fn lengths(window: &Window) -> (i64, i64, i64) {
+    match window.assigner {
+        Assigner::Hopping { size_micros, slide_micros, offset_micros } => (size_micros, slide_micros, offset_micros),
+        other => unreachable!("{other:?}"),
+    }
 }
 
 fn window_field() -> FieldRef {

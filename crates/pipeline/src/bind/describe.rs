@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use serde::Serialize;
 use sluicebox_core::fate::Ledger;
+use sluicebox_core::provenance::EVENT_TIME;
 
 use super::words::{Words, duration, sql_type};
 use crate::ast::{Action, Using};
 use crate::diagnostic::{Diagnostic, line_col};
-use crate::graph::{AggregateNode, Clause, DedupNode, Flow, Graph, Node, PlanNode, Table, Window};
+use crate::graph::{AggregateNode, Assigner, Clause, DedupNode, Flow, Graph, Node, PlanNode, SessionEnd, Table};
 
 /// A pipeline, described.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -304,7 +305,7 @@ fn flow(flow: &Flow) -> FlowDescription {
             Node::Late(_) => steps.push("take out late rows".to_owned()),
             Node::Dedup(_) => steps.push(format!("keep the first row per {}", dedup_keys(node).join(", "))),
             Node::Aggregate(aggregate) => {
-                let mut keys = vec![window_words(&aggregate.window)];
+                let mut keys = vec![window_words(aggregate)];
                 keys.extend(aggregate.group.iter().map(|e| words.say(e)));
                 let values: Vec<String> = aggregate.aggregates.iter().map(|e| words.say(e)).collect();
                 let values =
@@ -363,12 +364,12 @@ fn state(node: &Node, clauses: &Clauses) -> Option<StateDescription> {
             Some(StateDescription {
                 id: aggregate.id.clone(),
                 operator: AggregateNode::KIND.name,
-                brief: window_words(&aggregate.window),
+                brief: window_words(aggregate),
                 keys: aggregate.group.iter().map(|e| words.say(e)).collect(),
-                holds: format!("one partial row per {} and group", window_words(&aggregate.window)),
+                holds: format!("one partial row per {} and group", window_words(aggregate)),
                 until: format!(
-                    "the watermark ({delay} behind the event time seen) reaches the end of the window, when its rows are \
-                     written"
+                    "the watermark ({delay} behind the event time seen) reaches the end of the {}, when its rows are written",
+                    if matches!(aggregate.window.assigner, Assigner::Session(_)) { "session" } else { "window" }
                 ),
                 bounded: true,
             })
@@ -393,14 +394,32 @@ fn dedup_keys(node: &Node) -> Vec<String> {
     dedup.keys.iter().filter_map(key).collect()
 }
 
-fn window_words(window: &Window) -> String {
-    let size = duration(window.size_micros);
-    let mut words = format!("window of {size}");
-    if window.slide_micros != window.size_micros {
-        words.push_str(&format!(" every {}", duration(window.slide_micros)));
+fn window_words(node: &AggregateNode) -> String {
+    let shifted = |mut words: String, offset: i64| {
+        if offset != 0 {
+            words.push_str(&format!(" shifted by {}", duration(offset)));
+        }
+        words
+    };
+    match node.window.assigner {
+        Assigner::Hopping { size_micros, slide_micros, offset_micros } => {
+            let mut words = format!("window of {}", duration(size_micros));
+            if slide_micros != size_micros {
+                words.push_str(&format!(" every {}", duration(slide_micros)));
+            }
+            shifted(words, offset_micros)
+        }
+        Assigner::Cumulating { size_micros, step_micros, offset_micros } => {
+            let words = format!("window of {} cumulated by {}", duration(size_micros), duration(step_micros));
+            shifted(words, offset_micros)
+        }
+        Assigner::Calendar(windows) => {
+            shifted(format!("window of {} in {}", duration(windows.size()), windows.zone()), windows.offset())
+        }
+        Assigner::Session(SessionEnd::After(gap)) => format!("session with a gap of {}", duration(gap)),
+        Assigner::Session(SessionEnd::InColumn) => {
+            let end = node.session_end().map(|end| Words::default().say(end)).unwrap_or_default();
+            format!("session in which each row lasts until {}", end.replace(EVENT_TIME, "its event time"))
+        }
     }
-    if window.offset_micros != 0 {
-        words.push_str(&format!(" shifted by {}", duration(window.offset_micros)));
-    }
-    words
 }

@@ -7,15 +7,15 @@ use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DataFusionError};
 use datafusion::logical_expr::expr::{AggregateFunction, Case};
-use datafusion::logical_expr::{Aggregate, DistinctOn, Expr, LogicalPlan};
-use sluicebox_core::provenance::{PREFIX, VALUE, watermark_fields};
+use datafusion::logical_expr::{Aggregate, DistinctOn, Expr, LogicalPlan, Operator, binary_expr};
+use sluicebox_core::provenance::{EVENT_TIME, PREFIX, VALUE, watermark_fields};
 use sluicebox_functions::operators::sums;
 
 use super::lower::{Facts, Lowered, Lowering, Rows, Shape, unaliased};
 use crate::ast::Span;
 use crate::diagnostic::Diagnostic;
-use crate::graph::{AggregateNode, DedupNode, Hidden, Node, Window};
-use crate::window::{WindowCall, as_window_call};
+use crate::graph::{AggregateNode, Assigner, DedupNode, Hidden, Node, Window};
+use crate::window::{SESSION_END, WindowCall, as_window_call};
 
 impl Lowering<'_, '_> {
     /// `SELECT DISTINCT`, and UNION without ALL: the keys are all visible columns.
@@ -92,7 +92,7 @@ impl Lowering<'_, '_> {
         let group = keys.into_iter().map(|e| unaliased(e).clone());
         let group: Vec<Expr> = group.enumerate().filter(|(i, _)| *i != position).map(|(_, e)| e).collect();
         let aggregates: Vec<Expr> = aggregate.aggr_expr.iter().map(|e| unaliased(e).clone()).collect();
-        if call.slide_micros != call.size_micros {
+        if !call.assigner.is_of_row() {
             self.no_hopping_within(group.iter().chain(&aggregates), aggregate)?;
         }
         let facts = Facts {
@@ -105,7 +105,8 @@ impl Lowering<'_, '_> {
         // Told by the types of all columns: those that are read below alone are gone afterwards.
         let known_as = aggregates.iter().map(|expr| sums::as_before(expr, rows.plan.schema())).collect();
         let aggregates: Vec<Expr> = aggregates.into_iter().map(only_where_filtered).collect();
-        let (rows, computed) = self.computed(rows, &group, &aggregates)?;
+        let end = call.gap.map(|gap| session_end(&rows, gap));
+        let (rows, computed) = self.computed(rows, &group, &aggregates, end)?;
         let input_schema = self.may_be_null(rows.plan.schema()).map_err(|e| self.failed(&e))?;
         let input = self.node(rows)?;
         let id = format!("{}.aggregate.{}", self.flow, self.aggregates);
@@ -116,12 +117,7 @@ impl Lowering<'_, '_> {
             input: Box::new(input),
             input_schema,
             group,
-            window: Window {
-                position,
-                size_micros: call.size_micros,
-                slide_micros: call.slide_micros,
-                offset_micros: call.offset_micros,
-            },
+            window: Window { position, assigner: call.assigner },
             aggregates,
             known_as,
             computed,
@@ -132,8 +128,14 @@ impl Lowering<'_, '_> {
     }
 
     /// Only what the aggregate needs: columns, the hidden ones, and, computed below it, what `group` and `aggregates` make of
-    /// columns, each under its name.
-    fn computed(&self, rows: Rows, group: &[Expr], aggregates: &[Expr]) -> Lowered<(Rows, Vec<(String, Expr)>)> {
+    /// columns, each under its name, and where the session ends that a row is alone, if that is computed.
+    fn computed(
+        &self,
+        rows: Rows,
+        group: &[Expr],
+        aggregates: &[Expr],
+        session_end: Option<Expr>,
+    ) -> Lowered<(Rows, Vec<(String, Expr)>)> {
         let mut values: Vec<Expr> = Vec::new();
         let mut add = |expr: &Expr| {
             let bare = matches!(unaliased(expr), Expr::Column(_)) || expr.column_refs().is_empty();
@@ -149,8 +151,9 @@ impl Lowering<'_, '_> {
                 params.order_by.iter().for_each(|sort| add(&sort.expr));
             }
         }
-        let computed: Vec<(String, Expr)> =
-            values.into_iter().enumerate().map(|(i, e)| (format!("{VALUE}{i}"), e)).collect();
+        let values = values.into_iter().enumerate().map(|(i, e)| (format!("{VALUE}{i}"), e));
+        let session_end = session_end.map(|end| (SESSION_END.to_owned(), end));
+        let computed: Vec<(String, Expr)> = values.chain(session_end).collect();
         let needed: BTreeSet<usize> = group
             .iter()
             .chain(aggregates)
@@ -215,20 +218,30 @@ impl Lowering<'_, '_> {
         }
     }
 
-    /// Refuses a hopping window within another key or an aggregate, where it would be computed for each row: that is in several
-    /// of them.
+    /// Refuses a hopping window or a session within another key or an aggregate, where it would be computed for each row: that is in
+    /// several of them, or does not know it.
     fn no_hopping_within<'e>(&self, exprs: impl Iterator<Item = &'e Expr>, aggregate: &Aggregate) -> Lowered<()> {
         for expr in exprs {
-            let found = expr.exists(|part| Ok(as_window_call(part).is_some_and(|c| c.slide_micros != c.size_micros)));
+            let found = expr.exists(|part| Ok(as_window_call(part).is_some_and(|c| !c.assigner.is_of_row())));
             if found.map_err(|e| self.failed(&e))? {
+                let session = expr.exists(|part| {
+                    Ok(as_window_call(part).is_some_and(|c| matches!(c.assigner, Assigner::Session(_))))
+                });
+                let message = if session.unwrap_or_default() {
+                    "what a session is depends on other rows, so it is not known within an aggregate or another key"
+                } else {
+                    "a row is in several hopping windows, so none of them is known within an aggregate or another key"
+                };
                 return Err(Box::new(
                     Diagnostic::new(
                         "hopping-window",
                         self.places.columns([expr]).unwrap_or_else(|| self.group_span(aggregate)),
-                        "a row is in several hopping windows, so none of them is known within an aggregate or another key",
+                        message,
                         "computed for each row",
                     )
-                    .with_help("take window.start or window.end beside the aggregates, or compute with them in a table below"),
+                    .with_help(
+                        "take window.start or window.end beside the aggregates, or compute with them in a table below",
+                    ),
                 ));
             }
         }
@@ -340,6 +353,13 @@ impl Lowering<'_, '_> {
         let window = || rows.facts.windows.first().map(|i| format!("window_time({})", name(i)));
         rows.facts.event_time.first().map(name).or_else(window)
     }
+}
+
+/// When the session ends that a row of `rows` is alone: `gap` after its event time.
+fn session_end(rows: &Rows, gap: Expr) -> Expr {
+    let event_time = rows.hidden_columns().find(|column| matches!(column, Expr::Column(c) if c.name == EVENT_TIME));
+    let event_time = event_time.unwrap_or_else(|| Expr::Column(Column::new_unqualified(EVENT_TIME)));
+    binary_expr(event_time, Operator::Plus, gap)
 }
 
 /// What `aggregate` groups by, each key once, as its schema has them.

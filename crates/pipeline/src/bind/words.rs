@@ -16,8 +16,8 @@ pub use sluicebox_functions::types::sql_name as sql_type;
 
 use super::generators;
 use super::said::types;
-use crate::graph::AggregateNode;
-use crate::window::WINDOW;
+use crate::graph::{AggregateNode, Assigner};
+use crate::window::{SESSION_WINDOW, WINDOW};
 
 /// What the columns above an aggregate mean: DataFusion names them after their expressions, at length.
 #[derive(Debug, Default)]
@@ -29,7 +29,8 @@ impl Words {
     /// From here on the columns of `node` may be met.
     pub(super) fn learn(&mut self, node: &AggregateNode) {
         let mut meanings: Vec<String> = node.group.iter().map(|e| self.say(e)).collect();
-        meanings.insert(node.window.position.min(meanings.len()), WINDOW.to_owned());
+        let window = if matches!(node.window.assigner, Assigner::Session(_)) { SESSION_WINDOW } else { WINDOW };
+        meanings.insert(node.window.position.min(meanings.len()), window.to_owned());
         meanings.extend(node.aggregates.iter().map(|e| self.say(e)).collect::<Vec<_>>());
         self.names.extend(node.schema.fields().iter().map(|f| f.name().clone()).zip(meanings));
     }

@@ -75,6 +75,8 @@ pub struct OperatorSpec<'n> {
     pub computes: &'n [Expr],
     /// Its windows.
     pub window: Option<Window>,
+    /// Where the session ends that a row is alone, if that differs from row to row in more than its time.
+    pub session_end: Option<&'n Expr>,
     /// For how long after a row's event time its key is remembered, microseconds; `None` for ever, and for windows.
     pub remembers_micros: Option<i64>,
 }

@@ -9,9 +9,12 @@ use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use sluicebox_core::provenance::event_time_type;
 
-use super::{END, MAX_PANES, WINDOW, WINDOW_TIME, intervals_of, micros, window_fields, window_type};
+use super::{
+    Assigner, CUMULATE, END, MAX_PANES, SESSION_WINDOW, WINDOW, WINDOW_TIME, assigner_of, micros, window_fields,
+    window_type,
+};
 
-/// `window(time, size[, slide[, offset]])`: the tumbling window that holds the time, as a struct of `start` and `end` in
+/// `window(time, size[, slide[, offset[, zone]]])`: the tumbling window that holds the time, as a struct of `start` and `end` in
 /// UTC; NULL for NULL. The time may be a timestamp of any unit and zone (without zone it is UTC), a date, or a window,
 /// whose event time is then taken. A time whose window would lie outside of what microseconds can say gives NULL.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -39,52 +42,103 @@ impl ScalarUDFImpl for WindowFunction {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        let Some((time, intervals)) = arg_types.split_first().filter(|(_, i)| (1..=3).contains(&i.len())) else {
+        let Some((time, rest)) = arg_types.split_first().filter(|(_, i)| (1..=4).contains(&i.len())) else {
             return plan_err!(
-                "window takes a time and a size, then a slide and an offset: window(event_time, INTERVAL '5 minutes')"
+                "window takes a time and a size, then a slide, an offset and a time zone: window(event_time, INTERVAL '5 minutes')"
             );
         };
-        let mut types = vec![time_type(time, "window")?];
-        for interval in intervals {
-            types.push(match interval {
-                DataType::Interval(_) | DataType::Duration(_) => interval.clone(),
-                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
-                    DataType::Interval(IntervalUnit::MonthDayNano)
-                }
-                other => {
-                    return plan_err!(
-                        "window takes intervals after the time, such as INTERVAL '5 minutes', not {other}"
-                    );
-                }
-            });
+        let mut types = vec![time_type(time, WINDOW)?];
+        for interval in rest.iter().take(3) {
+            types.push(interval_type(interval, WINDOW)?);
         }
+        types.extend(rest.iter().skip(3).map(|_| DataType::Utf8));
         Ok(types)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let Some((time, intervals)) = args.args.split_first() else {
+        let Some((time, rest)) = args.args.split_first() else {
             return exec_err!("window takes a time and a size");
         };
-        let intervals: Option<Vec<i64>> = intervals.iter().map(constant).collect();
-        let Some((size, slide, offset)) = intervals.as_deref().and_then(intervals_of) else {
+        let intervals: Option<Vec<i64>> = rest.iter().take(3).map(constant).collect();
+        let zone = rest.get(3).map(text);
+        let assigner = match (intervals, zone) {
+            (Some(intervals), None) => assigner_of(&intervals, None),
+            (Some(intervals), Some(Some(zone))) => assigner_of(&intervals, Some(zone)),
+            _ => None,
+        };
+        let Some(assigner) = assigner else {
             return exec_err!(
                 "the size of a window is a positive constant of fixed length, its slide at most the size and at least a \
                  {MAX_PANES}th of it, its offset less than the slide"
             );
         };
-        if slide != size {
+        if !assigner.is_of_row() {
             return exec_err!(
                 "a hopping window holds a row more than once: it stands in GROUP BY of a streaming table only"
             );
         }
         let scalar = matches!(time, ColumnarValue::Scalar(_));
         let times = event_times(&time.to_array(if scalar { 1 } else { args.number_rows })?)?;
-        let windows: ArrayRef = Arc::new(windows(&times, size, offset)?);
+        let windows: ArrayRef = Arc::new(windows(&times, assigner)?);
         if scalar {
             Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&windows, 0)?))
         } else {
             Ok(ColumnarValue::Array(windows))
         }
+    }
+}
+
+/// A function of a window that no row has by itself: it stands in GROUP BY of a streaming table, and has no value elsewhere.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct GroupedWindowFunction {
+    name: &'static str,
+    /// How many intervals it takes behind the time.
+    intervals: (usize, usize),
+    signature: Signature,
+}
+
+impl GroupedWindowFunction {
+    fn new(name: &'static str, intervals: (usize, usize)) -> Self {
+        Self { name, intervals, signature: Signature::user_defined(Volatility::Immutable) }
+    }
+
+    /// `session_window(time, gap)`.
+    #[must_use]
+    pub fn session() -> Self {
+        Self::new(SESSION_WINDOW, (1, 1))
+    }
+
+    /// What CUMULATE becomes: the time, the step, the longest, the offset.
+    #[must_use]
+    pub fn cumulating() -> Self {
+        Self::new(CUMULATE, (2, 3))
+    }
+}
+
+impl ScalarUDFImpl for GroupedWindowFunction {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        Ok(window_type())
+    }
+
+    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        let (least, most) = self.intervals;
+        let Some((time, rest)) = arg_types.split_first().filter(|(_, i)| (least..=most).contains(&i.len())) else {
+            return plan_err!("{} takes a time and {least} interval(s)", self.name);
+        };
+        let intervals = rest.iter().map(|interval| interval_type(interval, self.name));
+        std::iter::once(time_type(time, self.name)).chain(intervals).collect()
+    }
+
+    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        exec_err!("{} depends on other rows: it stands in GROUP BY of a streaming table only", self.name)
     }
 }
 
@@ -145,6 +199,19 @@ fn time_type(given: &DataType, function: &str) -> Result<DataType> {
     }
 }
 
+/// The type that an interval of type `given` is taken as.
+fn interval_type(given: &DataType, function: &str) -> Result<DataType> {
+    match given {
+        DataType::Interval(_) | DataType::Duration(_) => Ok(given.clone()),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
+            Ok(DataType::Interval(IntervalUnit::MonthDayNano))
+        }
+        other => {
+            plan_err!("{function} takes intervals after the time, such as INTERVAL '5 minutes', not {other}")
+        }
+    }
+}
+
 /// Whether the type is that of a window: a struct of timestamps `start` and `end`.
 fn is_window(data_type: &DataType) -> bool {
     let DataType::Struct(fields) = data_type else { return false };
@@ -162,6 +229,15 @@ fn constant(value: &ColumnarValue) -> Option<i64> {
             micros(&ScalarValue::try_from_array(array, 0).ok()?)
         }
         ColumnarValue::Array(_) => None,
+    }
+}
+
+fn text(value: &ColumnarValue) -> Option<&str> {
+    match value {
+        ColumnarValue::Scalar(ScalarValue::Utf8(text) | ScalarValue::LargeUtf8(text) | ScalarValue::Utf8View(text)) => {
+            text.as_deref()
+        }
+        _ => None,
     }
 }
 
@@ -186,10 +262,29 @@ fn event_times(times: &ArrayRef) -> Result<TimestampMicrosecondArray> {
     }
 }
 
-/// The tumbling windows that hold `times`.
-fn windows(times: &TimestampMicrosecondArray, size: i64, offset: i64) -> Result<StructArray> {
-    let starts: TimestampMicrosecondArray = times.iter().map(|t| start_of(t?, size, offset)).collect();
-    let ends: TimestampMicrosecondArray = starts.iter().map(|s| s?.checked_add(size)).collect();
+/// The windows that hold `times`, of which each is in one.
+fn windows(times: &TimestampMicrosecondArray, assigner: Assigner) -> Result<StructArray> {
+    let window = |time: i64| match assigner {
+        Assigner::Calendar(windows) => Some((windows.start_of(time)?, windows.end_of(time)?)),
+        Assigner::Hopping { size_micros: size, offset_micros: offset, .. }
+        | Assigner::Cumulating { size_micros: size, offset_micros: offset, .. } => {
+            let start = start_of(time, size, offset)?;
+            Some((start, start.checked_add(size)?))
+        }
+        Assigner::Session(_) => None,
+    };
+    // Rows of one window tend to follow each other.
+    let mut last: Option<(i64, i64)> = None;
+    let found: Vec<Option<(i64, i64)>> = times
+        .iter()
+        .map(|time| {
+            let time = time?;
+            last = last.filter(|(start, end)| (*start..*end).contains(&time)).or_else(|| window(time));
+            last
+        })
+        .collect();
+    let starts: TimestampMicrosecondArray = found.iter().map(|window| window.map(|(start, _)| start)).collect();
+    let ends: TimestampMicrosecondArray = found.iter().map(|window| window.map(|(_, end)| end)).collect();
     let nulls = ends.nulls().cloned();
     let start: ArrayRef = Arc::new(starts.with_timezone("UTC"));
     let end: ArrayRef = Arc::new(ends.with_timezone("UTC"));

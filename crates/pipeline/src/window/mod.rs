@@ -1,4 +1,4 @@
-//! `window(time, size[, slide[, offset]])` and `window_time(window)`.
+//! `window(time, size[, slide[, offset[, zone]]])`, `session_window(time, gap)` and `window_time(window)`.
 //!
 //! DataFusion plans neither `window.start` nor a grouping by a struct that is named after its function. So the parser checks the calls
 //! ([`rewrite`]), and the binder rewrites them ([`names`]): in a SELECT that groups by `window(...)`, the word `window` is that call, and
@@ -6,11 +6,15 @@
 //! runs as a batch query.
 //!
 //! A *tumbling* window, whose slide is its size, is a function of the time, and the scalar function computes it. A *hopping* window puts a
-//! row into several windows, which no scalar function can return. It may stand in GROUP BY of a streaming table only, where the aggregation
-//! implements it; the scalar function refuses it.
+//! row into several windows, which no scalar function can return; which rows a *session* holds depends on other rows. Both may stand in
+//! GROUP BY of a streaming table only, where the aggregation implements them; the functions refuse to compute them.
 //!
-//! The starts of windows are at `offset + n * slide` since 1970-01-01T00:00Z, before 1970 too. A window holds its start and not its end.
+//! The starts of windows are at `offset + n * slide` since 1970-01-01T00:00Z, before 1970 too, or where the clocks of a zone say
+//! ([`CalendarWindows`]). A window holds its start and not its end.
 
+mod arguments;
+mod assigner;
+mod calendar;
 pub(crate) mod casts;
 mod function;
 pub(crate) mod grouping;
@@ -26,11 +30,20 @@ use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, ScalarUDF};
 use sluicebox_core::provenance::event_time_type;
+use sluicebox_functions::Zone;
 
-pub use function::{WindowFunction, WindowTimeFunction};
+pub use assigner::{Assigner, SessionEnd};
+pub use calendar::CalendarWindows;
+pub use function::{GroupedWindowFunction, WindowFunction, WindowTimeFunction};
 
 /// The name of the function, and of its column.
 pub const WINDOW: &str = "window";
+/// The name of the function of sessions, and of its column.
+pub const SESSION_WINDOW: &str = "session_window";
+/// The name of the function that stands for the table function CUMULATE; nobody else calls it.
+pub const CUMULATE: &str = "__sb_cumulate";
+/// The column with the end of the session that a row is alone, where that differs from row to row in more than its time.
+pub const SESSION_END: &str = "__sb_value_end";
 /// The name of the function of a window's event time.
 pub const WINDOW_TIME: &str = "window_time";
 /// The field with a window's first instant.
@@ -54,36 +67,108 @@ pub fn window_fields() -> Fields {
     Fields::from(vec![Field::new(START, event_time_type(), true), Field::new(END, event_time_type(), true)])
 }
 
-/// `window` and `window_time`, for a session.
+/// `window`, `window_time` and their like, for a session.
 #[must_use]
 pub fn functions() -> Vec<Arc<ScalarUDF>> {
-    vec![Arc::new(ScalarUDF::from(WindowFunction::default())), Arc::new(ScalarUDF::from(WindowTimeFunction::default()))]
+    vec![
+        Arc::new(ScalarUDF::from(WindowFunction::default())),
+        Arc::new(ScalarUDF::from(GroupedWindowFunction::session())),
+        Arc::new(ScalarUDF::from(GroupedWindowFunction::cumulating())),
+        Arc::new(ScalarUDF::from(WindowTimeFunction::default())),
+    ]
 }
 
-/// A call of `window`, its intervals in microseconds.
+/// A call of `window` or of one of its like.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowCall {
     /// The time, or a window whose event time is meant.
     pub time: Expr,
-    /// Length in microseconds, positive.
-    pub size_micros: i64,
-    /// Distance of starts in microseconds, positive, at most the size.
-    pub slide_micros: i64,
-    /// Shift of starts in microseconds; its absolute value is less than the slide.
-    pub offset_micros: i64,
+    /// How the windows lie.
+    pub assigner: Assigner,
+    /// Of sessions whose gap differs from row to row ([`SessionEnd::InColumn`]), the gap: an interval.
+    pub gap: Option<Expr>,
 }
 
-/// The call of `window` that `expr` is, behind an alias or not; `None` if it is none, or one whose intervals are not
+/// Whether `name` is a function that gives windows.
+#[must_use]
+pub fn is_window_function(name: &str) -> bool {
+    [WINDOW, SESSION_WINDOW, CUMULATE].contains(&name)
+}
+
+/// The call of a window that `expr` is, behind an alias or not; `None` if it is none, or one whose intervals are not
 /// constant or not allowed.
 #[must_use]
 pub fn as_window_call(expr: &Expr) -> Option<WindowCall> {
     match expr {
         Expr::Alias(alias) => as_window_call(&alias.expr),
-        Expr::ScalarFunction(call) if call.func.name() == WINDOW => {
-            let (time, intervals) = call.args.split_first()?;
-            let intervals: Vec<i64> = intervals.iter().map(constant).collect::<Option<_>>()?;
-            let (size_micros, slide_micros, offset_micros) = intervals_of(&intervals)?;
-            Some(WindowCall { time: time.clone(), size_micros, slide_micros, offset_micros })
+        Expr::ScalarFunction(call) => {
+            let (time, rest) = call.args.split_first()?;
+            let (assigner, gap) = match call.func.name() {
+                WINDOW => (window_of(rest)?, None),
+                CUMULATE => (cumulating_of(rest)?, None),
+                SESSION_WINDOW => session_of(rest)?,
+                _ => return None,
+            };
+            Some(WindowCall { time: time.clone(), assigner, gap })
+        }
+        _ => None,
+    }
+}
+
+/// How the windows lie of a call of `window` with these arguments behind the time.
+fn window_of(rest: &[Expr]) -> Option<Assigner> {
+    let (intervals, zone) = match rest {
+        [intervals @ .., zone] if rest.len() == 4 => (intervals, Some(text(zone)?)),
+        intervals => (intervals, None),
+    };
+    let intervals: Vec<i64> = intervals.iter().map(constant).collect::<Option<_>>()?;
+    assigner_of(&intervals, zone)
+}
+
+/// The windows of these intervals, by the clocks of a zone if one is named.
+fn assigner_of(intervals: &[i64], zone: Option<&str>) -> Option<Assigner> {
+    let (size_micros, slide_micros, offset_micros) = intervals_of(intervals)?;
+    match zone {
+        None => Some(Assigner::Hopping { size_micros, slide_micros, offset_micros }),
+        Some(zone) if size_micros == slide_micros => {
+            CalendarWindows::try_new(Zone::parse(zone)?, size_micros, offset_micros).map(Assigner::Calendar)
+        }
+        Some(_) => None,
+    }
+}
+
+/// The windows of a call of [`CUMULATE`]: the step, the longest, and the offset.
+fn cumulating_of(rest: &[Expr]) -> Option<Assigner> {
+    let intervals: Vec<i64> = rest.iter().map(constant).collect::<Option<_>>()?;
+    let (step_micros, size_micros, offset_micros) = match *intervals.as_slice() {
+        [step, size] => (step, size, 0),
+        [step, size, offset] => (step, size, offset),
+        _ => return None,
+    };
+    let fits = problem(size_micros, step_micros, 0).is_none() && size_micros % step_micros == 0;
+    let shifted = offset_micros.unsigned_abs() < size_micros.unsigned_abs();
+    (fits && shifted).then_some(Assigner::Cumulating { size_micros, step_micros, offset_micros })
+}
+
+/// Where a session of one row ends, and the gap if it differs from row to row. A gap of months does.
+fn session_of(rest: &[Expr]) -> Option<(Assigner, Option<Expr>)> {
+    let [gap] = rest else { return None };
+    match constant(gap) {
+        Some(micros) if (1..=LONGEST_MICROS).contains(&micros) => {
+            Some((Assigner::Session(SessionEnd::After(micros)), None))
+        }
+        Some(_) => None,
+        None => Some((Assigner::Session(SessionEnd::InColumn), Some(gap.clone()))),
+    }
+}
+
+/// The constant text that `expr` is.
+fn text(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Alias(alias) => text(&alias.expr),
+        Expr::Cast(cast) => text(&cast.expr),
+        Expr::Literal(ScalarValue::Utf8(value) | ScalarValue::LargeUtf8(value) | ScalarValue::Utf8View(value), _) => {
+            value.as_deref()
         }
         _ => None,
     }

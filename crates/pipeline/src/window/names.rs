@@ -23,7 +23,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Span as SqlSpan};
 
 use super::grouping::{self, grouped_call};
 use super::having::{Columns, name_subquery};
-use super::{END, START, WINDOW, WINDOW_TIME, casts};
+use super::{CUMULATE, END, START, WINDOW, WINDOW_TIME, casts, is_window_function};
 use crate::ast::Spanned;
 use crate::visit;
 
@@ -137,7 +137,7 @@ impl Names<'_> {
         let free = |name: &String| !keys.contains(name);
         let mut given = Vec::new();
         if let Some(call) = grouped {
-            given.push(WINDOW.to_owned());
+            given.extend(function_name(call).map(|name| column_name(&name).to_owned()));
             let place = call.span().start;
             given.extend(self.given.iter().filter(|(l, _)| *l == place).map(|(_, n)| n.value.clone()));
         }
@@ -210,7 +210,20 @@ pub(super) fn strip(expr: &sql::Expr) -> &sql::Expr {
 }
 
 pub(super) fn is_window_call(expr: &sql::Expr) -> bool {
-    matches!(strip(expr), sql::Expr::Function(f) if f.over.is_none() && simple_name(&f.name).is_some_and(|n| n == WINDOW))
+    function_name(expr).is_some()
+}
+
+/// The function that gives windows and that `expr` is a call of.
+pub(super) fn function_name(expr: &sql::Expr) -> Option<String> {
+    match strip(expr) {
+        sql::Expr::Function(f) if f.over.is_none() => simple_name(&f.name).filter(|name| is_window_function(name)),
+        _ => None,
+    }
+}
+
+/// What the column is called that such a function gives.
+fn column_name(function: &str) -> &str {
+    if function == CUMULATE { WINDOW } else { function }
 }
 
 /// The time of a call of `window`.
@@ -286,7 +299,7 @@ pub(super) fn relation_names(select: &sql::Select) -> BTreeSet<String> {
 fn name_item(item: &mut sql::SelectItem, names: &[String], tables: &BTreeSet<String>) {
     let sql::SelectItem::UnnamedExpr(expr) = item else { return };
     let name = match &*expr {
-        e if is_window_call(e) => WINDOW.to_owned(),
+        e if is_window_call(e) => function_name(e).map(|name| column_name(&name).to_owned()).unwrap_or_default(),
         sql::Expr::Identifier(i) if names.contains(&ident(i)) => ident(i),
         // A field of a struct; not a column of a table.
         sql::Expr::CompoundIdentifier(parts) => match parts.as_slice() {

@@ -6,10 +6,12 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast as sql;
 use datafusion::sql::sqlparser::ast::{Spanned as _, Value, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Span as SqlSpan;
+use sluicebox_functions::Zone;
 
+use super::arguments::{Named, named};
 use super::grouping::grouped_call;
-use super::names::{is_window_call, same_call, simple_name};
-use super::{MAX_PANES, WINDOW, Wrong, problem};
+use super::names::{function_name, same_call, simple_name};
+use super::{CalendarWindows, MAX_PANES, SESSION_WINDOW, WINDOW, Wrong, problem};
 use crate::ast::Span;
 use crate::diagnostic::{Diagnostic, byte_span};
 use crate::parse::of_expr;
@@ -44,12 +46,10 @@ impl VisitorMut for Calls<'_> {
                 if let Err(diagnostic) = self.call(function) {
                     self.found.push(*diagnostic);
                 }
-            } else if name == "session_window" {
-                let span = byte_span(self.text, function.name.span()).unwrap_or_default();
-                self.found.push(
-                    Diagnostic::new("not-supported", span, "session windows are not supported yet", "not supported")
-                        .with_help("group by window(event_time, INTERVAL '5 minutes')"),
-                );
+            } else if name == SESSION_WINDOW
+                && let Err(diagnostic) = self.session(function)
+            {
+                self.found.push(*diagnostic);
             }
         }
         ControlFlow::Continue(())
@@ -64,47 +64,113 @@ impl Calls<'_> {
                 "write window(event_time, INTERVAL '5 minutes'), then a slide and an offset if they are wanted",
             ))
         };
+        let Named { start_time, zone } = named(self.text, function, name)?;
         let sql::FunctionArguments::List(list) = &mut function.args else {
             return Err(shape("window is called with the wrong arguments"));
         };
         if !(2..=4).contains(&list.args.len()) || list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
             return Err(shape("window is called with the wrong arguments"));
         }
-        if let Some(sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(sql::Expr::Value(time)))) = list.args.first()
-            && let Value::SingleQuotedString(text) = &time.value
-        {
-            let span = byte_span(self.text, time.span).unwrap_or(name);
-            return Err(Box::new(
-                Diagnostic::new("quoted-name", span, "the time of this window is given as a text", "a text")
-                    .with_help(format!("write {text} without quotes, or between backticks")),
-            ));
+        if list.args.len() == 4 && start_time.is_some() {
+            return Err(shape("window is called with two offsets"));
+        }
+        self.quoted_time(&list.args, name)?;
+        if start_time.is_some() || zone.is_some() {
+            fill(list, start_time);
         }
         let mut lengths = Vec::new();
         for (what, arg) in ["size", "slide", "offset"].into_iter().zip(&mut list.args[1..]) {
             let sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(expr)) = arg else {
                 return Err(shape("window is called with the wrong arguments"));
             };
-            let span = byte_span(self.text, expr.span()).unwrap_or(name);
-            if let Some(diagnostic) = bare_number(what, expr, span) {
+            lengths.push(self.length(what, expr, name)?);
+        }
+        self.lengths(&lengths)?;
+        if let Some((zone, written)) = zone {
+            if let Some(diagnostic) = wrong_for_zone(&lengths, zone, self.text, &written) {
                 return Err(Box::new(diagnostic));
             }
-            let Some(written) = of_expr(self.text, expr) else {
-                return Err(Box::new(
-                    Diagnostic::new(
-                        "window",
-                        span,
-                        format!("the {what} of this window is no constant interval"),
-                        "not a constant interval",
-                    )
-                    .with_help(
-                        "write one constant of numbers and units, as in INTERVAL '5 minutes' or INTERVAL '1 hour 30 minutes'",
-                    ),
-                ));
-            };
-            lengths.push((written.micros(&format!("{what} of the window"))?, span));
-            *expr = interval(&written.text, expr.span());
+            list.args.push(sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(written)));
         }
-        self.lengths(&lengths)
+        Ok(())
+    }
+
+    /// `session_window(time, gap)`. The gap may be any expression that gives an interval, or a text that is one.
+    fn session(&self, function: &mut sql::Function) -> Result<(), Box<Diagnostic>> {
+        let name = byte_span(self.text, function.name.span()).unwrap_or_default();
+        let shape = || {
+            Box::new(
+                Diagnostic::new("window", name, "session_window is called with the wrong arguments", "this call")
+                    .with_help("write session_window(event_time, INTERVAL '5 minutes'): the time, and the gap that ends a session"),
+            )
+        };
+        let sql::FunctionArguments::List(list) = &mut function.args else { return Err(shape()) };
+        if list.args.len() != 2 || list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
+            return Err(shape());
+        }
+        self.quoted_time(&list.args, name)?;
+        let sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(gap)) = &mut list.args[1] else {
+            return Err(shape());
+        };
+        let span = byte_span(self.text, gap.span()).unwrap_or(name);
+        if let Some(diagnostic) = bare_number("gap", gap, span) {
+            return Err(Box::new(diagnostic));
+        }
+        let Some(written) = of_expr(self.text, gap) else { return Ok(()) };
+        // Months have no fixed length; they are added by the calendar.
+        let months = ["month", "year"].iter().any(|unit| written.text.contains(unit));
+        let micros = if months { None } else { Some(written.micros("gap of the session")?) };
+        let wrong = match micros {
+            Some(micros) if micros <= 0 => Some(("the gap of this session is zero or negative", "not positive")),
+            Some(micros) if micros > super::LONGEST_MICROS => {
+                Some(("the gap of this session is too long", "more than 73,000 years"))
+            }
+            _ => None,
+        };
+        if let Some((message, label)) = wrong {
+            return Err(Box::new(
+                Diagnostic::new("window", span, message, label).with_help("write INTERVAL '5 minutes'"),
+            ));
+        }
+        *gap = interval(&written.text, gap.span());
+        Ok(())
+    }
+
+    /// The time is a column, not its name as a text.
+    fn quoted_time(&self, args: &[sql::FunctionArg], name: Span) -> Result<(), Box<Diagnostic>> {
+        let Some(sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(sql::Expr::Value(time)))) = args.first() else {
+            return Ok(());
+        };
+        let Value::SingleQuotedString(text) = &time.value else { return Ok(()) };
+        let span = byte_span(self.text, time.span).unwrap_or(name);
+        Err(Box::new(
+            Diagnostic::new("quoted-name", span, "the time of this window is given as a text", "a text")
+                .with_help(format!("write {text} without quotes, or between backticks")),
+        ))
+    }
+
+    /// The length in microseconds that `expr` is, and its place; it gets the form that DataFusion reads.
+    fn length(&self, what: &str, expr: &mut sql::Expr, name: Span) -> Result<(i64, Span), Box<Diagnostic>> {
+        let span = byte_span(self.text, expr.span()).unwrap_or(name);
+        if let Some(diagnostic) = bare_number(what, expr, span) {
+            return Err(Box::new(diagnostic));
+        }
+        let Some(written) = of_expr(self.text, expr) else {
+            return Err(Box::new(
+                Diagnostic::new(
+                    "window",
+                    span,
+                    format!("the {what} of this window is no constant interval"),
+                    "not a constant interval",
+                )
+                .with_help(
+                    "write one constant of numbers and units, as in INTERVAL '5 minutes' or INTERVAL '1 hour 30 minutes'",
+                ),
+            ));
+        };
+        let micros = written.micros(&format!("{what} of the window"))?;
+        *expr = interval(&written.text, expr.span());
+        Ok((micros, span))
     }
 
     fn lengths(&self, lengths: &[(i64, Span)]) -> Result<(), Box<Diagnostic>> {
@@ -157,6 +223,38 @@ impl Calls<'_> {
         }
         Err(Box::new(diagnostic))
     }
+}
+
+/// Adds what `window` takes behind the size: the slide, which is the size if it is not given, and the offset.
+fn fill(list: &mut sql::FunctionArgumentList, start_time: Option<sql::Expr>) {
+    if let [_, size] = list.args.as_slice() {
+        let slide = size.clone();
+        list.args.push(slide);
+    }
+    if list.args.len() == 3 {
+        let none = || interval("0 seconds", SqlSpan::empty());
+        list.args.push(sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(start_time.unwrap_or_else(none))));
+    }
+}
+
+/// What is wrong with windows of a zone of these lengths: size, slide and offset.
+fn wrong_for_zone(lengths: &[(i64, Span)], zone: Zone, text: &str, written: &sql::Expr) -> Option<Diagnostic> {
+    let [size, slide, ..] = lengths else { return None };
+    let at = byte_span(text, written.span()).unwrap_or(size.1);
+    if size.0 != slide.0 {
+        return Some(
+            Diagnostic::new("window", slide.1, "windows of a time zone stand side by side", "they would overlap")
+                .with_related(at, "the zone")
+                .with_help("leave the slide out, or the zone"),
+        );
+    }
+    if CalendarWindows::try_new(zone, size.0, 0).is_some() {
+        return None;
+    }
+    let message = "a window of a time zone is a number of days, or a part of one that divides it";
+    Some(Diagnostic::new("window", size.1, message, "neither").with_related(at, "the zone").with_help(
+        "write INTERVAL '1 day', INTERVAL '6 hours' or the like; other lengths have no beginning by the clock",
+    ))
 }
 
 /// A number alone where an interval should stand: in Spark it counts microseconds.
@@ -222,13 +320,25 @@ impl Levels<'_> {
         }
     }
 
-    /// Refuses hopping windows that no GROUP BY gives a meaning.
+    /// Refuses hopping windows and sessions that no GROUP BY gives a meaning.
     fn hopping(&mut self, select: &mut sql::Select) {
         let grouped = grouped_call(select, &|_| false);
         let mut finder = Hopping { text: self.text, grouped, queries: 0, found: Vec::new() };
         let _ = visit::change(&mut select.projection, &mut finder);
         let _ = visit::change(&mut select.selection, &mut finder);
-        for span in finder.found {
+        for (span, session) in finder.found {
+            if session {
+                self.found.push(
+                    Diagnostic::new(
+                        "window",
+                        span,
+                        "this session is not in GROUP BY",
+                        "what it is depends on other rows",
+                    )
+                    .with_help("add the same session_window(...) to GROUP BY"),
+                );
+                continue;
+            }
             self.found.push(
                 Diagnostic::new(
                     "hopping-window",
@@ -246,7 +356,8 @@ struct Hopping<'a> {
     text: &'a str,
     grouped: Option<sql::Expr>,
     queries: usize,
-    found: Vec<Span>,
+    /// Where one is, and whether it is a session.
+    found: Vec<(Span, bool)>,
 }
 
 impl VisitorMut for Hopping<'_> {
@@ -264,14 +375,19 @@ impl VisitorMut for Hopping<'_> {
 
     fn post_visit_expr(&mut self, expr: &mut sql::Expr) -> ControlFlow<()> {
         if self.queries == 0
-            && is_window_call(expr)
+            && let Some(name) = function_name(expr)
             && !self.grouped.as_ref().is_some_and(|call| same_call(expr, call))
             && let sql::Expr::Function(function) = expr
             && let sql::FunctionArguments::List(list) = &function.args
-            && let [_, size, slide, ..] = list.args.as_slice()
-            && size != slide
         {
-            self.found.extend(byte_span(self.text, expr.span()));
+            let session = name == SESSION_WINDOW;
+            let several = match list.args.as_slice() {
+                [_, size, slide, ..] => size != slide,
+                _ => session,
+            };
+            if several {
+                self.found.extend(byte_span(self.text, expr.span()).map(|span| (span, session)));
+            }
         }
         ControlFlow::Continue(())
     }

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use sluicebox_core::provenance::event_time_type;
 
 use super::function::start_of;
-use super::{WindowCall, as_window_call, functions, problem, window_type};
+use super::{Assigner, SessionEnd, WindowCall, as_window_call, functions, problem, window_type};
 use crate::bind::session_state;
 
 const MINUTE: i64 = 60_000_000;
@@ -234,6 +234,8 @@ async fn wrong_types_are_refused() {
         ("SELECT window_time(ts) FROM t", "takes a window"),
         ("SELECT window(TIMESTAMP '2026-01-01', INTERVAL '1 month') FROM t", "of fixed length"),
         ("SELECT window(TIMESTAMP '2026-01-01', INTERVAL '2 minutes', INTERVAL '1 minute') FROM t", "hopping window"),
+        ("SELECT session_window(TIMESTAMP '2026-01-01', INTERVAL '2 minutes') FROM t", "depends on other rows"),
+        ("SELECT session_window(ts, INTERVAL '2 minutes') FROM t", "CAST the column to TIMESTAMP"),
     ] {
         let error = match ctx.sql(sql).await {
             Ok(frame) => frame.collect().await.unwrap_err(),
@@ -257,7 +259,52 @@ async fn calls_are_recognised_in_analysed_plans() {
     let LogicalPlan::Aggregate(aggregate) = projection.input.as_ref() else { unreachable!("{plan}") };
     let call = as_window_call(&aggregate.group_expr[0].clone().alias("w")).unwrap();
     let time = datafusion::logical_expr::Expr::Column("t.ts".into());
-    assert_eq!(call, WindowCall { time, size_micros: 60 * MINUTE, slide_micros: 15 * MINUTE, offset_micros: -MINUTE });
+    let (size_micros, slide_micros, offset_micros) = (60 * MINUTE, 15 * MINUTE, -MINUTE);
+    let assigner = Assigner::Hopping { size_micros, slide_micros, offset_micros };
+    assert_eq!(call, WindowCall { time, assigner, gap: None });
+}
+
+#[tokio::test]
+async fn sessions_and_windows_of_a_zone_are_recognised() {
+    let schema = Schema::new(vec![Field::new("ts", event_time_type(), true), Field::new("n", DataType::Int64, false)]);
+    let ctx = SessionContext::new_with_state(session_state(1));
+    ctx.register_batch("t", RecordBatch::new_empty(Arc::new(schema))).unwrap();
+    let called = async |window: &str| {
+        let sql = format!("SELECT count(*) AS n FROM t GROUP BY {window}");
+        let plan = plan(&ctx, &sql).await;
+        let state = ctx.state();
+        let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| ()).unwrap();
+        let LogicalPlan::Projection(projection) = &plan else { unreachable!("{plan}") };
+        let LogicalPlan::Aggregate(aggregate) = projection.input.as_ref() else { unreachable!("{plan}") };
+        as_window_call(&aggregate.group_expr[0]).unwrap()
+    };
+    let session = called("session_window(ts, '5 minutes')").await;
+    assert_eq!(session.assigner, Assigner::Session(SessionEnd::After(5 * MINUTE)));
+    assert_eq!(session.gap, None);
+    for gap in ["CASE WHEN n > 1 THEN '5 seconds' ELSE '1 hour' END", "INTERVAL '1 month'"] {
+        let session = called(&format!("session_window(ts, {gap})")).await;
+        assert_eq!(session.assigner, Assigner::Session(SessionEnd::InColumn), "{gap}");
+        assert!(session.gap.is_some(), "{gap}");
+    }
+    let Assigner::Calendar(days) = called("window(ts, '1 day', tz => 'Europe/Berlin')").await.assigner else {
+        unreachable!("no windows of a zone")
+    };
+    assert_eq!((days.zone().to_string(), days.size(), days.offset()), ("Europe/Berlin".to_owned(), 1440 * MINUTE, 0));
+    let Assigner::Calendar(days) = called("window(ts, '1 day', startTime => '6 hours', tz => '+05:30')").await.assigner
+    else {
+        unreachable!("no windows of a zone")
+    };
+    assert_eq!((days.zone().to_string(), days.offset()), ("+05:30".to_owned(), 360 * MINUTE));
+}
+
+#[tokio::test]
+async fn a_day_of_a_zone_is_a_function_too() {
+    // 2024-10-27 12:00 UTC, a day of 25 hours in Berlin.
+    let noon = (20_023 * 24 + 12) * 60 * MINUTE;
+    let sql = "SELECT window(ts, '1 day', tz => 'Europe/Berlin') AS w, w.start, w.end FROM t";
+    let batches = run(vec![Some(noon)], sql).await;
+    assert_eq!(instants(batches[0].column(1)), [Some(noon - 14 * 60 * MINUTE)]);
+    assert_eq!(instants(batches[0].column(2)), [Some(noon + 11 * 60 * MINUTE)]);
 }
 
 #[test]

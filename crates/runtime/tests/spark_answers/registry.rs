@@ -15,7 +15,7 @@ const WORDS: [&str; 12] =
     ["and", "between", "case", "div", "ilike", "in", "like", "mod", "not", "or", "regexp", "when"];
 
 /// What no question can be about, for it is of streams: `scripts/spark/compare.py` compares windows with Spark's.
-const OF_STREAMS: [&str; 2] = ["window", "window_time"];
+const OF_STREAMS: [&str; 3] = ["window", "session_window", "window_time"];
 
 /// The names of Spark's functions.
 fn of_spark() -> BTreeSet<String> {
@@ -79,8 +79,7 @@ fn a_refused_function_says_what_to_write() {
         vec![Arc::new(Field::new("x", DataType::Int32, true)), Arc::new(Field::new("at", event_time_type(), false))];
     fields.extend(provenance_fields());
     let sources = BTreeMap::from([("inputs".to_owned(), Arc::new(Schema::new(fields)))]);
-    // That of session_window is told with those of windows.
-    for name in sluicebox_functions::refused_names().filter(|name| *name != "session_window") {
+    for name in sluicebox_functions::refused_names() {
         // SQL's parser knows some without brackets alone.
         let brackets =
             if matches!(name, "current_user" | "session_user" | "user" | "current_catalog") { "" } else { "(x)" };

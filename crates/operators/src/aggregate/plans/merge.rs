@@ -34,7 +34,7 @@ use crate::error::{Error, Result};
 pub(in crate::aggregate) struct Piece {
     /// The run.
     pub run: Run,
-    /// The window whose part it is to be; its own pane if none.
+    /// The end of the window whose part it is to be; none where it stays of its own pane.
     pub window: Option<i64>,
 }
 
@@ -114,11 +114,11 @@ impl PartitionStream for LevelStream {
     }
 }
 
-/// State rows as DataFusion names them, of `window` if there is one.
+/// State rows as DataFusion names them, of the window that ends at `window` if there is one.
 fn under(batch: &RecordBatch, window: Option<i64>, schema: &SchemaRef) -> Result<RecordBatch> {
     let mut columns = batch.columns().to_vec();
-    if let Some(start) = window {
-        columns[0] = Arc::new(Int64Array::from_value(start, batch.num_rows())) as ArrayRef;
+    if let Some(end) = window {
+        columns[0] = Arc::new(Int64Array::from_value(end, batch.num_rows())) as ArrayRef;
     }
     RecordBatch::try_new(Arc::clone(schema), columns).map_err(Error::arrow("name state columns"))
 }

@@ -6,9 +6,10 @@ use super::*;
 
 /// The start of every window that holds `time`, by search.
 fn starts(time: i64, window: &Window) -> Vec<i64> {
-    let holds = |start: &i64| *start <= time && time < start + window.size_micros;
-    let first = window.offset_micros - 400 * SECOND / window.slide_micros * window.slide_micros;
-    (0..).map(|n| first + n * window.slide_micros).take_while(|start| *start <= time).filter(holds).collect()
+    let (size, slide, offset) = lengths(window);
+    let holds = |start: &i64| *start <= time && time < start + size;
+    let first = offset - 400 * SECOND / slide * slide;
+    (0..).map(|n| first + n * slide).take_while(|start| *start <= time).filter(holds).collect()
 }
 
 fn gcd(a: i64, b: i64) -> i64 {
@@ -18,11 +19,12 @@ fn gcd(a: i64, b: i64) -> i64 {
 /// What the batch query gives, a row a line, sorted. Each aggregate is asked for alone: beside one with ORDER BY, a batch
 /// query sorts the rows for those without, too.
 fn oracle(rows: &[Seen], keys: &[&str], aggregates: &[&str], window: &Window, watermark: Option<i64>) -> Vec<String> {
-    let due = |start: &i64| watermark.is_some_and(|watermark| start + window.size_micros <= watermark);
+    let (size, slide, _) = lengths(window);
+    let due = |start: &i64| watermark.is_some_and(|watermark| start + size <= watermark);
     let windows = |row: &Seen| row.event.time.map(|time| starts(time, window)).unwrap_or_default();
     let each = |row: &Seen| windows(row).into_iter().filter(due).map(|start| (start, row.clone())).collect::<Vec<_>>();
     let mut rows: Vec<(i64, Seen)> = rows.iter().flat_map(each).collect();
-    let width = gcd(window.size_micros, window.slide_micros);
+    let width = gcd(size, slide);
     rows.sort_by_key(|(start, row)| (*start, row.event.time.map(|time| (time - start).div_euclid(width))));
 
     let session = session();
@@ -43,7 +45,7 @@ fn oracle(rows: &[Seen], keys: &[&str], aggregates: &[&str], window: &Window, wa
     }
     let line = |(keys, values): (String, String)| {
         let (start, keys) = keys.split_once(' ').map_or((keys.as_str(), String::new()), |(s, k)| (s, format!(" {k}")));
-        format!("{start} {}{keys}{values}", start.parse::<i64>().unwrap() + window.size_micros)
+        format!("{start} {}{keys}{values}", start.parse::<i64>().unwrap() + size)
     };
     let mut lines: Vec<String> = groups.into_iter().map(line).collect();
     lines.sort();
@@ -312,7 +314,7 @@ proptest! {
     fn windows_over_windows_add_up(topic in testing::topic(24), cuts in testing::cuts(10), size in 2i64..9, times in 1i64..4, odd in 0i64..2) {
         let (batches, _) = testing::scenario(&topic, &cuts);
         let wider = (size * times + odd) * SECOND;
-        let window = Window { position: 0, size_micros: wider, slide_micros: wider, offset_micros: 0 };
+        let window = even(wider, wider, 0);
         let (gold, wide) = chained(&batches, &node(&["k"], "count(*)", tumbling(size)), window);
         let watermark = batches.last().and_then(|batch| batch.watermark).unwrap_or(i64::MIN);
         let mut expected: BTreeMap<(i64, String), (i64, i64)> = BTreeMap::new();

@@ -150,7 +150,7 @@ fn windows_that_cannot_be_are_refused_with_the_way_out() {
         WindowAggregate::try_new(&node, &SESSION.state()).unwrap_err().to_string()
     };
     assert!(refused(hopping(10, 20, 0)).contains("make the slide at most the size"));
-    assert!(refused(Window { slide_micros: 9_999, ..hopping(10, 10, 0) }).contains("more than 1000"));
+    assert!(refused(even(10 * SECOND, 9_999, 0)).contains("more than 1000"));
     assert!(refused(hopping(0, 0, 0)).contains("positive"));
 }
 
@@ -270,8 +270,7 @@ proptest! {
         time in -200i64..200, size in 1i64..40, slide in 1i64..40, offset in -50i64..50, closed in prop::option::of(-200i64..200), watermark in -200i64..200,
     ) {
         prop_assume!(slide <= size);
-        let window = Window { position: 0, size_micros: size, slide_micros: slide, offset_micros: offset };
-        let panes = Panes::try_new(&window).unwrap();
+        let panes = Panes::try_new(even(size, slide, offset).assigner).unwrap();
         let pane = panes.of(&TimestampMicrosecondArray::from(vec![time])).value(0);
         let holds = |end: &i64| (end - size - offset).rem_euclid(slide) == 0 && end - size <= time && time < *end;
         let due = |end: &i64| *end <= watermark && closed.is_none_or(|closed| *end > closed);
@@ -280,6 +279,64 @@ proptest! {
         prop_assert_eq!(Some(panes.last_end(pane)), (-400..400).rev().find(holds).map(i128::from));
         prop_assert_eq!(Some(panes.next_end(time)), (-400..400).find(|end| end - time > 0 && (end - size - offset).rem_euclid(slide) == 0));
     }
+}
+
+proptest! {
+    /// Windows that are cumulated, by search.
+    #[test]
+    fn cumulated_windows_of_a_time_are_those_that_hold_it(
+        time in -200i64..200, step in 1i64..20, steps in 1i64..6, offset in -50i64..50, closed in prop::option::of(-200i64..200), watermark in -200i64..200,
+    ) {
+        let size = step * steps;
+        let assigner = Assigner::Cumulating { size_micros: size, step_micros: step, offset_micros: offset % size };
+        let panes = Panes::try_new(assigner).unwrap();
+        let pane = panes.of(&TimestampMicrosecondArray::from(vec![time])).value(0);
+        let start = (-400..=time).rev().find(|start| (start - offset).rem_euclid(size) == 0).unwrap();
+        let holds = |end: &i64| *end > time && (end - start) % step == 0 && end - start <= size;
+        let due = |end: &i64| *end <= watermark && closed.is_none_or(|closed| *end > closed);
+        let expected: Vec<i64> = (start + 1..=start + size).filter(holds).collect();
+        prop_assert!(expected.iter().all(|end| panes.start(*end) == start));
+        prop_assert_eq!(panes.last_end(pane), i128::from(start + size));
+        prop_assert_eq!(Some(panes.next_end(time)), expected.first().copied());
+        let expected: Vec<i64> = expected.into_iter().filter(due).collect();
+        prop_assert_eq!(panes.ends(pane, closed, watermark).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn cumulated_windows_grow_by_a_step_and_begin_again() {
+    let assigner = Assigner::Cumulating { size_micros: 30 * SECOND, step_micros: 10 * SECOND, offset_micros: 0 };
+    let mut operator = operator(&node(&["k"], "count(*), sum(i)", Window { position: 0, assigner }));
+    let batches: &[Step<'_>] =
+        &[(&[(3, 1, 1), (12, 1, 2)], 10), (&[(15, 1, 4), (31, 1, 8)], 20), (&[(21, 2, 3)], 30), (&[], 100)];
+    let out = run(&mut operator, batches);
+    let expected = [
+        "0 10000000 k1 1 1",
+        "0 20000000 k1 3 7",
+        "0 30000000 k1 3 7",
+        "0 30000000 k2 1 3",
+        "30000000 40000000 k1 1 8",
+        "30000000 50000000 k1 1 8",
+        "30000000 60000000 k1 1 8",
+    ];
+    assert_eq!(out, expected);
+    assert_eq!((operator.rows(), operator.next_close()), (0, None));
+}
+
+#[test]
+fn days_of_a_zone_close_when_its_clocks_say_so() {
+    let hour = 3_600;
+    // 2024-10-27 in Berlin: 25 hours, from 22:00 UTC of the day before.
+    let day = 20_023 * 24 * hour;
+    let zone = sluicebox_functions::Zone::parse("Europe/Berlin").unwrap();
+    let days = sluicebox_pipeline::graph::CalendarWindows::try_new(zone, 24 * hour * SECOND, 0).unwrap();
+    let mut operator = operator(&node(&[], "count(*)", Window { position: 0, assigner: Assigner::Calendar(days) }));
+    let events = [(day - 2 * hour, 0, 0), (day + 23 * hour - 1, 0, 0), (day + 23 * hour, 0, 0)];
+    let batches: &[Step<'_>] = &[(&events, day + 23 * hour - 1), (&[], day + 23 * hour), (&[], day + 48 * hour)];
+    let out = run(&mut operator, batches);
+    let micros = |hours: i64| (day + hours * hour) * SECOND;
+    let line = |from: i64, to: i64, n: i64| format!("{} {} {n}", micros(from), micros(to));
+    assert_eq!(out, [line(-2, 23, 2), line(23, 47, 1)]);
 }
 
 /// The first rows at which 64 bits of microseconds begin and end.
@@ -305,7 +362,7 @@ fn times_at_the_edges_are_no_null_and_wait_for_their_window() {
         operator.delta().unwrap();
         let closed = block_on(operator.close(100 * SECOND)).unwrap();
         let counts = |rows: &[RecordBatch]| -> usize { rows.iter().map(RecordBatch::num_rows).sum() };
-        let windows = if window.slide_micros == window.size_micros { 2 } else { 5 };
+        let windows = if window == tumbling(10) { 2 } else { 5 };
         assert!((2..=6).contains(&counts(&closed)) && counts(&closed) >= windows - 1, "{}", counts(&closed));
         assert!(operator.rows() >= 2, "the last ones wait");
         let closed = block_on(operator.close(i64::MAX - 1)).unwrap();
@@ -322,8 +379,7 @@ proptest! {
         (slide, more) in (1i64..40, 0i64..5), offset in -40i64..40,
     ) {
         let (size, offset) = (slide * (more + 1), offset % slide);
-        let window = Window { position: 0, size_micros: size, slide_micros: slide, offset_micros: offset };
-        let panes = Panes::try_new(&window).unwrap();
+        let panes = Panes::try_new(even(size, slide, offset).assigner).unwrap();
         let found = panes.of(&TimestampMicrosecondArray::from(vec![Some(0), Some(time), None]));
         let wide = |value: i64| i128::from(value);
         let last = wide(time) - (wide(time) - wide(offset)).rem_euclid(wide(slide));

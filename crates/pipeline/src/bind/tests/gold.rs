@@ -3,7 +3,7 @@
 use sluicebox_core::fate::Ledger;
 
 use super::*;
-use crate::graph::{Hidden, Window};
+use crate::graph::{Assigner, Hidden, Window};
 
 #[test]
 fn the_first_pipeline_has_the_shape_of_the_design() {
@@ -48,10 +48,7 @@ fn every_table_says_what_flows_on() {
     let Node::Plan(top) = &gold.flows[0].node else { return assert_eq!("", "no plan") };
     let (name, Node::Aggregate(aggregate)) = &top.inputs[0] else { return assert_eq!("", "no aggregate") };
     assert_eq!(top.leaf(name).unwrap().columns(), &aggregate.schema);
-    assert_eq!(
-        aggregate.window,
-        Window { position: 0, size_micros: 300_000_000, slide_micros: 300_000_000, offset_micros: 0 }
-    );
+    assert_eq!(aggregate.window, Window { position: 0, assigner: Assigner::tumbling(300_000_000) });
     assert_eq!((aggregate.group.len(), aggregate.aggregates.len()), (2, 2));
     let below: Vec<&String> = aggregate.input.schema().fields().iter().map(|f| f.name()).collect();
     assert_eq!(below, ["region", "plan_tier", "amount", "__sb_part", "__sb_offset", "__sb_event_time", "__sb_late"]);
