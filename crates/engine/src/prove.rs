@@ -15,12 +15,11 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::collect;
 use sluicebox_core::provenance;
-use sluicebox_operators::aggregate::WindowAggregate;
-use sluicebox_operators::{Operator, State, operator_of};
+use sluicebox_operators::{aggregate, operator_of};
 use sluicebox_pipeline::ast::Span;
 use sluicebox_pipeline::bind::dates::with_dates_by_division;
 use sluicebox_pipeline::bind::{Blamer, bind_clock, bind_expr_clock};
-use sluicebox_pipeline::graph::{AggregateNode, Graph, Node, PlanNode};
+use sluicebox_pipeline::graph::{AggregateNode, Assigner, Graph, Node, PlanNode, SessionEnd, Window};
 use sluicebox_pipeline::leaf::leaves;
 use sluicebox_pipeline::{Diagnostic, Diagnostics};
 
@@ -158,13 +157,19 @@ async fn run_one_row(node: &AggregateNode, session: &SessionState, nulls: bool) 
         field.as_ref().clone().with_nullable(nullable)
     };
     let schema = Arc::new(Schema::new(node.schema.fields().iter().map(visible).collect::<Vec<_>>()));
-    let node = AggregateNode { input_schema: Arc::new(input), schema, ..node.clone() };
-    let mut operator = WindowAggregate::try_new(&node, session)?;
+    // The row's own end may be NULL: any other would do.
+    let assigner = match node.window.assigner {
+        Assigner::Session(_) => Assigner::Session(SessionEnd::After(1)),
+        other => other,
+    };
+    let window = Window { assigner, ..node.window };
+    let node = AggregateNode { input_schema: Arc::new(input), schema, window, ..node.clone() };
+    let mut operator = aggregate::operator(&node, session)?;
     let Some(row) = row(node.input_schema.as_arrow(), nulls) else { return Ok(()) };
-    Operator::process(&mut operator, &[row]).await?;
+    operator.process(&[row]).await?;
     operator.delta()?;
     let Some(end) = operator.next_close() else { return Ok(()) };
-    Operator::close(&mut operator, end).await.map(drop)
+    operator.close(end).await.map(drop)
 }
 
 /// A row whose visible columns are NULL, or have the value of their type that is the least, and whose hidden ones have one.

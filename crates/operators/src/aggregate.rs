@@ -38,7 +38,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionState;
 use futures::{StreamExt, TryStreamExt};
 use sluicebox_core::provenance;
-use sluicebox_pipeline::graph::AggregateNode;
+use sluicebox_pipeline::graph::{AggregateNode, Assigner};
 
 use crate::error::{Error, Result};
 use crate::operator::{Closed, Operator, Processed, State, Step};
@@ -50,6 +50,7 @@ mod pane;
 mod plans;
 mod run;
 mod runs;
+mod session;
 mod sort;
 mod store;
 mod stored;
@@ -61,6 +62,7 @@ use pane::Panes;
 use plans::{Level, Plans};
 use run::Run;
 use runs::Runs;
+pub use session::SessionAggregate;
 use stored::Stored;
 
 /// State rows that are merged in memory at most; more are merged as streams.
@@ -69,7 +71,21 @@ const ROWS_AT_ONCE: usize = 1 << 18;
 /// Bytes of a state that is written as a whole, as long as nothing of it is in segments.
 const SMALL: usize = 8 << 20;
 
-/// The operator. See the module's page.
+/// The operator of `node`, with no row in it.
+///
+/// # Errors
+/// As [`WindowAggregate::try_new`].
+pub fn operator(node: &AggregateNode, session: &SessionState) -> Result<Box<dyn Operator>> {
+    let operator: Box<dyn Operator> = match node.window.assigner {
+        Assigner::Session(_) => Box::new(SessionAggregate::try_new(node, session)?),
+        Assigner::Hopping { .. } | Assigner::Cumulating { .. } | Assigner::Calendar(_) => {
+            Box::new(WindowAggregate::try_new(node, session)?)
+        }
+    };
+    Ok(operator)
+}
+
+/// The operator of windows that lie where time says. See the module's page.
 #[derive(Debug)]
 pub struct WindowAggregate {
     id: String,

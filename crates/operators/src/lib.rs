@@ -42,7 +42,7 @@ use sluicebox_pipeline::graph::Node;
 /// What is said of operators by kind.
 pub use sluicebox_pipeline::graph::OperatorKind;
 
-pub use aggregate::WindowAggregate;
+pub use aggregate::{SessionAggregate, WindowAggregate};
 pub use dedup::Dedup;
 pub use error::{Error, Result};
 pub use operator::{Closed, Operator, Processed, RowStream, State, Step};
@@ -53,12 +53,12 @@ pub use watermark::{AtEnd, ClauseConfig, Judgement, Watermark, WatermarkPolicy, 
 /// The operator of `node`, with nothing in it; `None` of a node without state.
 ///
 /// # Errors
-/// As [`Dedup::try_new`] and [`WindowAggregate::try_new`].
+/// As [`Dedup::try_new`] and [`aggregate::operator`].
 pub fn operator_of(node: &Node, session: &SessionState) -> Result<Option<Box<dyn Operator>>> {
     let operator: Box<dyn Operator> = match node {
         Node::Stream(_) | Node::Plan(_) | Node::Late(_) => return Ok(None),
         Node::Dedup(node) => Box::new(Dedup::try_new(node)?),
-        Node::Aggregate(node) => Box::new(WindowAggregate::try_new(node, session)?),
+        Node::Aggregate(node) => aggregate::operator(node, session)?,
     };
     Ok(Some(operator))
 }

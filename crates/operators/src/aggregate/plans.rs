@@ -11,12 +11,13 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SessionState, TaskContext};
+use datafusion::functions_aggregate::min_max::max_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Aggregate, EmptyRelation, Expr, LogicalPlan, SortExpr, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
+use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr, LoweredAggregateBuilder};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortRequirement, create_physical_expr};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
@@ -25,7 +26,7 @@ use futures::TryStreamExt;
 use sluicebox_core::provenance;
 use sluicebox_pipeline::bind::with_computed;
 use sluicebox_pipeline::equal;
-use sluicebox_pipeline::graph::AggregateNode;
+use sluicebox_pipeline::graph::{AggregateNode, Assigner};
 
 use super::run::Run;
 use super::{run, sort};
@@ -35,8 +36,11 @@ mod merge;
 
 pub(super) use merge::{Level, Piece};
 
-/// The column with the start of a row's pane, behind the columns of the input.
+/// The column with the start of a row's pane, or of its session, behind the columns of the input.
 const PANE: &str = "__sb_pane";
+
+/// The column with the end of the session that a row is alone, behind that.
+const END: &str = "__sb_end";
 
 type Filters = Vec<Option<Arc<dyn PhysicalExpr>>>;
 
@@ -44,7 +48,7 @@ type Filters = Vec<Option<Arc<dyn PhysicalExpr>>>;
 #[derive(Debug)]
 pub(super) struct Plans {
     operator: String,
-    /// The input's columns and the pane.
+    /// The input's columns and the pane; of sessions, their start and end.
     raw: SchemaRef,
     /// State rows by position, see the module above.
     state: SchemaRef,
@@ -68,12 +72,19 @@ impl Plans {
         let fail = Error::datafusion(&node.id, "plan the aggregate");
         let mut fields: Vec<FieldRef> = node.input_schema.as_arrow().fields().to_vec();
         fields.push(Arc::new(Field::new(PANE, DataType::Int64, true)));
+        if of_sessions(node) {
+            fields.push(Arc::new(Field::new(END, DataType::Int64, true)));
+        }
         let raw = Arc::new(Schema::new(fields));
         refuse_clock(node)?;
         let over_columns = over_columns(node).map_err(&fail)?;
         let logical = Logical::resolve(&over_columns, session).map_err(&fail)?;
         let group = logical.group_by(node, session).map_err(&fail)?;
-        let (aggregates, filters) = logical.aggregates(node, &raw, session).map_err(&fail)?;
+        let (mut aggregates, mut filters) = logical.aggregates(node, &raw, session).map_err(&fail)?;
+        if of_sessions(node) {
+            aggregates.push(last_end(&raw, aggregates.len()).map_err(&fail)?);
+            filters.push(None);
+        }
 
         // A Partial over nothing tells the state's columns and the order that is needed. Its aggregates, not the given
         // ones, are those to use: it may have reversed some, so that one order serves all.
@@ -133,6 +144,20 @@ impl Plans {
     /// What state rows depend on but for the window.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// The keys of rows for [`Plans::partial`]. Of sessions.
+    pub fn keys(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        let keys = self.group.expr().iter().take(self.key_columns());
+        let value = |(expr, _): &(Arc<dyn PhysicalExpr>, String)| {
+            expr.evaluate(rows).and_then(|value| value.into_array(rows.num_rows()))
+        };
+        keys.map(value).collect::<Result<_, _>>().map_err(Error::datafusion(&self.operator, "compute keys"))
+    }
+
+    /// How many columns of state rows are keys, without the pane.
+    pub fn key_columns(&self) -> usize {
+        self.group.expr().len() - 1
     }
 
     /// `columns`, those of the input and the pane, as rows for [`Plans::partial`].
@@ -314,14 +339,15 @@ impl Logical {
         })
     }
 
-    /// The pane, then the group expressions.
+    /// The pane, then the group expressions; of sessions, the keys, then the start.
     fn group_by(&self, node: &AggregateNode, session: &SessionState) -> Result<Arc<PhysicalGroupBy>, DataFusionError> {
         let pane = node.input_schema.fields().len();
-        let mut group: Vec<(Arc<dyn PhysicalExpr>, String)> = vec![(Arc::new(Column::new(PANE, pane)), "g0".into())];
-        for (at, expr) in self.group.iter().enumerate() {
-            group.push((physical(expr, &node.input_schema, session)?, format!("g{}", at + 1)));
-        }
-        Ok(Arc::new(PhysicalGroupBy::new_single(group)))
+        let pane: Arc<dyn PhysicalExpr> = Arc::new(Column::new(PANE, pane));
+        let keys = self.group.iter().map(|expr| physical(expr, &node.input_schema, session));
+        let mut group = keys.collect::<Result<Vec<_>, _>>()?;
+        group.insert(if of_sessions(node) { group.len() } else { 0 }, pane);
+        let named = group.into_iter().enumerate().map(|(at, expr)| (expr, format!("g{at}")));
+        Ok(Arc::new(PhysicalGroupBy::new_single(named.collect())))
     }
 
     fn aggregates(
@@ -342,8 +368,20 @@ impl Logical {
     }
 }
 
+/// Whether the windows are sessions.
+fn of_sessions(node: &AggregateNode) -> bool {
+    matches!(node.window.assigner, Assigner::Session(_))
+}
+
+/// Where a session ends: the aggregate behind the `others`.
+fn last_end(raw: &SchemaRef, others: usize) -> Result<Arc<AggregateFunctionExpr>, DataFusionError> {
+    let end: Arc<dyn PhysicalExpr> = Arc::new(Column::new(END, raw.index_of(END)?));
+    let last = AggregateExprBuilder::new(max_udaf(), vec![end]).schema(Arc::clone(raw)).alias(format!("a{others}"));
+    Ok(Arc::new(last.build()?))
+}
+
 /// The node with the columns that its input has computed in place of their expressions.
-fn over_columns(node: &AggregateNode) -> Result<AggregateNode, DataFusionError> {
+pub(super) fn over_columns(node: &AggregateNode) -> Result<AggregateNode, DataFusionError> {
     let replaced = |exprs: &[Expr]| {
         exprs.iter().map(|e| with_computed(e.clone(), &node.computed)).collect::<Result<Vec<_>, DataFusionError>>()
     };

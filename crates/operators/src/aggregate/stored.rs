@@ -300,6 +300,13 @@ impl<'a> SegmentWriter<'a> {
         self.index.runs.push(Entry { pane, keep, first: self.rows, rows: 0 });
     }
 
+    /// Says of which pane the run is that was begun last, where that is known only behind its rows.
+    pub fn name_run(&mut self, pane: i64) {
+        if let Some(entry) = self.index.runs.last_mut() {
+            entry.pane = pane;
+        }
+    }
+
     /// Appends rows to the run that was begun last.
     pub fn write(&mut self, mut rows: RecordBatch) -> Result<()> {
         self.rows += rows.num_rows() as u64;

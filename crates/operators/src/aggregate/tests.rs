@@ -14,7 +14,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 use sluicebox_core::{Blame, Blamed};
 use sluicebox_functions::operators::sums;
-use sluicebox_pipeline::graph::{Assigner, Hidden, Node, StreamNode, Window};
+use sluicebox_pipeline::graph::{Assigner, Hidden, Node, SessionEnd, StreamNode, Window};
+use sluicebox_pipeline::window::SESSION_END;
 
 use super::*;
 use crate::conformance::{Batch, conforms};
@@ -23,6 +24,7 @@ use crate::testing::{self, Cut, Event, SECOND, Seen};
 mod oracle;
 mod pressure;
 mod rules;
+mod sessions;
 mod stored;
 
 /// The session of the operators and of the oracle: one partition, so that rows keep their order.

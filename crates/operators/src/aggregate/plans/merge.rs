@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
@@ -22,10 +22,11 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
-use futures::stream;
+use futures::{StreamExt, stream};
 
 use super::Plans;
 use crate::aggregate::run::Run;
+use crate::aggregate::session::Chain;
 use crate::aggregate::sort;
 use crate::error::{Error, Result};
 
@@ -53,11 +54,31 @@ impl Plans {
         self.merge_stream(AggregateMode::Final, levels).map_err(Error::datafusion(&self.operator, "finish windows"))
     }
 
+    /// State rows of sessions, the oldest runs first, to state rows, each session once, in the order of (keys, start): fragments of one
+    /// key that overlap or touch are one.
+    pub fn sessions(&self, runs: Vec<Run>) -> Result<SendableRecordBatchStream> {
+        let join = || {
+            let levels = runs.into_iter().map(|run| vec![Piece { run, window: None }]).collect();
+            let (merged, order) = self.merged(levels)?;
+            let types = self.named.fields().iter().take(self.key_columns()).map(|f| f.data_type().clone());
+            let joined = Joined { schema: Arc::clone(&self.named), merged, keys: types.collect() };
+            let leaf = self.leaf(vec![Arc::new(joined)], order)?;
+            self.over_sorted(AggregateMode::PartialReduce, leaf)
+        };
+        join().map_err(Error::datafusion(&self.operator, "put sessions together"))
+    }
+
     fn merge_stream(
         &self,
         mode: AggregateMode,
         levels: Vec<Level>,
     ) -> Result<SendableRecordBatchStream, DataFusionError> {
+        let (merged, _) = self.merged(levels)?;
+        self.over_sorted(mode, merged)
+    }
+
+    /// The rows of `levels` in the order of their groups, and that order.
+    fn merged(&self, levels: Vec<Level>) -> Result<(Arc<dyn ExecutionPlan>, LexOrdering), DataFusionError> {
         let by = |(at, name): (usize, &String)| PhysicalSortExpr {
             expr: Arc::new(Column::new(name, at)),
             options: sort::ORDER,
@@ -70,10 +91,29 @@ impl Plans {
         let level =
             |pieces| -> Arc<dyn PartitionStream> { Arc::new(LevelStream { schema: Arc::clone(schema), pieces, rows }) };
         let levels: Vec<Arc<dyn PartitionStream>> = levels.into_iter().map(level).collect();
-        let leaf = StreamingTableExec::try_new(Arc::clone(schema), levels, None, [order.clone()], false, None)?;
+        let leaf = self.leaf(levels, order.clone())?;
         // Of equal rows, those of the first level come first: not so with its round robin.
-        let merged = SortPreservingMergeExec::new(order, Arc::new(leaf)).with_round_robin_repartition(false);
-        let exec = self.merging_exec(mode, Arc::new(merged))?;
+        let merged = SortPreservingMergeExec::new(order.clone(), leaf).with_round_robin_repartition(false);
+        Ok((Arc::new(merged), order))
+    }
+
+    /// State rows that `partitions` give, in `order`.
+    fn leaf(
+        &self,
+        partitions: Vec<Arc<dyn PartitionStream>>,
+        order: LexOrdering,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let schema = Arc::clone(&self.named);
+        Ok(Arc::new(StreamingTableExec::try_new(schema, partitions, None, [order], false, None)?))
+    }
+
+    /// Aggregates state rows that come in the order of their groups.
+    fn over_sorted(
+        &self,
+        mode: AggregateMode,
+        input: Arc<dyn ExecutionPlan>,
+    ) -> Result<SendableRecordBatchStream, DataFusionError> {
+        let exec = self.merging_exec(mode, input)?;
         if *exec.input_order_mode() != InputOrderMode::Sorted {
             return Err(DataFusionError::Internal("runs that are not in the order of their groups".into()));
         }
@@ -121,6 +161,35 @@ fn under(batch: &RecordBatch, window: Option<i64>, schema: &SchemaRef) -> Result
         columns[0] = Arc::new(Int64Array::from_value(end, batch.num_rows())) as ArrayRef;
     }
     RecordBatch::try_new(Arc::clone(schema), columns).map_err(Error::arrow("name state columns"))
+}
+
+/// Runs of sessions in the order of (keys, start), fragments of one session under one start.
+#[derive(Debug)]
+struct Joined {
+    schema: SchemaRef,
+    merged: Arc<dyn ExecutionPlan>,
+    /// The types of the keys.
+    keys: Vec<DataType>,
+}
+
+impl PartitionStream for Joined {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let outside = |error: Error| DataFusionError::External(Box::new(error));
+        let started = Chain::try_new(&self.keys).map_err(outside);
+        let started = started.and_then(|chain| Ok((chain, self.merged.execute(0, context)?)));
+        let schema = Arc::clone(&self.schema);
+        match started {
+            Ok((mut chain, merged)) => {
+                let rows = merged.map(move |batch| chain.joined(&batch?).map_err(outside));
+                Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+            }
+            Err(error) => Box::pin(RecordBatchStreamAdapter::new(schema, stream::once(async { Err(error) }))),
+        }
+    }
 }
 
 /// Puts small batches together, since each that a merge takes in costs.

@@ -53,7 +53,7 @@ fn oracle(rows: &[Seen], keys: &[&str], aggregates: &[&str], window: &Window, wa
 }
 
 /// The rows with the start of their window as column `w`.
-fn with_starts(rows: &[(i64, Seen)]) -> RecordBatch {
+pub(super) fn with_starts(rows: &[(i64, Seen)]) -> RecordBatch {
     let (starts, rows): (Vec<i64>, Vec<Seen>) = rows.iter().cloned().unzip();
     let batch = testing::batch(&rows);
     let mut fields: Vec<FieldRef> = batch.schema_ref().fields().to_vec();
