@@ -13,7 +13,8 @@
 //! **Closing.** A row that is not late comes after the watermark, and so after the end of every session that is closed: what a session is
 //! does not depend on where batches were cut. A close would have to look through all runs; instead it finds, each time that it does so,
 //! all sessions that end a little later as well, and lets the next closes take from these. A fragment that comes takes out
-//! what it touches. What a close gives follows from the state and the watermarks alone.
+//! what it touches; a merge takes out all, for what a state is to the last bit depends on the tree of merges. So what a close gives follows
+//! from the state and the watermarks alone.
 //!
 //! **Order.** Rows of one batch reach the aggregates in the order of their event times, the fragments of a session in the order of their
 //! starts. Output rows are in the order of (keys, start), ascending, NULL first.
@@ -43,7 +44,7 @@ use super::emit::Output;
 use super::plans::Plans;
 use super::run::Run;
 use super::stored::{self, Stored};
-use super::{ROWS_AT_ONCE, SMALL, sort};
+use super::{SMALL, sort};
 use crate::error::{Error, Result};
 use crate::operator::{Closed, Operator, Processed, RowStream, State, Step};
 use crate::order::in_offset_order;
@@ -59,8 +60,9 @@ use chain::{Keys, ends, starts};
 use due::{Due, some};
 use held::{Held, Origin, Part};
 
-/// So many sessions that end soon are held beside the state, at most.
-const DUE_AT_ONCE: usize = 1 << 19;
+/// So many sessions are given at once, at most, and so many that end soon are held beside the state: whether a close is streamed does not
+/// depend on where it takes its rows from.
+const AT_ONCE: usize = 1 << 19;
 
 /// How far ahead sessions are looked for, where no gap has been seen: a minute.
 const AHEAD: i64 = 60_000_000;
@@ -85,9 +87,8 @@ pub struct SessionAggregate {
     closed: Option<i64>,
     /// The run of this batch, until `delta` takes it.
     gained: Option<RecordBatch>,
-    /// [`ROWS_AT_ONCE`] and [`DUE_AT_ONCE`], but for tests.
-    rows_at_once: usize,
-    due_at_once: usize,
+    /// [`AT_ONCE`], but for tests.
+    at_once: usize,
 }
 
 impl SessionAggregate {
@@ -138,15 +139,14 @@ impl SessionAggregate {
             shortest: None,
             closed: None,
             gained: None,
-            rows_at_once: ROWS_AT_ONCE,
-            due_at_once: DUE_AT_ONCE,
+            at_once: AT_ONCE,
         })
     }
 
     /// The same, in steps of few rows.
     #[cfg(test)]
     pub(super) fn in_small_steps(mut self, session: &SessionState) -> Self {
-        (self.rows_at_once, self.due_at_once) = (2, 3);
+        self.at_once = 3;
         if let Some(plans) = Arc::get_mut(&mut self.plans) {
             plans.set_batch_rows(3, session);
         }
@@ -234,19 +234,19 @@ impl SessionAggregate {
             let rows = self.plans.positional(&rows)?;
             let now = ending(&rows, self.closed, watermark);
             ended_rows += now.len();
-            if ended_rows <= self.rows_at_once {
+            if ended_rows <= self.at_once {
                 ended.extend(some(&rows, &now)?);
             }
             let later = ending(&rows, Some(watermark), horizon);
             soon_rows += later.len();
             soon.extend(some(&rows, &later)?);
-            if soon_rows > self.due_at_once {
+            if soon_rows > self.at_once {
                 (soon, horizon) = nearer(&soon, watermark)?;
                 soon_rows = soon.iter().map(RecordBatch::num_rows).sum();
             }
         }
         self.due.fill(soon, horizon)?;
-        if ended_rows <= self.rows_at_once {
+        if ended_rows <= self.at_once {
             return Ok(Closed::Rows(finished(&self.plans, &self.output, ended).await?));
         }
         self.ended_stream(watermark).map(Closed::Stream)
@@ -287,6 +287,7 @@ impl SessionAggregate {
                     merged.extend(some(&rows, &ending(&rows, over, i64::MAX))?);
                 }
                 self.held.put(Part::in_memory(merged, Origin::Merged));
+                self.due.clear();
             }
         }
         if let Some(closed) = self.closed {
@@ -484,6 +485,7 @@ impl State for SessionAggregate {
 
     fn adopt(&mut self, segment: Option<Segment>, _: &[String]) -> Result<()> {
         self.held.forget_memory();
+        self.due.clear();
         if segment.is_none() {
             self.held.forget_stored();
         }
