@@ -2,8 +2,8 @@
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    Cte, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
-    Query, SetExpr, With,
+    Cte, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
+    ObjectName, Query, Select, SelectFlavor, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, With,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -54,4 +54,56 @@ pub(crate) fn query_of(body: SetExpr, ctes: Vec<Cte>) -> Query {
         format_clause: None,
         pipe_operators: Vec::new(),
     }
+}
+
+/// `SELECT items FROM from WHERE selection` with the queries `ctes` before it.
+pub(crate) fn select_from(
+    items: Vec<SelectItem>,
+    from: Vec<TableWithJoins>,
+    selection: Option<Expr>,
+    ctes: &[Cte],
+) -> Query {
+    let select = Select {
+        select_token: AttachedToken::empty(),
+        optimizer_hints: Vec::new(),
+        distinct: None,
+        select_modifiers: None,
+        top: None,
+        top_before_distinct: false,
+        projection: items,
+        exclude: None,
+        into: None,
+        from,
+        lateral_views: Vec::new(),
+        prewhere: None,
+        selection,
+        connect_by: Vec::new(),
+        group_by: GroupByExpr::Expressions(Vec::new(), Vec::new()),
+        cluster_by: Vec::new(),
+        distribute_by: Vec::new(),
+        sort_by: Vec::new(),
+        having: None,
+        named_window: Vec::new(),
+        window_before_qualify: false,
+        qualify: None,
+        value_table_mode: None,
+        flavor: SelectFlavor::Standard,
+    };
+    query_of(SetExpr::Select(Box::new(select)), ctes.to_vec())
+}
+
+/// A FROM of that query, under `alias`.
+pub(crate) fn derived(
+    items: Vec<SelectItem>,
+    from: Vec<TableWithJoins>,
+    selection: Option<Expr>,
+    alias: Ident,
+) -> Vec<TableWithJoins> {
+    let relation = TableFactor::Derived {
+        lateral: false,
+        subquery: Box::new(select_from(items, from, selection, &[])),
+        alias: Some(TableAlias { explicit: true, name: alias, columns: Vec::new(), at: None }),
+        sample: None,
+    };
+    vec![TableWithJoins { relation, joins: Vec::new() }]
 }

@@ -213,7 +213,7 @@ impl SessionAggregate {
             Closed::Rows(Vec::new())
         } else if self.due.knows(watermark) {
             let ended = self.due.take(watermark)?;
-            Closed::Rows(finished(&self.plans, &self.output, ended).await?)
+            Closed::Rows(finished(&self.plans, &self.output, &ended).await?)
         } else {
             self.look_through(watermark).await?
         };
@@ -247,7 +247,7 @@ impl SessionAggregate {
         }
         self.due.fill(soon, horizon)?;
         if ended_rows <= self.at_once {
-            return Ok(Closed::Rows(finished(&self.plans, &self.output, ended).await?));
+            return Ok(Closed::Rows(finished(&self.plans, &self.output, &ended).await?));
         }
         self.ended_stream(watermark).map(Closed::Stream)
     }
@@ -263,7 +263,7 @@ impl SessionAggregate {
             async move {
                 let rows = plans.positional(&rows?)?;
                 let ended = some(&rows, &ending(&rows, closed, watermark))?;
-                finished(&plans, &output, ended.into_iter().collect()).await
+                finished(&plans, &output, ended.as_slice()).await
             }
         });
         let rows = rows.map_ok(|rows| futures::stream::iter(rows.into_iter().map(Ok::<_, Error>))).try_flatten();
@@ -402,7 +402,7 @@ fn nearer(soon: &[RecordBatch], watermark: i64) -> Result<(Vec<RecordBatch>, i64
 }
 
 /// The output rows of sessions that have ended.
-async fn finished(plans: &Plans, output: &Output, ended: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+async fn finished(plans: &Plans, output: &Output, ended: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
     if ended.is_empty() {
         return Ok(Vec::new());
     }

@@ -9,7 +9,8 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use sluicebox_core::provenance::PREFIX;
 
 use super::View;
-use crate::sql::query_of;
+pub(super) use crate::sql::derived;
+pub(in crate::bind) use crate::sql::select_from as query;
 use crate::visit;
 
 pub(super) fn plan_error<T>(message: String) -> Result<T> {
@@ -93,58 +94,6 @@ pub(super) fn hide(items: &mut [sql::SelectItem], hidden: &[String]) {
 pub(super) fn field(rows: &str, field: &str, name: sql::Ident) -> sql::SelectItem {
     let of = sql::Expr::Identifier(identifier(rows));
     sql::SelectItem::ExprWithAlias { expr: call("get_field", vec![of, text(field)]), alias: name }
-}
-
-/// `SELECT items FROM from WHERE selection` with the queries `ctes` before it.
-pub(in crate::bind) fn query(
-    items: Vec<sql::SelectItem>,
-    from: Vec<sql::TableWithJoins>,
-    selection: Option<sql::Expr>,
-    ctes: &[sql::Cte],
-) -> sql::Query {
-    let select = sql::Select {
-        select_token: sql::helpers::attached_token::AttachedToken::empty(),
-        optimizer_hints: Vec::new(),
-        distinct: None,
-        select_modifiers: None,
-        top: None,
-        top_before_distinct: false,
-        projection: items,
-        exclude: None,
-        into: None,
-        from,
-        lateral_views: Vec::new(),
-        prewhere: None,
-        selection,
-        connect_by: Vec::new(),
-        group_by: sql::GroupByExpr::Expressions(Vec::new(), Vec::new()),
-        cluster_by: Vec::new(),
-        distribute_by: Vec::new(),
-        sort_by: Vec::new(),
-        having: None,
-        named_window: Vec::new(),
-        window_before_qualify: false,
-        qualify: None,
-        value_table_mode: None,
-        flavor: sql::SelectFlavor::Standard,
-    };
-    query_of(sql::SetExpr::Select(Box::new(select)), ctes.to_vec())
-}
-
-/// A FROM of that query, under `alias`.
-pub(super) fn derived(
-    items: Vec<sql::SelectItem>,
-    from: Vec<sql::TableWithJoins>,
-    selection: Option<sql::Expr>,
-    alias: sql::Ident,
-) -> Vec<sql::TableWithJoins> {
-    let relation = sql::TableFactor::Derived {
-        lateral: false,
-        subquery: Box::new(query(items, from, selection, &[])),
-        alias: Some(sql::TableAlias { explicit: true, name: alias, columns: Vec::new(), at: None }),
-        sample: None,
-    };
-    vec![sql::TableWithJoins { relation, joins: Vec::new() }]
 }
 
 /// The name of the only table.
