@@ -96,16 +96,12 @@ fn open_level(before: &[Tok]) -> impl DoubleEndedIterator<Item = &Tok> {
     level.into_iter()
 }
 
-/// A function of another engine, or of Spark's API, in FROM, that gives a stream windows or a watermark: reported, and how many
-/// tokens to go past.
+/// A function of Spark's API in FROM that gives a stream a watermark: reported, and how many tokens to go past.
 pub(super) fn relation(text: &str, toks: &[Tok], found: &mut Vec<Diagnostic>) -> Option<usize> {
     let open = |at: usize| toks.get(at).is_some_and(|t: &Tok| t.is_token(&Token::LParen));
     let call = usize::from(toks.first()?.is("TABLE") && open(1)) * 2;
     let name = toks.get(call).filter(|_| open(call + 1))?;
     let help = match name.word()?.as_str() {
-        "TUMBLE" | "HOP" | "CUMULATE" | "SESSION" => {
-            "write FROM STREAM name WATERMARK event_time DELAY OF INTERVAL '10 minutes' GROUP BY window(event_time, INTERVAL '5 minutes')"
-        }
         "WITHWATERMARK" | "WITH_WATERMARK" => {
             "write FROM STREAM name WATERMARK event_time DELAY OF INTERVAL '10 minutes'"
         }

@@ -18,6 +18,7 @@ pub(crate) mod size;
 mod spark;
 mod statement;
 mod stream;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -31,7 +32,7 @@ use crate::values::Unresolved;
 use crate::vocabulary::Vocabulary;
 
 pub(crate) use check::default_location;
-pub(crate) use interval::of_expr;
+pub(crate) use interval::{Written, of_expr};
 pub use masked::starred;
 
 /// Bytes of a pipeline's text: far more than anybody writes, and little enough to be checked at once.

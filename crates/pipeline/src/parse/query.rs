@@ -12,7 +12,7 @@ use super::{Context, foreign, references, spark, stream};
 use crate::ast::{Query, Span};
 use crate::diagnostic::{Diagnostic, byte_span, nearest, offset_at};
 use crate::sql::query_of;
-use crate::window::rewrite;
+use crate::window::{rewrite, tables};
 
 /// Words that start or join the clauses of a query: what a misspelt word is compared with.
 const CLAUSES: &[&str] = &[
@@ -88,6 +88,7 @@ pub(crate) fn query(cx: &mut Context<'_>, toks: &[Tok], owner: Span) -> Parsed<Q
             "not a SELECT",
         )));
     }
+    tables::resolve(cx.text, &mut ast, &extracted.window_tables, &mut cx.found);
     rewrite::query(cx.text, &mut ast, &mut cx.found);
     let (streams, window_names) = (extracted.streams, extracted.window_names);
     Ok(Query { ast, window_names, streams, span: span_of(toks) })

@@ -7,8 +7,10 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word
 use super::cursor::{Cursor, Parsed, quoted};
 use super::interval::interval_literal;
 use super::lex::{Tok, span_of};
+use super::tables;
 use crate::ast::{Span, Spanned, StreamRef, WatermarkDef};
 use crate::diagnostic::Diagnostic;
+use crate::window::tables::WindowTable;
 
 /// What the names of streams begin with in the rewritten query.
 pub(crate) const LEAF: &str = "__sb_stream_";
@@ -23,6 +25,8 @@ pub(crate) struct Extracted {
     pub(crate) broken: bool,
     /// `GROUP BY window(...) AS name`: where the word `window` stands, and the name.
     pub(crate) window_names: Vec<(Location, Spanned<String>)>,
+    /// What TUMBLE and its like say of the tables that they stood around.
+    pub(crate) window_tables: Vec<WindowTable>,
 }
 
 /// The part of a SELECT that a token belongs to.
@@ -41,7 +45,9 @@ pub(crate) fn extract(text: &str, toks: &[Tok], leaves: &mut usize, found: &mut 
         streams: Vec::new(),
         broken: false,
         window_names: Vec::new(),
+        window_tables: Vec::new(),
     };
+    let queries = names_of_with(toks);
     let mut clauses = vec![Clause::Other];
     let mut i = 0;
     while let Some(tok) = toks.get(i) {
@@ -53,6 +59,27 @@ pub(crate) fn extract(text: &str, toks: &[Tok], leaves: &mut usize, found: &mut 
                 Ok((stream, alias)) => {
                     push_leaf(&mut out.tokens, &stream, &alias);
                     out.streams.push(stream);
+                }
+                Err(diagnostic) => {
+                    found.push(*diagnostic);
+                    out.broken = true;
+                }
+            }
+            i = toks.len() - cursor.rest().len();
+            continue;
+        }
+        if relation && let Some(of) = tables::starts(&toks[i..]) {
+            let mut cursor = Cursor::new(text, &toks[i..]);
+            match tables::read(&mut cursor, of, &queries, leaves, found) {
+                Ok(read) => {
+                    match read.stream {
+                        Some(stream) => {
+                            push_leaf(&mut out.tokens, &stream, &read.alias);
+                            out.streams.push(stream);
+                        }
+                        None => push_table(&mut out.tokens, &read.name, &read.alias),
+                    }
+                    out.window_tables.push(read.table);
                 }
                 Err(diagnostic) => {
                     found.push(*diagnostic);
@@ -92,6 +119,23 @@ pub(crate) fn extract(text: &str, toks: &[Tok], leaves: &mut usize, found: &mut 
         i += 1;
     }
     out
+}
+
+/// The names that WITH gives to queries, as queries are read by them.
+fn names_of_with(toks: &[Tok]) -> Vec<String> {
+    let mut names = Vec::new();
+    for group in toks.windows(4) {
+        let [before, name, word, open] = group else { continue };
+        let starts = before.is("WITH") || before.is("RECURSIVE") || before.is_token(&Token::Comma);
+        if starts
+            && word.is("AS")
+            && open.is_token(&Token::LParen)
+            && let Token::Word(w) = &name.token.token
+        {
+            names.push(if w.quote_style.is_none() { w.value.to_lowercase() } else { w.value.clone() });
+        }
+    }
+    names
 }
 
 /// What clause we are in after the token at `i`.
@@ -204,7 +248,11 @@ fn window_name(toks: &[Tok], i: usize) -> Option<(Spanned<String>, usize)> {
 }
 
 /// `STREAM t`, its alias and its watermark, at the cursor.
-fn stream(cursor: &mut Cursor<'_>, leaves: &mut usize, found: &mut Vec<Diagnostic>) -> Parsed<(StreamRef, Tok)> {
+pub(super) fn stream(
+    cursor: &mut Cursor<'_>,
+    leaves: &mut usize,
+    found: &mut Vec<Diagnostic>,
+) -> Parsed<(StreamRef, Tok)> {
     cursor.next();
     let bracketed = cursor.eat_token(&Token::LParen);
     if cursor.peek().is_some_and(|t| t.is("SELECT") || t.is("WITH") || t.is_token(&Token::LParen)) {
@@ -282,7 +330,7 @@ fn skip_group(cursor: &mut Cursor<'_>) {
 }
 
 /// `[AS] alias` at the cursor.
-fn alias<'a>(cursor: &mut Cursor<'a>) -> Option<&'a Tok> {
+pub(super) fn alias<'a>(cursor: &mut Cursor<'a>) -> Option<&'a Tok> {
     if cursor.peek().is_some_and(|t| t.is("AS")) && cursor.peek_nth(1).is_some_and(Tok::is_word) {
         cursor.next();
         return cursor.next();
@@ -427,9 +475,20 @@ fn watermark_without_stream(text: &str, toks: &[Tok], found: &mut Vec<Diagnostic
 
 /// The table factor that stands for the stream: its leaf, under the name that columns are qualified by.
 fn push_leaf(tokens: &mut Vec<TokenWithSpan>, stream: &StreamRef, alias: &Tok) {
+    push_relation(tokens, (&stream.leaf, None), alias);
+}
+
+/// The table factor that is the query `name` of WITH.
+fn push_table(tokens: &mut Vec<TokenWithSpan>, name: &Tok, alias: &Tok) {
+    if let Token::Word(w) = &name.token.token {
+        push_relation(tokens, (&w.value, w.quote_style), alias);
+    }
+}
+
+fn push_relation(tokens: &mut Vec<TokenWithSpan>, (name, quote): (&str, Option<char>), alias: &Tok) {
     let place = alias.token.span;
     let word = |value: &str, quote_style, keyword| Token::Word(Word { value: value.to_owned(), quote_style, keyword });
-    tokens.push(TokenWithSpan::new(word(&stream.leaf, None, Keyword::NoKeyword), place));
+    tokens.push(TokenWithSpan::new(word(name, quote, Keyword::NoKeyword), place));
     tokens.push(TokenWithSpan::new(word("AS", None, Keyword::AS), place));
     if let Token::Word(w) = &alias.token.token {
         tokens.push(TokenWithSpan::new(word(&w.value, w.quote_style, Keyword::NoKeyword), place));

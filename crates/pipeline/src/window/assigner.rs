@@ -1,6 +1,7 @@
 //! How windows lie in event time. A window is told from others by its start and its end.
 
 use super::CalendarWindows;
+use super::function::start_of;
 
 /// Which windows a row is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,30 @@ impl Assigner {
             Self::Cumulating { size_micros, step_micros, .. } => *size_micros == *step_micros,
             Self::Calendar(_) => true,
             Self::Session(_) => false,
+        }
+    }
+
+    /// The windows that hold `time`, the first to end first; none where 64 bits do not hold one, and of sessions.
+    #[must_use]
+    pub fn windows_of(&self, time: i64) -> Option<Vec<(i64, i64)>> {
+        match *self {
+            Self::Hopping { size_micros: size, slide_micros: slide, offset_micros: offset } => {
+                let last = start_of(time, slide, offset)?;
+                let starts = std::iter::successors(Some(last), |start| start.checked_sub(slide));
+                let starts = starts.take_while(|start| time.checked_sub(*start).is_some_and(|since| since < size));
+                let windows = starts.map(|start| Some((start, start.checked_add(size)?)));
+                let mut windows = windows.collect::<Option<Vec<_>>>()?;
+                windows.reverse();
+                Some(windows)
+            }
+            Self::Cumulating { size_micros: size, step_micros: step, offset_micros: offset } => {
+                let start = start_of(time, size, offset)?;
+                let ends = std::iter::successors(start.checked_add(step), |end| end.checked_add(step));
+                let ends = ends.take_while(|end| end.checked_sub(start).is_some_and(|length| length <= size));
+                Some(ends.filter(|end| *end > time).map(|end| (start, end)).collect())
+            }
+            Self::Calendar(windows) => Some(vec![(windows.start_of(time)?, windows.end_of(time)?)]),
+            Self::Session(_) => None,
         }
     }
 }

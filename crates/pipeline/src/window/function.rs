@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StructArray, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray, TimestampMicrosecondArray};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, IntervalUnit, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType};
+use arrow::datatypes::{
+    DataType, Field, FieldRef, IntervalUnit, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
+};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use sluicebox_core::provenance::event_time_type;
 
 use super::{
-    Assigner, CUMULATE, END, MAX_PANES, SESSION_WINDOW, WINDOW, WINDOW_TIME, assigner_of, micros, window_fields,
-    window_type,
+    Assigner, CUMULATE, END, MAX_PANES, SESSION_WINDOW, WINDOW, WINDOW_TIME, WINDOWS, assigner_of, micros,
+    window_fields, window_type,
 };
 
 /// `window(time, size[, slide[, offset[, zone]]])`: the tumbling window that holds the time, as a struct of `start` and `end` in
@@ -140,6 +143,78 @@ impl ScalarUDFImpl for GroupedWindowFunction {
     fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         exec_err!("{} depends on other rows: it stands in GROUP BY of a streaming table only", self.name)
     }
+}
+
+/// All windows that hold a time, as structs of `window_start`, `window_end` and `window_time`: what HOP and CUMULATE become where nothing is
+/// grouped by their windows. It takes the time, which of both it is, and the intervals as they stand there.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct WindowsFunction {
+    signature: Signature,
+}
+
+impl Default for WindowsFunction {
+    fn default() -> Self {
+        Self { signature: Signature::user_defined(Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for WindowsFunction {
+    fn name(&self) -> &str {
+        WINDOWS
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::List(window_columns()))
+    }
+
+    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        let [time, _, intervals @ ..] = arg_types else { return plan_err!("HOP and CUMULATE take a time") };
+        let intervals = intervals.iter().map(|interval| interval_type(interval, WINDOW));
+        [time_type(time, WINDOW), Ok(DataType::Utf8)].into_iter().chain(intervals).collect()
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [time, kind, intervals @ ..] = args.args.as_slice() else {
+            return exec_err!("HOP and CUMULATE take a time");
+        };
+        let intervals: Option<Vec<i64>> = intervals.iter().map(constant).collect();
+        let assigner = match (text(kind), intervals.as_deref()) {
+            (Some("HOP"), Some(&[slide_micros, size_micros, offset_micros])) => {
+                Some(Assigner::Hopping { size_micros, slide_micros, offset_micros })
+            }
+            (Some("CUMULATE"), Some(&[step_micros, size_micros, offset_micros])) => {
+                Some(Assigner::Cumulating { size_micros, step_micros, offset_micros })
+            }
+            _ => None,
+        };
+        let Some(assigner) = assigner else { return exec_err!("HOP and CUMULATE take constant intervals") };
+        let times = event_times(&time.to_array(args.number_rows)?)?;
+        let found: Vec<Option<Vec<(i64, i64)>>> = times.iter().map(|time| assigner.windows_of(time?)).collect();
+        let lengths = found.iter().map(|windows| windows.as_ref().map_or(0, Vec::len));
+        let offsets = OffsetBuffer::from_lengths(lengths);
+        let nulls = NullBuffer::from_iter(found.iter().map(Option::is_some));
+        let all: Vec<(i64, i64)> = found.into_iter().flatten().flatten().collect();
+        let column = |of: fn(&(i64, i64)) -> i64| -> ArrayRef {
+            Arc::new(TimestampMicrosecondArray::from_iter_values(all.iter().map(of)).with_timezone("UTC"))
+        };
+        let columns = vec![column(|window| window.0), column(|window| window.1), column(|window| window.1 - 1)];
+        let item = window_columns();
+        let DataType::Struct(fields) = item.data_type() else { return exec_err!("windows are structs") };
+        let structs = StructArray::try_new(fields.clone(), columns, None)?;
+        let lists = ListArray::try_new(Arc::clone(&item), offsets, Arc::new(structs), Some(nulls))?;
+        Ok(ColumnarValue::Array(Arc::new(lists)))
+    }
+}
+
+/// What is in the list of a time's windows.
+fn window_columns() -> FieldRef {
+    let fields: Vec<Field> =
+        super::tables::COLUMNS.iter().map(|name| Field::new(*name, event_time_type(), true)).collect();
+    Arc::new(Field::new("item", DataType::Struct(fields.into()), true))
 }
 
 /// `window_time(window)`: the event time of what was computed from a window: its end less one microsecond, so that it

@@ -21,6 +21,7 @@ pub(crate) mod grouping;
 mod having;
 pub(crate) mod names;
 pub(crate) mod rewrite;
+pub(crate) mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -34,7 +35,7 @@ use sluicebox_functions::Zone;
 
 pub use assigner::{Assigner, SessionEnd};
 pub use calendar::CalendarWindows;
-pub use function::{GroupedWindowFunction, WindowFunction, WindowTimeFunction};
+pub use function::{GroupedWindowFunction, WindowFunction, WindowTimeFunction, WindowsFunction};
 
 /// The name of the function, and of its column.
 pub const WINDOW: &str = "window";
@@ -42,6 +43,8 @@ pub const WINDOW: &str = "window";
 pub const SESSION_WINDOW: &str = "session_window";
 /// The name of the function that stands for the table function CUMULATE; nobody else calls it.
 pub const CUMULATE: &str = "__sb_cumulate";
+/// The name of the function of all windows that hold a time, which stands for HOP and CUMULATE without GROUP BY; nobody else calls it.
+pub const WINDOWS: &str = "__sb_windows";
 /// The column with the end of the session that a row is alone, where that differs from row to row in more than its time.
 pub const SESSION_END: &str = "__sb_value_end";
 /// The name of the function of a window's event time.
@@ -75,6 +78,7 @@ pub fn functions() -> Vec<Arc<ScalarUDF>> {
         Arc::new(ScalarUDF::from(GroupedWindowFunction::session())),
         Arc::new(ScalarUDF::from(GroupedWindowFunction::cumulating())),
         Arc::new(ScalarUDF::from(WindowTimeFunction::default())),
+        Arc::new(ScalarUDF::from(WindowsFunction::default())),
     ]
 }
 

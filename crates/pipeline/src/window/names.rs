@@ -325,12 +325,12 @@ pub(super) fn is_field(name: &sql::Ident) -> bool {
     [START, END].contains(&ident(name).as_str())
 }
 
-fn quoted(name: &str) -> sql::Ident {
+pub(super) fn quoted(name: &str) -> sql::Ident {
     sql::Ident::with_quote('"', name)
 }
 
 /// `get_field(call, 'field')`.
-fn field(call: &sql::Expr, field: &str) -> sql::Expr {
+pub(super) fn field(call: &sql::Expr, field: &str) -> sql::Expr {
     let name = sql::Expr::Value(Value::SingleQuotedString(field.to_owned()).with_span(call.span()));
     crate::sql::call("get_field", [call.clone(), name], call.span())
 }

@@ -85,7 +85,7 @@ impl Calls<'_> {
             };
             lengths.push(self.length(what, expr, name)?);
         }
-        self.lengths(&lengths)?;
+        check_lengths(&lengths)?;
         if let Some((zone, written)) = zone {
             if let Some(diagnostic) = wrong_for_zone(&lengths, zone, self.text, &written) {
                 return Err(Box::new(diagnostic));
@@ -172,57 +172,58 @@ impl Calls<'_> {
         *expr = interval(&written.text, expr.span());
         Ok((micros, span))
     }
+}
 
-    fn lengths(&self, lengths: &[(i64, Span)]) -> Result<(), Box<Diagnostic>> {
-        let none = (0, Span::default());
-        let size = lengths.first().copied().unwrap_or(none);
-        let slide = lengths.get(1).copied().unwrap_or(size);
-        let offset = lengths.get(2).copied().unwrap_or(none);
-        let Some(wrong) = problem(size.0, slide.0, offset.0) else { return Ok(()) };
-        let (span, message, label, help) = match wrong {
-            Wrong::Size => (
-                size.1,
-                "the size of this window is zero or negative".to_owned(),
-                "not positive",
-                "write INTERVAL '5 minutes'".to_owned(),
-            ),
-            Wrong::Long => (
-                size.1,
-                "the size of this window is too long".to_owned(),
-                "more than 73,000 years",
-                "write a shorter one, such as INTERVAL '365 days'".to_owned(),
-            ),
-            Wrong::Slide => (
-                slide.1,
-                "the slide of this window is zero or negative".to_owned(),
-                "not positive",
-                "leave it out for windows that stand side by side".to_owned(),
-            ),
-            Wrong::Gaps => (
-                slide.1,
-                "the slide is longer than the window, so rows would fall between windows".to_owned(),
-                "longer than the size",
-                "make it at most the size".to_owned(),
-            ),
-            Wrong::Panes(n) => (
-                slide.1,
-                format!("the window is made of {n} panes, and at most {MAX_PANES} are allowed"),
-                "too short for this size",
-                "take a longer slide that divides the size".to_owned(),
-            ),
-            Wrong::Offset => (
-                offset.1,
-                "the offset is as long as the slide or longer".to_owned(),
-                "too long",
-                "take what is left of it after whole slides".to_owned(),
-            ),
-        };
-        let mut diagnostic = Diagnostic::new("window", span, message, label).with_help(help);
-        if span != size.1 {
-            diagnostic = diagnostic.with_related(size.1, "the size");
-        }
-        Err(Box::new(diagnostic))
+/// Whether windows may be so long: size, slide and offset, each with its place.
+pub(super) fn check_lengths(lengths: &[(i64, Span)]) -> Result<(), Box<Diagnostic>> {
+    let none = (0, Span::default());
+    let size = lengths.first().copied().unwrap_or(none);
+    let slide = lengths.get(1).copied().unwrap_or(size);
+    let offset = lengths.get(2).copied().unwrap_or(none);
+    let Some(wrong) = problem(size.0, slide.0, offset.0) else { return Ok(()) };
+    let (span, message, label, help) = match wrong {
+        Wrong::Size => (
+            size.1,
+            "the size of this window is zero or negative".to_owned(),
+            "not positive",
+            "write INTERVAL '5 minutes'".to_owned(),
+        ),
+        Wrong::Long => (
+            size.1,
+            "the size of this window is too long".to_owned(),
+            "more than 73,000 years",
+            "write a shorter one, such as INTERVAL '365 days'".to_owned(),
+        ),
+        Wrong::Slide => (
+            slide.1,
+            "the slide of this window is zero or negative".to_owned(),
+            "not positive",
+            "leave it out for windows that stand side by side".to_owned(),
+        ),
+        Wrong::Gaps => (
+            slide.1,
+            "the slide is longer than the window, so rows would fall between windows".to_owned(),
+            "longer than the size",
+            "make it at most the size".to_owned(),
+        ),
+        Wrong::Panes(n) => (
+            slide.1,
+            format!("the window is made of {n} panes, and at most {MAX_PANES} are allowed"),
+            "too short for this size",
+            "take a longer slide that divides the size".to_owned(),
+        ),
+        Wrong::Offset => (
+            offset.1,
+            "the offset is as long as the slide or longer".to_owned(),
+            "too long",
+            "take what is left of it after whole slides".to_owned(),
+        ),
+    };
+    let mut diagnostic = Diagnostic::new("window", span, message, label).with_help(help);
+    if span != size.1 {
+        diagnostic = diagnostic.with_related(size.1, "the size");
     }
+    Err(Box::new(diagnostic))
 }
 
 /// Adds what `window` takes behind the size: the slide, which is the size if it is not given, and the offset.
@@ -282,7 +283,7 @@ fn whole(micros: i64) -> String {
 }
 
 /// `INTERVAL 'text'` at the place `span`.
-fn interval(text: &str, span: SqlSpan) -> sql::Expr {
+pub(super) fn interval(text: &str, span: SqlSpan) -> sql::Expr {
     sql::Expr::Interval(sql::Interval {
         value: Box::new(sql::Expr::Value(Value::SingleQuotedString(text.to_owned()).with_span(span))),
         leading_field: None,

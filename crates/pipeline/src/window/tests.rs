@@ -139,6 +139,46 @@ fn a_column_of_the_input_comes_first() {
     );
 }
 
+/// A table function of windows is the window that it names.
+#[test]
+fn table_functions_are_windows() {
+    let same = |table: &str, list: &str, by: &str, window: &str, listed: &str| {
+        let function = resolved(&["ts", "n"], &format!("SELECT {list} FROM {table} GROUP BY {by}"));
+        let called = resolved(&["ts", "n"], &format!("SELECT {listed} FROM STREAM e GROUP BY {window}"));
+        assert_eq!(function, called, "{table}");
+    };
+    let bounds = "window_start, window_end";
+    same(
+        "TABLE(TUMBLE(TABLE e, DESCRIPTOR(ts), INTERVAL '5' MINUTE))",
+        "window_start, e.window_end AS until, count(*)",
+        bounds,
+        "window(ts, '5 minute', '5 minute', '0 seconds')",
+        "window.start AS \"window_start\", window.end AS until, count(*)",
+    );
+    same(
+        "TABLE(HOP(DATA => TABLE STREAM e, TIMECOL => DESCRIPTOR(ts), SIZE => INTERVAL '10' MINUTES, SLIDE => INTERVAL '5' MINUTES))",
+        "n, window_start AS s, window_time AS t",
+        "n, window_start, window_end, window_time",
+        "n, window(ts, '10 minutes', '5 minutes', '0 seconds')",
+        "n, window.start AS s, window_time(window) AS t",
+    );
+    same(
+        "SESSION(STREAM e WATERMARK ts DELAY OF INTERVAL '1 minute' PARTITION BY (n), DESCRIPTOR(ts), INTERVAL '5 minutes') AS e",
+        "n, max(window_start) AS s",
+        "window_start, n, window_end",
+        "session_window(ts, '5 minutes'), n",
+        "n, max(session_window(ts, '5 minutes').start) AS s",
+    );
+    // Its own column `window_time`, as of windows over windows, is the table's in the function and the new window's elsewhere.
+    same(
+        "TABLE(TUMBLE(TABLE e, DESCRIPTOR(window_time), INTERVAL '1 hour'))",
+        "window_time AS t",
+        bounds,
+        "window(window_time, '1 hour', '1 hour', '0 seconds')",
+        "window_time(window) AS t",
+    );
+}
+
 #[test]
 fn what_differs_in_a_cast_is_told_apart() {
     let group = "FROM STREAM e GROUP BY window(ts, '1 day')";
@@ -295,6 +335,34 @@ async fn sessions_and_windows_of_a_zone_are_recognised() {
         unreachable!("no windows of a zone")
     };
     assert_eq!((days.zone().to_string(), days.offset()), ("+05:30".to_owned(), 360 * MINUTE));
+}
+
+/// The rows of a table function without GROUP BY: one for each window that holds them.
+#[tokio::test]
+async fn table_functions_add_the_columns_of_windows() {
+    let times = || vec![Some(7 * MINUTE), None, Some(-1)];
+    let rows = async |table: &str| {
+        let sql = format!("SELECT n, window_start, window_end, window_time FROM {table} ORDER BY n, window_end");
+        let batches = run(times(), &sql).await;
+        let minutes = |column: usize, row: usize, batch: &RecordBatch| {
+            instants(batch.column(column))[row].map(|micros| micros.div_euclid(MINUTE))
+        };
+        let of = |batch: &RecordBatch| {
+            let n = batch.column(0).as_primitive::<arrow::datatypes::Int64Type>();
+            let row = |row: usize| {
+                let [start, end, time] = [1, 2, 3].map(|column| minutes(column, row, batch).unwrap());
+                assert_eq!(time, end - 1, "the minute that the window ends with");
+                (n.value(row), start, end)
+            };
+            (0..batch.num_rows()).map(row).collect::<Vec<_>>()
+        };
+        batches.iter().flat_map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(rows("TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '5' MINUTE))").await, [(0, 5, 10), (2, -5, 0)]);
+    let hop = rows("HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '5' MINUTE, INTERVAL '10' MINUTE)").await;
+    assert_eq!(hop, [(0, 0, 10), (0, 5, 15), (2, -10, 0), (2, -5, 5)]);
+    let cumulate = rows("CUMULATE(TABLE t, DESCRIPTOR(ts), INTERVAL '5' MINUTE, INTERVAL '15' MINUTE)").await;
+    assert_eq!(cumulate, [(0, 0, 10), (0, 0, 15), (2, -15, 0)]);
 }
 
 #[tokio::test]
