@@ -89,11 +89,11 @@ const CASES: &[Case] = &[
         tables: &[(
             "gold/e",
             "SELECT min(event_time) AS wstart, max(event_time) + 180000000 AS wend, count(*), sum(cents) FROM (
-               SELECT *, sum(CASE WHEN event_time <= last + 180000000 THEN 0 ELSE 1 END)
-                           OVER (PARTITION BY key ORDER BY event_time, _partition, _offset ROWS UNBOUNDED PRECEDING) AS session
-               FROM (SELECT *, lag(event_time) OVER (PARTITION BY key ORDER BY event_time, _partition, _offset) AS last
+               SELECT *, sum(CASE WHEN event_time <= prior + 180000000 THEN 0 ELSE 1 END)
+                           OVER (PARTITION BY key ORDER BY event_time, _partition, _offset ROWS UNBOUNDED PRECEDING) AS grp
+               FROM (SELECT *, lag(event_time) OVER (PARTITION BY key ORDER BY event_time, _partition, _offset) AS prior
                      FROM rows WHERE event_time IS NOT NULL))
-             GROUP BY key, session HAVING wend <= (SELECT w FROM marks) AND count(*) > 1",
+             GROUP BY key, grp HAVING max(event_time) + 180000000 <= (SELECT w FROM marks) AND count(*) > 1",
         )],
     },
     Case {
@@ -105,13 +105,13 @@ const CASES: &[Case] = &[
         tables: &[(
             "gold/e",
             "SELECT min(event_time) AS wstart, max(ends) AS wend, count(*), sum(cents) FROM (
-               SELECT *, sum(CASE WHEN event_time <= last THEN 0 ELSE 1 END)
-                           OVER (ORDER BY event_time, _partition, _offset ROWS UNBOUNDED PRECEDING) AS session
+               SELECT *, sum(CASE WHEN event_time <= prior THEN 0 ELSE 1 END)
+                           OVER (ORDER BY event_time, _partition, _offset ROWS UNBOUNDED PRECEDING) AS grp
                FROM (SELECT *, max(ends) OVER (ORDER BY event_time, _partition, _offset
-                                               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS last
+                                               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS prior
                      FROM (SELECT *, event_time + CASE WHEN qty > 5 THEN 20000000 ELSE 5000000 END AS ends
                            FROM rows WHERE event_time IS NOT NULL AND qty > 0)))
-             GROUP BY session HAVING wend <= (SELECT w FROM marks)",
+             GROUP BY grp HAVING max(ends) <= (SELECT w FROM marks)",
         )],
     },
     Case {

@@ -62,6 +62,18 @@ async fn what_can_run_is_proved() {
         "now() - ts > INTERVAL '1 day'",
         "SELECT window.start AS ws, customer, count(*) AS n FROM STREAM orders WATERMARK ts DELAY OF INTERVAL '1 minute' \
          GROUP BY window(ts, INTERVAL '1 hour'), customer HAVING count(*) > 1",
+        "SELECT session_window.start AS ws, customer, sum(quantity) AS n FROM STREAM orders WATERMARK ts DELAY OF INTERVAL '1 minute' \
+         GROUP BY session_window(ts, INTERVAL '1 hour'), customer",
+        "SELECT s.end AS we, max(amount) AS n FROM STREAM orders WATERMARK ts DELAY OF INTERVAL '1 minute' \
+         GROUP BY session_window(ts, CASE WHEN quantity > 1 THEN '5 minutes' ELSE '1 month' END) AS s",
+        "SELECT window.start AS day, count(*) AS n FROM STREAM orders WATERMARK ts DELAY OF INTERVAL '1 minute' \
+         GROUP BY window(ts, INTERVAL '1 day', tz => 'Europe/Berlin')",
+        "SELECT window_end AS we, customer, count(*) AS n FROM TABLE(CUMULATE(STREAM orders WATERMARK ts DELAY OF INTERVAL '1 minute', \
+         DESCRIPTOR(ts), INTERVAL '1' HOUR, INTERVAL '1' DAY)) GROUP BY window_start, window_end, customer",
+        "SELECT * FROM HOP(TABLE orders, DESCRIPTOR(ts), INTERVAL '5' MINUTE, INTERVAL '1' HOUR)",
+        "SELECT w.start AS ws, max(n) AS most FROM (SELECT session_window, customer, count(*) AS n FROM STREAM orders WATERMARK ts \
+         DELAY OF INTERVAL '1 minute' GROUP BY session_window(ts, INTERVAL '1 hour'), customer) AS x \
+         GROUP BY window(session_window, INTERVAL '1 day') AS w",
         "SELECT DISTINCT ON (order_id) * FROM STREAM orders WATERMARK ts DELAY OF INTERVAL '1 minute'",
     ];
     for line in right {
