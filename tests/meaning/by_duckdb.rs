@@ -131,6 +131,19 @@ const CASES: &[Case] = &[
         )],
     },
     Case {
+        name: "groups of regions and of all",
+        sql: "CREATE STREAMING TABLE gold_e AS
+              SELECT window.start AS wstart, window.end AS wend, count(*) * 10 + grouping(region) AS n, sum(cents) AS cents
+              FROM STREAM bronze_e WATERMARK event_time DELAY OF INTERVAL '3 minutes'
+              GROUP BY window(event_time, INTERVAL '5 minutes'), ROLLUP (region);",
+        tables: &[(
+            "gold/e",
+            "SELECT w AS wstart, w + 300000000 AS wend, count(*) * 10 + grouping(region), sum(cents)
+             FROM (SELECT *, event_time - event_time % 300000000 AS w FROM rows WHERE event_time IS NOT NULL)
+             WHERE w + 300000000 <= (SELECT w FROM marks) GROUP BY GROUPING SETS ((w, region), (w))",
+        )],
+    },
+    Case {
         name: "hours of a zone that is half an hour off",
         sql: "CREATE STREAMING TABLE gold_e AS
               SELECT window.start AS wstart, window.end AS wend, count(*) AS n, sum(cents) AS cents

@@ -121,7 +121,7 @@ fn failing(node: &PlanNode, session: &SessionState) -> Option<(Expr, DataFusionE
 
 /// `node` with one of its aggregates.
 fn only(node: &AggregateNode, aggregate: &Expr) -> AggregateNode {
-    let keys = node.group.len() + 1;
+    let keys = node.group.len() + 1 + usize::from(!node.sets.is_empty());
     let at = node.aggregates.iter().position(|a| a == aggregate).unwrap_or(0);
     let fields = node.schema.fields().iter().enumerate();
     let kept = fields.filter(|(i, _)| *i < keys || *i == keys + at || *i >= keys + node.aggregates.len());

@@ -70,6 +70,8 @@ async fn what_can_run_is_proved() {
          GROUP BY window(ts, INTERVAL '1 day', tz => 'Europe/Berlin')",
         "SELECT window_end AS we, customer, count(*) AS n FROM TABLE(CUMULATE(STREAM orders WATERMARK ts DELAY OF INTERVAL '1 minute', \
          DESCRIPTOR(ts), INTERVAL '1' HOUR, INTERVAL '1' DAY)) GROUP BY window_start, window_end, customer",
+        "SELECT window.start AS ws, customer, quantity, grouping(customer) AS g, sum(amount) AS n FROM STREAM orders WATERMARK ts \
+         DELAY OF INTERVAL '1 minute' GROUP BY window(ts, INTERVAL '1 hour'), CUBE (customer, quantity)",
         "SELECT * FROM HOP(TABLE orders, DESCRIPTOR(ts), INTERVAL '5' MINUTE, INTERVAL '1' HOUR)",
         "SELECT w.start AS ws, max(n) AS most FROM (SELECT session_window, customer, count(*) AS n FROM STREAM orders WATERMARK ts \
          DELAY OF INTERVAL '1 minute' GROUP BY session_window(ts, INTERVAL '1 hour'), customer) AS x \

@@ -212,11 +212,7 @@ const GROUPS: &[Group] = &[
         why: "is about VARIANT, which Parquet's readers do not share yet",
         instead: "keep the JSON as text, and write get_json_object(text, '$.a.b') or from_json(text, 'a INT, b STRING')",
     },
-    Group {
-        names: &["grouping", "grouping_id"],
-        why: "belongs to GROUPING SETS, ROLLUP and CUBE, which streams cannot have",
-        instead: "make a streaming table for each grouping",
-    },
+    Group { names: &["grouping_id"], why: "is not there", instead: "write grouping(a) * 2 + grouping(b)" },
     Group {
         names: &["range", "sql_keywords", "python_worker_logs"],
         why: "is a table of its own, and a streaming table reads streams",

@@ -168,6 +168,7 @@ async fn aggregate_node(session: &SessionContext) -> AggregateNode {
         input: input(),
         input_schema: Arc::clone(aggregate.input.schema()),
         group: aggregate.group_expr.clone(),
+        sets: Vec::new(),
         window: Window { position: 0, assigner: Assigner::tumbling(size) },
         aggregates: aggregate.aggr_expr.clone(),
         known_as: aggregate.aggr_expr.clone(),

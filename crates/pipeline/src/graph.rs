@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchemaRef};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan};
 use sluicebox_core::fate::Ledger;
 use sluicebox_functions::operators::sums;
 
@@ -200,6 +200,9 @@ pub struct AggregateNode {
     pub input_schema: DFSchemaRef,
     /// The group expressions in the order of the query, without the window.
     pub group: Vec<Expr>,
+    /// Of GROUPING SETS, ROLLUP and CUBE the sets: of each, which of `group` it leaves out, so that they are NULL in its rows. None of a
+    /// query that groups once.
+    pub sets: Vec<Vec<bool>>,
     /// The window.
     pub window: Window,
     /// The aggregate functions, without aliases, in the order of the logical plan.
@@ -214,7 +217,7 @@ pub struct AggregateNode {
     /// The clauses whose watermark closes windows.
     pub clauses: Vec<String>,
     /// The columns of the result: as the logical `Aggregate` node gives them (group expressions in order, the window at
-    /// `window.position` among them as a struct of `start` and `end`; then the aggregates), then `__sb_event_time`
+    /// `window.position` among them as a struct of `start` and `end`; with `sets` DataFusion's grouping id; then the aggregates), then `__sb_event_time`
     /// (the window's end less one microsecond) and `__sb_late` (0).
     pub schema: SchemaRef,
 }
@@ -251,6 +254,18 @@ impl AggregateNode {
         gone: Gone::Loses("the windows that are open would never be written"),
         lacks: "it knows none of the rows that came before",
     };
+
+    /// By what groups are told apart: the keys, or the sets of them.
+    fn keys(&self) -> Vec<Expr> {
+        if self.sets.is_empty() {
+            return self.group.clone();
+        }
+        let kept = |set: &Vec<bool>| {
+            let keys = self.group.iter().zip(set).filter(|(_, left_out)| !**left_out);
+            keys.map(|(key, _)| key.clone()).collect()
+        };
+        vec![Expr::GroupingSet(GroupingSet::GroupingSets(self.sets.iter().map(kept).collect()))]
+    }
 
     /// Where the session ends that a row is alone, as the query says it, if that differs from row to row in more than its time.
     #[must_use]
@@ -345,7 +360,7 @@ impl Node {
                 id: &node.id,
                 kind: &AggregateNode::KIND,
                 clauses: &node.clauses,
-                keys: node.group.clone(),
+                keys: node.keys(),
                 computes: &node.known_as,
                 window: Some(node.window),
                 session_end: node.session_end(),

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StructArray, TimestampMicrosecondArray, UInt8Array};
+use arrow::array::{
+    ArrayRef, AsArray, Int64Array, RecordBatch, StructArray, TimestampMicrosecondArray, UInt8Array, UInt64Array,
+};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Fields, SchemaRef};
+use arrow::datatypes::{DataType, Fields, SchemaRef, UInt64Type};
+use arrow::error::ArrowError;
 use sluicebox_core::provenance::Lateness;
 use sluicebox_pipeline::graph::AggregateNode;
 
@@ -30,8 +33,10 @@ pub(super) struct Output {
     position: usize,
     /// `start` and `end`.
     window: Fields,
-    /// Group keys without the window.
+    /// Group keys without the window, and the grouping id if there is one.
     keys: usize,
+    /// Of grouping sets, how many keys stand behind the window.
+    behind: Option<u32>,
 }
 
 impl Output {
@@ -42,14 +47,17 @@ impl Output {
             Some(DataType::Struct(fields)) if fields.len() == 2 && position <= node.group.len() => fields.clone(),
             other => return Err(wrong(format!("column {position} is to be its window, but is {other:?}"))),
         };
-        // The keys, the window, the aggregates, and two hidden columns.
-        let columns = node.group.len() + 1 + node.aggregates.len() + 2;
+        // The keys, the window, the grouping id, the aggregates, and two hidden columns.
+        let keys = node.group.len() + usize::from(!node.sets.is_empty());
+        let columns = keys + 1 + node.aggregates.len() + 2;
         if node.schema.fields().len() != columns {
             let has = node.schema.fields().len();
             return Err(wrong(format!("its schema has {has} columns where its expressions make {columns}")));
         }
         let schema = Arc::clone(&node.schema);
-        Ok(Self { operator: node.id.clone(), schema, position, window, keys: node.group.len() })
+        let behind = u32::try_from(node.group.len() - position).unwrap_or(u32::MAX);
+        let behind = (!node.sets.is_empty()).then_some(behind);
+        Ok(Self { operator: node.id.clone(), schema, position, window, keys, behind })
     }
 
     /// `groups` are (window end, keys, values).
@@ -64,7 +72,11 @@ impl Output {
         };
         let starts: Vec<i64> = ends.values().iter().map(start_of).collect();
         let (keys, values) = groups.columns()[1..].split_at(self.keys);
-        self.laid_out(&starts, ends.values(), keys, values)
+        let mut keys = keys.to_vec();
+        if let (Some(behind), Some(id)) = (self.behind, keys.last_mut()) {
+            *id = with_window_in_place(id, self.keys, behind).map_err(Error::arrow("say which keys a group has"))?;
+        }
+        self.laid_out(&starts, ends.values(), &keys, values)
     }
 
     /// Rows of the windows from `starts` to `ends` with these keys and values.
@@ -104,4 +116,17 @@ impl Output {
             detail: format!("its schema says {data_type} of a column that is {}: {e}", column.data_type()),
         })
     }
+}
+
+/// Grouping ids whose bits are those of `keys` keys, the window before all others, as ids in which `behind` keys stand behind it. A bit is
+/// set for a key that is left out, the lowest for the last key; it never is for the window. Bits above tell sets apart that are there
+/// twice.
+fn with_window_in_place(ids: &ArrayRef, keys: usize, behind: u32) -> Result<ArrayRef, ArrowError> {
+    let above = |bits: u32| u64::MAX.checked_shl(bits).unwrap_or(0);
+    let (keys, behind) = (above(u32::try_from(keys).unwrap_or(u32::MAX)), above(behind));
+    let moved = |id: u64| (id & keys) | ((id & !keys & behind) << 1) | (id & !behind);
+    let wide = cast(ids, &DataType::UInt64)?;
+    let wide: &UInt64Array = wide.as_primitive();
+    let moved: ArrayRef = Arc::new(wide.unary::<_, UInt64Type>(moved));
+    cast(&moved, ids.data_type())
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SessionState, TaskContext};
@@ -18,7 +18,7 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Aggregate, EmptyRelation, Expr, LogicalPlan, SortExpr, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr, LoweredAggregateBuilder};
-use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortRequirement, create_physical_expr};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
 use datafusion::physical_plan::{ExecutionPlan, collect};
@@ -79,7 +79,7 @@ impl Plans {
         refuse_clock(node)?;
         let over_columns = over_columns(node).map_err(&fail)?;
         let logical = Logical::resolve(&over_columns, session).map_err(&fail)?;
-        let group = logical.group_by(node, session).map_err(&fail)?;
+        let group = logical.group_by(node, &raw, session).map_err(&fail)?;
         let (mut aggregates, mut filters) = logical.aggregates(node, &raw, session).map_err(&fail)?;
         if of_sessions(node) {
             aggregates.push(last_end(&raw, aggregates.len()).map_err(&fail)?);
@@ -95,12 +95,12 @@ impl Plans {
         let required = if hard { required_order(&template) } else { Vec::new() };
 
         let named = template.schema();
-        let state = positional(&named, group.expr().len(), &aggregates).map_err(&fail)?;
-        let keys = state.fields().iter().take(group.expr().len()).map(|field| field.data_type());
+        let state = positional(&named, group.num_group_exprs(), &aggregates).map_err(&fail)?;
+        let keys = state.fields().iter().take(group.num_group_exprs()).map(|field| field.data_type());
         if let Some(unordered) = sort::first_unordered(keys) {
             return Err(Error::KeyType { operator: node.id.clone(), data_type: unordered.clone() });
         }
-        let fingerprint = fingerprint(node, &state, group.expr().len());
+        let fingerprint = fingerprint(node, &state, group.num_group_exprs());
         let context = task_context(session);
         let operator = node.id.clone();
         let batch_rows = run::batch_rows(&state);
@@ -157,7 +157,7 @@ impl Plans {
 
     /// How many columns of state rows are keys, without the pane.
     pub fn key_columns(&self) -> usize {
-        self.group.expr().len() - 1
+        self.group.num_group_exprs() - 1
     }
 
     /// `columns`, those of the input and the pane, as rows for [`Plans::partial`].
@@ -188,7 +188,7 @@ impl Plans {
     /// State rows with the forms of their keys, in the order of these.
     fn in_form(&self, batch: RecordBatch) -> Result<RecordBatch> {
         let doing = "bring keys to one form";
-        let keys = self.group.expr().len();
+        let keys = self.group.num_group_exprs();
         let mut changed = false;
         let mut columns = batch.columns().to_vec();
         for column in columns.iter_mut().take(keys) {
@@ -267,7 +267,7 @@ impl Plans {
         if groups.num_rows() == 0 {
             return Ok(None);
         }
-        let order = sort::order(&groups.columns()[..self.group.expr().len()], |_| sort::ORDER)?;
+        let order = sort::order(&groups.columns()[..self.group.num_group_exprs()], |_| sort::ORDER)?;
         sort::copy(&groups, &order.indices).map(Some)
     }
 
@@ -296,7 +296,7 @@ impl Plans {
         if state.num_rows() == 0 {
             return Ok((None, true));
         }
-        let order = sort::order(&state.columns()[..self.group.expr().len()], |_| sort::ORDER)?;
+        let order = sort::order(&state.columns()[..self.group.num_group_exprs()], |_| sort::ORDER)?;
         let state = RecordBatch::try_new(self.state_schema(), state.columns().to_vec());
         let state = state.map_err(Error::arrow("name state columns by position"))?;
         Ok((Some(sort::copy(&state, &order.indices)?), order.unique))
@@ -339,15 +339,31 @@ impl Logical {
         })
     }
 
-    /// The pane, then the group expressions; of sessions, the keys, then the start.
-    fn group_by(&self, node: &AggregateNode, session: &SessionState) -> Result<Arc<PhysicalGroupBy>, DataFusionError> {
+    /// The pane, then the group expressions; of sessions, the keys, then the start. Of grouping sets DataFusion's grouping id comes last.
+    fn group_by(
+        &self,
+        node: &AggregateNode,
+        raw: &Schema,
+        session: &SessionState,
+    ) -> Result<Arc<PhysicalGroupBy>, DataFusionError> {
         let pane = node.input_schema.fields().len();
         let pane: Arc<dyn PhysicalExpr> = Arc::new(Column::new(PANE, pane));
         let keys = self.group.iter().map(|expr| physical(expr, &node.input_schema, session));
         let mut group = keys.collect::<Result<Vec<_>, _>>()?;
         group.insert(if of_sessions(node) { group.len() } else { 0 }, pane);
         let named = group.into_iter().enumerate().map(|(at, expr)| (expr, format!("g{at}")));
-        Ok(Arc::new(PhysicalGroupBy::new_single(named.collect())))
+        let named: Vec<(Arc<dyn PhysicalExpr>, String)> = named.collect();
+        if node.sets.is_empty() {
+            return Ok(Arc::new(PhysicalGroupBy::new_single(named)));
+        }
+        let null = |(expr, name): &(Arc<dyn PhysicalExpr>, String)| {
+            let null: Arc<dyn PhysicalExpr> = Arc::new(Literal::new(ScalarValue::try_from(&expr.data_type(raw)?)?));
+            Ok((null, name.clone()))
+        };
+        let nulls = named.iter().map(null).collect::<Result<Vec<_>, DataFusionError>>()?;
+        // The pane is in each set.
+        let sets = node.sets.iter().map(|set| std::iter::once(false).chain(set.iter().copied()).collect());
+        Ok(Arc::new(PhysicalGroupBy::new(named, nulls, sets.collect(), true)))
     }
 
     fn aggregates(
@@ -401,9 +417,12 @@ fn fingerprint(node: &AggregateNode, state: &Schema, keys: usize) -> String {
         format!("{}: {data_type}", f.name())
     });
     let columns = columns.collect::<Vec<_>>();
+    let sets = node.sets.iter().map(|set| set.iter().map(|left_out| if *left_out { '-' } else { 'x' }).collect());
+    let sets: Vec<String> = sets.collect();
+    let sets = if sets.is_empty() { String::new() } else { format!("; sets [{}]", sets.join(", ")) };
     let version = datafusion::DATAFUSION_VERSION.split('.').next().unwrap_or_default();
     format!(
-        "group [{}]; aggregates [{}]; columns [{}]; datafusion {version}",
+        "group [{}]{sets}; aggregates [{}]; columns [{}]; datafusion {version}",
         text(&node.group),
         text(&node.known_as),
         columns.join(", "),

@@ -109,6 +109,7 @@ fn node_over(table: &str, schema: SchemaRef, keys: &[&str], aggregates: &str, wi
         input: Box::new(Node::Stream(input)),
         input_schema: Arc::clone(aggregate.input.schema()),
         group: aggregate.group_expr.clone(),
+        sets: Vec::new(),
         window,
         aggregates: aggregate.aggr_expr.clone(),
         known_as: aggregate.aggr_expr.iter().map(|e| sums::as_before(e, aggregate.input.schema())).collect(),

@@ -16,6 +16,7 @@ use super::place::Places;
 use crate::ast::Span;
 use crate::diagnostic::Diagnostic;
 use crate::visit;
+use crate::window::grouping::grouped_call;
 
 /// Every part of a query or condition that a stream cannot have.
 pub(super) fn check(
@@ -73,7 +74,7 @@ struct Checker<'a> {
     place: Place,
     /// How many expressions are open.
     depth: usize,
-    /// Where the functions that give rows, and lambdas, stand as they may.
+    /// Where the functions that give rows, lambdas and grouping sets stand as they may.
     alone: BTreeSet<usize>,
     found: Vec<Diagnostic>,
 }
@@ -288,6 +289,11 @@ impl Checker<'_> {
                 "use WHERE or HAVING",
             );
         }
+        if let GroupByExpr::Expressions(keys, _) = &select.group_by
+            && grouped_call(select, &|_| false).is_some()
+        {
+            self.alone.extend(keys.iter().map(|key| std::ptr::from_ref(key).addr()));
+        }
         let modifiers = match &select.group_by {
             GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers) => modifiers,
         };
@@ -362,9 +368,9 @@ impl Checker<'_> {
     fn grouping_sets(&mut self, at: &impl Spanned) {
         self.refuse(
             at,
-            "GROUPING SETS, ROLLUP and CUBE are not supported over streams",
+            "GROUPING SETS, ROLLUP and CUBE over a stream stand beside a window",
             "",
-            "make a streaming table for each grouping",
+            "write GROUP BY window(event_time, INTERVAL '5 minutes'), ROLLUP (a, b)",
         );
     }
 
@@ -463,7 +469,11 @@ impl Visitor for Checker<'_> {
                 "write from_utc_timestamp(ts, 'Europe/Berlin') for the time that clocks show there, or convert_timezone('Europe/Berlin', ts) \
                  for a TIMESTAMP_NTZ; windows of days in another zone are window(from_utc_timestamp(...), ...) of an upstream table",
             ),
-            Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) => self.grouping_sets(expr),
+            Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_)
+                if !self.alone.contains(&std::ptr::from_ref(expr).addr()) =>
+            {
+                self.grouping_sets(expr);
+            }
             _ => {}
         }
         ControlFlow::Continue(())

@@ -307,6 +307,9 @@ fn flow(flow: &Flow) -> FlowDescription {
             Node::Aggregate(aggregate) => {
                 let mut keys = vec![window_words(aggregate)];
                 keys.extend(aggregate.group.iter().map(|e| words.say(e)));
+                if !aggregate.sets.is_empty() {
+                    keys.push(format!("in {} sets of these", aggregate.sets.len()));
+                }
                 let values: Vec<String> = aggregate.aggregates.iter().map(|e| words.say(e)).collect();
                 let values =
                     if values.is_empty() { "group".to_owned() } else { format!("aggregate {}", values.join(", ")) };

@@ -7,7 +7,7 @@ use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DataFusionError};
 use datafusion::logical_expr::expr::{AggregateFunction, Case};
-use datafusion::logical_expr::{Aggregate, DistinctOn, Expr, LogicalPlan, Operator, binary_expr};
+use datafusion::logical_expr::{Aggregate, DistinctOn, Expr, GroupingSet, LogicalPlan, Operator, binary_expr};
 use sluicebox_core::provenance::{EVENT_TIME, PREFIX, VALUE, watermark_fields};
 use sluicebox_functions::operators::sums;
 
@@ -89,6 +89,7 @@ impl Lowering<'_, '_> {
         let rows = self.lower(&aggregate.input)?;
         let keys = distinct_keys(aggregate);
         let (position, call) = self.window_of(aggregate, &keys, &rows)?;
+        let sets = self.sets(aggregate, &keys, position, &call)?;
         let group = keys.into_iter().map(|e| unaliased(e).clone());
         let group: Vec<Expr> = group.enumerate().filter(|(i, _)| *i != position).map(|(_, e)| e).collect();
         let aggregates: Vec<Expr> = aggregate.aggr_expr.iter().map(|e| unaliased(e).clone()).collect();
@@ -117,6 +118,7 @@ impl Lowering<'_, '_> {
             input: Box::new(input),
             input_schema,
             group,
+            sets,
             window: Window { position, assigner: call.assigner },
             aggregates,
             known_as,
@@ -172,15 +174,41 @@ impl Lowering<'_, '_> {
         Ok((Rows { plan, bare: false, ..rows }, computed))
     }
 
+    /// Of GROUPING SETS, ROLLUP and CUBE, which DataFusion has made one list of sets, what each leaves out of `keys` but the window.
+    fn sets(
+        &self,
+        aggregate: &Aggregate,
+        keys: &[&Expr],
+        position: usize,
+        call: &WindowCall,
+    ) -> Lowered<Vec<Vec<bool>>> {
+        let [Expr::GroupingSet(grouping)] = aggregate.group_expr.as_slice() else { return Ok(Vec::new()) };
+        let refused = |message: &str, help: &str| {
+            Err(Box::new(Diagnostic::new("not-supported", self.group_span(aggregate), message, "").with_help(help)))
+        };
+        let sets = match grouping {
+            GroupingSet::GroupingSets(sets) if sets.iter().all(|set| set.contains(keys[position])) => sets,
+            _ => {
+                return refused(
+                    "GROUPING SETS, ROLLUP and CUBE over a stream stand beside a window",
+                    "write GROUP BY window(event_time, INTERVAL '5 minutes'), ROLLUP (a, b)",
+                );
+            }
+        };
+        if matches!(call.assigner, Assigner::Session(_)) {
+            return refused(
+                "GROUPING SETS, ROLLUP and CUBE beside a session would make other sessions of each set of keys",
+                "make a streaming table for each grouping",
+            );
+        }
+        let others = keys.iter().enumerate().filter(|(at, _)| *at != position).map(|(_, key)| *key);
+        let others: Vec<&Expr> = others.collect();
+        Ok(sets.iter().map(|set| others.iter().map(|key| !set.contains(key)).collect()).collect())
+    }
+
     /// The one window among the group expressions, over the event time of the rows.
     fn window_of(&self, aggregate: &Aggregate, keys: &[&Expr], rows: &Rows) -> Lowered<(usize, WindowCall)> {
         let at = self.group_span(aggregate);
-        if aggregate.group_expr.iter().any(|e| matches!(unaliased(e), Expr::GroupingSet(_))) {
-            let message = "GROUPING SETS, ROLLUP and CUBE are not supported over streams";
-            return Err(Box::new(
-                Diagnostic::new("not-supported", at, message, "").with_help("make a streaming table for each grouping"),
-            ));
-        }
         for e in &aggregate.aggr_expr {
             if matches!(unaliased(e), Expr::AggregateFunction(f) if f.func.name() == "nth_value") {
                 let message = "nth_value is not supported: its state cannot be merged across batches";
@@ -364,6 +392,9 @@ fn session_end(rows: &Rows, gap: Expr) -> Expr {
 
 /// What `aggregate` groups by, each key once, as its schema has them.
 fn distinct_keys(aggregate: &Aggregate) -> Vec<&Expr> {
+    if let [Expr::GroupingSet(sets)] = aggregate.group_expr.as_slice() {
+        return sets.distinct_expr();
+    }
     let mut keys: Vec<&Expr> = Vec::with_capacity(aggregate.group_expr.len());
     for key in &aggregate.group_expr {
         if !keys.contains(&key) {

@@ -31,6 +31,7 @@ impl Words {
         let mut meanings: Vec<String> = node.group.iter().map(|e| self.say(e)).collect();
         let window = if matches!(node.window.assigner, Assigner::Session(_)) { SESSION_WINDOW } else { WINDOW };
         meanings.insert(node.window.position.min(meanings.len()), window.to_owned());
+        meanings.extend((!node.sets.is_empty()).then(|| "the set of keys".to_owned()));
         meanings.extend(node.aggregates.iter().map(|e| self.say(e)).collect::<Vec<_>>());
         self.names.extend(node.schema.fields().iter().map(|f| f.name().clone()).zip(meanings));
     }

@@ -15,7 +15,7 @@ const WORDS: [&str; 12] =
     ["and", "between", "case", "div", "ilike", "in", "like", "mod", "not", "or", "regexp", "when"];
 
 /// What no question can be about, for it is of streams: `scripts/spark/compare.py` compares windows with Spark's.
-const OF_STREAMS: [&str; 3] = ["window", "session_window", "window_time"];
+const OF_STREAMS: [&str; 4] = ["window", "session_window", "window_time", "grouping"];
 
 /// The names of Spark's functions.
 fn of_spark() -> BTreeSet<String> {

@@ -84,7 +84,7 @@ impl Plans {
             options: sort::ORDER,
         };
         let keys: Vec<String> =
-            self.named.fields().iter().take(self.group.expr().len()).map(|f| f.name().clone()).collect();
+            self.named.fields().iter().take(self.group.num_group_exprs()).map(|f| f.name().clone()).collect();
         let order = LexOrdering::new(keys.iter().enumerate().map(by));
         let order = order.ok_or_else(|| DataFusionError::Internal("an aggregate without a pane".into()))?;
         let (schema, rows) = (&self.named, self.streaming.session_config().batch_size());

@@ -323,6 +323,47 @@ fn cumulated_windows_grow_by_a_step_and_begin_again() {
     assert_eq!((operator.rows(), operator.next_close()), (0, None));
 }
 
+/// The node of `GROUP BY window, ROLLUP (k, n)`, the window at `position` among the keys.
+fn rolled_up(position: usize) -> AggregateNode {
+    let node = node(&["k", "n"], "count(*), sum(i)", Window { position, ..tumbling(10) });
+    let mut fields = node.schema.fields().to_vec();
+    fields.insert(3, Arc::new(Field::new("__grouping_id", DataType::UInt8, false)));
+    let sets = vec![vec![false, false], vec![false, true], vec![true, true]];
+    AggregateNode { sets, schema: Arc::new(Schema::new(fields)), ..node }
+}
+
+#[test]
+fn each_set_of_keys_has_groups_of_its_own() {
+    let events: &[(i64, u8, i64)] = &[(1, 1, 1), (2, 1, 2), (3, 4, 4), (4, 5, 8)];
+    let out = run(&mut operator(&rolled_up(0)), &[(events, 5), (&[(6, 1, 16)], 10)]);
+    let expected = [
+        "0 10000000 NULL NULL 3 5 31",
+        "0 10000000 k1 NULL 1 4 23",
+        "0 10000000 k1 0 0 3 19",
+        "0 10000000 k1 1 0 1 4",
+        "0 10000000 k2 NULL 0 1 8",
+        "0 10000000 k2 NULL 1 1 8",
+    ];
+    assert_eq!(out, expected);
+    // The bits of the id stand as the keys do in the query.
+    let out = run(&mut operator(&rolled_up(1)), &[(events, 10)]);
+    assert_eq!(out[0], "NULL 0 10000000 NULL 5 4 15");
+    assert_eq!(out[1], "k1 0 10000000 NULL 1 3 7");
+}
+
+#[test]
+fn sets_of_keys_live_through_a_restore() {
+    let (batches, _) = super::oracle::long();
+    let node = rolled_up(0);
+    block_on(conforms(|| operator(&node), &batches[..5]));
+    let plain = node_without_sets();
+    assert_ne!(operator(&node).fingerprint(), operator(&plain).fingerprint());
+}
+
+fn node_without_sets() -> AggregateNode {
+    node(&["k", "n"], "count(*), sum(i)", tumbling(10))
+}
+
 #[test]
 fn days_of_a_zone_close_when_its_clocks_say_so() {
     let hour = 3_600;
