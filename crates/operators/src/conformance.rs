@@ -217,7 +217,8 @@ async fn step<O: Operator>(operator: &mut O, batch: &Batch) -> Did {
     let rows_in: usize = batch.rows.iter().map(RecordBatch::num_rows).sum();
     let kept: usize = processed.rows.iter().map(RecordBatch::num_rows).sum();
     let counts = [processed.absorbed, processed.duplicate, processed.filtered_null_event_time];
-    assert_eq!(kept as u64 + counts.iter().sum::<u64>(), rows_in as u64, "every row has one fate");
+    let counted = counts.iter().sum::<u64>() + processed.filtered_without_window;
+    assert_eq!(kept as u64 + counted, rows_in as u64, "every row has one fate");
     let closed = match batch.watermark {
         Some(watermark) => operator.close(watermark).await.unwrap_or_else(|e| unreachable!("close: {e}")),
         None => Vec::new(),
