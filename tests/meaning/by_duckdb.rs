@@ -131,6 +131,25 @@ const CASES: &[Case] = &[
         )],
     },
     Case {
+        name: "the two largest regions of a window",
+        sql: "CREATE STREAMING TABLE gold_e AS
+              SELECT wstart, wend, n, cents FROM (
+                SELECT *, row_number() OVER (PARTITION BY wend ORDER BY n DESC, region) AS place FROM (
+                  SELECT window.start AS wstart, window.end AS wend, region, count(*) AS n, sum(cents) AS cents
+                  FROM STREAM bronze_e WATERMARK event_time DELAY OF INTERVAL '3 minutes'
+                  GROUP BY window(event_time, INTERVAL '5 minutes'), region))
+              WHERE place <= 2;",
+        tables: &[(
+            "gold/e",
+            "SELECT w AS wstart, w + 300000000 AS wend, n, cents
+             FROM (SELECT w, region, count(*) AS n, sum(cents) AS cents
+                   FROM (SELECT *, event_time - event_time % 300000000 AS w FROM rows WHERE event_time IS NOT NULL)
+                   GROUP BY w, region)
+             WHERE w + 300000000 <= (SELECT w FROM marks)
+             QUALIFY row_number() OVER (PARTITION BY w ORDER BY n DESC, region) <= 2",
+        )],
+    },
+    Case {
         name: "groups of regions and of all",
         sql: "CREATE STREAMING TABLE gold_e AS
               SELECT window.start AS wstart, window.end AS wend, count(*) * 10 + grouping(region) AS n, sum(cents) AS cents

@@ -72,6 +72,10 @@ async fn what_can_run_is_proved() {
          DESCRIPTOR(ts), INTERVAL '1' HOUR, INTERVAL '1' DAY)) GROUP BY window_start, window_end, customer",
         "SELECT window.start AS ws, customer, quantity, grouping(customer) AS g, sum(amount) AS n FROM STREAM orders WATERMARK ts \
          DELAY OF INTERVAL '1 minute' GROUP BY window(ts, INTERVAL '1 hour'), CUBE (customer, quantity)",
+        "SELECT ended, customer, n, place, before FROM (SELECT *, rank() OVER (PARTITION BY ended ORDER BY n DESC) AS place, \
+         lag(n) OVER (PARTITION BY ended ORDER BY n DESC) AS before FROM (SELECT window.end AS ended, customer, count(*) AS n \
+         FROM STREAM orders WATERMARK ts DELAY OF INTERVAL '1 minute' GROUP BY window(ts, INTERVAL '1 hour'), customer) AS a) AS b \
+         WHERE place <= 3",
         "SELECT * FROM HOP(TABLE orders, DESCRIPTOR(ts), INTERVAL '5' MINUTE, INTERVAL '1' HOUR)",
         "SELECT w.start AS ws, max(n) AS most FROM (SELECT session_window, customer, count(*) AS n FROM STREAM orders WATERMARK ts \
          DELAY OF INTERVAL '1 minute' GROUP BY session_window(ts, INTERVAL '1 hour'), customer) AS x \

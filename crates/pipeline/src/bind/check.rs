@@ -15,6 +15,7 @@ use sluicebox_core::provenance::{PREFIX, is_hidden};
 use super::place::Places;
 use crate::ast::Span;
 use crate::diagnostic::Diagnostic;
+use crate::parse::LEAF;
 use crate::visit;
 use crate::window::grouping::grouped_call;
 
@@ -27,7 +28,8 @@ pub(super) fn check(
     place: Place,
 ) -> Vec<Diagnostic> {
     let alone = BTreeSet::new();
-    let mut checker = Checker { state, places, whole, place, depth: 0, alone, found: Vec::new() };
+    let over = BTreeSet::new();
+    let mut checker = Checker { state, places, whole, place, depth: 0, alone, over, found: Vec::new() };
     // All mistakes are reported at once; it breaks off only at what is too deep to go on.
     let _ = visit::read(node, &mut checker);
     checker.found
@@ -76,6 +78,8 @@ struct Checker<'a> {
     depth: usize,
     /// Where the functions that give rows, lambdas and grouping sets stand as they may.
     alone: BTreeSet<usize>,
+    /// Where functions of OVER stand that are not over a stream itself: whether they may is known when the query is planned.
+    over: BTreeSet<usize>,
     found: Vec<Diagnostic>,
 }
 
@@ -144,7 +148,7 @@ impl Checker<'_> {
 
     fn function(&mut self, function: &Function) {
         let name = function.name.to_string().to_lowercase();
-        if function.over.is_some() {
+        if function.over.is_some() && !self.over.contains(&std::ptr::from_ref(function).addr()) {
             self.refuse(
                 function,
                 "window functions (OVER) need all rows of a stream, which never ends",
@@ -273,6 +277,7 @@ impl Checker<'_> {
             self.distinct_unnest(select);
             self.found.extend(super::keys::constants(select, self.places, self.whole));
         }
+        self.above_a_query(select);
         if let [_, second, ..] = select.from.as_slice() {
             self.joined(second, &second.relation);
         }
@@ -306,6 +311,22 @@ impl Checker<'_> {
         if let Some(item) = select.sort_by.first() {
             self.order_by(item);
         }
+    }
+
+    /// Functions of OVER in a SELECT from a query.
+    fn above_a_query(&mut self, select: &Select) {
+        let stream = |factor: &TableFactor| matches!(factor, TableFactor::Table { name, .. } if name.to_string().starts_with(LEAF));
+        if select.from.is_empty() || select.from.iter().any(|table| stream(&table.relation)) {
+            return;
+        }
+        let _: ControlFlow<()> = visit::expressions(&select.projection, &mut |expr| {
+            if let Expr::Function(function) = expr
+                && function.over.is_some()
+            {
+                self.over.insert(std::ptr::from_ref(function).addr());
+            }
+            ControlFlow::Continue(())
+        });
     }
 
     /// DataFusion plans DISTINCT before unnest.

@@ -326,6 +326,10 @@ fn plan_steps(plan: &LogicalPlan, words: &Words) -> Vec<String> {
     match plan {
         LogicalPlan::Filter(filter) => steps.push(format!("keep rows where {}", words.say(&filter.predicate))),
         LogicalPlan::Union(_) => steps.push("put the streams together".to_owned()),
+        LogicalPlan::Window(window) => {
+            let said: Vec<String> = window.window_expr.iter().map(|e| words.say(e)).collect();
+            steps.push(format!("compute {} over the rows of a window", said.join(", ")));
+        }
         LogicalPlan::Unnest(_) => steps.push("make a row of each element of a list".to_owned()),
         LogicalPlan::Projection(projection) => {
             let computed: Vec<String> = projection.expr.iter().filter_map(|e| words.computed(e)).collect();

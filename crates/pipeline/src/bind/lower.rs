@@ -37,6 +37,10 @@ pub(super) struct Facts {
     pub(super) event_time: BTreeSet<usize>,
     /// Positions of the visible columns that hold a window of the event time.
     pub(super) windows: BTreeSet<usize>,
+    /// Positions of the visible columns that are equal only in rows of windows which end together, where such rows come in one batch.
+    pub(super) ends: BTreeSet<usize>,
+    /// Whether a window's start tells its end.
+    pub(super) starts_tell: bool,
     pub(super) clauses: BTreeSet<String>,
     /// Whether a clause starts below and its late rows have not been taken out.
     pub(super) late: bool,
@@ -131,6 +135,7 @@ impl Rows {
         Facts {
             event_time: positions(&|e| self.is_event_time(e)),
             windows: positions(&|e| self.is_window(e)),
+            ends: positions(&|e| super::over::tells_end(self, e)),
             ..self.facts.clone()
         }
     }
@@ -188,6 +193,7 @@ impl<'p> Lowering<'_, 'p> {
             LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
             LogicalPlan::Distinct(Distinct::On(on)) => self.distinct_on(on),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Window(window) => self.over(window),
             LogicalPlan::EmptyRelation(_) => Err(self.refuse(
                 "no-stream",
                 "a query of a streaming table reads a stream",
@@ -255,6 +261,7 @@ impl<'p> Lowering<'_, 'p> {
         let facts = Facts {
             event_time: kept(&facts.event_time),
             windows: BTreeSet::new(),
+            ends: BTreeSet::new(),
             shape: Shape { many: true, ..facts.shape },
             ..facts
         };
@@ -272,6 +279,8 @@ impl<'p> Lowering<'_, 'p> {
         };
         let mut facts = first.facts;
         facts.shape.many = true;
+        // Windows of two streams that end together may be closed by two watermarks.
+        facts.ends.clear();
         let mut inputs = first.inputs;
         let mut plans = vec![Arc::new(first.plan)];
         for side in sides {
@@ -390,7 +399,6 @@ fn with_hidden(schema: &DFSchema, hidden: Hidden) -> Result<DFSchemaRef, DataFus
 
 fn kind(plan: &LogicalPlan) -> &'static str {
     match plan {
-        LogicalPlan::Window(_) => "a window function (OVER)",
         LogicalPlan::Sort(_) => "ORDER BY",
         LogicalPlan::Join(_) => "a join",
         LogicalPlan::Limit(_) => "LIMIT",

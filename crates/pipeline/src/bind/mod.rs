@@ -33,6 +33,7 @@ mod keys;
 mod lower;
 mod order;
 mod ours;
+mod over;
 mod part;
 mod place;
 mod plan;

@@ -100,6 +100,8 @@ impl Lowering<'_, '_> {
             hidden: Hidden { provenance: false, event_time: true },
             event_time: BTreeSet::new(),
             windows: BTreeSet::from([position]),
+            ends: BTreeSet::from([position]),
+            starts_tell: matches!(call.assigner, Assigner::Hopping { .. } | Assigner::Calendar(_)),
             shape: Shape { aggregates: rows.facts.shape.aggregates + 1, ..rows.facts.shape },
             ..rows.facts.clone()
         };

@@ -1,5 +1,6 @@
 //! The leaves of a query: sources, tables and views, and the WATERMARK clauses that stand at them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -83,6 +84,8 @@ impl<'p> Lowering<'_, 'p> {
                 None => upstream.event_time.iter().filter_map(position).collect(),
             },
             windows: upstream.windows.iter().filter_map(position).collect(),
+            ends: BTreeSet::new(),
+            starts_tell: false,
             clauses: clause.iter().map(|c| c.id.clone()).chain(upstream.clauses.iter().cloned()).collect(),
             late: clause.is_some(),
             shape: Shape::default(),

@@ -34,6 +34,7 @@ use crate::vocabulary::Vocabulary;
 pub(crate) use check::default_location;
 pub(crate) use interval::{Written, of_expr};
 pub use masked::starred;
+pub(crate) use stream::LEAF;
 
 /// Bytes of a pipeline's text: far more than anybody writes, and little enough to be checked at once.
 const LONGEST_TEXT: usize = 1 << 20;

@@ -38,6 +38,10 @@ impl VisitorMut for Calls<'_> {
     type Break = ();
 
     fn post_visit_expr(&mut self, expr: &mut sql::Expr) -> ControlFlow<()> {
+        if let Some(whole) = whole_number(expr) {
+            *expr = whole;
+            return ControlFlow::Continue(());
+        }
         if let sql::Expr::Function(function) = expr
             && function.over.is_none()
             && let Some(name) = simple_name(&function.name)
@@ -54,6 +58,15 @@ impl VisitorMut for Calls<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// A rank, which DataFusion counts without a sign, as an INT, which it is in Spark.
+fn whole_number(expr: &sql::Expr) -> Option<sql::Expr> {
+    let sql::Expr::Function(function) = expr else { return None };
+    let name = simple_name(&function.name).filter(|_| function.over.is_some())?;
+    ["row_number", "rank", "dense_rank", "ntile"].contains(&name.as_str()).then_some(())?;
+    let int = sql::Expr::Value(Value::SingleQuotedString("Int32".to_owned()).with_span(expr.span()));
+    Some(crate::sql::call("arrow_cast", [expr.clone(), int], expr.span()))
 }
 
 impl Calls<'_> {

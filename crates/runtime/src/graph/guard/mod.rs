@@ -17,6 +17,7 @@
 
 mod chain;
 mod evaluate;
+mod over;
 mod sql;
 #[cfg(test)]
 mod tests;
@@ -192,6 +193,12 @@ fn walk<'a>(
         if let Some(unnest) = plan.downcast_ref::<UnnestExec>() {
             let rows = walk(unnest.input(), context, aside).await?;
             return unnest::run(unnest, rows, context, aside).await;
+        }
+        if over::is(plan)
+            && let Some(input) = over::input(plan)
+        {
+            let rows = walk(input, context, aside).await?;
+            return over::run(plan, rows, context).await;
         }
         if !plan.children().is_empty() && plan.output_partitioning().partition_count() > 0 {
             return Err(DataFusionError::Internal(format!("rows of {} cannot be told apart", plan.name())));
