@@ -64,6 +64,9 @@ use held::{Held, Origin, Part};
 /// depend on where it takes its rows from.
 const AT_ONCE: usize = 1 << 19;
 
+/// So many sessions that end soon may be held however little memory there is.
+const LEAST: usize = 1 << 10;
+
 /// How far ahead sessions are looked for, where no gap has been seen: a minute.
 const AHEAD: i64 = 60_000_000;
 
@@ -89,6 +92,8 @@ pub struct SessionAggregate {
     gained: Option<RecordBatch>,
     /// [`AT_ONCE`], but for tests.
     at_once: usize,
+    /// So many sessions that end soon are held, at most: fewer when there was no memory for them.
+    ahead: usize,
 }
 
 impl SessionAggregate {
@@ -140,13 +145,14 @@ impl SessionAggregate {
             closed: None,
             gained: None,
             at_once: AT_ONCE,
+            ahead: AT_ONCE,
         })
     }
 
     /// The same, in steps of few rows.
     #[cfg(test)]
     pub(super) fn in_small_steps(mut self, session: &SessionState) -> Self {
-        self.at_once = 3;
+        (self.at_once, self.ahead) = (3, 3);
         if let Some(plans) = Arc::get_mut(&mut self.plans) {
             plans.set_batch_rows(3, session);
         }
@@ -240,7 +246,7 @@ impl SessionAggregate {
             let later = ending(&rows, Some(watermark), horizon);
             soon_rows += later.len();
             soon.extend(some(&rows, &later)?);
-            if soon_rows > self.at_once {
+            if soon_rows > self.ahead {
                 (soon, horizon) = nearer(&soon, watermark)?;
                 soon_rows = soon.iter().map(RecordBatch::num_rows).sum();
             }
@@ -496,7 +502,11 @@ impl State for SessionAggregate {
         self.held.release()
     }
 
+    /// Forgets what ends soon, and looks less far ahead from now on.
     fn evict(&mut self) {
+        if let Some(rows) = self.due.rows() {
+            self.ahead = self.ahead.min((rows / 2).max(LEAST));
+        }
         self.due.clear();
     }
 

@@ -59,6 +59,11 @@ impl Due {
         self.horizon.is_some_and(|horizon| watermark <= horizon) && self.short > watermark
     }
 
+    /// How many there are, if any were looked for.
+    pub fn rows(&self) -> Option<usize> {
+        self.horizon.map(|_| self.batches.iter().map(|batch| batch.rows.num_rows()).sum())
+    }
+
     /// Bytes of memory.
     pub fn bytes(&self) -> usize {
         let of = |batch: &Batch| {
