@@ -64,7 +64,9 @@ impl VisitorMut for Calls<'_> {
 fn whole_number(expr: &sql::Expr) -> Option<sql::Expr> {
     let sql::Expr::Function(function) = expr else { return None };
     let name = simple_name(&function.name).filter(|_| function.over.is_some())?;
-    ["row_number", "rank", "dense_rank", "ntile"].contains(&name.as_str()).then_some(())?;
+    if !["row_number", "rank", "dense_rank", "ntile"].contains(&name.as_str()) {
+        return None;
+    }
     let int = sql::Expr::Value(Value::SingleQuotedString("Int32".to_owned()).with_span(expr.span()));
     Some(crate::sql::call("arrow_cast", [expr.clone(), int], expr.span()))
 }

@@ -364,12 +364,11 @@ proptest! {
     ) {
         let (batches, _) = testing::scenario(&topic, &cuts);
         let node = node(&["k", "n"], &MIXED.join(", "), session(gap));
-        let plain = |batch: &[RecordBatch]| sorted(batch);
         let mut operator = sessions(&node);
         let expected: Vec<Vec<String>> =
-            batches.iter().map(|batch| plain(&through(&mut operator, std::slice::from_ref(batch)))).collect();
+            batches.iter().map(|batch| sorted(&through(&mut operator, std::slice::from_ref(batch)))).collect();
         let live = on_disk(&node, &batches, &folds, None);
-        prop_assert_eq!(live.iter().map(|rows| plain(rows)).collect::<Vec<_>>(), expected);
+        prop_assert_eq!(live.iter().map(|rows| sorted(rows)).collect::<Vec<_>>(), expected);
         let restored = on_disk(&node, &batches, &folds, Some(at.min(batches.len() - 1)));
         let texts = |out: &[Vec<RecordBatch>]| out.iter().map(|rows| text(rows)).collect::<Vec<_>>();
         prop_assert_eq!(texts(&live), texts(&restored));
