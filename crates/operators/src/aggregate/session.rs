@@ -84,8 +84,8 @@ pub struct SessionAggregate {
     end_column: Option<usize>,
     held: Held,
     due: Due,
-    /// The shortest gap that was seen.
-    shortest: Option<i64>,
+    /// How long rows last, on an average of those that came last.
+    typical: Option<i64>,
     /// The watermark of the last `close`: sessions that end at or before it have been given.
     closed: Option<i64>,
     /// The run of this batch, until `delta` takes it.
@@ -141,7 +141,7 @@ impl SessionAggregate {
             end_column,
             held: Held::default(),
             due: Due::new(Keys::try_new(&types)?),
-            shortest: None,
+            typical: None,
             closed: None,
             gained: None,
             at_once: AT_ONCE,
@@ -230,7 +230,7 @@ impl SessionAggregate {
 
     /// Looks through all runs for the sessions that end in (last close, `watermark`], whose rows it gives, and for those that end soon after.
     async fn look_through(&mut self, watermark: i64) -> Result<Closed> {
-        let ahead = self.shortest.map_or(AHEAD, |gap| (gap / 4).max(1));
+        let ahead = self.typical.map_or(AHEAD, |gap| (gap / 4).max(1));
         let mut horizon = watermark.saturating_add(ahead);
         let (mut ended, mut soon) = (Vec::new(), Vec::new());
         let (mut ended_rows, mut soon_rows) = (0, 0);
@@ -322,7 +322,10 @@ impl SessionAggregate {
         };
         let starts: Int64Array = times.iter().zip(&ends).map(|(time, end)| end.and(time)).collect();
         let gaps = starts.iter().zip(&ends).filter_map(|(start, end)| end?.checked_sub(start?));
-        self.shortest = gaps.chain(self.shortest).min();
+        let (sum, rows) = gaps.fold((0_i128, 0_i128), |(sum, rows), gap| (sum + i128::from(gap), rows + 1));
+        if rows > 0 {
+            self.typical = i64::try_from(sum / rows).ok();
+        }
         let keep = starts.nulls().map(|nulls| BooleanArray::new(nulls.inner().clone(), None));
         let mut columns = batch.columns().to_vec();
         columns.extend([Arc::new(starts) as ArrayRef, Arc::new(ends)]);
