@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, new_null_array};
+use arrow::array::{AsArray, BooleanArray, new_null_array};
 use arrow::compute::{filter_record_batch, is_not_null, is_null};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::execution::TaskContext;
@@ -57,7 +57,7 @@ pub(super) async fn run(
         let own = schema.fields().iter().skip(columns.len());
         columns.extend(own.map(|field| new_null_array(field.data_type(), bad.num_rows())).collect::<Vec<_>>());
         let errors = arrow::compute::filter(&errors, &with)?;
-        let errors = errors.as_any().downcast_ref().cloned();
+        let errors = errors.as_string_opt::<i32>().cloned();
         failed.push(Rows { batch: batch_of(&schema, columns, bad.num_rows())?, errors });
     }
     let source: Arc<dyn ExecutionPlan> = MemorySourceConfig::try_new_exec(&[computed], below, None)?;
