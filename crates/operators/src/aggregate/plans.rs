@@ -397,7 +397,7 @@ fn last_end(raw: &SchemaRef, others: usize) -> Result<Arc<AggregateFunctionExpr>
 }
 
 /// The node with the columns that its input has computed in place of their expressions.
-pub(super) fn over_columns(node: &AggregateNode) -> Result<AggregateNode, DataFusionError> {
+fn over_columns(node: &AggregateNode) -> Result<AggregateNode, DataFusionError> {
     let replaced = |exprs: &[Expr]| {
         exprs.iter().map(|e| with_computed(e.clone(), &node.computed)).collect::<Result<Vec<_>, DataFusionError>>()
     };
