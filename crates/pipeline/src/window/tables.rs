@@ -16,7 +16,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast as sql;
-use datafusion::sql::sqlparser::ast::{Spanned as _, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Spanned as _, Value, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span as SqlSpan};
 
 use super::names::{field, function_name, ident, quoted, strip};
@@ -26,6 +26,7 @@ use crate::ast::Span;
 use crate::diagnostic::{Diagnostic, byte_span};
 use crate::parse::Written;
 use crate::sql::{call as call_of, derived};
+use crate::visit;
 
 /// The columns that a table function adds, in their order.
 pub const COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
@@ -119,7 +120,7 @@ pub(crate) struct WindowTable {
 /// Puts what the functions mean into `ast`.
 pub(crate) fn resolve(text: &str, ast: &mut sql::Query, tables: &[WindowTable], found: &mut Vec<Diagnostic>) {
     if !tables.is_empty() {
-        let _ = ast.visit(&mut Tables { text, tables, found });
+        let _ = visit::change(ast, &mut Tables { text, tables, found });
     }
 }
 
@@ -335,10 +336,10 @@ fn group(select: &mut sql::Select, mut names: Names<'_>) {
             *item = sql::SelectItem::ExprWithAlias { expr: expr.clone(), alias: quoted(column) };
         }
     }
-    let _ = select.projection.visit(&mut names);
-    let _ = select.selection.visit(&mut names);
-    let _ = select.group_by.visit(&mut names);
-    let _ = select.having.visit(&mut names);
+    let _ = visit::change(&mut select.projection, &mut names);
+    let _ = visit::change(&mut select.selection, &mut names);
+    let _ = visit::change(&mut select.group_by, &mut names);
+    let _ = visit::change(&mut select.having, &mut names);
 }
 
 /// Puts the window in place of its columns, but not in queries below.
