@@ -167,7 +167,7 @@ fn a_row_may_last_longer_than_another_or_be_in_none() {
 /// The key of a row as its columns say it, and as text.
 fn key_of(row: &Seen) -> String {
     let key = row.event.key;
-    let k = if key % 3 != 0 { format!("k{}", key % 3) } else { "NULL".to_owned() };
+    let k = if !key.is_multiple_of(3) { format!("k{}", key % 3) } else { "NULL".to_owned() };
     let n = if key != 5 { (key / 3).to_string() } else { "NULL".to_owned() };
     format!("{k} {n}")
 }
