@@ -2,7 +2,7 @@
 //!
 //! State is rows of group keys and DataFusion's own partial-aggregate columns, by **pane**: a stretch of event time of length gcd(size,
 //! slide). Every window consists of whole panes. A tumbling window, or one of a time zone, is one pane. The panes of cumulating windows have
-//! the length of their step. The state of sessions is rows: [`session`]. A batch's step runs stock DataFusion operators:
+//! the length of their step. [`SessionAggregate`] computes sessions, which have no panes. A batch's step runs stock DataFusion operators:
 //!
 //! ```text
 //! process   rows ──> pane of each row ──> Partial by (pane, keys) ──> sort ──> a run for each pane touched

@@ -1,9 +1,9 @@
 //! Operators with state: what a stream remembers between batches, and when it may forget.
 //!
 //! **Owns** event time and watermarks ([`watermark`]), the key encoding of state ([`keys`]), and the operators: [`dedup`] (`DISTINCT ON`)
-//! and [`aggregate`] (`GROUP BY window(...)`). Each is a plain struct that the engine calls once a batch: `process` takes the batch's rows,
-//! then `close` takes the watermark at the batch's end. Between two batches an operator is nothing but its state. The suite, `conformance`
-//! (feature `testing`), runs over any operator.
+//! and [`aggregate`] (`GROUP BY window(...)` and `session_window(...)`). Each is a plain struct that the engine calls once a batch: `process`
+//! takes the batch's rows, then `close` takes the watermark at the batch's end. Between two batches an operator is nothing but its state.
+//! The suite, `conformance` (feature `testing`), runs over any operator.
 //!
 //! **May not know** files, checkpoints, sources, sinks, or what else is in the pipeline. No operator does I/O, spawns a task, makes a
 //! session, or reads a clock. The batch's clock is an argument.
