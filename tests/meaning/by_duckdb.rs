@@ -150,6 +150,28 @@ const CASES: &[Case] = &[
         )],
     },
     Case {
+        name: "window functions of several orders",
+        sql: "CREATE STREAMING TABLE gold_e AS
+              SELECT wstart, wend, CAST(place AS BIGINT) * 1000000 + coalesce(before, 0) * 1000 + among AS n, cents FROM (
+                SELECT *, rank() OVER (PARTITION BY wend ORDER BY n DESC) AS place,
+                       lag(n) OVER (PARTITION BY wend ORDER BY n DESC) AS before, count(*) OVER (PARTITION BY wend) AS among
+                FROM (
+                  SELECT window.start AS wstart, window.end AS wend, region, count(*) AS n, sum(cents) AS cents
+                  FROM STREAM bronze_e WATERMARK event_time DELAY OF INTERVAL '3 minutes'
+                  GROUP BY window(event_time, INTERVAL '5 minutes'), region));",
+        tables: &[(
+            "gold/e",
+            "SELECT w AS wstart, w + 300000000 AS wend,
+                    rank() OVER (PARTITION BY w ORDER BY n DESC) * 1000000
+                    + coalesce(lag(n) OVER (PARTITION BY w ORDER BY n DESC, region), 0) * 1000
+                    + count(*) OVER (PARTITION BY w) AS n, cents
+             FROM (SELECT w, region, count(*) AS n, sum(cents) AS cents
+                   FROM (SELECT *, event_time - event_time % 300000000 AS w FROM rows WHERE event_time IS NOT NULL)
+                   GROUP BY w, region)
+             WHERE w + 300000000 <= (SELECT w FROM marks)",
+        )],
+    },
+    Case {
         name: "groups of regions and of all",
         sql: "CREATE STREAMING TABLE gold_e AS
               SELECT window.start AS wstart, window.end AS wend, count(*) * 10 + grouping(region) AS n, sum(cents) AS cents

@@ -76,6 +76,13 @@ async fn what_can_run_is_proved() {
          lag(n) OVER (PARTITION BY ended ORDER BY n DESC) AS before FROM (SELECT window.end AS ended, customer, count(*) AS n \
          FROM STREAM orders WATERMARK ts DELAY OF INTERVAL '1 minute' GROUP BY window(ts, INTERVAL '1 hour'), customer) AS a) AS b \
          WHERE place <= 3",
+        "SELECT ended, customer, before, among FROM (SELECT *, lag(n) OVER (PARTITION BY ended ORDER BY n DESC) AS before, \
+         count(*) OVER (PARTITION BY ended) AS among FROM (SELECT window.end AS ended, customer, count(*) AS n \
+         FROM STREAM orders WATERMARK ts DELAY OF INTERVAL '1 minute' GROUP BY window(ts, INTERVAL '1 hour'), customer) AS a) AS b",
+        "SELECT ended, customer, place, before, again, among FROM (SELECT *, rank() OVER (PARTITION BY ended ORDER BY n DESC) AS place, \
+         lag(n) OVER (PARTITION BY ended ORDER BY n DESC) AS before, row_number() OVER (PARTITION BY ended ORDER BY customer) AS again, \
+         count(*) OVER (PARTITION BY ended, customer) AS among FROM (SELECT window.end AS ended, customer, count(*) AS n \
+         FROM STREAM orders WATERMARK ts DELAY OF INTERVAL '1 minute' GROUP BY window(ts, INTERVAL '1 hour'), customer) AS a) AS b",
         "SELECT * FROM HOP(TABLE orders, DESCRIPTOR(ts), INTERVAL '5' MINUTE, INTERVAL '1' HOUR)",
         "SELECT w.start AS ws, max(n) AS most FROM (SELECT session_window, customer, count(*) AS n FROM STREAM orders WATERMARK ts \
          DELAY OF INTERVAL '1 minute' GROUP BY session_window(ts, INTERVAL '1 hour'), customer) AS x \

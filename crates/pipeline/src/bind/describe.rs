@@ -7,6 +7,7 @@ use serde::Serialize;
 use sluicebox_core::fate::Ledger;
 use sluicebox_core::provenance::EVENT_TIME;
 
+use super::lower::unaliased;
 use super::words::{Words, duration, sql_type};
 use crate::ast::{Action, Using};
 use crate::diagnostic::{Diagnostic, line_col};
@@ -327,7 +328,7 @@ fn plan_steps(plan: &LogicalPlan, words: &Words) -> Vec<String> {
         LogicalPlan::Filter(filter) => steps.push(format!("keep rows where {}", words.say(&filter.predicate))),
         LogicalPlan::Union(_) => steps.push("put the streams together".to_owned()),
         LogicalPlan::Window(window) => {
-            let said: Vec<String> = window.window_expr.iter().map(|e| words.say(e)).collect();
+            let said: Vec<String> = window.window_expr.iter().map(|e| words.say(unaliased(e))).collect();
             steps.push(format!("compute {} over the rows of a window", said.join(", ")));
         }
         LogicalPlan::Unnest(_) => steps.push("make a row of each element of a list".to_owned()),

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
-use datafusion::common::{Column, ScalarValue};
+use datafusion::common::{Column, DataFusionError, ScalarValue};
 use datafusion::logical_expr::expr::{Sort, WindowFunction};
+use datafusion::logical_expr::utils::generate_sort_key;
 use datafusion::logical_expr::{
     Expr, LogicalPlan, Projection, Window, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
 };
@@ -20,6 +21,9 @@ use crate::window::{END, START, WINDOW_TIME};
 
 /// Functions that say the same of rows that their ORDER BY has for equal.
 const OF_PEERS: [&str; 4] = ["rank", "dense_rank", "percent_rank", "cume_dist"];
+
+/// The columns of PARTITION BY, then those of ORDER BY.
+type SortKey = Vec<(Sort, bool)>;
 
 impl Lowering<'_, '_> {
     /// `... OVER (PARTITION BY window_end ORDER BY ...)`.
@@ -45,19 +49,45 @@ impl Lowering<'_, '_> {
             ));
         }
         let ties: Vec<Sort> = rows.visible_columns().filter_map(|column| tie(&rows, column)).collect();
-        let exprs = window.window_expr.iter().map(|expr| decided(expr.clone(), &ties)).collect();
         let (visible, below) = (rows.visible(), rows.plan.schema().fields().len());
-        let plan = Window::try_new(exprs, Arc::new(rows.plan)).map_err(|e| self.failed(&e))?;
-        let plan = LogicalPlan::Window(plan);
-        let column = |at: usize| Expr::Column(Column::from(plan.schema().qualified_field(at)));
-        let own = window.schema.iter().skip(visible).enumerate();
-        let own =
-            own.map(|(at, (qualifier, field))| column(below + at).alias_qualified(qualifier.cloned(), field.name()));
-        let exprs: Vec<Expr> = (0..visible).map(column).chain(own).chain((visible..below).map(column)).collect();
-        let plan = Projection::try_new(exprs, Arc::new(plan.clone())).map_err(|e| self.failed(&e))?;
+        let own = window.schema.iter().skip(visible);
+        let named = window.window_expr.iter().zip(own).map(|(expr, (qualifier, field))| {
+            decided(unaliased(expr).clone(), &ties).alias_qualified(qualifier.cloned(), field.name())
+        });
+        let (plan, at) = by_order(rows.plan, named.collect()).map_err(|e| self.failed(&e))?;
+        let order = (0..visible).chain(at).chain(visible..below);
+        let exprs = order.map(|at| Expr::Column(Column::from(plan.schema().qualified_field(at)))).collect();
+        let plan = Projection::try_new(exprs, Arc::new(plan)).map_err(|e| self.failed(&e))?;
         let plan = LogicalPlan::Projection(plan);
         Ok(Rows { plan, inputs: rows.inputs, bare: false, row_by_row: false, facts: rows.facts })
     }
+}
+
+/// `functions` computed over `plan`, and the position of each among the columns. All functions of one node must have the same PARTITION BY
+/// and ORDER BY. DataFusion has seen to that before ties were decided, which not all functions need.
+fn by_order(plan: LogicalPlan, functions: Vec<Expr>) -> Result<(LogicalPlan, Vec<usize>), DataFusionError> {
+    let mut positions = vec![0; functions.len()];
+    let mut nodes: Vec<(SortKey, Vec<(usize, Expr)>)> = Vec::new();
+    for (at, function) in functions.into_iter().enumerate() {
+        let key = match unaliased(&function) {
+            Expr::WindowFunction(call) => generate_sort_key(&call.params.partition_by, &call.params.order_by)?,
+            _ => Vec::new(),
+        };
+        match nodes.iter_mut().find(|(of, _)| *of == key) {
+            Some((_, together)) => together.push((at, function)),
+            None => nodes.push((key, vec![(at, function)])),
+        }
+    }
+    let mut plan = plan;
+    for (_, together) in nodes {
+        let first = plan.schema().fields().len();
+        for (position, (at, _)) in (first..).zip(&together) {
+            positions[*at] = position;
+        }
+        let together = together.into_iter().map(|(_, function)| function).collect();
+        plan = LogicalPlan::Window(Window::try_new(together, Arc::new(plan))?);
+    }
+    Ok((plan, positions))
 }
 
 /// Whether rows in which `key` is equal are of windows that end together, so that they come in one batch.
@@ -92,10 +122,6 @@ fn tie(rows: &Rows, column: Expr) -> Option<Sort> {
 /// The function, rows that its ORDER BY has for equal in the order of `ties`, where that matters.
 fn decided(expr: Expr, ties: &[Sort]) -> Expr {
     match expr {
-        Expr::Alias(mut alias) => {
-            alias.expr = Box::new(decided(*alias.expr, ties));
-            Expr::Alias(alias)
-        }
         Expr::WindowFunction(mut function) if matters(&function) => {
             let order = &mut function.params.order_by;
             let new = ties.iter().filter(|tie| order.iter().all(|by| by.expr != tie.expr));

@@ -69,11 +69,15 @@ pub(super) async fn run(
     made.chain(failed.into_iter().map(Ok)).collect()
 }
 
-/// `plan`, and the sorting below it, over `source`.
+/// `plan`, and the sorting below it, over `source`. Where rows come sorted from below, as they do from window functions of the same order,
+/// `plan` has no sorting of its own. `source` does not tell of its order, so it is sorted here.
 fn over(plan: &Arc<dyn ExecutionPlan>, source: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let below = match only(plan) {
+    let below: Arc<dyn ExecutionPlan> = match only(plan) {
         Some(input) if input.is::<SortExec>() => over(input, source)?,
-        _ => source,
+        _ => match plan.required_input_ordering().into_iter().flatten().next() {
+            Some(order) => Arc::new(SortExec::new(order.into_single().into(), source)),
+            None => source,
+        },
     };
     let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
     Arc::clone(plan).replace_children(vec![below], options)

@@ -142,6 +142,26 @@ async fn a_condition_that_is_null_leaves_a_row_out_before_the_others_are_asked()
     assert_eq!(alone(sql, &all).await.1, [0, 1]);
 }
 
+/// The functions of the second order come sorted from those of the first.
+#[tokio::test]
+async fn a_row_that_fails_is_not_among_those_that_window_functions_of_several_orders_see() {
+    let all = rows(&[
+        (Some(2), Some("3"), vec![]),
+        (Some(1), Some("1"), vec![]),
+        (Some(1), Some("x"), vec![]),
+        (Some(1), Some("2"), vec![]),
+    ]);
+    let sql = "SELECT i, c, row_number() OVER (PARTITION BY a ORDER BY i) AS place, count(*) OVER (PARTITION BY a) AS among, \
+               row_number() OVER (PARTITION BY a ORDER BY c DESC) AS back FROM (SELECT i, a, CAST(b AS BIGINT) AS c FROM t) AS s";
+    let (found, failed) = told_apart(&computed(sql, all).await);
+    assert_eq!(failed, [Some(2)]);
+    let mut lines: Vec<&str> = found.lines().filter(|line| line.contains(char::is_numeric)).collect();
+    lines.sort_unstable();
+    let wanted =
+        ["| 0 | 3 | 1     | 1     | 1    |", "| 1 | 1 | 1     | 2     | 2    |", "| 3 | 2 | 2     | 2     | 1    |"];
+    assert_eq!(lines, wanted, "{found}");
+}
+
 #[tokio::test]
 async fn what_is_told_of_a_row_names_the_expression_as_it_would_be_written() {
     let all = rows(&[(Some(1), Some("x"), vec![]), (Some(0), Some("1"), vec![])]);
